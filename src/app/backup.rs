@@ -1,0 +1,99 @@
+//! The backup: a copy of both files while they are written.
+//!
+//! The Store is copied first, then the broker: so the journal of the copy covers all that its
+//! Store has seen. What was settled between the two is in the copy's journal and not in its queue;
+//! the time from which the journal must be replayed after a restore is taken before both.
+//!
+//! Dies anywhere: the directory is not there. It appears under its name when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::broker::BrokerError;
+use crate::broker::embedded::EmbeddedBroker;
+use crate::clock;
+use crate::domain::Timestamp;
+use crate::store::StoreError;
+use crate::store::embedded::EmbeddedStore;
+
+/// Says from when on the journal is to be replayed after a restore.
+const SINCE_FILE: &str = "replay-since";
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackUpError {
+    /// Something has its name.
+    #[error("{} is there already; choose a new directory", .0.display())]
+    Exists(PathBuf),
+    /// A file or directory cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The queue cannot be copied.
+    #[error("cannot copy the queue")]
+    Broker(#[from] BrokerError),
+    /// The state cannot be copied.
+    #[error("cannot copy the store")]
+    Store(#[from] StoreError),
+}
+
+/// Copies the files of `from` to the new directory `to`, which only its owner can read. Answers
+/// with the time from which the journal is to be replayed after a restore; it is in the copy too.
+///
+/// `progress` is told the file, how many of its pages are done, and of how many.
+pub async fn back_up(
+    from: &Path,
+    to: &Path,
+    progress: impl Fn(&'static str, u64, u64) + Clone + Send + 'static,
+) -> Result<Timestamp, BackUpError> {
+    if to.symlink_metadata().is_ok() {
+        return Err(BackUpError::Exists(to.to_owned()));
+    }
+    let store = EmbeddedStore::open_existing(from)?;
+    let broker = EmbeddedBroker::open_existing(from)?;
+    let written = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BackUpError::Write { path, source }
+    };
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or_else(|| Path::new("."));
+    let unfinished = private_directory(parent).map_err(written(parent))?;
+    let place = unfinished.path();
+    // What waits now may be settled between the two copies, and so may what comes later.
+    let since = broker.oldest_waiting().await?.unwrap_or(Timestamp::from_micros(i64::MAX));
+    let since = since.min(clock::now());
+    let of_store = progress.clone();
+    store.copy_to(place, move |done, all| of_store("store.db", done, all)).await?;
+    broker.copy_to(place, move |done, all| progress("broker.db", done, all)).await?;
+    write_since(&place.join(SINCE_FILE), since).map_err(written(place))?;
+    File::open(place).and_then(|place| place.sync_all()).map_err(written(place))?;
+    fs::rename(place, to).map_err(written(to))?;
+    // Its name is another now: there is nothing left to remove.
+    drop(unfinished.keep());
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(written(parent))?;
+    Ok(since)
+}
+
+/// A directory without a final name, which goes away unless it is kept.
+fn private_directory(parent: &Path) -> io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".storekeeper-backup-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir_in(parent)
+}
+
+fn write_since(path: &Path, since: Timestamp) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{since}")?;
+    file.sync_all()
+}

@@ -1,0 +1,118 @@
+//! The worker's condition: it consumes only under the policy that is in force.
+//!
+//! The first worker of an empty Store records its configuration as the policy. Later, a worker
+//! whose configuration differs does not consume: two workers with two meanings of an order would
+//! undo each other's work. One that consumes when another policy is put in force is told so by the
+//! Store's next refusal, and waits again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Delays;
+use crate::broker::Broker;
+use crate::config::{RetrySettings, WorkerSettings};
+use crate::domain::{Policy, PolicyInForce, SourceRules};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::worker::{Drained, Pool, PoolError};
+
+/// The shortest and longest delay between two looks at the policy.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// What a worker needs.
+pub(super) struct Consumer {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
+    /// The policy that the configuration proposes.
+    pub(super) policy: Policy,
+    /// Which sites each source of webhooks may write.
+    pub(super) sources: SourceRules,
+    pub(super) worker: WorkerSettings,
+    pub(super) retry: RetrySettings,
+}
+
+impl Consumer {
+    /// Waits for the policy, then works until `stop`. `decided` is told once it is known whether
+    /// the policy allows to consume.
+    pub(super) async fn run(
+        self,
+        decided: oneshot::Sender<()>,
+        stop: CancellationToken,
+        abandoned: CancellationToken,
+    ) -> Result<Drained, PoolError> {
+        let mut decided = Some(decided);
+        loop {
+            let policy = stop.run_until_cancelled(self.policy_in_force(&mut decided)).await;
+            let Some(policy) = policy else { return Ok(Drained::Whole) };
+            let pool = Pool::new(
+                Arc::clone(&self.broker),
+                Arc::clone(&self.store),
+                Arc::clone(&self.metrics),
+                Arc::clone(&self.health),
+                policy,
+                &self.worker,
+                &self.retry,
+            );
+            let pool = pool.with_sources(self.sources.clone());
+            match pool.run(stop.clone(), abandoned.clone()).await {
+                Err(PoolError::PolicyChanged) if !stop.is_cancelled() => {}
+                Err(PoolError::PolicyChanged) => return Ok(Drained::Whole),
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Waits until the policy in force is the configured one.
+    async fn policy_in_force(&self, decided: &mut Option<oneshot::Sender<()>>) -> PolicyInForce {
+        let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
+        let mut said = None;
+        loop {
+            let why = match self.store.adopt_policy(&self.policy).await {
+                Ok(in_force) if in_force.policy == self.policy => {
+                    self.health.resume_worker();
+                    decided.take().map(|decided| decided.send(()));
+                    return in_force;
+                }
+                Ok(in_force) => {
+                    decided.take().map(|decided| decided.send(()));
+                    format!(
+                        "the configured policy differs from revision {} in force; \
+                         `storekeeper policy show` prints that one: set {} as it says, \
+                         or run `storekeeper policy apply`",
+                        in_force.revision,
+                        differing(&self.policy, &in_force.policy).join(", "),
+                    )
+                }
+                Err(error) => format!("cannot read the policy in force: {error}"),
+            };
+            if said.as_ref() != Some(&why) {
+                tracing::error!(why, "the worker does not consume");
+                self.health.pause_worker(&why);
+                said = Some(why);
+            }
+            self.health.count_turn();
+            tokio::time::sleep(delays.next()).await;
+        }
+    }
+}
+
+/// The settings in which two policies differ.
+fn differing(configured: &Policy, in_force: &Policy) -> Vec<&'static str> {
+    let (a, b) = (configured, in_force);
+    [
+        ("stock.key_precedence", a.key_precedence != b.key_precedence),
+        ("orders.test_mode", a.test_mode != b.test_mode),
+        ("orders.cancelled", a.cancelled != b.cancelled),
+        ("orders.deleted", a.deleted != b.deleted),
+        ("refunds.restock", a.restock != b.restock),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}

@@ -1,0 +1,383 @@
+//! The composition root: which parts a process has, and in which order they start and stop.
+//!
+//! Settings and [`Roles`] come in; backends, listeners and tasks are made of them here and nowhere
+//! else. Processes of single roles meet in the files of one directory: an ingress publishes while
+//! no worker runs, and of several workers one consumes while the others stand by. The order of a
+//! stop, after SIGTERM:
+//! 1. readiness goes off;
+//! 2. the ingress stops accepting and finishes its requests;
+//! 3. consuming ends;
+//! 4. what is in flight is settled until `worker.drain_timeout`; the rest comes again;
+//! 5. console and probes end, and the files are closed.
+//!
+//! # Invariants
+//! - Nothing is detached: a task that ends or panics by itself stops the process.
+//! - A worker consumes only under the policy that is in force.
+
+mod backup;
+mod consume;
+mod descriptors;
+mod ready_file;
+mod roles;
+mod sweep;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::{Broker, BrokerError};
+use crate::config::Settings;
+use crate::dead_letters::Replayer;
+use crate::health::Health;
+use crate::http::{self, Limits};
+use crate::metrics::Metrics;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{Store, StoreError};
+use crate::worker::{Drained, PoolError};
+use crate::{console, ingress, probes};
+
+pub use backup::{BackUpError, back_up};
+use consume::Consumer;
+pub use ready_file::Addresses;
+pub use roles::{Role, Roles};
+use sweep::Sweeper;
+
+/// Connections at a time to the console, and to the probes.
+const OPERATOR_CONNECTIONS_MAX: usize = 256;
+/// How long requests to console and probes may take after everything else has stopped.
+const OPERATORS_GRACE: Duration = Duration::from_secs(1);
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} ({setting})")]
+    Listen {
+        /// The setting that named the address.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The queue cannot be opened.
+    #[error("cannot open the queue")]
+    Broker(#[from] BrokerError),
+    /// The state cannot be opened.
+    #[error("cannot open the store")]
+    Store(#[from] StoreError),
+}
+
+/// Why a process ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The worker pool ended.
+    #[error("the worker pool ended")]
+    Pool(#[from] PoolError),
+    /// A part ended that should not.
+    #[error("{0} ended by itself")]
+    Ended(&'static str),
+    /// A part panicked.
+    #[error("a part of the process failed")]
+    Panicked(#[source] JoinError),
+    /// The system does not say where the process listens.
+    #[error("cannot tell the addresses that are listened on")]
+    Addresses(#[source] io::Error),
+    /// The ready file cannot be written.
+    #[error("cannot write {path}")]
+    ReadyFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A process that has everything open and serves nothing yet.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    roles: Roles,
+    broker: Arc<EmbeddedBroker>,
+    /// `None` where no role needs it: an ingress must not depend on the state.
+    store: Option<Arc<EmbeddedStore>>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    ingress: Option<TcpListener>,
+    console: Option<TcpListener>,
+    probes: TcpListener,
+}
+
+impl App {
+    /// Binds the listeners and opens the files that the roles need.
+    pub async fn start(settings: Settings, roles: Roles) -> Result<Self, StartError> {
+        descriptors::raise(settings.ingress.connections_max + 2 * OPERATOR_CONNECTIONS_MAX);
+        let listen_as = async |role, setting, address| {
+            if !roles.has(role) {
+                return Ok(None);
+            }
+            listen(setting, address).await.map(Some)
+        };
+        let ingress = listen_as(Role::Ingress, "ingress.listen", settings.ingress.listen).await?;
+        let console = listen_as(Role::Console, "console.listen", settings.console.listen).await?;
+        let probes = listen("probes.listen", settings.probes.listen).await?;
+        let bytes_max = settings.embedded.bytes_max.map(|size| size.0);
+        let broker = EmbeddedBroker::open(&settings.embedded.path)?.limited_to(bytes_max);
+        let broker = Arc::new(broker);
+        let store = if roles.need_store() {
+            Some(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
+        } else {
+            None
+        };
+        Ok(Self {
+            settings,
+            roles,
+            broker,
+            store,
+            metrics: Arc::new(Metrics::new()),
+            health: Arc::new(Health::new()),
+            ingress,
+            console,
+            probes,
+        })
+    }
+
+    /// Where the process listens.
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        let address = |listener: &Option<TcpListener>| {
+            listener.as_ref().map(TcpListener::local_addr).transpose()
+        };
+        Ok(Addresses {
+            ingress: address(&self.ingress)?,
+            console: address(&self.console)?,
+            probes: self.probes.local_addr()?,
+        })
+    }
+
+    /// The queue, for what the demo puts into it beside webhooks.
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker) as Arc<dyn Broker>
+    }
+
+    /// Serves until `stop`, then drains. With a `ready_file`, the addresses are written there once
+    /// everything is up.
+    pub async fn run(
+        self,
+        ready_file: Option<&Path>,
+        stop: CancellationToken,
+    ) -> Result<Drained, RunError> {
+        let addresses = self.addresses().map_err(RunError::Addresses)?;
+        let (broker, store) = (self.broker(), self.store.clone());
+        let health = Arc::clone(&self.health);
+        let drain_timeout = self.settings.worker.drain_timeout;
+        let stops = Stops::default();
+        let (mut parts, policy_decided) = self.start_parts(&stops);
+        let announced = async {
+            // An error means that there is no consumer, or that it ended: the wait below finds out
+            // why.
+            policy_decided.await.ok();
+            health.mark_started();
+            addresses.log();
+            match ready_file.map_or(Ok(()), |path| addresses.write_to(path)) {
+                Ok(()) => std::future::pending().await,
+                Err(error) => error,
+            }
+        };
+        // A Store that cannot say which policy is in force must not keep the process from stopping.
+        let failed = tokio::select! {
+            () = stop.cancelled() => None,
+            failed = parts.one_ends() => Some(failed),
+            failed = announced => Some(failed),
+        };
+        health.mark_draining();
+        let drained = parts.drain(&stops, Instant::now() + drain_timeout).await;
+        broker.close().await;
+        if let Some(store) = store {
+            store.close().await;
+        }
+        failed.map_or(drained, Err)
+    }
+
+    /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
+    /// which policy is in force.
+    fn start_parts(self, stops: &Stops) -> (Parts, oneshot::Receiver<()>) {
+        let Self { settings, roles, broker, store, metrics, health, ingress, console, probes } =
+            self;
+        let tracker = TaskTracker::new();
+        let broker_port = Arc::clone(&broker) as Arc<dyn Broker>;
+        let store_port = store.map(|store| store as Arc<dyn Store>);
+        let serve = |listener, router, connections_max, stop: &CancellationToken| {
+            let limits =
+                Limits { connections_max, header_timeout: settings.ingress.header_timeout };
+            tracker.spawn(http::serve(listener, router, limits, stop.clone()))
+        };
+        let ingress = ingress.map(|listener| {
+            let (broker, metrics) = (Arc::clone(&broker_port), Arc::clone(&metrics));
+            let router = ingress::router(broker, &settings.ingress, metrics);
+            serve(listener, router, settings.ingress.connections_max, &stops.ingress)
+        });
+        let console = console.zip(store_port.clone()).map(|(listener, store)| {
+            let (broker, streams) = (Arc::clone(&broker_port), stops.operators.clone());
+            let router = console::router(store, broker, &settings.console, streams);
+            serve(listener, router, OPERATOR_CONNECTIONS_MAX, &stops.operators)
+        });
+        let router = probes::router(
+            Arc::clone(&health),
+            Arc::clone(&metrics),
+            store_port.clone(),
+            Arc::clone(&broker_port),
+        );
+        let probes = serve(probes, router, OPERATOR_CONNECTIONS_MAX, &stops.operators);
+        let (decided, policy_decided) = oneshot::channel();
+        let store_of_worker = store_port.filter(|_| roles.has(Role::Worker));
+        let (worker, swept) = store_of_worker
+            .map(|store| {
+                let sweeper = Sweeper {
+                    broker,
+                    store: Arc::clone(&store),
+                    journal: settings.journal.retention,
+                    letters: settings.dead_letters.retention,
+                    metrics: Arc::clone(&metrics),
+                    changes: settings.changes.retention,
+                    orders: settings.orders.retention,
+                };
+                let sweeper = tracker.spawn(sweeper.run(stops.consuming.clone()));
+                let replayer = Replayer::new(Arc::clone(&broker_port), Arc::clone(&store));
+                let replayer = tracker.spawn(replayer.run(stops.consuming.clone()));
+                let consumer = Consumer {
+                    policy: settings.policy(),
+                    sources: settings.ingress.source_rules(),
+                    worker: settings.worker,
+                    retry: settings.retry,
+                    broker: broker_port,
+                    store,
+                    metrics,
+                    health,
+                };
+                let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
+                (tracker.spawn(consumer.run(decided, consuming, abandoned)), (sweeper, replayer))
+            })
+            .unzip();
+        let (sweeper, replayer) = swept.unzip();
+        tracker.close();
+        (Parts { ingress, worker, replayer, console, probes, sweeper }, policy_decided)
+    }
+}
+
+/// Opens the state that a `serve` keeps, also while it runs; for commands that read it.
+pub fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(EmbeddedStore::open_existing(&settings.embedded.path)?))
+}
+
+/// Opens the queue beside the state of a `serve`, also while it runs; for commands that publish.
+pub fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>, BrokerError> {
+    Ok(Arc::new(EmbeddedBroker::open_existing(&settings.embedded.path)?))
+}
+
+/// Opens the state, also where there is none yet; for the command that fills it.
+pub fn open_or_create_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
+}
+
+/// What tells each part to stop.
+#[derive(Debug, Default)]
+struct Stops {
+    ingress: CancellationToken,
+    consuming: CancellationToken,
+    /// Cancelled when the drain deadline has passed.
+    abandoned: CancellationToken,
+    operators: CancellationToken,
+}
+
+/// The tasks of the process; those of roles that it does not have are `None`.
+struct Parts {
+    ingress: Option<JoinHandle<()>>,
+    worker: Option<JoinHandle<Result<Drained, PoolError>>>,
+    replayer: Option<JoinHandle<()>>,
+    console: Option<JoinHandle<()>>,
+    probes: JoinHandle<()>,
+    sweeper: Option<JoinHandle<()>>,
+}
+
+impl Parts {
+    /// Waits until a part ends, which none should do before it is told to. Cancel safe.
+    async fn one_ends(&mut self) -> RunError {
+        let ended = |name, ended: Result<(), JoinError>| match ended {
+            Ok(()) => RunError::Ended(name),
+            Err(error) => RunError::Panicked(error),
+        };
+        tokio::select! {
+            end = end_of(&mut self.ingress) => ended("the ingress", end),
+            end = end_of(&mut self.console) => ended("the console", end),
+            end = &mut self.probes => ended("the probes", end),
+            end = end_of(&mut self.replayer) => ended("the replayer", end),
+            end = end_of(&mut self.sweeper) => ended("the sweeper", end),
+            end = end_of(&mut self.worker) => match end {
+                Ok(Ok(_)) => RunError::Ended("the worker pool"),
+                Ok(Err(error)) => RunError::Pool(error),
+                Err(error) => RunError::Panicked(error),
+            },
+        }
+    }
+
+    /// Stops every part in its order, at the latest by the deadline.
+    async fn drain(mut self, stops: &Stops, deadline: Instant) -> Result<Drained, RunError> {
+        stops.ingress.cancel();
+        if let Some(ingress) = &mut self.ingress {
+            end_by(ingress, deadline).await;
+        }
+        stops.consuming.cancel();
+        let drained = match self.worker.filter(|worker| !worker.is_finished()) {
+            None => Ok(Drained::Whole),
+            Some(mut worker) => tokio::select! {
+                end = &mut worker => ended_worker(end),
+                () = tokio::time::sleep_until(deadline) => {
+                    stops.abandoned.cancel();
+                    ended_worker(worker.await)
+                }
+            },
+        };
+        stops.operators.cancel();
+        let deadline = Instant::now() + OPERATORS_GRACE;
+        let parts = [self.console, Some(self.probes), self.sweeper, self.replayer];
+        for mut part in parts.into_iter().flatten() {
+            end_by(&mut part, deadline).await;
+        }
+        drained
+    }
+}
+
+/// Waits for a part to end; for ever, if the process does not have it. Cancel safe.
+async fn end_of<T>(part: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match part {
+        Some(part) => part.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ended_worker(end: Result<Result<Drained, PoolError>, JoinError>) -> Result<Drained, RunError> {
+    Ok(end.map_err(RunError::Panicked)??)
+}
+
+/// Waits for a part that was told to stop, and ends it when the deadline has passed.
+async fn end_by(part: &mut JoinHandle<()>, deadline: Instant) {
+    // One that has ended was waited for already: how it ended is known.
+    if !part.is_finished() && tokio::time::timeout_at(deadline, &mut *part).await.is_err() {
+        part.abort();
+    }
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = TcpListener::bind(address).await;
+    listen.map_err(|source| StartError::Listen { setting, address, source })
+}

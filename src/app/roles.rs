@@ -1,0 +1,36 @@
+//! Which roles a process has: all of them, or one beside processes that have the others.
+
+/// A part of the work that can be a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Takes webhooks. Needs the queue only, so it goes on while the state is away.
+    Ingress,
+    /// Turns webhooks into counts, parks dead letters, and removes what has outlived its use.
+    Worker,
+    /// Shows counts and queues to operators.
+    Console,
+}
+
+/// The roles of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roles {
+    /// Every one, in one process.
+    All,
+    /// One; other processes on the same directory have the others.
+    Only(Role),
+}
+
+impl Roles {
+    /// Whether the process has a role.
+    pub fn has(self, role: Role) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(only) => only == role,
+        }
+    }
+
+    /// Whether one of the roles reads or writes the state.
+    pub(super) fn need_store(self) -> bool {
+        self.has(Role::Worker) || self.has(Role::Console)
+    }
+}

@@ -1,0 +1,55 @@
+//! The right to consume a queue of a directory: a lock of the operating system.
+//!
+//! The system gives it back when its owner ends, however that happens. The locked file also says
+//! how much its owner holds, for other processes that show it; nothing depends on that number.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The number's length in the file: it is written over itself.
+const DIGITS: usize = 20;
+
+/// A file whose lock can be held by one consumer at a time, in all processes.
+#[derive(Debug)]
+pub(super) struct QueueLock(File);
+
+impl QueueLock {
+    /// Opens or creates the file, without locking it.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).open(path).map(Self)
+    }
+
+    /// Takes the lock if nobody has it; it is given back when this is dropped.
+    pub(super) fn try_acquire(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => {
+                // What the last owner noted is not this one's.
+                self.note_in_flight(0);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Says how much the owner of the lock holds.
+    pub(super) fn note_in_flight(&self, in_flight: usize) {
+        // It is for people. On a full disk it may be missing, and what is held counts as ready.
+        self.0.write_all_at(format!("{in_flight:0DIGITS$}").as_bytes(), 0).ok();
+    }
+}
+
+/// How much the owner of a lock holds, in whichever process it is; nothing if nobody has the lock.
+pub(super) fn in_flight(path: &Path) -> u64 {
+    let Ok(mut file) = File::open(path) else { return 0 };
+    let mut digits = [0; DIGITS];
+    let noted = file.read_exact(&mut digits).ok().and_then(|()| str::from_utf8(&digits).ok());
+    let noted = noted.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    // What an owner noted that died since is void. Asking for the lock may keep a consumer from
+    // it for a moment: it tries again.
+    let is_owned = || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    if noted > 0 && is_owned() { noted } else { 0 }
+}

@@ -1,0 +1,289 @@
+//! The embedded broker: queue, retries, dead-letter intake and journal in one SQLite file.
+//!
+//! [`publish`](Broker::publish) writes a journal row and a work row in one transaction, which it
+//! shares with whoever publishes at the same time. Each subscription has a task ([`dispatch`])
+//! that waits for its turn, then reads rows in order, hands them out and writes what was decided,
+//! in groups ([`session`]).
+//!
+//! # Why are leases not in the file?
+//! A lease there would cost a write for every delivery, and a clock to end those of dead
+//! consumers. Instead one consumer a queue is active, and what it holds is in its memory. Its
+//! right is a lock of the operating system ([`lock`]): when its process dies, however it dies, the
+//! lock is free, the next consumer starts from the rows that are left, and so every lease is back.
+//!
+//! # Invariants
+//! - A row leaves its queue only by a settlement, in the transaction that puts it elsewhere.
+//! - What a consumer holds or has decided is not handed out again while that consumer lives.
+//! - A journal row that a queue row points at is never removed.
+
+mod dispatch;
+mod journal;
+mod lock;
+mod queue;
+mod schema;
+mod session;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use self::dispatch::Dispatcher;
+use self::journal::SweepPlace;
+use self::lock::QueueLock;
+use super::{
+    Broker, BrokerError, Envelope, JournalExtent, JournalPosition, JournalRecord, Queue,
+    QueueDepth, Subscription,
+};
+use crate::domain::{Rejection, Timestamp};
+use crate::sqlite::{Database, SqliteError};
+
+const FILE_NAME: &str = "broker.db";
+/// The most deliveries that a subscription may hold.
+const PREFETCH_MAX: usize = 65_536;
+
+/// The broker in `broker.db` of a directory.
+///
+/// Several may be open on one directory, in one process or many; one of them consumes a queue.
+/// Dropping it without [`close`](Broker::close) is what a crash is: nothing more is written.
+#[derive(Debug)]
+pub struct EmbeddedBroker {
+    directory: PathBuf,
+    /// How large the file may get by publishing; settlements may go beyond, or what is queued could
+    /// not be worked off.
+    bytes_max: Option<u64>,
+    shared: Arc<Shared>,
+    dispatchers: TaskTracker,
+    /// Ends dispatchers after they have written what was decided.
+    stop: CancellationToken,
+    /// Ends dispatchers at once.
+    abandoned: CancellationToken,
+    _abandon: DropGuard,
+}
+
+/// What the broker and its dispatchers have in common.
+#[derive(Debug)]
+struct Shared {
+    database: Database,
+    work: Line,
+    dead: Line,
+}
+
+/// What is known of a queue in this process.
+#[derive(Debug, Default)]
+struct Line {
+    /// Told when this process put something into the queue.
+    arrived: Notify,
+}
+
+impl Shared {
+    const fn line(&self, queue: Queue) -> &Line {
+        match queue {
+            Queue::Work => &self.work,
+            Queue::Dead => &self.dead,
+        }
+    }
+}
+
+impl EmbeddedBroker {
+    /// Opens or creates `broker.db` in a directory, which is created if it is missing. Blocks.
+    pub fn open(directory: &Path) -> Result<Self, BrokerError> {
+        let database = Database::open(&directory.join(FILE_NAME), &schema::SCHEMA)?;
+        let shared = Shared { database, work: Line::default(), dead: Line::default() };
+        let abandoned = CancellationToken::new();
+        Ok(Self {
+            directory: directory.to_owned(),
+            bytes_max: None,
+            shared: Arc::new(shared),
+            dispatchers: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            _abandon: abandoned.clone().drop_guard(),
+            abandoned,
+        })
+    }
+
+    /// The same broker, which takes nothing more once its file has so many bytes in use.
+    #[must_use]
+    pub const fn limited_to(mut self, bytes_max: Option<u64>) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    fn lock_path(&self, queue: Queue) -> PathBuf {
+        self.directory.join(format!("{}.lock", queue::name(queue)))
+    }
+
+    /// Removes what was received before a time from the journal, unless a queue still needs it;
+    /// answers with how many envelopes those were. What was put back goes with its settlement. Publishing goes on meanwhile.
+    ///
+    /// Cancel safe: what was removed until then stays removed.
+    pub async fn sweep(&self, before: Timestamp) -> Result<u64, BrokerError> {
+        let mut removed = 0;
+        // What was put back is nobody's once it is settled, whatever its age.
+        let mut hidden = Some(0);
+        while let Some(from) = hidden {
+            let step = move |connection: &_| journal::sweep_hidden(connection, from);
+            hidden = self.shared.database.write(step).await?;
+        }
+        let mut place = Some(SweepPlace::START);
+        while let Some(from) = place {
+            let step = move |connection: &_| journal::sweep(connection, from, before);
+            let (count, next) = self.shared.database.write(step).await?;
+            removed += count;
+            place = next;
+        }
+        Ok(removed)
+    }
+}
+
+impl EmbeddedBroker {
+    /// Opens the broker that a directory has, for commands that make no sense without one. Blocks.
+    pub fn open_existing(directory: &Path) -> Result<Self, BrokerError> {
+        let file = directory.join(FILE_NAME);
+        if !file.is_file() {
+            let message = format!("there is no {}; check embedded.path", file.display());
+            return Err(BrokerError::Unavailable { source: message.into() });
+        }
+        Self::open(directory)
+    }
+
+    /// When the oldest envelope was received that is in some queue.
+    pub async fn oldest_waiting(&self) -> Result<Option<Timestamp>, BrokerError> {
+        Ok(self.shared.database.read(queue::oldest_waiting).await?)
+    }
+
+    /// Copies the file into another directory while it is written; see [`Database::copy_to`].
+    pub async fn copy_to(
+        &self,
+        directory: &Path,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), BrokerError> {
+        Ok(self.shared.database.copy_to(&directory.join(FILE_NAME), progress).await?)
+    }
+}
+
+#[async_trait]
+impl Broker for EmbeddedBroker {
+    async fn publish(&self, envelope: Envelope) -> Result<(), BrokerError> {
+        let bytes_max = self.bytes_max;
+        let publish = move |connection: &_| {
+            let has_room = journal::has_room(connection, envelope.body.len(), bytes_max)?;
+            if has_room {
+                journal::publish(connection, &envelope)?;
+            }
+            Ok(has_room)
+        };
+        if !self.shared.database.write(publish).await? {
+            return Err(BrokerError::Full);
+        }
+        self.shared.work.arrived.notify_one();
+        Ok(())
+    }
+
+    async fn publish_dead(
+        &self,
+        envelope: Envelope,
+        rejection: Rejection,
+    ) -> Result<(), BrokerError> {
+        let publish =
+            move |connection: &_| journal::publish_dead(connection, &envelope, &rejection);
+        self.shared.database.write(publish).await?;
+        self.shared.dead.arrived.notify_one();
+        Ok(())
+    }
+
+    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
+        let put_back = move |connection: &_| journal::put_back(connection, &envelopes);
+        self.shared.database.write(put_back).await?;
+        self.shared.work.arrived.notify_one();
+        Ok(())
+    }
+
+    async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError> {
+        if self.stop.is_cancelled() {
+            return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
+        }
+        let lock = QueueLock::open(&self.lock_path(queue))
+            .map_err(|error| BrokerError::Unavailable { source: Box::new(error) })?;
+        let prefetch = prefetch.clamp(1, PREFETCH_MAX);
+        let (deliveries, subscription) = mpsc::channel(prefetch);
+        let dispatcher = Dispatcher {
+            queue,
+            prefetch,
+            shared: Arc::clone(&self.shared),
+            stop: self.stop.clone(),
+            deliveries,
+        };
+        let abandoned = self.abandoned.clone();
+        self.dispatchers.spawn(async move {
+            tokio::select! {
+                // First, so that a dispatcher never sees what happens after a crash.
+                biased;
+                () = abandoned.cancelled() => {}
+                () = dispatcher.run(lock) => {}
+            }
+        });
+        Ok(Subscription::new(subscription))
+    }
+
+    /// What is in flight is what the consumer says of itself, in whichever process it is.
+    async fn depth(&self) -> Result<QueueDepth, BrokerError> {
+        let lock_path = self.lock_path(Queue::Work);
+        let depth =
+            move |connection: &_| Ok((lock::in_flight(&lock_path), queue::depth(connection)?));
+        let (in_flight, rows) = self.shared.database.read(depth).await?;
+        // The rows were counted a moment later; those in flight cannot be more than all.
+        let work_in_flight = in_flight.min(rows.work_ready);
+        Ok(QueueDepth { work_ready: rows.work_ready - work_in_flight, work_in_flight, ..rows })
+    }
+
+    async fn journal(
+        &self,
+        after: Option<JournalPosition>,
+        limit: usize,
+    ) -> Result<Vec<JournalRecord>, BrokerError> {
+        let read = move |connection: &_| journal::read(connection, after, limit);
+        Ok(self.shared.database.read(read).await?)
+    }
+
+    async fn journal_extent(&self, since: Option<Timestamp>) -> Result<JournalExtent, BrokerError> {
+        let read = move |connection: &_| journal::extent(connection, since);
+        Ok(self.shared.database.read(read).await?)
+    }
+
+    /// Writes and removes a body of ordinary size: on a full disk the ingress is not ready,
+    /// although what is queued can still be worked off.
+    async fn check(&self) -> Result<(), BrokerError> {
+        let bytes_max = self.bytes_max;
+        let probe = move |connection: &_| {
+            queue::probe(connection)?;
+            journal::has_room(connection, queue::PROBE_BYTES, bytes_max)
+        };
+        let has_room = self.shared.database.write(probe).await?;
+        if has_room { Ok(()) } else { Err(BrokerError::Full) }
+    }
+
+    async fn close(&self) {
+        self.stop.cancel();
+        self.dispatchers.close();
+        self.dispatchers.wait().await;
+        self.shared.database.close().await;
+    }
+}
+
+impl From<SqliteError> for BrokerError {
+    fn from(error: SqliteError) -> Self {
+        match error {
+            SqliteError::Full { .. } => Self::Full,
+            SqliteError::Unavailable { .. } => Self::Unavailable { source: Box::new(error) },
+            SqliteError::Unusable { .. } => Self::Corrupt { detail: error.to_string() },
+            SqliteError::Refused { .. } => Self::Rejected { source: Box::new(error) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

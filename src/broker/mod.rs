@@ -1,0 +1,249 @@
+//! The port to the queue: envelopes in, deliveries out, nothing lost between.
+//!
+//! Two backends keep the same promises (`tests/it/conformance` names them): [`embedded`], a
+//! SQLite file, and RabbitMQ. Callers hold an `Arc<dyn Broker>`.
+//!
+//! # Invariants
+//! - An envelope whose [`publish`](Broker::publish) answered `Ok` is delivered until it is settled.
+//! - A delivery is settled at most once ([`Delivery::settle`] consumes it); one that is dropped,
+//!   or whose process dies, is delivered again.
+//! - No type of a queue's client library crosses this port.
+
+pub mod embedded;
+mod envelope;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+pub use envelope::{Envelope, EnvelopeKind};
+
+use crate::domain::{Rejection, Timestamp};
+
+/// The queue, its retries, its dead-letter intake and its journal.
+#[async_trait]
+pub trait Broker: Debug + Send + Sync + 'static {
+    /// Puts an envelope into the work queue and the journal, both or neither, and returns once it
+    /// would survive a crash. Concurrent calls share the cost of one write to disk.
+    ///
+    /// Dies before the answer: the envelope may or may not be there; the sender sends it again.
+    /// Cancelling the call leaves the same question open.
+    async fn publish(&self, envelope: Envelope) -> Result<(), BrokerError>;
+
+    /// Puts an envelope into the queue of dead letters and the journal, both or neither, and returns
+    /// once it would survive a crash. It is never in the work queue, and its journal record says
+    /// why: a rebuild must not apply what was put aside on receipt.
+    ///
+    /// Dies before the answer, or is cancelled: as for [`publish`](Self::publish).
+    async fn publish_dead(
+        &self,
+        envelope: Envelope,
+        rejection: Rejection,
+    ) -> Result<(), BrokerError>;
+
+    /// Puts envelopes into the work queue again, all or none of them, and returns once they would
+    /// survive a crash. The journal has their bodies already: it does not get them again.
+    ///
+    /// Dies before the answer: all are there or none; the caller puts them back again.
+    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError>;
+
+    /// Starts consuming a queue, with at most `prefetch` deliveries unsettled at a time.
+    ///
+    /// Oldest first, except that retries and returned deliveries come when they are due. In the
+    /// embedded backend one subscription a queue is active, across all processes that share the
+    /// directory; a further one stands by and takes over when the first one ends or dies.
+    async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError>;
+
+    /// How much is waiting where.
+    async fn depth(&self) -> Result<QueueDepth, BrokerError>;
+
+    /// Reads the journal in the order in which it was written, from behind `after`.
+    async fn journal(
+        &self,
+        after: Option<JournalPosition>,
+        limit: usize,
+    ) -> Result<Vec<JournalRecord>, BrokerError>;
+
+    /// Where the journal begins and ends; with a time, where what was received from then on begins.
+    async fn journal_extent(&self, since: Option<Timestamp>) -> Result<JournalExtent, BrokerError>;
+
+    /// Asks whether publishing could work now; readiness of the ingress.
+    async fn check(&self) -> Result<(), BrokerError>;
+
+    /// Waits until every settlement that was decided is durable, then lets go of all resources.
+    /// Deliveries that are still held elsewhere are delivered again after the next start.
+    async fn close(&self);
+}
+
+/// A queue that can be consumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// The backlog.
+    Work,
+    /// The intake of dead letters, which workers park in the Store.
+    Dead,
+}
+
+/// Why the queue did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// It is away; the same call may work later.
+    #[error("the broker is unavailable")]
+    Unavailable {
+        /// What the backend said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is there and does not take messages for now.
+    #[error("the broker takes no messages for now")]
+    Blocked,
+    /// It has no room.
+    #[error("the broker has no room left")]
+    Full,
+    /// It will never take this call.
+    #[error("the broker refused the call")]
+    Rejected {
+        /// What the backend said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Its data is not what this program writes.
+    #[error("the broker's data cannot be used: {detail}")]
+    Corrupt {
+        /// What was found, and what to do.
+        detail: String,
+    },
+}
+
+impl BrokerError {
+    /// Whether the same call may work later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Blocked | Self::Full)
+    }
+}
+
+/// The deliveries of one queue. Dropping it stops consuming; deliveries that were taken from it
+/// can still be settled, the others are delivered again.
+#[derive(Debug)]
+pub struct Subscription {
+    deliveries: mpsc::Receiver<Delivery>,
+}
+
+impl Subscription {
+    /// A subscription fed by the backend that owns the other end. The channel's capacity is the
+    /// prefetch.
+    pub const fn new(deliveries: mpsc::Receiver<Delivery>) -> Self {
+        Self { deliveries }
+    }
+
+    /// Waits for one delivery, then takes what else is ready, up to `max`; never waits to fill a
+    /// batch. Empty when the queue's backend has stopped for good. Cancel safe.
+    pub async fn next_batch(&mut self, max: usize) -> Vec<Delivery> {
+        let mut batch = Vec::new();
+        self.deliveries.recv_many(&mut batch, max).await;
+        batch
+    }
+}
+
+/// One handing-over of an envelope.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What is handed over.
+    pub envelope: Arc<Envelope>,
+    /// The number of this attempt, from 1; only failures of this one message count.
+    pub attempt: u32,
+    /// How often it was delivered before without being settled.
+    pub delivery_count: u32,
+    /// Why it is in the queue of dead letters; `None` in the work queue.
+    pub dead: Option<DeadReason>,
+    settle: oneshot::Sender<Disposition>,
+}
+
+impl Delivery {
+    /// A delivery whose backend waits for the disposition; a dropped sender means "deliver again".
+    pub fn new(
+        envelope: Arc<Envelope>,
+        attempt: u32,
+        delivery_count: u32,
+        dead: Option<DeadReason>,
+    ) -> (Self, oneshot::Receiver<Disposition>) {
+        let (settle, settled) = oneshot::channel();
+        (Self { envelope, attempt, delivery_count, dead, settle }, settled)
+    }
+
+    /// Says what shall become of the delivery; the backend makes it durable soon after, in groups.
+    ///
+    /// Dies before that: the envelope is delivered again.
+    pub fn settle(self, disposition: Disposition) {
+        // The backend is gone only when the process ends; then the lease ends with it.
+        drop(self.settle.send(disposition));
+    }
+}
+
+/// What shall become of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is done.
+    Ack,
+    /// It comes again after this delay, with the next attempt's number.
+    Retry(Duration),
+    /// It moves to the queue of dead letters, in one step.
+    DeadLetter(Box<Rejection>),
+}
+
+/// Why and since when an envelope is a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadReason {
+    /// The reason.
+    pub rejection: Rejection,
+    /// When it became one.
+    pub failed_at: Timestamp,
+    /// How many attempts had been made.
+    pub attempts: u32,
+}
+
+/// How much is waiting where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Envelopes that wait for a worker.
+    pub work_ready: u64,
+    /// Envelopes that a worker has and has not settled.
+    pub work_in_flight: u64,
+    /// When the oldest unsettled envelope of the work queue was received.
+    pub work_oldest: Option<Timestamp>,
+    /// Envelopes that wait for their next attempt.
+    pub retry_ready: u64,
+    /// Dead letters that are not parked yet.
+    pub dead_intake: u64,
+}
+
+/// A place in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JournalPosition(pub u64);
+
+/// Which part of the journal is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalExtent {
+    /// The place before which nothing is that was asked for.
+    pub first: Option<JournalPosition>,
+    /// The last place.
+    pub last: Option<JournalPosition>,
+    /// Whether the journal has something from before what was asked for.
+    pub begins_later: bool,
+    /// Whether all that was ever journalled is there.
+    pub is_whole: bool,
+}
+
+/// An envelope in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalRecord {
+    /// Its place.
+    pub position: JournalPosition,
+    /// The envelope as it was first published.
+    pub envelope: Envelope,
+    /// Why it was put aside on receipt, if it was.
+    pub rejection: Option<Rejection>,
+}

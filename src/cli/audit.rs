@@ -1,0 +1,105 @@
+//! `audit`: computes every number again and says what differs.
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Output;
+use super::table::{Column, Listing, optional, text};
+use super::{ExitStatus, Format};
+use crate::audit::{self, Difference};
+use crate::domain::Site;
+use crate::store::Store;
+
+/// What `audit` takes.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Only this site.
+    #[arg(long, value_name = "SITE", value_parser = Site::parse)]
+    pub site: Option<Site>,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::Text("SITE"),
+    Column::Text("DIFFERS"),
+    Column::Text("KEY"),
+    Column::Text("ORDER"),
+    Column::Text("FOUND"),
+    Column::Text("EXPECTED"),
+];
+
+/// A difference in JSON.
+#[derive(Serialize)]
+struct View<'a> {
+    site: &'a str,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<String>,
+    found: &'a str,
+    expected: &'a str,
+}
+
+/// Audits the sites and writes what differs.
+pub async fn run(
+    store: &dyn Store,
+    args: &AuditArgs,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let sites = match &args.site {
+        Some(site) => vec![site.clone()],
+        None => store.sites().await.context("cannot list the sites")?,
+    };
+    let mut listing = Listing::new(&COLUMNS, output.width);
+    let (mut differences, mut orders, mut items) = (0, 0, 0);
+    for site in &sites {
+        let found = audit::site(store, site).await;
+        let found = found.with_context(|| format!("cannot audit {site}"))?;
+        for difference in &found.differences {
+            let view = view(site.as_str(), difference);
+            match output.format {
+                Format::Table => listing.add(output.out, std::iter::once(row(&view)))?,
+                Format::Json => output.json(&view)?,
+            }
+        }
+        for order in &found.alias_conflicts {
+            output.say(format_args!(
+                "note: {order} of {site} shares an id with another order; they are not merged"
+            ))?;
+        }
+        differences += found.differences_count;
+        orders += found.orders;
+        items += found.items;
+    }
+    listing.finish(output.out)?;
+    let verdict = if differences == 0 {
+        "nothing differs".to_owned()
+    } else {
+        format!("{differences} differ; restore a backup and replay the journal, or report it")
+    };
+    output.say(format_args!("{items} stock items and {orders} orders: {verdict}"))?;
+    Ok(if differences == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+fn view<'a>(site: &'a str, difference: &'a Difference) -> View<'a> {
+    View {
+        site,
+        kind: difference.kind.as_str(),
+        key: difference.key.as_ref().map(ToString::to_string),
+        order: difference.order.as_ref().map(ToString::to_string),
+        found: &difference.found,
+        expected: &difference.expected,
+    }
+}
+
+fn row(view: &View<'_>) -> Vec<comfy_table::Cell> {
+    vec![
+        text(view.site),
+        text(view.kind),
+        optional(view.key.as_deref()),
+        optional(view.order.as_deref()),
+        text(view.found),
+        text(view.expected),
+    ]
+}

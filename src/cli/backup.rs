@@ -1,0 +1,55 @@
+//! `backup`: copies the files of a service, also while it runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Output;
+use super::{ExitStatus, Format, progress};
+use crate::app::back_up;
+use crate::config::Settings;
+
+/// What `backup` takes.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The directory to make; it must not be there yet.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// What was done, in JSON.
+#[derive(Serialize)]
+struct View {
+    directory: String,
+    /// From when on the journal is to be replayed after a restore.
+    replay_since: String,
+}
+
+/// Writes the backup.
+pub async fn run(
+    settings: &Settings,
+    args: &BackupArgs,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let bar = progress::bar("copying");
+    let shown = bar.clone();
+    let since = back_up(&settings.embedded.path, &args.directory, move |file, done, all| {
+        shown.set_message(file);
+        shown.set_length(all);
+        shown.set_position(done);
+    });
+    let since = since.await;
+    bar.finish_and_clear();
+    let since = since?;
+    let directory = args.directory.display().to_string();
+    if output.format == Format::Json {
+        output.json(&View { directory: directory.clone(), replay_since: since.to_string() })?;
+    }
+    output.say(format_args!(
+        "{directory} holds store.db and broker.db. To restore: stop the service, copy both to \
+         embedded.path in place of what is there (with their -wal and -shm files), and run \
+         `storekeeper journal replay --since {since}`"
+    ))?;
+    Ok(ExitStatus::Done)
+}

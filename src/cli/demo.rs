@@ -1,0 +1,146 @@
+//! `demo`: a fresh server, a shuffled history against it, and what came of it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::Url;
+use tokio_util::sync::CancellationToken;
+
+use super::output::Output;
+use super::{DemoArgs, ExitStatus, Format, serve};
+use crate::app::{App, Roles};
+use crate::broker::Broker;
+use crate::config::Settings;
+use crate::domain::{Identifier, Quantity, ReceiptContent, ReceiptId, Site, StockKey};
+use crate::receipts;
+use crate::shutdown::Signals;
+use crate::simulate::model::ModelPolicy;
+use crate::simulate::runner::{Afterwards, ConsoleAddress, Options, Pace};
+use crate::simulate::{self, History, HistoryOptions, Report};
+use crate::telemetry;
+
+/// Requests under way at a time.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+/// The source that the opening stock's envelopes name.
+const SOURCE: &str = "demo";
+/// How many of a thousand webhooks are sent again.
+const DUPLICATES_PER_MILLE: u64 = 250;
+/// How long a webhook is tried, and how long the queues may take to get empty.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Serves on a temporary directory, simulates against it and stays up unless told otherwise.
+pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let settings = settings(&directory)?;
+    telemetry::init(&settings.log)?;
+    let signals = Signals::install()?;
+    let app = App::start(settings, Roles::All).await?;
+    let addresses = app.addresses()?;
+    let served = addresses.ingress.zip(addresses.console);
+    let (ingress, console) = served.context("the demo has an ingress and a console")?;
+    let broker = app.broker();
+    let stop = CancellationToken::new();
+    let serving = async {
+        let drained = app.run(None, stop.clone()).await;
+        // One that ended by itself has nothing more to show.
+        stop.cancel();
+        drained
+    };
+    let showing = async {
+        let shown = show(args, &Served { ingress, console }, &broker, &stop, output).await;
+        // Whatever came of it, the server has to be stopped in its order.
+        stop.cancel();
+        shown
+    };
+    let (drained, shown) = tokio::select! {
+        both = async { tokio::join!(serving, showing) } => both,
+        never = signals.watch(stop.clone()) => never,
+    };
+    let (drained, shown) = (drained?, shown?);
+    Ok(if shown == ExitStatus::Done { serve::exit_status(drained) } else { shown })
+}
+
+/// The defaults on free ports, with a quiet log: the demo's words are the report's.
+fn settings(directory: &tempfile::TempDir) -> anyhow::Result<Settings> {
+    let mut settings = Settings::load_from(None, [])?;
+    let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    settings.embedded.path = directory.path().into();
+    settings.ingress.listen = free_port;
+    settings.console.listen = free_port;
+    settings.probes.listen = free_port;
+    settings.log.level = "error".into();
+    settings.validate()?;
+    Ok(settings)
+}
+
+/// Where the demo's own server listens.
+struct Served {
+    ingress: SocketAddr,
+    console: SocketAddr,
+}
+
+async fn show(
+    args: &DemoArgs,
+    served: &Served,
+    broker: &Arc<dyn Broker>,
+    stop: &CancellationToken,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    // Short enough to be typed again.
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u16>()));
+    let history = History::write(HistoryOptions {
+        seed,
+        orders: args.orders,
+        duplicates_per_mille: DUPLICATES_PER_MILLE,
+    });
+    let simulated = stop.run_until_cancelled(simulate(&history, served, broker)).await;
+    // A signal came before the end: there is nothing to report.
+    let Some(report) = simulated else { return Ok(ExitStatus::Done) };
+    let report = report?;
+    match output.format {
+        Format::Table => report.write_text(output.out)?,
+        Format::Json => report.write_json(output.out)?,
+    }
+    output.say(format_args!("`storekeeper demo --seed {seed}` shows this history again."))?;
+    if !args.exit {
+        let console = served.console;
+        output.say(format_args!(
+            "Still up until Ctrl-C: http://{console}/v1/sites lists the shops, \
+             http://{console}/v1/openapi.json describes the rest."
+        ))?;
+        stop.cancelled().await;
+    }
+    Ok(if report.holds() { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+async fn simulate(
+    history: &History,
+    served: &Served,
+    broker: &Arc<dyn Broker>,
+) -> anyhow::Result<Report> {
+    for goods in history.opening_stock() {
+        let site = Site::parse(&goods.item.site)?;
+        let receipt = ReceiptId {
+            key: StockKey::parse(&goods.item.key)?,
+            reference: Identifier::parse(goods.reference)?,
+        };
+        let quantity = Quantity::parse(&goods.quantity.to_string())?;
+        let content = ReceiptContent::Goods { quantity };
+        broker.publish(receipts::envelope(&site, &receipt, content, SOURCE)).await?;
+    }
+    let console =
+        ConsoleAddress { url: Url::parse(&format!("http://{}", served.console))?, token: None };
+    let options = Options {
+        url: Url::parse(&format!("http://{}", served.ingress))?,
+        secret: None,
+        pace: Pace { concurrency: CONCURRENCY, rate: None },
+        timeout: PATIENCE,
+        afterwards: Afterwards::Compare(console),
+        policy: ModelPolicy::default(),
+        has_progress: true,
+    };
+    Ok(simulate::run(history, options).await?)
+}

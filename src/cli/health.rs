@@ -1,0 +1,94 @@
+//! `health`: asks a running process whether it is ready.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::{Client, Response, Url, redirect};
+use serde::Serialize;
+
+use super::output::Output;
+use super::{ExitStatus, Format, HealthArgs};
+use crate::health::NotReady;
+use crate::probes::ProbeAnswer;
+
+/// How long the process may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most of an answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// What was answered.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    url: String,
+    /// The HTTP status.
+    code: u16,
+    /// The probe's own word, where the answer is a probe's.
+    status: Option<String>,
+    reasons: Vec<NotReady>,
+}
+
+/// Asks the address, or its `/readyz` if it has no path.
+pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let mut url = args.url.clone();
+    if url.scheme() != "http" {
+        output.say(format_args!("{url}: probes are asked over http"))?;
+        return Ok(ExitStatus::Usage);
+    }
+    if url.path() == "/" {
+        url.set_path("/readyz");
+    }
+    // What is asked is near: neither a proxy nor a redirect may answer for it.
+    let client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(redirect::Policy::none());
+    let client = client.no_proxy().build().context("cannot set up the HTTP client")?;
+    let answer = match ask(&client, &url).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            output.say(format_args!("cannot reach {url}: {:#}", anyhow::Error::from(error)))?;
+            return Ok(ExitStatus::Unreachable);
+        }
+    };
+    let (is_good, verdict) = answer;
+    match output.format {
+        Format::Json => output.json(&verdict)?,
+        Format::Table => write_verdict(&verdict, output)?,
+    }
+    Ok(if is_good { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+async fn ask(client: &Client, url: &Url) -> reqwest::Result<(bool, Verdict)> {
+    let mut response = client.get(url.clone()).send().await?;
+    let status = response.status();
+    // Another server's answer is judged by its status alone.
+    let probe = serde_json::from_slice::<ProbeAnswer>(&read_bounded(&mut response).await?).ok();
+    let (word, reasons) = probe.map(|probe| (probe.status, probe.reasons)).unzip();
+    let verdict = Verdict {
+        url: url.to_string(),
+        code: status.as_u16(),
+        status: word,
+        reasons: reasons.unwrap_or_default(),
+    };
+    Ok((status.is_success(), verdict))
+}
+
+async fn read_bounded(response: &mut Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> anyhow::Result<()> {
+    match &verdict.status {
+        Some(status) => writeln!(output.out, "{}", super::table::printable(status, false))?,
+        None => writeln!(output.out, "HTTP status {}", verdict.code)?,
+    }
+    for NotReady { code, detail } in &verdict.reasons {
+        let reason = format!("{code}: {detail}");
+        writeln!(output.out, "{}", super::table::printable(&reason, false))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `journal replay`: puts the journal into the work queue again.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::output::Output;
+use super::{ExitStatus, Format, progress};
+use crate::broker::Broker;
+use crate::clock::PastTime;
+use crate::domain::Timestamp;
+use crate::rebuild::{self, RebuildError, Selection};
+use crate::store::Store;
+
+/// What `journal` can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum JournalCommand {
+    /// Puts what the journal holds into the work queue again, for a store that was lost or restored.
+    ///
+    /// What was applied before changes nothing, so it may be repeated. Start from an empty store by
+    /// moving `store.db` away while the service is stopped.
+    Replay {
+        /// Only what was received since: RFC 3339, or so long ago as `2h`. Goes back
+        /// `journal.overlap` further.
+        #[arg(long, value_name = "T", value_parser = PastTime::parse)]
+        since: Option<PastTime>,
+        /// Fills an empty store although the journal is not whole.
+        #[arg(long)]
+        partial: bool,
+    },
+}
+
+/// What was done, in JSON.
+#[derive(Serialize)]
+struct View {
+    /// Envelopes that were put into the work queue.
+    replayed: u64,
+}
+
+/// Does what `journal` was told to; `--since` goes back `overlap` further.
+pub async fn run(
+    broker: &dyn Broker,
+    store: &dyn Store,
+    command: JournalCommand,
+    overlap: Duration,
+    now: Timestamp,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let JournalCommand::Replay { since, partial } = command;
+    let overlap = i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX);
+    let since = since.map(|since| since.resolve(now).plus_micros(-overlap));
+    let bar = progress::bar("the journal");
+    let replayed = rebuild::replay(broker, store, Selection { since, partial }, |progress| {
+        bar.set_length(progress.all);
+        bar.set_position(progress.done);
+    });
+    let replayed = replayed.await;
+    bar.finish_and_clear();
+    let replayed = match replayed {
+        Err(error @ RebuildError::InPart(_)) => {
+            output.say(error)?;
+            return Ok(ExitStatus::NotHeld);
+        }
+        replayed => replayed.context("run `storekeeper journal replay` again")?,
+    };
+    if output.format == Format::Json {
+        output.json(&View { replayed })?;
+    }
+    output.say(format_args!("{replayed} envelopes are in the work queue again"))?;
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,313 @@
+//! `dead-letters replay`, `edit`, `discard`, `export` and `import`
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use comfy_table::Cell;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::output::Output;
+use super::table::{Column, Listing, optional, text, write_heading, write_table};
+use super::{DeadLettersReplayArgs, ExitStatus, Format};
+use crate::broker::{Broker, Envelope, EnvelopeKind};
+use crate::console::views::{LetterOrderView, ReplayView};
+use crate::dead_letters::{self, EDIT_BYTES_MAX};
+use crate::domain::{MessageId, Rejection, Timestamp};
+use crate::store::{
+    DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, ReplayId, ReplayState,
+    Store,
+};
+
+/// Letters that are read or filed at a time.
+const PAGE: usize = 100;
+/// The longest line that an import reads: a body in base64 and what was noted of it.
+const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How often is looked how far a replay is.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Makes a replay and watches it, or says what it would do.
+pub async fn replay(
+    store: &dyn Store,
+    filter: DeadLetterFilter,
+    args: &DeadLettersReplayArgs,
+    now: Timestamp,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let id = ReplayId(Uuid::now_v7());
+    if args.dry_run {
+        return dry_run(store, id, &filter, now, output).await;
+    }
+    let ramp_millis =
+        args.ramp.map_or(0, |ramp| u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX));
+    let pace = Pace { rate: args.rate, ramp_millis, abort_after: args.abort_after };
+    let made = store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
+    let mut replay = made.context("cannot make the replay")?;
+    if replay.state == ReplayState::Running {
+        output.say(format_args!(
+            "replay {id}: {} letters; it goes on without this command",
+            replay.selected
+        ))?;
+    }
+    let mut said = None;
+    while replay.state == ReplayState::Running || replay.open() > 0 {
+        let progress = (replay.sent, replay.settled, replay.failed);
+        if said != Some(progress) {
+            let (sent, settled, failed) = progress;
+            output.say(format_args!("sent {sent}, settled {settled}, came back {failed}"))?;
+            said = Some(progress);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let found = store.replay(id).await.context("cannot read the replay")?;
+        replay = found.context("the replay is gone")?;
+    }
+    let view = ReplayView::from(&replay);
+    match output.format {
+        Format::Json => output.json(&view)?,
+        Format::Table => writeln!(
+            output.out,
+            "{}: selected {}, sent {}, settled {}, came back {}, gone {}",
+            view.state, view.selected, view.sent, view.settled, view.failed, view.gone
+        )?,
+    }
+    let is_whole = replay.state == ReplayState::Done && replay.failed == 0;
+    Ok(if is_whole { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+async fn dry_run(
+    store: &dyn Store,
+    id: ReplayId,
+    filter: &DeadLetterFilter,
+    now: Timestamp,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let done = dead_letters::dry_run(store, filter).await.context("cannot try the replay")?;
+    let view = ReplayView::of_dry_run(id, now, &done.unwrap_or_default());
+    if output.format == Format::Json {
+        output.json(&view)?;
+        return Ok(ExitStatus::Done);
+    }
+    let Some(forecast) = &view.forecast else { return Ok(ExitStatus::Done) };
+    let columns = ["ID", "WOULD BE", "REASON", "DETAIL"].map(Column::Text);
+    let mut listing = Listing::new(&columns, output.width);
+    let rows = forecast.letters.iter().map(|letter| {
+        vec![
+            text(&letter.id),
+            text(letter.outcome),
+            optional(letter.reason),
+            optional(letter.detail.as_deref()),
+        ]
+    });
+    listing.add(output.out, rows)?;
+    listing.finish(output.out)?;
+    write_heading(output.out, "What it would add to the stock")?;
+    let columns = [
+        Column::Text("SITE"),
+        Column::Text("KEY"),
+        Column::Number("RECEIVED"),
+        Column::Number("COMMITTED"),
+        Column::Number("FULFILLED"),
+    ];
+    let rows = forecast.stock.iter().map(|effect| {
+        let counts = [&effect.received, &effect.committed, &effect.fulfilled];
+        let names = [text(&effect.site), text(&effect.key)];
+        names.into_iter().chain(counts.map(Cell::new)).collect()
+    });
+    write_table(output.out, output.width, &columns, rows)?;
+    if forecast.cut_off {
+        output.say(format_args!("there are more letters than these {}", view.selected))?;
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Gives a letter another body, from a file or, for `-`, from stdin.
+pub async fn edit(
+    store: &dyn Store,
+    broker: &Arc<dyn Broker>,
+    id: MessageId,
+    body: &Path,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(EDIT_BYTES_MAX).unwrap_or(u64::MAX);
+    let read = open(body)?.take(most + 1).read_to_end(&mut bytes);
+    read.with_context(|| format!("cannot read {}", body.display()))?;
+    anyhow::ensure!(
+        bytes.len() <= EDIT_BYTES_MAX,
+        "the body is larger than {EDIT_BYTES_MAX} bytes"
+    );
+    anyhow::ensure!(!bytes.is_empty(), "the body is empty");
+    let order = dead_letters::edit(broker, letter, &bytes).await;
+    ordered(letter, order.context("cannot queue the edit")?, output)
+}
+
+/// Drops a letter for good.
+pub async fn discard(
+    store: &dyn Store,
+    broker: &Arc<dyn Broker>,
+    id: MessageId,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
+    let order = dead_letters::discard(broker, letter).await;
+    ordered(letter, order.context("cannot queue the discard")?, output)
+}
+
+fn ordered(
+    letter: LetterName,
+    order: MessageId,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    match output.format {
+        Format::Json => output.json(&LetterOrderView::new(letter, order, false))?,
+        Format::Table => output.say("queued; a worker will do it")?,
+    }
+    Ok(ExitStatus::Done)
+}
+
+async fn find(
+    store: &dyn Store,
+    id: MessageId,
+    output: &mut Output<'_>,
+) -> anyhow::Result<Option<LetterName>> {
+    let found = store.dead_letter(id).await;
+    let found = found.with_context(|| format!("cannot read the dead letter {id}"))?;
+    if found.is_none() {
+        output.say(format_args!("no message {id} is parked"))?;
+    }
+    Ok(found.map(|letter| LetterName { message_id: id, generation: letter.generation() }))
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    let file = std::fs::File::open(path);
+    Ok(Box::new(file.with_context(|| format!("cannot read {}", path.display()))?))
+}
+
+/// A whole letter as a line of an export; bodies are always base64, so that nothing is lost.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exported {
+    message_id: MessageId,
+    replays: u32,
+    #[serde(rename = "type")]
+    kind: EnvelopeKind,
+    received_at_micros: i64,
+    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
+    rejection: Rejection,
+    failed_at_micros: i64,
+    attempts: u32,
+    body_base64: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original_base64: Option<String>,
+}
+
+impl From<&DeadLetter> for Exported {
+    fn from(letter: &DeadLetter) -> Self {
+        let envelope = &letter.envelope;
+        Self {
+            message_id: envelope.message_id,
+            replays: envelope.replays,
+            kind: envelope.kind,
+            received_at_micros: envelope.received_at.micros(),
+            source: envelope.source.clone(),
+            traceparent: envelope.traceparent.clone(),
+            tracestate: envelope.tracestate.clone(),
+            rejection: letter.rejection.clone(),
+            failed_at_micros: letter.failed_at.micros(),
+            attempts: letter.attempts,
+            body_base64: STANDARD.encode(&envelope.body),
+            original_base64: letter.original.as_deref().map(|body| STANDARD.encode(body)),
+        }
+    }
+}
+
+impl Exported {
+    fn letter(self) -> Option<DeadLetter> {
+        let bytes = |base64: &str| STANDARD.decode(base64).map(Bytes::from).ok();
+        let original = match &self.original_base64 {
+            Some(base64) => Some(bytes(base64)?),
+            None => None,
+        };
+        Some(DeadLetter {
+            envelope: Envelope {
+                message_id: self.message_id,
+                kind: self.kind,
+                received_at: Timestamp::from_micros(self.received_at_micros),
+                source: self.source,
+                replays: self.replays,
+                traceparent: self.traceparent,
+                tracestate: self.tracestate,
+                body: bytes(&self.body_base64)?,
+            },
+            rejection: self.rejection,
+            failed_at: Timestamp::from_micros(self.failed_at_micros),
+            attempts: self.attempts,
+            original,
+        })
+    }
+}
+
+/// Writes every letter that the filter selects, whole, one a line.
+pub async fn export(
+    store: &dyn Store,
+    filter: &DeadLetterFilter,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let mut page = PageRequest::first(PAGE);
+    loop {
+        let found = store.dead_letters(filter, &page).await;
+        let found = found.context("cannot list the dead letters")?;
+        for summary in found.items {
+            let letter = store.dead_letter(summary.id).await;
+            // One that ended meanwhile is not there to be exported.
+            if let Some(letter) = letter.context("cannot read a dead letter")? {
+                output.json(&Exported::from(&letter))?;
+            }
+        }
+        let Some(next) = found.next else { return Ok(ExitStatus::Done) };
+        page.after = Some(next);
+    }
+}
+
+/// Files the letters of an export. One that is parked already, or has ended here, stays as it is.
+pub async fn import(
+    store: &dyn Store,
+    file: &Path,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let mut lines = std::io::BufReader::new(open(file)?);
+    let (mut number, mut letters) = (0_u64, Vec::new());
+    loop {
+        let mut line = Vec::new();
+        let read = lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        let length = read.with_context(|| format!("cannot read {}", file.display()))?;
+        if length == 0 || letters.len() == PAGE {
+            let filed = store.park(std::mem::take(&mut letters)).await;
+            filed.context("cannot file dead letters")?;
+        }
+        if length == 0 {
+            break;
+        }
+        number += 1;
+        let exported: Option<Exported> = serde_json::from_slice(&line).ok();
+        // What is wrong is not quoted: it may be personal.
+        let letter = exported.and_then(Exported::letter);
+        letters.push(letter.with_context(|| format!("line {number} is no exported dead letter"))?);
+    }
+    output.say(format_args!("{number} letters read"))?;
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,49 @@
+//! Where a command writes, and how.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Format;
+use super::table;
+
+/// Where a command writes, and how. Tables hold ANSI styles; a writer that is no terminal must
+/// strip them, as `anstream::stdout` does.
+pub struct Output<'a> {
+    /// Results go here.
+    pub out: &'a mut dyn Write,
+    /// Sentences for a person, which are no results, go here.
+    pub err: &'a mut dyn Write,
+    /// The form of the results.
+    pub format: Format,
+    /// Columns of the terminal that tables are fitted to; `None` leaves them as wide as they are.
+    pub width: Option<u16>,
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("format", &self.format)
+            .field("width", &self.width)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Output<'a> {
+    /// Writes to these, fitted to the terminal that stdout is, if it is one.
+    pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, format: Format) -> Self {
+        Self { out, err, format, width: table::terminal_width() }
+    }
+
+    /// Writes one object on a line of its own.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.out, value)?;
+        writeln!(self.out)
+    }
+
+    /// Writes a sentence to the person who asked.
+    pub(super) fn say(&mut self, sentence: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.err, "{sentence}")
+    }
+}

@@ -1,0 +1,153 @@
+//! `policy show` and `policy apply`
+
+use anyhow::Context;
+use comfy_table::Cell;
+use serde::Serialize;
+
+use super::output::Output;
+use super::table::{Column, Listing, quantity, text, write_facts};
+use super::{ExitStatus, Format, PolicyCommand};
+use crate::clock;
+use crate::console::views::PolicyView;
+use crate::domain::{MessageId, Policy, PolicyInForce};
+use crate::recompute::{self, Mode};
+use crate::store::Store;
+
+/// Does what `policy` was told to.
+pub async fn run(
+    store: &dyn Store,
+    command: PolicyCommand,
+    configured: &Policy,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        PolicyCommand::Show => show(store, output).await,
+        PolicyCommand::Apply { dry_run } => apply(store, configured, dry_run, output).await,
+    }
+}
+
+const COLUMNS: [Column; 4] = [
+    Column::Text("SITE"),
+    Column::Text("KEY"),
+    Column::Number("COMMITTED"),
+    Column::Number("FULFILLED"),
+];
+
+/// What a policy changes of one item, in JSON.
+#[derive(Serialize)]
+struct EffectView {
+    site: String,
+    key: String,
+    /// What is added to its counts.
+    delta: DeltaView,
+}
+
+#[derive(Serialize)]
+struct DeltaView {
+    committed: String,
+    fulfilled: String,
+}
+
+/// Puts the configured policy in force and computes every order again; a dry run does neither.
+/// Either way, the net effect on each stock item is the result.
+///
+/// Dies after the policy is in force: the next run finds it there and goes on with the orders that
+/// name an older revision.
+async fn apply(
+    store: &dyn Store,
+    configured: &Policy,
+    dry_run: bool,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let (in_force, mode) = if dry_run {
+        (foreseen(store, configured).await?, Mode::DryRun)
+    } else {
+        let in_force = store.replace_policy(configured).await;
+        let in_force = in_force.context("cannot put the policy in force")?;
+        let message_id = MessageId(uuid::Uuid::now_v7());
+        (in_force, Mode::Write { message_id, at: clock::now() })
+    };
+    let sites = store.sites().await.context("cannot list the sites")?;
+    let mut listing = Listing::new(&COLUMNS, output.width);
+    let (mut orders, mut changed, mut overflowed) = (0, 0, 0);
+    for site in &sites {
+        let effect = recompute::site(store, site, &in_force, mode).await;
+        let effect = effect.with_context(|| {
+            format!("stopped at {site}; run `storekeeper policy apply` again to go on")
+        })?;
+        for (key, delta) in &effect.items {
+            let view = EffectView {
+                site: site.to_string(),
+                key: key.to_string(),
+                delta: DeltaView {
+                    committed: delta.committed.to_string(),
+                    fulfilled: delta.fulfilled.to_string(),
+                },
+            };
+            match output.format {
+                Format::Table => listing.add(output.out, std::iter::once(effect_row(&view)))?,
+                Format::Json => output.json(&view)?,
+            }
+        }
+        for order in &effect.overflowed {
+            output.say(format_args!("{order} of {site} stays: a total would pass its limit"))?;
+        }
+        orders += effect.orders;
+        changed += effect.orders_changed;
+        overflowed += effect.overflowed.len();
+    }
+    listing.finish(output.out)?;
+    let revision = in_force.revision;
+    output.say(if dry_run {
+        format!("policy revision {revision} would compute {orders} orders again; {changed} would hold something else")
+    } else {
+        format!("policy revision {revision} is in force; {orders} orders were computed again, {changed} hold something else")
+    })?;
+    Ok(if overflowed == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+/// The configured policy with the revision that it would have.
+async fn foreseen(store: &dyn Store, configured: &Policy) -> anyhow::Result<PolicyInForce> {
+    let in_force = store.policy().await.context("cannot read the policy in force")?;
+    Ok(match in_force {
+        Some(in_force) if in_force.policy == *configured => in_force,
+        other => PolicyInForce {
+            revision: other.map_or(0, |in_force| in_force.revision) + 1,
+            policy: configured.clone(),
+        },
+    })
+}
+
+fn effect_row(view: &EffectView) -> Vec<Cell> {
+    vec![
+        text(&view.site),
+        text(&view.key),
+        quantity(&view.delta.committed),
+        quantity(&view.delta.fulfilled),
+    ]
+}
+
+/// Writes the policy in force, by the names of its settings.
+async fn show(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let in_force = store.policy().await.context("cannot read the policy in force")?;
+    let Some(in_force) = in_force else {
+        output.say("no policy is in force yet; the first `storekeeper serve` records its own")?;
+        return Ok(ExitStatus::NotHeld);
+    };
+    let view = PolicyView::from(&in_force);
+    match output.format {
+        Format::Json => output.json(&view)?,
+        Format::Table => {
+            let facts = vec![
+                ("revision", Cell::new(view.revision)),
+                ("stock.key_precedence", text(&view.key_precedence.join(", "))),
+                ("orders.test_mode", text(view.test_mode)),
+                ("orders.cancelled", text(view.cancelled)),
+                ("orders.deleted", text(view.deleted)),
+                ("refunds.restock", text(view.restock)),
+            ];
+            write_facts(output.out, output.width, facts)?;
+        }
+    }
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,121 @@
+//! From a command line that was read to the way the process ends.
+
+use std::io::Write;
+
+use super::output::Output;
+use super::{
+    Cli, Command, ConfigCommand, ExitStatus, StockCommands, audit, backup, changes, completions,
+    config, dead_letters, demo, failure, health, journal, orders, policy, receipts, serve,
+    simulate, stock,
+};
+use crate::app::{Role, Roles, StartError, open_broker, open_or_create_store, open_store};
+use crate::clock;
+use crate::config::{Settings, SettingsError};
+use crate::simulate::SimulateError;
+use crate::store::Store;
+
+/// Does what the command line says. Results go to `out`, sentences for a person to `err`.
+pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStatus {
+    let mut output = Output::new(out, err, cli.format);
+    // Boxed: the future of every command together is large.
+    match Box::pin(dispatch(cli, &mut output)).await {
+        Ok(status) => status,
+        Err(error) => {
+            let status = exit_status(&error);
+            if status != ExitStatus::Done {
+                // Should stderr be gone too, there is nobody left to tell.
+                output.say(format_args!("error: {error:#}")).ok();
+            }
+            status
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let settings = || Settings::load(cli.config.as_deref());
+    match cli.command {
+        Command::Serve(args) => serve::run(settings()?, Roles::All, &args).await,
+        Command::Ingress(args) => serve::run(settings()?, Roles::Only(Role::Ingress), &args).await,
+        Command::Worker(args) => serve::run(settings()?, Roles::Only(Role::Worker), &args).await,
+        Command::Console(args) => serve::run(settings()?, Roles::Only(Role::Console), &args).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
+        Command::Simulate(args) => simulate::run(args, output.format, output.out).await,
+        Command::Health(args) => health::run(&args, output).await,
+        Command::Completions { shell } => Ok(completions::run(shell, output.out)?),
+        Command::Config(ConfigCommand::Show) => {
+            Ok(config::show(&settings()?, output.format, output.out)?)
+        }
+        Command::Config(ConfigCommand::Check) => {
+            Ok(config::check(&settings()?, output.format, output.out)?)
+        }
+        Command::Stock(StockCommands::Read(command)) => {
+            let store = open_store(&settings()?)?;
+            ended(&*store, stock::run(&*store, &command, output).await).await
+        }
+        Command::Stock(StockCommands::Change(command)) => {
+            let settings = settings()?;
+            let store = open_store(&settings)?;
+            let broker = open_broker(&settings)?;
+            let changed = receipts::run(&*broker, &*store, &command, output).await;
+            broker.close().await;
+            ended(&*store, changed).await
+        }
+        Command::Orders(command) => {
+            let store = open_store(&settings()?)?;
+            ended(&*store, orders::run(&*store, &command, output).await).await
+        }
+        Command::Changes(args) => {
+            let store = open_store(&settings()?)?;
+            ended(&*store, changes::run(&*store, &args, output).await).await
+        }
+        Command::DeadLetters(command) => {
+            let settings = settings()?;
+            let store = open_store(&settings)?;
+            let now = clock::now();
+            let broker = || open_broker(&settings);
+            ended(&*store, dead_letters::run(&*store, broker, &command, now, output).await).await
+        }
+        Command::Policy(command) => {
+            let settings = settings()?;
+            let store = open_store(&settings)?;
+            let configured = settings.policy();
+            ended(&*store, policy::run(&*store, command, &configured, output).await).await
+        }
+        Command::Journal(command) => {
+            let settings = settings()?;
+            let broker = open_broker(&settings)?;
+            let store = open_or_create_store(&settings)?;
+            let (overlap, now) = (settings.journal.overlap, clock::now());
+            let done = journal::run(&*broker, &*store, command, overlap, now, output).await;
+            broker.close().await;
+            ended(&*store, done).await
+        }
+        Command::Backup(args) => backup::run(&settings()?, &args, output).await,
+        Command::Audit(args) => {
+            let store = open_store(&settings()?)?;
+            ended(&*store, audit::run(&*store, &args, output).await).await
+        }
+    }
+}
+
+/// Closes the state, however the command ended.
+async fn ended(
+    store: &dyn Store,
+    result: anyhow::Result<ExitStatus>,
+) -> anyhow::Result<ExitStatus> {
+    store.close().await;
+    result
+}
+
+fn exit_status(error: &anyhow::Error) -> ExitStatus {
+    if error.is::<SettingsError>() {
+        return ExitStatus::Usage;
+    }
+    if let Some(error) = error.downcast_ref::<StartError>() {
+        return serve::start_failed(error);
+    }
+    if let Some(error) = error.downcast_ref::<SimulateError>() {
+        return simulate::exit_status(error);
+    }
+    failure::exit_status(error)
+}

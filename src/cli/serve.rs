@@ -1,0 +1,41 @@
+//! `serve`, `ingress`, `worker` and `console`: a process that stays.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{ExitStatus, ServeArgs};
+use crate::app::{App, Roles, StartError};
+use crate::config::Settings;
+use crate::shutdown::Signals;
+use crate::telemetry;
+use crate::worker::Drained;
+
+/// Serves these roles until a signal, then drains.
+pub async fn run(settings: Settings, roles: Roles, args: &ServeArgs) -> anyhow::Result<ExitStatus> {
+    telemetry::init(&settings.log)?;
+    let signals = Signals::install()?;
+    let app = App::start(settings, roles).await?;
+    let stop = CancellationToken::new();
+    let drained = tokio::select! {
+        drained = app.run(args.ready_file.as_deref(), stop.clone()) => drained?,
+        never = signals.watch(stop) => never,
+    };
+    Ok(exit_status(drained))
+}
+
+/// How a process ends that drained so far.
+pub(super) const fn exit_status(drained: Drained) -> ExitStatus {
+    match drained {
+        Drained::Whole => ExitStatus::Done,
+        Drained::InPart => ExitStatus::DrainDeadline,
+    }
+}
+
+/// How a process ends that could not start: most such errors are errors of the configuration.
+pub(super) const fn start_failed(error: &StartError) -> ExitStatus {
+    let is_transient = match error {
+        StartError::Listen { .. } => false,
+        StartError::Broker(error) => error.is_transient(),
+        StartError::Store(error) => error.is_transient(),
+    };
+    if is_transient { ExitStatus::Unreachable } else { ExitStatus::Usage }
+}

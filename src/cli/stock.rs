@@ -1,0 +1,199 @@
+//! `stock list`, `stock show` and `stock export`
+
+use std::io;
+
+use anyhow::Context;
+use comfy_table::Cell;
+
+use super::output::Output;
+use super::table::{
+    Column, Listing, optional, printable, quantity, text, write_facts, write_heading, write_table,
+};
+use super::{ExitStatus, Format, StockCommand};
+use crate::console::views::{HoldView, StockDetailView, StockItemView};
+use crate::domain::{Site, StockKey};
+use crate::store::{HeldBy, PageRequest, StockDetail, Store};
+
+/// Items asked for at a time.
+const PAGE: usize = 500;
+
+/// Does what `stock` was told to.
+pub async fn run(
+    store: &dyn Store,
+    command: &StockCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        StockCommand::Export => export(store, output).await,
+        StockCommand::List { site } => list(store, site.as_ref(), output).await,
+        StockCommand::Show { site, key } => show(store, site, key, output).await,
+    }
+}
+
+/// Writes every stock item, of one site or of all, page by page.
+async fn list(
+    store: &dyn Store,
+    site: Option<&Site>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let sites = match site {
+        Some(site) => vec![site.clone()],
+        None => store.sites().await.context("cannot list the sites")?,
+    };
+    let mut listing = Listing::new(&LIST_COLUMNS, output.width);
+    for site in &sites {
+        let mut page = PageRequest::first(PAGE);
+        loop {
+            let found = store.stock(site, None, &page).await;
+            let found = found.with_context(|| format!("cannot list the stock of {site}"))?;
+            let mut items = found.items.iter().map(StockItemView::from);
+            match output.format {
+                Format::Table => listing.add(output.out, items.map(|item| list_row(&item)))?,
+                Format::Json => items.try_for_each(|item| output.json(&item))?,
+            }
+            let Some(next) = found.next else { break };
+            page.after = Some(next);
+        }
+    }
+    let is_shown = listing.finish(output.out)?;
+    if !is_shown && output.format == Format::Table {
+        output.say("no stock item was counted yet")?;
+    }
+    Ok(ExitStatus::Done)
+}
+
+const LIST_COLUMNS: [Column; 8] = [
+    Column::Text("SITE"),
+    Column::Text("KEY"),
+    Column::Text("NAME"),
+    Column::Number("RECEIVED"),
+    Column::Number("COMMITTED"),
+    Column::Number("FULFILLED"),
+    Column::Number("ON HAND"),
+    Column::Number("AVAILABLE"),
+];
+
+fn list_row(item: &StockItemView) -> Vec<Cell> {
+    vec![
+        text(&item.site),
+        text(&item.key),
+        optional(item.name.as_deref()),
+        quantity(&item.received),
+        quantity(&item.committed),
+        quantity(&item.fulfilled),
+        quantity(&item.on_hand),
+        quantity(&item.available),
+    ]
+}
+
+/// Writes every stock item of all sites for another program.
+async fn export(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    if output.format == Format::Json {
+        return list(store, None, output).await;
+    }
+    let mut csv = csv::Writer::from_writer(&mut *output.out);
+    csv.write_record(EXPORT_COLUMNS).map_err(io::Error::from)?;
+    for site in store.sites().await.context("cannot list the sites")? {
+        let mut page = PageRequest::first(PAGE);
+        loop {
+            let found = store.stock(&site, None, &page).await;
+            let found = found.with_context(|| format!("cannot list the stock of {site}"))?;
+            for item in found.items.iter().map(StockItemView::from) {
+                csv.write_record(export_row(&item)).map_err(io::Error::from)?;
+            }
+            let Some(next) = found.next else { break };
+            page.after = Some(next);
+        }
+    }
+    csv.flush()?;
+    Ok(ExitStatus::Done)
+}
+
+const EXPORT_COLUMNS: [&str; 8] =
+    ["site", "key", "name", "received", "committed", "fulfilled", "on_hand", "available"];
+
+fn export_row(item: &StockItemView) -> [String; 8] {
+    [
+        item.site.clone(),
+        item.key.clone(),
+        printable(item.name.as_deref().unwrap_or_default(), false),
+        item.received.clone(),
+        item.committed.clone(),
+        item.fulfilled.clone(),
+        item.on_hand.clone(),
+        item.available.clone(),
+    ]
+}
+
+/// Writes one stock item and every order that holds some of it.
+async fn show(
+    store: &dyn Store,
+    site: &Site,
+    key: &StockKey,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let Some(detail) = whole_detail(store, site, key).await? else {
+        output.say(format_args!("{key} of {site} was never counted"))?;
+        return Ok(ExitStatus::NotHeld);
+    };
+    // Commands ask no broker: what is queued is the server's to say.
+    let view = StockDetailView::new(&detail, None, None);
+    match output.format {
+        Format::Table => write_detail(&view, output)?,
+        Format::Json => output.json(&view)?,
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// The item with all pages of its holds. Pages are read one after the other, so an order that
+/// changes in between may be seen in its old or its new state.
+async fn whole_detail(
+    store: &dyn Store,
+    site: &Site,
+    key: &StockKey,
+) -> anyhow::Result<Option<StockDetail>> {
+    let mut page = PageRequest::first(PAGE);
+    let mut holds: Vec<HeldBy> = Vec::new();
+    loop {
+        let found = store.stock_item(site, key, &page).await;
+        let found = found.with_context(|| format!("cannot read {key} of {site}"))?;
+        let Some(mut detail) = found else { return Ok(None) };
+        holds.append(&mut detail.holds.items);
+        let Some(next) = detail.holds.next.take() else {
+            detail.holds.items = holds;
+            return Ok(Some(detail));
+        };
+        page.after = Some(next);
+    }
+}
+
+fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> anyhow::Result<()> {
+    let item = &view.item;
+    let facts = vec![
+        ("site", text(&item.site)),
+        ("key", text(&item.key)),
+        ("name", optional(item.name.as_deref())),
+        ("received", quantity(&item.received)),
+        ("committed", quantity(&item.committed)),
+        ("fulfilled", quantity(&item.fulfilled)),
+        ("on hand", quantity(&item.on_hand)),
+        ("available", quantity(&item.available)),
+        (
+            "closed orders",
+            text(&format!("{}, fulfilled {}", view.closed.orders, view.closed.fulfilled)),
+        ),
+        ("dead letters of the site", Cell::new(view.pending.dead)),
+    ];
+    write_facts(output.out, output.width, facts)?;
+    write_heading(output.out, "Held by")?;
+    if view.holds.is_empty() {
+        writeln!(output.out, "no order")?;
+        return Ok(());
+    }
+    let columns = [Column::Text("ORDER"), Column::Number("COMMITTED"), Column::Number("FULFILLED")];
+    let row = |hold: &HoldView| {
+        vec![text(&hold.order), quantity(&hold.committed), quantity(&hold.fulfilled)]
+    };
+    write_table(output.out, output.width, &columns, view.holds.iter().map(row))?;
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Finding the settings: the defaults, the file and the environment, merged into one tree.
+//!
+//! config-rs merges, and remembers with each value where it comes from. The values keep the type
+//! that their source gave them (the environment has texts only); `read` makes sense of them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
+
+use super::{Settings, SettingsError};
+
+/// The defaults, which are also the documentation of every setting.
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+/// What the variables begin with that are settings.
+const PREFIX: &str = "STOREKEEPER__";
+/// What a variable ends with that names a file to read the setting from.
+const FROM_FILE: &str = "_FILE";
+/// The largest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+impl Settings {
+    /// Reads the settings of this process: defaults, then `file`, then the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        Self::load_from(file, std::env::vars_os())
+    }
+
+    /// Reads the settings with the given variables in place of the environment.
+    pub fn load_from(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let mut layers = Config::builder().add_source(Layer(parse(None, DEFAULTS)?));
+        if let Some(path) = file {
+            let name = path.display().to_string();
+            let text = read_file(path).map_err(|message| SettingsError {
+                subject: name.clone(),
+                message,
+                origin: None,
+            })?;
+            layers = layers.add_source(Layer(parse(Some(&name), &text)?));
+        }
+        let layers = layers.add_source(Layer(environment(variables)?));
+        let merged = layers.build().map_err(|error| unexpected(&error))?.cache;
+        let mut origins = BTreeMap::new();
+        note_origins("", &merged, &mut origins);
+        let settings = Self::read(merged, origins)?;
+        settings.validate()?;
+        Ok(settings)
+    }
+}
+
+/// One source of settings, already read.
+#[derive(Debug, Clone)]
+struct Layer(Map<String, Value>);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Merging tables that are in memory has no way to fail that we know of.
+fn unexpected(error: &ConfigError) -> SettingsError {
+    SettingsError { subject: "settings".into(), message: error.to_string(), origin: None }
+}
+
+pub(super) fn parse(
+    name: Option<&String>,
+    text: &str,
+) -> Result<Map<String, Value>, SettingsError> {
+    FileFormat::Toml.parse(name, text).map_err(|error| SettingsError {
+        subject: name.map_or("config/default.toml", String::as_str).into(),
+        message: without_excerpt(&error.to_string()),
+        origin: None,
+    })
+}
+
+/// What the parser says, without the lines of the file that it quotes: they may hold a secret.
+fn without_excerpt(report: &str) -> String {
+    let is_excerpt = |line: &&str| {
+        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
+    };
+    let lines: Vec<&str> = report.lines().filter(|line| !is_excerpt(line)).collect();
+    lines.join(": ")
+}
+
+/// Reads a text file of a bounded size; the error is what is wrong with it.
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| format!("cannot read the file: {error}"))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
+}
+
+fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Map<String, Value>, SettingsError> {
+    let mut found = Map::new();
+    for (name, value) in variables {
+        let name = name.to_string_lossy().into_owned();
+        let Some(path) = name.strip_prefix(PREFIX) else { continue };
+        let wrong =
+            |message: String| SettingsError { subject: name.clone(), message, origin: None };
+        let text = value.into_string().map_err(|_| wrong("is not UTF-8".into()))?;
+        let from_file = path.strip_suffix(FROM_FILE).filter(|path| !path.ends_with('_'));
+        let setting = from_file.unwrap_or(path).to_ascii_lowercase().replace("__", ".");
+        if !setting.split('.').all(is_name) {
+            let example = format!("write `ingress.listen` as {PREFIX}INGRESS__LISTEN");
+            return Err(wrong(format!("is the name of no setting; {example}")));
+        }
+        let value = if from_file.is_some() {
+            let content = read_file(Path::new(&text)).map_err(|m| wrong(format!("{text}: {m}")))?;
+            let content = content.trim_end_matches(['\r', '\n']).to_owned();
+            Value::new(Some(&format!("{text}, which {name} names")), content)
+        } else {
+            Value::new(Some(&name), text)
+        };
+        if found.insert(setting, value).is_some() {
+            let plain = name.strip_suffix(FROM_FILE).unwrap_or(&name);
+            return Err(SettingsError {
+                subject: plain.to_owned(),
+                message: format!("is set, and so is {plain}{FROM_FILE}; keep one of them"),
+                origin: None,
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn is_name(part: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    !part.is_empty() && part.chars().all(allowed)
+}
+
+fn note_origins(path: &str, value: &Value, origins: &mut BTreeMap<String, String>) {
+    if let ValueKind::Table(table) = &value.kind {
+        for (name, value) in table {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            note_origins(&path, value, origins);
+        }
+    } else if let Some(origin) = value.origin() {
+        origins.insert(path.to_owned(), origin.to_owned());
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A directory with a file of that content, and the file.
+    fn file(content: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("settings.toml");
+        std::fs::write(&path, content).unwrap();
+        (directory, path)
+    }
+
+    fn variables(list: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        list.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    /// The settings of a file with that content and those variables.
+    pub(in crate::config) fn load(
+        content: &str,
+        list: &[(&str, &str)],
+    ) -> Result<Settings, SettingsError> {
+        let (_directory, path) = file(content);
+        Settings::load_from(Some(&path), variables(list))
+    }
+
+    /// The one line that says why there are no such settings.
+    pub(in crate::config) fn error(content: &str, list: &[(&str, &str)]) -> String {
+        let text = load(content, list).unwrap_err().to_string();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        text
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+        let content = "[worker]\nprefetch = 100\nconcurrency = 2";
+        let settings = load(content, &[("STOREKEEPER__WORKER__PREFETCH", "99")]).unwrap();
+        assert_eq!(settings.worker.prefetch, 99);
+        assert_eq!(settings.worker.concurrency, 2);
+        assert_eq!(settings.worker.batch_max, 64);
+        assert_eq!(settings.origins["worker.prefetch"], "STOREKEEPER__WORKER__PREFETCH");
+        assert!(settings.origins["worker.concurrency"].ends_with("settings.toml"));
+        assert_eq!(settings.origins.get("worker.batch_max"), None);
+    }
+
+    #[test]
+    fn variables_of_others_are_left_alone() {
+        let list = [("STOREKEEPER_CONFIG", "x"), ("STOREKEEPER_PORT", "1"), ("PATH", "/bin")];
+        load("", &list).unwrap();
+    }
+
+    #[test]
+    fn any_setting_may_come_from_a_file_that_a_variable_names() {
+        let (_directory, path) = file("http-token_1\r\n");
+        let path = path.to_str().unwrap();
+        let settings = load("", &[("STOREKEEPER__INGRESS__PATH_TOKEN_FILE", path)]).unwrap();
+        assert!(settings.ingress.path_token.is_some());
+        let origin = &settings.origins["ingress.path_token"];
+        assert_eq!(*origin, format!("{path}, which STOREKEEPER__INGRESS__PATH_TOKEN_FILE names"));
+    }
+
+    #[test]
+    fn a_secret_file_that_is_missing_or_set_twice_is_an_error() {
+        let text = error("", &[("STOREKEEPER__INGRESS__SECRETS_FILE", "/no/such/file")]);
+        assert!(text.starts_with("STOREKEEPER__INGRESS__SECRETS_FILE: /no/such/file: "), "{text}");
+        let (_directory, path) = file("c2VjcmV0");
+        let list = [
+            ("STOREKEEPER__INGRESS__SECRETS", "b3RoZXI="),
+            ("STOREKEEPER__INGRESS__SECRETS_FILE", path.to_str().unwrap()),
+        ];
+        let text = error("", &list);
+        assert_eq!(
+            text,
+            "STOREKEEPER__INGRESS__SECRETS: is set, and so is STOREKEEPER__INGRESS__SECRETS_FILE; \
+             keep one of them"
+        );
+    }
+
+    #[test]
+    fn names_that_cannot_be_settings_are_refused() {
+        for name in ["STOREKEEPER__", "STOREKEEPER__WORKER__", "STOREKEEPER__A[9999999999]"] {
+            let text = error("", &[(name, "1")]);
+            assert!(text.starts_with(&format!("{name}: is the name of no setting")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_or_oversized_file_is_an_error_that_names_it() {
+        let missing = Path::new("/no/such/settings.toml");
+        let text = Settings::load_from(Some(missing), []).unwrap_err().to_string();
+        assert!(text.starts_with("/no/such/settings.toml: cannot read the file: "), "{text}");
+        let large = format!("# {}", "x".repeat(1024 * 1024));
+        assert!(error(&large, &[]).ends_with("the file is larger than 1048576 bytes"));
+    }
+
+    #[test]
+    fn broken_toml_is_reported_by_its_place_and_not_by_its_content() {
+        let text = error("[ingress]\nsecrets = [\"c2VjcmV0LXdvcmQ=\" \"x\"]", &[]);
+        assert!(text.contains("settings.toml: TOML parse error at line 2, column "), "{text}");
+        assert!(!text.contains("c2VjcmV0"), "{text}");
+    }
+}

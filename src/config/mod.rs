@@ -1,0 +1,353 @@
+//! The settings: compiled-in defaults, then a file, then the environment.
+//!
+//! [`Settings::load`] merges the three and checks every value, so whoever holds [`Settings`] knows
+//! that they are in range and safe together. `config/default.toml` is both the defaults and the
+//! documentation; `tests/it/tidy.rs` compares it with the fields of this file.
+//!
+//! # Invariants
+//! - What is not known is refused, from the environment too: a misspelt setting is never ignored.
+//! - No error and no output holds a secret.
+//! - No other module reads settings from the environment.
+
+mod byte_size;
+mod check;
+mod layers;
+mod log_filter;
+mod read;
+mod show;
+mod sources;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{SecretBox, SecretString};
+use serde::{Deserialize, Serialize};
+
+pub use byte_size::ByteSize;
+pub use log_filter::LogFilter;
+
+use crate::domain::{
+    Cancelled, Deleted, Policy, Restock, Site, SourceRules, StockKeyKind, TestMode,
+};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// Where queue and counts live.
+    pub backend: Backend,
+    /// Where the embedded backend keeps its files.
+    pub embedded: EmbeddedSettings,
+    /// The ingress.
+    pub ingress: IngressSettings,
+    /// The worker pool.
+    pub worker: WorkerSettings,
+    /// Retries of one message.
+    pub retry: RetrySettings,
+    /// `stock.*`
+    pub stock: StockSettings,
+    /// `orders.*`
+    pub orders: OrderSettings,
+    /// `refunds.*`
+    pub refunds: RefundSettings,
+    /// The journal of raw bodies.
+    pub journal: JournalSettings,
+    /// Dead letters.
+    pub dead_letters: DeadLetterSettings,
+    /// The change feed.
+    pub changes: ChangesSettings,
+    /// The operator API.
+    pub console: ConsoleSettings,
+    /// Liveness, readiness, metrics.
+    pub probes: ProbeSettings,
+    /// Logs.
+    pub log: LogSettings,
+    /// Where the settings that are no defaults come from.
+    #[serde(skip)]
+    origins: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The policy that these settings propose to the Store.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            key_precedence: self.stock.key_precedence.clone(),
+            test_mode: self.orders.test_mode,
+            cancelled: self.orders.cancelled,
+            deleted: self.orders.deleted,
+            restock: self.refunds.restock,
+        }
+    }
+
+    /// The settings that are no defaults, and the file or variable that each comes from.
+    pub fn origins(&self) -> &BTreeMap<String, String> {
+        &self.origins
+    }
+}
+
+/// `backend`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Files of this machine.
+    Embedded,
+}
+
+/// `embedded.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct EmbeddedSettings {
+    /// The directory of `broker.db` and `store.db`; created if missing.
+    #[serde(serialize_with = "show::path")]
+    pub path: PathBuf,
+    /// How large queue and journal may get before no more webhooks are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<ByteSize>,
+}
+
+/// `ingress.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct IngressSettings {
+    /// The address to listen on; port 0 chooses one.
+    pub listen: SocketAddr,
+    /// Decoded signature secrets, any of which may have signed; empty means unsigned.
+    #[serde(serialize_with = "show::secrets")]
+    pub secrets: Vec<SecretBox<[u8]>>,
+    /// The last part of the path that a caller must know.
+    #[serde(serialize_with = "show::token", skip_serializing_if = "Option::is_none")]
+    pub path_token: Option<SecretString>,
+    /// Further trust domains; secrets and path token above are those of [`DEFAULT_SOURCE`].
+    pub sources: Vec<SourceSettings>,
+    /// Whether neither secrets nor token are fine on an address other than loopback.
+    pub allow_unsigned: bool,
+    /// How far the signature's timestamp may be from now, each way.
+    #[serde(serialize_with = "show::duration")]
+    pub replay_window: Duration,
+    /// What becomes of authentic webhooks outside that window.
+    pub expired: Expired,
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a body may take to arrive.
+    #[serde(serialize_with = "show::duration")]
+    pub body_timeout: Duration,
+    /// How long headers may take to arrive.
+    #[serde(serialize_with = "show::duration")]
+    pub header_timeout: Duration,
+    /// How long the broker may take to confirm.
+    #[serde(serialize_with = "show::duration")]
+    pub publish_timeout: Duration,
+    /// Requests at a time; more are answered 503.
+    pub in_flight_max: usize,
+    /// Connections at a time; more wait.
+    pub connections_max: usize,
+}
+
+impl IngressSettings {
+    /// Whether webhooks can come from [`DEFAULT_SOURCE`] and be told from those of others.
+    pub fn has_default_source(&self) -> bool {
+        !self.secrets.is_empty() || self.path_token.is_some()
+    }
+
+    /// Which sites each source may write.
+    pub fn source_rules(&self) -> SourceRules {
+        let mut rules = SourceRules::default();
+        if !self.sources.is_empty() {
+            // Also when no more can come from it: what did come is in queue and journal.
+            rules.allow(DEFAULT_SOURCE, None);
+        }
+        for source in &self.sources {
+            rules.allow(&source.name, source.sites.as_deref());
+        }
+        rules
+    }
+}
+
+/// The source of webhooks that are verified by `ingress.secrets` and `ingress.path_token`.
+pub const DEFAULT_SOURCE: &str = "duda";
+
+/// One of `ingress.sources`: who may send webhooks of which sites.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceSettings {
+    /// What envelopes call it.
+    pub name: String,
+    /// Decoded signature secrets, any of which may have signed.
+    #[serde(serialize_with = "show::secrets")]
+    pub secrets: Vec<SecretBox<[u8]>>,
+    /// The last part of the path that a caller must know.
+    #[serde(serialize_with = "show::token", skip_serializing_if = "Option::is_none")]
+    pub path_token: Option<SecretString>,
+    /// The sites that it may write; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sites: Option<Vec<Site>>,
+}
+
+/// `ingress.expired`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expired {
+    /// They are refused.
+    Reject,
+    /// They are taken, and put aside for a person.
+    Park,
+}
+
+/// `worker.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerSettings {
+    /// Unsettled deliveries at a time.
+    pub prefetch: usize,
+    /// Deliveries in one batch.
+    pub batch_max: usize,
+    /// Batches at a time.
+    pub concurrency: usize,
+    /// How often a delivery may be taken and not settled, because its worker died or dropped it.
+    pub delivery_limit: usize,
+    /// How long what is in flight may take when the process is told to stop.
+    #[serde(serialize_with = "show::duration")]
+    pub drain_timeout: Duration,
+}
+
+/// `retry.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct RetrySettings {
+    /// The delays before the second, third, ... attempt; the last is repeated.
+    #[serde(serialize_with = "show::durations")]
+    pub ladder: Vec<Duration>,
+    /// How long after it was received an envelope is still retried.
+    #[serde(serialize_with = "show::duration")]
+    pub max_age: Duration,
+}
+
+/// `stock.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct StockSettings {
+    /// The first of these names that a line has is its stock key.
+    pub key_precedence: Vec<StockKeyKind>,
+}
+
+/// `orders.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct OrderSettings {
+    /// What orders of mode TEST hold.
+    pub test_mode: TestMode,
+    /// What cancelled orders hold.
+    pub cancelled: Cancelled,
+    /// What deleted orders hold.
+    pub deleted: Deleted,
+    /// How long settled orders are kept; `None` means for ever.
+    #[serde(serialize_with = "show::retention")]
+    pub retention: Option<Duration>,
+}
+
+/// `refunds.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct RefundSettings {
+    /// Whether refunded goods come back.
+    pub restock: Restock,
+}
+
+/// `journal.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct JournalSettings {
+    /// How long raw bodies are kept.
+    #[serde(serialize_with = "show::duration")]
+    pub retention: Duration,
+    /// How much further back `journal replay --since` goes.
+    #[serde(serialize_with = "show::duration")]
+    pub overlap: Duration,
+}
+
+/// `dead_letters.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct DeadLetterSettings {
+    /// How long dead letters are kept; their bodies hold personal data.
+    #[serde(serialize_with = "show::duration")]
+    pub retention: Duration,
+}
+
+/// `changes.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct ChangesSettings {
+    /// How long entries of the change feed are kept.
+    #[serde(serialize_with = "show::duration")]
+    pub retention: Duration,
+}
+
+/// `console.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct ConsoleSettings {
+    /// The address to listen on; without tokens, loopback only.
+    pub listen: SocketAddr,
+    /// Who may ask; empty means everyone on this machine.
+    #[serde(serialize_with = "show::tokens")]
+    pub tokens: Vec<ConsoleToken>,
+}
+
+/// One of `console.tokens`, written `read:<token>` or `operate:<token>`.
+#[derive(Debug, Clone)]
+pub struct ConsoleToken {
+    /// What its bearer may do.
+    pub role: Role,
+    /// What its bearer knows.
+    pub token: SecretString,
+}
+
+/// What a caller of the operator API may do; a greater one may do all that a lesser one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// See counts, orders, queues, and which dead letters there are.
+    Read,
+    /// Change things, and see what dead letters hold.
+    Operate,
+}
+
+impl Role {
+    /// The role's name in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+/// `probes.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct ProbeSettings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+}
+
+/// `log.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct LogSettings {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// A level, and directives for single targets: `info,hyper=debug`; see [`LogFilter`].
+    pub level: String,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why the settings cannot be used, in one line: which one, what is allowed, where it comes from.
+///
+/// Never holds a secret, so it may be printed and logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{subject}: {message}{}", origin.as_ref().map(|o| format!(" (from {o})")).unwrap_or_default())]
+pub struct SettingsError {
+    /// The setting, or the file or variable that could not be read.
+    subject: String,
+    /// What is wrong with it, and what is allowed.
+    message: String,
+    /// The file or variable that the value comes from.
+    origin: Option<String>,
+}

@@ -1,0 +1,254 @@
+//! `GET /v1/sites/{site}/changes`: the change feed, in pages or as it comes.
+
+#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, stream};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
+
+use super::cursor::{LIMIT_DEFAULT, LIMIT_MAX};
+use super::openapi::{PROBLEM_JSON, Refusals};
+use super::request::{Path, Query, invalid, parse_site};
+use super::views::{ChangeView, ListView};
+use super::{Backends, store_problem};
+use crate::changes::{self, Cursor, FeedError};
+use crate::domain::Site;
+use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::{Change, Store};
+
+/// Streams at a time: each asks the Store for news several times a second.
+pub(super) const STREAMS_MAX: usize = 32;
+/// Changes that a stream reads at a time.
+const BATCH: usize = 100;
+/// How often a stream looks for news.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often a stream without news says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The query of a change feed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ChangesQuery {
+    /// `cursor` of the last change that is known; without it, the feed begins with the oldest
+    /// change that is kept.
+    after: Option<String>,
+    /// Changes of the page; 100 if left out. A stream has none.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// Lists what changed in a shop's stock, oldest first, or streams it as it comes
+///
+/// With `Accept: text/event-stream`, changes come as server-sent events, each with its cursor as
+/// id, and go on until the client or the server ends.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/changes",
+    operation_id = "list_changes",
+    tag = "stock",
+    params(
+        ("site" = String, Path, description = "The shop."),
+        ("Last-Event-ID" = Option<String>, Header, description = "Stands for `after` when a stream is taken up again."),
+        ChangesQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of changes; empty behind the last. `next_cursor` is what to give as `after`, and null when the page is not full.", content(
+            (ListView<ChangeView> = "application/json"),
+            (String = "text/event-stream"),
+        )),
+        (status = 410, description = "Changes behind the cursor are no longer kept: read the stock anew.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn list(
+    State(backends): State<Backends>,
+    Path(site): Path<String>,
+    Query(query): Query<ChangesQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = parse_site(&site)?;
+    let after = query.after.as_deref().map(|text| parse_cursor(text, "after")).transpose()?;
+    if wants_stream(&headers) {
+        if query.limit.is_some() {
+            return Err(invalid("limit: a stream has none"));
+        }
+        let after = last_event_id(&headers)?.or(after);
+        return follow(&backends, site, after).await.map(IntoResponse::into_response);
+    }
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(invalid(format!("limit: must be 1 to {LIMIT_MAX}")));
+    }
+    let found = changes::read(&*backends.store, &site, after.as_ref(), limit).await;
+    let found = found.map_err(|error| problem(&error))?;
+    let is_full = found.len() == limit;
+    let items: Vec<_> = found.iter().map(|change| ChangeView::new(&site, change)).collect();
+    let next_cursor = items.last().filter(|_| is_full).map(|last| last.cursor.clone());
+    Ok(Json(ListView { items, next_cursor }).into_response())
+}
+
+fn parse_cursor(text: &str, name: &str) -> Result<Cursor, Problem> {
+    Cursor::parse(text).map_err(|error| invalid(format!("{name}: {error}")))
+}
+
+/// Where a stream broke off that is taken up again.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
+    const NAME: &str = "Last-Event-ID";
+    let Some(id) = headers.get(NAME) else { return Ok(None) };
+    let id = id.to_str().map_err(|_| invalid(format!("{NAME}: is no text")))?;
+    // A client that has seen no event yet may say so with an empty one.
+    if id.is_empty() { Ok(None) } else { parse_cursor(id, NAME).map(Some) }
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let types = accepted.flat_map(|value| value.split(','));
+    let mut essences = types.filter_map(|accepted| accepted.split(';').next());
+    essences.any(|essence| essence.trim().eq_ignore_ascii_case(EVENT_STREAM))
+}
+
+fn problem(error: &FeedError) -> Problem {
+    match error {
+        FeedError::CursorGone => Problem::new(ProblemCode::ChangesCursorGone, error.to_string()),
+        FeedError::Store(error) => store_problem(error),
+    }
+}
+
+/// Starts a stream. The first changes are read before the answer: what cannot be followed is a
+/// problem, and no stream that ends.
+async fn follow(
+    backends: &Backends,
+    site: Site,
+    after: Option<Cursor>,
+) -> Result<impl IntoResponse + use<>, Problem> {
+    let busy = |_| {
+        let detail = format!("there are {STREAMS_MAX} streams already; try again later");
+        Problem::new(ProblemCode::ConsoleBusy, detail)
+    };
+    let permit = Arc::clone(&backends.streams).try_acquire_owned().map_err(busy)?;
+    let mut feed = Feed {
+        store: Arc::clone(&backends.store),
+        stop: backends.stop.clone(),
+        site,
+        after,
+        ready: VecDeque::new(),
+        _permit: permit,
+    };
+    feed.refill().await.map_err(|error| problem(&error))?;
+    Ok(Sse::new(feed.into_events()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
+
+/// A feed that is followed.
+struct Feed {
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+    site: Site,
+    after: Option<Cursor>,
+    /// What was read and is not sent.
+    ready: VecDeque<Change>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    fn into_events(self) -> impl Stream<Item = Result<Event, axum::Error>> {
+        stream::unfold(self, async |mut feed| {
+            let change = feed.next().await?;
+            let view = ChangeView::new(&feed.site, &change);
+            Some((Event::default().id(view.cursor.clone()).json_data(&view), feed))
+        })
+    }
+
+    /// Waits for the next change; `None` when the stream has to end. Whoever comes again says what
+    /// it has seen, so an end loses nothing.
+    async fn next(&mut self) -> Option<Change> {
+        let stop = self.stop.clone();
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Some(change);
+            }
+            match stop.run_until_cancelled(self.refill()).await? {
+                Ok(()) if !self.ready.is_empty() => continue,
+                Ok(()) => {}
+                // A pause of the Store is no reason to send everybody away.
+                Err(FeedError::Store(error)) if error.is_transient() => {
+                    tracing::debug!(%error, "a stream waits for the store");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a stream of changes ends");
+                    return None;
+                }
+            }
+            stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await?;
+        }
+    }
+
+    async fn refill(&mut self) -> Result<(), FeedError> {
+        let found = changes::read(&*self.store, &self.site, self.after.as_ref(), BATCH).await?;
+        if let Some(last) = found.last() {
+            self.after = Some(Cursor::behind(last));
+        }
+        self.ready = found.into();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::broker::embedded::EmbeddedBroker;
+    use crate::store::embedded::EmbeddedStore;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_news_says_that_it_is_there_and_ends_when_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        let backends = Backends {
+            store: Arc::new(EmbeddedStore::open(directory.path()).unwrap()),
+            broker: Arc::new(EmbeddedBroker::open(directory.path()).unwrap()),
+            streams: Arc::new(Semaphore::new(1)),
+            stop: stop.clone(),
+        };
+        let site = Site::parse("shop").unwrap();
+        let answer = follow(&backends, site.clone(), None).await.unwrap().into_response();
+        assert!(follow(&backends, site, None).await.is_err(), "there is room for one");
+        let mut body = answer.into_body();
+        for _ in 0..2 {
+            let sent = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(sent.starts_with(b":") && sent.ends_with(b"\n\n"), "{sent:?}");
+        }
+        stop.cancel();
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert_eq!(backends.streams.available_permits(), 1);
+    }
+
+    #[test]
+    fn a_stream_is_what_the_client_accepts() {
+        let wants = |accept: &'static str| {
+            let accept = (header::ACCEPT, HeaderValue::from_static(accept));
+            wants_stream(&HeaderMap::from_iter([accept]))
+        };
+        assert!(wants("text/event-stream"));
+        assert!(wants("application/json;q=0.5, Text/Event-Stream; charset=utf-8"));
+        assert!(!wants("*/*") && !wants("application/json"));
+        assert!(!wants_stream(&HeaderMap::new()));
+    }
+}

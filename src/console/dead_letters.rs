@@ -1,0 +1,140 @@
+//! `GET /v1/dead-letters` and `GET /v1/dead-letters/{id}`
+
+#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::access::Caller;
+use super::openapi::{PROBLEM_JSON, Refusals};
+use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
+use super::views::{DeadLetterDetailView, DeadLetterView, ListView};
+use super::{Backends, cursor, list_problem, store_problem};
+use crate::clock::PastTime;
+use crate::config::Role;
+use crate::domain::{Code, Timestamp};
+use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::DeadLetterFilter;
+
+/// Messages that one filter may name.
+const IDS_MAX: usize = 100;
+
+/// The query of the dead letters; filters that are left out do not restrict.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeadLettersQuery {
+    /// Only those of this reason.
+    #[param(example = "decode.not_json")]
+    reason: Option<String>,
+    /// Only those of this shop.
+    site: Option<String>,
+    /// Only those that failed before this time: RFC 3339, or so long ago, as `2h`.
+    #[param(example = "2h")]
+    older_than: Option<String>,
+    /// Only those of these messages, separated by commas; at most 100.
+    id: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Items of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+impl DeadLettersQuery {
+    fn filter(&self, now: Timestamp) -> Result<DeadLetterFilter, Problem> {
+        let ids: Vec<&str> =
+            self.id.as_deref().map_or_else(Vec::new, |ids| ids.split(',').collect());
+        let (reason, site) = (self.reason.as_deref(), self.site.as_deref());
+        read_filter(reason, site, self.older_than.as_deref(), &ids, now)
+    }
+}
+
+/// Reads which letters are meant; ages count back from `now`.
+pub(super) fn read_filter(
+    reason: Option<&str>,
+    site: Option<&str>,
+    older_than: Option<&str>,
+    ids: &[&str],
+    now: Timestamp,
+) -> Result<DeadLetterFilter, Problem> {
+    let reason = reason
+        .map(|text| Code::parse(text).ok_or_else(|| invalid("reason: is no dead letter's reason")));
+    let failed_before = older_than
+        .map(|text| PastTime::parse(text).map_err(|error| invalid(format!("older_than: {error}"))));
+    if ids.len() > IDS_MAX {
+        return Err(invalid(format!("id: at most {IDS_MAX} messages")));
+    }
+    Ok(DeadLetterFilter {
+        reason: reason.transpose()?,
+        site: site.map(parse_site).transpose()?,
+        failed_before: failed_before.transpose()?.map(|time| time.resolve(now)),
+        ids: ids.iter().map(|id| parse_message_id(id)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Lists parked dead letters, oldest failure first, without their bodies
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters",
+    operation_id = "list_dead_letters",
+    tag = "dead letters",
+    params(DeadLettersQuery),
+    responses(
+        (status = 200, description = "A page of dead letters.", body = ListView<DeadLetterView>),
+        Refusals,
+    ),
+)]
+pub(super) async fn list(
+    State(backends): State<Backends>,
+    Query(query): Query<DeadLettersQuery>,
+) -> Result<Json<ListView<DeadLetterView>>, Problem> {
+    let filter = query.filter(crate::clock::now())?;
+    let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
+    let found = backends.store.dead_letters(&filter, &page).await;
+    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    let items = found.items.iter().map(DeadLetterView::from).collect();
+    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+}
+
+/// A dead letter, as far as the caller's role may see it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ShownDeadLetter)]
+pub(super) enum ShownView {
+    /// For role `operate`: with its headers and its body.
+    Whole(DeadLetterDetailView),
+    /// For role `read`: as in the list.
+    Outside(DeadLetterView),
+}
+
+/// Shows a parked dead letter; to operators with its headers and its body
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters/{id}",
+    operation_id = "show_dead_letter",
+    tag = "dead letters",
+    params(("id" = String, Path, description = "The message's id.")),
+    responses(
+        (status = 200, description = "The dead letter; of several generations the newest.", body = ShownView),
+        (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn show(
+    State(backends): State<Backends>,
+    Path(id): Path<String>,
+    Extension(role): Caller,
+    _: Query<NoParameters>,
+) -> Result<Json<ShownView>, Problem> {
+    let id = parse_message_id(&id)?;
+    let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
+    let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
+    let whole = DeadLetterDetailView::from(letter.as_ref().ok_or_else(unknown)?);
+    Ok(Json(match role {
+        Role::Operate => ShownView::Whole(whole),
+        Role::Read => ShownView::Outside(whole.letter),
+    }))
+}

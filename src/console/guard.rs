@@ -1,0 +1,293 @@
+//! What stands before every route: only this machine or only those with a token, bounded work, no
+//! answer that a browser may keep or run.
+//!
+//! Without tokens the console listens on loopback, and any web page that the operator visits is
+//! the attacker to think of. A page can make the browser send requests here (`Origin` and
+//! `Sec-Fetch-Site` tell them, and so does a change that is not sent as JSON, which is all that a
+//! form can do), and can have its own name resolve to 127.0.0.1 to read the answers (`Host` tells
+//! that). With tokens none of this is asked: a page knows no token, and no browser sends one by
+//! itself.
+
+use std::any::Any;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::access::Access;
+use crate::http::problem::{Problem, ProblemCode};
+
+/// Requests that are worked on at a time; more wait.
+const REQUESTS_MAX: usize = 16;
+/// How long a request may wait and be worked on.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Puts the checks before all routes of `router`, those that do not exist included.
+pub(super) fn protect(router: Router, access: Access) -> Router {
+    let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let is_open = access.is_open();
+    // The last layer is the first that a request meets. Whoever has no token takes no permit.
+    let router = router
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn_with_state(permits, bound_work));
+    let router = access.protect(router);
+    let router = if is_open { router.layer(from_fn(refuse_foreign)) } else { router };
+    router.layer(from_fn(add_security_headers))
+}
+
+async fn add_security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    response
+}
+
+async fn refuse_foreign(request: Request, next: Next) -> Response {
+    let (uri, headers) = (request.uri(), request.headers());
+    let checked =
+        check_origin(uri, headers).and_then(|()| check_content_type(request.method(), headers));
+    match checked {
+        Ok(()) => next.run(request).await,
+        Err(detail) => Problem::new(ProblemCode::AuthForbidden, detail).into_response(),
+    }
+}
+
+async fn bound_work(
+    State(permits): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let work = async {
+        // The semaphore is never closed, so the permit is always given in the end.
+        let _permit = permits.acquire().await.ok();
+        next.run(request).await
+    };
+    tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
+        let detail = "the store did not answer in time; try again later";
+        Problem::new(ProblemCode::StoreUnavailable, detail).into_response()
+    })
+}
+
+/// The panic's message may hold anything, so it is neither answered nor logged here; the panic
+/// hook has said where it happened.
+fn answer_panic(_panic: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a request of the console panicked");
+    Problem::new(ProblemCode::Internal, "the program failed; please report what the log says")
+        .into_response()
+}
+
+fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let is_local = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().is_ok_and(is_loopback),
+        (None | Some(_), _) => false,
+    };
+    // A request line may name the host too, and then that name is the one that counts.
+    if !is_local || uri.authority().is_some_and(|authority| !is_loopback(authority.as_str())) {
+        return Err("Host: must be a loopback address or localhost");
+    }
+    if headers.get_all(header::ORIGIN).iter().any(|origin| !is_loopback_origin(origin)) {
+        return Err("Origin: must be a loopback address or localhost");
+    }
+    if headers.get_all(SEC_FETCH_SITE).iter().any(|site| site == "cross-site") {
+        return Err("Sec-Fetch-Site: requests from other sites are refused");
+    }
+    Ok(())
+}
+
+/// Refuses changes that a page's form could send. A DELETE is none of those: no form sends one, and
+/// it has no body that could be JSON.
+fn check_content_type(method: &Method, headers: &HeaderMap) -> Result<(), &'static str> {
+    if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+        return Ok(());
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let is_json = |kind: &HeaderValue| {
+        let kind = kind.to_str().ok().and_then(|kind| kind.split(';').next());
+        kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    };
+    match (types.next(), types.next()) {
+        (Some(kind), None) if is_json(kind) => Ok(()),
+        (None | Some(_), _) => Err("Content-Type: changes must be sent as application/json"),
+    }
+}
+
+fn is_loopback_origin(origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.is_some_and(is_loopback)
+}
+
+/// Whether a `host[:port]` names this machine, whatever a name server says.
+fn is_loopback(authority: &str) -> bool {
+    let Ok(parsed) = authority.parse::<Authority>() else { return false };
+    if authority.contains('@') {
+        return false;
+    }
+    let host = parsed.host();
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
+    }
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::routing::{any, get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A router without tokens.
+    fn guarded(router: Router) -> Router {
+        protect(router, Access::new(&[]))
+    }
+
+    async fn status_of(headers: &[(&str, &str)], target: &str) -> StatusCode {
+        status_of_method("GET", headers, target).await
+    }
+
+    async fn status_of_method(method: &str, headers: &[(&str, &str)], target: &str) -> StatusCode {
+        let router = guarded(Router::new().route("/", any(|| async { "fine" })));
+        let mut request = axum::http::Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn only_loopback_hosts_are_answered() {
+        for host in
+            ["localhost", "LOCALHOST:8081", "127.0.0.1", "127.8.9.1:1", "[::1]", "[::1]:8081"]
+        {
+            assert_eq!(status_of(&[("host", host)], "/").await, StatusCode::OK, "{host}");
+        }
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "[::1",
+            "me@localhost",
+            "localhost/..",
+            "2130706433",
+        ] {
+            assert_eq!(status_of(&[("host", host)], "/").await, StatusCode::FORBIDDEN, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_missing_or_named_twice_is_refused() {
+        assert_eq!(status_of(&[], "/").await, StatusCode::FORBIDDEN);
+        let twice = [("host", "localhost"), ("host", "example.com")];
+        assert_eq!(status_of(&twice, "/").await, StatusCode::FORBIDDEN);
+        let absolute = status_of(&[("host", "localhost")], "http://example.com/").await;
+        assert_eq!(absolute, StatusCode::FORBIDDEN);
+    }
+
+    #[tokio::test]
+    async fn requests_of_foreign_pages_are_refused() {
+        let local = ("host", "127.0.0.1:8081");
+        for origin in ["http://127.0.0.1:8081", "http://localhost:3000", "https://[::1]"] {
+            assert_eq!(status_of(&[local, ("origin", origin)], "/").await, StatusCode::OK);
+        }
+        for origin in ["null", "https://example.com", "http://localhost.example.com", "localhost"] {
+            let status = status_of(&[local, ("origin", origin)], "/").await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{origin}");
+        }
+        let cross = status_of(&[local, ("sec-fetch-site", "cross-site")], "/").await;
+        assert_eq!(cross, StatusCode::FORBIDDEN);
+        let same = status_of(&[local, ("sec-fetch-site", "same-origin")], "/").await;
+        assert_eq!(same, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_a_form_could_send_is_refused() {
+        let local = ("host", "127.0.0.1:8081");
+        for method in ["POST", "PUT", "PATCH"] {
+            for kind in ["text/plain", "application/x-www-form-urlencoded", "", "application/jso"] {
+                let status = status_of_method(method, &[local, ("content-type", kind)], "/").await;
+                assert_eq!(status, StatusCode::FORBIDDEN, "{method} {kind}");
+            }
+            assert_eq!(status_of_method(method, &[local], "/").await, StatusCode::FORBIDDEN);
+            let json = ("content-type", "application/json");
+            let twice = [local, json, ("content-type", "a/b")];
+            assert_eq!(status_of_method(method, &twice, "/").await, StatusCode::FORBIDDEN);
+            for kind in ["application/json", "Application/JSON; charset=utf-8"] {
+                let status = status_of_method(method, &[local, ("content-type", kind)], "/").await;
+                assert_eq!(status, StatusCode::OK, "{method} {kind}");
+            }
+        }
+        assert_eq!(status_of_method("DELETE", &[local], "/").await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_problem_with_the_headers_of_every_answer() {
+        async fn fail() -> &'static str {
+            panic!("private")
+        }
+        let router = guarded(Router::new().route("/", get(fail)));
+        let request = axum::http::Request::get("/").header("host", "localhost");
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[tokio::test]
+    async fn requests_beyond_the_limit_wait() {
+        let (active, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::clone(&most);
+        let work = async move || {
+            seen.fetch_max(active.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            active.fetch_sub(1, Ordering::Relaxed);
+        };
+        let router = guarded(Router::new().route("/", get(work)));
+        let requests = (0..REQUESTS_MAX * 2).map(|_| {
+            let request = axum::http::Request::get("/").header("host", "localhost");
+            router.clone().oneshot(request.body(Body::empty()).unwrap())
+        });
+        for answer in futures_util::future::join_all(requests).await {
+            assert_eq!(answer.unwrap().status(), StatusCode::OK);
+        }
+        assert_eq!(most.load(Ordering::Relaxed), REQUESTS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered_503() {
+        let router = guarded(Router::new().route("/", get(std::future::pending::<&'static str>)));
+        let request = axum::http::Request::get("/").header("host", "localhost");
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

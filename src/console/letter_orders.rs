@@ -1,0 +1,168 @@
+//! `DELETE /v1/dead-letters/{id}`, `PUT /v1/dead-letters/{id}/body` and
+//! `GET /v1/dead-letters/groups`
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::openapi::{PROBLEM_JSON, Refusals};
+use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
+use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
+use super::{Backends, broker_problem, store_problem};
+use crate::dead_letters::{self, EDIT_BYTES_MAX};
+use crate::domain::MessageId;
+use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::{DeadLetter, LetterName};
+
+/// How long an answer waits for the worker; then it says that the change is only queued.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often is looked whether the worker was there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
+/// times; that much is not taken, so such a body is better sent as base64.
+const EDIT_REQUEST_BYTES_MAX: usize = EDIT_BYTES_MAX / 3 * 4 + 1024;
+
+/// The new body: its text, or its bytes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewBody)]
+pub(super) struct NewBody {
+    /// The text.
+    text: Option<String>,
+    /// The bytes in standard base64.
+    base64: Option<String>,
+}
+
+impl NewBody {
+    fn bytes(self) -> Result<Vec<u8>, Problem> {
+        let bytes = match (self.text, self.base64) {
+            (Some(text), None) => text.into_bytes(),
+            (None, Some(base64)) => {
+                STANDARD.decode(base64).map_err(|_| invalid("base64: is no standard base64"))?
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(invalid("expected either text or base64"));
+            }
+        };
+        if bytes.is_empty() {
+            return Err(invalid("the body is empty"));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Counts parked dead letters by reason, shop and event
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters/groups",
+    operation_id = "list_dead_letter_groups",
+    tag = "dead letters",
+    responses(
+        (status = 200, description = "All groups on one page, the largest first.", body = ListView<DeadLetterGroupView>),
+        Refusals,
+    ),
+)]
+pub(super) async fn groups(
+    State(backends): State<Backends>,
+    _: Query<NoParameters>,
+) -> Result<Json<ListView<DeadLetterGroupView>>, Problem> {
+    let groups = backends.store.dead_letter_groups().await;
+    let groups = groups.map_err(|error| store_problem(&error))?;
+    let items = groups.iter().map(DeadLetterGroupView::from).collect();
+    Ok(Json(ListView { items, next_cursor: None }))
+}
+
+/// Drops a dead letter for good
+#[utoipa::path(
+    delete,
+    path = "/v1/dead-letters/{id}",
+    operation_id = "discard_dead_letter",
+    tag = "dead letters",
+    params(("id" = String, Path, description = "The message's id.")),
+    responses(
+        (status = 200, description = "The letter is gone.", body = LetterOrderView),
+        (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
+        (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn discard(
+    State(backends): State<Backends>,
+    Path(id): Path<String>,
+    _: Query<NoParameters>,
+    _: Change,
+) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+    let name = find(&backends, parse_message_id(&id)?).await?;
+    let order = dead_letters::discard(&backends.broker, name).await;
+    let order = order.map_err(|error| broker_problem(&error))?;
+    let is_gone = |found: Option<&DeadLetter>| {
+        found.is_none_or(|letter| letter.generation() > name.generation)
+    };
+    Ok(effect(&backends, name, order, is_gone).await)
+}
+
+/// Gives a dead letter another body; the one that was received is kept beside it
+#[utoipa::path(
+    put,
+    path = "/v1/dead-letters/{id}/body",
+    operation_id = "edit_dead_letter",
+    tag = "dead letters",
+    params(("id" = String, Path, description = "The message's id.")),
+    request_body = NewBody,
+    responses(
+        (status = 200, description = "The letter has the new body.", body = LetterOrderView),
+        (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
+        (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn edit(
+    State(backends): State<Backends>,
+    Path(id): Path<String>,
+    _: Query<NoParameters>,
+    JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
+) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+    let name = find(&backends, parse_message_id(&id)?).await?;
+    let body = body.bytes()?;
+    let order = dead_letters::edit(&backends.broker, name, &body).await;
+    let order = order.map_err(|error| broker_problem(&error))?;
+    let has_body =
+        |found: Option<&DeadLetter>| found.is_some_and(|letter| *letter.envelope.body == *body);
+    Ok(effect(&backends, name, order, has_body).await)
+}
+
+async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem> {
+    let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
+    let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
+    let letter = letter.ok_or_else(unknown)?;
+    Ok(LetterName { message_id: id, generation: letter.generation() })
+}
+
+/// Waits a while for the worker. The order is durable: that it was not seen is no failure.
+async fn effect(
+    backends: &Backends,
+    name: LetterName,
+    order: MessageId,
+    is_seen: impl Fn(Option<&DeadLetter>) -> bool,
+) -> (StatusCode, Json<LetterOrderView>) {
+    let deadline = Instant::now() + EFFECT_TIMEOUT;
+    let applied = loop {
+        let found = backends.store.dead_letter(name.message_id).await;
+        if found.is_ok_and(|found| is_seen(found.as_ref())) {
+            break true;
+        }
+        if Instant::now() >= deadline {
+            break false;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    };
+    let status = if applied { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, Json(LetterOrderView::new(name, order, applied)))
+}

@@ -1,0 +1,155 @@
+//! The operator API: what is in stock, who holds it, and what went wrong.
+//!
+//! Requests come in, JSON of [`views`] goes out. Handlers ask the Store and the Broker and decide
+//! nothing; what changes stock is published, and the worker decides; every route is listed in one table, and `/v1/openapi.json` describes the same routes.
+//!
+//! # Adding a route
+//! A line in [`routes`] says the role that a route needs: `Role::Read` for what shows counts,
+//! `Role::Operate` for everything that changes something or shows a body. A path with both has
+//! two lines, one for the methods of each. A handler that shows an operator more than others
+//! takes a [`Caller`](access::Caller).
+//!
+//! # Invariants
+//! - Every answer that is no success is a problem with a stable code.
+//! - Without tokens, only this machine is answered: [`guard`] checks it before anything else.
+//! - A change has a body that says it is JSON: no page of a browser can send one unasked.
+//! - With tokens, nothing is answered without one, and every route needs a role: [`access`].
+//! - What a dead letter holds, its headers and body, is shown to operators only.
+//! - A parameter that a route does not know is refused: a misspelt filter must not select all.
+//! - Bodies of dead letters are shown one at a time, and never logged.
+
+mod access;
+mod catalogue;
+mod changes;
+mod cursor;
+mod dead_letters;
+mod guard;
+mod letter_orders;
+mod openapi;
+mod orders;
+mod queues;
+mod receipts;
+mod replays;
+mod request;
+mod sites;
+mod stock;
+pub mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, delete, get, post, put};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, BrokerError};
+use crate::config::{ConsoleSettings, Role};
+use crate::http::problem::{Problem, ProblemCode};
+use crate::store::{Store, StoreError};
+use access::Access;
+
+/// The operator API over a Store and a Broker, for those whom the settings let in; its streams end
+/// with `stop`.
+pub fn router(
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    settings: &ConsoleSettings,
+    stop: CancellationToken,
+) -> Router {
+    let streams = Arc::new(Semaphore::new(changes::STREAMS_MAX));
+    let mut router = Router::new();
+    for (path, role, methods) in routes() {
+        router = router.route(path, access::needs(role, methods));
+    }
+    let router = router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(route_unknown)
+        .with_state(Backends { store, broker, streams, stop });
+    guard::protect(router, Access::new(&settings.tokens))
+}
+
+/// What the handlers ask.
+#[derive(Debug, Clone)]
+struct Backends {
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    /// How many more streams there may be.
+    streams: Arc<Semaphore>,
+    /// Ends the streams.
+    stop: CancellationToken,
+}
+
+/// Every route and the role that it needs; a test compares it with the document. Every method but
+/// GET is a change.
+fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
+    vec![
+        ("/v1/sites", Role::Read, get(sites::list)),
+        ("/v1/sites/{site}/stock", Role::Read, get(stock::list)),
+        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show)),
+        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive)),
+        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count)),
+        ("/v1/sites/{site}/orders/{order}", Role::Read, get(orders::show)),
+        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list)),
+        ("/v1/sites/{site}/changes", Role::Read, get(changes::list)),
+        ("/v1/dead-letters", Role::Read, get(dead_letters::list)),
+        ("/v1/dead-letters/groups", Role::Read, get(letter_orders::groups)),
+        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show)),
+        ("/v1/dead-letters/{id}", Role::Operate, delete(letter_orders::discard)),
+        ("/v1/dead-letters/{id}/body", Role::Operate, put(letter_orders::edit)),
+        ("/v1/replays", Role::Operate, post(replays::make)),
+        ("/v1/replays/{id}", Role::Read, get(replays::show)),
+        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel)),
+        ("/v1/queues", Role::Read, get(queues::show)),
+        ("/v1/openapi.json", Role::Read, get(openapi::show)),
+    ]
+}
+
+async fn route_unknown() -> Problem {
+    Problem::new(ProblemCode::RouteUnknown, "there is nothing here; see /v1/openapi.json")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(ProblemCode::Method, "this path does not take that method; see the Allow header")
+}
+
+/// Says what a failure of the Store means to the caller, and logs it.
+fn store_problem(error: &StoreError) -> Problem {
+    tracing::warn!(error = error as &dyn std::error::Error, "cannot read the store");
+    match error {
+        StoreError::Unavailable { .. } => {
+            Problem::new(ProblemCode::StoreUnavailable, "the store is unavailable; try again later")
+        }
+        StoreError::Corrupt { .. } | StoreError::Newer { .. } => {
+            Problem::new(ProblemCode::Internal, error.to_string())
+        }
+        StoreError::Rejected { .. } => {
+            Problem::new(ProblemCode::Internal, "the store refused the call; the log says why")
+        }
+    }
+}
+
+/// As [`store_problem`], for lists: a call that is refused because of its cursor is the caller's.
+fn list_problem(error: &StoreError, has_cursor: bool) -> Problem {
+    match error {
+        StoreError::Rejected { .. } if has_cursor => cursor::foreign(),
+        StoreError::Rejected { .. }
+        | StoreError::Unavailable { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Corrupt { .. } => store_problem(error),
+    }
+}
+
+/// Says what a failure of the Broker means to the caller, and logs it.
+fn broker_problem(error: &BrokerError) -> Problem {
+    tracing::warn!(error = error as &dyn std::error::Error, "cannot ask the broker");
+    match error {
+        BrokerError::Unavailable { .. } | BrokerError::Blocked | BrokerError::Full => Problem::new(
+            ProblemCode::BrokerUnavailable,
+            "the broker is unavailable; try again later",
+        ),
+        BrokerError::Corrupt { .. } => Problem::new(ProblemCode::Internal, error.to_string()),
+        BrokerError::Rejected { .. } => {
+            Problem::new(ProblemCode::Internal, "the broker refused the call; the log says why")
+        }
+    }
+}

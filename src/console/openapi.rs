@@ -1,0 +1,194 @@
+//! `GET /v1/openapi.json`: the API, described.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use super::request::{NoParameters, Query};
+use super::{
+    catalogue, changes, dead_letters, letter_orders, orders, queues, receipts, replays, sites,
+    stock,
+};
+use crate::http::problem::{Body, Problem};
+
+/// The description of the API. The title and version are the crate's.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "Storekeeper"),
+    paths(
+        sites::list,
+        stock::list,
+        stock::show,
+        receipts::receive,
+        receipts::count,
+        orders::show,
+        catalogue::list,
+        changes::list,
+        dead_letters::list,
+        dead_letters::show,
+        letter_orders::groups,
+        letter_orders::discard,
+        letter_orders::edit,
+        replays::make,
+        replays::show,
+        replays::cancel,
+        queues::show,
+        show,
+    ),
+    components(schemas(Body<'static>)),
+    modifiers(&Tokens),
+    security(("token" = []), ()),
+    tags(
+        (name = "stock", description = "What is in stock, who holds it, and why."),
+        (name = "dead letters", description = "What was put aside for a person."),
+        (name = "queues", description = "What is waiting."),
+        (name = "api", description = "The API itself."),
+    ),
+)]
+struct Document;
+
+/// Describes how callers show who they are.
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+            "One of `console.tokens`. Role `read` shows counts and queues; role `operate` also \
+             changes things and shows what dead letters hold. Without configured tokens none is \
+             asked for, and only the machine itself is answered.",
+        ));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(token.build()));
+    }
+}
+
+/// The media type of every answer that is no success.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What any route that reads may answer instead of what was asked for.
+pub(super) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let refusals = [
+            ("400", "A parameter or the body is unknown or not of its form."),
+            ("401", "A token is needed, and the request has none that is known."),
+            (
+                "403",
+                "The token's role is too low; or, where there are no tokens, the request does \
+                 not come from this machine or comes from a foreign page.",
+            ),
+            ("503", "A backend is away; try again later."),
+        ];
+        let refusals = refusals.map(|(status, description)| {
+            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let answer =
+                ResponseBuilder::new().description(description).content(PROBLEM_JSON, body);
+            (status.to_owned(), RefOr::T(answer.build()))
+        });
+        BTreeMap::from(refusals)
+    }
+}
+
+/// Describes this API
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    operation_id = "show_openapi",
+    tag = "api",
+    responses((status = 200, description = "This document.", body = Object)),
+)]
+pub(super) async fn show(
+    _: Query<NoParameters>,
+) -> Result<Json<utoipa::openapi::OpenApi>, Problem> {
+    Ok(Json(Document::openapi()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::to_value(Document::openapi()).unwrap()
+    }
+
+    #[test]
+    fn the_routes_served_are_the_routes_described() {
+        let document = document();
+        let described: BTreeSet<&str> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let routes = crate::console::routes();
+        let served: BTreeSet<&str> = routes.iter().map(|(path, ..)| *path).collect();
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn tokens_are_described() {
+        let document = document();
+        let scheme = &document["components"]["securitySchemes"]["token"];
+        assert_eq!((&scheme["type"], &scheme["scheme"]), (&"http".into(), &"bearer".into()));
+        assert_eq!(document["security"], serde_json::json!([{"token": []}, {}]));
+        let sites = &document["paths"]["/v1/sites"]["get"]["responses"];
+        assert!(sites["401"].is_object() && sites["403"].is_object(), "{sites}");
+    }
+
+    #[test]
+    fn every_route_has_a_name_and_a_summary_and_describes_its_parameters() {
+        let mut names = BTreeSet::new();
+        for (path, methods) in document()["paths"].as_object().unwrap() {
+            for operation in methods.as_object().unwrap().values() {
+                assert!(operation["summary"].is_string(), "{path} has no summary");
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(names.insert(name), "the name of {path} is taken");
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    assert!(parameter["description"].is_string(), "{path}: {parameter}");
+                }
+                let answers =
+                    ["200", "201"].map(|status| &operation["responses"][status]["content"]);
+                assert!(answers.iter().any(|content| content.is_object()), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_schema_and_every_property_is_described() {
+        let document = document();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            // A flattened schema is what it flattens, and what it adds.
+            let parts = schema["allOf"].as_array().cloned().unwrap_or_default();
+            let described = |schema: &Value| schema["description"].is_string();
+            assert!(described(schema) || parts.iter().any(described), "{name} is not described");
+            let all = std::iter::once(schema).chain(&parts);
+            let properties = all.filter_map(|schema| schema["properties"].as_object()).flatten();
+            for (property, schema) in properties {
+                let nullable =
+                    schema["oneOf"].as_array().is_some_and(|one| one.iter().any(described));
+                assert!(nullable || described(schema), "{name}.{property} is not described");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_required_is_what_is_always_answered() {
+        let document = document();
+        let required = |name: &str| {
+            let schema = &document["components"]["schemas"][name];
+            schema["required"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect()
+        };
+        let line: Vec<&str> = required("Line");
+        assert_eq!(line, ["key", "quantity"]);
+        let item: Vec<&str> = required("StockItem");
+        assert!(!item.contains(&"name") && item.contains(&"available"));
+        let order: Vec<&str> = required("Order");
+        assert!(order.contains(&"snapshot") && !order.contains(&"payment_status"));
+        let list: Vec<&str> = required("List_StockItem");
+        assert_eq!(list, ["items", "next_cursor"]);
+    }
+}

@@ -1,0 +1,174 @@
+//! `POST /v1/replays`, `GET` and `DELETE /v1/replays/{id}`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::dead_letters::read_filter;
+use super::openapi::{PROBLEM_JSON, Refusals};
+use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid};
+use super::views::ReplayView;
+use super::{Backends, store_problem};
+use crate::clock;
+use crate::dead_letters;
+use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::{NewReplay, Pace, Replay, ReplayId, StoreError};
+
+/// The largest request for a replay, in bytes: room for as many ids as a selection may have.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// The highest rate, in letters a second.
+const RATE_MAX: u32 = 100_000;
+
+/// What shall be replayed, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewReplay)]
+pub(super) struct NewReplayBody {
+    /// Which letters; what is left out does not restrict.
+    #[serde(default)]
+    selection: SelectionBody,
+    /// Letters a second; left out, as fast as they are settled.
+    #[schema(minimum = 1, maximum = 100_000)]
+    rate: Option<u32>,
+    /// How long the rate takes to rise from nothing, as `5m`; it needs a rate.
+    #[schema(example = "5m")]
+    ramp: Option<String>,
+    /// Stops once so many letters came back.
+    #[schema(minimum = 1)]
+    abort_after: Option<u32>,
+    /// Only says what would happen.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Which letters are meant.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Selection)]
+pub(super) struct SelectionBody {
+    /// Only those of these messages; at most 100.
+    #[serde(default)]
+    ids: Vec<String>,
+    /// Only those of this reason.
+    #[schema(example = "decode.not_json")]
+    reason: Option<String>,
+    /// Only those of this shop.
+    site: Option<String>,
+    /// Only those that failed before this time: RFC 3339, or so long ago, as `2h`.
+    #[schema(example = "2h")]
+    older_than: Option<String>,
+}
+
+/// Replays the dead letters that are selected now, or says what that would do
+#[utoipa::path(
+    post,
+    path = "/v1/replays",
+    operation_id = "make_replay",
+    tag = "dead letters",
+    request_body = NewReplayBody,
+    responses(
+        (status = 201, description = "The replay, which a worker now runs. A dry run is done with this answer and not kept.", body = ReplayView),
+        Refusals,
+    ),
+)]
+pub(super) async fn make(
+    State(backends): State<Backends>,
+    _: Query<NoParameters>,
+    JsonBody(body): JsonBody<NewReplayBody, REQUEST_BYTES_MAX>,
+) -> Result<(StatusCode, Json<ReplayView>), Problem> {
+    let now = clock::now();
+    let SelectionBody { ids, reason, site, older_than } = &body.selection;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let filter = read_filter(reason.as_deref(), site.as_deref(), older_than.as_deref(), &ids, now)?;
+    let pace = pace(&body)?;
+    let id = ReplayId(Uuid::now_v7());
+    let view = if body.dry_run {
+        let done = dead_letters::dry_run(&*backends.store, &filter).await;
+        let done = done.map_err(|error| store_problem(&error))?;
+        ReplayView::of_dry_run(id, now, &done.unwrap_or_default())
+    } else {
+        let made = backends.store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
+        let made = made.map_err(|error| match error {
+            StoreError::Rejected { .. } => invalid("selection: selects too many letters"),
+            StoreError::Unavailable { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Corrupt { .. } => store_problem(&error),
+        })?;
+        ReplayView::from(&made)
+    };
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
+    if body.rate.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
+        return Err(invalid(format!("rate: must be 1 to {RATE_MAX}")));
+    }
+    if body.abort_after == Some(0) {
+        return Err(invalid("abort_after: must be at least 1"));
+    }
+    let ramp = body.ramp.as_deref().map(|text| {
+        humantime::parse_duration(text).map_err(|_| invalid("ramp: is no duration such as `5m`"))
+    });
+    let ramp = ramp.transpose()?;
+    if ramp.is_some() && body.rate.is_none() {
+        return Err(invalid("ramp: needs a rate to rise to"));
+    }
+    let ramp_millis = ramp.map_or(0, |ramp| u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX));
+    Ok(Pace { rate: body.rate, ramp_millis, abort_after: body.abort_after })
+}
+
+/// Shows how far a replay is
+#[utoipa::path(
+    get,
+    path = "/v1/replays/{id}",
+    operation_id = "show_replay",
+    tag = "dead letters",
+    params(("id" = String, Path, description = "The replay's id.")),
+    responses(
+        (status = 200, description = "The replay.", body = ReplayView),
+        (status = 404, description = "There is no such replay.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn show(
+    State(backends): State<Backends>,
+    Path(id): Path<String>,
+    _: Query<NoParameters>,
+) -> Result<Json<ReplayView>, Problem> {
+    answer(backends.store.replay(parse_id(&id)?).await)
+}
+
+/// Stops a replay; what was sent already has its outcome
+#[utoipa::path(
+    delete,
+    path = "/v1/replays/{id}",
+    operation_id = "cancel_replay",
+    tag = "dead letters",
+    params(("id" = String, Path, description = "The replay's id.")),
+    responses(
+        (status = 200, description = "The replay, which sends no more; one that had ended stays as it was.", body = ReplayView),
+        (status = 404, description = "There is no such replay.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn cancel(
+    State(backends): State<Backends>,
+    Path(id): Path<String>,
+    _: Query<NoParameters>,
+    _: Change,
+) -> Result<Json<ReplayView>, Problem> {
+    answer(backends.store.cancel_replay(parse_id(&id)?).await)
+}
+
+fn answer(replay: Result<Option<Replay>, StoreError>) -> Result<Json<ReplayView>, Problem> {
+    let replay = replay.map_err(|error| store_problem(&error))?;
+    let unknown = || Problem::new(ProblemCode::ReplayUnknown, "there is no such replay");
+    replay.as_ref().map(|replay| Json(ReplayView::from(replay))).ok_or_else(unknown)
+}
+
+fn parse_id(text: &str) -> Result<ReplayId, Problem> {
+    text.parse().map(ReplayId).map_err(|error| invalid(format!("replay id: {error}")))
+}

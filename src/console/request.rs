@@ -1,0 +1,132 @@
+//! Reading a request's path, query and body; whatever does not fit is `request.invalid`.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::{MessageId, OrderId, Site, StockKey};
+use crate::http::problem::{Problem, ProblemCode};
+
+/// The parameters in a path, each percent-decoded once.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(path)| Self(path)).map_err(|error| invalid(error.body_text()))
+    }
+}
+
+/// The parameters behind the question mark. `T` refuses names that it does not know.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        query.map(|axum::extract::Query(query)| Self(query)).map_err(|error| {
+            use std::error::Error;
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            invalid(format!("query: {cause}"))
+        })
+    }
+}
+
+/// The query of a route that takes none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoParameters {}
+
+/// The largest body of a change, in bytes, where a route does not say another.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A request that changes something and says that it is JSON: no form of a foreign page can.
+pub(super) struct Change;
+
+impl<S: Send + Sync> FromRequestParts<S> for Change {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        check_json(&parts.headers).map(|()| Self)
+    }
+}
+
+/// The JSON body of a change, of so many bytes at most. `T` refuses members that it does not know.
+pub(super) struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
+    for JsonBody<T, BYTES_MAX>
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        check_json(request.headers())?;
+        let body = Limited::new(request.into_body(), BYTES_MAX).collect();
+        // What is not read is thrown away with its connection.
+        let unread = |code, detail| {
+            let close = HeaderValue::from_static("close");
+            Problem::new(code, detail).with_header(header::CONNECTION, close)
+        };
+        let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| {
+            unread(ProblemCode::BodySlow, "the body did not arrive in time".to_owned())
+        })?;
+        let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => unread(
+                ProblemCode::BodyTooLarge,
+                format!("the body is larger than {BYTES_MAX} bytes"),
+            ),
+            None => unread(ProblemCode::RequestInvalid, "the body is not valid HTTP".to_owned()),
+        })?;
+        let body = body.to_bytes();
+        // serde would take a list of the members' values too.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(invalid("body: must be an object"));
+        }
+        serde_json::from_slice(&body).map(Self).map_err(|error| invalid(format!("body: {error}")))
+    }
+}
+
+/// Checks that a body says that it is JSON, which a page of another site cannot make a browser say
+/// without asking first.
+fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    if let (Some(only), None) = (types.next(), types.next()) {
+        let essence = only.to_str().ok().and_then(|value| value.split(';').next());
+        if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
+            return Ok(());
+        }
+    }
+    Err(invalid("Content-Type: must be application/json"))
+}
+
+/// A request that is not of its form.
+pub(super) fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemCode::RequestInvalid, detail)
+}
+
+pub(super) fn parse_site(text: &str) -> Result<Site, Problem> {
+    Site::parse(text).map_err(|error| invalid(format!("site: {error}")))
+}
+
+pub(super) fn parse_stock_key(text: &str) -> Result<StockKey, Problem> {
+    StockKey::parse(text).map_err(|error| invalid(format!("stock key: {error}")))
+}
+
+pub(super) fn parse_order(text: &str) -> Result<OrderId, Problem> {
+    OrderId::parse(text).map_err(|error| invalid(format!("order: {error}")))
+}
+
+pub(super) fn parse_message_id(text: &str) -> Result<MessageId, Problem> {
+    let id = text.parse().map_err(|error| invalid(format!("message id: {error}")))?;
+    Ok(MessageId(id))
+}

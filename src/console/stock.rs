@@ -1,0 +1,106 @@
+//! `GET /v1/sites/{site}/stock` and `GET /v1/sites/{site}/stock/{key}`
+
+#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::openapi::{PROBLEM_JSON, Refusals};
+use super::request::{Path, Query, invalid, parse_site, parse_stock_key};
+use super::views::{ListView, StockDetailView, StockItemView};
+use super::{Backends, cursor, list_problem};
+use crate::domain::IDENTIFIER_BYTES_MAX;
+use crate::http::problem::{Body, Problem, ProblemCode};
+
+/// Orders on one page of a stock item's holds.
+const HOLDS_LIMIT: usize = 100;
+
+/// The query of a site's stock.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StockQuery {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Items of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+    /// Only items whose key or name begins so.
+    #[param(max_length = 256)]
+    q: Option<String>,
+}
+
+/// The query of one stock item.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HoldsQuery {
+    /// `holds_next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Lists a shop's stock items in order of key
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/stock",
+    operation_id = "list_stock",
+    tag = "stock",
+    params(("site" = String, Path, description = "The shop."), StockQuery),
+    responses(
+        (status = 200, description = "A page of stock items; empty for an unknown shop.", body = ListView<StockItemView>),
+        Refusals,
+    ),
+)]
+pub(super) async fn list(
+    State(backends): State<Backends>,
+    Path(site): Path<String>,
+    Query(query): Query<StockQuery>,
+) -> Result<Json<ListView<StockItemView>>, Problem> {
+    let site = parse_site(&site)?;
+    let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
+    let prefix = query.q.as_deref().filter(|prefix| !prefix.is_empty());
+    if prefix.is_some_and(|prefix| prefix.len() > IDENTIFIER_BYTES_MAX) {
+        return Err(invalid(format!("q: is longer than {IDENTIFIER_BYTES_MAX} bytes")));
+    }
+    let found = backends.store.stock(&site, prefix, &page).await;
+    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    let items = found.items.iter().map(StockItemView::from).collect();
+    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+}
+
+/// Shows a stock item and who holds it
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/stock/{key}",
+    operation_id = "show_stock_item",
+    tag = "stock",
+    params(
+        ("site" = String, Path, description = "The shop."),
+        ("key" = String, Path, description = "The stock item as `kind:identifier`, a slash as %2F.", example = "product:P1"),
+        HoldsQuery,
+    ),
+    responses(
+        (status = 200, description = "The item, and 100 of the orders that hold some of it.", body = StockDetailView),
+        (status = 404, description = "The item was never counted.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn show(
+    State(backends): State<Backends>,
+    Path((site, key)): Path<(String, String)>,
+    Query(query): Query<HoldsQuery>,
+) -> Result<Json<StockDetailView>, Problem> {
+    let (site, key) = (parse_site(&site)?, parse_stock_key(&key)?);
+    let page = cursor::page_request(query.cursor.as_deref(), Some(HOLDS_LIMIT))?;
+    let detail = backends.store.stock_item(&site, &key, &page).await;
+    let mut detail = detail
+        .map_err(|error| list_problem(&error, page.after.is_some()))?
+        .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
+    // The counts are worth an answer also while nobody can say how many events they lack.
+    let depth = backends.broker.depth().await;
+    let depth = depth.inspect_err(|error| tracing::warn!(%error, "cannot ask the broker")).ok();
+    let next = cursor::encode(detail.holds.next.take());
+    Ok(Json(StockDetailView::new(&detail, next, depth.as_ref())))
+}

@@ -1,0 +1,107 @@
+//! Entries of the change feed.
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::changes::Cursor;
+use crate::domain::{Counts, Site};
+use crate::store::{Change, EntityName};
+
+/// A change of a stock item's counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Change)]
+pub struct ChangeView {
+    /// The place behind this change: what to give as `after` to go on from here.
+    pub cursor: String,
+    /// Its number within the shop, without gaps.
+    #[schema(example = 42)]
+    pub sequence: u64,
+    /// The feed's name: numbers of another epoch are of another feed.
+    pub epoch: String,
+    /// When it was decided.
+    #[schema(example = "2024-05-31T12:00:00.000Z")]
+    pub at: String,
+    /// The shop.
+    #[schema(example = "my_site_1")]
+    pub site: String,
+    /// The item.
+    #[schema(example = "product:P1")]
+    pub key: String,
+    /// The order that it is due to; left out if it is due to a receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "id:1001")]
+    pub order: Option<String>,
+    /// The receipt that it is due to; left out if it is due to an order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "PO-1234")]
+    pub reference: Option<String>,
+    /// The message that it is due to.
+    pub message_id: String,
+    /// What was added to the counts.
+    pub delta: CountsView,
+    /// The counts after it.
+    pub after: CountsView,
+}
+
+impl ChangeView {
+    /// A change of this site.
+    pub fn new(site: &Site, change: &Change) -> Self {
+        let (order, reference) = match &change.cause {
+            EntityName::Order(order) => (Some(order.to_string()), None),
+            EntityName::Receipt(receipt) => (None, Some(receipt.reference.to_string())),
+            // The catalogue counts nothing.
+            EntityName::Catalogue(_) => (None, None),
+        };
+        Self {
+            cursor: Cursor::behind(change).to_string(),
+            sequence: change.sequence,
+            epoch: change.epoch.clone(),
+            at: change.at.to_string(),
+            site: site.to_string(),
+            key: change.key.to_string(),
+            order,
+            reference,
+            message_id: change.message_id.to_string(),
+            delta: CountsView::from(change.delta),
+            after: CountsView::from(change.after),
+        }
+    }
+}
+
+/// Counts of a stock item, or differences of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Counts)]
+pub struct CountsView {
+    /// Units that came in.
+    #[schema(example = "100")]
+    pub received: String,
+    /// Units that are promised to orders and still here.
+    #[schema(example = "3")]
+    pub committed: String,
+    /// Units that have left.
+    #[schema(example = "40.5")]
+    pub fulfilled: String,
+    /// Units that should be on the shelf: received - fulfilled.
+    #[schema(example = "59.5")]
+    pub on_hand: String,
+    /// Units that can still be promised: received - committed - fulfilled.
+    #[schema(example = "56.5")]
+    pub available: String,
+}
+
+impl From<Counts> for CountsView {
+    fn from(counts: Counts) -> Self {
+        // Wider than 64 bits, so that no difference of totals can overflow.
+        let on_hand = counts.received.to_decimal() - counts.fulfilled.to_decimal();
+        let available = on_hand - counts.committed.to_decimal();
+        let text = |difference: Decimal| difference.normalize().to_string();
+        Self {
+            received: counts.received.to_string(),
+            committed: counts.committed.to_string(),
+            fulfilled: counts.fulfilled.to_string(),
+            on_hand: text(on_hand),
+            available: text(available),
+        }
+    }
+}

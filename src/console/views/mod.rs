@@ -1,0 +1,43 @@
+//! The API's shapes: the one place where what the Store holds becomes JSON.
+//!
+//! The console answers with them and the read commands print them. Quantities are decimal
+//! strings, times are RFC 3339 in UTC with milliseconds, orders and stock keys are
+//! `kind:identifier`. Domain types never serialize into an answer by themselves, so a change of
+//! the stored state is no change of the API.
+
+mod catalogue;
+mod change;
+mod dead_letter;
+mod order;
+mod policy;
+mod queues;
+mod receipt;
+mod replay;
+mod stock;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use catalogue::CatalogueEntryView;
+pub use change::{ChangeView, CountsView};
+pub use dead_letter::{BodyView, DeadLetterDetailView, DeadLetterView, HeadersView};
+pub use order::{LineView, OrderHoldView, OrderView, SnapshotView, TimelineEntryView};
+pub use policy::PolicyView;
+pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
+pub use receipt::{PendingEventsView, ReceiptView};
+pub use replay::{
+    DeadLetterGroupView, ForecastView, LetterForecastView, LetterOrderView, ReplayView,
+    StockEffectView,
+};
+pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, StockItemView};
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = List)]
+pub struct ListView<T: ToSchema> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// What to give as `cursor` to get the next page; null on the last.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}

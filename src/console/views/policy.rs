@@ -1,0 +1,56 @@
+//! The policy in force, by the names of its settings.
+
+use serde::Serialize;
+
+use crate::domain::{Cancelled, Deleted, Restock, TestMode};
+use crate::store::PolicyInForce;
+
+/// The policy that every order is computed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyView {
+    /// Its number.
+    pub revision: u64,
+    /// The first of these names that a line has is its stock key.
+    #[serde(rename = "stock.key_precedence")]
+    pub key_precedence: Vec<&'static str>,
+    /// What orders of mode TEST hold.
+    #[serde(rename = "orders.test_mode")]
+    pub test_mode: &'static str,
+    /// What cancelled orders hold.
+    #[serde(rename = "orders.cancelled")]
+    pub cancelled: &'static str,
+    /// What deleted orders hold.
+    #[serde(rename = "orders.deleted")]
+    pub deleted: &'static str,
+    /// Whether refunded goods come back on the shelf.
+    #[serde(rename = "refunds.restock")]
+    pub restock: &'static str,
+}
+
+impl From<&PolicyInForce> for PolicyView {
+    fn from(in_force: &PolicyInForce) -> Self {
+        let policy = &in_force.policy;
+        Self {
+            revision: in_force.revision,
+            key_precedence: policy.key_precedence.iter().map(|kind| kind.as_str()).collect(),
+            test_mode: match policy.test_mode {
+                TestMode::Ignore => "ignore",
+                TestMode::Count => "count",
+            },
+            cancelled: match policy.cancelled {
+                Cancelled::Release => "release",
+                Cancelled::Keep => "keep",
+                Cancelled::ReleaseUnlessShipped => "release-unless-shipped",
+            },
+            deleted: match policy.deleted {
+                Deleted::Release => "release",
+                Deleted::ReleaseUnlessShipped => "release-unless-shipped",
+            },
+            restock: match policy.restock {
+                Restock::Never => "never",
+                Restock::Full => "full",
+                Restock::Lines => "lines",
+            },
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How much is waiting where.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::broker::QueueDepth;
+use crate::domain::Timestamp;
+
+/// How much is waiting where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Queues)]
+pub struct QueuesView {
+    /// The backlog.
+    pub work: WorkQueueView,
+    /// What failed and is tried again later.
+    pub retry: RetryQueueView,
+    /// What was put aside for a person.
+    pub dead: DeadQueueView,
+}
+
+/// The backlog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WorkQueue)]
+pub struct WorkQueueView {
+    /// Envelopes that wait for a worker.
+    pub ready: u64,
+    /// Envelopes that a worker, in whichever process, has and has not settled.
+    pub in_flight: u64,
+    /// Whole seconds since the oldest unsettled envelope was received; null when there is none.
+    #[schema(required)]
+    pub oldest_age_seconds: Option<u64>,
+}
+
+/// What failed and is tried again later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RetryQueue)]
+pub struct RetryQueueView {
+    /// Envelopes that wait for their next attempt.
+    pub ready: u64,
+}
+
+/// What was put aside for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DeadQueue)]
+pub struct DeadQueueView {
+    /// Dead letters that are not parked yet.
+    pub intake: u64,
+    /// Dead letters that are parked.
+    pub parked: u64,
+}
+
+impl QueuesView {
+    /// The queue's depth as it is at `now`, beside the number of parked dead letters.
+    pub fn new(depth: &QueueDepth, parked: u64, now: Timestamp) -> Self {
+        let age = |since: Timestamp| {
+            u64::try_from(now.micros().saturating_sub(since.micros())).unwrap_or(0) / 1_000_000
+        };
+        Self {
+            work: WorkQueueView {
+                ready: depth.work_ready,
+                in_flight: depth.work_in_flight,
+                oldest_age_seconds: depth.work_oldest.map(age),
+            },
+            retry: RetryQueueView { ready: depth.retry_ready },
+            dead: DeadQueueView { intake: depth.dead_intake, parked },
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Receipts.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::ReceiptContent;
+use crate::receipts::{Answer, Pending, Progress, ReceiptRequest};
+
+/// What became of goods that came in, or of a count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Receipt)]
+pub struct ReceiptView {
+    /// The message that counts: the first with this reference.
+    pub message_id: String,
+    /// The shop.
+    #[schema(example = "my_site_1")]
+    pub site: String,
+    /// The item.
+    #[schema(example = "product:P1")]
+    pub key: String,
+    /// The name under which it is counted once.
+    #[schema(example = "PO-1234")]
+    pub reference: String,
+    /// Whether it is in the stock: `applied`, or only `queued` so far.
+    #[schema(example = "applied")]
+    pub state: &'static str,
+    /// Units that came in; left out of a count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "12.5")]
+    pub received: Option<String>,
+    /// Units that were found; left out of goods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "40")]
+    pub on_hand: Option<String>,
+    /// What a count adds to `received` of the item, computed when it was first asked for; left
+    /// out of goods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "-2")]
+    pub difference: Option<String>,
+    /// What a count's difference may lack; null for goods, and for what was asked for before.
+    #[schema(required)]
+    pub pending: Option<PendingEventsView>,
+}
+
+impl ReceiptView {
+    /// The request, and what became of it.
+    pub fn new(request: &ReceiptRequest, answer: &Answer) -> Self {
+        let (received, on_hand, difference) = match answer.content {
+            ReceiptContent::Goods { quantity } => (Some(quantity), None, None),
+            ReceiptContent::Count { on_hand, difference } => {
+                (None, Some(on_hand), Some(difference))
+            }
+        };
+        Self {
+            message_id: answer.message_id.to_string(),
+            site: request.site.to_string(),
+            key: request.receipt.key.to_string(),
+            reference: request.receipt.reference.to_string(),
+            state: match answer.progress {
+                Progress::Applied | Progress::Repeated => "applied",
+                Progress::Queued => "queued",
+            },
+            received: received.map(|received| received.to_string()),
+            on_hand: on_hand.map(|on_hand| on_hand.to_string()),
+            difference: difference.map(|difference| difference.to_string()),
+            pending: answer.pending.map(PendingEventsView::from),
+        }
+    }
+}
+
+/// Events of all sites that were not in the stock when a count's difference was computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PendingEvents)]
+pub struct PendingEventsView {
+    /// Those that waited for a worker or were with one.
+    pub queued: u64,
+    /// Those that waited for their next attempt.
+    pub retrying: u64,
+}
+
+impl From<Pending> for PendingEventsView {
+    fn from(pending: Pending) -> Self {
+        Self { queued: pending.queued, retrying: pending.retrying }
+    }
+}

@@ -1,0 +1,219 @@
+//! Replays, what they would do, and what was asked for of single letters.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::dead_letters::{DryRun, Effect, Forecast, WouldBe};
+use crate::domain::{MessageId, Reason, Timestamp};
+use crate::store::{DeadLetterGroup, LetterName, Replay, ReplayId, ReplayState};
+
+/// A replay, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Replay)]
+pub struct ReplayView {
+    /// The replay's id.
+    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    pub id: String,
+    /// running, done, aborted or cancelled.
+    pub state: &'static str,
+    /// When it was made.
+    #[schema(example = "2023-01-12T18:14:24.002Z")]
+    pub made_at: String,
+    /// Letters that were selected when it was made.
+    pub selected: u64,
+    /// Letters that were put back into the queue.
+    pub sent: u64,
+    /// Of those, letters that had a good outcome.
+    pub settled: u64,
+    /// Of those, letters that came back.
+    pub failed: u64,
+    /// Of those, letters that ended otherwise before they could be replayed.
+    pub gone: u64,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// What a replay would do; of a dry run only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub forecast: Option<ForecastView>,
+}
+
+impl From<&Replay> for ReplayView {
+    fn from(replay: &Replay) -> Self {
+        Self {
+            id: replay.id.to_string(),
+            state: replay.state.as_str(),
+            made_at: replay.made_at.to_string(),
+            selected: replay.selected,
+            sent: replay.sent,
+            settled: replay.settled,
+            failed: replay.failed,
+            gone: replay.gone,
+            dry_run: false,
+            forecast: None,
+        }
+    }
+}
+
+impl ReplayView {
+    /// A dry run, which is done.
+    pub fn of_dry_run(id: ReplayId, at: Timestamp, done: &DryRun) -> Self {
+        Self {
+            id: id.to_string(),
+            state: ReplayState::Done.as_str(),
+            made_at: at.to_string(),
+            selected: done.letters.len() as u64,
+            sent: 0,
+            settled: 0,
+            failed: 0,
+            gone: 0,
+            dry_run: true,
+            forecast: Some(ForecastView::from(done)),
+        }
+    }
+}
+
+/// What a replay would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Forecast)]
+pub struct ForecastView {
+    /// Each letter, in the order of the replay.
+    pub letters: Vec<LetterForecastView>,
+    /// What would change in stock, all letters together.
+    pub stock: Vec<StockEffectView>,
+    /// Whether there are more letters than were looked at.
+    pub cut_off: bool,
+}
+
+impl From<&DryRun> for ForecastView {
+    fn from(done: &DryRun) -> Self {
+        Self {
+            letters: done.letters.iter().map(LetterForecastView::from).collect(),
+            stock: done.effects.iter().map(StockEffectView::from).collect(),
+            cut_off: done.is_cut_off,
+        }
+    }
+}
+
+/// What would become of a letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LetterForecast)]
+pub struct LetterForecastView {
+    /// The message's id.
+    pub id: String,
+    /// Which life of the message this is.
+    pub generation: u32,
+    /// applied, superseded, duplicate, ignored, or `dead_letter` if it would come back.
+    pub outcome: &'static str,
+    /// Why, where that says something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<&'static str>,
+    /// What is wrong with a body that would come back, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub detail: Option<String>,
+}
+
+impl From<&Forecast> for LetterForecastView {
+    fn from(forecast: &Forecast) -> Self {
+        let (outcome, reason, detail) = match &forecast.would_be {
+            WouldBe::Settled(settled) => {
+                (settled.outcome.as_str(), settled.reason.map(Reason::as_str), None)
+            }
+            WouldBe::Rejected { code, detail } => {
+                ("dead_letter", Some(code.as_str()), Some(detail.clone()))
+            }
+        };
+        let LetterName { message_id, generation } = forecast.letter;
+        Self { id: message_id.to_string(), generation, outcome, reason, detail }
+    }
+}
+
+/// What would be added to the counts of a stock item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StockEffect)]
+pub struct StockEffectView {
+    /// The shop.
+    pub site: String,
+    /// The item.
+    #[schema(example = "variation:V1")]
+    pub key: String,
+    /// Units more that came in.
+    pub received: String,
+    /// Units more that orders have been promised.
+    pub committed: String,
+    /// Units more that have left.
+    pub fulfilled: String,
+}
+
+impl From<&Effect> for StockEffectView {
+    fn from(effect: &Effect) -> Self {
+        Self {
+            site: effect.site.to_string(),
+            key: effect.key.to_string(),
+            received: effect.delta.received.to_string(),
+            committed: effect.delta.committed.to_string(),
+            fulfilled: effect.delta.fulfilled.to_string(),
+        }
+    }
+}
+
+/// Dead letters that have reason, shop and event in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DeadLetterGroup)]
+pub struct DeadLetterGroupView {
+    /// The stable reason.
+    #[schema(example = "decode.invalid_quantity")]
+    pub reason: &'static str,
+    /// The shop, as far as bodies were understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub site: Option<String>,
+    /// The event's name, as far as bodies were understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub event_type: Option<String>,
+    /// How many letters.
+    pub letters: u64,
+    /// When the first of them failed.
+    #[schema(example = "2023-01-12T18:14:24.002Z")]
+    pub oldest_failed_at: String,
+    /// When the last of them failed.
+    #[schema(example = "2023-01-12T18:14:24.002Z")]
+    pub newest_failed_at: String,
+}
+
+impl From<&DeadLetterGroup> for DeadLetterGroupView {
+    fn from(group: &DeadLetterGroup) -> Self {
+        Self {
+            reason: group.reason.as_str(),
+            site: group.site.as_ref().map(ToString::to_string),
+            event_type: group.event_type.as_ref().map(ToString::to_string),
+            letters: group.letters,
+            oldest_failed_at: group.oldest.to_string(),
+            newest_failed_at: group.newest.to_string(),
+        }
+    }
+}
+
+/// What was asked for of a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LetterOrder)]
+pub struct LetterOrderView {
+    /// The message's id.
+    pub id: String,
+    /// Which life of the message was meant.
+    pub generation: u32,
+    /// The message that carries the order.
+    pub message_id: String,
+    /// Whether it is in effect already.
+    pub applied: bool,
+}
+
+impl LetterOrderView {
+    /// An order of a person.
+    pub fn new(letter: LetterName, order: MessageId, applied: bool) -> Self {
+        let LetterName { message_id, generation } = letter;
+        Self { id: message_id.to_string(), generation, message_id: order.to_string(), applied }
+    }
+}

@@ -1,0 +1,171 @@
+//! Sites and stock items.
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::broker::QueueDepth;
+use crate::domain::Site;
+use crate::store::{HeldBy, StockDetail, StockItem};
+
+/// A shop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Site)]
+pub struct SiteView {
+    /// Its name.
+    #[schema(example = "my_site_1")]
+    pub site: String,
+}
+
+impl From<&Site> for SiteView {
+    fn from(site: &Site) -> Self {
+        Self { site: site.to_string() }
+    }
+}
+
+/// A counted thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StockItem)]
+pub struct StockItemView {
+    /// The shop.
+    #[schema(example = "my_site_1")]
+    pub site: String,
+    /// Its name within the shop.
+    #[schema(example = "product:P1")]
+    pub key: String,
+    /// The catalogue's name for it; left out when the catalogue has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
+    /// Units that came in.
+    #[schema(example = "100")]
+    pub received: String,
+    /// Units that are promised to orders and still here.
+    #[schema(example = "3")]
+    pub committed: String,
+    /// Units that have left.
+    #[schema(example = "40.5")]
+    pub fulfilled: String,
+    /// Units that should be on the shelf: received - fulfilled.
+    #[schema(example = "59.5")]
+    pub on_hand: String,
+    /// Units that can still be promised: received - committed - fulfilled; below zero is an
+    /// oversale.
+    #[schema(example = "56.5")]
+    pub available: String,
+}
+
+impl From<&StockItem> for StockItemView {
+    fn from(item: &StockItem) -> Self {
+        Self {
+            site: item.site.to_string(),
+            key: item.key.to_string(),
+            name: item.name.clone(),
+            received: item.counts.received.to_string(),
+            committed: item.counts.committed.to_string(),
+            fulfilled: item.counts.fulfilled.to_string(),
+            on_hand: difference(item.on_hand()),
+            available: difference(item.available()),
+        }
+    }
+}
+
+/// Decimals keep the scale of their operands; quantities are written without trailing zeros.
+fn difference(units: Decimal) -> String {
+    units.normalize().to_string()
+}
+
+/// A counted thing and who holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StockDetail)]
+pub struct StockDetailView {
+    /// The item.
+    #[serde(flatten)]
+    pub item: StockItemView,
+    /// The orders that hold some of it, in order of id.
+    pub holds: Vec<HoldView>,
+    /// What to give as `cursor` to get the next page of `holds`; null on the last.
+    #[schema(required)]
+    pub holds_next_cursor: Option<String>,
+    /// The orders that were closed.
+    pub closed: ClosedView,
+    /// What may still change these numbers.
+    pub pending: PendingView,
+}
+
+impl StockDetailView {
+    /// The item as it is stored, with its first or next holds; `depth` is `None` where the broker
+    /// was not asked or did not answer.
+    pub fn new(
+        detail: &StockDetail,
+        holds_next_cursor: Option<String>,
+        depth: Option<&QueueDepth>,
+    ) -> Self {
+        Self {
+            item: StockItemView::from(&detail.item),
+            holds: detail.holds.items.iter().map(HoldView::from).collect(),
+            holds_next_cursor,
+            closed: ClosedView {
+                orders: detail.closed_orders,
+                fulfilled: detail.closed_fulfilled.to_string(),
+            },
+            pending: PendingView {
+                queued: depth.map(|depth| depth.work_ready.saturating_add(depth.work_in_flight)),
+                retrying: depth.map(|depth| depth.retry_ready),
+                dead: detail.dead,
+            },
+        }
+    }
+}
+
+/// What one order keeps of a stock item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Hold)]
+pub struct HoldView {
+    /// The order.
+    #[schema(example = "id:1001")]
+    pub order: String,
+    /// Units that are promised to it.
+    #[schema(example = "2")]
+    pub committed: String,
+    /// Units that have left for it.
+    #[schema(example = "0")]
+    pub fulfilled: String,
+}
+
+impl From<&HeldBy> for HoldView {
+    fn from(held: &HeldBy) -> Self {
+        Self {
+            order: held.order.to_string(),
+            committed: held.hold.committed.to_string(),
+            fulfilled: held.hold.fulfilled.to_string(),
+        }
+    }
+}
+
+/// What closed orders keep of a stock item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Closed)]
+pub struct ClosedView {
+    /// How many orders that held some of it were closed.
+    pub orders: u64,
+    /// Units that have left for them.
+    #[schema(example = "37.5")]
+    pub fulfilled: String,
+}
+
+/// How many events have not reached the stock yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Pending)]
+pub struct PendingView {
+    /// Events of all sites that wait for a worker or are with one; null when the queue could not
+    /// be asked.
+    #[schema(required)]
+    pub queued: Option<u64>,
+    /// Events of all sites that wait for their next attempt; null when the queue could not be
+    /// asked.
+    #[schema(required)]
+    pub retrying: Option<u64>,
+    /// Dead letters of this site.
+    pub dead: u64,
+}

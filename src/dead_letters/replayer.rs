@@ -1,0 +1,176 @@
+//! The task that sends the letters of replays, in the one process that holds the lease.
+//!
+//! A letter goes this way. Where it may die:
+//! 1. before it is put back: it is still unsent; the next holder sends it;
+//! 2. put back, not noted as sent: it is sent again, in effect once, unless its outcome is known
+//!    by then: that is noted instead;
+//! 3. noted as sent: what became of it is read from the Store by whoever holds the lease then.
+//!
+//! A holder that was too slow and lost the lease notes nothing any more; what it put back is sent
+//! twice at worst.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::pace;
+use crate::broker::{Broker, BrokerError, Envelope};
+use crate::clock;
+use crate::store::{
+    DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError,
+};
+
+/// How long a lease lasts, and so how long a replay rests after its holder died.
+const LEASE: Duration = Duration::from_secs(5);
+/// A lease that is older is renewed.
+const RENEW_AFTER: Duration = Duration::from_secs(1);
+/// How often is looked for a replay while there is none, and for outcomes while nothing is due.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How often is looked for outcomes while letters are sent.
+const STEP: Duration = Duration::from_millis(20);
+/// How long nothing is tried after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Sends the letters of replays.
+#[derive(Debug)]
+pub struct Replayer {
+    broker: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+    owner: Uuid,
+    lease: Option<(Fence, Instant)>,
+    /// When this process first saw a replay, and how much it has sent of it since: a ramp begins
+    /// again with a new holder.
+    begun: BTreeMap<ReplayId, (Instant, u64)>,
+}
+
+/// Why a step was not made.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    #[error("the broker failed: {0}")]
+    Broker(#[from] BrokerError),
+}
+
+impl Replayer {
+    /// One that has nothing yet.
+    pub fn new(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> Self {
+        Self { broker, store, owner: Uuid::now_v7(), lease: None, begun: BTreeMap::new() }
+    }
+
+    /// Sends what there is until `stop`. Cancel safe: what is not noted is done again.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut failing = false;
+        let turns = async {
+            loop {
+                let rest = match self.turn().await {
+                    Ok(rest) => {
+                        failing = false;
+                        rest
+                    }
+                    Err(error) => {
+                        // Once an outage: the Store's own probes say how long it lasts.
+                        if !failing {
+                            tracing::warn!(%error, "cannot go on with a replay; trying again");
+                        }
+                        failing = true;
+                        self.lease = None;
+                        PAUSE
+                    }
+                };
+                sleep(rest).await;
+            }
+        };
+        stop.run_until_cancelled(turns).await;
+    }
+
+    /// Takes every open replay a step further; answers how long to rest.
+    async fn turn(&mut self) -> Result<Duration, StepError> {
+        let open = self.store.open_replays().await?;
+        self.begun.retain(|id, _| open.iter().any(|replay| replay.id == *id));
+        let mut rest = LOOK_AGAIN;
+        for replay in open {
+            let Some(fence) = self.lease().await? else { return Ok(LOOK_AGAIN) };
+            // Outcomes first: what came back may forbid to send more.
+            let Some(replay) = self.store.note_outcomes(replay.id, fence).await? else {
+                self.lease = None;
+                return Ok(LOOK_AGAIN);
+            };
+            if replay.state != ReplayState::Running {
+                let Replay { id, settled, failed, .. } = replay;
+                tracing::info!(replay = %id, state = replay.state.as_str(), settled, failed, "replay");
+                continue;
+            }
+            if self.send(&replay, fence).await? {
+                rest = STEP;
+            }
+        }
+        Ok(rest)
+    }
+
+    /// The lease, renewed in time; `None` while it is another's.
+    async fn lease(&mut self) -> Result<Option<Fence>, StepError> {
+        let now = Instant::now();
+        if let Some((fence, renewed_at)) = self.lease
+            && now < renewed_at + RENEW_AFTER
+        {
+            return Ok(Some(fence));
+        }
+        let wall = clock::now();
+        let until = wall.plus_micros(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
+        let fence = self.store.lease_replays(self.owner, wall, until).await?;
+        self.lease = fence.map(|fence| (fence, now));
+        Ok(fence)
+    }
+
+    /// Sends what is due of a replay; answers whether something was.
+    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<bool, StepError> {
+        let begun = self.begun.entry(replay.id).or_insert_with(|| (Instant::now(), 0));
+        let (since, sent) = *begun;
+        let elapsed = since.elapsed();
+        let count = pace::allowed(&replay.pace, elapsed, sent, replay.open(), replay.failed);
+        if count == 0 {
+            // Something is open or due soon.
+            return Ok(replay.open() > 0 || replay.pace.rate.is_some());
+        }
+        let letters = self.store.unsent_letters(replay.id, count).await?;
+        let names: Vec<LetterName> = letters.iter().map(|(name, _)| *name).collect();
+        if names.is_empty() {
+            return Ok(replay.open() > 0);
+        }
+        // One that is not there any more has ended: noted as sent, its outcome is looked up.
+        self.put_back(letters.into_iter().filter_map(|(_, letter)| letter)).await?;
+        begun_add(&mut self.begun, replay.id, names.len());
+        if !self.store.note_sent(replay.id, fence, names).await? {
+            self.lease = None;
+        }
+        Ok(true)
+    }
+
+    async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), StepError> {
+        let again = |letter: DeadLetter| {
+            let replays = letter.generation();
+            (letter.original.is_some(), Envelope { replays, ..letter.envelope })
+        };
+        let (edited, others): (Vec<_>, Vec<_>) =
+            letters.map(again).partition(|(is_edited, _)| *is_edited);
+        for (_, envelope) in edited {
+            self.broker.publish(envelope).await?;
+        }
+        if !others.is_empty() {
+            let others = others.into_iter().map(|(_, envelope)| envelope).collect();
+            self.broker.put_back(others).await?;
+        }
+        Ok(())
+    }
+}
+
+fn begun_add(begun: &mut BTreeMap<ReplayId, (Instant, u64)>, id: ReplayId, count: usize) {
+    if let Some((_, sent)) = begun.get_mut(&id) {
+        *sent = sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}

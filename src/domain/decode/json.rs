@@ -1,0 +1,166 @@
+//! Reading JSON lazily: only the fields that a rule reads are looked at, the rest is skipped.
+//!
+//! Values are borrowed slices of the body, so a body costs little more memory than itself, a
+//! number is never turned into a float, and depth of nesting costs nothing: skipping does not
+//! recurse. Of a key that stands twice in an object, the last one counts.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A value of the body, not looked into yet.
+pub(super) type Value<'a> = &'a RawValue;
+
+/// Reads an object and answers with the named fields, in the order asked for.
+///
+/// The text is checked to be JSON to its end.
+pub(super) fn fields<'a, const N: usize>(
+    text: &'a str,
+    names: [&str; N],
+) -> Result<[Option<Value<'a>>; N], serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = deserializer.deserialize_map(Fields(names))?;
+    deserializer.end()?;
+    Ok(found)
+}
+
+/// Why a list was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListError {
+    /// It is no list.
+    NotAnArray,
+    /// It has more elements than allowed.
+    TooLong,
+}
+
+/// Reads the elements of a list of at most `max`.
+pub(super) fn elements(value: Value<'_>, max: usize) -> Result<Vec<Value<'_>>, ListError> {
+    if !value.get().starts_with('[') {
+        return Err(ListError::NotAnArray);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(value.get());
+    // The text is known to be JSON, so only the length can be wrong.
+    deserializer.deserialize_seq(Elements(max)).map_err(|_| ListError::TooLong)
+}
+
+/// The text of a string; `None` if the value is none, or escapes half of a surrogate pair.
+pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
+    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(value.get()).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// The value, unless it is `null`.
+pub(super) fn present(value: Option<Value<'_>>) -> Option<Value<'_>> {
+    value.filter(|value| value.get() != "null")
+}
+
+/// The name of a value's type, for error details.
+pub(super) fn type_name(value: Option<Value<'_>>) -> &'static str {
+    let broken = |value: Value<'_>| value.get().starts_with('"') && text(value).is_none();
+    match value.and_then(|value| value.get().bytes().next()) {
+        None => "nothing",
+        Some(_) if value.is_some_and(broken) => "half of a surrogate pair",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(_) => "a number",
+    }
+}
+
+struct Fields<'n, const N: usize>([&'n str; N]);
+
+impl<'a, const N: usize> Visitor<'a> for Fields<'_, N> {
+    type Value = [Option<Value<'a>>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = [None; N];
+        // A key is taken as it stands: half of a surrogate pair in one that nobody looks for is
+        // no reason to refuse the body.
+        while let Some(key) = map.next_key::<Value<'a>>()? {
+            let key = text(key);
+            let place = self.0.iter().position(|name| key.as_deref() == Some(*name));
+            match place.and_then(|place| found.get_mut(place)) {
+                Some(slot) => *slot = Some(map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(found)
+    }
+}
+
+struct Elements(usize);
+
+impl<'a> Visitor<'a> for Elements {
+    type Value = Vec<Value<'a>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {} elements", self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some(element) = sequence.next_element()? {
+            if found.len() == self.0 {
+                return Err(A::Error::invalid_length(found.len() + 1, &self));
+            }
+            found.push(element);
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_two_equal_keys_counts_however_it_is_escaped() {
+        let [a, b] = fields(r#"{"a":1,"c":[{}],"\u0061":2}"#, ["a", "b"]).unwrap();
+        assert_eq!(a.map(RawValue::get), Some("2"));
+        assert!(b.is_none());
+    }
+
+    #[test]
+    fn what_is_skipped_may_be_as_deep_as_it_likes() {
+        let deep = format!(r#"{{"x":{}{},"a":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let [a] = fields(&deep, ["a"]).unwrap();
+        assert_eq!(a.map(RawValue::get), Some("1"));
+    }
+
+    #[test]
+    fn a_list_is_not_read_past_its_limit() {
+        let [list] = fields(r#"{"l":[1,2,3]}"#, ["l"]).unwrap();
+        let list = list.unwrap();
+        assert_eq!(elements(list, 3).unwrap().len(), 3);
+        assert_eq!(elements(list, 2).unwrap_err(), ListError::TooLong);
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_nobodys_name() {
+        let [a] = fields(r#"{"\ud83d":2,"a\ud83d":3,"a":1}"#, ["a"]).unwrap();
+        assert_eq!(a.map(RawValue::get), Some("1"));
+        for broken in ["{\"\u{1}\":1}", r#"{"\x":1}"#, "{a:1}", "{1:1}", "{null:1}", "{[]:1}"] {
+            assert!(fields(broken, ["a"]).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_text() {
+        let [a, b] = fields(r#"{"a":"\ud83d","b":"\ud83d\ude00"}"#, ["a", "b"]).unwrap();
+        assert_eq!(text(a.unwrap()), None);
+        assert_eq!(type_name(a), "half of a surrogate pair");
+        assert_eq!(text(b.unwrap()).as_deref(), Some("\u{1f600}"));
+    }
+}

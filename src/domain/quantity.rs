@@ -1,0 +1,225 @@
+//! Quantities: exact, in millionths, never through a float.
+
+use std::fmt;
+use std::ops::Neg;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// The largest quantity of one line, and of one order and stock key: 1e9 units, in millionths.
+pub const QUANTITY_MAX: Quantity = Quantity(1_000_000_000 * MILLION);
+
+/// How far from zero a stock item's totals may go, in millionths.
+pub const STOCK_TOTAL_MAX: i64 = 4_000_000_000_000_000_000;
+
+const MILLION: i64 = 1_000_000;
+const DECIMALS: u32 = 6;
+
+/// Why a text is no quantity of goods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QuantityError {
+    /// Not a number by JSON's grammar.
+    #[error("is not a number")]
+    NotANumber,
+    /// It has a minus sign.
+    #[error("is negative")]
+    Negative,
+    /// More than six significant decimals.
+    #[error("has more than six decimals")]
+    TooFine,
+    /// More than 1e9.
+    #[error("is larger than 1e9")]
+    TooLarge,
+}
+
+/// A number of units, or a difference of two, in millionths.
+///
+/// What is parsed is never negative; differences and stock totals may be.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Quantity(i64);
+
+impl Quantity {
+    /// No units.
+    pub const ZERO: Self = Self(0);
+
+    /// A quantity of so many millionths.
+    pub const fn from_millionths(millionths: i64) -> Self {
+        Self(millionths)
+    }
+
+    /// The quantity in millionths.
+    pub const fn millionths(self) -> i64 {
+        self.0
+    }
+
+    /// The quantity as a decimal number without trailing zeros.
+    pub fn to_decimal(self) -> Decimal {
+        Decimal::new(self.0, DECIMALS).normalize()
+    }
+
+    /// Reads a non-negative number by JSON's grammar: at most six significant decimals, at most
+    /// 1e9. Leading and trailing zeros and exponents are fine; a minus sign is not, even of zero.
+    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        let number = JsonNumber::parse(text).ok_or(QuantityError::NotANumber)?;
+        if number.negative {
+            return Err(QuantityError::Negative);
+        }
+        let Some((digits, exponent)) = number.significant() else { return Ok(Self::ZERO) };
+        if exponent < -i64::from(DECIMALS) {
+            return Err(QuantityError::TooFine);
+        }
+        // 1e9 has ten digits before the point: more can only be too large. This also bounds what
+        // follows, whatever exponent the text has.
+        let length = i64::try_from(digits.len()).map_err(|_| QuantityError::TooLarge)?;
+        if length.saturating_add(exponent) > 10 {
+            return Err(QuantityError::TooLarge);
+        }
+        let decimal = Decimal::from_scientific(&format!("{digits}e{exponent}"))
+            .map_err(|_| QuantityError::NotANumber)?;
+        let millionths = (decimal * Decimal::from(MILLION)).normalize();
+        let quantity = i64::try_from(millionths.mantissa()).map_err(|_| QuantityError::TooLarge)?;
+        if Self(quantity) > QUANTITY_MAX {
+            return Err(QuantityError::TooLarge);
+        }
+        Ok(Self(quantity))
+    }
+
+    /// The sum, or `None` past 64 bits of millionths.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The sum, held at the ends of 64 bits.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, held at the ends of 64 bits.
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// Whether this is nothing.
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_decimal().fmt(f)
+    }
+}
+
+impl Neg for Quantity {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+/// A number by JSON's grammar, cut into its parts.
+struct JsonNumber<'a> {
+    negative: bool,
+    integer: &'a str,
+    fraction: &'a str,
+    exponent: i64,
+}
+
+impl<'a> JsonNumber<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (negative, rest) =
+            text.strip_prefix('-').map_or((false, text), |unsigned| (true, unsigned));
+        let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
+            None => (rest, 0),
+        };
+        let (integer, fraction) = match mantissa.split_once('.') {
+            Some((integer, fraction)) if !fraction.is_empty() => (integer, fraction),
+            Some(_) => return None,
+            None => (mantissa, ""),
+        };
+        let is_number = !integer.is_empty()
+            && (integer == "0" || !integer.starts_with('0'))
+            && integer.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+        is_number.then_some(Self { negative, integer, fraction, exponent })
+    }
+
+    /// The digits without zeros at either end, and the power of ten of the last; `None` for zero.
+    fn significant(&self) -> Option<(String, i64)> {
+        let digits = format!("{}{}", self.integer, self.fraction);
+        let trimmed = digits.trim_end_matches('0');
+        let exponent = self
+            .exponent
+            .saturating_sub(i64::try_from(self.fraction.len()).unwrap_or(i64::MAX))
+            .saturating_add(i64::try_from(digits.len() - trimmed.len()).unwrap_or(i64::MAX));
+        let trimmed = trimmed.trim_start_matches('0');
+        (!trimmed.is_empty()).then(|| (trimmed.to_owned(), exponent))
+    }
+}
+
+/// An exponent's sign and digits; one past 64 bits is held at the end of them.
+fn parse_exponent(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value = digits.parse::<i64>().unwrap_or(i64::MAX / 4);
+    Some(if negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, QuantityError>) {
+        let found = Quantity::parse(text).map(|quantity| quantity.to_string());
+        assert_eq!(found.as_deref(), expected.as_ref().map(|text| *text), "{text}");
+    }
+
+    #[test]
+    fn numbers_of_the_json_grammar_are_exact() {
+        check("1", Ok("1"));
+        check("1.0", Ok("1"));
+        check("1.25", Ok("1.25"));
+        check("1e2", Ok("100"));
+        check("1E+2", Ok("100"));
+        check("12.5e-1", Ok("1.25"));
+        check("0", Ok("0"));
+        check("0.000", Ok("0"));
+        check("0e999999999999999999999", Ok("0"));
+        check("0.000001", Ok("0.000001"));
+        check("0.10000000000000000000000000000000000000000", Ok("0.1"));
+        check("1000000000", Ok("1000000000"));
+        check("999999999.999999", Ok("999999999.999999"));
+        check("0.0000000001e4", Ok("0.000001"));
+        check("100000000000000000000e-20", Ok("1"));
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused_for_its_reason() {
+        for text in ["", " 1", "1 ", "01", "1.", ".5", "+1", "1e", "1e+", "NaN", "0x1", "1,5", "١"]
+        {
+            check(text, Err(QuantityError::NotANumber));
+        }
+        for text in ["-1", "-0", "-0.0", "-1e400"] {
+            check(text, Err(QuantityError::Negative));
+        }
+        for text in ["0.0000001", "1e-7", "1.2345678", "1e-999999999999999999999"] {
+            check(text, Err(QuantityError::TooFine));
+        }
+        for text in ["1000000000.000001", "1e10", "1e400", "1e999999999999999999999"] {
+            check(text, Err(QuantityError::TooLarge));
+        }
+    }
+}

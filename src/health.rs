@@ -1,0 +1,295 @@
+//! What the parts of one process say of themselves, for the probes to answer.
+//!
+//! The worker and the process report here; nothing here asks anybody. *Ready* means that new work
+//! may come; *live* means that a restart would not help. A worker is live while it makes
+//! progress: it settles what it took, or, paused, keeps asking whether it may go on.
+//!
+//! # Invariants
+//! - A process is not ready before [`Health::mark_started`] and after [`Health::mark_draining`].
+//! - A worker that has nothing to do is live, however long.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::broker::QueueDepth;
+
+/// How long a worker that has something to do may go without progress. Whatever the worker waits
+/// for between two turns must be shorter.
+pub const STALL_MAX: Duration = Duration::from_mins(1);
+
+/// What is known of the process; shared by all of its parts.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Rises whenever the worker gets on: deliveries done, and turns of a paused worker.
+    progress: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    paused: Option<String>,
+    /// Deliveries that the worker has.
+    in_hand: usize,
+    /// Whether deliveries have come since the worker last began. A worker that stands by for
+    /// another process gets none, and owes nothing for what waits.
+    consuming: bool,
+    stalled: Option<Stall>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Starting,
+    Running,
+    Draining,
+}
+
+/// A worker that has something to do was seen with this progress, and not with more since.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    progress: u64,
+    since: Instant,
+}
+
+/// Why a process is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotReady {
+    /// The stable reason.
+    pub code: String,
+    /// What that means here.
+    pub detail: String,
+}
+
+impl NotReady {
+    /// A reason and what it means here.
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), detail: detail.into() }
+    }
+}
+
+impl Health {
+    /// A process that is starting.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says that every part is up.
+    pub fn mark_started(&self) {
+        self.with(|state| {
+            if state.phase == Phase::Starting {
+                state.phase = Phase::Running;
+            }
+        });
+    }
+
+    /// Says that the process finishes what it has and takes no more; there is no way back.
+    pub fn mark_draining(&self) {
+        self.with(|state| state.phase = Phase::Draining);
+    }
+
+    /// Says that the worker consumes nothing for now, and why. From here on it must
+    /// [`turn`](Health::count_turn) within [`STALL_MAX`].
+    pub fn pause_worker(&self, why: impl Into<String>) {
+        let why = why.into();
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.with(|state| state.paused = Some(why));
+    }
+
+    /// Says that the worker consumes again; what it had in hand before, it still has.
+    pub fn resume_worker(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.with(|state| {
+            state.paused = None;
+            state.consuming = false;
+        });
+    }
+
+    /// Counts a turn of a paused worker: it asked whether it may go on.
+    pub fn count_turn(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts deliveries that the worker was handed.
+    pub fn count_taken(&self, deliveries: usize) {
+        self.with(|state| {
+            state.in_hand = state.in_hand.saturating_add(deliveries);
+            state.consuming |= deliveries > 0;
+        });
+    }
+
+    /// Counts deliveries that the worker settled or gave back.
+    pub fn count_done(&self, deliveries: usize) {
+        if deliveries > 0 {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        self.with(|state| state.in_hand = state.in_hand.saturating_sub(deliveries));
+    }
+
+    /// What keeps the process itself from being ready; empty if nothing does.
+    pub fn reasons(&self) -> Vec<NotReady> {
+        self.with(|state| {
+            let phase = match state.phase {
+                Phase::Starting => Some(NotReady::new("process.starting", "not every part is up")),
+                Phase::Running => None,
+                Phase::Draining => {
+                    Some(NotReady::new("process.draining", "what is under way is being finished"))
+                }
+            };
+            let paused = state.paused.as_ref().map(|why| NotReady::new("worker.paused", why));
+            phase.into_iter().chain(paused).collect()
+        })
+    }
+
+    /// Says whether the worker is live, given what waits; `None` if nobody could say what waits,
+    /// which is no sign against the worker.
+    ///
+    /// A worker is stalled when two calls, [`STALL_MAX`] apart, and all between them found it with
+    /// something to do and without progress.
+    pub fn is_live(&self, depth: Option<&QueueDepth>, now: Instant) -> bool {
+        let progress = self.progress.load(Ordering::Relaxed);
+        self.with(|state| {
+            let waiting = state.consuming && depth.is_some_and(|depth| depth.work_ready > 0);
+            if state.paused.is_none() && state.in_hand == 0 && !waiting {
+                state.stalled = None;
+                return true;
+            }
+            match state.stalled {
+                Some(stall) if stall.progress == progress => {
+                    now.duration_since(stall.since) < STALL_MAX
+                }
+                Some(_) | None => {
+                    state.stalled = Some(Stall { progress, since: now });
+                    true
+                }
+            }
+        })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: QueueDepth = QueueDepth {
+        work_ready: 0,
+        work_in_flight: 0,
+        work_oldest: None,
+        retry_ready: 0,
+        dead_intake: 0,
+    };
+    const BACKLOG: QueueDepth = QueueDepth { work_ready: 7, ..EMPTY };
+
+    fn codes(health: &Health) -> Vec<String> {
+        health.reasons().into_iter().map(|reason| reason.code).collect()
+    }
+
+    #[test]
+    fn a_process_is_ready_between_start_and_drain() {
+        let health = Health::new();
+        assert_eq!(codes(&health), ["process.starting"]);
+        health.mark_started();
+        assert_eq!(codes(&health), [""; 0]);
+        health.mark_draining();
+        assert_eq!(codes(&health), ["process.draining"]);
+        health.mark_started();
+        assert_eq!(codes(&health), ["process.draining"]);
+    }
+
+    #[test]
+    fn a_paused_worker_says_why_until_it_resumes() {
+        let health = Health::new();
+        health.mark_started();
+        health.pause_worker("the store is away");
+        assert_eq!(health.reasons(), [NotReady::new("worker.paused", "the store is away")]);
+        health.resume_worker();
+        assert_eq!(health.reasons(), []);
+    }
+
+    /// Looks three times within [`STALL_MAX`], with `between` before the last look, and gives its
+    /// answer. The looks follow those of the call before.
+    fn is_live_after(
+        health: &Health,
+        now: &mut Instant,
+        depth: Option<&QueueDepth>,
+        between: impl FnOnce(),
+    ) -> bool {
+        *now += STALL_MAX * 5;
+        health.count_turn();
+        assert!(health.is_live(depth, *now), "one look is never enough");
+        *now += STALL_MAX / 2;
+        assert!(health.is_live(depth, *now));
+        between();
+        *now += STALL_MAX / 2;
+        health.is_live(depth, *now)
+    }
+
+    #[test]
+    fn a_worker_that_settles_nothing_it_took_is_stalled() {
+        let (health, mut now) = (Health::new(), Instant::now());
+        health.count_taken(3);
+        assert!(!is_live_after(&health, &mut now, Some(&EMPTY), || ()));
+        assert!(is_live_after(&health, &mut now, Some(&EMPTY), || health.count_done(1)));
+        assert!(!is_live_after(&health, &mut now, None, || ()));
+        health.count_done(2);
+        assert!(is_live_after(&health, &mut now, Some(&EMPTY), || ()), "nothing is left to do");
+    }
+
+    #[test]
+    fn a_worker_that_leaves_a_backlog_untouched_is_stalled() {
+        let (health, mut now) = (Health::new(), Instant::now());
+        health.count_taken(1);
+        health.count_done(1);
+        assert!(is_live_after(&health, &mut now, Some(&EMPTY), || ()));
+        assert!(is_live_after(&health, &mut now, None, || ()), "nobody said that anything waits");
+        assert!(!is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
+    }
+
+    #[test]
+    fn a_worker_that_stands_by_owes_nothing_for_the_backlog() {
+        let (health, mut now) = (Health::new(), Instant::now());
+        assert!(is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
+        health.count_taken(1);
+        health.pause_worker("the store is away");
+        health.resume_worker();
+        health.count_done(1);
+        assert!(is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
+    }
+
+    #[test]
+    fn a_worker_that_hangs_after_a_pause_is_stalled() {
+        let (health, mut now) = (Health::new(), Instant::now());
+        health.count_taken(3);
+        health.pause_worker("the store is away");
+        health.resume_worker();
+        assert!(!is_live_after(&health, &mut now, Some(&EMPTY), || ()));
+        health.count_done(3);
+        assert!(is_live_after(&health, &mut now, Some(&EMPTY), || ()), "nothing is left to do");
+    }
+
+    #[test]
+    fn a_paused_worker_is_live_while_it_turns() {
+        let (health, mut now) = (Health::new(), Instant::now());
+        health.pause_worker("the store is away");
+        assert!(is_live_after(&health, &mut now, Some(&BACKLOG), || health.count_turn()));
+        assert!(!is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
+    }
+
+    #[test]
+    fn a_long_time_without_a_look_is_no_stall() {
+        let (health, now) = (Health::new(), Instant::now());
+        health.count_taken(1);
+        assert!(health.is_live(Some(&EMPTY), now));
+        health.count_done(1);
+        health.count_taken(1);
+        assert!(health.is_live(Some(&EMPTY), now + STALL_MAX * 10));
+    }
+}

@@ -1,0 +1,133 @@
+//! Error answers: RFC 9457 problem details with a stable code.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Declares the codes once: variant, text and HTTP status.
+macro_rules! problems {
+    ($($variant:ident = $text:literal, $status:ident, $doc:literal;)*) => {
+        /// What went wrong with a request.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ProblemCode {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl ProblemCode {
+            /// The code as it is answered.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The HTTP status that goes with it.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+problems! {
+    RequestInvalid = "request.invalid", BAD_REQUEST, "The request is not of its form.";
+    SignatureMissing = "signature.missing", UNAUTHORIZED, "A signature header is missing.";
+    SignatureMalformed = "signature.malformed", UNAUTHORIZED, "A signature header is not of its form.";
+    SignatureMismatch = "signature.mismatch", UNAUTHORIZED, "No secret made this signature.";
+    SignatureExpired = "signature.expired", UNAUTHORIZED, "The signature is outside the replay window.";
+    AuthMissing = "auth.missing", UNAUTHORIZED, "A token is missing.";
+    AuthForbidden = "auth.forbidden", FORBIDDEN, "The caller may not do this.";
+    RouteUnknown = "route.unknown", NOT_FOUND, "There is nothing at this path.";
+    StockUnknown = "stock.unknown", NOT_FOUND, "There is no such stock item.";
+    OrderUnknown = "order.unknown", NOT_FOUND, "There is no such order.";
+    DeadLetterUnknown = "dead_letter.unknown", NOT_FOUND, "There is no such dead letter.";
+    ReceiptReferenceReused = "receipt.reference_reused", CONFLICT, "The reference of a receipt is taken.";
+    ReceiptDeadLetter = "receipt.dead_letter", CONFLICT, "The receipt became a dead letter.";
+    ChangesCursorGone = "changes.cursor_gone", GONE, "Changes behind the cursor are no longer kept.";
+    ReplayUnknown = "replay.unknown", NOT_FOUND, "There is no such replay.";
+    Method = "request.method", METHOD_NOT_ALLOWED, "The path does not take this method.";
+    BodySlow = "body.slow", REQUEST_TIMEOUT, "The body did not arrive in time.";
+    BodyTooLarge = "body.too_large", PAYLOAD_TOO_LARGE, "The body is larger than allowed.";
+    IngressBusy = "ingress.busy", SERVICE_UNAVAILABLE, "Too many requests are under way.";
+    ConsoleBusy = "console.busy", SERVICE_UNAVAILABLE, "Too many streams are open.";
+    BrokerUnavailable = "broker.unavailable", SERVICE_UNAVAILABLE, "The broker is away.";
+    BrokerBlocked = "broker.blocked", SERVICE_UNAVAILABLE, "The broker takes nothing for now.";
+    BrokerFull = "broker.full", SERVICE_UNAVAILABLE, "The broker has no room left.";
+    StoreUnavailable = "store.unavailable", SERVICE_UNAVAILABLE, "The store is away.";
+    Internal = "internal", INTERNAL_SERVER_ERROR, "The program failed; the log says more.";
+}
+
+/// Seconds after which a refused sender should try again.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// An error answer.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: ProblemCode,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem with a sentence for the person who reads the answer; it must hold no secret and
+    /// nothing of a body.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), headers: Vec::new() }
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// What went wrong.
+    pub const fn code(&self) -> ProblemCode {
+        self.code
+    }
+
+    /// The body of the answer, as it goes with a status of the HTTP server's own choice.
+    pub(super) fn body_with_status(&self, status: StatusCode) -> Vec<u8> {
+        let body = Body {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+        };
+        serde_json::to_vec(&body).expect("texts and a number are always JSON")
+    }
+}
+
+/// The body of an error answer, as RFC 9457 names its members.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body<'a> {
+    /// Always `about:blank`; `code` tells the problem.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The HTTP status in words.
+    #[schema(example = "Bad Request")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    status: u16,
+    /// What was wrong, for a person.
+    detail: &'a str,
+    /// What was wrong, for a program; stable.
+    #[schema(example = "request.invalid")]
+    code: &'static str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let mut response = (status, self.body_with_status(status)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        headers.extend(self.headers);
+        response
+    }
+}

@@ -1,0 +1,229 @@
+//! A client's stream that cannot be stalled, and that ends so that the last answer is read.
+//!
+//! - A client that reads nothing for too long while an answer waits for it loses the connection;
+//!   otherwise a few clients that ask and never read would hold all connections for ever.
+//! - Ending a connection while the client still sends (a body that was refused) would make the
+//!   kernel throw away the answer with a reset. So the stream is half-closed, and what the client
+//!   still sends is read and dropped for a moment.
+//! - A bare error of hyper is written as a problem ([`super::broken`]).
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::broken;
+
+/// How much of what is dropped is read at a time.
+const DROPPED_BYTES_MAX: usize = 4096;
+
+/// A stream to one client.
+pub(super) struct Stream<T> {
+    inner: T,
+    write_stall_max: Duration,
+    linger: Duration,
+    /// Runs while a write waits for the client to read.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs from the half-close on.
+    lingering: Option<Pin<Box<Sleep>>>,
+    /// What is left to write of the problem that stands for a bare error.
+    problem: Bytes,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
+    /// A stream whose writes may stall, and whose end may last, so long.
+    pub(super) const fn new(inner: T, write_stall_max: Duration, linger: Duration) -> Self {
+        Self {
+            inner,
+            write_stall_max,
+            linger,
+            stalled: None,
+            lingering: None,
+            problem: Bytes::new(),
+        }
+    }
+
+    /// Does one step of writing, or fails when the client has read nothing for too long.
+    fn poll_unless_stalled<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let polled = step(Pin::new(&mut self.inner), cx);
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.write_stall_max)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+    }
+
+    /// Writes what is left of a problem.
+    fn poll_problem(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.problem.has_remaining() {
+            let problem = self.problem.clone();
+            let count =
+                ready!(self.poll_unless_stalled(cx, |inner, cx| inner.poll_write(cx, &problem)))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.problem.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+/// Vectored writes are not offered: hyper then writes an answer's head and body as one piece, in
+/// which a bare error can be found.
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_problem(cx))?;
+        let before = broken::bare_head(bytes).and_then(|begin| bytes.split_at_checked(begin));
+        let before = match before {
+            Some(([], bare)) => {
+                self.problem = broken::with_problem(bare).unwrap_or_default();
+                return Poll::Ready(Ok(bare.len()));
+            }
+            // Earlier answers first; the bare head comes again, alone, with the next write.
+            Some((before, _)) => before,
+            None => bytes,
+        };
+        self.poll_unless_stalled(cx, |inner, cx| inner.poll_write(cx, before))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_problem(cx))?;
+        self.poll_unless_stalled(cx, T::poll_flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(this.poll_problem(cx))?;
+            ready!(this.poll_unless_stalled(cx, T::poll_shutdown))?;
+        }
+        let lingering = this.lingering.get_or_insert_with(|| Box::pin(sleep(this.linger)));
+        loop {
+            if lingering.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut dropped = [0; DROPPED_BYTES_MAX];
+            let mut buffer = ReadBuf::new(&mut dropped);
+            match ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                // The client has read to the end and closed, or is gone.
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Stream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("lingering", &self.lingering.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_loses_the_connection() {
+        let (_client, server) = duplex(16);
+        let mut stream = Stream::new(server, SHORT, LONG);
+        let error = stream.write_all(&[b'x'; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_slowly_keeps_the_connection() {
+        let (mut client, server) = duplex(1);
+        let mut stream = Stream::new(server, LONG, LONG);
+        let writes = async { stream.write_all(&[b'x'; 64]).await };
+        let reads = async {
+            let mut read = [0; 64];
+            client.read_exact(&mut read).await.map(|_| read)
+        };
+        let (written, read) = tokio::join!(writes, reads);
+        written.unwrap();
+        assert_eq!(read.unwrap(), [b'x'; 64]);
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_what_the_client_still_sends() {
+        let (mut client, server) = duplex(16);
+        let mut stream = Stream::new(server, LONG, LONG);
+        let client = async {
+            client.write_all(&[b'x'; 64]).await.unwrap();
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            drop(client);
+            answer
+        };
+        let server = async {
+            stream.write_all(b"refused").await.unwrap();
+            stream.shutdown().await.unwrap();
+        };
+        assert_eq!(tokio::join!(client, server).0, b"refused");
+    }
+
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_ever() {
+        let (mut client, server) = duplex(16);
+        let mut stream = Stream::new(server, LONG, SHORT);
+        tokio::time::timeout(LONG, stream.shutdown()).await.unwrap().unwrap();
+        // The client never closed its side.
+        client.write_all(b"x").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_bare_error_is_written_as_a_problem_behind_earlier_answers() {
+        let (mut client, server) = duplex(8);
+        let mut stream = Stream::new(server, LONG, LONG);
+        let written = async {
+            let earlier = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            let bare =
+                b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(&[&earlier[..], &bare[..]].concat()).await.unwrap();
+            stream.flush().await.unwrap();
+            drop(stream);
+        };
+        let read = async {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.map(|_| answer)
+        };
+        let answer = tokio::join!(written, read).1.unwrap();
+        let (earlier, problem) = answer.split_once("{}").unwrap();
+        assert!(earlier.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(problem.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(problem.contains(r#""code":"request.invalid""#), "{answer}");
+    }
+}

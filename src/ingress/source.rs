@@ -1,0 +1,117 @@
+//! Which configured source a webhook comes from: by the path's token, then by whose secret signed.
+//!
+//! Each source is a trust domain; the worker checks which sites it may write. Tokens and secrets
+//! belong to one source each, which the settings have checked.
+
+use std::fmt;
+
+use axum::http::HeaderMap;
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+use super::signature::{self, SignatureError};
+use crate::config::{DEFAULT_SOURCE, IngressSettings};
+use crate::domain::Timestamp;
+
+/// Who may send webhooks.
+pub(super) struct Sources {
+    /// Those at the path without a token.
+    plain: Vec<Source>,
+    /// Those at a path of their own, with the SHA-256 of its token: digests are of one length, so
+    /// that comparing them in constant time does not tell the tokens'.
+    hidden: Vec<([u8; 32], Source)>,
+}
+
+/// Somebody who may send webhooks.
+pub(super) struct Source {
+    pub(super) name: String,
+    /// Any of these may have signed; empty if the token is all that is asked for.
+    secrets: Vec<SecretBox<[u8]>>,
+}
+
+/// What is known of an authentic webhook.
+#[derive(Clone, Copy)]
+pub(super) struct Authentic<'s> {
+    /// Who sent it.
+    pub(super) source: &'s Source,
+    /// When it was signed; `None` if its source does not sign.
+    pub(super) signed_at: Option<Timestamp>,
+}
+
+impl Sources {
+    pub(super) fn new(settings: &IngressSettings) -> Self {
+        let mut sources = Self { plain: Vec::new(), hidden: Vec::new() };
+        // Without any source, everybody is the default one.
+        if settings.has_default_source() || settings.sources.is_empty() {
+            sources.add(DEFAULT_SOURCE, &settings.secrets, settings.path_token.as_ref());
+        }
+        for source in &settings.sources {
+            sources.add(&source.name, &source.secrets, source.path_token.as_ref());
+        }
+        sources
+    }
+
+    fn add(&mut self, name: &str, secrets: &[SecretBox<[u8]>], token: Option<&SecretString>) {
+        let secrets = secrets.iter().map(|secret| SecretBox::new(secret.expose_secret().into()));
+        let source = Source { name: name.to_owned(), secrets: secrets.collect() };
+        match token {
+            None => self.plain.push(source),
+            Some(token) => {
+                self.hidden.push((Sha256::digest(token.expose_secret()).into(), source));
+            }
+        }
+    }
+
+    /// Whether anything is taken at the path without a token.
+    pub(super) fn has_plain(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
+    /// Whether anything is taken at paths with a token.
+    pub(super) fn has_hidden(&self) -> bool {
+        !self.hidden.is_empty()
+    }
+
+    /// Who may send to the path with this token, or to the one without; empty if there is nothing.
+    pub(super) fn at(&self, token: Option<&str>) -> &[Source] {
+        let Some(token) = token else { return &self.plain };
+        let given: [u8; 32] = Sha256::digest(token).into();
+        // Every token is looked at, so that the time does not tell which one is nearly right.
+        let found = (0_u64..).zip(&self.hidden).fold(u64::MAX, |found, (place, (digest, _))| {
+            u64::conditional_select(&found, &place, digest.ct_eq(&given))
+        });
+        let found = usize::try_from(found).ok().and_then(|place| self.hidden.get(place));
+        found.map_or(&[], |(_, source)| std::slice::from_ref(source))
+    }
+
+    /// Whether nothing is verified at all.
+    pub(super) fn is_open(&self) -> bool {
+        self.plain.iter().any(|source| source.secrets.is_empty())
+    }
+}
+
+/// Finds which of the sources sent a body, in a time that does not tell which.
+pub(super) fn authenticate<'s>(
+    sources: &'s [Source],
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Authentic<'s>, SignatureError> {
+    if let [source] = sources
+        && source.secrets.is_empty()
+    {
+        return Ok(Authentic { source, signed_at: None });
+    }
+    let (timestamp, given) = signature::from_headers(headers)?;
+    let secrets = sources.iter().map(|source| source.secrets.as_slice());
+    let (place, signed_at) = signature::verify_any(secrets, timestamp, body, given)?;
+    let source = sources.get(place).ok_or(SignatureError::Mismatch)?;
+    Ok(Authentic { source, signed_at: Some(signed_at) })
+}
+
+/// Nothing of the secrets is shown, not even how many there are.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}

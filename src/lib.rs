@@ -1,0 +1,106 @@
+//! Storekeeper keeps stock counts right from Duda eCommerce webhooks, whatever the order,
+//! repetition or delay in which they arrive.
+//!
+//! This page is the architecture: what the parts are, which way data goes through them, what
+//! holds everywhere, and why it was built so. The README says how to run it.
+//!
+//! # The way of a webhook
+//!
+//! ```text
+//! Duda --HTTP--> ingress --durable--> work queue --> worker: decode > load > decide > commit > settle
+//!                                       |    ^  \                                       |
+//!                                       |    |   dead letters, parked in the Store      v
+//!                                    journal retry ladder                 orders, stock, change feed
+//! ```
+//!
+//! 1. [`ingress`] checks who sends, never what is sent, and answers 200 once the body would
+//!    survive a crash.
+//! 2. [`broker`] holds the queue, the retries, the intake of dead letters and the journal of raw
+//!    bodies; [`broker::embedded`] is a SQLite file.
+//! 3. [`worker`] takes batches of what is ready and folds the events of one order into one step.
+//! 4. [`domain`] says what a body means and what an order should hold. It is pure: who wants to
+//!    know the rules needs to read nothing else.
+//! 5. [`store`] writes a decision whole or not at all; [`store::embedded`] is a SQLite file.
+//! 6. [`dead_letters`] sends again, on a person's word, what could not be applied.
+//! 7. [`console`] and [`probes`] show it to people and machines; [`cli`] does so without HTTP.
+//!
+//! Goods and counts take the same way: [`receipts`] makes envelopes of them. [`changes`] reads the
+//! feed of what changed from a cursor on.
+//!
+//! [`audit`] computes every number again and compares; [`recompute`] does what a new policy asks
+//! for; [`rebuild`] puts the journal through the workers again.
+//!
+//! [`app`] makes a process of these parts and stops them in order. [`config`] says how they are
+//! set. [`simulate`] invents histories of orders and knows, by a model of its own, what the stock
+//! must be.
+//!
+//! # Invariants
+//!
+//! - **Durable before 200.** The answer waits for the write to disk that holds the body.
+//! - **Order, repetition and delay leave no trace.** An order's state is a join: maxima and
+//!   unions of what was seen. Stock changes are `desired - applied`, never computed from an event
+//!   alone.
+//! - **Once.** State, stock and change feed of a decision are one transaction; the revision that
+//!   it was computed from must still be there.
+//! - **Nothing is dropped silently.** Every accepted body ends as applied, superseded, duplicate,
+//!   ignored or dead letter, with a reason and a counter.
+//! - **No float holds a quantity.** Text to [`rust_decimal`] to millionths in 64 bits.
+//! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
+//! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, probes} >
+//!   {broker, store} > domain. SQL is in the embedded adapters and [`sqlite`] only, axum in the
+//!   HTTP modules only. `tests/it/tidy.rs` checks this and more.
+//!
+//! # Design decisions
+//!
+//! **Why a join, and not deduplication by order id and timestamp?** Duda's own samples carry
+//! three events of one order with one timestamp. Such a key would drop the update and the
+//! deletion. The key here is timestamp, class of event, status and a fingerprint of the content,
+//! and it only names an event: what counts is what joining it changes.
+//!
+//! **Why deltas from a difference?** An event says what an order is, not what changed. The
+//! difference between what an order should hold and what it holds is right after any number of
+//! losses, repeats and restarts; a difference between two events is not.
+//!
+//! **Why optimistic commits?** A lock held by a worker that dies must time out, and every timeout
+//! is wrong for somebody. A commit that names the revision it was computed from needs no lock: of
+//! two, one is written and the other is computed again.
+//!
+//! **Why SQLite?** It is the most trusted embedded database, its files can be read with any SQL
+//! tool while the service runs, and commands work beside a running `serve`. One writer thread a
+//! file shares each fsync among everything that waits, so it is fast enough.
+//!
+//! **Why two files?** The queue must take webhooks when the state cannot be written, and the
+//! other way round. They fail apart, and each has a writer of its own.
+//!
+//! **Why are leases not written?** A lease that outlives its owner must be taken back by a
+//! timeout. Here one process consumes, under a lock that the system releases when it dies; what it
+//! had in hand is simply still in the queue.
+//!
+//! **Why is the policy in the Store?** Two workers with two meanings of a refund would undo each
+//! other's work. The Store has one policy in force; configuration only proposes one.
+
+pub mod app;
+pub mod audit;
+pub mod backoff;
+pub mod broker;
+pub mod changes;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod console;
+pub mod dead_letters;
+pub mod domain;
+pub mod health;
+pub mod http;
+pub mod ingress;
+pub mod metrics;
+pub mod probes;
+pub mod rebuild;
+pub mod receipts;
+pub mod recompute;
+pub mod shutdown;
+pub mod simulate;
+pub mod sqlite;
+pub mod store;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,154 @@
+//! `/livez`, `/readyz` and `/metrics`: what supervisors and scrapers ask.
+//!
+//! Every role answers them on a listener of its own, which takes no operator's requests and shows
+//! nothing of shops or orders. Readiness asks Broker and Store whether they would work, at most
+//! once a second however often it is asked itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::broker::Broker;
+use crate::health::{Health, NotReady};
+use crate::http::problem::{Problem, ProblemCode};
+use crate::metrics::{Metrics, OPEN_METRICS, Readings};
+use crate::store::Store;
+
+/// How long the backends' answers about readiness are good for.
+const CHECK_KEPT: Duration = Duration::from_secs(1);
+/// How long a backend may take to answer a probe; Kubernetes gives a probe one second by default.
+const BACKEND_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// Answers the probes of one process; one that uses no Store is ready without it.
+pub fn router(
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    store: Option<Arc<dyn Store>>,
+    broker: Arc<dyn Broker>,
+) -> Router {
+    let probes = Probes { health, metrics, store, broker, checked: Mutex::new(None) };
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .method_not_allowed_fallback(async || {
+            Problem::new(ProblemCode::Method, "probes are read with GET")
+        })
+        .fallback(async || {
+            Problem::new(ProblemCode::RouteUnknown, "there are /livez, /readyz and /metrics")
+        })
+        .with_state(Arc::new(probes))
+}
+
+/// What a probe is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeAnswer {
+    /// `live`, `stalled`, `ready` or `not_ready`.
+    pub status: String,
+    /// Why, where the answer is bad.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<NotReady>,
+}
+
+struct Probes {
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    store: Option<Arc<dyn Store>>,
+    broker: Arc<dyn Broker>,
+    /// The backends' last answers. Held while they are asked, so that they are asked once.
+    checked: Mutex<Option<(Instant, Vec<NotReady>)>>,
+}
+
+async fn livez(State(probes): State<Arc<Probes>>) -> Response {
+    let depth = answered(probes.broker.depth()).await;
+    if probes.health.is_live(depth.as_ref(), Instant::now()) {
+        return answer(StatusCode::OK, "live", Vec::new());
+    }
+    let detail = "the worker has something to do and makes no progress; restart the process";
+    let reasons = vec![NotReady::new("worker.stalled", detail)];
+    answer(StatusCode::SERVICE_UNAVAILABLE, "stalled", reasons)
+}
+
+async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
+    let mut reasons = probes.health.reasons();
+    reasons.extend(probes.check_backends().await);
+    if reasons.is_empty() {
+        return answer(StatusCode::OK, "ready", reasons);
+    }
+    answer(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reasons)
+}
+
+async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
+    let store = probes.store.as_ref();
+    let parked = async { answered(store?.dead_letter_counts()).await };
+    let oversold = async { answered(store?.oversold()).await };
+    let (depth, parked, oversold) = tokio::join!(answered(probes.broker.depth()), parked, oversold);
+    let readings = Readings { depth, parked, oversold, now: crate::clock::now() };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, probes.metrics.encode(readings)).into_response()
+}
+
+impl Probes {
+    async fn check_backends(&self) -> Vec<NotReady> {
+        let mut checked = self.checked.lock().await;
+        if let Some((at, reasons)) = checked.as_ref()
+            && at.elapsed() < CHECK_KEPT
+        {
+            return reasons.clone();
+        }
+        let check_store = async {
+            match &self.store {
+                Some(store) => store.check().await,
+                None => Ok(()),
+            }
+        };
+        let (broker, store) = tokio::join!(
+            tokio::time::timeout(BACKEND_TIMEOUT, self.broker.check()),
+            tokio::time::timeout(BACKEND_TIMEOUT, check_store),
+        );
+        let broker = broker.map(|answer| answer.map_err(|error| error.to_string()));
+        let store = store.map(|answer| answer.map_err(|error| error.to_string()));
+        let reasons = [("broker.unavailable", broker), ("store.unavailable", store)];
+        let reasons: Vec<NotReady> = reasons
+            .into_iter()
+            .filter_map(|(code, answer)| match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(NotReady::new(code, error)),
+                Err(_) => Some(NotReady::new(code, "did not answer in time")),
+            })
+            .collect();
+        *checked = Some((Instant::now(), reasons.clone()));
+        reasons
+    }
+}
+
+/// What a backend answers, or `None` if it does not within [`BACKEND_TIMEOUT`].
+async fn answered<T, E: std::fmt::Display>(asked: impl Future<Output = Result<T, E>>) -> Option<T> {
+    match tokio::time::timeout(BACKEND_TIMEOUT, asked).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a backend did not answer a probe");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a backend did not answer a probe in time");
+            None
+        }
+    }
+}
+
+fn answer(status: StatusCode, text: &str, reasons: Vec<NotReady>) -> Response {
+    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (status, headers, Json(ProbeAnswer { status: text.to_owned(), reasons })).into_response()
+}

@@ -1,0 +1,193 @@
+//! Comparing a service's answers with the model's, both ways.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::console::StockRow;
+use super::model::{Holder, Item, Model};
+
+/// How many holders of an item are named.
+const HOLDERS_SHOWN: usize = 8;
+
+/// What a comparison found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// How many stock items were compared.
+    pub items: u64,
+    /// How many dead letters were compared.
+    pub dead_letters: u64,
+    /// The items whose counts differ.
+    pub stock: Vec<StockDifference>,
+    /// The messages that are dead letters and should not be, or the reverse, or of another reason.
+    pub letters: Vec<LetterDifference>,
+}
+
+/// What orders hold of an item, in sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Units that are promised.
+    #[serde(serialize_with = "super::model::as_text")]
+    pub committed: Decimal,
+    /// Units that have left.
+    #[serde(serialize_with = "super::model::as_text")]
+    pub fulfilled: Decimal,
+}
+
+/// An item whose counts differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StockDifference {
+    /// The item.
+    #[serde(flatten)]
+    pub item: Item,
+    /// What the model says.
+    pub expected: Held,
+    /// What the service says; `None` if it has no such item.
+    pub found: Option<Held>,
+    /// Some of the orders that hold it after the model.
+    pub holders: Vec<Holder>,
+    /// How many those are in all.
+    pub holders_count: u64,
+}
+
+/// A message whose fate differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LetterDifference {
+    /// The message.
+    pub message_id: String,
+    /// The reason that the model says; `None` if it should not be a dead letter.
+    pub expected: Option<String>,
+    /// The reason that the service says; `None` if it is no dead letter.
+    pub found: Option<String>,
+}
+
+impl Check {
+    /// Whether both say the same.
+    pub fn holds(&self) -> bool {
+        self.stock.is_empty() && self.letters.is_empty()
+    }
+}
+
+/// Compares the stock of the sites that are listed. An item that counts nothing is the same as one
+/// that is not there: whether it is depends on the order of arrival.
+pub fn compare_stock(
+    model: &Model,
+    listed: &BTreeMap<String, Vec<StockRow>>,
+) -> (u64, Vec<StockDifference>) {
+    let mut holders = model.holders();
+    let mut compared: BTreeMap<Item, (Held, Option<Held>)> = BTreeMap::new();
+    for (item, counts) in model.stock() {
+        let expected = Held { committed: counts.committed, fulfilled: counts.fulfilled };
+        compared.insert(item, (expected, None));
+    }
+    for (site, rows) in listed {
+        for row in rows {
+            let item = Item { site: site.clone(), key: row.key.clone() };
+            let found = Held { committed: row.committed, fulfilled: row.fulfilled };
+            compared.entry(item).or_default().1 = Some(found);
+        }
+    }
+    let items = compared.len() as u64;
+    compared.retain(|_, (expected, found)| *expected != found.unwrap_or_default());
+    let differences = compared.into_iter().map(|(item, (expected, found))| {
+        let mut holders = holders.remove(&item).unwrap_or_default();
+        let holders_count = holders.len() as u64;
+        holders.truncate(HOLDERS_SHOWN);
+        StockDifference { item, expected, found, holders, holders_count }
+    });
+    (items, differences.collect())
+}
+
+/// Compares the fates of the messages that were posted: `expected` has the reason for those that
+/// must be dead letters. Dead letters of other messages are not looked at.
+pub fn compare_letters(
+    expected: &BTreeMap<String, Option<String>>,
+    found: &BTreeMap<String, String>,
+) -> (u64, Vec<LetterDifference>) {
+    let compared = expected.values().flatten().count() as u64;
+    let differing = expected.iter().filter(|(id, expected)| found.get(*id) != expected.as_ref());
+    let differences = differing.map(|(message_id, expected)| LetterDifference {
+        message_id: message_id.clone(),
+        expected: expected.clone(),
+        found: found.get(message_id).cloned(),
+    });
+    (compared, differences.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::simulate::model::ModelPolicy;
+
+    fn model() -> Model {
+        let mut model = Model::new(ModelPolicy::default());
+        for (order, product, quantity) in [("A", "P", 2), ("B", "P", 3), ("C", "Q", 1)] {
+            let body = json!({"event_type": "ECOMM_ORDER_CREATED", "event_timestamp": 1_710_000_000_000_i64,
+                "resource_data": {"site_name": "s"}, "data": {"id": order, "status": "PROCESSED",
+                "items": [{"product_id": product, "quantity": quantity}]}});
+            model.observe(&Bytes::from(body.to_string()), 1_710_000_000_000);
+        }
+        model
+    }
+
+    fn row(key: &str, committed: i64) -> StockRow {
+        let zero = Decimal::ZERO;
+        let (key, committed) = (key.to_owned(), Decimal::from(committed));
+        StockRow { key, name: None, received: zero, committed, fulfilled: zero, available: zero }
+    }
+
+    fn differences(rows: Vec<StockRow>) -> Vec<(String, Option<Decimal>, Decimal, u64)> {
+        let listed = BTreeMap::from([("s".to_owned(), rows)]);
+        let (_, differences) = compare_stock(&model(), &listed);
+        let shown = differences.into_iter().map(|difference| {
+            let found = difference.found.map(|found| found.committed);
+            let expected = difference.expected.committed;
+            (difference.item.key, found, expected, difference.holders_count)
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn equal_stock_has_no_differences() {
+        // An item that counts nothing is no difference.
+        let rows = vec![row("product:P", 5), row("product:Q", 1), row("sku:gone", 0)];
+        assert_eq!(differences(rows), []);
+    }
+
+    #[test]
+    fn missing_extra_and_different_items_are_named() {
+        let (five, one, four) = (Decimal::from(5), Decimal::ONE, Decimal::from(4));
+        let product = |name: &str| format!("product:{name}");
+        assert_eq!(
+            differences(vec![row("product:P", 4), row("product:X", 1)]),
+            [
+                (product("P"), Some(four), five, 2),
+                (product("Q"), None, one, 1),
+                (product("X"), Some(one), Decimal::ZERO, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn dead_letters_are_compared_both_ways() {
+        let reason = |text: &str| Some(text.to_owned());
+        let expected = BTreeMap::from([
+            ("1".to_owned(), reason("decode.not_json")),
+            ("2".to_owned(), reason("decode.not_json")),
+            ("3".to_owned(), reason("decode.not_json")),
+            ("4".to_owned(), None),
+            ("5".to_owned(), None),
+        ]);
+        let found =
+            [("1", "decode.not_json"), ("2", "worker.panic"), ("5", "stock.overflow"), ("9", "x")];
+        let found = found.map(|(id, reason)| (id.to_owned(), reason.to_owned()));
+        let (compared, differences) = compare_letters(&expected, &BTreeMap::from(found));
+        assert_eq!(compared, 3);
+        let ids: Vec<&str> = differences.iter().map(|one| one.message_id.as_str()).collect();
+        assert_eq!(ids, ["2", "3", "5"]);
+    }
+}

@@ -1,0 +1,223 @@
+//! Invented shops and what they sell.
+
+use super::dice::Dice;
+
+/// A shop, the `site` of its webhooks.
+#[derive(Debug, Clone)]
+pub(super) struct Shop {
+    pub(super) site: String,
+    pub(super) invoice_prefix: &'static str,
+    pub(super) products: Vec<Product>,
+}
+
+/// Something that a shop sells.
+#[derive(Debug, Clone)]
+pub(super) struct Product {
+    pub(super) id: String,
+    pub(super) external_id: String,
+    pub(super) sku: String,
+    pub(super) name: &'static str,
+    pub(super) price_cents: u64,
+    pub(super) naming: Naming,
+    pub(super) variations: Vec<Variation>,
+    /// How often it is bought, against the others.
+    pub(super) popularity: u64,
+    /// Whether it is cut to measure: quantities in quarters.
+    pub(super) by_measure: bool,
+}
+
+/// A size of a product.
+#[derive(Debug, Clone)]
+pub(super) struct Variation {
+    pub(super) id: String,
+    pub(super) external_id: String,
+    pub(super) label: &'static str,
+}
+
+/// Which names an order's line gives a product; the same in all orders, so it is one stock item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    Variation,
+    Product,
+    ExternalVariation,
+    ExternalProduct,
+    Sku,
+    /// Made for one order: nothing but the line's own id, if it has one.
+    Bespoke,
+}
+
+/// Which naming the n-th product of a shop has.
+const NAMINGS: [Naming; 12] = [
+    Naming::Variation,
+    Naming::Product,
+    Naming::Variation,
+    Naming::ExternalVariation,
+    Naming::Product,
+    Naming::Variation,
+    Naming::Sku,
+    Naming::Product,
+    Naming::ExternalProduct,
+    Naming::Variation,
+    Naming::Product,
+    Naming::Bespoke,
+];
+
+/// The shops by what their site is called: invoice prefix, sizes, and products, the most popular
+/// first. A product whose name says so is sold by measure.
+const SHOPS: [(&str, &str, [&str; 3], [&str; 12]); 4] = [
+    (
+        "ceramics",
+        "CLAY",
+        ["Small", "Medium", "Large"],
+        [
+            "Grey ceramic plate",
+            "Cobalt mug",
+            "Oatmeal breakfast bowl",
+            "Celadon teapot",
+            "Speckled vase",
+            "Crème brûlée dish",
+            "Salt pig",
+            "Butter dish",
+            "Terracotta by the tile",
+            "Raku tea bowl 楽",
+            "Candle holder",
+            "Engraved house number",
+        ],
+    ),
+    (
+        "tea",
+        "LEAF",
+        ["50 g tin", "100 g bag", "250 g bag"],
+        [
+            "Assam breakfast",
+            "Earl Grey",
+            "Sencha first flush",
+            "Jasmine pearls",
+            "Lapsang souchong",
+            "Genmaicha 玄米茶",
+            "Rooibos & vanilla",
+            "Chai masala",
+            "Darjeeling by weight",
+            "Grüner Oolong",
+            "Bamboo whisk",
+            "Tasting, for your party",
+        ],
+    ),
+    (
+        "linen",
+        "LOOM",
+        ["Sand", "Indigo", "Moss"],
+        [
+            "Tea towel",
+            "Linen by the metre",
+            "Wool blanket",
+            "Cushion cover",
+            "Ticking stripe by the metre",
+            "Merino scarf",
+            "Table runner",
+            "Cotton throw",
+            "Felt slippers",
+            "Bath sheet",
+            "Apron \"Hygge\"",
+            "Curtains made to measure",
+        ],
+    ),
+    (
+        "garden",
+        "SEED",
+        ["Packet", "Box", "Sack"],
+        [
+            "Sweet peas",
+            "Heirloom tomatoes",
+            "Wildflower meadow",
+            "Basil Genovese",
+            "Hand trowel",
+            "Piment d'Espelette",
+            "Twine by the metre",
+            "Watering can",
+            "Peat-free compost",
+            "Sunflowers",
+            "Leather gloves",
+            "Planting plan",
+        ],
+    ),
+];
+
+/// The shop whose store is a third party's: it sends notices only.
+pub(super) const STORE: &str = "market";
+
+/// The name of a site of a history.
+pub(super) fn site_name(seed: u64, shop: &str) -> String {
+    format!("seed{seed}-{shop}")
+}
+
+/// The names of all sites of a history.
+pub(super) fn site_names(seed: u64) -> Vec<String> {
+    SHOPS.iter().map(|shop| shop.0).chain([STORE]).map(|shop| site_name(seed, shop)).collect()
+}
+
+/// The shops of a seed.
+pub(super) fn shops(seed: u64, dice: &mut Dice) -> Vec<Shop> {
+    SHOPS
+        .iter()
+        .map(|(name, prefix, sizes, products)| Shop {
+            site: site_name(seed, name),
+            invoice_prefix: prefix,
+            products: (0_u64..)
+                .zip(products)
+                .zip(NAMINGS)
+                .map(|((place, product), naming)| {
+                    new_product(dice, place, product, naming, prefix, sizes)
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn new_product(
+    dice: &mut Dice,
+    place: u64,
+    name: &'static str,
+    naming: Naming,
+    prefix: &str,
+    sizes: &[&'static str; 3],
+) -> Product {
+    let has_sizes = matches!(naming, Naming::Variation | Naming::ExternalVariation);
+    let sku = format!("{prefix}-{:03}", 100 + place * 7);
+    let variations = sizes.iter().filter(|_| has_sizes).map(|label| Variation {
+        id: dice.short_id(),
+        external_id: format!("{sku}/{label}"),
+        label,
+    });
+    let variations = variations.collect();
+    Product {
+        id: dice.short_id(),
+        external_id: format!("erp-{}", 10_000 + place * 13),
+        sku,
+        name,
+        price_cents: dice.between(4, 90) * 100 - 1,
+        naming,
+        variations,
+        popularity: 60 / (place + 2) + 2,
+        by_measure: name.contains("by the metre") || name.contains("by weight"),
+    }
+}
+
+impl Product {
+    /// The stock key of this product, or of one of its sizes, under the default policy; `None` for
+    /// what is made for one order.
+    pub(super) fn stock_key(&self, variation: Option<&Variation>) -> Option<String> {
+        Some(match (self.naming, variation) {
+            (Naming::Variation, Some(variation)) => format!("variation:{}", variation.id),
+            (Naming::ExternalVariation, Some(variation)) => {
+                format!("external-variation:{}", variation.external_id)
+            }
+            (Naming::Product | Naming::Variation | Naming::ExternalVariation, _) => {
+                format!("product:{}", self.id)
+            }
+            (Naming::ExternalProduct, _) => format!("external-product:{}", self.external_id),
+            (Naming::Sku, _) => format!("sku:{}", self.sku),
+            (Naming::Bespoke, _) => return None,
+        })
+    }
+}

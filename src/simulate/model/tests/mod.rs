@@ -1,0 +1,90 @@
+//! Every rule of the domain that the model states: bodies, and what they must lead to.
+
+mod bodies;
+mod stock;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const AT: i64 = 1_710_000_000_000;
+const RECEIVED: i64 = AT + 1000;
+
+/// An order event of order `id:A` with one line `product:P`, changed by `change`.
+fn order(event_type: &str, at_ms: i64, status: &str, quantity: u32, change: Value) -> Value {
+    let mut data = json!({
+        "id": "A", "status": status, "mode": "LIVE",
+        "items": [{"id": "L", "product_id": "P", "quantity": quantity}],
+    });
+    let Value::Object(change) = change else { panic!("{change} is no object") };
+    data.as_object_mut().unwrap().extend(change);
+    event(event_type, at_ms, data)
+}
+
+fn event(event_type: &str, at_ms: i64, data: Value) -> Value {
+    let mut body = json!({"event_type": event_type, "event_timestamp": at_ms,
+        "resource_data": {"site_name": "s"}});
+    body["data"] = data;
+    body
+}
+
+fn created(at_ms: i64, status: &str, quantity: u32) -> Value {
+    order("ECOMM_ORDER_CREATED", at_ms, status, quantity, json!({}))
+}
+
+fn updated(at_ms: i64, status: &str, quantity: u32) -> Value {
+    order("ECOMM_ORDER_UPDATED", at_ms, status, quantity, json!({}))
+}
+
+fn deleted(at_ms: i64, status: &str) -> Value {
+    order("ECOMM_ORDER_DELETED", at_ms, status, 9, json!({}))
+}
+
+fn refund(at_ms: i64, id: &str, line: &str, quantity: Value) -> Value {
+    let mut items = json!([{"id": line}]);
+    items[0]["quantity"] = quantity;
+    event("ECOMM_REFUND_CREATED", at_ms, json!({"id": id, "order_id": "A", "items": items}))
+}
+
+fn policy(change: impl FnOnce(&mut ModelPolicy)) -> ModelPolicy {
+    let mut policy = ModelPolicy::default();
+    change(&mut policy);
+    policy
+}
+
+fn bytes(body: &Value) -> Bytes {
+    Bytes::from(body.to_string())
+}
+
+/// The stock as `key committed/fulfilled`, after the bodies in this order and in the opposite one.
+#[track_caller]
+fn check(policy: &ModelPolicy, bodies: &[Value], expected: &[&str]) {
+    for is_reversed in [false, true] {
+        let mut model = Model::new(policy.clone());
+        let mut bodies: Vec<&Value> = bodies.iter().collect();
+        if is_reversed {
+            bodies.reverse();
+        }
+        for body in bodies {
+            for _ in 0..2 {
+                let verdict = model.observe(&bytes(body), RECEIVED);
+                assert!(matches!(verdict, Verdict::Counted { .. }), "{verdict:?} for {body}");
+            }
+        }
+        let stock = model.stock();
+        let found: Vec<String> = stock
+            .iter()
+            .map(|(item, counts)| {
+                let (committed, fulfilled) = (counts.committed, counts.fulfilled);
+                format!("{} {}/{}", item.key, committed.normalize(), fulfilled.normalize())
+            })
+            .collect();
+        assert_eq!(found, expected, "reversed: {is_reversed}");
+        assert_eq!(model.ambiguous_orders(), []);
+    }
+}
+
+#[track_caller]
+fn holds(bodies: &[Value], expected: &[&str]) {
+    check(&ModelPolicy::default(), bodies, expected);
+}

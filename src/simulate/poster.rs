@@ -1,0 +1,284 @@
+//! Posting bodies as Duda does: signed if there is a secret, and again while nobody answers.
+//!
+//! A 200 means that the ingress has the body for good. Anything that may pass (no connection, 408,
+//! 502, 503, 504) is tried again with the same bytes and growing delays, until patience ends; so a
+//! server may be killed and started again in the middle. Any other answer ends it at once.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::{StatusCode, Url};
+use secrecy::{ExposeSecret, SecretBox};
+use serde::Deserialize;
+use sha2::Sha256;
+use tokio::time::Instant;
+
+use crate::backoff::Delays;
+use crate::clock;
+
+/// Where webhooks go when the address names no path.
+const WEBHOOK_PATH: &str = "/webhooks/duda";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one answer may take; longer than the ingress waits for its broker.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+/// Short, so that a server that comes back is soon found.
+const DELAY_MAX: Duration = Duration::from_secs(2);
+/// The most that is read of an answer, in bytes; a page of a list is far below.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Posts bodies to one ingress, over kept connections; may be used by many tasks at once.
+#[derive(Debug)]
+pub struct Poster {
+    client: reqwest::Client,
+    url: Url,
+    secret: Option<SecretBox<[u8]>>,
+    /// How long one body is tried.
+    patience: Duration,
+}
+
+/// A body that the ingress has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The message id that it got.
+    pub message_id: String,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// How long the last attempt took.
+    pub latency: Duration,
+}
+
+/// Why a body was not posted.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// The ingress will not take it, however often it is sent.
+    #[error("{url} answered {status}: {detail}{hint}")]
+    Refused {
+        /// Where it was sent.
+        url: String,
+        /// The answer.
+        status: StatusCode,
+        /// What the answer says.
+        detail: String,
+        /// What to do, as the end of the sentence.
+        hint: &'static str,
+    },
+    /// Nobody answered, or only that it is not possible now, for as long as patience lasted.
+    #[error("{url} did not take a webhook within {} attempts; the last one: {cause}", .attempts)]
+    Unreachable {
+        /// Where it was sent.
+        url: String,
+        /// How often.
+        attempts: u32,
+        /// What the last attempt met.
+        cause: String,
+    },
+    /// The client could not be made.
+    #[error("cannot prepare requests: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+/// What one attempt met.
+enum Attempt {
+    Accepted(String),
+    Later(String),
+    Refused(StatusCode, String),
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    id: String,
+}
+
+/// The parts of a problem document that are shown.
+#[derive(Deserialize)]
+struct Problem {
+    code: Option<String>,
+    detail: Option<String>,
+}
+
+/// Where webhooks go: the address itself, or the usual path if it names none.
+pub fn webhook_url(mut url: Url) -> Url {
+    if matches!(url.path(), "" | "/") {
+        url.set_path(WEBHOOK_PATH);
+    }
+    url
+}
+
+/// The value of `x-duda-signature` for a body: base64 of an HMAC-SHA256 over the timestamp's text,
+/// a full stop and the body.
+pub fn signature(secret: &[u8], timestamp: &str, body: &[u8]) -> String {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret).expect("an HMAC takes keys of every length");
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+impl Poster {
+    /// A poster for an address; a body is tried for `patience`, at least once.
+    pub fn new(
+        url: Url,
+        secret: Option<SecretBox<[u8]>>,
+        patience: Duration,
+    ) -> Result<Self, PostError> {
+        let client = client().map_err(PostError::Client)?;
+        Ok(Self { client, url: webhook_url(url), secret, patience })
+    }
+
+    /// Sends a body until the ingress has it.
+    ///
+    /// An attempt whose answer was lost may have been accepted, so the ingress may have the body
+    /// more than once, under message ids that nobody knows.
+    pub async fn post(&self, body: &Bytes) -> Result<Posted, PostError> {
+        let deadline = Instant::now() + self.patience;
+        let mut delays = Delays::new(FIRST_DELAY, DELAY_MAX);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let began = Instant::now();
+            match self.attempt(body).await {
+                Attempt::Accepted(message_id) => {
+                    return Ok(Posted { message_id, attempts, latency: began.elapsed() });
+                }
+                Attempt::Refused(status, detail) => {
+                    let url = self.shown_url();
+                    return Err(PostError::Refused { url, status, detail, hint: hint(status) });
+                }
+                Attempt::Later(cause) => {
+                    let delay = delays.next();
+                    if Instant::now() + delay >= deadline {
+                        let url = self.shown_url();
+                        return Err(PostError::Unreachable { url, attempts, cause });
+                    }
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, body: &Bytes) -> Attempt {
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json")
+            .body(body.clone());
+        if let Some(secret) = &self.secret {
+            // Signed anew each time: the ingress does not take old timestamps.
+            let timestamp = clock::now().millis().to_string();
+            let signature = signature(secret.expose_secret(), &timestamp, body);
+            request = request
+                .header("x-duda-signature-timestamp", timestamp)
+                .header("x-duda-signature", signature);
+        }
+        let (status, text) = match exchange(request).await {
+            Ok(answer) => answer,
+            Err(error) => return Attempt::Later(error),
+        };
+        match status {
+            StatusCode::OK => match serde_json::from_slice::<Accepted>(&text) {
+                Ok(accepted) => Attempt::Accepted(accepted.id),
+                Err(_) => Attempt::Refused(status, "an answer without a message id".to_owned()),
+            },
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => {
+                Attempt::Later(format!("it answered {status}: {}", problem(&text)))
+            }
+            _ => Attempt::Refused(status, problem(&text)),
+        }
+    }
+
+    /// The address without what may be a token in its path.
+    fn shown_url(&self) -> String {
+        let mut url = self.url.clone();
+        if url.path() != WEBHOOK_PATH {
+            url.set_path("");
+        }
+        url.into()
+    }
+}
+
+/// A client that keeps its connections, follows nothing and waits for ever for nothing.
+pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .build()
+}
+
+/// Sends a request and reads the answer, or says in words why there is none.
+pub(super) async fn exchange(
+    request: reqwest::RequestBuilder,
+) -> Result<(StatusCode, Vec<u8>), String> {
+    let mut response = request.send().await.map_err(|error| in_words(&error))?;
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
+        answer.extend_from_slice(&chunk);
+        if answer.len() > ANSWER_BYTES_MAX {
+            return Err("the answer is too long".to_owned());
+        }
+    }
+    Ok((response.status(), answer))
+}
+
+/// The last cause of an error: the one that says something.
+fn in_words(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// What an error answer says.
+pub(super) fn problem(answer: &[u8]) -> String {
+    match serde_json::from_slice::<Problem>(answer) {
+        Ok(Problem { code: Some(code), detail: Some(detail) }) => format!("{code} ({detail})"),
+        Ok(Problem { code: Some(code), .. }) => code,
+        Ok(_) | Err(_) => "no problem document".to_owned(),
+    }
+}
+
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "; give the secret of the ingress with --secret",
+        StatusCode::NOT_FOUND => {
+            "; if the ingress has a path token, give its whole address, as \
+             http://127.0.0.1:8080/webhooks/duda/TOKEN"
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => "; raise `ingress.body_bytes_max`",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_signature_comes_out() {
+        let secret = STANDARD.decode("bXlzZWNyZXRzZWNyZXQ=").unwrap();
+        let found = signature(&secret, "1570350275357", b"{'key1':'world','key2':'world'}");
+        assert_eq!(found, "+DCfT1wIMUiaZnlZB4u59/d5wkXKA89lv67Ov66vnyc=");
+    }
+
+    #[test]
+    fn an_address_without_a_path_gets_the_usual_one() {
+        for (given, expected) in [
+            ("http://h:1", "http://h:1/webhooks/duda"),
+            ("http://h:1/", "http://h:1/webhooks/duda"),
+            ("http://h/webhooks/duda/t0ken", "http://h/webhooks/duda/t0ken"),
+            ("http://h/elsewhere", "http://h/elsewhere"),
+        ] {
+            assert_eq!(webhook_url(Url::parse(given).unwrap()).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A run: post a history, wait until it is digested, ask for the stock, compare.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reqwest::Url;
+use secrecy::{SecretBox, SecretString};
+use tokio::time::Instant;
+
+use super::check::{Check, compare_letters, compare_stock};
+use super::console::{Console, ConsoleError, StockRow};
+use super::history::History;
+use super::model::{Model, ModelPolicy, Verdict};
+use super::poster::{PostError, Posted, Poster};
+use super::report::{Report, Sent, Speed};
+use crate::clock;
+
+/// How a history is posted and what is done with it then.
+#[derive(Debug)]
+pub struct Options {
+    /// The ingress; without a path, its usual one is used.
+    pub url: Url,
+    /// What bodies are signed with, decoded.
+    pub secret: Option<SecretBox<[u8]>>,
+    /// How fast bodies are posted.
+    pub pace: Pace,
+    /// How long one body is tried, and how long the queues may take to get empty.
+    pub timeout: Duration,
+    /// What is asked of the console.
+    pub afterwards: Afterwards,
+    /// The policy that the service has in force; only a comparison needs it.
+    pub policy: ModelPolicy,
+    /// Whether bars show the progress on stderr, if that is a terminal.
+    pub has_progress: bool,
+}
+
+/// How fast bodies are posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How many requests are under way at a time.
+    pub concurrency: NonZeroUsize,
+    /// How many requests are begun in a second; `None` for as many as go.
+    pub rate: Option<NonZeroU32>,
+}
+
+/// What is done once everything is posted.
+#[derive(Debug)]
+pub enum Afterwards {
+    /// Nothing.
+    Nothing,
+    /// The queues are waited for, and the stock is listed.
+    List(ConsoleAddress),
+    /// The same, and stock and dead letters are compared with the model.
+    Compare(ConsoleAddress),
+}
+
+/// Where the operator API is.
+#[derive(Debug)]
+pub struct ConsoleAddress {
+    /// Its address.
+    pub url: Url,
+    /// A token that may read.
+    pub token: Option<SecretString>,
+}
+
+/// Why a run came to no result. What was posted until then stays posted.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A body could not be posted.
+    #[error(transparent)]
+    Post(#[from] PostError),
+    /// The console did not tell.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+}
+
+impl SimulateError {
+    /// Whether nobody was there, so that trying again later may help.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Post(PostError::Unreachable { .. })
+                | Self::Console(ConsoleError::Unreachable { .. })
+        )
+    }
+}
+
+/// Posts a history and, if asked, waits, lists and compares.
+///
+/// A server that goes away and comes back within the timeout is survived. Posting the same history
+/// again changes nothing, so a run that was broken off can be repeated.
+pub async fn run(history: &History, options: Options) -> Result<Report, SimulateError> {
+    let Options { url, secret, pace, timeout, afterwards, policy, has_progress } = options;
+    let poster = Poster::new(url, secret, timeout)?;
+    let bar = bar(has_progress, "posting {bar:40} {human_pos}/{human_len} {per_sec} {eta}");
+    bar.set_length(history.deliveries.len() as u64);
+    let began = Instant::now();
+    let answers = post_all(history, &poster, pace, || bar.inc(1)).await;
+    let took = began.elapsed();
+    bar.finish_and_clear();
+    let answers = answers?;
+    let report = Report {
+        sent: Sent::of(history, &answers),
+        speed: Speed::of(&answers, took),
+        stock: None,
+        check: None,
+    };
+    let (address, is_compared) = match afterwards {
+        Afterwards::Nothing => return Ok(report),
+        Afterwards::List(address) => (address, false),
+        Afterwards::Compare(address) => (address, true),
+    };
+    let console = Console::new(address.url, address.token)?;
+    let waiting = self::bar(has_progress, "{spinner} waiting for {pos} webhooks to be applied");
+    let settled = console.settled(timeout, |count| waiting.set_position(count)).await;
+    waiting.finish_and_clear();
+    settled?;
+    let stock = stock(&console, &history.sites()).await?;
+    let check = if is_compared {
+        Some(compare(history, &answers, &console, &stock, policy).await?)
+    } else {
+        None
+    };
+    Ok(Report { stock: Some(stock), check, ..report })
+}
+
+/// Posts all deliveries of a history in their order, several at a time, and answers what became of
+/// each, in that order. Ends at the first that is not taken.
+pub async fn post_all(
+    history: &History,
+    poster: &Poster,
+    pace: Pace,
+    on_each: impl Fn(),
+) -> Result<Vec<Posted>, PostError> {
+    let began = Instant::now();
+    let posts = history.deliveries.iter().enumerate().map(|(place, delivery)| async move {
+        if let Some(rate) = pace.rate {
+            let turn =
+                Duration::from_secs(1).saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
+            tokio::time::sleep_until(began + turn / rate.get()).await;
+        }
+        (place, poster.post(&delivery.body).await)
+    });
+    let mut posts = futures_util::stream::iter(posts).buffer_unordered(pace.concurrency.get());
+    let mut answers = Vec::with_capacity(history.deliveries.len());
+    while let Some((place, result)) = posts.next().await {
+        answers.push((place, result?));
+        on_each();
+    }
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+async fn stock(
+    console: &Console,
+    sites: &[String],
+) -> Result<BTreeMap<String, Vec<StockRow>>, ConsoleError> {
+    let mut stock = BTreeMap::new();
+    for site in sites {
+        stock.insert(site.clone(), console.stock(site).await?);
+    }
+    Ok(stock)
+}
+
+async fn compare(
+    history: &History,
+    answers: &[Posted],
+    console: &Console,
+    stock: &BTreeMap<String, Vec<StockRow>>,
+    policy: ModelPolicy,
+) -> Result<Check, ConsoleError> {
+    let now_ms = clock::now().millis();
+    let mut model = Model::new(policy);
+    let mut fates = BTreeMap::new();
+    for (delivery, answer) in history.deliveries.iter().zip(answers) {
+        let fate = match model.observe(&delivery.body, now_ms) {
+            Verdict::DeadLetter(code) => Some(code.to_owned()),
+            Verdict::Counted { .. } | Verdict::Catalogue | Verdict::Notice | Verdict::Ignored => {
+                None
+            }
+        };
+        fates.insert(answer.message_id.clone(), fate);
+    }
+    let (items, stock) = compare_stock(&model, stock);
+    let (dead_letters, letters) = compare_letters(&fates, &console.dead_letters().await?);
+    Ok(Check { items, dead_letters, stock, letters })
+}
+
+/// A bar on stderr; it hides itself when that is no terminal.
+fn bar(is_shown: bool, template: &str) -> ProgressBar {
+    let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template(template).expect("the templates are of their form");
+    ProgressBar::with_draw_target(None, target).with_style(style)
+}

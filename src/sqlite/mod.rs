@@ -1,0 +1,213 @@
+//! One SQLite file: a writer thread with group commit, and short readers beside it.
+//!
+//! Both embedded adapters stand on this, and neither sees the other. Jobs that wait while a
+//! commit is being written to disk share the next one: the cost of an fsync is paid once a
+//! group. A job is a closure over a connection inside a savepoint; its answer is sent only after
+//! the group's commit, so an answer means "durable".
+//!
+//! # Invariants
+//! - There is one writer connection a handle and file; other processes wait for its lock.
+//! - A job whose closure fails or panics leaves nothing behind and does not touch its neighbours.
+//! - WAL with `synchronous=FULL`: a commit survives the loss of power.
+//! - A file that is not ours, or newer than this program, is refused before anything is written.
+
+mod copy;
+mod open;
+mod readers;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+use self::readers::Readers;
+use self::writer::Message;
+
+/// At most so many jobs wait; then callers do.
+const JOBS_WAITING_MAX: usize = 1024;
+/// How long to wait for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a file must hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// Tells our files from any other SQLite file (`PRAGMA application_id`); not 0.
+    pub application_id: i32,
+    /// The statements that lead from each version to the next, from an empty file on.
+    pub migrations: &'static [&'static str],
+}
+
+/// Why a file or a statement did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SqliteError {
+    /// It may work later: locked by another process, or the disk did not answer.
+    #[error("{file}: {message}")]
+    Unavailable {
+        /// The file's name.
+        file: String,
+        /// What SQLite said.
+        message: String,
+    },
+    /// The disk, or the file's allowed size, is full.
+    #[error("{file}: {message}")]
+    Full {
+        /// The file's name.
+        file: String,
+        /// What SQLite said.
+        message: String,
+    },
+    /// The file is not one that this program can use.
+    #[error("{file}: {message}")]
+    Unusable {
+        /// The file's name.
+        file: String,
+        /// What was found, and what to do.
+        message: String,
+    },
+    /// The statement was refused.
+    #[error("{file}: {message}")]
+    Refused {
+        /// The file's name.
+        file: String,
+        /// What SQLite said.
+        message: String,
+    },
+}
+
+impl SqliteError {
+    /// Whether the same call may work later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+    }
+
+    fn new(file: &str, error: &rusqlite::Error) -> Self {
+        let file = file.to_owned();
+        let message = error.to_string();
+        let is_not_as_written = matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+        );
+        if is_not_as_written {
+            let advice = "run the release that wrote it, or restore the file from a backup";
+            return Self::Unusable { file, message: format!("{message}; {advice}") };
+        }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { file, message },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                let message = format!("{message}; restore the file from a backup");
+                Self::Unusable { file, message }
+            }
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::OutOfMemory
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Unavailable { file, message },
+            _ => Self::Refused { file, message },
+        }
+    }
+
+    fn closed(file: &str) -> Self {
+        Self::Unavailable { file: file.to_owned(), message: "the file is closed".to_owned() }
+    }
+}
+
+/// An open file.
+#[derive(Clone)]
+pub struct Database {
+    file: Arc<str>,
+    messages: mpsc::Sender<Message>,
+    readers: Arc<Readers>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens the file, brings its schema up to date and starts its writer thread. A missing file
+    /// and its directory are created so that only their owner can read them.
+    ///
+    /// Blocks. A file of a newer schema or of another program is refused and left as it is.
+    pub fn open(path: &Path, schema: &Schema) -> Result<Self, SqliteError> {
+        let file: Arc<str> = path.display().to_string().into();
+        let writer = open::open_writer(path, schema, &file)?;
+        let (messages, waiting) = mpsc::channel(JOBS_WAITING_MAX);
+        let name = Arc::clone(&file);
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || writer::write_groups(writer, waiting, &name))
+            .map_err(|error| SqliteError::Unavailable {
+                file: file.to_string(),
+                message: format!("cannot start the writer thread: {error}"),
+            })?;
+        let readers = Arc::new(Readers::new(path.to_owned(), Arc::clone(&file)));
+        Ok(Self { file, messages, readers })
+    }
+
+    /// Runs a job in the next group and answers once that is durable.
+    ///
+    /// The job must not begin or end transactions. Cancelling the call does not cancel the job.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        let (message, answered) = writer::message(Arc::clone(&self.file), job);
+        let closed = || SqliteError::closed(&self.file);
+        self.messages.send(message).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Runs a job on a reader, on a snapshot of what is committed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        self.readers.read(job).await
+    }
+
+    /// Copies the file, as it is now, to one that is not there yet and that only its owner can read;
+    /// writing goes on meanwhile. `progress` is told how many pages are done, and of how many.
+    ///
+    /// Dies before the answer: the copy is no use. Until it ends, the log of what is written
+    /// meanwhile is not moved into the file, so it grows.
+    pub async fn copy_to(
+        &self,
+        path: &Path,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), SqliteError> {
+        let path = path.to_owned();
+        open::create_private(&path).map_err(|error| SqliteError::Unusable {
+            file: path.display().to_string(),
+            message: format!("cannot create it: {error}"),
+        })?;
+        self.read(move |connection| copy::copy(connection, &path, progress)).await
+    }
+
+    /// Lets the jobs that wait finish and closes the file. Other clones of the handle can no
+    /// longer read or write.
+    pub async fn close(&self) {
+        // The writer goes last: whoever closes a file last moves its WAL into it, and readers may
+        // not write.
+        self.readers.close().await;
+        let (done, finished) = oneshot::channel();
+        if self.messages.send(Message::Stop(done)).await.is_ok() {
+            // An error means that another call closed the file first.
+            finished.await.ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! What both embedded adapters rely on.
+
+use std::sync::mpsc as blocking;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+
+const OURS: i32 = 0x534B_5454;
+const SCHEMA: Schema = Schema {
+    application_id: OURS,
+    migrations: &[
+        "CREATE TABLE item (name TEXT PRIMARY KEY, value BLOB) STRICT",
+        "CREATE TABLE second (name TEXT) STRICT",
+    ],
+};
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn insert(name: &'static str) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> {
+    move |connection| connection.execute("INSERT INTO item (name) VALUES (?1)", [name])
+}
+
+async fn names(database: &Database) -> Vec<String> {
+    let names = database.read(|connection| {
+        let mut statement = connection.prepare("SELECT name FROM item ORDER BY rowid")?;
+        statement.query_map((), |row| row.get(0))?.collect()
+    });
+    names.await.unwrap()
+}
+
+/// Keeps the writer busy until the returned end is dropped, so that what is sent meanwhile
+/// becomes one group.
+async fn hold_writer(database: &Database) -> blocking::Sender<()> {
+    let (release, released) = blocking::channel::<()>();
+    let (started, holding) = oneshot::channel();
+    let (message, _) = writer::message(Arc::clone(&database.file), move |_| {
+        started.send(()).ok();
+        released.recv().ok();
+        Ok(())
+    });
+    database.messages.send(message).await.ok().unwrap();
+    holding.await.unwrap();
+    release
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_close() {
+    let directory = directory();
+    let path = directory.path().join("deep/er/a.db");
+    let database = Database::open(&path, &SCHEMA).unwrap();
+    database.write(insert("a")).await.unwrap();
+    database.close().await;
+    assert!(!path.with_extension("db-wal").exists(), "closing leaves one file");
+    assert_eq!(names(&Database::open(&path, &SCHEMA).unwrap()).await, ["a"]);
+}
+
+#[tokio::test]
+async fn jobs_that_wait_share_one_commit() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    let release = hold_writer(&database).await;
+    let insert = || database.write(|it| it.execute("INSERT INTO second VALUES ('x')", ()));
+    let wal = directory.path().join("a.db-wal");
+    let before = wal.metadata().unwrap().len();
+    let (first, second, third, ()) =
+        tokio::join!(insert(), insert(), insert(), async move { drop(release) });
+    assert_eq!([first, second, third].map(Result::unwrap), [1, 1, 1]);
+    // Three commits would have written the one page that changed three times.
+    assert_eq!(wal.metadata().unwrap().len() - before, 4096 + 24);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_or_panics_does_not_touch_its_neighbours() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    let release = hold_writer(&database).await;
+    let (first, failed, panicked, last, ()) = tokio::join!(
+        database.write(insert("first")),
+        database.write(|connection| {
+            insert("half")(connection)?;
+            connection.execute("INSERT INTO nowhere VALUES (1)", ())
+        }),
+        database.write(|connection| -> rusqlite::Result<()> {
+            insert("quarter")(connection)?;
+            panic!("on purpose")
+        }),
+        database.write(insert("last")),
+        async move { drop(release) },
+    );
+    first.unwrap();
+    last.unwrap();
+    assert!(matches!(failed, Err(SqliteError::Refused { .. })), "{failed:?}");
+    assert!(matches!(panicked, Err(SqliteError::Refused { .. })), "{panicked:?}");
+    database.write(insert("later")).await.unwrap();
+    assert_eq!(names(&database).await, ["first", "last", "later"]);
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_is_committed_cannot_write_and_survives_a_panic() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    for _ in 0..10 {
+        let panicked = database.read(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await;
+        assert!(matches!(panicked, Err(SqliteError::Refused { .. })), "{panicked:?}");
+    }
+    database.write(insert("a")).await.unwrap();
+    assert!(database.read(insert("b")).await.is_err());
+    assert_eq!(names(&database).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_full_file_is_told_and_smaller_writes_still_work() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    database
+        .write(|connection| {
+            let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            connection.pragma_update(None, "max_page_count", pages)
+        })
+        .await
+        .unwrap();
+    let release = hold_writer(&database).await;
+    let (large, small, ()) = tokio::join!(
+        database.write(|connection| {
+            connection.execute("INSERT INTO item VALUES ('large', zeroblob(100000))", ())
+        }),
+        database.write(insert("small")),
+        async move { drop(release) },
+    );
+    assert!(matches!(large, Err(SqliteError::Full { .. })), "{large:?}");
+    small.unwrap();
+    assert_eq!(names(&database).await, ["small"]);
+}
+
+#[tokio::test]
+async fn a_locked_file_is_unavailable_and_works_again_when_unlocked() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let database = Database::open(&path, &SCHEMA).unwrap();
+    let no_patience = |connection: &Connection| connection.busy_timeout(Duration::ZERO);
+    database.write(no_patience).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = database.write(insert("a")).await;
+    assert!(matches!(refused, Err(SqliteError::Unavailable { .. })), "{refused:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    database.write(insert("b")).await.unwrap();
+    assert_eq!(names(&database).await, ["b"]);
+}
+
+#[tokio::test]
+async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    let release = hold_writer(&database).await;
+    let closing = database.clone();
+    let (written, (), ()) = tokio::join!(
+        database.write(insert("a")),
+        async move { closing.close().await },
+        async move { drop(release) },
+    );
+    written.unwrap();
+    let late = database.write(insert("b")).await;
+    assert!(matches!(late, Err(SqliteError::Unavailable { .. })), "{late:?}");
+    assert!(database.read(|_| Ok(())).await.unwrap_err().is_transient());
+    database.close().await;
+    let again = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    assert_eq!(names(&again).await, ["a"]);
+}
+
+/// Refuses the file and leaves every byte of its directory alone.
+#[track_caller]
+fn check_refused_untouched(directory: &TempDir, path: &Path, expected: &str) {
+    let files = || {
+        let mut files: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    let refused = Database::open(path, &SCHEMA).unwrap_err();
+    assert!(matches!(refused, SqliteError::Unusable { .. }), "{refused:?}");
+    assert!(refused.to_string().contains(expected), "{refused}");
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn a_newer_schema_is_refused_untouched() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let newer = Connection::open(&path).unwrap();
+    newer.execute_batch("PRAGMA user_version = 3; CREATE TABLE item (name)").unwrap();
+    newer.pragma_update(None, "application_id", OURS).unwrap();
+    newer.close().unwrap();
+    check_refused_untouched(&directory, &path, "schema version 3, and this release knows 2");
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_untouched() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let foreign = Connection::open(&path).unwrap();
+    foreign.execute_batch("CREATE TABLE theirs (name)").unwrap();
+    foreign.close().unwrap();
+    check_refused_untouched(&directory, &path, "another program");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_untouched() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    std::fs::write(&path, "notes ".repeat(200)).unwrap();
+    check_refused_untouched(&directory, &path, "not a database");
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let older = Schema { migrations: &SCHEMA.migrations[..1], ..SCHEMA };
+    let database = Database::open(&path, &older).unwrap();
+    database.write(insert("kept")).await.unwrap();
+    database.close().await;
+    let database = Database::open(&path, &SCHEMA).unwrap();
+    database.write(|it| it.execute("INSERT INTO second VALUES ('new')", ())).await.unwrap();
+    assert_eq!(names(&database).await, ["kept"]);
+}
+
+#[test]
+fn a_new_file_can_be_opened_by_many_at_once() {
+    for _ in 0..10 {
+        let directory = directory();
+        let path = directory.path().join("a.db");
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| Database::open(&path, &SCHEMA).unwrap());
+            }
+        });
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_what_is_created() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = directory();
+    let parent = directory.path().join("data");
+    let database = Database::open(&parent.join("a.db"), &SCHEMA).unwrap();
+    database.write(insert("a")).await.unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&parent), 0o700);
+    for file in ["a.db", "a.db-wal", "a.db-shm"] {
+        assert_eq!(mode(&parent.join(file)), 0o600, "{file}");
+    }
+}

@@ -1,0 +1,409 @@
+//! The Store in one SQLite file, `store.db`.
+//!
+//! Every call is one job on the file: reads see one snapshot of what is committed, writes share
+//! the writer's next group and answer when it is durable. Several processes may have the file
+//! open; the writer's lock makes them take turns, so a revision that was compared is still there
+//! when its commit is written.
+//!
+//! # Invariants
+//! - Everything that can refuse a commit is looked at before its first write.
+//! - Names are bound as values, each in a column of its own; no SQL is made of them.
+//! - No rule is applied here.
+
+mod audit;
+mod closing;
+mod column;
+mod commit;
+mod dead_letters;
+mod entity;
+mod feed;
+mod letters;
+mod policy;
+mod read;
+mod replays;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use self::commit::PreparedCommit;
+use self::dead_letters::Selection;
+use super::{
+    AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, FeedStart, Loaded, Page,
+    PageRequest, PolicyInForce, SettledOrder, StockDetail, StockItem, Store, StoreError,
+    StoredOrder, state,
+};
+use super::{
+    DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, REPLAY_LETTERS_MAX, Replay,
+    ReplayId,
+};
+use crate::clock;
+use crate::domain::{Code, MessageId, OrderId, Policy, Site, StockKey, Timestamp};
+use crate::sqlite::{Database, SqliteError};
+
+const FILE_NAME: &str = "store.db";
+
+/// A Store in a directory.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    database: Database,
+}
+
+impl EmbeddedStore {
+    /// Opens the Store of a directory; both are created if they are missing. Blocks.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let database = Database::open(&directory.join(FILE_NAME), &schema::SCHEMA)?;
+        Ok(Self { database })
+    }
+
+    /// Opens the Store that a directory has, for commands that make no sense without one. Blocks.
+    pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
+        let file = directory.join(FILE_NAME);
+        if !file.is_file() {
+            let message = format!(
+                "there is no {}; check embedded.path, or start the service there first",
+                file.display()
+            );
+            return Err(StoreError::Unavailable { source: message.into() });
+        }
+        Self::open(directory)
+    }
+
+    /// Copies the file into another directory while it is written; see [`Database::copy_to`].
+    pub async fn copy_to(
+        &self,
+        directory: &Path,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        Ok(self.database.copy_to(&directory.join(FILE_NAME), progress).await?)
+    }
+
+    /// Runs a job on a snapshot; a stored value that cannot be read is the port's `Corrupt`.
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.database
+            .read(move |connection| match job(connection) {
+                Ok(found) => Ok(Ok(found)),
+                Err(error) => column::corruption(error).map(Err),
+            })
+            .await?
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        let entities = entities.to_vec();
+        self.read(move |connection| {
+            entities.iter().map(|entity| entity::load(connection, entity)).collect()
+        })
+        .await
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
+        let commits =
+            commits.iter().map(PreparedCommit::new).collect::<Result<Vec<_>, StoreError>>()?;
+        let write = move |connection: &Connection| {
+            let in_force = policy::revision(connection)?;
+            commits.iter().map(|commit| commit.write(connection, in_force)).collect()
+        };
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
+        self.read(policy::find).await
+    }
+
+    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError> {
+        // Not only for speed: a worker then starts also while nothing can be written.
+        if let Some(in_force) = self.read(policy::find).await? {
+            return Ok(in_force);
+        }
+        let proposed = state::encode(proposed)?;
+        self.database.write(move |connection| policy::propose(connection, &proposed)).await?;
+        let in_force = self.read(policy::find).await?;
+        in_force.ok_or_else(|| StoreError::Corrupt {
+            detail: "store.db lost the policy that was just recorded; restore it from a backup"
+                .to_owned(),
+        })
+    }
+
+    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
+        let now = clock::now();
+        let write = move |connection: &Connection| dead_letters::park(connection, &letters, now);
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn end_letters(
+        &self,
+        letters: Vec<LetterName>,
+        ending: Ending,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let write = move |connection: &Connection| {
+            letters.iter().try_for_each(|letter| letters::end(connection, *letter, ending, at))
+        };
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
+        let write = move |connection: &Connection| letters::edit(connection, &edit);
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn expire_letters(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(Code, u64)>, StoreError> {
+        let write = move |connection: &Connection| letters::expire(connection, before, now);
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        self.read(letters::groups).await
+    }
+
+    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
+        // One more than may be: it tells that there are too many.
+        let all = PageRequest::first(REPLAY_LETTERS_MAX + 1);
+        let selection = Selection::whole(&replay.filter, &all)?;
+        let write = move |connection: &Connection| replays::make(connection, &replay, &selection);
+        self.database.write(write).await?.ok_or_else(|| StoreError::Rejected {
+            source: format!("more than {REPLAY_LETTERS_MAX} letters; select fewer").into(),
+        })
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.read(move |connection| replays::find(connection, id)).await
+    }
+
+    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        Ok(self.database.write(move |connection| replays::cancel(connection, id)).await?)
+    }
+
+    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
+        self.read(replays::open).await
+    }
+
+    async fn lease_replays(
+        &self,
+        owner: Uuid,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Fence>, StoreError> {
+        let write = move |connection: &_| replays::lease(connection, owner, now, until);
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn unsent_letters(
+        &self,
+        id: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError> {
+        self.read(move |connection| replays::unsent(connection, id, limit)).await
+    }
+
+    async fn note_sent(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+        letters: Vec<LetterName>,
+    ) -> Result<bool, StoreError> {
+        let write = move |connection: &_| replays::note_sent(connection, id, fence, &letters);
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn note_outcomes(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+    ) -> Result<Option<Replay>, StoreError> {
+        let write = move |connection: &_| replays::note_outcomes(connection, id, fence);
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, StoreError> {
+        self.read(read::sites).await
+    }
+
+    async fn stock(
+        &self,
+        site: &Site,
+        prefix: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<StockItem>, StoreError> {
+        let (site, prefix, page) = (site.clone(), prefix.map(str::to_owned), page.clone());
+        self.read(move |connection| read::stock(connection, &site, prefix.as_deref(), &page)).await
+    }
+
+    async fn stock_item(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        holds: &PageRequest,
+    ) -> Result<Option<StockDetail>, StoreError> {
+        let (site, key, holds) = (site.clone(), key.clone(), holds.clone());
+        self.read(move |connection| read::stock_item(connection, &site, &key, &holds)).await
+    }
+
+    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
+        let (site, order) = (site.clone(), order.clone());
+        self.read(move |connection| read::order(connection, &site, &order)).await
+    }
+
+    async fn catalogue(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<Catalogue>, StoreError> {
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| read::catalogue(connection, &site, &page)).await
+    }
+
+    async fn changes(
+        &self,
+        site: &Site,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let site = site.clone();
+        self.read(move |connection| read::changes(connection, &site, after, limit)).await
+    }
+
+    async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
+        let site = site.clone();
+        self.read(move |connection| feed::start(connection, &site)).await
+    }
+
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for site in self.sites().await? {
+            let mut may_go_on = true;
+            while may_go_on {
+                let site = site.clone();
+                let step = move |connection: &Connection| feed::trim(connection, &site, before);
+                let (count, more) = self.database.write(step).await?;
+                removed += count;
+                may_go_on = more;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetterSummary>, StoreError> {
+        let selection = Selection::new(filter, page)?;
+        self.read(move |connection| dead_letters::list(connection, &selection)).await
+    }
+
+    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
+        self.read(move |connection| dead_letters::find(connection, id)).await
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
+        self.read(dead_letters::counts).await
+    }
+
+    async fn oversold(&self) -> Result<u64, StoreError> {
+        self.read(read::oversold).await
+    }
+
+    async fn settled_orders(
+        &self,
+        before: Timestamp,
+        page: &PageRequest,
+    ) -> Result<Page<SettledOrder>, StoreError> {
+        let (after, limit) = (closing::parse_cursor(page.after.as_deref())?, page.limit);
+        self.read(move |connection| closing::settled(connection, before, after, limit)).await
+    }
+
+    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError> {
+        let close = move |connection: &Connection| {
+            closings.iter().map(|it| closing::close(connection, it)).collect()
+        };
+        Ok(self.database.write(close).await?)
+    }
+
+    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError> {
+        let policy = state::encode(policy)?;
+        let replace = move |connection: &Connection| policy::replace(connection, &policy);
+        Ok(self.database.write(replace).await?)
+    }
+
+    async fn orders(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<StoredOrder>, StoreError> {
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| audit::orders(connection, &site, &page)).await
+    }
+
+    async fn audit_orders(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedOrder>, StoreError> {
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| audit::audited_orders(connection, &site, &page)).await
+    }
+
+    async fn audit_holds(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedHold>, StoreError> {
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| audit::holds(connection, &site, &page)).await
+    }
+
+    async fn audit_items(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedItem>, StoreError> {
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| audit::items(connection, &site, &page)).await
+    }
+
+    /// Writes for real: a transaction without a change would not notice a full disk.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.read(|connection| {
+            connection.prepare_cached("SELECT probes FROM meta")?.query_row((), |_| Ok(()))
+        })
+        .await?;
+        let write = |connection: &Connection| {
+            connection.prepare_cached("UPDATE meta SET probes = probes + 1")?.execute(())
+        };
+        self.database.write(write).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+impl From<SqliteError> for StoreError {
+    fn from(error: SqliteError) -> Self {
+        match error {
+            SqliteError::Unavailable { .. } | SqliteError::Full { .. } => {
+                Self::Unavailable { source: error.into() }
+            }
+            SqliteError::Unusable { .. } => Self::Corrupt { detail: error.to_string() },
+            SqliteError::Refused { .. } => Self::Rejected { source: error.into() },
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The tables of `store.db`.
+//!
+//! Every part of a name has a column of its own, so that no two names can meet, and is kept as
+//! people write it, so that any SQL tool can read the file. Quantities are millionths, times
+//! microseconds since 1970.
+
+use crate::sqlite::Schema;
+
+pub(super) const SCHEMA: Schema =
+    Schema { application_id: i32::from_be_bytes(*b"SKst"), migrations: &[FIRST] };
+
+// Orders, catalogue entries and dead letters are long rows: they are appended to a table, and a
+// slim index finds them. Everything else is short rows, kept in the order in which they are read.
+const FIRST: &str = "
+CREATE TABLE meta (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    epoch TEXT NOT NULL,
+    probes INTEGER NOT NULL
+) STRICT;
+INSERT INTO meta (only, epoch, probes) VALUES (1, lower(hex(randomblob(16))), 0);
+
+CREATE TABLE policy (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    revision INTEGER NOT NULL,
+    policy TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE sites (
+    site TEXT NOT NULL PRIMARY KEY,
+    last_sequence INTEGER NOT NULL,
+    -- The watermark: orders that are closed were untouched since before it.
+    closed_before INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE orders (
+    site TEXT NOT NULL,
+    id TEXT NOT NULL,
+    rev INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    -- When it was last committed, if nothing more is expected of it.
+    settled_at INTEGER,
+    UNIQUE (site, id)
+) STRICT;
+CREATE INDEX orders_by_settlement ON orders (settled_at) WHERE settled_at IS NOT NULL;
+
+-- Orders that were closed. Their exclusive names stay among the aliases.
+CREATE TABLE closed (
+    site TEXT NOT NULL,
+    order_id TEXT NOT NULL,
+    PRIMARY KEY (site, order_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE catalogue (
+    site TEXT NOT NULL,
+    id TEXT NOT NULL,
+    rev INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    UNIQUE (site, id)
+) STRICT;
+
+CREATE TABLE receipts (
+    site TEXT NOT NULL,
+    key TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    rev INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (site, key, reference)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stock (
+    site TEXT NOT NULL,
+    key TEXT NOT NULL,
+    received INTEGER NOT NULL,
+    committed INTEGER NOT NULL CHECK (committed >= 0),
+    fulfilled INTEGER NOT NULL CHECK (fulfilled >= 0),
+    -- How many orders that held some of it were closed, and what they keep.
+    closed_orders INTEGER NOT NULL DEFAULT 0,
+    closed_fulfilled INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (site, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE holds (
+    site TEXT NOT NULL,
+    key TEXT NOT NULL,
+    order_id TEXT NOT NULL,
+    committed INTEGER NOT NULL CHECK (committed >= 0),
+    fulfilled INTEGER NOT NULL CHECK (fulfilled >= 0),
+    PRIMARY KEY (site, key, order_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE aliases (
+    site TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    order_id TEXT NOT NULL,
+    PRIMARY KEY (site, alias, order_id)
+) STRICT, WITHOUT ROWID;
+
+-- The first row of a key is the name that is shown: entries that are not deleted come first.
+CREATE TABLE names (
+    site TEXT NOT NULL,
+    key TEXT NOT NULL,
+    deleted INTEGER NOT NULL,
+    entry TEXT NOT NULL,
+    name TEXT NOT NULL,
+    lowercase TEXT NOT NULL,
+    PRIMARY KEY (site, key, deleted, entry)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX names_of_entry ON names (site, entry);
+CREATE INDEX names_in_lowercase ON names (site, lowercase);
+
+CREATE TABLE changes (
+    site TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    cause TEXT NOT NULL CHECK (cause IN ('order', 'receipt')),
+    cause_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    delta_received INTEGER NOT NULL,
+    delta_committed INTEGER NOT NULL,
+    delta_fulfilled INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    committed INTEGER NOT NULL,
+    fulfilled INTEGER NOT NULL,
+    PRIMARY KEY (site, sequence)
+) STRICT, WITHOUT ROWID;
+
+-- The body comes last: lists do not touch the pages that it fills.
+CREATE TABLE dead_letters (
+    message_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    failed_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    site TEXT,
+    event_type TEXT,
+    order_id TEXT,
+    kind TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    traceparent TEXT,
+    tracestate TEXT,
+    -- The replay that it is in.
+    replay TEXT,
+    body BLOB NOT NULL,
+    -- The body as it was received, if that is another.
+    original BLOB,
+    UNIQUE (message_id, generation)
+) STRICT;
+CREATE INDEX dead_letters_by_age ON dead_letters (failed_at, message_id, generation);
+CREATE INDEX dead_letters_by_code ON dead_letters (code, failed_at, message_id, generation);
+CREATE INDEX dead_letters_by_site ON dead_letters (site, failed_at, message_id, generation);
+
+-- Up to which generation a message is over, and how that one ended.
+CREATE TABLE letter_ends (
+    message_id TEXT NOT NULL PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    ending TEXT NOT NULL,
+    ended_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX letter_ends_by_age ON letter_ends (ended_at);
+
+-- The last edit of a message: for letters that are parked after it.
+CREATE TABLE letter_edits (
+    message_id TEXT NOT NULL PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    edit_id TEXT NOT NULL,
+    edited_at INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX letter_edits_by_age ON letter_edits (edited_at);
+
+CREATE TABLE replays (
+    id TEXT NOT NULL PRIMARY KEY,
+    made_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    rate INTEGER,
+    ramp_millis INTEGER NOT NULL,
+    abort_after INTEGER
+) STRICT;
+CREATE INDEX replays_by_state ON replays (state);
+
+-- What was selected when a replay was made.
+CREATE TABLE replay_letters (
+    replay TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'settled', 'failed', 'gone')),
+    PRIMARY KEY (replay, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replay_letters_by_state ON replay_letters (replay, state, place);
+CREATE INDEX replay_letters_sent ON replay_letters (state, replay) WHERE state = 'sent';
+
+CREATE TABLE leases (
+    name TEXT NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    fence INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,405 @@
+//! The port to the state: orders, stock, the change feed, the catalogue, the policy and parked
+//! dead letters.
+//!
+//! Two backends keep the same promises (`tests/it/conformance` names them): [`embedded`], a
+//! SQLite file, and Redis. Callers hold an `Arc<dyn Store>`. The rules are not here: a Store
+//! compares revisions, checks ranges, adds and appends.
+//!
+//! # Invariants
+//! - A [`Commit`] is written whole or not at all, and never twice: the revision it was computed
+//!   from must still be there.
+//! - The sum of what orders hold of a stock item, and of what closed orders left, is its
+//!   `committed` and `fulfilled`.
+//! - An order that was closed is never written again.
+//! - No order is written under a policy that is not in force.
+//! - No type of a database's client library crosses this port.
+
+pub mod embedded;
+mod form;
+mod letter;
+mod read;
+mod state;
+mod sums;
+
+use std::fmt::{self, Debug};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use letter::{
+    DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace, REPLAY_LETTERS_MAX,
+    Replay, ReplayId, ReplayState,
+};
+pub use read::{
+    Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
+    SettledOrder, StockDetail, StockItem, StoredOrder,
+};
+pub use sums::{AuditedHold, AuditedItem, AuditedOrder};
+
+pub use crate::domain::{EntityName, EntityState, PolicyInForce};
+use crate::domain::{MessageId, OrderId, Policy, Remains, Site, StockChange, Timestamp};
+
+/// The state that events act on, and its reading.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// Reads entities, in the order asked for; `None` for one that nothing was committed of.
+    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError>;
+
+    /// Writes commits, each whole or not at all, and answers in their order. At most one commit
+    /// of an entity may be in one call. Returns once what it answers for would survive a crash.
+    ///
+    /// Dies before the answer: each commit is written or not; computing it again from a fresh
+    /// [`load`](Store::load) finds out which. Cancelling the call leaves the same question open.
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError>;
+
+    /// The policy in force; `None` before the first was recorded.
+    async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError>;
+
+    /// Records the first policy, or answers with the one that is in force already.
+    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError>;
+
+    /// Files dead letters. One whose message id and generation are there already, or were there,
+    /// changes nothing; one of a later generation takes the place of the earlier.
+    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
+
+    /// Ends letters: they and their earlier generations go, and are never parked again.
+    async fn end_letters(
+        &self,
+        letters: Vec<LetterName>,
+        ending: Ending,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Gives a letter another body. It keeps its id and its first body; one that is parked later
+    /// gets the new body then, and one that has ended stays ended.
+    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError>;
+
+    /// Ends letters that failed before a time and are in no replay, and forgets endings, edits and
+    /// replays that are as old. Answers with how many letters those were, for each reason; a
+    /// bounded number a call, so nothing is left when it answers with none.
+    async fn expire_letters(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(crate::domain::Code, u64)>, StoreError>;
+
+    /// Parked dead letters by reason, site and event's name.
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError>;
+
+    /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
+    /// More than [`REPLAY_LETTERS_MAX`] are rejected.
+    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError>;
+
+    /// A replay and how far it is.
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+
+    /// Stops a replay: letters that were not sent are free again.
+    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+
+    /// Replays that run, or have letters without an outcome; oldest first.
+    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError>;
+
+    /// Takes or renews the lease of whoever runs replays; `None` while another holds it. The
+    /// number is another for every holder.
+    async fn lease_replays(
+        &self,
+        owner: Uuid,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Fence>, StoreError>;
+
+    /// The next letters of a running replay that were not sent yet, with their bodies; `None` for
+    /// one that has ended.
+    async fn unsent_letters(
+        &self,
+        id: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError>;
+
+    /// Notes that letters were sent; `false`, and nothing is noted, if the lease is another's.
+    async fn note_sent(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+        letters: Vec<LetterName>,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes what became of the letters that were sent, and ends the replay if it is done or too
+    /// many came back; `None`, and nothing is noted, if the lease is another's.
+    async fn note_outcomes(&self, id: ReplayId, fence: Fence)
+    -> Result<Option<Replay>, StoreError>;
+
+    /// Every site that anything was committed for, in order of name.
+    async fn sites(&self) -> Result<Vec<Site>, StoreError>;
+
+    /// A site's stock items in order of key; `prefix` selects by the start of key or name.
+    async fn stock(
+        &self,
+        site: &Site,
+        prefix: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<StockItem>, StoreError>;
+
+    /// One stock item with a page of the orders that hold it; `None` if it was never counted.
+    async fn stock_item(
+        &self,
+        site: &Site,
+        key: &crate::domain::StockKey,
+        holds: &PageRequest,
+    ) -> Result<Option<StockDetail>, StoreError>;
+
+    /// One order; `None` if no event of it was applied.
+    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError>;
+
+    /// A site's catalogue entries in order of kind and id.
+    async fn catalogue(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<Catalogue>, StoreError>;
+
+    /// A site's change feed from behind a sequence number, oldest first.
+    async fn changes(
+        &self,
+        site: &Site,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError>;
+
+    /// Where a site's change feed begins.
+    async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError>;
+
+    /// Removes the entries of every site's change feed that are older than a time and before any
+    /// younger one; answers with how many. Sequence numbers go on as if they were there.
+    ///
+    /// Dies or is cancelled in between: some are removed, and the next call removes the others.
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Parked dead letters, oldest failure first, without their bodies.
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetterSummary>, StoreError>;
+
+    /// One parked dead letter with its body; of several generations the newest.
+    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError>;
+
+    /// How many dead letters are parked for each reason.
+    async fn dead_letter_counts(&self) -> Result<Vec<(crate::domain::Code, u64)>, StoreError>;
+
+    /// How many stock items have less than nothing available.
+    async fn oversold(&self) -> Result<u64, StoreError>;
+
+    /// Orders that are settled and whose last commit was made before a time, in no special order.
+    async fn settled_orders(
+        &self,
+        before: Timestamp,
+        page: &PageRequest,
+    ) -> Result<Page<SettledOrder>, StoreError>;
+
+    /// Closes orders, each whole or not at all: what one held moves into the closed sums of its
+    /// stock items, its state goes, and its name is remembered. Answers, in their order, which are
+    /// closed now; one that has another revision than was loaded, or is closed already, is not.
+    ///
+    /// Dies before the answer: each is closed or not, and closing it again changes nothing.
+    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError>;
+
+    /// Puts a policy in force under the next revision, unless it is the one in force; answers with
+    /// what is in force then. From that moment no order is committed under another revision.
+    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError>;
+
+    /// A site's orders in order of their names.
+    async fn orders(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<StoredOrder>, StoreError>;
+
+    /// A site's orders in order of their names, each beside what the items say that it holds, both
+    /// at one moment.
+    async fn audit_orders(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedOrder>, StoreError>;
+
+    /// What a site's items say that orders hold, each beside what the order says, both at one
+    /// moment.
+    async fn audit_holds(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedHold>, StoreError>;
+
+    /// A site's items in order of key, and every key that something is held or received of, each
+    /// beside the sums of what it is made of, both at one moment.
+    async fn audit_items(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedItem>, StoreError>;
+
+    /// Asks whether the Store could load and commit now.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Waits for what is under way, then lets go of all resources.
+    async fn close(&self);
+}
+
+/// Why the Store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is away; the same call may work later.
+    #[error("the store is unavailable")]
+    Unavailable {
+        /// What the backend said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It will never take this call.
+    #[error("the store refused the call")]
+    Rejected {
+        /// What the backend said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A newer release wrote what was asked for; it was not touched.
+    #[error("the store was written by a newer release: {detail}")]
+    Newer {
+        /// What was found, and what to do.
+        detail: String,
+    },
+    /// Its data is not what this program writes.
+    #[error("the store's data cannot be used: {detail}")]
+    Corrupt {
+        /// What was found, and what to do.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may work later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// Something that events act on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityId {
+    /// The shop.
+    pub site: Site,
+    /// Which of its entities.
+    pub name: EntityName,
+}
+
+/// As people read it: `order id:1 of site alpha`.
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            EntityName::Order(order) => write!(f, "order {order}")?,
+            EntityName::Catalogue(entry) => write!(f, "catalogue entry {entry}")?,
+            EntityName::Receipt(receipt) => {
+                write!(f, "receipt {} of {}", receipt.reference, receipt.key)?;
+            }
+        }
+        write!(f, " of site {}", self.site)
+    }
+}
+
+/// A random token that every commit of an entity replaces; compared for equality only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision(pub u64);
+
+/// An entity's state and the revision that a commit of it must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The token of this state.
+    pub revision: Revision,
+    /// The state.
+    pub state: EntityState,
+}
+
+/// What one decision changes: all of it is written, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The entity.
+    pub entity: EntityId,
+    /// The revision that the decision was computed from; `None` if there was no state.
+    pub loaded: Option<Revision>,
+    /// The entity's new state; of the kind that its name says.
+    pub state: EntityState,
+    /// What changes in the site's stock, at most one change a stock key.
+    pub changes: Vec<StockChange>,
+    /// The message that the changes are due to, for the change feed.
+    pub message_id: MessageId,
+    /// When the decision was made, for the change feed.
+    pub at: Timestamp,
+}
+
+/// The closing of one order: all of it is written, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// The shop.
+    pub site: Site,
+    /// The order.
+    pub order: OrderId,
+    /// The revision that was found to be settled.
+    pub loaded: Revision,
+    /// What remains of it.
+    pub remains: Remains,
+    /// It was untouched since before this time, to which the site's watermark rises.
+    pub before: Timestamp,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It is written.
+    Written {
+        /// Whether another order bears an exclusive name of this one since this commit.
+        alias_conflict: bool,
+    },
+    /// The entity has another revision than was loaded; nothing is written.
+    Conflict,
+    /// It is an order, computed with another policy than the one in force; nothing is written.
+    PolicyChanged,
+    /// A total would pass its limit; nothing is written.
+    Overflow,
+    /// The order was closed; nothing is written.
+    Closed {
+        /// The site's watermark: what was received before it is taken for known.
+        watermark: Timestamp,
+    },
+}
+
+/// Where a site's change feed begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedStart {
+    /// The Store's epoch: a feed of another epoch is another feed.
+    pub epoch: String,
+    /// Entries up to this number are no longer kept; 0 if all are.
+    pub trimmed: u64,
+}
+
+/// One entry of a site's change feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its number within the site, without gaps, from 1.
+    pub sequence: u64,
+    /// The Store's epoch: a feed of another epoch is another feed.
+    pub epoch: String,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The item.
+    pub key: crate::domain::StockKey,
+    /// The order or receipt that it is due to.
+    pub cause: EntityName,
+    /// The message that it is due to.
+    pub message_id: MessageId,
+    /// What was added to the item's counts.
+    pub delta: crate::domain::Counts,
+    /// The item's counts after it.
+    pub after: crate::domain::Counts,
+}

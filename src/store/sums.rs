@@ -1,0 +1,39 @@
+//! What an audit compares: each total beside what it is made of.
+
+use super::StoredOrder;
+use crate::domain::{Counts, Hold, OrderId, StockKey};
+use std::collections::BTreeMap;
+
+/// An order, and what the items that it says it holds say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedOrder {
+    /// The order.
+    pub stored: StoredOrder,
+    /// What those items say; one that says nothing is left out.
+    pub held: BTreeMap<StockKey, Hold>,
+}
+
+/// What an item says that an order holds of it, and what the order says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedHold {
+    /// The item.
+    pub key: StockKey,
+    /// The order.
+    pub order: OrderId,
+    /// What the item says.
+    pub held: Hold,
+    /// What the order says: nothing, if it does not name the item or is not there.
+    pub applied: Hold,
+}
+
+/// A stock item and the sums of what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedItem {
+    /// Its name within the shop.
+    pub key: StockKey,
+    /// Its counts.
+    pub counts: Counts,
+    /// What its receipts, the orders that hold it and closed orders add up to; `None` if that is
+    /// more than can be counted.
+    pub sums: Option<Counts>,
+}

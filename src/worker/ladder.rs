@@ -1,0 +1,59 @@
+//! The retry ladder: for failures of one message, never for a Store that is away.
+
+use std::time::Duration;
+
+/// The delays before the second, third, ... attempt, and when to give up.
+#[derive(Debug, Clone)]
+pub(super) struct Ladder {
+    rungs: Vec<Duration>,
+    max_age: Duration,
+}
+
+impl Ladder {
+    pub(super) const fn new(rungs: Vec<Duration>, max_age: Duration) -> Self {
+        Self { rungs, max_age }
+    }
+
+    /// The delay after a failed attempt (the first is 1) of an envelope that was received so many
+    /// microseconds ago; `None` once it is too old. The last rung is repeated.
+    pub(super) fn delay(&self, attempt: u32, age_micros: i64) -> Option<Duration> {
+        let age = Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
+        let delay = self.rung(attempt);
+        (age.saturating_add(delay) <= self.max_age).then_some(delay)
+    }
+
+    /// The delay after a failed attempt, for what is never given up.
+    pub(super) fn rung(&self, attempt: u32) -> Duration {
+        let rung = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+        // The settings refuse a ladder without rungs.
+        self.rungs.get(rung).or_else(|| self.rungs.last()).copied().unwrap_or(self.max_age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    #[test]
+    fn the_last_rung_is_repeated_until_the_envelope_is_too_old() {
+        let ladder =
+            Ladder::new([5, 30].map(Duration::from_secs).to_vec(), Duration::from_secs(100));
+        let delays: Vec<_> = (1..6)
+            .scan(0, |age, attempt| {
+                let delay = ladder.delay(attempt, *age * SECOND)?.as_secs();
+                *age += i64::try_from(delay).unwrap();
+                Some(delay)
+            })
+            .collect();
+        assert_eq!(delays, [5, 30, 30, 30]);
+    }
+
+    #[test]
+    fn an_envelope_from_the_future_is_as_good_as_new() {
+        let ladder = Ladder::new(vec![Duration::from_secs(5)], Duration::from_secs(5));
+        assert_eq!(ladder.delay(1, -SECOND), Some(Duration::from_secs(5)));
+        assert_eq!(ladder.delay(1, 1), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! What people decided about dead letters, and what became of letters that were replayed.
+//!
+//! Edits and discards come through the queue as webhooks do, so that a rebuild repeats them. Both
+//! are noted in the Store beside the letter, which may not be parked yet.
+//!
+//! Dies after the Store was told, before the delivery is settled: it is told again, which changes
+//! nothing. A replayed envelope is told to be over after its event is committed and before it is
+//! settled, so its letter goes only when nothing can be lost.
+
+use super::Pool;
+use super::batch::Verdict;
+use crate::broker::{Envelope, EnvelopeKind};
+use crate::clock;
+use crate::domain::{Code, Outcome, Rejection, Settled};
+use crate::store::{Ending, LetterEdit, LetterName, StoreError};
+
+/// Whether an envelope is about a dead letter, and no event.
+pub(super) const fn concerns_letter(envelope: &Envelope) -> bool {
+    match envelope.kind {
+        EnvelopeKind::Edit | EnvelopeKind::Discard => true,
+        EnvelopeKind::Webhook | EnvelopeKind::Receipt => false,
+    }
+}
+
+/// Notes an edit or a discard in the Store; a Store that is away is waited for.
+pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict, StoreError> {
+    loop {
+        let Some(noted) = note(pool, envelope).await else {
+            let detail = "the body is not of the form of its type";
+            let rejection = Rejection::new(Code::NotJson, detail);
+            return Ok(Verdict::Rejected(Box::new(rejection)));
+        };
+        match noted {
+            Ok(()) => break,
+            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) => return Err(error),
+        }
+    }
+    pool.gate.succeeded();
+    Ok(Verdict::Settled(Settled::plain(Outcome::Applied)))
+}
+
+async fn note(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>> {
+    if envelope.kind == EnvelopeKind::Edit {
+        let (letter, body) = LetterName::parse_edit(&envelope.body)?;
+        let (edit, at) = (envelope.message_id, envelope.received_at);
+        return Some(pool.store.edit_letter(LetterEdit { letter, edit, at, body }).await);
+    }
+    let letter = LetterName::parse_discard(&envelope.body)?;
+    let at = clock::now();
+    Some(pool.store.end_letters(vec![letter], Ending::Discarded, at).await)
+}
+
+/// Ends the letters whose replay had a good outcome; `false` if the Store will not have it.
+pub(super) async fn end_replayed<'a>(
+    pool: &Pool,
+    done: impl Iterator<Item = (&'a Envelope, &'a Verdict)>,
+) -> bool {
+    let is_over = |verdict: &Verdict| matches!(verdict, Verdict::Settled(_) | Verdict::Unknown(_));
+    // An envelope that was put back n times was parked as generation n before.
+    let replayed: Vec<_> = done
+        .filter(|(envelope, verdict)| envelope.replays > 0 && is_over(verdict))
+        .map(|(envelope, _)| LetterName {
+            message_id: envelope.message_id,
+            generation: envelope.replays,
+        })
+        .collect();
+    while !replayed.is_empty() {
+        let ended = pool.store.end_letters(replayed.clone(), Ending::Settled, clock::now()).await;
+        match ended {
+            Ok(()) => break,
+            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) => {
+                tracing::error!(%error, "the store refused the end of a dead letter");
+                return false;
+            }
+        }
+    }
+    true
+}

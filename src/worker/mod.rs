@@ -1,0 +1,382 @@
+//! The worker pool: deliveries in, commits and dispositions out.
+//!
+//! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
+//! batch goes decode > load > decide > commit > settle, see [`batch`]. When the Store is away, the
+//! pool keeps what it has, takes nothing new, and probes with growing delays: an outage is no
+//! attempt of any message. A second loop parks dead letters.
+//!
+//! # Invariants
+//! - A delivery is settled only after what it decided is durable in the Store.
+//! - A batch whose task fails is done again delivery by delivery, and a delivery whose own task
+//!   panics becomes a dead letter: a bad body costs itself and nothing else.
+//! - What is not settled when the process ends is delivered again, and changes nothing twice.
+
+mod batch;
+pub mod closing;
+mod gate;
+mod ladder;
+mod letters;
+mod parking;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, BrokerError, Delivery, Disposition, Envelope, Queue};
+use crate::clock;
+use crate::config::{RetrySettings, WorkerSettings};
+use crate::domain::{Code, Outcome, PolicyInForce, Reason, Rejection, Settled, SourceRules};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+
+pub use batch::understand;
+use gate::Gate;
+use ladder::Ladder;
+
+/// Everything that the pool works with.
+#[derive(Debug)]
+pub struct Pool {
+    broker: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    gate: Gate,
+    ladder: Ladder,
+    policy: PolicyInForce,
+    sources: SourceRules,
+    limits: Limits,
+    /// Says to whatever waits for something else than the Store that it need not wait longer.
+    stop: CancellationToken,
+    /// Cancelled once the Store says that another policy is in force.
+    outdated: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    prefetch: usize,
+    batch_max: usize,
+    concurrency: usize,
+    delivery_limit: u32,
+}
+
+/// How the pool ended after it was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything that was in flight is settled.
+    Whole,
+    /// Some deliveries were left unsettled when the deadline passed.
+    InPart,
+}
+
+/// Why the pool ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The queue cannot be consumed.
+    #[error("cannot consume the queue")]
+    Subscribe(#[from] BrokerError),
+    /// The queue's backend has ended.
+    #[error("the queue ended by itself")]
+    QueueEnded,
+    /// Another policy is in force than the one that the pool decides by.
+    #[error("another policy was put in force")]
+    PolicyChanged,
+}
+
+impl Pool {
+    /// A pool that decides by the given policy, which must be the one in force.
+    pub fn new(
+        broker: Arc<dyn Broker>,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+        policy: PolicyInForce,
+        worker: &WorkerSettings,
+        retry: &RetrySettings,
+    ) -> Self {
+        let limits = Limits {
+            prefetch: worker.prefetch,
+            batch_max: worker.batch_max,
+            concurrency: worker.concurrency,
+            delivery_limit: u32::try_from(worker.delivery_limit).unwrap_or(u32::MAX),
+        };
+        let gate = Gate::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&health));
+        let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
+        let stop = CancellationToken::new();
+        let outdated = CancellationToken::new();
+        let sources = SourceRules::default();
+        Self {
+            broker,
+            store,
+            metrics,
+            health,
+            gate,
+            ladder,
+            policy,
+            sources,
+            limits,
+            stop,
+            outdated,
+        }
+    }
+
+    /// The same pool, in which each source of webhooks writes its own sites only.
+    #[must_use]
+    pub fn with_sources(self, sources: SourceRules) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// Works until `stop`, then settles what is in flight until `abandoned`; what is left then
+    /// comes again. Ends by itself when another policy is put in force.
+    pub async fn run(
+        self,
+        stop: CancellationToken,
+        abandoned: CancellationToken,
+    ) -> Result<Drained, PoolError> {
+        let pool = Arc::new(Self { stop: stop.clone(), ..self });
+        let mut work = pool.broker.subscribe(Queue::Work, pool.limits.prefetch).await?;
+        let mut dead = pool.broker.subscribe(Queue::Dead, pool.limits.prefetch).await?;
+        let slots = Arc::new(Semaphore::new(pool.limits.concurrency));
+        let mut tasks = JoinSet::new();
+        let ended = loop {
+            while let Some(ended) = tasks.try_join_next() {
+                note_end(ended);
+            }
+            let slot = async {
+                pool.gate.opened().await;
+                Arc::clone(&slots).acquire_owned().await
+            };
+            let slot = tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                () = pool.outdated.cancelled() => break Err(PoolError::PolicyChanged),
+                slot = slot => slot,
+            };
+            let task = tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ok(()),
+                () = pool.outdated.cancelled() => break Err(PoolError::PolicyChanged),
+                letters = dead.next_batch(pool.limits.batch_max) => Task::Park(letters),
+                deliveries = work.next_batch(pool.limits.batch_max) => Task::Work(deliveries),
+            };
+            if task.len() == 0 {
+                break Err(PoolError::QueueEnded);
+            }
+            let pool = Arc::clone(&pool);
+            tasks.spawn(async move {
+                let in_hand = InHand::new(&pool.health, task.len());
+                match task {
+                    Task::Work(deliveries) => pool.work(deliveries).await,
+                    Task::Park(letters) => parking::park(&pool, letters).await,
+                }
+                drop((in_hand, slot));
+            });
+        };
+        drop((work, dead));
+        if let Err(PoolError::Subscribe(_) | PoolError::QueueEnded) = ended {
+            return ended.map(|()| Drained::InPart);
+        }
+        let drained = async {
+            while let Some(ended) = tasks.join_next().await {
+                note_end(ended);
+            }
+        };
+        if abandoned.run_until_cancelled(drained).await.is_some() {
+            return ended.map(|()| Drained::Whole);
+        }
+        tracing::warn!(batches = tasks.len(), "drain deadline passed; what is left comes again");
+        tasks.shutdown().await;
+        Ok(Drained::InPart)
+    }
+
+    /// Does one batch and settles it.
+    async fn work(&self, deliveries: Vec<Delivery>) {
+        let limit = self.limits.delivery_limit;
+        let (deliveries, poison): (Vec<_>, Vec<_>) =
+            deliveries.into_iter().partition(|delivery| delivery.delivery_count <= limit);
+        for delivery in poison {
+            // Nothing of it is looked at: that is what may kill.
+            let detail = format!(
+                "its worker died or gave it up {} times; worker.delivery_limit is {limit}",
+                delivery.delivery_count
+            );
+            let rejection = Rejection::new(Code::DeliveryLimit, detail);
+            self.settle(delivery, batch::Verdict::Rejected(Box::new(rejection)));
+        }
+        // One that was left unsettled before may be what kills workers: it is handled alone, so
+        // that it takes no other with it.
+        let (alone, together): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(|delivery| {
+            delivery.delivery_count >= 2 || letters::concerns_letter(&delivery.envelope)
+        });
+        if !together.is_empty() {
+            self.work_together(together).await;
+        }
+        for delivery in alone {
+            self.work_alone(delivery).await;
+        }
+    }
+
+    async fn work_together(&self, deliveries: Vec<Delivery>) {
+        self.metrics.batch_events.observe(f64_of(deliveries.len()));
+        let envelopes: Vec<Arc<Envelope>> =
+            deliveries.iter().map(|delivery| Arc::clone(&delivery.envelope)).collect();
+        let done = AssertUnwindSafe(batch::process(self, &envelopes)).catch_unwind().await;
+        match done {
+            Ok(Ok(mut verdicts)) => {
+                self.end_replayed(&envelopes, &mut verdicts).await;
+                for (delivery, verdict) in deliveries.into_iter().zip(verdicts) {
+                    self.settle(delivery, verdict);
+                }
+            }
+            // Something in it fails: each on its own, so that only that one is affected. What was
+            // committed before is found to be a duplicate.
+            Ok(Err(_)) | Err(_) => {
+                for delivery in deliveries {
+                    self.work_alone(delivery).await;
+                }
+            }
+        }
+    }
+
+    async fn work_alone(&self, delivery: Delivery) {
+        let envelopes = [Arc::clone(&delivery.envelope)];
+        let process = async {
+            if letters::concerns_letter(&delivery.envelope) {
+                return letters::process(self, &delivery.envelope).await.map(|done| vec![done]);
+            }
+            let mut verdicts = batch::process(self, &envelopes).await?;
+            self.end_replayed(&envelopes, &mut verdicts).await;
+            Ok(verdicts)
+        };
+        let done = AssertUnwindSafe(process).catch_unwind().await;
+        let verdict = match done {
+            Ok(Ok(verdicts)) => verdicts.into_iter().next(),
+            Ok(Err(error @ StoreError::Newer { .. })) => {
+                let entity = batch::entity(self, &delivery.envelope);
+                // Handed back: a worker of the newer release may take it.
+                drop(delivery);
+                if let Some(entity) = entity {
+                    self.gate.wait_for_release(&entity, &error, &self.stop).await;
+                }
+                return;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(message_id = %delivery.envelope.message_id, %error, "the store refused an event");
+                Some(batch::Verdict::Failed)
+            }
+            Err(_) => {
+                let detail = "the worker panicked on this body; the log says where";
+                let rejection = Rejection::new(Code::WorkerPanic, detail);
+                Some(batch::Verdict::Rejected(Box::new(rejection)))
+            }
+        };
+        if let Some(verdict) = verdict {
+            self.settle(delivery, verdict);
+        }
+    }
+
+    /// Ends the letters of replays that went well. What the Store will not end is tried again.
+    async fn end_replayed(&self, envelopes: &[Arc<Envelope>], verdicts: &mut [batch::Verdict]) {
+        let done = envelopes.iter().map(AsRef::as_ref).zip(&*verdicts);
+        if letters::end_replayed(self, done).await {
+            return;
+        }
+        for (envelope, verdict) in envelopes.iter().zip(verdicts) {
+            if envelope.replays > 0 {
+                *verdict = batch::Verdict::Failed;
+            }
+        }
+    }
+
+    /// Counts what became of a delivery and tells the broker.
+    fn settle(&self, delivery: Delivery, verdict: batch::Verdict) {
+        let rejection = match verdict {
+            batch::Verdict::Settled(settled) => {
+                self.metrics.count_settled(settled);
+                delivery.settle(Disposition::Ack);
+                return;
+            }
+            batch::Verdict::Unknown(event_type) => {
+                let reason = Reason::UnknownEventType;
+                self.metrics.count_settled(Settled::because(Outcome::Ignored, reason));
+                self.metrics.count_ignored(event_type.as_str());
+                delivery.settle(Disposition::Ack);
+                return;
+            }
+            batch::Verdict::Rejected(rejection) => rejection,
+            batch::Verdict::Outdated => {
+                // Dropped unsettled: it comes again, to whoever works by the policy in force.
+                self.outdated.cancel();
+                return;
+            }
+            batch::Verdict::Failed => {
+                let age = clock::now().micros() - delivery.envelope.received_at.micros();
+                if let Some(delay) = self.ladder.delay(delivery.attempt, age) {
+                    self.metrics.deliveries_retried.inc();
+                    delivery.settle(Disposition::Retry(delay));
+                    return;
+                }
+                let detail = format!("it failed {} times; the log says why", delivery.attempt);
+                Box::new(Rejection::new(Code::RetryExhausted, detail))
+            }
+        };
+        self.metrics.count_dead_letter(rejection.code);
+        tracing::warn!(
+            message_id = %delivery.envelope.message_id,
+            code = %rejection.code,
+            detail = rejection.detail,
+            "dead letter"
+        );
+        delivery.settle(Disposition::DeadLetter(rejection));
+    }
+}
+
+/// Batches catch what their deliveries do, so a task that fails is a fault of the pool itself; what
+/// it had comes again.
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a task of the worker failed; its deliveries come again");
+    }
+}
+
+/// Deliveries that a task has, for liveness; however the task ends, it has them no longer.
+struct InHand<'a> {
+    health: &'a Health,
+    deliveries: usize,
+}
+
+impl<'a> InHand<'a> {
+    fn new(health: &'a Health, deliveries: usize) -> Self {
+        health.count_taken(deliveries);
+        Self { health, deliveries }
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.health.count_done(self.deliveries);
+    }
+}
+
+/// What one slot of the pool does next.
+enum Task {
+    Work(Vec<Delivery>),
+    Park(Vec<Delivery>),
+}
+
+impl Task {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Work(deliveries) | Self::Park(deliveries) => deliveries.len(),
+        }
+    }
+}
+
+/// A count as a histogram takes it.
+#[expect(clippy::cast_precision_loss, reason = "batches have far fewer than 2^52 events")]
+fn f64_of(count: usize) -> f64 {
+    count as f64
+}

@@ -1,0 +1,162 @@
+//! Subscribing: order, prefetch, and what comes again.
+
+use super::*;
+
+promises! {
+    deliveries_come_oldest_first,
+    what_is_published_later_is_delivered_too,
+    prefetch_bounds_what_is_unsettled,
+    nothing_is_delivered_twice_while_it_is_in_flight,
+    a_dropped_delivery_comes_again_and_is_counted,
+    what_a_dead_consumer_held_comes_again_and_is_counted,
+    what_was_held_at_a_close_comes_again,
+    dropping_a_subscription_returns_what_was_not_taken,
+    what_was_taken_can_be_settled_after_its_subscription,
+    a_second_subscription_takes_over,
+    the_queues_are_consumed_apart,
+}
+
+async fn deliveries_come_oldest_first(backend: impl Backend) {
+    let broker = backend.open().await;
+    let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    for body in &expected {
+        publish(&broker, &[body]).await;
+    }
+    let mut subscription = work(&broker, 7).await;
+    let mut came = Vec::new();
+    while came.len() < expected.len() {
+        let delivery = take_one(&mut subscription).await;
+        came.push(String::from_utf8(delivery.envelope.body.to_vec()).unwrap());
+        delivery.settle(Disposition::Ack);
+    }
+    assert_eq!(came, expected);
+}
+
+async fn what_is_published_later_is_delivered_too(backend: impl Backend) {
+    let broker = backend.open().await;
+    let mut subscription = work(&broker, 10).await;
+    nothing_comes(&mut subscription).await;
+    for body in ["a", "b", "c"] {
+        publish(&broker, &[body]).await;
+        let delivery = take_one(&mut subscription).await;
+        assert_eq!(&*delivery.envelope.body, body.as_bytes());
+        delivery.settle(Disposition::Ack);
+    }
+}
+
+async fn prefetch_bounds_what_is_unsettled(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b", "c", "d"]).await;
+    let mut subscription = work(&broker, 2).await;
+    let mut taken = take(&mut subscription, 2).await;
+    nothing_comes(&mut subscription).await;
+    taken.remove(0).settle(Disposition::Ack);
+    assert_eq!(bodies(&take(&mut subscription, 1).await), ["c"]);
+}
+
+async fn nothing_is_delivered_twice_while_it_is_in_flight(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b", "c"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let taken = take(&mut subscription, 3).await;
+    nothing_comes(&mut subscription).await;
+    // Neither news nor the settling of others brings it.
+    publish(&broker, &["d"]).await;
+    take_one(&mut subscription).await.settle(Disposition::Ack);
+    eventually_depth(&broker, |depth| depth.work_ready + depth.work_in_flight == 3).await;
+    nothing_comes(&mut subscription).await;
+    assert_eq!(bodies(&taken), ["a", "b", "c"]);
+}
+
+async fn a_dropped_delivery_comes_again_and_is_counted(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let mut subscription = work(&broker, 10).await;
+    for count in 0..5 {
+        let delivery = take_one(&mut subscription).await;
+        assert_eq!((delivery.delivery_count, delivery.attempt), (count, 1));
+    }
+    take_one(&mut subscription).await.settle(Disposition::Ack);
+    eventually_empty(&broker).await;
+}
+
+async fn what_a_dead_consumer_held_comes_again_and_is_counted(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let mut consumer = (work(&broker, 10).await, broker);
+    let mut held = take_one(&mut consumer.0).await;
+    for count in 1..5 {
+        let (subscription, broker) = consumer;
+        drop(broker);
+        let broker = backend.open().await;
+        consumer = (work(&broker, 10).await, broker);
+        let again = take_one(&mut consumer.0).await;
+        assert_eq!((again.delivery_count, again.attempt), (count, 1));
+        // The dead are silent: what they held is dropped, unseen, with them.
+        drop((subscription, std::mem::replace(&mut held, again)));
+    }
+}
+
+async fn what_was_held_at_a_close_comes_again(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let held = take_one(&mut subscription).await;
+    broker.close().await;
+    held.settle(Disposition::Ack);
+    let broker = backend.open().await;
+    assert_eq!(bodies(&take(&mut work(&broker, 10).await, 2).await), ["a", "b"]);
+}
+
+async fn dropping_a_subscription_returns_what_was_not_taken(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b", "c"]).await;
+    let mut subscription = work(&broker, 10).await;
+    take_one(&mut subscription).await.settle(Disposition::Ack);
+    drop(subscription);
+    let mut subscription = work(&broker, 10).await;
+    let taken = take(&mut subscription, 2).await;
+    assert_eq!(bodies(&taken), ["b", "c"]);
+    acknowledge(taken);
+    eventually_empty(&broker).await;
+}
+
+async fn what_was_taken_can_be_settled_after_its_subscription(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let taken = take(&mut subscription, 2).await;
+    drop(subscription);
+    acknowledge(taken);
+    eventually_empty(&broker).await;
+}
+
+async fn a_second_subscription_takes_over(backend: impl Backend) {
+    let (first, second) = (backend.open().await, backend.open().await);
+    publish(&first, &["a"]).await;
+    let mut active = work(&first, 1).await;
+    let held = take_one(&mut active).await;
+    // Another handle, as another process has it.
+    let mut standby = work(&second, 10).await;
+    nothing_comes(&mut standby).await;
+    drop((active, held));
+    take_one(&mut standby).await.settle(Disposition::Ack);
+    eventually_empty(&second).await;
+    // And after a crash.
+    let mut next = work(&first, 10).await;
+    drop((second, standby));
+    publish(&first, &["b"]).await;
+    assert_eq!(bodies(&take(&mut next, 1).await), ["b"]);
+}
+
+async fn the_queues_are_consumed_apart(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b"]).await;
+    let (mut work, mut dead) = (work(&broker, 1).await, dead(&broker).await);
+    take_one(&mut work).await.settle(dead_letter());
+    let _full = take_one(&mut work).await;
+    let buried = take_one(&mut dead).await;
+    assert_eq!(&*buried.envelope.body, b"a");
+    buried.settle(Disposition::Ack);
+    eventually_depth(&broker, |depth| depth.dead_intake == 0 && depth.work_in_flight == 1).await;
+}

@@ -1,0 +1,147 @@
+//! What becomes of a delivery: done, again later, dead.
+
+use storekeeper::domain::{Identifier, OrderId, Site};
+use tokio::time::Instant;
+
+use super::*;
+
+promises! {
+    what_was_acked_never_comes_again,
+    closing_waits_for_what_was_decided,
+    a_retry_comes_after_its_delay_as_the_next_attempt,
+    a_retry_survives_a_crash,
+    earlier_retries_come_first,
+    a_dead_letter_moves_to_the_intake_with_its_reason,
+    a_dead_letter_survives_a_crash,
+    a_dead_letter_that_was_acked_is_gone,
+    a_dead_letter_can_be_retried_and_keeps_its_reason,
+}
+
+const SOON: Duration = Duration::from_millis(300);
+
+async fn what_was_acked_never_comes_again(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b", "c"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let [first, _, third] = take(&mut subscription, 3).await.try_into().unwrap();
+    first.settle(Disposition::Ack);
+    third.settle(Disposition::Ack);
+    assert_eq!(bodies(&take(&mut subscription, 1).await), ["b"]);
+    eventually_depth(&broker, |depth| depth.work_ready + depth.work_in_flight == 1).await;
+    drop((broker, subscription));
+    let broker = backend.open().await;
+    publish(&broker, &["d"]).await;
+    let mut subscription = work(&broker, 10).await;
+    assert_eq!(bodies(&take(&mut subscription, 2).await), ["b", "d"]);
+}
+
+async fn closing_waits_for_what_was_decided(backend: impl Backend) {
+    let broker = backend.open().await;
+    let numbers: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    for body in &numbers {
+        publish(&broker, &[body]).await;
+    }
+    acknowledge(take(&mut work(&broker, 100).await, 100).await);
+    broker.close().await;
+    assert_eq!(backend.open().await.depth().await.unwrap(), QueueDepth::default());
+}
+
+async fn a_retry_comes_after_its_delay_as_the_next_attempt(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let mut delivery = take_one(&mut subscription).await;
+    for next_attempt in 2..5 {
+        let settled_at = Instant::now();
+        delivery.settle(Disposition::Retry(SOON));
+        delivery = take_one(&mut subscription).await;
+        assert!(settled_at.elapsed() >= SOON, "came after {:?}", settled_at.elapsed());
+        assert_eq!((delivery.attempt, delivery.delivery_count), (next_attempt, 0));
+        assert_eq!(&*delivery.envelope.body, b"a");
+    }
+}
+
+async fn a_retry_survives_a_crash(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let mut subscription = work(&broker, 10).await;
+    take_one(&mut subscription).await.settle(Disposition::Retry(SOON));
+    eventually_depth(&broker, |depth| depth.retry_ready == 1).await;
+    drop((broker, subscription));
+    let broker = backend.open().await;
+    let again = take_one(&mut work(&broker, 10).await).await;
+    assert_eq!((&*again.envelope.body, again.attempt), (&b"a"[..], 2));
+}
+
+async fn earlier_retries_come_first(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["late", "early", "never"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let [late, early, never] = take(&mut subscription, 3).await.try_into().unwrap();
+    late.settle(Disposition::Retry(SOON * 2));
+    early.settle(Disposition::Retry(SOON));
+    never.settle(Disposition::Retry(Duration::MAX));
+    assert_eq!(bodies(&take(&mut subscription, 2).await), ["early", "late"]);
+    assert_eq!(broker.depth().await.unwrap().retry_ready, 1);
+}
+
+async fn a_dead_letter_moves_to_the_intake_with_its_reason(backend: impl Backend) {
+    let broker = backend.open().await;
+    let published = envelope("a");
+    broker.publish(published.clone()).await.unwrap();
+    let mut subscription = work(&broker, 10).await;
+    take_one(&mut subscription).await.settle(Disposition::Retry(Duration::ZERO));
+    let rejection = Rejection {
+        site: Some(Site::parse("shop \u{1f600}").unwrap()),
+        event_type: Some(Identifier::parse("ECOMM_ORDER_CREATED").unwrap()),
+        order: Some(OrderId::parse("id:42").unwrap()),
+        ..rejection()
+    };
+    let before = clock::now();
+    let second = take_one(&mut subscription).await;
+    second.settle(Disposition::DeadLetter(Box::new(rejection.clone())));
+    let buried = take_one(&mut dead(&broker).await).await;
+    assert_eq!(*buried.envelope, published);
+    assert_eq!((buried.attempt, buried.delivery_count), (1, 0));
+    let reason = buried.dead.as_ref().unwrap();
+    assert_eq!((&reason.rejection, reason.attempts), (&rejection, 2));
+    assert!(before <= reason.failed_at && reason.failed_at <= clock::now());
+    nothing_comes(&mut subscription).await;
+}
+
+async fn a_dead_letter_survives_a_crash(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let mut subscription = work(&broker, 10).await;
+    take_one(&mut subscription).await.settle(dead_letter());
+    eventually_depth(&broker, |depth| depth.dead_intake == 1).await;
+    drop((broker, subscription));
+    let broker = backend.open().await;
+    let buried = take_one(&mut dead(&broker).await).await;
+    assert_eq!(buried.dead.as_ref().map(|reason| &reason.rejection), Some(&rejection()));
+}
+
+async fn a_dead_letter_that_was_acked_is_gone(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let (mut subscription, mut intake) = (work(&broker, 10).await, dead(&broker).await);
+    take_one(&mut subscription).await.settle(dead_letter());
+    take_one(&mut intake).await.settle(Disposition::Ack);
+    eventually_empty(&broker).await;
+    drop((broker, subscription, intake));
+    let broker = backend.open().await;
+    nothing_comes(&mut dead(&broker).await).await;
+}
+
+async fn a_dead_letter_can_be_retried_and_keeps_its_reason(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let (mut subscription, mut intake) = (work(&broker, 10).await, dead(&broker).await);
+    take_one(&mut subscription).await.settle(dead_letter());
+    let first = take_one(&mut intake).await;
+    let reason = first.dead.clone();
+    first.settle(Disposition::Retry(SOON));
+    let again = take_one(&mut intake).await;
+    assert_eq!((again.attempt, &again.dead), (2, &reason));
+    nothing_comes(&mut subscription).await;
+}

@@ -1,0 +1,145 @@
+//! What audits and changes of policy stand on.
+
+use storekeeper::domain::{Hold, Policy, Restock};
+use storekeeper::store::{Committed, EntityState, PageRequest};
+
+use super::Harness;
+use super::given::{
+    ALL, Given, counts, hold, key, order, order_id, receipt, site, try_write, write,
+};
+
+pub(super) async fn a_policy_is_replaced_under_the_next_revision(harness: &Harness) {
+    let store = harness.open();
+    let other = Policy { restock: Restock::Lines, ..Policy::default() };
+    let first = store.replace_policy(&other).await.unwrap();
+    assert_eq!((first.revision, &first.policy), (1, &other));
+    assert_eq!(store.replace_policy(&other).await.unwrap(), first);
+    let second = store.replace_policy(&Policy::default()).await.unwrap();
+    assert_eq!((second.revision, &second.policy), (2, &Policy::default()));
+    assert_eq!(store.adopt_policy(&other).await.unwrap(), second);
+    let store = harness.crash_and_reopen(store);
+    assert_eq!(store.policy().await.unwrap(), Some(second));
+}
+
+pub(super) async fn an_order_of_another_policy_is_not_written(harness: &Harness) {
+    let store = harness.open();
+    let of_policy = |id: &str, policy| {
+        let mut commit = order("alpha", id).holding("sku:A", hold(0, 0), hold(1, 0));
+        if let EntityState::Order(state) = &mut commit.state {
+            state.policy = policy;
+        }
+        commit
+    };
+    store.replace_policy(&Policy::default()).await.unwrap();
+    write(&store, of_policy("id:1", 1)).await;
+    let other = Policy { restock: Restock::Lines, ..Policy::default() };
+    store.replace_policy(&other).await.unwrap();
+    for policy in [0, 1, 3] {
+        assert_eq!(try_write(&store, of_policy("id:2", policy)).await, Committed::PolicyChanged);
+    }
+    assert_eq!(store.order(&site("alpha"), &order_id("id:2")).await.unwrap(), None);
+    assert_eq!(store.changes(&site("alpha"), 0, 10).await.unwrap().len(), 1);
+    write(&store, receipt("alpha", "sku:A", "R-1", 5)).await;
+    write(&store, of_policy("id:2", 2)).await;
+}
+
+pub(super) async fn every_order_is_on_exactly_one_page(harness: &Harness) {
+    let store = harness.open();
+    let names = ["external-id:a", "id:a", "id:b", "id:c"];
+    for name in names {
+        write(&store, order("alpha", name).holding("sku:A", hold(0, 0), hold(2, 1))).await;
+    }
+    write(&store, order("beta", "id:z")).await;
+    for limit in 1..=5 {
+        let (mut listed, mut audited) = (Vec::new(), Vec::new());
+        let mut page = PageRequest::first(limit);
+        loop {
+            let orders = store.orders(&site("alpha"), &page).await.unwrap();
+            let found = store.audit_orders(&site("alpha"), &page).await.unwrap();
+            assert_eq!(orders.next, found.next);
+            listed.extend(orders.items);
+            audited.extend(found.items);
+            let Some(next) = orders.next else { break };
+            page.after = Some(next);
+        }
+        assert!(listed.iter().map(|stored| stored.order.to_string()).eq(names), "{limit}");
+        assert!(audited.iter().map(|it| &it.stored).eq(&listed));
+        for it in &audited {
+            assert_eq!(it.held, it.stored.state.applied);
+            let stored = store.order(&site("alpha"), &it.stored.order).await.unwrap();
+            assert_eq!(stored.as_ref(), Some(&it.stored));
+        }
+    }
+}
+
+pub(super) async fn every_hold_is_audited_beside_its_order(harness: &Harness) {
+    let store = harness.open();
+    let none = Hold::default();
+    for id in ["id:1", "id:2"] {
+        let commit = order("alpha", id).holding("sku:A", none, hold(1, 0));
+        write(&store, commit.holding("sku:B", none, hold(0, 2))).await;
+    }
+    // One says of itself what its item does not say.
+    let mut torn = order("alpha", "id:3").holding("sku:A", none, hold(1, 0));
+    torn.changes[0].hold = Some(hold(3, 0));
+    write(&store, torn).await;
+    for limit in 1..=6 {
+        let mut page = PageRequest::first(limit);
+        let mut found = Vec::new();
+        loop {
+            let holds = store.audit_holds(&site("alpha"), &page).await.unwrap();
+            found.extend(
+                holds
+                    .items
+                    .into_iter()
+                    .map(|it| (it.key.to_string(), it.order.to_string(), it.held, it.applied)),
+            );
+            let Some(next) = holds.next else { break };
+            page.after = Some(next);
+        }
+        let of = |key: &str, order: &str, held, applied| {
+            (key.to_owned(), order.to_owned(), held, applied)
+        };
+        let expected = [
+            of("sku:A", "id:1", hold(1, 0), hold(1, 0)),
+            of("sku:A", "id:2", hold(1, 0), hold(1, 0)),
+            of("sku:A", "id:3", hold(3, 0), hold(1, 0)),
+            of("sku:B", "id:1", hold(0, 2), hold(0, 2)),
+            of("sku:B", "id:2", hold(0, 2), hold(0, 2)),
+        ];
+        assert_eq!(found, expected, "{limit}");
+    }
+}
+
+pub(super) async fn every_item_is_audited_beside_its_sums(harness: &Harness) {
+    let store = harness.open();
+    for id in ["id:1", "id:2"] {
+        write(&store, order("alpha", id).holding("sku:B", hold(0, 0), hold(1, 3))).await;
+    }
+    for reference in ["R-1", "R-2"] {
+        write(&store, receipt("alpha", "sku:A", reference, 4)).await;
+    }
+    // The order's hold is another than what it adds.
+    let mut torn = order("alpha", "id:3").holding("sku:C", hold(0, 0), hold(1, 0));
+    torn.changes[0].hold = Some(hold(2, 0));
+    write(&store, torn).await;
+    let all = store.audit_items(&site("alpha"), &ALL).await.unwrap().items;
+    let found: Vec<_> = all.iter().map(|it| (it.key.clone(), it.counts, it.sums)).collect();
+    let expected = [
+        (key("sku:A"), counts(8, 0, 0), Some(counts(8, 0, 0))),
+        (key("sku:B"), counts(0, 2, 6), Some(counts(0, 2, 6))),
+        (key("sku:C"), counts(0, 1, 0), Some(counts(0, 2, 0))),
+    ];
+    assert_eq!(found, expected);
+    for limit in 1..=4 {
+        let mut page = PageRequest::first(limit);
+        let mut paged = Vec::new();
+        loop {
+            let items = store.audit_items(&site("alpha"), &page).await.unwrap();
+            paged.extend(items.items);
+            let Some(next) = items.next else { break };
+            page.after = Some(next);
+        }
+        assert_eq!(paged, all, "{limit}");
+    }
+}

@@ -1,0 +1,245 @@
+//! How parked dead letters end, change, expire and are replayed.
+
+use bytes::Bytes;
+use storekeeper::domain::Code;
+use storekeeper::store::{
+    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace, Replay,
+    ReplayId, ReplayState, Store, StoreError,
+};
+use uuid::Uuid;
+
+use super::Harness;
+use super::dead_letters::{letter, selected};
+use super::given::{message, time};
+
+const NOW: i64 = 1_000;
+
+fn name(number: u128, generation: u32) -> LetterName {
+    LetterName { message_id: message(number), generation }
+}
+
+/// A letter of a later generation.
+fn later(number: u128, generation: u32) -> DeadLetter {
+    let mut letter = letter(number, Code::WorkerPanic, None);
+    letter.envelope.replays = generation - 1;
+    letter
+}
+
+async fn park(store: &dyn Store, numbers: impl Iterator<Item = u128>) {
+    let letters = numbers.map(|number| letter(number, Code::NotJson, Some("alpha")));
+    store.park(letters.collect()).await.unwrap();
+}
+
+async fn end(store: &dyn Store, letter: LetterName, ending: Ending) {
+    store.end_letters(vec![letter], ending, time(NOW)).await.unwrap();
+}
+
+async fn all(store: &dyn Store) -> Vec<u128> {
+    selected(store, DeadLetterFilter::default()).await
+}
+
+pub(super) async fn an_ended_generation_is_never_parked_again(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    end(&*store, name(1, 1), Ending::Settled).await;
+    // Nothing was parked of it yet: a discard may come before its letter.
+    end(&*store, name(9, 2), Ending::Discarded).await;
+    let store = harness.crash_and_reopen(store);
+    park(&*store, [1, 9].into_iter()).await;
+    store.park(vec![later(9, 2)]).await.unwrap();
+    assert_eq!(all(&*store).await, [2, 3]);
+    store.park(vec![later(1, 2), later(9, 3)]).await.unwrap();
+    assert_eq!(all(&*store).await, [1, 2, 3, 9]);
+}
+
+pub(super) async fn only_the_named_generation_and_earlier_ones_end(harness: &Harness) {
+    let store = harness.open();
+    store.park(vec![later(1, 3)]).await.unwrap();
+    end(&*store, name(1, 2), Ending::Settled).await;
+    assert_eq!(store.dead_letter(message(1)).await.unwrap().unwrap().generation(), 3);
+    end(&*store, name(1, 3), Ending::Settled).await;
+    assert_eq!(store.dead_letter(message(1)).await.unwrap(), None);
+}
+
+fn edit(number: u128, generation: u32, edit: u128, body: &'static str) -> LetterEdit {
+    LetterEdit {
+        letter: name(number, generation),
+        edit: message(edit),
+        at: time(NOW),
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
+
+async fn bodies(store: &dyn Store, number: u128) -> (Bytes, Option<Bytes>) {
+    let letter = store.dead_letter(message(number)).await.unwrap().unwrap();
+    (letter.envelope.body, letter.original)
+}
+
+fn edited(body: &'static str) -> (Bytes, Option<Bytes>) {
+    (Bytes::from_static(body.as_bytes()), Some(Bytes::from_static(b"body 1")))
+}
+
+pub(super) async fn an_edit_keeps_the_first_body_whatever_comes_first(harness: &Harness) {
+    let store = harness.open();
+    let cases = [(true, [10, 11]), (true, [11, 10]), (false, [10, 11]), (false, [11, 10])];
+    for (number, (letter_comes_first, edits)) in (1..).zip(cases) {
+        if letter_comes_first {
+            park(&*store, [number].into_iter()).await;
+        }
+        for id in edits {
+            let body = if id == 10 { "older" } else { "newer" };
+            // An edit of a later generation serves this one too: a rebuild starts at the first.
+            store.edit_letter(edit(number, 2, id, body)).await.unwrap();
+        }
+        park(&*store, [number].into_iter()).await;
+        let original = Bytes::from(format!("body {number}"));
+        assert_eq!(bodies(&*store, number).await, ("newer".into(), Some(original)));
+    }
+}
+
+pub(super) async fn a_letter_that_comes_back_edited_keeps_its_first_body(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, [1].into_iter()).await;
+    store.edit_letter(edit(1, 1, 10, "edited")).await.unwrap();
+    let mut again = later(1, 2);
+    again.envelope.body = Bytes::from_static(b"edited");
+    store.park(vec![again]).await.unwrap();
+    assert_eq!(bodies(&*store, 1).await, edited("edited"));
+    // Too late: that generation is over.
+    store.edit_letter(edit(1, 1, 11, "late")).await.unwrap();
+    assert_eq!(bodies(&*store, 1).await, edited("edited"));
+}
+
+pub(super) async fn letters_are_grouped(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, [5, 3, 4].into_iter()).await;
+    store.park(vec![letter(1, Code::WorkerPanic, None)]).await.unwrap();
+    let groups = store.dead_letter_groups().await.unwrap();
+    let found: Vec<_> = groups.iter().map(|g| (g.reason, g.letters, g.oldest, g.newest)).collect();
+    let expected =
+        [(Code::NotJson, 3, time(103), time(105)), (Code::WorkerPanic, 1, time(101), time(101))];
+    assert_eq!(found, expected);
+}
+
+pub(super) async fn old_letters_expire_and_young_ones_and_replayed_ones_stay(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..5).await;
+    let filter = DeadLetterFilter { ids: vec![message(1)], ..DeadLetterFilter::default() };
+    make(&*store, 1, filter, Pace::default()).await;
+    let expired = store.expire_letters(time(104), time(NOW)).await.unwrap();
+    assert_eq!(expired, [(Code::NotJson, 2)]);
+    assert_eq!(store.expire_letters(time(104), time(NOW)).await.unwrap(), []);
+    assert_eq!(all(&*store).await, [1, 4]);
+    park(&*store, [2].into_iter()).await;
+    assert_eq!(all(&*store).await, [1, 4], "an expired letter came back");
+}
+
+async fn make(store: &dyn Store, id: u128, filter: DeadLetterFilter, pace: Pace) -> Replay {
+    let id = ReplayId(Uuid::from_u128(id));
+    store.make_replay(NewReplay { id, filter, pace, made_at: time(NOW) }).await.unwrap()
+}
+
+async fn lease(store: &dyn Store, owner: u128, now: i64) -> Option<Fence> {
+    store.lease_replays(Uuid::from_u128(owner), time(now), time(now + 5)).await.unwrap()
+}
+
+async fn unsent(store: &dyn Store, replay: &Replay) -> Vec<u128> {
+    let letters = store.unsent_letters(replay.id, 100).await.unwrap();
+    letters.iter().map(|(name, _)| name.message_id.0.as_u128()).collect()
+}
+
+pub(super) async fn a_replay_acts_on_what_was_selected_when_it_was_made(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    let pace = Pace { rate: Some(3), ramp_millis: 7, abort_after: Some(2) };
+    let replay = make(&*store, 1, DeadLetterFilter::default(), pace).await;
+    assert_eq!((replay.state, replay.selected, replay.sent), (ReplayState::Running, 3, 0));
+    park(&*store, 4..6).await;
+    let second = make(&*store, 2, DeadLetterFilter::default(), Pace::default()).await;
+    let store = harness.crash_and_reopen(store);
+    assert_eq!(store.replay(replay.id).await.unwrap(), Some(replay));
+    assert_eq!(unsent(&*store, &replay).await, [1, 2, 3]);
+    assert_eq!(unsent(&*store, &second).await, [4, 5], "a letter is in two replays");
+    let nothing = make(&*store, 3, DeadLetterFilter::default(), Pace::default()).await;
+    assert_eq!((nothing.state, nothing.selected), (ReplayState::Done, 0));
+    assert_eq!(store.replay(ReplayId(Uuid::nil())).await.unwrap(), None);
+}
+
+pub(super) async fn a_cancelled_replay_frees_what_was_not_sent(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
+    let fence = lease(&*store, 1, NOW).await.unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    let cancelled = store.cancel_replay(replay.id).await.unwrap().unwrap();
+    assert_eq!((cancelled.state, cancelled.sent), (ReplayState::Cancelled, 1));
+    assert_eq!(unsent(&*store, &replay).await, []);
+    end(&*store, name(1, 1), Ending::Settled).await;
+    let ended = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.settled), (ReplayState::Cancelled, 1));
+    assert_eq!(store.open_replays().await.unwrap(), []);
+    let again = make(&*store, 2, DeadLetterFilter::default(), Pace::default()).await;
+    assert_eq!(unsent(&*store, &again).await, [2, 3]);
+}
+
+pub(super) async fn a_replay_counts_what_became_of_its_letters(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..6).await;
+    let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
+    let fence = lease(&*store, 1, NOW).await.unwrap();
+    let letters = (1..6).map(|number| name(number, 1)).collect();
+    assert!(store.note_sent(replay.id, fence, letters).await.unwrap());
+    end(&*store, name(1, 1), Ending::Settled).await;
+    store.park(vec![later(2, 2)]).await.unwrap();
+    // It came back, and somebody discarded it then.
+    store.park(vec![later(3, 2)]).await.unwrap();
+    end(&*store, name(3, 2), Ending::Discarded).await;
+    end(&*store, name(4, 1), Ending::Discarded).await;
+    let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    assert_eq!((now.state, now.sent, now.open()), (ReplayState::Running, 5, 1));
+    assert_eq!((now.settled, now.failed, now.gone), (1, 2, 1));
+    end(&*store, name(5, 1), Ending::Settled).await;
+    let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    assert_eq!((now.state, now.settled, now.open()), (ReplayState::Done, 2, 0));
+}
+
+pub(super) async fn a_replay_aborts_after_so_many_came_back(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..5).await;
+    let pace = Pace { abort_after: Some(2), ..Pace::default() };
+    let replay = make(&*store, 1, DeadLetterFilter::default(), pace).await;
+    let fence = lease(&*store, 1, NOW).await.unwrap();
+    for (number, state) in [(1, ReplayState::Running), (2, ReplayState::Aborted)] {
+        assert!(store.note_sent(replay.id, fence, vec![name(number, 1)]).await.unwrap());
+        store.park(vec![later(number, 2)]).await.unwrap();
+        let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+        assert_eq!((now.state, u128::from(now.failed)), (state, number));
+    }
+    assert_eq!(unsent(&*store, &replay).await, []);
+    assert_eq!(all(&*store).await, [1, 2, 3, 4]);
+}
+
+pub(super) async fn whoever_lost_the_lease_notes_nothing(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..3).await;
+    let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
+    let first = lease(&*store, 1, NOW).await.unwrap();
+    assert_eq!(lease(&*store, 1, NOW + 4).await, Some(first), "a renewal is the same lease");
+    assert_eq!(lease(&*store, 2, NOW + 8).await, None);
+    let second = lease(&*store, 2, NOW + 9).await.unwrap();
+    assert_ne!(first, second);
+    assert!(!store.note_sent(replay.id, first, vec![name(1, 1)]).await.unwrap());
+    assert_eq!(store.note_outcomes(replay.id, first).await.unwrap(), None);
+    assert_eq!(unsent(&*store, &replay).await, [1, 2]);
+    assert!(store.note_sent(replay.id, second, vec![name(1, 1)]).await.unwrap());
+    assert_eq!(unsent(&*store, &replay).await, [2]);
+}
+
+pub(super) async fn an_impossible_replay_is_rejected(harness: &Harness) {
+    let store = harness.open();
+    let filter = DeadLetterFilter { ids: vec![message(1); 1_000_000], ..Default::default() };
+    let id = ReplayId(Uuid::nil());
+    let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(NOW) };
+    let error = store.make_replay(new).await.unwrap_err();
+    assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
+}

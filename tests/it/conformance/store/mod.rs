@@ -1,0 +1,177 @@
+//! The promises of the Store.
+//!
+//! A case is a function over a [`Harness`]. `keeps_every_promise!` makes a test of each case for
+//! a backend; a case that is not in its list is dead code, and the build fails.
+
+#![deny(dead_code, reason = "a promise that no backend is held to is none")]
+
+mod aliases;
+mod audits;
+mod changes;
+mod closing;
+mod commits;
+mod dead_letters;
+mod given;
+mod letters;
+mod lists;
+mod names;
+mod stock;
+mod whole;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use storekeeper::store::Store;
+use storekeeper::store::embedded::EmbeddedStore;
+
+/// A backend of its own for one case.
+struct Harness {
+    open: Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>,
+    /// Reads the stored text of the one order that a case has committed.
+    stored_state: Box<dyn Fn() -> String + Send + Sync>,
+    /// Replaces that text and the order's revision, as another release would.
+    replace_state: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Harness {
+    /// The embedded backend in a fresh directory.
+    fn embedded() -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let file = directory.path().join("store.db");
+        let replaced_file = file.clone();
+        Self {
+            open: Box::new(move || Arc::new(EmbeddedStore::open(directory.path()).unwrap())),
+            stored_state: Box::new(move || {
+                let state = connect(&file).query_row("SELECT state FROM orders", (), |r| r.get(0));
+                state.unwrap()
+            }),
+            replace_state: Box::new(move |state| {
+                let replace = "UPDATE orders SET state = ?1, rev = random()";
+                assert_eq!(connect(&replaced_file).execute(replace, (state,)).unwrap(), 1);
+            }),
+        }
+    }
+
+    /// Opens the Store, with everything that was committed before.
+    fn open(&self) -> Arc<dyn Store> {
+        (self.open)()
+    }
+
+    /// Lets go of the Store without closing it, as a process that is killed does.
+    fn crash_and_reopen(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        drop(store);
+        self.open()
+    }
+}
+
+fn connect(file: &Path) -> Connection {
+    Connection::open(file).unwrap()
+}
+
+macro_rules! cases {
+    ($backend:ident; $($file:ident: $($case:ident),+;)+) => {
+        mod $backend {
+            $($(
+                #[tokio::test]
+                async fn $case() {
+                    super::$file::$case(&super::Harness::$backend()).await;
+                }
+            )+)+
+        }
+    };
+}
+
+macro_rules! keeps_every_promise {
+    ($backend:ident) => {
+        cases! {
+            $backend;
+            whole:
+                an_order_is_read_back_whole,
+                catalogue_entries_and_receipts_are_read_back_whole,
+                entities_are_loaded_in_the_order_asked_for,
+                what_was_answered_survives_a_crash,
+                what_was_answered_survives_a_close,
+                a_state_of_a_newer_format_is_refused_untouched,
+                a_damaged_state_is_named_and_not_shown,
+                the_first_policy_stays,
+                a_store_that_works_says_so;
+            commits:
+                a_commit_on_a_stale_revision_changes_nothing,
+                a_first_commit_with_a_revision_is_a_conflict,
+                a_second_first_commit_is_a_conflict,
+                every_commit_replaces_the_revision,
+                of_racing_commits_exactly_one_is_written,
+                commits_of_one_call_are_independent,
+                an_ill_formed_commit_is_rejected,
+                totals_reach_their_limit_and_do_not_pass_it,
+                an_overflow_of_one_item_leaves_the_others_alone;
+            stock:
+                a_released_hold_vanishes_and_the_item_stays,
+                an_item_appears_with_its_first_commit,
+                an_unknown_item_is_none,
+                the_holds_of_an_item_add_up_to_its_counts,
+                an_item_is_oversold_below_nothing,
+                oversold_items_are_counted_at_the_limits;
+            changes:
+                the_change_feed_has_no_gaps_in_any_site,
+                a_change_says_what_caused_it,
+                what_changes_nothing_is_no_change,
+                the_epoch_stays,
+                a_trimmed_feed_says_where_it_begins,
+                a_young_change_keeps_the_old_ones_behind_it,
+                a_long_feed_is_trimmed_whole;
+            lists:
+                hostile_names_stay_apart,
+                a_prefix_is_taken_literally,
+                every_item_is_on_exactly_one_page,
+                every_hold_is_on_exactly_one_page,
+                every_catalogue_entry_is_on_exactly_one_page,
+                every_item_of_a_prefix_is_on_exactly_one_page;
+            names:
+                items_are_shown_with_the_names_of_their_entries,
+                names_follow_the_catalogue,
+                a_prefix_of_a_name_finds_its_item_in_any_case,
+                the_name_of_a_deleted_entry_gives_way;
+            closing:
+                a_settled_order_is_listed_once_it_is_old,
+                a_closed_order_leaves_its_sums_and_nothing_else,
+                a_closing_on_a_stale_revision_changes_nothing,
+                a_closed_order_stays_closed_and_the_watermark_rises;
+            aliases:
+                a_shared_id_marks_both_orders_and_is_reported_once,
+                a_name_that_is_another_order_is_a_conflict,
+                invoice_numbers_never_conflict,
+                aliases_of_other_sites_never_conflict;
+            audits:
+                a_policy_is_replaced_under_the_next_revision,
+                an_order_of_another_policy_is_not_written,
+                every_order_is_on_exactly_one_page,
+                every_hold_is_audited_beside_its_order,
+                every_item_is_audited_beside_its_sums;
+            dead_letters:
+                a_parked_letter_is_read_back_byte_for_byte,
+                a_letter_parked_twice_is_there_once,
+                a_later_generation_takes_the_place_of_the_earlier,
+                letters_are_selected_by_every_field,
+                every_letter_is_on_exactly_one_page,
+                an_impossible_selection_is_rejected,
+                letters_are_counted_by_reason_and_site;
+            letters:
+                an_ended_generation_is_never_parked_again,
+                only_the_named_generation_and_earlier_ones_end,
+                an_edit_keeps_the_first_body_whatever_comes_first,
+                a_letter_that_comes_back_edited_keeps_its_first_body,
+                letters_are_grouped,
+                old_letters_expire_and_young_ones_and_replayed_ones_stay,
+                a_replay_acts_on_what_was_selected_when_it_was_made,
+                a_cancelled_replay_frees_what_was_not_sent,
+                a_replay_counts_what_became_of_its_letters,
+                a_replay_aborts_after_so_many_came_back,
+                whoever_lost_the_lease_notes_nothing,
+                an_impossible_replay_is_rejected;
+        }
+    };
+}
+
+keeps_every_promise!(embedded);

@@ -1,0 +1,301 @@
+//! The read commands.
+
+use serde_json::Value;
+use storekeeper::broker::BrokerError;
+use storekeeper::cli::output::Output;
+use storekeeper::cli::{
+    self, DeadLettersCommand, DeadLettersListArgs, ExitStatus, Format, OrdersCommand,
+    PolicyCommand, StockCommand,
+};
+use storekeeper::clock::PastTime;
+use storekeeper::domain::{Policy, Site, Timestamp};
+use storekeeper::store::Store;
+
+use super::{Backends, given};
+
+/// What a command printed, without styles.
+#[derive(Default)]
+pub(super) struct Printed {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Printed {
+    pub(super) fn output(&mut self, format: Format) -> Output<'_> {
+        Output { out: &mut self.out, err: &mut self.err, format, width: None }
+    }
+
+    pub(super) fn out(&self) -> String {
+        String::from_utf8(anstream::adapter::strip_bytes(&self.out).into_vec()).unwrap()
+    }
+
+    pub(super) fn err(&self) -> String {
+        String::from_utf8(self.err.clone()).unwrap()
+    }
+
+    /// The objects of what was printed, one a line.
+    pub(super) fn lines(&self) -> Vec<Value> {
+        self.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn site() -> Site {
+    Site::parse("shop").unwrap()
+}
+
+async fn stock(store: &dyn Store, command: StockCommand, format: Format) -> (ExitStatus, Printed) {
+    let mut printed = Printed::default();
+    let status = cli::stock::run(store, &command, &mut printed.output(format)).await.unwrap();
+    (status, printed)
+}
+
+async fn order(store: &dyn Store, id: &str, format: Format) -> (ExitStatus, Printed) {
+    let command = OrdersCommand::Show { site: site(), order: given::order_id(id) };
+    let mut printed = Printed::default();
+    let status = cli::orders::run(store, &command, &mut printed.output(format)).await.unwrap();
+    (status, printed)
+}
+
+async fn dead_letters(
+    store: &dyn Store,
+    command: DeadLettersCommand,
+    format: Format,
+) -> (ExitStatus, Printed) {
+    let now = Timestamp::from_millis(given::START_MS + 3 * 3_600_000);
+    let mut printed = Printed::default();
+    let output = &mut printed.output(format);
+    let broker = || -> Result<_, BrokerError> { panic!("it needs no queue") };
+    let status = cli::dead_letters::run(store, broker, &command, now, output).await.unwrap();
+    (status, printed)
+}
+
+async fn policy(store: &dyn Store, format: Format) -> (ExitStatus, Printed) {
+    let mut printed = Printed::default();
+    let output = &mut printed.output(format);
+    let status =
+        cli::policy::run(store, PolicyCommand::Show, &Policy::default(), output).await.unwrap();
+    (status, printed)
+}
+
+fn all() -> DeadLettersListArgs {
+    DeadLettersListArgs { reason: None, site: None, older_than: None, id: Vec::new() }
+}
+
+#[tokio::test]
+async fn stock_list_prints_a_table_of_all_sites() {
+    let backends = Backends::open();
+    given::shop(&*backends.store).await;
+    given::goods(&*backends.store, "alpha", "variation:V1", 1000).await;
+    let list = StockCommand::List { site: None };
+    let (status, printed) = stock(&*backends.store, list, Format::Table).await;
+    assert_eq!(status, ExitStatus::Done);
+    insta::assert_snapshot!(printed.out(), @r#"
+    SITE   KEY           NAME      RECEIVED  COMMITTED  FULFILLED  ON HAND  AVAILABLE
+    alpha  variation:V1  -             1000          0          0     1000       1000
+    shop   product:mug   Blue mug        10         12          0       10         -2
+    shop   sku:S-1       -                3          0          0        3          3
+    "#);
+}
+
+#[tokio::test]
+async fn json_lists_are_the_apis_items_one_a_line() {
+    let backends = Backends::open();
+    given::shop(&*backends.store).await;
+    given::dead_letters(&*backends.store).await;
+    let console = backends.serve_console().await;
+    let list = StockCommand::List { site: Some(site()) };
+    let (_, printed) = stock(&*backends.store, list, Format::Json).await;
+    let answered = console.json("/v1/sites/shop/stock").await;
+    assert_eq!(&printed.lines(), answered["items"].as_array().unwrap());
+    let list = DeadLettersCommand::List(all());
+    let (_, printed) = dead_letters(&*backends.store, list, Format::Json).await;
+    let answered = console.json("/v1/dead-letters").await;
+    assert_eq!(&printed.lines(), answered["items"].as_array().unwrap());
+}
+
+#[tokio::test]
+async fn a_list_goes_on_past_one_page() {
+    let backends = Backends::open();
+    for number in 0..501 {
+        given::goods(&*backends.store, "shop", &format!("sku:{number:03}"), 1).await;
+    }
+    let list = || StockCommand::List { site: Some(site()) };
+    let (_, printed) = stock(&*backends.store, list(), Format::Json).await;
+    assert_eq!(printed.lines().len(), 501);
+    let (_, printed) = stock(&*backends.store, list(), Format::Table).await;
+    assert_eq!(printed.out().lines().count(), 502, "one head, and all items");
+}
+
+#[tokio::test]
+async fn an_empty_list_is_no_failure_and_says_so() {
+    let backends = Backends::open();
+    let list = StockCommand::List { site: None };
+    let (status, printed) = stock(&*backends.store, list, Format::Table).await;
+    assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
+    assert_eq!(printed.err(), "no stock item was counted yet\n");
+}
+
+#[tokio::test]
+async fn stock_show_prints_the_item_and_its_holds() {
+    let backends = Backends::open();
+    given::shop(&*backends.store).await;
+    let show = || StockCommand::Show { site: site(), key: given::key("product:mug") };
+    let (status, printed) = stock(&*backends.store, show(), Format::Table).await;
+    assert_eq!(status, ExitStatus::Done);
+    insta::assert_snapshot!(printed.out(), @r#"
+    site                      shop
+    key                       product:mug
+    name                      Blue mug
+    received                  10
+    committed                 12
+    fulfilled                 0
+    on hand                   10
+    available                 -2
+    closed orders             0, fulfilled 0
+    dead letters of the site  0
+
+    Held by
+    ORDER    COMMITTED  FULFILLED
+    id:1001         12          0
+    "#);
+    let console = backends.serve_console().await;
+    let mut answered = console.json("/v1/sites/shop/stock/product:mug").await;
+    let (_, printed) = stock(&*backends.store, show(), Format::Json).await;
+    // The command asks no broker.
+    answered["pending"]["queued"] = Value::Null;
+    answered["pending"]["retrying"] = Value::Null;
+    assert_eq!(printed.lines(), [answered]);
+}
+
+#[tokio::test]
+async fn orders_show_prints_holds_lines_and_timeline() {
+    let backends = Backends::open();
+    given::shop(&*backends.store).await;
+    let (status, printed) = order(&*backends.store, "id:1001", Format::Table).await;
+    assert_eq!(status, ExitStatus::Done);
+    let out = printed.out();
+    let shown: Vec<&str> = out.lines().filter(|line| !line.starts_with("revision")).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    site          shop
+    order         id:1001
+    status        PROCESSED
+    mode          LIVE
+    ever shipped  no
+    1 line has no stock key and holds nothing
+
+    Holds
+    KEY          COMMITTED  FULFILLED
+    product:mug         12          0
+
+    Lines as of 2023-11-14T22:13:20.000Z
+    KEY          QUANTITY  NAMES
+    product:mug        12  id=L1 product_id=mug
+    -                   1
+
+    Timeline, highest version first
+    EVENT TIME                RECEIVED                  EVENT                OUTCOME                MESSAGE
+    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.250Z  ECOMM_ORDER_UPDATED  applied                00000000-0000-0000-0000-000000000003
+    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.900Z  ECOMM_ORDER_UPDATED  superseded: ambiguous  00000000-0000-0000-0000-000000000002
+    "#);
+    let console = backends.serve_console().await;
+    let (_, printed) = order(&*backends.store, "id:1001", Format::Json).await;
+    assert_eq!(printed.lines(), [console.json("/v1/sites/shop/orders/id:1001").await]);
+}
+
+#[tokio::test]
+async fn an_order_that_awaits_its_details_says_so() {
+    let backends = Backends::open();
+    given::shop(&*backends.store).await;
+    let (_, printed) = order(&*backends.store, "store-order:77/5", Format::Table).await;
+    let out = printed.out();
+    assert!(out.contains("awaits its details"), "{out}");
+    assert!(out.contains("payment       PAID"), "{out}");
+    assert!(out.contains("Holds\nnothing\n"), "{out}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_held() {
+    let backends = Backends::open();
+    let store = &*backends.store;
+    let show = StockCommand::Show { site: site(), key: given::key("sku:none") };
+    let letter = DeadLettersCommand::Show { id: given::message(1) };
+    for ((status, printed), sentence) in [
+        (stock(store, show, Format::Table).await, "sku:none of shop was never counted"),
+        (order(store, "id:1", Format::Json).await, "no event of id:1 of shop was applied"),
+        (
+            dead_letters(store, letter, Format::Table).await,
+            "no message 00000000-0000-0000-0000-000000000001 is parked",
+        ),
+        (
+            policy(store, Format::Json).await,
+            "no policy is in force yet; the first `storekeeper serve` records its own",
+        ),
+    ] {
+        assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
+        assert_eq!(printed.err(), format!("{sentence}\n"));
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_list_prints_what_the_filters_select() {
+    let backends = Backends::open();
+    given::dead_letters(&*backends.store).await;
+    let age = PastTime::parse("1h").unwrap();
+    let list = DeadLettersCommand::List(DeadLettersListArgs { older_than: Some(age), ..all() });
+    let (status, printed) = dead_letters(&*backends.store, list, Format::Table).await;
+    assert_eq!(status, ExitStatus::Done);
+    insta::assert_snapshot!(printed.out(), @r#"
+    FAILED                    ID                                    REASON           SITE  EVENT  ORDER  ATTEMPTS  DETAIL
+    2023-11-14T23:13:21.000Z  00000000-0000-0000-0000-000000000001  decode.not_json  -     -      -             1  line 1 column 9: unexpected end
+    "#);
+}
+
+#[tokio::test]
+async fn dead_letters_show_prints_a_body_that_cannot_steer_the_terminal() {
+    let backends = Backends::open();
+    given::dead_letters(&*backends.store).await;
+    let show = |number| DeadLettersCommand::Show { id: given::message(number) };
+    let (_, printed) = dead_letters(&*backends.store, show(2), Format::Table).await;
+    insta::assert_snapshot!(printed.out(), @r#"
+    id           00000000-0000-0000-0000-000000000002
+    reason       decode.invalid_quantity
+    detail       data.items[0].quantity: found a list
+    site         shop
+    event        ECOMM_ORDER_CREATED
+    order        id:9
+    failed       2023-11-15T00:13:21.000Z
+    attempts     1
+    replays      0
+    type         duda.webhook
+    received     2023-11-15T00:13:20.000Z
+    source       default
+    traceparent  -
+
+    Body, 21 bytes
+    {"name": "�[31mJane"}
+    "#);
+    let (_, printed) = dead_letters(&*backends.store, show(3), Format::Table).await;
+    assert!(printed.out().ends_with("Body, 2 bytes, as base64\n//4=\n"), "{}", printed.out());
+    let console = backends.serve_console().await;
+    let (_, printed) = dead_letters(&*backends.store, show(2), Format::Json).await;
+    let path = format!("/v1/dead-letters/{}", given::message(2));
+    assert_eq!(printed.lines(), [console.json(&path).await]);
+}
+
+#[tokio::test]
+async fn policy_show_prints_the_policy_by_its_settings() {
+    let backends = Backends::open();
+    backends.store.adopt_policy(&Policy::default()).await.unwrap();
+    let (status, printed) = policy(&*backends.store, Format::Table).await;
+    assert_eq!(status, ExitStatus::Done);
+    insta::assert_snapshot!(printed.out(), @r#"
+    revision              1
+    stock.key_precedence  variation, product, external-variation, external-product, sku, line
+    orders.test_mode      ignore
+    orders.cancelled      release
+    orders.deleted        release
+    refunds.restock       never
+    "#);
+    let (_, printed) = policy(&*backends.store, Format::Json).await;
+    assert_eq!(printed.lines()[0]["orders.cancelled"], "release");
+}

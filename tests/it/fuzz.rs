@@ -1,0 +1,341 @@
+//! Hostile bodies. Goal: no body makes the rules panic, and nothing that no rule reads changes
+//! what a body means. Method: every place of every webhook gets every wrong thing; bodies are cut
+//! off and bytes are changed at random.
+//!
+//! `STOREKEEPER_TEST_LONG=1` tries everything everywhere, and far more random bodies;
+//! `STOREKEEPER_TEST_SEED` draws others.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use storekeeper::domain::{
+    Cancelled, Code, Decoded, Deleted, EntityState, Event, Policy, PolicyInForce, QUANTITY_MAX,
+    Quantity, Rejection, Restock, TestMode, check, decode_webhook, desired,
+};
+
+use crate::bodies::{Place, RECEIVED, join, places, rejected, state_text, webhooks};
+use crate::rules_read::is_read;
+
+/// Stands in every wrong text, and must never be in an error's detail.
+const PLANTED: &str = "planted-value";
+
+/// What a body may be refused for, whatever is in it.
+const CODES: [Code; 16] = [
+    Code::NotJson,
+    Code::NotAnObject,
+    Code::MissingSite,
+    Code::InvalidEventType,
+    Code::InvalidTimestamp,
+    Code::MissingData,
+    Code::InvalidItems,
+    Code::InvalidLine,
+    Code::InvalidQuantity,
+    Code::InvalidIdentifier,
+    Code::TooManyLines,
+    Code::NoIdentity,
+    Code::RefundNoOrder,
+    Code::CatalogueNoIdentity,
+    Code::NoticeNoIdentity,
+    Code::SiteMismatch,
+];
+
+/// Wrong things that are JSON, cheap ones first.
+static WRONG: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let nested = |open: &str, close: &str| [open.repeat(10_000), close.repeat(10_000)].concat();
+    let quoted = |text: &str| format!("\"{PLANTED}{text}\"");
+    let mut wrong: Vec<String> = [
+        "null",
+        "\"\"",
+        "7",
+        "0",
+        "-0",
+        "-1.5",
+        "1e400",
+        "-1e-400",
+        "0.0000001",
+        "1000000000.1",
+        "1717500000000",
+        "\"1717500000000\"",
+        "true",
+        "false",
+        "{}",
+        "[]",
+        "[{}]",
+        "[[],{}]",
+        "\"CANCELLED\"",
+        "\"SHIPPED\"",
+        "\"TEST\"",
+        "\"ECOMM_ORDER_DELETED\"",
+        "\"\\ud83c\"",
+    ]
+    .map(String::from)
+    .to_vec();
+    wrong.push(quoted(""));
+    wrong.push(quoted(r"\u0000\u0007\n\u0085\u202e"));
+    wrong.push(quoted(&"x".repeat(257 - PLANTED.len())));
+    wrong.push(quoted(" \u{1f3ee}\u{301}\u{10ffff}"));
+    wrong.push(format!("{{\"id\":{0},\"items\":[{{\"id\":{0},\"quantity\":{0}}}]}}", quoted("")));
+    wrong.push(format!("[{}]", vec!["{\"quantity\":1}"; 1001].join(",")));
+    wrong.push(nested("[", "]"));
+    wrong.push(nested("{\"a\":", "}").replace(":}", ":[]}"));
+    wrong.push(quoted(&"x".repeat(1 << 16)));
+    wrong
+});
+
+/// Wrong things that make any body no JSON.
+const BROKEN: [&str; 12] =
+    ["NaN", "-", "01", "1.", "+1", "'x'", "tru", "\"\u{7}\"", "\"\\x\"", "\"\\u12\"", "[1,]", ""];
+
+/// Of these, at least one changes what a body means at any place that a rule reads.
+const PROBES: [&str; 6] = [
+    "null",
+    "[]",
+    "5",
+    "\"TEST\"",
+    "{\"id\":\"probe\",\"orderId\":\"probe\"}",
+    "[{\"id\":\"probe\"}]",
+];
+
+fn is_long() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the program")]
+    std::env::var("STOREKEEPER_TEST_LONG").is_ok_and(|long| long == "1")
+}
+
+/// The random numbers of a test; the seed is shown when it fails.
+fn random() -> ChaCha8Rng {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the program")]
+    let seed = std::env::var("STOREKEEPER_TEST_SEED").map_or(20_250_101, |seed| {
+        seed.parse().expect("STOREKEEPER_TEST_SEED must be a whole number")
+    });
+    #[expect(clippy::print_stderr, reason = "shown only when the test fails")]
+    {
+        eprintln!("STOREKEEPER_TEST_SEED={seed}");
+    }
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+static POLICIES: LazyLock<[PolicyInForce; 2]> = LazyLock::new(|| {
+    let other = Policy {
+        test_mode: TestMode::Count,
+        cancelled: Cancelled::Keep,
+        deleted: Deleted::ReleaseUnlessShipped,
+        restock: Restock::Lines,
+        ..Policy::default()
+    };
+    [
+        PolicyInForce { revision: 1, policy: Policy::default() },
+        PolicyInForce { revision: 2, policy: other },
+    ]
+});
+
+/// Does with a body what the worker does, and checks what holds for every body.
+fn outcome(body: &[u8], case: &dyn Fn() -> String) -> Result<Decoded, Box<Rejection>> {
+    let outcome = decoded(body, case);
+    if let Ok(Decoded::Event(event)) = &outcome {
+        caught(|| POLICIES.iter().for_each(|in_force| follow(event, in_force, case)), case);
+    }
+    outcome
+}
+
+/// Decodes and checks a body, and checks what it is refused for. `case` says which body it is.
+fn decoded(body: &[u8], case: &dyn Fn() -> String) -> Result<Decoded, Box<Rejection>> {
+    let attempt = || -> Result<Decoded, Box<Rejection>> {
+        let decoded = decode_webhook(body, RECEIVED)?;
+        if let Decoded::Event(event) = &decoded {
+            POLICIES.iter().try_for_each(|in_force| check(event, &in_force.policy))?;
+        }
+        Ok(decoded)
+    };
+    let decoded = caught(attempt, case);
+    if let Err(rejection) = &decoded {
+        let Rejection { code, detail, .. } = rejection.as_ref();
+        assert!(CODES.contains(code), "{code} is no code of decoding: {}", case());
+        assert!(!detail.contains(PLANTED), "{detail:?} has a value: {}", case());
+        assert!(detail.len() < 120 && !detail.is_empty(), "{detail:?}: {}", case());
+    }
+    decoded
+}
+
+/// A panic, with the case that led to it.
+fn caught<T>(attempt: impl FnOnce() -> T, case: &dyn Fn() -> String) -> T {
+    catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| panic!("panicked: {}", case()))
+}
+
+/// Decides on an event twice: the laws that hold for every event.
+fn follow(event: &Event, in_force: &PolicyInForce, case: &dyn Fn() -> String) {
+    let first = join(None, event, in_force);
+    for change in &first.changes {
+        let held = Quantity::ZERO..=QUANTITY_MAX;
+        let counts = [change.delta.committed, change.delta.fulfilled];
+        assert!(counts.iter().all(|count| held.contains(count)), "{change:?}: {}", case());
+    }
+    if let EntityState::Order(state) = &first.state {
+        assert_eq!(state.applied, desired(state, &in_force.policy), "{}", case());
+        let text = state_text(&first.state);
+        let read_back = serde_json::from_str(&text).unwrap();
+        assert_eq!(**state, read_back, "{text} is read back as another state: {}", case());
+    }
+    let second = join(Some(first.state.clone()), event, in_force);
+    assert!(second.changes.is_empty(), "a repetition moves stock: {}", case());
+    assert!(!second.changed, "a repetition changes the state: {}", case());
+}
+
+fn event_type(body: &str) -> String {
+    match decode_webhook(body.as_bytes(), RECEIVED).unwrap() {
+        Decoded::Event(event) => event.event_type.to_string(),
+        Decoded::Unknown { event_type } => event_type.to_string(),
+    }
+}
+
+/// Whether a rule reads this place.
+fn matters(place: &Place, event_type: &str) -> bool {
+    !place.shadowed && is_read(event_type, &place.path)
+}
+
+#[test]
+fn a_wrong_thing_at_any_place_is_refused_or_taken_but_never_a_panic() {
+    let long = is_long();
+    let mut tried = BTreeSet::new();
+    let mut count = 0;
+    for (name, body) in webhooks() {
+        let event_type = event_type(&body);
+        let unchanged = outcome(body.as_bytes(), &|| name.clone()).unwrap();
+        for place in places(&body) {
+            let read = matters(&place, &event_type);
+            let again = !tried.insert((event_type.clone(), place.path.clone(), place.shadowed));
+            let try_it = |by: String, what: &str| {
+                let case = || format!("{name}: {} = {what}", place.path);
+                if read {
+                    drop(outcome(by.as_bytes(), &case));
+                } else {
+                    let decoded = decoded(by.as_bytes(), &case);
+                    assert_eq!(decoded.as_ref(), Ok(&unchanged), "{}", case());
+                }
+            };
+            try_it(place.remove(&body), "missing");
+            for wrong in WRONG.iter() {
+                // In the short form, places take turns, unless they are read and new.
+                let turns = match (read, again) {
+                    (true, false) => 1,
+                    (true, true) => 16,
+                    (false, _) => 8,
+                };
+                let one_in = if wrong.len() < 1000 { turns } else { turns * 4 };
+                count += 1;
+                if long || count % one_in == 0 {
+                    try_it(place.replace(&body, wrong), wrong.get(..40).unwrap_or(wrong));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_key_in_any_object_changes_nothing() {
+    let keys = [r"\ud83c", r"\u0000", "", "__proto__", "ID", r"i\u0064\ud83c", &"x".repeat(1000)];
+    for (name, body) in webhooks() {
+        let unchanged = decoded(body.as_bytes(), &|| name.clone()).unwrap();
+        let starts = places(&body).into_iter().map(|place| place.value.start).chain(body.find('{'));
+        let objects = starts.filter(|at| body.as_bytes().get(*at) == Some(&b'{'));
+        for at in objects.map(|at| at + 1) {
+            for key in keys {
+                let (before, after) = body.split_at(at);
+                let comma = if after.trim_start().starts_with('}') { "" } else { "," };
+                let body = format!("{before}\"{key}\":[1]{comma}{after}");
+                let case = || format!("{name}: {key:.40} at byte {at}");
+                assert_eq!(decoded(body.as_bytes(), &case).as_ref(), Ok(&unchanged), "{}", case());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_path_that_a_rule_reads_can_change_the_outcome() {
+    let mut silent: Vec<(String, String)> = Vec::new();
+    let mut telling: Vec<(String, String)> = Vec::new();
+    for (name, body) in webhooks() {
+        let event_type = event_type(&body);
+        let unchanged = outcome(body.as_bytes(), &|| name.clone());
+        for place in places(&body).into_iter().filter(|place| matters(place, &event_type)) {
+            let changes = PROBES.iter().any(|wrong| {
+                let case = || format!("{name}: {} = {wrong}", place.path);
+                outcome(place.replace(&body, wrong).as_bytes(), &case) != unchanged
+            });
+            let list = if changes { &mut telling } else { &mut silent };
+            list.push((event_type.clone(), place.path));
+        }
+    }
+    silent.retain(|place| !telling.contains(place));
+    assert!(silent.is_empty(), "the decoder does not read {silent:?}");
+}
+
+#[test]
+fn a_break_at_any_place_is_no_json() {
+    let long = is_long();
+    for (name, body) in webhooks() {
+        for (count, place) in places(&body).iter().enumerate() {
+            let attempts = BROKEN.iter().enumerate();
+            for (_, broken) in attempts.filter(|(turn, _)| long || (turn + count) % 4 == 0) {
+                let case = || format!("{name}: {} = {broken:?}", place.path);
+                let outcome = outcome(place.replace(&body, broken).as_bytes(), &case);
+                // An empty list stays one when its only element becomes nothing.
+                let alone =
+                    broken.is_empty() && place.path.ends_with("[]") && place.cut == place.value;
+                let code = outcome.map_err(|rejection| rejection.code);
+                assert!(alone || code == Err(Code::NotJson), "{code:?}: {}", case());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_no_json() {
+    let step = if is_long() { 1 } else { 50 };
+    for (name, body) in webhooks() {
+        for length in (0..body.trim_end().len()).step_by(step) {
+            let start = body.as_bytes().get(..length).unwrap();
+            let case = || format!("{name}: the first {length} bytes");
+            assert_eq!(outcome(start, &case).unwrap_err().code, Code::NotJson, "{}", case());
+        }
+    }
+}
+
+#[test]
+fn bytes_changed_at_random_are_no_panic() {
+    let mut random = random();
+    let rounds = if is_long() { 20_000 } else { 100 };
+    let webhooks = webhooks().into_iter().map(|(name, body)| (name, body.into_bytes()));
+    let rejected = rejected().into_iter().map(|(_, body)| (body.name, body.bytes));
+    for (name, body) in webhooks.chain(rejected).filter(|(_, body)| !body.is_empty()) {
+        for round in 0..rounds {
+            let changed = change(&body, &mut random);
+            let case = || format!("{name}, round {round}: {}", String::from_utf8_lossy(&changed));
+            drop(outcome(&changed, &case));
+        }
+    }
+}
+
+/// A body with one to four changes: a bit turned, a byte replaced, put in, taken out or doubled.
+fn change(body: &[u8], random: &mut impl Rng) -> Vec<u8> {
+    const TELLING: &[u8] = b"\"\\{}[]:,0-9eE.+nutf \n\0\x7f\xc3\xff";
+    let mut changed = body.to_vec();
+    for _ in 0..random.random_range(1..=4) {
+        let at = random.random_range(0..changed.len().max(1));
+        let telling = TELLING.get(random.random_range(0..TELLING.len())).copied();
+        let Some(byte) = changed.get_mut(at) else { break };
+        match random.random_range(0..5) {
+            0 => *byte ^= 1 << random.random_range(0..8),
+            1 => *byte = telling.unwrap_or_default(),
+            2 => changed.insert(at, telling.unwrap_or_default()),
+            3 => drop(changed.remove(at)),
+            _ => {
+                let end = changed.len().min(at + random.random_range(1..64));
+                changed.extend_from_within(at..end);
+            }
+        }
+    }
+    changed
+}

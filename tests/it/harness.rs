@@ -1,0 +1,153 @@
+//! What several tests need: seeds, deadlines, and the real binary as a child process.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use storekeeper::app::Addresses;
+use tokio::time::Instant;
+
+/// How long anything may take before a test gives up on it.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+/// How often a condition is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Whether the long form of the tests was asked for.
+pub(crate) fn is_long() -> bool {
+    variable("STOREKEEPER_TEST_LONG").is_some_and(|value| value == "1")
+}
+
+/// The seed of a random test, printed so that a failure can be played again.
+#[expect(clippy::print_stderr, reason = "the test runner shows it when the test fails")]
+pub(crate) fn seed() -> u64 {
+    let seed = variable("STOREKEEPER_TEST_SEED").map_or_else(rand::random, |seed| {
+        seed.parse().expect("STOREKEEPER_TEST_SEED is a whole number")
+    });
+    eprintln!("STOREKEEPER_TEST_SEED={seed}");
+    seed
+}
+
+#[expect(clippy::disallowed_methods, reason = "these variables are for tests and no settings")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Waits until `look` finds what it looks for.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "not within {DEADLINE:?}: {what}");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The real binary, serving on files that outlive it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    log: PathBuf,
+    pub(crate) addresses: Addresses,
+}
+
+impl Server {
+    /// Starts `serve` on a directory and waits until it is ready.
+    pub(crate) async fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_as("serve", directory, settings).await
+    }
+
+    /// Starts a command that stays on a directory and waits until it is ready.
+    pub(crate) async fn start_as(role: &str, directory: &Path, settings: &[(&str, &str)]) -> Self {
+        let ready = directory.join(format!("{role}.json"));
+        // Left by a server that was killed: it would be taken for this one's.
+        std::fs::remove_file(&ready).ok();
+        let log = directory.join(format!("{role}.log"));
+        let append = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut child = command(directory, settings)
+            .args([role, "--ready-file"])
+            .arg(&ready)
+            .stdout(Stdio::null())
+            .stderr(append)
+            .spawn()
+            .unwrap();
+        let addresses = eventually("the server is ready", async || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("{role} ended: {status}\n{}", tail(&log));
+            }
+            let text = std::fs::read(&ready).ok()?;
+            Some(serde_json::from_slice(&text).unwrap())
+        });
+        let addresses = addresses.await;
+        Self { child, log, addresses }
+    }
+
+    /// Where webhooks are posted to.
+    pub(crate) fn webhooks(&self) -> String {
+        format!("http://{}/webhooks/duda", self.addresses.ingress.unwrap())
+    }
+
+    /// An address of the operator API.
+    pub(crate) fn console(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addresses.console.unwrap())
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Ends the process without a chance to do anything.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the server ends", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// The last lines that it logged.
+    pub(crate) fn log(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A command of the real binary on a directory, with nothing of the surroundings.
+pub(crate) fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_storekeeper"));
+    command.env_clear().current_dir(directory).env("STOREKEEPER__EMBEDDED__PATH", "data");
+    for listener in ["INGRESS", "CONSOLE", "PROBES"] {
+        command.env(format!("STOREKEEPER__{listener}__LISTEN"), "127.0.0.1:0");
+    }
+    for (setting, value) in settings {
+        command.env(setting, value);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A port that is free, below those that the system gives to outgoing connections: a server that
+/// is started again on it finds it free again.
+pub(crate) fn free_port() -> u16 {
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(20_000..32_000)).find(free).unwrap()
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

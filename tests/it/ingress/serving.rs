@@ -1,0 +1,126 @@
+//! What clients can do to the service as a whole, and how it stops.
+
+use std::time::Duration;
+
+use storekeeper::config::IngressSettings;
+use tokio::net::TcpStream;
+
+use super::harness::{BODY, DEADLINE, Service, taken, unsigned};
+use super::raw::Raw;
+
+const HEAD: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: shop\r\n";
+const WEBHOOK: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: shop\r\ncontent-length: 4\r\n\r\nbody";
+
+/// Sends the head of a request and waits until its handler waits for the body.
+async fn half_sent(service: &Service) -> Raw {
+    let mut client = service.connect().await;
+    client.send(format!("{HEAD}expect: 100-continue\r\ncontent-length: 4\r\n\r\n")).await;
+    assert_eq!(client.head().await.status, 100);
+    client
+}
+
+/// Waits for a condition that another task brings about.
+async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
+    let polling = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        while !condition().await {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, polling).await.expect("it did not come to be");
+}
+
+#[tokio::test]
+async fn more_requests_than_allowed_are_refused_at_once() {
+    let service = Service::start(IngressSettings { in_flight_max: 1, ..unsigned() }).await;
+    let mut first = half_sent(&service).await;
+    let mut second = service.connect().await;
+    second.send(WEBHOOK).await;
+    second.refused(503, "ingress.busy").await;
+    assert!(first.is_unanswered());
+    first.send("body").await;
+    first.taken().await;
+    second.send(WEBHOOK).await;
+    second.taken().await;
+    assert_eq!((service.count("ingress.busy"), service.count("ok")), (1, 2));
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_nothing_behind() {
+    let service = Service::start(IngressSettings { in_flight_max: 1, ..unsigned() }).await;
+    drop(half_sent(&service).await);
+    // Its place becomes free, and half a body is no webhook.
+    eventually(|| async { service.webhook().send().await.unwrap().status() == 200 }).await;
+    let published = service.published().await;
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].envelope.body, BODY);
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait() {
+    let service = Service::start(IngressSettings { connections_max: 1, ..unsigned() }).await;
+    let mut first = service.connect().await;
+    first.send(WEBHOOK).await;
+    first.taken().await;
+    let mut second = service.connect().await;
+    second.send(WEBHOOK).await;
+    first.send(WEBHOOK).await;
+    first.taken().await;
+    assert!(second.is_unanswered());
+    drop(first);
+    second.taken().await;
+}
+
+#[tokio::test]
+async fn a_stop_finishes_the_requests_under_way() {
+    let mut service = Service::start(unsigned()).await;
+    let mut idle = service.connect().await;
+    idle.send(WEBHOOK).await;
+    idle.taken().await;
+    let mut under_way = half_sent(&service).await;
+    service.stop.cancel();
+    idle.closed().await;
+    eventually(|| async { TcpStream::connect(service.address).await.is_err() }).await;
+    assert!(under_way.is_unanswered());
+    under_way.send("body").await;
+    under_way.taken().await;
+    under_way.closed().await;
+    drop((idle, under_way));
+    service.ended().await;
+    assert_eq!(service.published().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever_for_half_a_request() {
+    let limit = Duration::from_millis(300);
+    let settings = IngressSettings { header_timeout: limit, body_timeout: limit, ..unsigned() };
+    let mut service = Service::start(settings).await;
+    let mut half_a_body = half_sent(&service).await;
+    let mut half_a_head = service.connect().await;
+    half_a_head.send(HEAD).await;
+    service.stop.cancel();
+    half_a_body.refused(408, "body.slow").await;
+    half_a_head.closed().await;
+    // Neither client hangs up by itself.
+    service.ended().await;
+}
+
+#[tokio::test]
+async fn when_patience_ends_so_do_the_connections() {
+    let mut service = Service::start(unsigned()).await;
+    let mut client = half_sent(&service).await;
+    service.serving.shutdown().await;
+    client.closed().await;
+    assert!(TcpStream::connect(service.address).await.is_err());
+}
+
+#[tokio::test]
+async fn many_senders_at_once_are_all_served() {
+    let service = Service::start(unsigned()).await;
+    let senders = (0..64).map(|_| taken(service.webhook()));
+    let ids = futures_util::future::join_all(senders).await;
+    let mut published: Vec<_> = service.published().await;
+    assert_eq!(published.len(), 64);
+    published.retain(|record| ids.contains(&record.envelope.message_id.to_string()));
+    assert_eq!(published.len(), 64);
+}

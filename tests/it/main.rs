@@ -1,0 +1,32 @@
+//! The integration tests: one binary, so that they are linked once.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap or index is a failed test"
+)]
+
+mod access;
+mod bodies;
+mod changes;
+mod conformance;
+mod console;
+mod crash;
+mod fixtures;
+mod fuzz;
+mod harness;
+mod histories;
+mod ingress;
+mod pipeline;
+mod processes;
+mod receipt_commands;
+mod receipts;
+mod replays;
+mod rules_read;
+mod shutdown;
+mod simulate;
+mod states;
+mod tidy;
+mod upkeep;
+mod worker;

@@ -1,0 +1,53 @@
+//! Orders that outlive their retention, closed by the real binary.
+
+use serde_json::{Value, json};
+
+use super::get;
+use crate::harness::{Server, eventually};
+
+async fn deliver(server: &Server, quantity: u32, event_timestamp: i64) {
+    let body = json!({
+        "event_type": "ECOMM_ORDER_UPDATED",
+        "event_timestamp": event_timestamp,
+        "resource_data": {"site_name": "shop"},
+        "data": {
+            "id": "1",
+            "status": "DELIVERED",
+            "items": [{"product_id": "P", "quantity": quantity}],
+        },
+    });
+    let client = reqwest::Client::new();
+    let answer = client.post(server.webhooks()).body(body.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+async fn item(server: &Server) -> Value {
+    get(server.console("/v1/sites/shop/stock/product:P")).await
+}
+
+#[tokio::test]
+async fn a_settled_order_is_closed_and_what_comes_later_is_shown_to_a_person() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    deliver(&server, 2, 1_700_000_000_000).await;
+    eventually("two have left", async || (item(&server).await["fulfilled"] == "2").then_some(()))
+        .await;
+    server.kill();
+    let short = [("STOREKEEPER__ORDERS__RETENTION", "1ms")];
+    let server = Server::start(directory.path(), &short).await;
+    let closed = eventually("the order is closed", async || {
+        let item = item(&server).await;
+        (item["closed"]["orders"] == 1).then_some(item)
+    })
+    .await;
+    assert_eq!(closed["closed"], json!({"orders": 1, "fulfilled": "2"}));
+    assert_eq!((&closed["fulfilled"], &closed["holds"]), (&json!("2"), &json!([])));
+    deliver(&server, 9, 1_700_000_000_001).await;
+    let letter = eventually("the late event is parked", async || {
+        let letters = get(server.console("/v1/dead-letters")).await;
+        letters["items"].get(0).cloned()
+    })
+    .await;
+    assert_eq!((&letter["reason"], &letter["order"]), (&json!("order.expired"), &json!("id:1")));
+    assert_eq!(item(&server).await["fulfilled"], "2");
+}

@@ -1,0 +1,260 @@
+//! Replays of dead letters: in one process beside a worker, and in a server that is killed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::RngExt;
+use serde_json::json;
+use storekeeper::broker::embedded::EmbeddedBroker;
+use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
+use storekeeper::clock;
+use storekeeper::config::Settings;
+use storekeeper::dead_letters::{self, Replayer, WouldBe};
+use storekeeper::domain::{Code, MessageId, Outcome, Policy, Rejection, Site, StockKey};
+use storekeeper::health::Health;
+use storekeeper::metrics::Metrics;
+use storekeeper::store::embedded::EmbeddedStore;
+use storekeeper::store::{
+    DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, Replay, ReplayId,
+    ReplayState, Store,
+};
+use storekeeper::worker::Pool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::harness::{Server, eventually, is_long};
+
+/// The body of an order of one unit; one that is broken if asked for.
+fn body(order: usize, is_broken: bool) -> Bytes {
+    let quantity = if is_broken { json!("many") } else { json!(1) };
+    let body = json!({
+        "event_type": "ECOMM_ORDER_CREATED",
+        "event_timestamp": 1_700_000_000_000_i64,
+        "resource_data": {"site_name": "shop"},
+        "data": {
+            "id": order.to_string(),
+            "status": "PROCESSED",
+            "items": [{"product_id": "P", "quantity": quantity}],
+        },
+    });
+    body.to_string().into()
+}
+
+fn letter(order: usize, is_broken: bool) -> DeadLetter {
+    let envelope = Envelope {
+        message_id: MessageId(Uuid::now_v7()),
+        kind: EnvelopeKind::Webhook,
+        received_at: clock::now(),
+        source: "duda".to_owned(),
+        replays: 0,
+        traceparent: None,
+        tracestate: None,
+        body: body(order, is_broken),
+    };
+    let rejection = Rejection::new(Code::WorkerPanic, "the worker panicked on this body");
+    DeadLetter { envelope, rejection, failed_at: clock::now(), attempts: 1, original: None }
+}
+
+async fn make(store: &dyn Store, pace: Pace) -> Replay {
+    let id = ReplayId(Uuid::now_v7());
+    let filter = DeadLetterFilter::default();
+    let new = NewReplay { id, filter, pace, made_at: clock::now() };
+    store.make_replay(new).await.unwrap()
+}
+
+async fn ended(store: &dyn Store, replay: &Replay) -> Replay {
+    eventually("the replay has ended", async || {
+        let now = store.replay(replay.id).await.unwrap().unwrap();
+        (now.state != ReplayState::Running && now.open() == 0).then_some(now)
+    })
+    .await
+}
+
+/// What is committed of the one product, and how many entries its change feed has.
+async fn committed(store: &dyn Store) -> (String, usize) {
+    let (site, key) = (Site::parse("shop").unwrap(), StockKey::parse("product:P").unwrap());
+    let item = store.stock_item(&site, &key, &PageRequest::first(1)).await.unwrap();
+    let counts = item.map(|item| item.item.counts).unwrap_or_default();
+    let feed = store.changes(&site, 0, 10_000).await.unwrap();
+    (counts.committed.to_string(), feed.len())
+}
+
+/// The generations of the letters that are parked, with their reasons.
+async fn parked(store: &dyn Store) -> Vec<(u32, Code)> {
+    let all = PageRequest::first(10_000);
+    let page = store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
+    page.items.iter().map(|letter| (letter.generation, letter.rejection.code)).collect()
+}
+
+/// A pool and a replayer at work on a fresh directory.
+struct AtWork {
+    _directory: tempfile::TempDir,
+    broker: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+    tracker: tokio_util::task::TaskTracker,
+}
+
+impl AtWork {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+        let settings = Settings::load_from(None, []).unwrap();
+        let pool = Pool::new(
+            Arc::clone(&broker),
+            Arc::clone(&store),
+            Arc::new(Metrics::new()),
+            Arc::new(Health::new()),
+            store.adopt_policy(&Policy::default()).await.unwrap(),
+            &settings.worker,
+            &settings.retry,
+        );
+        let (stop, tracker) = (CancellationToken::new(), tokio_util::task::TaskTracker::new());
+        let running = pool.run(stop.clone(), CancellationToken::new());
+        tracker.spawn(async { running.await.map(drop).unwrap() });
+        let replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
+        tracker.spawn(replayer.run(stop.clone()));
+        Self { _directory: directory, broker, store, stop, tracker }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.broker.close().await;
+        self.store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_does_what_its_dry_run_said() {
+    let work = AtWork::start().await;
+    let store = &*work.store;
+    // The order of 3 comes twice, and every fifth is broken.
+    let letters: Vec<_> = (0..30).map(|n| letter(if n == 4 { 3 } else { n }, n % 5 == 0)).collect();
+    store.park(letters).await.unwrap();
+    let filter = DeadLetterFilter::default();
+    let said = dead_letters::dry_run(store, &filter).await.unwrap().unwrap();
+    assert_eq!(committed(store).await, ("0".to_owned(), 0), "a dry run changes nothing");
+    assert_eq!(parked(store).await, vec![(1, Code::WorkerPanic); 30]);
+    let would_be = |wanted: &dyn Fn(&WouldBe) -> bool| {
+        said.letters.iter().filter(|letter| wanted(&letter.would_be)).count()
+    };
+    let outcome = |wanted: Outcome| {
+        would_be(
+            &move |would_be| matches!(would_be, WouldBe::Settled(settled) if settled.outcome == wanted),
+        )
+    };
+    assert_eq!((outcome(Outcome::Applied), outcome(Outcome::Duplicate)), (23, 1));
+    assert_eq!(said.rejected(), 6);
+    let replay = make(store, Pace::default()).await;
+    let now = ended(store, &replay).await;
+    assert_eq!((now.state, now.selected, now.settled, now.failed), (ReplayState::Done, 30, 24, 6));
+    let [effect] = &said.effects[..] else { panic!("one item: {:?}", said.effects) };
+    assert_eq!(committed(store).await, (effect.delta.committed.to_string(), 23));
+    assert_eq!(parked(store).await, vec![(2, Code::InvalidQuantity); 6]);
+    work.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
+    let work = AtWork::start().await;
+    let broken = letter(1, true).envelope;
+    let discarded = letter(2, true).envelope;
+    let names = [&broken, &discarded]
+        .map(|envelope| LetterName { message_id: envelope.message_id, generation: 1 });
+    // The orders of a person may come before the letters do.
+    work.broker.publish(broken).await.unwrap();
+    work.broker.publish(discarded).await.unwrap();
+    dead_letters::edit(&work.broker, names[0], &body(1, false)).await.unwrap();
+    dead_letters::discard(&work.broker, names[1]).await.unwrap();
+    let ready = async |store: &dyn Store| {
+        eventually("the edit is in effect", async || {
+            let letter = store.dead_letter(names[0].message_id).await.unwrap()?;
+            let is_discarded = store.dead_letter(names[1].message_id).await.unwrap().is_none();
+            (letter.envelope.body == body(1, false) && is_discarded).then_some(letter)
+        })
+        .await
+    };
+    let edited = ready(&*work.store).await;
+    assert_eq!((edited.generation(), edited.original), (1, Some(body(1, true))));
+    assert_eq!(committed(&*work.store).await.0, "0", "an edit by itself applies nothing");
+    let replay = make(&*work.store, Pace::default()).await;
+    assert_eq!(ended(&*work.store, &replay).await.settled, 1);
+    assert_eq!(committed(&*work.store).await, ("1".to_owned(), 1));
+    assert_eq!(parked(&*work.store).await, []);
+    let journal = work.broker.journal(None, 100).await.unwrap();
+    work.end().await;
+    let again = AtWork::start().await;
+    for record in journal {
+        again.broker.put_back(vec![record.envelope]).await.unwrap();
+    }
+    eventually("the rebuild equals it", async || {
+        let depth = again.broker.depth().await.unwrap();
+        let waiting = depth.work_ready + depth.work_in_flight + depth.dead_intake;
+        (waiting == 0).then_some(())
+    })
+    .await;
+    assert_eq!(committed(&*again.store).await, ("1".to_owned(), 1));
+    assert_eq!(parked(&*again.store).await, []);
+    again.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_stops_after_so_many_came_back() {
+    let work = AtWork::start().await;
+    work.store.park((0..50).map(|n| letter(n, true)).collect()).await.unwrap();
+    let pace = Pace { abort_after: Some(3), ..Pace::default() };
+    let replay = make(&*work.store, pace).await;
+    let now = ended(&*work.store, &replay).await;
+    assert_eq!((now.state, now.sent, now.failed), (ReplayState::Aborted, 3, 3));
+    assert_eq!(parked(&*work.store).await.len(), 50);
+    work.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_killed_in_the_middle_goes_on() {
+    let kills = if is_long() { 20 } else { 3 };
+    let letters = 60 * kills;
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&directory.path().join("data")).unwrap();
+    let is_broken = |n: usize| n.is_multiple_of(7);
+    let parking = (0..letters).map(|n| letter(n, is_broken(n))).collect();
+    store.park(parking).await.unwrap();
+    let pace = Pace { rate: Some(400), ..Pace::default() };
+    let replay = make(&store, pace).await;
+    let mut server = Server::start(directory.path(), &[]).await;
+    for kill in 1..=kills {
+        let enough = u64::try_from((kill - 1) * 60 + rand::random_range(1..50)).unwrap();
+        eventually("the replay goes on", async || {
+            (store.replay(replay.id).await.unwrap().unwrap().sent >= enough).then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_micros(rand::rng().random_range(0..20_000))).await;
+        server.kill();
+        server = Server::start(directory.path(), &[]).await;
+    }
+    let now = ended(&store, &replay).await;
+    let broken = (0..letters).filter(|n| is_broken(*n)).count();
+    let counts = (now.selected, now.sent, now.settled, now.failed, now.gone);
+    let whole = [letters, letters, letters - broken, broken, 0];
+    let [selected, sent, settled, failed, gone] = whole.map(|count| count as u64);
+    assert_eq!(now.state, ReplayState::Done, "{}", server.log());
+    assert_eq!(counts, (selected, sent, settled, failed, gone));
+    assert_eq!(committed(&store).await, (settled.to_string(), letters - broken));
+    assert_eq!(parked(&store).await, vec![(2, Code::InvalidQuantity); broken]);
+    server.signal("TERM");
+    assert!(server.ended().await.success(), "{}", server.log());
+    store.close().await;
+    journalled_nothing(&directory.path().join("data")).await;
+}
+
+/// What was put back is no part of the journal.
+async fn journalled_nothing(data: &Path) {
+    let broker = EmbeddedBroker::open(data).unwrap();
+    assert_eq!(broker.journal(None, 1).await.unwrap(), []);
+    broker.close().await;
+}

@@ -1,0 +1,93 @@
+//! `audit`: finds what is wrong, and nothing else.
+
+use rusqlite::Connection;
+use storekeeper::audit;
+use storekeeper::cli::audit::AuditArgs;
+use storekeeper::cli::output::Output;
+use storekeeper::cli::{self, ExitStatus, Format};
+use storekeeper::domain::{Policy, Site};
+use storekeeper::store::Store;
+
+use super::{Shop, history, order};
+
+/// Runs `audit` on all sites; answers with the kinds of what differs.
+async fn kinds(shop: &Shop) -> (ExitStatus, Vec<String>) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut output = Output { out: &mut out, err: &mut err, format: Format::Json, width: None };
+    let args = AuditArgs { site: None };
+    let status = cli::audit::run(&*shop.store, &args, &mut output).await.unwrap();
+    let lines = std::str::from_utf8(&out).unwrap().lines();
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    (status, lines.map(|line| line["kind"].as_str().unwrap().to_owned()).collect())
+}
+
+#[tokio::test]
+async fn every_invariant_is_checked() {
+    for (damage, expected) in [
+        ("UPDATE stock SET committed = committed + 1", &["stock.committed"][..]),
+        ("UPDATE stock SET fulfilled = fulfilled + 1", &["stock.fulfilled"]),
+        ("UPDATE stock SET received = received + 1", &["stock.received"]),
+        ("DELETE FROM stock", &["stock.committed"]),
+        ("DELETE FROM holds", &["order.hold", "stock.committed"]),
+        ("UPDATE holds SET committed = committed + 1", &["order.hold", "stock.committed"]),
+        ("UPDATE holds SET order_id = 'id:x' WHERE order_id = 'id:1'", &["order.hold"]),
+        ("DELETE FROM orders", &["order.hold"]),
+        ("UPDATE policy SET revision = 2", &["order.policy"]),
+        (
+            "UPDATE orders SET state = replace(state, '\"status\":\"PROCESSED\"', \
+             '\"status\":\"SHIPPED\"')",
+            &["order.applied"],
+        ),
+        ("DELETE FROM changes WHERE sequence = 2", &["changes.sequence"]),
+        ("UPDATE changes SET committed = committed + 1 WHERE sequence = 2", &["changes.after"]),
+    ] {
+        let shop = Shop::new();
+        for quantity in [1, 3, 2] {
+            shop.publish(&[order(&format!("{quantity}"), "PROCESSED", quantity)]).await;
+        }
+        shop.work_off(&Policy::default()).await;
+        let connection = Connection::open(shop.path().join("store.db")).unwrap();
+        assert_eq!(kinds(&shop).await, (ExitStatus::Done, Vec::new()), "before {damage}");
+        assert!(connection.execute(damage, ()).unwrap() > 0, "{damage}");
+        let (status, mut found) = kinds(&shop).await;
+        found.dedup();
+        let expected: Vec<_> = expected.iter().map(|kind| (*kind).to_owned()).collect();
+        assert_eq!((status, found), (ExitStatus::NotHeld, expected), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_differs_while_workers_are_at_work() {
+    let shop = Shop::new();
+    let envelopes = history(60);
+    let worker = shop.worker(&Policy::default()).await;
+    let audits = async {
+        let mut orders = 0;
+        while orders == 0 || shop.broker_is_busy().await {
+            for site in shop.store.sites().await.unwrap() {
+                let found = audit::site(&*shop.store, &site).await.unwrap();
+                assert_eq!(found.differences, [], "{site}");
+                orders += found.orders;
+            }
+        }
+    };
+    tokio::join!(shop.publish(&envelopes), audits);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn orders_that_share_an_id_are_shown_and_no_difference() {
+    let shop = Shop::new();
+    let body = |id: &str| {
+        let mut envelope = order(id, "PROCESSED", 1);
+        let text = String::from_utf8(envelope.body.to_vec()).unwrap();
+        envelope.body = text.replace("\"status\"", "\"external_id\":\"E\",\"status\"").into();
+        envelope
+    };
+    shop.publish(&[body("1"), body("2")]).await;
+    shop.work_off(&Policy::default()).await;
+    let found = audit::site(&*shop.store, &Site::parse("shop").unwrap()).await.unwrap();
+    let names: Vec<_> = found.alias_conflicts.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["id:1", "id:2"]);
+    assert_eq!(kinds(&shop).await.0, ExitStatus::Done);
+}

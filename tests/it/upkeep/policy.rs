@@ -1,0 +1,139 @@
+//! `policy apply`: the stock becomes what the new policy says, whoever is at work meanwhile.
+
+use std::collections::BTreeMap;
+
+use storekeeper::audit::Kind;
+use storekeeper::cli::output::Output;
+use storekeeper::cli::{self, ExitStatus, Format, PolicyCommand};
+use storekeeper::domain::{
+    Cancelled, Deleted, Policy, Restock, Site, StockKey, StockKeyKind, TestMode,
+};
+use storekeeper::recompute::{self, Mode};
+use storekeeper::simulate::ModelPolicy;
+use storekeeper::simulate::model::{
+    CancelledOrders, DeletedOrders, KeyKind, RestockedRefunds, TestOrders,
+};
+use storekeeper::store::{PageRequest, Store};
+use storekeeper::worker::PoolError;
+
+use super::{Shop, expected, history, order};
+
+/// Everything otherwise than by default.
+fn another() -> Policy {
+    Policy {
+        key_precedence: StockKeyKind::ALL.into_iter().rev().collect(),
+        test_mode: TestMode::Count,
+        cancelled: Cancelled::ReleaseUnlessShipped,
+        deleted: Deleted::ReleaseUnlessShipped,
+        restock: Restock::Lines,
+    }
+}
+
+fn another_of_the_model() -> ModelPolicy {
+    ModelPolicy {
+        key_precedence: KeyKind::ALL.into_iter().rev().collect(),
+        test_mode: TestOrders::Count,
+        cancelled: CancelledOrders::ReleaseUnlessShipped,
+        deleted: DeletedOrders::ReleaseUnlessShipped,
+        restock: RestockedRefunds::Lines,
+    }
+}
+
+/// Runs `policy apply`; answers with what was printed, as the sums of each item.
+async fn apply(shop: &Shop, policy: &Policy, dry_run: bool) -> BTreeMap<(String, String), String> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut output = Output { out: &mut out, err: &mut err, format: Format::Json, width: None };
+    let command = PolicyCommand::Apply { dry_run };
+    let status = cli::policy::run(&*shop.store, command, policy, &mut output).await.unwrap();
+    assert_eq!(status, ExitStatus::Done);
+    let lines = std::str::from_utf8(&out).unwrap().lines();
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    lines
+        .map(|line| ((text(&line["site"]), text(&line["key"])), line["delta"].to_string()))
+        .collect()
+}
+
+#[tokio::test]
+async fn another_policy_leads_to_the_stock_of_the_model_under_it() {
+    let shop = Shop::new();
+    let envelopes = history(60);
+    shop.publish(&envelopes).await;
+    shop.work_off(&Policy::default()).await;
+    let before = expected(&envelopes, ModelPolicy::default());
+    assert_eq!(shop.stock().await, before);
+    let foreseen = apply(&shop, &another(), true).await;
+    assert_eq!(shop.stock().await, before, "a dry run changes nothing");
+    assert_eq!(shop.store.policy().await.unwrap().unwrap().revision, 1);
+    let done = apply(&shop, &another(), false).await;
+    assert_eq!(done, foreseen);
+    assert!(!done.is_empty());
+    let after = expected(&envelopes, another_of_the_model());
+    assert_eq!(shop.stock().await, after);
+    assert_ne!(after, before);
+    shop.assert_audit_is_clean().await;
+    assert_eq!(apply(&shop, &another(), false).await, BTreeMap::new());
+    assert_eq!(shop.store.policy().await.unwrap().unwrap().revision, 2);
+}
+
+#[tokio::test]
+async fn a_worker_of_the_old_policy_stops_and_writes_nothing_more() {
+    let shop = Shop::new();
+    let worker = shop.worker(&Policy::default()).await;
+    shop.publish(&[order("1", "CANCELLED", 2)]).await;
+    shop.settled().await;
+    let keep = Policy { cancelled: Cancelled::Keep, ..Policy::default() };
+    shop.store.replace_policy(&keep).await.unwrap();
+    shop.publish(&[order("2", "CANCELLED", 3), order("1", "CANCELLED", 2)]).await;
+    let ended = worker.ended.await.unwrap();
+    assert!(matches!(ended, Err(PoolError::PolicyChanged)), "{ended:?}");
+    assert_eq!(shop.stock().await, BTreeMap::new());
+    // What it had in hand comes again, to one that works by the policy in force.
+    shop.work_off(&keep).await;
+    apply(&shop, &keep, false).await;
+    let (site, key) = (Site::parse("shop").unwrap(), StockKey::parse("product:P").unwrap());
+    let item = shop.store.stock_item(&site, &key, &PageRequest::first(10)).await.unwrap();
+    assert_eq!(item.unwrap().item.counts.committed.to_string(), "5");
+    shop.assert_audit_is_clean().await;
+}
+
+#[tokio::test]
+async fn an_application_that_died_is_reported_and_gone_on_with() {
+    let shop = Shop::new();
+    let envelopes = history(20);
+    shop.publish(&envelopes).await;
+    shop.work_off(&Policy::default()).await;
+    // It dies when the policy is in force and one site is done.
+    let in_force = shop.store.replace_policy(&another()).await.unwrap();
+    let sites = shop.store.sites().await.unwrap();
+    let mode =
+        Mode::Write { message_id: order("1", "", 1).message_id, at: storekeeper::clock::now() };
+    let first = recompute::site(&*shop.store, &sites[0], &in_force, mode).await.unwrap();
+    assert!(first.orders > 0);
+    let found = storekeeper::audit::site(&*shop.store, &sites[1]).await.unwrap();
+    assert!(found.differences_count > 0);
+    assert!(found.differences.iter().all(|difference| difference.kind == Kind::Policy));
+    apply(&shop, &another(), false).await;
+    assert_eq!(shop.store.policy().await.unwrap().unwrap(), in_force);
+    assert_eq!(shop.stock().await, expected(&envelopes, another_of_the_model()));
+    shop.assert_audit_is_clean().await;
+}
+
+#[tokio::test]
+async fn workers_may_be_at_work_while_a_policy_is_applied() {
+    let shop = Shop::new();
+    let envelopes = history(40);
+    let (early, late) = envelopes.split_at(envelopes.len() / 2);
+    let worker = shop.worker(&Policy::default()).await;
+    shop.publish(early).await;
+    let another = another();
+    let (_, ()) = tokio::join!(apply(&shop, &another, false), shop.publish(late));
+    // Whether anything was left for the old worker to be refused at is a matter of speed.
+    worker.stop.cancel();
+    drop(worker.ended.await.unwrap());
+    let worker = shop.worker(&another).await;
+    tokio::join!(apply(&shop, &another, false), shop.settled());
+    worker.stop().await;
+    assert_eq!(shop.stock().await, expected(&envelopes, another_of_the_model()));
+    shop.assert_audit_is_clean().await;
+}

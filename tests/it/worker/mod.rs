@@ -1,0 +1,181 @@
+//! The worker pool beside a Store that misbehaves: what fails costs itself and nothing else.
+//!
+//! The Store is the embedded one behind a decorator that tampers with what it loads or commits.
+
+mod tampered;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use storekeeper::broker::embedded::EmbeddedBroker;
+use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
+use storekeeper::clock;
+use storekeeper::config::Settings;
+use storekeeper::domain::{Code, MessageId, Policy, Site, StockKey, Timestamp};
+use storekeeper::health::Health;
+use storekeeper::metrics::Metrics;
+use storekeeper::store::embedded::EmbeddedStore;
+use storekeeper::store::{DeadLetterFilter, PageRequest, Store};
+use storekeeper::worker::{Drained, Pool};
+use tokio_util::sync::CancellationToken;
+
+use tampered::{Fault, Tampered, Tampering};
+
+use crate::harness::eventually;
+
+/// A pool at work on a fresh directory.
+struct AtWork {
+    _directory: tempfile::TempDir,
+    broker: Arc<EmbeddedBroker>,
+    store: Arc<Tampered>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    pool: tokio::task::JoinHandle<Drained>,
+}
+
+impl AtWork {
+    async fn start(order: &'static str, fault: Fault, times: usize) -> Self {
+        Self::start_with(&["a", "b", "c"], Tampering { order, fault, times: times.into() }).await
+    }
+
+    async fn start_with(orders: &[&str], tampering: Tampering) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let broker = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
+        let inner = EmbeddedStore::open(directory.path()).unwrap();
+        let store = Arc::new(Tampered { inner, tampering, repeating_calls: 0.into() });
+        let metrics = Arc::new(Metrics::new());
+        let mut settings = Settings::load_from(None, []).unwrap();
+        settings.retry.ladder = vec![Duration::from_millis(20)];
+        settings.retry.max_age = Duration::from_millis(200);
+        let pool = Pool::new(
+            Arc::clone(&broker) as Arc<dyn Broker>,
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::clone(&metrics),
+            Arc::new(Health::new()),
+            store.adopt_policy(&Policy::default()).await.unwrap(),
+            &settings.worker,
+            &settings.retry,
+        );
+        let stop = CancellationToken::new();
+        // Everything is in the queue before the pool looks: it all meets in one batch.
+        for order in orders {
+            broker.publish(envelope(order)).await.unwrap();
+        }
+        let tracker = tokio_util::task::TaskTracker::new();
+        let running = pool.run(stop.clone(), CancellationToken::new());
+        let pool = tracker.spawn(async { running.await.unwrap() });
+        Self { _directory: directory, broker, store, metrics, stop, pool }
+    }
+
+    /// Waits until every envelope has its outcome, and stops the pool.
+    async fn settle(self) -> (Arc<Tampered>, Arc<Metrics>) {
+        eventually("the queues are empty", async || {
+            let depth = self.broker.depth().await.unwrap();
+            let waiting =
+                depth.work_ready + depth.work_in_flight + depth.retry_ready + depth.dead_intake;
+            (waiting == 0).then_some(())
+        })
+        .await;
+        self.stop.cancel();
+        assert_eq!(self.pool.await.unwrap(), Drained::Whole);
+        self.broker.close().await;
+        assert_eq!(self.store.repeating_calls.load(Ordering::SeqCst), 0);
+        (self.store, self.metrics)
+    }
+}
+
+fn envelope(order: &str) -> Envelope {
+    let body = json!({
+        "event_type": "ECOMM_ORDER_CREATED",
+        "event_timestamp": 1_700_000_000_000_i64,
+        "resource_data": {"site_name": "shop"},
+        "data": {
+            "id": order,
+            "status": "PROCESSED",
+            "items": [{"product_id": "P", "quantity": 1}],
+        },
+    });
+    Envelope {
+        message_id: MessageId(uuid::Uuid::now_v7()),
+        kind: EnvelopeKind::Webhook,
+        received_at: clock::now(),
+        source: "duda".to_owned(),
+        replays: 0,
+        traceparent: None,
+        tracestate: None,
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+async fn committed(store: &dyn Store) -> String {
+    let (site, key) = (Site::parse("shop").unwrap(), StockKey::parse("product:P").unwrap());
+    let item = store.stock_item(&site, &key, &PageRequest::first(10)).await.unwrap().unwrap();
+    item.item.counts.committed.to_string()
+}
+
+async fn letters(store: &dyn Store) -> Vec<Code> {
+    let all = DeadLetterFilter::default();
+    let page = store.dead_letters(&all, &PageRequest::first(10)).await.unwrap();
+    page.items.into_iter().map(|letter| letter.rejection.code).collect()
+}
+
+#[tokio::test]
+async fn a_panic_costs_the_delivery_that_panics() {
+    let (store, _) = AtWork::start("b", Fault::Panic, usize::MAX).await.settle().await;
+    assert_eq!(letters(&*store).await, [Code::WorkerPanic]);
+    assert_eq!(committed(&*store).await, "2");
+}
+
+#[tokio::test]
+async fn a_passing_panic_of_a_batch_costs_nothing() {
+    let (store, _) = AtWork::start("b", Fault::Panic, 1).await.settle().await;
+    assert_eq!(letters(&*store).await, []);
+    assert_eq!(committed(&*store).await, "3");
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_is_retried_alone_until_it_is_too_old() {
+    let (store, metrics) = AtWork::start("b", Fault::Refusal, usize::MAX).await.settle().await;
+    assert_eq!(letters(&*store).await, [Code::RetryExhausted]);
+    assert_eq!(committed(&*store).await, "2");
+    assert!(metrics.deliveries_retried.get() > 0);
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_for_a_while_is_applied_in_the_end() {
+    let (store, _) = AtWork::start("b", Fault::Refusal, 3).await.settle().await;
+    assert_eq!(letters(&*store).await, []);
+    assert_eq!(committed(&*store).await, "3");
+}
+
+#[tokio::test]
+async fn a_lost_race_is_computed_again_and_counts_once() {
+    let (store, metrics) = AtWork::start("b", Fault::Race, 1).await.settle().await;
+    assert_eq!(committed(&*store).await, "3");
+    assert!(metrics.commit_conflicts.get() > 0);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_counts_once() {
+    let (store, metrics) = AtWork::start("b", Fault::LostAnswer, 1).await.settle().await;
+    assert_eq!(committed(&*store).await, "3");
+    assert_eq!(letters(&*store).await, []);
+    assert!(metrics.store_away_seconds.get() > 0.0);
+    let feed = store.changes(&Site::parse("shop").unwrap(), 0, 10).await.unwrap();
+    assert_eq!(feed.len(), 3, "each order is in the change feed once");
+    let times: Vec<Timestamp> = feed.iter().map(|change| change.at).collect();
+    assert!(times.is_sorted());
+}
+
+#[tokio::test]
+async fn events_of_one_order_that_overflow_together_are_tried_one_after_the_other() {
+    let tampering = Tampering { order: "b", fault: Fault::Overflow, times: 1.into() };
+    let at_work = AtWork::start_with(&["b", "b", "b"], tampering).await;
+    let (store, metrics) = at_work.settle().await;
+    assert_eq!(committed(&*store).await, "1");
+    assert_eq!(letters(&*store).await, []);
+    assert_eq!(metrics.commit_conflicts.get(), 0, "nobody else wrote");
+}

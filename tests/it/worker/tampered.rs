@@ -1,0 +1,303 @@
+//! A decorator of the Store that misbehaves towards one order.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use storekeeper::domain::{
+    Code, MessageId, OrderId, Policy, PolicyInForce, Site, StockKey, Timestamp,
+};
+use storekeeper::store::embedded::EmbeddedStore;
+use storekeeper::store::{
+    AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Ending, EntityId, EntityName,
+    FeedStart, Fence, LetterEdit, LetterName, Loaded, NewReplay, Page, PageRequest, Replay,
+    ReplayId, SettledOrder, StockDetail, StockItem, Store, StoreError, StoredOrder,
+};
+
+/// How the Store misbehaves towards the order of this name, so many times.
+#[derive(Debug)]
+pub(super) struct Tampering {
+    pub(super) order: &'static str,
+    pub(super) fault: Fault,
+    pub(super) times: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Loading it panics.
+    Panic,
+    /// Loading it is refused.
+    Refusal,
+    /// Another commit of it is written between loading and committing.
+    Race,
+    /// The answer to its commit is lost, although it is written.
+    LostAnswer,
+    /// Its commit would pass a limit.
+    Overflow,
+}
+
+#[derive(Debug)]
+pub(super) struct Tampered {
+    pub(super) inner: EmbeddedStore,
+    pub(super) tampering: Tampering,
+    /// Calls that broke the port's condition: one commit of an entity at most.
+    pub(super) repeating_calls: AtomicUsize,
+}
+
+impl Tampered {
+    fn strikes(&self, fault: Fault, mut entities: impl Iterator<Item = EntityId>) -> bool {
+        let name = format!("id:{}", self.tampering.order);
+        let is_concerned = |entity: EntityId| match entity.name {
+            EntityName::Order(order) => order.to_string() == name,
+            EntityName::Catalogue(_) | EntityName::Receipt(_) => false,
+        };
+        let left = &self.tampering.times;
+        self.tampering.fault == fault
+            && entities.any(is_concerned)
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+    }
+}
+
+#[async_trait]
+impl Store for Tampered {
+    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        assert!(!self.strikes(Fault::Panic, entities.iter().cloned()), "the test wants it so");
+        if self.strikes(Fault::Refusal, entities.iter().cloned()) {
+            return Err(StoreError::Rejected { source: "the test wants it so".into() });
+        }
+        self.inner.load(entities).await
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
+        let entities = || commits.iter().map(|commit| commit.entity.clone());
+        if entities().collect::<BTreeSet<_>>().len() < commits.len() {
+            self.repeating_calls.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.strikes(Fault::Overflow, entities()) {
+            return Ok(vec![Committed::Overflow; commits.len()]);
+        }
+        if self.strikes(Fault::Race, entities()) {
+            self.inner.commit(commits.clone()).await?;
+        }
+        if self.strikes(Fault::LostAnswer, entities()) {
+            self.inner.commit(commits).await?;
+            return Err(StoreError::Unavailable { source: "the test wants it so".into() });
+        }
+        self.inner.commit(commits).await
+    }
+
+    async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
+        self.inner.policy().await
+    }
+
+    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError> {
+        self.inner.adopt_policy(proposed).await
+    }
+
+    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
+        self.inner.park(letters).await
+    }
+
+    async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
+        self.inner.feed_start(site).await
+    }
+
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.trim_changes(before).await
+    }
+
+    async fn end_letters(
+        &self,
+        letters: Vec<LetterName>,
+        ending: Ending,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.end_letters(letters, ending, at).await
+    }
+
+    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
+        self.inner.edit_letter(edit).await
+    }
+
+    async fn expire_letters(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(Code, u64)>, StoreError> {
+        self.inner.expire_letters(before, now).await
+    }
+
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        self.inner.dead_letter_groups().await
+    }
+
+    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
+        self.inner.make_replay(replay).await
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.inner.replay(id).await
+    }
+
+    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.inner.cancel_replay(id).await
+    }
+
+    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
+        self.inner.open_replays().await
+    }
+
+    async fn lease_replays(
+        &self,
+        owner: uuid::Uuid,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Fence>, StoreError> {
+        self.inner.lease_replays(owner, now, until).await
+    }
+
+    async fn unsent_letters(
+        &self,
+        id: ReplayId,
+        limit: usize,
+    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError> {
+        self.inner.unsent_letters(id, limit).await
+    }
+
+    async fn note_sent(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+        letters: Vec<LetterName>,
+    ) -> Result<bool, StoreError> {
+        self.inner.note_sent(id, fence, letters).await
+    }
+
+    async fn note_outcomes(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+    ) -> Result<Option<Replay>, StoreError> {
+        self.inner.note_outcomes(id, fence).await
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, StoreError> {
+        self.inner.sites().await
+    }
+
+    async fn stock(
+        &self,
+        site: &Site,
+        prefix: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<StockItem>, StoreError> {
+        self.inner.stock(site, prefix, page).await
+    }
+
+    async fn stock_item(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        holds: &PageRequest,
+    ) -> Result<Option<StockDetail>, StoreError> {
+        self.inner.stock_item(site, key, holds).await
+    }
+
+    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
+        self.inner.order(site, order).await
+    }
+
+    async fn catalogue(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<Catalogue>, StoreError> {
+        self.inner.catalogue(site, page).await
+    }
+
+    async fn changes(
+        &self,
+        site: &Site,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        self.inner.changes(site, after, limit).await
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetterSummary>, StoreError> {
+        self.inner.dead_letters(filter, page).await
+    }
+
+    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
+        self.inner.dead_letter(id).await
+    }
+
+    async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
+        self.inner.dead_letter_counts().await
+    }
+
+    async fn oversold(&self) -> Result<u64, StoreError> {
+        self.inner.oversold().await
+    }
+
+    async fn settled_orders(
+        &self,
+        before: Timestamp,
+        page: &PageRequest,
+    ) -> Result<Page<SettledOrder>, StoreError> {
+        self.inner.settled_orders(before, page).await
+    }
+
+    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError> {
+        self.inner.close_orders(closings).await
+    }
+
+    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError> {
+        self.inner.replace_policy(policy).await
+    }
+
+    async fn orders(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<StoredOrder>, StoreError> {
+        self.inner.orders(site, page).await
+    }
+
+    async fn audit_orders(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedOrder>, StoreError> {
+        self.inner.audit_orders(site, page).await
+    }
+
+    async fn audit_holds(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedHold>, StoreError> {
+        self.inner.audit_holds(site, page).await
+    }
+
+    async fn audit_items(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<AuditedItem>, StoreError> {
+        self.inner.audit_items(site, page).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
