@@ -2,8 +2,8 @@
 //!
 //! Both embedded adapters stand on this, and neither sees the other. Jobs that wait while a
 //! commit is being written to disk share the next one: the cost of an fsync is paid once a
-//! group. A job is a closure over a connection inside a savepoint; its answer is sent only after
-//! the group's commit, so an answer means "durable".
+//! group. A job is a closure over a connection inside the group's transaction; its answer is sent
+//! only after the commit, so an answer means "durable".
 //!
 //! # Invariants
 //! - There is one writer connection a handle and file; other processes wait for its lock.
@@ -158,10 +158,11 @@ impl Database {
 
     /// Runs a job in the next group and answers once that is durable.
     ///
-    /// The job must not begin or end transactions. Cancelling the call does not cancel the job.
+    /// The job must not begin or end transactions, and it may be run twice, the first time undone.
+    /// Cancelling the call does not cancel the job.
     pub async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        job: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SqliteError> {
         let (message, answered) = writer::message(Arc::clone(&self.file), job);
         let closed = || SqliteError::closed(&self.file);

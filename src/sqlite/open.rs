@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_TIMEOUT, Schema, SqliteError};
@@ -14,6 +15,11 @@ use super::{BUSY_TIMEOUT, Schema, SqliteError};
 const STATEMENTS_CACHED: usize = 64;
 /// A WAL that grew past this is cut back at its next restart, in bytes.
 const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+/// The WAL is copied into the file once it has so many pages: a page that every commit writes is
+/// then copied once for many commits.
+const WAL_PAGES_KEPT: i64 = 8000;
+/// What the writer keeps in memory of its file: the inner pages of every index that it writes.
+const WRITER_CACHE_KIBIBYTES: i64 = 8192;
 /// How often to ask for WAL mode while other processes open the same new file.
 const WAL_TRIES_MAX: usize = 50;
 
@@ -35,6 +41,8 @@ pub(super) fn open_writer(
     switch_to_wal(&connection, file)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(sql)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_KEPT).map_err(sql)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIBIBYTES).map_err(sql)?;
     // Bodies hold personal data: once removed, they must not stay behind in unused pages.
     connection.pragma_update(None, "secure_delete", true).map_err(sql)?;
     if version < schema.migrations.len() {
@@ -79,6 +87,8 @@ fn connect(path: &Path, file: &str) -> Result<Connection, SqliteError> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        // Otherwise a statement is compiled anew when a value is bound that its plan looked at.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         Ok(connection)
     };

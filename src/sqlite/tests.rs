@@ -20,7 +20,7 @@ fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn insert(name: &'static str) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> {
+fn insert(name: &'static str) -> impl Fn(&Connection) -> rusqlite::Result<usize> {
     move |connection| connection.execute("INSERT INTO item (name) VALUES (?1)", [name])
 }
 
@@ -36,14 +36,14 @@ async fn names(database: &Database) -> Vec<String> {
 /// becomes one group.
 async fn hold_writer(database: &Database) -> blocking::Sender<()> {
     let (release, released) = blocking::channel::<()>();
-    let (started, holding) = oneshot::channel();
+    let (started, mut holding) = mpsc::channel(1);
     let (message, _) = writer::message(Arc::clone(&database.file), move |_| {
-        started.send(()).ok();
+        started.try_send(()).ok();
         released.recv().ok();
         Ok(())
     });
     database.messages.send(message).await.ok().unwrap();
-    holding.await.unwrap();
+    holding.recv().await.unwrap();
     release
 }
 

@@ -1,5 +1,9 @@
 //! The writer thread: takes the jobs that wait as one group and commits them together.
+//!
+//! A job may be run twice: if one of a group fails, the group is undone and run again with each
+//! job in a savepoint of its own, so that the failure costs nobody else anything.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -14,42 +18,61 @@ const GROUP_JOBS_MAX: usize = 512;
 /// What the writer thread is told.
 pub(super) enum Message {
     /// Run the job in the next group.
-    Run(Job),
+    Run(Box<dyn Job>),
     /// Finish what came before, close the file, answer.
     Stop(oneshot::Sender<()>),
 }
 
-/// Runs in the group's transaction, or is told why there is none.
-type Job = Box<dyn FnOnce(Result<&Connection, SqliteError>) -> Done + Send>;
-
-/// A job that was run.
-pub(super) struct Done {
-    failure: Option<SqliteError>,
-    answer: Answer,
+/// What waits to be written, whatever its answer.
+pub(super) trait Job: Send {
+    /// Runs it inside a transaction; a later run replaces an earlier one.
+    fn run(&mut self, connection: &Connection) -> Result<(), SqliteError>;
+    /// Tells the caller, after the commit, how it went; a failure is that of the whole group.
+    fn answer(self: Box<Self>, group_failure: Option<&SqliteError>);
 }
 
-/// Runs after the commit, with the group's failure.
-type Answer = Box<dyn FnOnce(Option<&SqliteError>) + Send>;
+struct Waiting<T, F> {
+    closure: F,
+    file: Arc<str>,
+    result: Option<Result<T, SqliteError>>,
+    answer: oneshot::Sender<Result<T, SqliteError>>,
+}
 
 /// The message for a job, and where its answer arrives.
 pub(super) fn message<T: Send + 'static>(
     file: Arc<str>,
-    job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    closure: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
 ) -> (Message, oneshot::Receiver<Result<T, SqliteError>>) {
     let (answer, answered) = oneshot::channel();
-    let job: Job = Box::new(move |connection| {
-        let result = connection.and_then(|connection| in_savepoint(connection, &file, job));
-        Done {
-            failure: result.as_ref().err().cloned(),
-            answer: Box::new(move |group_failure| {
-                let result = result
-                    .and_then(|value| group_failure.map_or(Ok(value), |error| Err(error.clone())));
-                // The caller may have been cancelled; the job is done all the same.
-                drop(answer.send(result));
+    (Message::Run(Box::new(Waiting { closure, file, result: None, answer })), answered)
+}
+
+impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<T, F> {
+    fn run(&mut self, connection: &Connection) -> Result<(), SqliteError> {
+        // A panic must not end the thread that everybody's writes depend on.
+        let closure = AssertUnwindSafe(|| (self.closure)(connection));
+        let result = match catch_unwind(closure) {
+            Ok(result) => result.map_err(|error| SqliteError::new(&self.file, &error)),
+            Err(_) => Err(SqliteError::Refused {
+                file: self.file.to_string(),
+                message: "the job panicked; please report it".to_owned(),
             }),
-        }
-    });
-    (Message::Run(job), answered)
+        };
+        let failure = result.as_ref().err().cloned();
+        self.result = Some(result);
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn answer(self: Box<Self>, group_failure: Option<&SqliteError>) {
+        let result = match (group_failure, self.result) {
+            (_, Some(Err(error))) => Err(error),
+            (Some(error), _) => Err(error.clone()),
+            (None, Some(Ok(value))) => Ok(value),
+            (None, None) => Err(SqliteError::closed(&self.file)),
+        };
+        // The caller may have been cancelled; the job is done all the same.
+        drop(self.answer.send(result));
+    }
 }
 
 /// Runs until it is stopped or every handle is gone.
@@ -60,89 +83,107 @@ pub(super) fn write_groups(
 ) {
     let mut messages = Vec::new();
     while waiting.blocking_recv_many(&mut messages, GROUP_JOBS_MAX) > 0 {
-        let mut group = messages.drain(..).peekable();
-        // A job that fills the disk takes along those before it, and not those behind it.
-        while group.peek().is_some() {
-            if let Some(stopped) = write_group(&connection, &mut group, file) {
-                // What came later is dropped; its callers hear that the file is closed.
-                drop(connection);
-                stopped.send(()).ok();
-                return;
-            }
-        }
-    }
-}
-
-/// Writes one transaction; answers with the sender of a stop that it met.
-fn write_group(
-    connection: &Connection,
-    messages: &mut impl Iterator<Item = Message>,
-    file: &str,
-) -> Option<oneshot::Sender<()>> {
-    let execute = |sql: &str| {
-        let executed = connection.prepare_cached(sql).and_then(|mut it| it.execute(()));
-        executed.err().map(|error| SqliteError::new(file, &error))
-    };
-    let mut failure = execute("BEGIN IMMEDIATE");
-    let mut answers = Vec::new();
-    let mut stop = None;
-    for message in messages {
-        match message {
-            Message::Run(job) => {
-                let done = job(failure.clone().map_or(Ok(connection), Err));
-                answers.push(done.answer);
-                if failure.is_none() && connection.is_autocommit() {
-                    // SQLite gave the transaction up: nothing of the group is written.
-                    failure = Some(done.failure.unwrap_or_else(|| rolled_back(file)));
+        let mut group = VecDeque::new();
+        let mut stop = None;
+        for message in messages.drain(..) {
+            match message {
+                Message::Run(job) => group.push_back(job),
+                Message::Stop(stopped) => {
+                    // What came later is dropped; its callers hear that the file is closed.
+                    stop = Some(stopped);
                     break;
                 }
             }
-            Message::Stop(stopped) => {
-                stop = Some(stopped);
+        }
+        Writer { connection: &connection, file }.write(group);
+        if let Some(stopped) = stop {
+            drop(connection);
+            stopped.send(()).ok();
+            return;
+        }
+    }
+}
+
+struct Writer<'a> {
+    connection: &'a Connection,
+    file: &'a str,
+}
+
+impl Writer<'_> {
+    fn write(&self, mut group: VecDeque<Box<dyn Job>>) {
+        let failure = match self.execute("BEGIN IMMEDIATE") {
+            Ok(()) if group.iter_mut().all(|job| job.run(self.connection).is_ok()) => {
+                self.execute("COMMIT").err()
+            }
+            Ok(()) => {
+                self.roll_back();
+                while !group.is_empty() {
+                    self.write_apart(&mut group);
+                }
+                return;
+            }
+            Err(error) => Some(error),
+        };
+        self.roll_back();
+        for job in group {
+            job.answer(failure.as_ref());
+        }
+    }
+
+    /// Writes a group in which a job fails, each job in a savepoint. Savepoints copy every page
+    /// that is changed inside them, so they are for this case only.
+    ///
+    /// A job that fills the disk takes along those before it. Those behind it stay in the group.
+    fn write_apart(&self, group: &mut VecDeque<Box<dyn Job>>) {
+        let mut failure = self.execute("BEGIN IMMEDIATE").err();
+        let mut written = Vec::new();
+        while let Some(mut job) = group.pop_front() {
+            let result = match &failure {
+                None => self.run_in_savepoint(job.as_mut()),
+                Some(_) => Ok(()),
+            };
+            written.push(job);
+            if failure.is_none() && self.connection.is_autocommit() {
+                // SQLite gave the transaction up: nothing of what was written so far is there.
+                failure = Some(result.err().unwrap_or_else(|| self.rolled_back()));
                 break;
             }
         }
-    }
-    failure = failure.or_else(|| execute("COMMIT"));
-    if !connection.is_autocommit() {
-        execute("ROLLBACK");
-    }
-    for answer in answers {
-        answer(failure.as_ref());
-    }
-    stop
-}
-
-fn rolled_back(file: &str) -> SqliteError {
-    let message = "the transaction was rolled back".to_owned();
-    SqliteError::Unavailable { file: file.to_owned(), message }
-}
-
-fn in_savepoint<T>(
-    connection: &Connection,
-    file: &str,
-    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> Result<T, SqliteError> {
-    let execute = |sql: &str| {
-        let executed = connection.prepare_cached(sql).and_then(|mut it| it.execute(()));
-        executed.map_err(|error| SqliteError::new(file, &error))
-    };
-    execute("SAVEPOINT job")?;
-    // A panic must not end the thread that everybody's writes depend on; the savepoint undoes
-    // what the job had written.
-    let result = match catch_unwind(AssertUnwindSafe(|| job(connection))) {
-        Ok(result) => result.map_err(|error| SqliteError::new(file, &error)),
-        Err(_) => Err(SqliteError::Refused {
-            file: file.to_owned(),
-            message: "the job panicked; please report it".to_owned(),
-        }),
-    };
-    // A full disk may have ended the whole transaction; the group finds that out.
-    if !connection.is_autocommit() {
-        if result.is_err() {
-            execute("ROLLBACK TO job")?;
+        failure = failure.or_else(|| self.execute("COMMIT").err());
+        self.roll_back();
+        for job in written {
+            job.answer(failure.as_ref());
         }
-        execute("RELEASE job")?;
     }
-    result
+
+    fn run_in_savepoint(&self, job: &mut dyn Job) -> Result<(), SqliteError> {
+        self.execute("SAVEPOINT job")?;
+        let result = job.run(self.connection);
+        // A full disk may have ended the whole transaction.
+        if !self.connection.is_autocommit() {
+            if result.is_err() {
+                self.execute("ROLLBACK TO job")?;
+            }
+            self.execute("RELEASE job")?;
+        }
+        result
+    }
+
+    /// Ends a transaction that was not committed.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit() {
+            // It fails only if there is nothing to undo.
+            self.execute("ROLLBACK").ok();
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), SqliteError> {
+        let executed = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(()));
+        executed.map(drop).map_err(|error| SqliteError::new(self.file, &error))
+    }
+
+    fn rolled_back(&self) -> SqliteError {
+        let message = "the transaction was rolled back".to_owned();
+        SqliteError::Unavailable { file: self.file.to_owned(), message }
+    }
 }

@@ -1,62 +1,46 @@
 //! What the disk allows: a bare writer of the same rows, without HTTP, rules or promises.
 //!
 //! An event costs a journal row with its body and a queue row that goes again, in one file, and
-//! the rows of an order in another. Transactions are as large as the clients of the other run
-//! allow: all that wait share one.
+//! the rows of an order in another: its state, its two names, and for each line a hold, a stock item
+//! and an entry of the change feed. The tables and indices are those of the product. Transactions
+//! are as large as the clients of the other run allow: all that wait share one.
 
 use std::path::Path;
 
 use rusqlite::{Connection, params};
+use storekeeper::broker::Broker;
+use storekeeper::broker::embedded::EmbeddedBroker;
+use storekeeper::store::Store;
+use storekeeper::store::embedded::EmbeddedStore;
 use tokio::time::Instant;
 
-use crate::{Arguments, per_second};
+use crate::end_to_end::{LINES, PRODUCTS};
+use crate::{body, per_second};
 
-const BODY_BYTES: usize = 2600;
 const STATE_BYTES: usize = 700;
 
-/// Events a second at 64 and at 256 events a transaction.
-pub(crate) fn run(arguments: &Arguments) -> [f64; 2] {
-    [64, 256].map(|group| {
-        let events = arguments.scaled(20_000);
-        let directory = tempfile::tempdir_in(".").unwrap();
-        let began = Instant::now();
-        write(directory.path(), events, group);
-        let rate = per_second(events, began.elapsed());
-        println!("bare SQLite: {rate:.0} events/s in transactions of {group} (3 fsyncs each)");
-        rate
-    })
+/// Events a second in transactions of so many events.
+pub(crate) async fn run(events: u32, group: u32) -> f64 {
+    let directory = tempfile::tempdir_in(".").unwrap();
+    // They make the tables.
+    EmbeddedBroker::open(directory.path()).unwrap().close().await;
+    EmbeddedStore::open(directory.path()).unwrap().close().await;
+    let began = Instant::now();
+    write(directory.path(), events, group);
+    per_second(events, began.elapsed())
 }
 
-fn open(path: &Path, schema: &str) -> Connection {
+fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.pragma_update(None, "synchronous", "FULL").unwrap();
-    connection.execute_batch(schema).unwrap();
+    connection.pragma_update(None, "wal_autocheckpoint", 8000).unwrap();
+    connection.set_prepared_statement_cache_capacity(64);
     connection
 }
 
 fn write(directory: &Path, events: u32, group: u32) {
-    let broker = open(
-        &directory.join("broker.db"),
-        "CREATE TABLE journal (position INTEGER PRIMARY KEY, message_id BLOB, received_at INTEGER,
-             source TEXT, body BLOB) STRICT;
-         CREATE TABLE work (seq INTEGER PRIMARY KEY, position INTEGER, attempt INTEGER) STRICT;",
-    );
-    let store = open(
-        &directory.join("store.db"),
-        "CREATE TABLE orders (site TEXT, id TEXT, rev INTEGER, state TEXT,
-             PRIMARY KEY (site, id)) STRICT, WITHOUT ROWID;
-         CREATE TABLE aliases (site TEXT, alias TEXT, id TEXT,
-             PRIMARY KEY (site, alias, id)) STRICT, WITHOUT ROWID;
-         CREATE TABLE stock (site TEXT, key TEXT, committed INTEGER,
-             PRIMARY KEY (site, key)) STRICT, WITHOUT ROWID;
-         CREATE TABLE holds (site TEXT, key TEXT, id TEXT, committed INTEGER,
-             PRIMARY KEY (site, key, id)) STRICT, WITHOUT ROWID;
-         CREATE TABLE changes (site TEXT, sequence INTEGER, at INTEGER, key TEXT, cause TEXT,
-             message_id BLOB, delta INTEGER, after INTEGER,
-             PRIMARY KEY (site, sequence)) STRICT, WITHOUT ROWID;",
-    );
-    let body = vec![b'x'; BODY_BYTES];
+    let (broker, store) = (open(&directory.join("broker.db")), open(&directory.join("store.db")));
     let state = "x".repeat(STATE_BYTES);
     for first in (0..events).step_by(group as usize) {
         let last = events.min(first + group);
@@ -64,36 +48,67 @@ fn write(directory: &Path, events: u32, group: u32) {
         for event in first..last {
             put(
                 &broker,
-                "INSERT INTO journal VALUES (?, ?, ?, 'duda', ?)",
-                params![event, uuid::Uuid::now_v7().into_bytes(), event, body],
+                "INSERT INTO journal (position, message_id, kind, received_at, source, replays, body)
+                 VALUES (?1, ?2, 'webhook', ?1, 'duda', 0, ?3)",
+                params![event, uuid::Uuid::now_v7().into_bytes(), body::of(event).into_bytes()],
             );
-            put(&broker, "INSERT INTO work VALUES (?, ?, 1)", params![event, event]);
+            put(
+                &broker,
+                "INSERT INTO work (seq, position, received_at, attempt) VALUES (?1, ?1, ?1, 1)",
+                params![event],
+            );
         }
         broker.execute_batch("COMMIT").unwrap();
         store.execute_batch("BEGIN IMMEDIATE").unwrap();
         for event in first..last {
-            let (id, key) = (format!("id:order-{event}"), format!("product:{}", event % 500));
-            put(&store, "INSERT INTO orders VALUES ('shop', ?, ?, ?)", params![id, event, state]);
-            put(&store, "INSERT INTO aliases VALUES ('shop', ?, ?)", params![id, id]);
-            put(
-                &store,
-                "INSERT INTO stock VALUES ('shop', ?, 1)
-                 ON CONFLICT DO UPDATE SET committed = committed + 1",
-                params![key],
-            );
-            put(&store, "INSERT INTO holds VALUES ('shop', ?, ?, 1)", params![key, id]);
-            put(
-                &store,
-                "INSERT INTO changes VALUES ('shop', ?, ?, ?, ?, ?, 1, 1)",
-                params![event, event, key, id, uuid::Uuid::now_v7().into_bytes()],
-            );
+            write_order(&store, event, &state);
         }
         store.execute_batch("COMMIT").unwrap();
         broker.execute_batch("BEGIN IMMEDIATE").unwrap();
         for event in first..last {
-            put(&broker, "DELETE FROM work WHERE seq = ?", params![event]);
+            put(&broker, "DELETE FROM work WHERE seq = ?1", params![event]);
         }
         broker.execute_batch("COMMIT").unwrap();
+    }
+}
+
+fn write_order(store: &Connection, event: u32, state: &str) {
+    let site = format!("shop-{}", event % 4);
+    let order = format!("id:order-{event}");
+    put(
+        store,
+        "INSERT INTO orders (site, id, rev, state) VALUES (?1, ?2, ?3, ?4)",
+        params![site, order, event, state],
+    );
+    for alias in [&order, &format!("invoice:EX-{event}")] {
+        put(store, "INSERT INTO aliases VALUES (?1, ?2, ?3)", params![site, alias, order]);
+    }
+    for line in 0..LINES {
+        let key = format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS);
+        put(
+            store,
+            "INSERT INTO stock (site, key, received, committed, fulfilled)
+             VALUES (?1, ?2, 0, 1, 0) ON CONFLICT DO UPDATE SET committed = committed + 1",
+            params![site, key],
+        );
+        put(
+            store,
+            "INSERT INTO holds (site, key, order_id, committed, fulfilled)
+             VALUES (?1, ?2, ?3, 1, 0)",
+            params![site, key, order],
+        );
+        put(
+            store,
+            "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, 'order', ?5, ?6, 0, 1, 0, 0, 1, 0)",
+            params![
+                site,
+                event * LINES + line,
+                event,
+                key,
+                order,
+                uuid::Uuid::now_v7().to_string()
+            ],
+        );
     }
 }
 

@@ -13,10 +13,13 @@
 )]
 
 mod bare;
+mod body;
 mod end_to_end;
 mod rules;
 
 use clap::Parser;
+
+const ROUNDS: usize = 5;
 
 /// What to measure.
 #[derive(Debug, Clone, Parser)]
@@ -42,9 +45,36 @@ fn main() {
     let arguments = Arguments::parse();
     println!("{}", machine());
     rules::run(&arguments);
-    let bare = bare::run(&arguments);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(end_to_end::run(&arguments, bare));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for clients in [64, 256] {
+            compare(&arguments, clients).await;
+        }
+        end_to_end::grow(&arguments).await;
+    });
+}
+
+/// The server beside what the disk allows, in turns, because disks are fast and slow by the minute.
+async fn compare(arguments: &Arguments, clients: u32) {
+    let events = arguments.scaled(20_000);
+    let (mut bare, mut whole, mut memory) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        bare.push(bare::run(events, clients).await);
+        let run = end_to_end::run(events, clients).await;
+        whole.push(run.rate);
+        memory = memory.max(run.memory);
+    }
+    let (bare, whole) = (median(bare), median(whole));
+    println!(
+        "end to end: {whole:.0} events/s with {clients} clients; a bare SQLite writer of the same \
+         rows: {bare:.0} events/s in transactions of {clients}; ratio {:.2} (medians of {ROUNDS} \
+         rounds of {events}); {memory} MiB resident at most",
+        whole / bare,
+    );
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// What a reader needs to know of the machine to compare figures.
