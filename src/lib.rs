@@ -27,12 +27,14 @@
 //! Goods and counts take the same way: [`receipts`] makes envelopes of them. [`changes`] reads the
 //! feed of what changed from a cursor on.
 //!
-//! [`audit`] computes every number again and compares; [`recompute`] does what a new policy asks
-//! for; [`rebuild`] puts the journal through the workers again.
+//! Three modules keep the numbers true over the years: [`audit`] computes each again and compares,
+//! [`recompute`] does what a new policy asks for, [`rebuild`] puts the journal through the workers
+//! again.
 //!
-//! [`app`] makes a process of these parts and stops them in order. [`config`] says how they are
-//! set. [`simulate`] invents histories of orders and knows, by a model of its own, what the stock
-//! must be.
+//! [`app`] makes processes of these parts, one role or all in one, and stops them in order. What
+//! is due now and then, such as closing old orders and forgetting old bodies, is its sweep.
+//! [`config`] says how everything is set. [`simulate`] invents histories of orders and knows, by a
+//! model of its own, what the stock must be.
 //!
 //! # Invariants
 //!
@@ -47,8 +49,9 @@
 //! - **No float holds a quantity.** Text to [`rust_decimal`] to millionths in 64 bits.
 //! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
 //! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, probes} >
-//!   {broker, store} > domain. SQL is in the embedded adapters and [`sqlite`] only, axum in the
-//!   HTTP modules only. `tests/it/tidy.rs` checks this and more.
+//!   {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the
+//!   embedded adapters and [`sqlite`] only, axum in the HTTP modules only. `tests/it/tidy` has the
+//!   whole table, and checks it.
 //!
 //! # Design decisions
 //!
