@@ -78,11 +78,11 @@ fn list_row(item: &StockItemView) -> Vec<Cell> {
         text(&item.site),
         text(&item.key),
         optional(item.name.as_deref()),
-        quantity(&item.received),
-        quantity(&item.committed),
-        quantity(&item.fulfilled),
-        quantity(&item.on_hand),
-        quantity(&item.available),
+        quantity(&item.counts.received),
+        quantity(&item.counts.committed),
+        quantity(&item.counts.fulfilled),
+        quantity(&item.counts.on_hand),
+        quantity(&item.counts.available),
     ]
 }
 
@@ -117,11 +117,11 @@ fn export_row(item: &StockItemView) -> [String; 8] {
         item.site.clone(),
         item.key.clone(),
         printable(item.name.as_deref().unwrap_or_default(), false),
-        item.received.clone(),
-        item.committed.clone(),
-        item.fulfilled.clone(),
-        item.on_hand.clone(),
-        item.available.clone(),
+        item.counts.received.clone(),
+        item.counts.committed.clone(),
+        item.counts.fulfilled.clone(),
+        item.counts.on_hand.clone(),
+        item.counts.available.clone(),
     ]
 }
 
@@ -173,11 +173,11 @@ fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> anyhow::Resu
         ("site", text(&item.site)),
         ("key", text(&item.key)),
         ("name", optional(item.name.as_deref())),
-        ("received", quantity(&item.received)),
-        ("committed", quantity(&item.committed)),
-        ("fulfilled", quantity(&item.fulfilled)),
-        ("on hand", quantity(&item.on_hand)),
-        ("available", quantity(&item.available)),
+        ("received", quantity(&item.counts.received)),
+        ("committed", quantity(&item.counts.committed)),
+        ("fulfilled", quantity(&item.counts.fulfilled)),
+        ("on hand", quantity(&item.counts.on_hand)),
+        ("available", quantity(&item.counts.available)),
         (
             "closed orders",
             text(&format!("{}, fulfilled {}", view.closed.orders, view.closed.fulfilled)),

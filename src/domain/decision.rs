@@ -1,5 +1,6 @@
 //! What `decide` says shall change.
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::order::Hold;
@@ -145,4 +146,17 @@ pub struct Counts {
     pub committed: Quantity,
     /// Units that have left.
     pub fulfilled: Quantity,
+}
+
+impl Counts {
+    /// What should be on the shelf: `received - fulfilled`. A decimal is wider than 64 bits, so no
+    /// difference of totals can overflow.
+    pub fn on_hand(&self) -> Decimal {
+        self.received.to_decimal() - self.fulfilled.to_decimal()
+    }
+
+    /// What can still be promised: `received - committed - fulfilled`; below zero is an oversale.
+    pub fn available(&self) -> Decimal {
+        self.on_hand() - self.committed.to_decimal()
+    }
 }

@@ -1,7 +1,5 @@
 //! What is read of a Store: shapes for people and for the API, none of which a rule reads.
 
-use rust_decimal::Decimal;
-
 use super::Revision;
 use crate::broker::Envelope;
 use crate::domain::{
@@ -45,23 +43,6 @@ pub struct StockItem {
     pub name: Option<String>,
     /// Its counts.
     pub counts: Counts,
-}
-
-impl StockItem {
-    /// What should be on the shelf: `received - fulfilled`.
-    pub fn on_hand(&self) -> Decimal {
-        decimal(self.counts.received) - decimal(self.counts.fulfilled)
-    }
-
-    /// What can still be promised: `received - committed - fulfilled`; below zero is an oversale.
-    pub fn available(&self) -> Decimal {
-        self.on_hand() - decimal(self.counts.committed)
-    }
-}
-
-/// Wider than 64 bits, so that no difference of totals can overflow.
-fn decimal(quantity: Quantity) -> Decimal {
-    quantity.to_decimal()
 }
 
 /// A counted thing and who holds it.

@@ -92,16 +92,14 @@ pub struct CountsView {
 
 impl From<Counts> for CountsView {
     fn from(counts: Counts) -> Self {
-        // Wider than 64 bits, so that no difference of totals can overflow.
-        let on_hand = counts.received.to_decimal() - counts.fulfilled.to_decimal();
-        let available = on_hand - counts.committed.to_decimal();
+        // Decimals keep the scale of their operands; quantities are written without trailing zeros.
         let text = |difference: Decimal| difference.normalize().to_string();
         Self {
             received: counts.received.to_string(),
             committed: counts.committed.to_string(),
             fulfilled: counts.fulfilled.to_string(),
-            on_hand: text(on_hand),
-            available: text(available),
+            on_hand: text(counts.on_hand()),
+            available: text(counts.available()),
         }
     }
 }

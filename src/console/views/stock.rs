@@ -1,9 +1,9 @@
 //! Sites and stock items.
 
-use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::CountsView;
 use crate::broker::QueueDepth;
 use crate::domain::Site;
 use crate::store::{HeldBy, StockDetail, StockItem};
@@ -37,22 +37,9 @@ pub struct StockItemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// Units that came in.
-    #[schema(example = "100")]
-    pub received: String,
-    /// Units that are promised to orders and still here.
-    #[schema(example = "3")]
-    pub committed: String,
-    /// Units that have left.
-    #[schema(example = "40.5")]
-    pub fulfilled: String,
-    /// Units that should be on the shelf: received - fulfilled.
-    #[schema(example = "59.5")]
-    pub on_hand: String,
-    /// Units that can still be promised: received - committed - fulfilled; below zero is an
-    /// oversale.
-    #[schema(example = "56.5")]
-    pub available: String,
+    /// What is counted of it; `available` below zero is an oversale.
+    #[serde(flatten)]
+    pub counts: CountsView,
 }
 
 impl From<&StockItem> for StockItemView {
@@ -61,18 +48,9 @@ impl From<&StockItem> for StockItemView {
             site: item.site.to_string(),
             key: item.key.to_string(),
             name: item.name.clone(),
-            received: item.counts.received.to_string(),
-            committed: item.counts.committed.to_string(),
-            fulfilled: item.counts.fulfilled.to_string(),
-            on_hand: difference(item.on_hand()),
-            available: difference(item.available()),
+            counts: CountsView::from(item.counts),
         }
     }
-}
-
-/// Decimals keep the scale of their operands; quantities are written without trailing zeros.
-fn difference(units: Decimal) -> String {
-    units.normalize().to_string()
 }
 
 /// A counted thing and who holds it.

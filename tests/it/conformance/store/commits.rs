@@ -156,7 +156,7 @@ pub(super) async fn totals_reach_their_limit_and_do_not_pass_it(harness: &Harnes
     assert_eq!(try_write(&store, released).await, Committed::Overflow);
     let found = item(&store, "alpha", "sku:A").await.item;
     assert_eq!(found.counts, counts(most, most, most));
-    assert_eq!(found.available(), -millionths(most).to_decimal());
+    assert_eq!(found.counts.available(), -millionths(most).to_decimal());
 }
 
 pub(super) async fn an_overflow_of_one_item_leaves_the_others_alone(harness: &Harness) {
