@@ -76,6 +76,7 @@ impl Settings {
     fn check_ingress(&self) -> Result<(), SettingsError> {
         let ingress = &self.ingress;
         self.within("ingress.body_bytes_max", ingress.body_bytes_max, BODY_BYTES_MAX)?;
+        self.check_reading()?;
         self.within("ingress.in_flight_max", ingress.in_flight_max, CONNECTIONS_MAX)?;
         self.within("ingress.connections_max", ingress.connections_max, CONNECTIONS_MAX)?;
         self.lasting("ingress.header_timeout", ingress.header_timeout, SHORTEST, HOUR)?;
@@ -110,6 +111,17 @@ impl Settings {
             return Err(self.fault("ingress.listen", message));
         }
         Ok(())
+    }
+
+    /// Less than one body's would keep the largest from ever being read.
+    fn check_reading(&self) -> Result<(), SettingsError> {
+        let least = ByteSize(u64::try_from(self.ingress.body_bytes_max).unwrap_or(u64::MAX));
+        let size = self.ingress.reading_bytes_max;
+        if size >= least {
+            return Ok(());
+        }
+        let message = format!("must be at least ingress.body_bytes_max, {least}, not {size}");
+        Err(self.fault("ingress.reading_bytes_max", message))
     }
 
     fn check_console_tokens(&self) -> Result<(), SettingsError> {
@@ -291,6 +303,10 @@ mod tests {
             ("embedded.bytes_max = 1", "embedded.bytes_max: must be at least 64MiB, not 1"),
             ("embedded.bytes_max = \"2GB\"", "embedded.bytes_max: must be a number of bytes, as"),
             ("ingress.body_bytes_max = 0", "ingress.body_bytes_max: must be from 1 to 16777216"),
+            (
+                "ingress.reading_bytes_max = \"512KiB\"",
+                "ingress.reading_bytes_max: must be at least ingress.body_bytes_max, 1MiB, not 512KiB",
+            ),
             ("ingress.in_flight_max = 0", "ingress.in_flight_max: must be from 1 to 65536"),
             ("ingress.connections_max = 65537", "ingress.connections_max: must be from 1 to 65536"),
             ("ingress.header_timeout = \"0s\"", "ingress.header_timeout: must be from 1ms to 1h"),

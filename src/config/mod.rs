@@ -137,7 +137,9 @@ pub struct IngressSettings {
     /// How long the broker may take to confirm.
     #[serde(serialize_with = "show::duration")]
     pub publish_timeout: Duration,
-    /// Requests at a time; more are answered 503.
+    /// What bodies may hold together while they are read, beyond the first 64 KiB of each.
+    pub reading_bytes_max: ByteSize,
+    /// Authentic webhooks on their way to the queue; more are answered 503.
     pub in_flight_max: usize,
     /// Connections at a time; more wait.
     pub connections_max: usize,

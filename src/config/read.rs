@@ -91,6 +91,7 @@ fn read_ingress(section: &mut Section) -> Result<IngressSettings, SettingsError>
         body_timeout: section.take("body_timeout")?,
         header_timeout: section.take("header_timeout")?,
         publish_timeout: section.take("publish_timeout")?,
+        reading_bytes_max: section.take("reading_bytes_max")?,
         in_flight_max: section.take("in_flight_max")?,
         connections_max: section.take("connections_max")?,
     })

@@ -5,6 +5,11 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// What every body may hold while it is read, in bytes; only what is larger needs a share of the
+/// memory that all have together.
+const OWN_BYTES: usize = 64 * 1024;
 
 /// What a body may take.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +32,9 @@ pub(super) enum BodyError {
     /// It did not arrive in time.
     #[error("the body did not arrive in time")]
     Slow,
+    /// There is no memory left in which it could be read.
+    #[error("too many large bodies are being read; send it again")]
+    Crowded,
     /// There is none.
     #[error("the body is empty")]
     Empty,
@@ -43,12 +51,21 @@ pub(super) fn check_announced(body: &Body, limits: Limits) -> Result<(), BodyErr
 }
 
 /// Reads a body to its end, byte for byte.
-pub(super) async fn read(body: Body, limits: Limits) -> Result<Bytes, BodyError> {
-    let read = tokio::time::timeout(limits.timeout, read_to_end(body, limits.bytes_max));
+///
+/// `room` has a permit for each byte that bodies may hold beyond [`OWN_BYTES`] while they are read.
+/// What has arrived is counted and not what was announced: a client that is silent takes nothing
+/// from others.
+pub(super) async fn read(body: Body, limits: Limits, room: &Semaphore) -> Result<Bytes, BodyError> {
+    let read = tokio::time::timeout(limits.timeout, read_to_end(body, limits.bytes_max, room));
     read.await.map_err(|_| BodyError::Slow)?
 }
 
-async fn read_to_end(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+async fn read_to_end(
+    mut body: Body,
+    bytes_max: usize,
+    room: &Semaphore,
+) -> Result<Bytes, BodyError> {
+    let mut share = Share { room, taken: None };
     // One buffer and not the list of what came: a body sent a byte a chunk would make that list
     // many times larger than the limit.
     let mut read = BytesMut::new();
@@ -60,18 +77,50 @@ async fn read_to_end(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyErro
         if data.len() > bytes_max - read.len() {
             return Err(BodyError::TooLarge { bytes_max });
         }
+        share.grow_to(read.len() + data.len())?;
         read.extend_from_slice(&data);
     }
     if read.is_empty() { Err(BodyError::Empty) } else { Ok(read.freeze()) }
 }
 
+/// What one body has of the memory that all share.
+struct Share<'a> {
+    room: &'a Semaphore,
+    taken: Option<SemaphorePermit<'a>>,
+}
+
+impl Share<'_> {
+    /// Takes what a body of so many bytes needs.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let taken = self.taken.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let wanted = bytes.saturating_sub(OWN_BYTES + taken);
+        if wanted == 0 {
+            return Ok(());
+        }
+        let wanted = u32::try_from(wanted).map_err(|_| BodyError::Crowded)?;
+        // Not waited for: what is held while waiting would keep others from finishing.
+        let more = self.room.try_acquire_many(wanted).map_err(|_| BodyError::Crowded)?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::{StreamExt, stream};
 
     use super::*;
 
     const LIMITS: Limits = Limits { bytes_max: 8, timeout: Duration::from_mins(1) };
+
+    async fn read(body: Body, limits: Limits) -> Result<Bytes, BodyError> {
+        super::read(body, limits, &Semaphore::new(0)).await
+    }
 
     fn chunks(chunks: &[&'static str]) -> Body {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok::<_, std::io::Error>(*chunk)).collect();
@@ -109,5 +158,28 @@ mod tests {
         let limits = Limits { timeout: Duration::from_millis(10), ..LIMITS };
         let stops = stream::iter([Ok::<_, std::io::Error>("1")]).chain(stream::pending());
         assert_eq!(read(Body::from_stream(stops), limits).await, Err(BodyError::Slow));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_share_their_memory_and_others_need_none_of_it() {
+        let limits = Limits { bytes_max: OWN_BYTES + 8, ..LIMITS };
+        let of = |beyond: usize| vec![b'x'; OWN_BYTES + beyond];
+        let room = Semaphore::new(8);
+        let read = |body: Body| super::read(body, limits, &room);
+        let stops = stream::iter([Ok::<_, std::io::Error>(of(1)), Ok(vec![b'x'; 4])]);
+        let mut held = Box::pin(read(Body::from_stream(stops.chain(stream::pending()))));
+        let silent = stream::pending::<Result<Bytes, std::io::Error>>();
+        let mut silent = pin!(read(Body::from_stream(silent)));
+        let at_once = Duration::ZERO;
+        assert!(tokio::time::timeout(at_once, held.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(at_once, silent.as_mut()).await.is_err());
+        assert_eq!(room.available_permits(), 3);
+        assert_eq!(read(Body::from(of(4))).await, Err(BodyError::Crowded));
+        assert_eq!(read(Body::from(of(3))).await.unwrap().len(), OWN_BYTES + 3);
+        assert_eq!(read(Body::from(of(0))).await.unwrap().len(), OWN_BYTES);
+        // A client that hangs up gives its share back.
+        drop(held);
+        assert_eq!(read(Body::from(of(8))).await.unwrap().len(), OWN_BYTES + 8);
+        assert_eq!(room.available_permits(), 8);
     }
 }

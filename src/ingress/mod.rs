@@ -3,7 +3,8 @@
 //! A request is checked (method, token, size, signature, time, in this order), read whole, given
 //! a message id and published; the answer 200 follows the broker's confirm. The body is not
 //! parsed: what is authentic is kept, whatever it says. [`crate::http::serve`] serves the
-//! [`router`].
+//! [`router`]. The places of `in_flight_max` are for what is authentic, so strangers cannot take
+//! them.
 //!
 //! Several sources may send, each with its own token or secrets; the envelope names the one that
 //! did. A webhook that is authentic but too old is refused, or taken as a dead letter, as
@@ -15,8 +16,9 @@
 //!
 //! # Invariants
 //! - 200 is answered only after [`Broker::publish`] or [`Broker::publish_dead`] said `Ok`.
-//! - What a request can make the process hold is limited: `body_bytes_max` for each of
-//!   `in_flight_max` requests, each for no longer than `body_timeout` and `publish_timeout`.
+//! - What requests can make the process hold is limited. While bodies are read: 64 KiB for each of
+//!   `connections_max`, and `reading_bytes_max` together, for no longer than `body_timeout`. After
+//!   that: `body_bytes_max` for each of `in_flight_max`, for no longer than `publish_timeout`.
 //! - No body, token, signature or path enters a log line or an answer.
 
 mod body;
@@ -27,6 +29,7 @@ mod source;
 
 use std::any::Any;
 use std::fmt;
+use std::num::TryFromIntError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +119,9 @@ struct Ingress {
     expired: Expired,
     body_limits: body::Limits,
     publish_timeout: Duration,
+    /// A permit for each byte that large bodies may hold while they are read.
+    reading: Semaphore,
+    /// A permit for each webhook on its way to the queue.
     in_flight: Semaphore,
 }
 
@@ -133,7 +139,8 @@ impl Ingress {
                 timeout: settings.body_timeout,
             },
             publish_timeout: settings.publish_timeout,
-            in_flight: Semaphore::new(settings.in_flight_max.min(Semaphore::MAX_PERMITS)),
+            reading: semaphore(usize::try_from(settings.reading_bytes_max.0)),
+            in_flight: semaphore(Ok(settings.in_flight_max)),
         }
     }
 
@@ -148,19 +155,21 @@ impl Ingress {
         let sources = self.sources_at(token)?;
         self.check_direct(request.headers())?;
         body::check_announced(request.body(), self.body_limits)?;
-        // Not waited for: a sender that is told so at once knows that it has to send again.
-        let _in_flight = self.in_flight.try_acquire().map_err(|_| Refusal::Busy)?;
         let (head, body) = request.into_parts();
-        let body = body::read(body, self.body_limits).await?;
+        let body = body::read(body, self.body_limits, &self.reading).await?;
         let received_at = clock::now();
         let authentic = source::authenticate(sources, &head.headers, &body)?;
         let in_time = self.check_age(authentic.signed_at, received_at);
+        if let (Err(expired), Expired::Reject) = (&in_time, self.expired) {
+            return Err(Refusal::Signature(*expired));
+        }
+        // Not waited for: a sender that is told so at once knows that it has to send again.
+        let _in_flight = self.in_flight.try_acquire().map_err(|_| Refusal::Busy)?;
         let source = &authentic.source.name;
         let envelope = envelope::seal(&head.headers, body, received_at, source);
-        match (in_time, self.expired) {
-            (Ok(()), _) => self.publish(envelope).await,
-            (Err(expired), Expired::Park) => self.put_aside(envelope, &expired).await,
-            (Err(expired), Expired::Reject) => Err(Refusal::Signature(expired)),
+        match in_time {
+            Ok(()) => self.publish(envelope).await,
+            Err(expired) => self.put_aside(envelope, &expired).await,
         }
     }
 
@@ -238,6 +247,12 @@ impl Ingress {
             }
         }
     }
+}
+
+/// So many permits, or as many as there can be.
+fn semaphore(permits: Result<usize, TryFromIntError>) -> Semaphore {
+    let most = Semaphore::MAX_PERMITS;
+    Semaphore::new(permits.map_or(most, |permits| permits.min(most)))
 }
 
 /// Nothing of the secrets is shown, not even how many there are.

@@ -28,8 +28,8 @@ pub(super) enum Refusal {
     /// It is not known to be authentic.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// Too many requests are under way.
-    #[error("too many requests are under way; send it again")]
+    /// Too many webhooks are on their way to the queue.
+    #[error("too many webhooks are under way; send it again")]
     Busy,
     /// The broker did not take the envelope.
     #[error("the webhook was not taken; send it again")]
@@ -56,7 +56,7 @@ impl Refusal {
             Self::Signature(SignatureError::Malformed(_)) => ProblemCode::SignatureMalformed,
             Self::Signature(SignatureError::Mismatch) => ProblemCode::SignatureMismatch,
             Self::Signature(SignatureError::Expired { .. }) => ProblemCode::SignatureExpired,
-            Self::Busy => ProblemCode::IngressBusy,
+            Self::Busy | Self::Body(BodyError::Crowded) => ProblemCode::IngressBusy,
             Self::Unpublished(BrokerError::Blocked) => ProblemCode::BrokerBlocked,
             Self::Unpublished(BrokerError::Full) => ProblemCode::BrokerFull,
             // What the broker will never take is not the sender's fault: it may send again, and
@@ -87,7 +87,10 @@ impl Refusal {
                 tracing::warn!(route, code, "the broker did not confirm a webhook in time");
             }
             Self::Panicked => tracing::error!(route, code, "the answer to a request panicked"),
-            Self::Busy => tracing::info!(route, code, "more requests than ingress.in_flight_max"),
+            Self::Busy => tracing::info!(route, code, "more webhooks than ingress.in_flight_max"),
+            Self::Body(BodyError::Crowded) => {
+                tracing::info!(route, code, "larger bodies than ingress.reading_bytes_max allows");
+            }
             Self::Forwarded => tracing::info!(
                 route,
                 code,
@@ -103,7 +106,15 @@ impl Refusal {
 
     /// Whether the sender may still be sending a body that nobody reads.
     const fn leaves_body_unread(&self) -> bool {
-        matches!(self, Self::Body(BodyError::TooLarge { .. } | BodyError::Slow | BodyError::Broken))
+        matches!(
+            self,
+            Self::Body(
+                BodyError::TooLarge { .. }
+                    | BodyError::Slow
+                    | BodyError::Crowded
+                    | BodyError::Broken
+            )
+        )
     }
 }
 

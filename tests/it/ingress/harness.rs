@@ -10,7 +10,7 @@ use serde_json::Value;
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, JournalRecord};
 use storekeeper::clock;
-use storekeeper::config::{Expired, IngressSettings};
+use storekeeper::config::{ByteSize, Expired, IngressSettings};
 use storekeeper::http::{Limits, serve};
 use storekeeper::ingress::{router, signature};
 use storekeeper::metrics::{CodeLabel, Metrics};
@@ -41,6 +41,7 @@ pub(super) fn settings() -> IngressSettings {
         body_timeout: DEADLINE,
         header_timeout: DEADLINE,
         publish_timeout: DEADLINE,
+        reading_bytes_max: ByteSize(1024),
         in_flight_max: 64,
         connections_max: 64,
     }

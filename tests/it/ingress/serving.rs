@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storekeeper::config::IngressSettings;
+use storekeeper::config::{ByteSize, IngressSettings};
 use tokio::net::TcpStream;
 
 use super::harness::{BODY, DEADLINE, Service, taken, unsigned};
@@ -31,23 +31,43 @@ async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
 }
 
 #[tokio::test]
-async fn more_requests_than_allowed_are_refused_at_once() {
+async fn clients_that_do_not_send_their_bodies_take_no_place() {
     let service = Service::start(IngressSettings { in_flight_max: 1, ..unsigned() }).await;
-    let mut first = half_sent(&service).await;
-    let mut second = service.connect().await;
-    second.send(WEBHOOK).await;
-    second.refused(503, "ingress.busy").await;
-    assert!(first.is_unanswered());
-    first.send("body").await;
-    first.taken().await;
-    second.send(WEBHOOK).await;
-    second.taken().await;
-    assert_eq!((service.count("ingress.busy"), service.count("ok")), (1, 2));
+    let mut slow = [half_sent(&service).await, half_sent(&service).await];
+    let mut prompt = service.connect().await;
+    prompt.send(WEBHOOK).await;
+    prompt.taken().await;
+    for slow in &mut slow {
+        assert!(slow.is_unanswered());
+        slow.send("body").await;
+        slow.taken().await;
+    }
+    assert_eq!(service.count("ok"), 3);
+}
+
+#[tokio::test]
+async fn a_large_body_that_finds_no_memory_is_refused_and_others_are_taken() {
+    let large = 64 * 1024 + 2;
+    let settings =
+        IngressSettings { body_bytes_max: 2 * large, reading_bytes_max: ByteSize(1), ..unsigned() };
+    let service = Service::start(settings).await;
+    let webhook = |length: usize| {
+        [format!("{HEAD}content-length: {length}\r\n\r\n").into(), vec![b'x'; length]].concat()
+    };
+    let mut crowded = service.connect().await;
+    crowded.send(webhook(large)).await;
+    crowded.refused(503, "ingress.busy").await;
+    crowded.closed().await;
+    let mut client = service.connect().await;
+    for length in [large - 1, 4, large - 1] {
+        client.send(webhook(length)).await;
+        client.taken().await;
+    }
 }
 
 #[tokio::test]
 async fn a_client_that_hangs_up_leaves_nothing_behind() {
-    let service = Service::start(IngressSettings { in_flight_max: 1, ..unsigned() }).await;
+    let service = Service::start(IngressSettings { connections_max: 1, ..unsigned() }).await;
     drop(half_sent(&service).await);
     // Its place becomes free, and half a body is no webhook.
     eventually(|| async { service.webhook().send().await.unwrap().status() == 200 }).await;
