@@ -18,11 +18,12 @@
 //! - 200 is answered only after [`Broker::publish`] or [`Broker::publish_dead`] said `Ok`.
 //! - What requests can make the process hold is limited. While bodies are read: 64 KiB for each of
 //!   `connections_max`, and `reading_bytes_max` together, for no longer than `body_timeout`. After
-//!   that: `body_bytes_max` for each of `in_flight_max`, for no longer than `publish_timeout`.
+//!   that: `body_bytes_max` for each of `in_flight_max`, until the broker has let go of the body.
 //! - No body, token, signature or path enters a log line or an answer.
 
 mod body;
 mod envelope;
+mod in_flight;
 mod refusal;
 pub mod signature;
 mod source;
@@ -122,7 +123,7 @@ struct Ingress {
     /// A permit for each byte that large bodies may hold while they are read.
     reading: Semaphore,
     /// A permit for each webhook on its way to the queue.
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
 }
 
 impl Ingress {
@@ -140,7 +141,7 @@ impl Ingress {
             },
             publish_timeout: settings.publish_timeout,
             reading: semaphore(usize::try_from(settings.reading_bytes_max.0)),
-            in_flight: semaphore(Ok(settings.in_flight_max)),
+            in_flight: Arc::new(semaphore(Ok(settings.in_flight_max))),
         }
     }
 
@@ -164,7 +165,8 @@ impl Ingress {
             return Err(Refusal::Signature(*expired));
         }
         // Not waited for: a sender that is told so at once knows that it has to send again.
-        let _in_flight = self.in_flight.try_acquire().map_err(|_| Refusal::Busy)?;
+        let in_flight = Arc::clone(&self.in_flight).try_acquire_owned();
+        let body = in_flight::hold(body, in_flight.map_err(|_| Refusal::Busy)?);
         let source = &authentic.source.name;
         let envelope = envelope::seal(&head.headers, body, received_at, source);
         match in_time {

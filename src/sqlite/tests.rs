@@ -1,5 +1,6 @@
 //! What both embedded adapters rely on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as blocking;
 
 use rusqlite::Connection;
@@ -71,6 +72,30 @@ async fn jobs_that_wait_share_one_commit() {
     assert_eq!([first, second, third].map(Result::unwrap), [1, 1, 1]);
     // Three commits would have written the one page that changed three times.
     assert_eq!(wal.metadata().unwrap().len() - before, 4096 + 24);
+}
+
+/// Takes its time to be let go of, so that whoever does not wait for that is noticed.
+struct Slow(Arc<AtomicBool>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::park_timeout(Duration::from_millis(50));
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_holds_is_let_go_of_before_its_answer() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let held = Slow(Arc::clone(&is_gone));
+    let job = move |connection: &Connection| {
+        let _held = &held;
+        insert("a")(connection)
+    };
+    database.write(job).await.unwrap();
+    assert!(is_gone.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

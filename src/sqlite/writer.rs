@@ -70,6 +70,8 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<
             (None, Some(Ok(value))) => Ok(value),
             (None, None) => Err(SqliteError::closed(&self.file)),
         };
+        // What the job holds is let go of first: who has the answer may count on that.
+        drop(self.closure);
         // The caller may have been cancelled; the job is done all the same.
         drop(self.answer.send(result));
     }

@@ -1,8 +1,8 @@
 //! What senders hear when the broker fails.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,8 @@ enum Fault {
     Corrupt,
     /// It is published, and nobody is told.
     Silence,
+    /// It stays queued for the broker's writer, also when nobody waits for it any more.
+    Stuck,
     Panic,
 }
 
@@ -35,6 +37,7 @@ struct Failing {
     nth: usize,
     fault: Fault,
     publishes: AtomicUsize,
+    stuck: Mutex<Vec<Envelope>>,
 }
 
 impl Failing {
@@ -48,6 +51,10 @@ impl Failing {
             Fault::Corrupt => BrokerError::Corrupt { detail: "the tests want it so".to_owned() },
             Fault::Silence => {
                 self.inner.publish(envelope).await.unwrap();
+                pending().await
+            }
+            Fault::Stuck => {
+                self.stuck.lock().unwrap().push(envelope);
                 pending().await
             }
             Fault::Panic => panic!("the tests want it so"),
@@ -109,10 +116,23 @@ impl Broker for Failing {
 }
 
 async fn failing(settings: IngressSettings, nth: usize, fault: Fault) -> Service {
-    let decorate = |inner| -> Arc<dyn Broker> {
-        Arc::new(Failing { inner, nth, fault, publishes: AtomicUsize::new(0) })
+    failing_behind(settings, nth, fault).await.0
+}
+
+/// A service and its broker.
+async fn failing_behind(
+    settings: IngressSettings,
+    nth: usize,
+    fault: Fault,
+) -> (Service, Arc<Failing>) {
+    let mut failing = None;
+    let decorate = |inner| {
+        let (publishes, stuck) = (AtomicUsize::new(0), Mutex::default());
+        let broker = Arc::new(Failing { inner, nth, fault, publishes, stuck });
+        Arc::clone(failing.insert(broker)) as Arc<dyn Broker>
     };
-    Service::start_behind(settings, decorate).await
+    let service = Service::start_behind(settings, decorate).await;
+    (service, failing.unwrap())
 }
 
 #[tokio::test]
@@ -150,6 +170,23 @@ async fn a_confirm_that_does_not_come_is_not_waited_for() {
     // The sender cannot know that it was published; it sends again, and that is one more.
     taken(service.signed(BODY)).await;
     assert_eq!(service.published().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_still_queued_keeps_its_place_and_more_are_refused_at_once() {
+    let publish_timeout = Duration::from_millis(100);
+    let settings = IngressSettings { in_flight_max: 1, publish_timeout, ..settings() };
+    let (service, broker) = failing_behind(settings, 1, Fault::Stuck).await;
+    refused(service.signed(BODY), 503, "broker.unavailable").await;
+    // Nobody waits for it any more, but its body is there.
+    refused(service.signed(BODY), 503, "ingress.busy").await;
+    // Whoever is not authentic hears only that.
+    refused(service.webhook(), 401, "signature.missing").await;
+    broker.stuck.lock().unwrap().clear();
+    for _ in 0..3 {
+        taken(service.signed(BODY)).await;
+    }
+    assert_eq!((service.count("ingress.busy"), service.count("ok")), (1, 3));
 }
 
 #[tokio::test]
