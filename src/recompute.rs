@@ -162,9 +162,9 @@ async fn write(
             // It was closed meanwhile: what it holds is what it held under its own policy.
             Committed::Closed { .. } => {}
             Committed::PolicyChanged => return Err(RecomputeError::PolicyChanged),
-            Committed::Overflow => {
+            Committed::Overflow(error) => {
                 if let EntityName::Order(order) = commit.entity.name {
-                    tracing::warn!(%site, %order, "a total would pass its limit; the order stays");
+                    tracing::warn!(%site, %order, %error, "the order stays as it is");
                     effect.overflowed.push(order);
                 }
             }

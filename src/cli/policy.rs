@@ -90,7 +90,7 @@ async fn apply(
             }
         }
         for order in &effect.overflowed {
-            output.say(format_args!("{order} of {site} stays: a total would pass its limit"))?;
+            output.say(format_args!("{order} of {site} stays: a total would pass a limit"))?;
         }
         orders += effect.orders;
         changed += effect.orders_changed;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Arrival, Code, Counts, Decision, Decoded, EntityState, Event, Outcome, PolicyInForce, Quantity,
-    Reason, STOCK_TOTAL_MAX, Settled, Site, StockChange, StockKey, decide,
+    Arrival, Code, Counts, Decision, Decoded, EntityState, Event, Outcome, PolicyInForce, Reason,
+    Settled, Site, StockChange, StockKey, TotalError, decide,
 };
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest, Store,
@@ -122,10 +122,18 @@ impl Imagined<'_> {
         let Some(decision) = self.decide(before, &event, letter) else {
             return Ok(WouldBe::Settled(Settled::plain(Outcome::Duplicate)));
         };
-        let settled = decision.settled.first().copied();
-        let settled = settled.unwrap_or(Settled::plain(Outcome::Duplicate));
-        if decision.changed && !self.add(&entity.site, &decision.changes).await? {
-            let detail = "the stock item's total would pass 4e12 units".to_owned();
+        let settled = match decision.settled.first() {
+            Some(Ok(settled)) => *settled,
+            Some(Err(refused)) => {
+                let (code, detail) = (refused.code(), refused.to_string());
+                return Ok(WouldBe::Rejected { code, detail });
+            }
+            None => Settled::plain(Outcome::Duplicate),
+        };
+        if decision.changed
+            && let Err(error) = self.add(&entity.site, &decision.changes).await?
+        {
+            let detail = error.to_string();
             return Ok(WouldBe::Rejected { code: Code::StockOverflow, detail });
         }
         self.states.insert(entity, Some(decision.state));
@@ -154,8 +162,12 @@ impl Imagined<'_> {
         Ok(loaded.map(|loaded| loaded.state))
     }
 
-    /// Adds changes to the stock, all of them or, if a total would pass its limit, none.
-    async fn add(&mut self, site: &Site, changes: &[StockChange]) -> Result<bool, StoreError> {
+    /// Adds changes to the stock, all of them or, if a total would pass a limit, none.
+    async fn add(
+        &mut self,
+        site: &Site,
+        changes: &[StockChange],
+    ) -> Result<Result<(), TotalError>, StoreError> {
         let mut after = Vec::new();
         for change in changes {
             let place = (site.clone(), change.key.clone());
@@ -163,15 +175,16 @@ impl Imagined<'_> {
                 Some(found) => *found,
                 None => (self.counts(&place).await?, Counts::default()),
             };
-            let added = sum(added, change.delta);
-            let Some(added) = added.filter(|added| sum(counts, *added).is_some_and(within_limits))
-            else {
-                return Ok(false);
+            let Some(added) = sum(added, change.delta) else {
+                return Ok(Err(TotalError::TooLarge));
             };
+            if let Err(error) = counts.plus(added) {
+                return Ok(Err(error));
+            }
             after.push((place, (counts, added)));
         }
         self.stock.extend(after);
-        Ok(true)
+        Ok(Ok(()))
     }
 
     async fn counts(&self, (site, key): &(Site, StockKey)) -> Result<Counts, StoreError> {
@@ -191,11 +204,6 @@ fn sum(a: Counts, b: Counts) -> Option<Counts> {
         committed: a.committed.checked_add(b.committed)?,
         fulfilled: a.fulfilled.checked_add(b.fulfilled)?,
     })
-}
-
-fn within_limits(counts: Counts) -> bool {
-    let most = Quantity::from_millionths(STOCK_TOTAL_MAX);
-    [counts.received, counts.committed, counts.fulfilled].iter().all(|count| *count <= most)
 }
 
 impl DryRun {

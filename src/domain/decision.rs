@@ -3,8 +3,9 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::order::Hold;
-use super::{Quantity, StockKey};
+use super::order::{Hold, REFUNDED_LINES_MAX, REFUNDS_MAX};
+use super::quantity::STOCK_TOTAL_MAX;
+use super::{Code, Quantity, StockKey};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +89,26 @@ impl Settled {
     }
 }
 
+/// Why an event cannot be joined into the state that it meets; nothing of it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The order's state would grow past its limit.
+    #[error(
+        "the order would have more than {REFUNDS_MAX} refunds, or more than {REFUNDED_LINES_MAX} \
+         refunded lines, of all its events together; nothing was applied"
+    )]
+    TooManyRefunds,
+}
+
+impl Refused {
+    /// The reason of the dead letter that the event becomes.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::TooManyRefunds => Code::TooManyRefunds,
+        }
+    }
+}
+
 /// What events of one entity do to it, folded into one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<S> {
@@ -97,8 +118,8 @@ pub struct Decision<S> {
     pub changed: bool,
     /// What changes in the site's stock, at most one change a stock key.
     pub changes: Vec<StockChange>,
-    /// What became of each event, in the order given.
-    pub settled: Vec<Settled>,
+    /// What became of each event, in the order given. One that was refused left no trace.
+    pub settled: Vec<Result<Settled, Refused>>,
     /// What is to be counted once the decision is written.
     pub findings: Findings,
 }
@@ -148,6 +169,21 @@ pub struct Counts {
     pub fulfilled: Quantity,
 }
 
+/// Why a stock item cannot count what a change would make of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TotalError {
+    /// Further from zero than is counted.
+    #[error("a total of the stock item would pass 4e12 units; nothing was applied")]
+    TooLarge,
+    /// Promised, or left, cannot be less than nothing: what orders hold and what the item counts
+    /// do not belong together.
+    #[error(
+        "the stock item would count less than nothing as committed or fulfilled; nothing was \
+         applied, and `storekeeper audit` says what does not belong together"
+    )]
+    Negative,
+}
+
 impl Counts {
     /// What should be on the shelf: `received - fulfilled`. A decimal is wider than 64 bits, so no
     /// difference of totals can overflow.
@@ -158,5 +194,49 @@ impl Counts {
     /// What can still be promised: `received - committed - fulfilled`; below zero is an oversale.
     pub fn available(&self) -> Decimal {
         self.on_hand() - self.committed.to_decimal()
+    }
+
+    /// The sum of counts and a difference, if every total stays within its limits.
+    pub fn plus(self, delta: Self) -> Result<Self, TotalError> {
+        let most = Quantity::from_millionths(STOCK_TOTAL_MAX);
+        let total = |count: Quantity, delta: Quantity| {
+            let total = count.checked_add(delta).filter(|total| (-most..=most).contains(total));
+            total.ok_or(TotalError::TooLarge)
+        };
+        let not_negative = |total: Quantity| {
+            if total < Quantity::ZERO { Err(TotalError::Negative) } else { Ok(total) }
+        };
+        Ok(Self {
+            received: total(self.received, delta.received)?,
+            committed: total(self.committed, delta.committed).and_then(not_negative)?,
+            fulfilled: total(self.fulfilled, delta.fulfilled).and_then(not_negative)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_that_cannot_be_are_told_by_what_is_wrong_with_them() {
+        let of = |[received, committed, fulfilled]: [i64; 3]| Counts {
+            received: Quantity::from_millionths(received),
+            committed: Quantity::from_millionths(committed),
+            fulfilled: Quantity::from_millionths(fulfilled),
+        };
+        let most = STOCK_TOTAL_MAX;
+        for (counts, delta, expected) in [
+            ([0, 1, 1], [-1, -1, -1], Ok([-1, 0, 0])),
+            ([0, 0, 0], [-most, most, most], Ok([-most, most, most])),
+            ([most, 0, 0], [1, 0, 0], Err(TotalError::TooLarge)),
+            ([-most, 0, 0], [-1, 0, 0], Err(TotalError::TooLarge)),
+            ([0, most, 0], [0, i64::MAX, 0], Err(TotalError::TooLarge)),
+            ([0, 0, 0], [0, -1, 0], Err(TotalError::Negative)),
+            ([0, 0, 1], [0, 0, -2], Err(TotalError::Negative)),
+        ] {
+            assert_eq!(of(counts).plus(of(delta)), expected.map(of), "{counts:?} {delta:?}");
+        }
+        assert!(TotalError::Negative.to_string().contains("less than nothing"));
     }
 }

@@ -29,7 +29,9 @@ mod version;
 pub use catalogue::{CatalogueEntry, CatalogueEvent, CatalogueId, CatalogueKind, Description};
 pub use closing::{Remains, after_closing, close};
 pub use decide::{Arrival, check, decide, recompute};
-pub use decision::{Counts, Decision, Findings, Outcome, Reason, Settled, StockChange};
+pub use decision::{
+    Counts, Decision, Findings, Outcome, Reason, Refused, Settled, StockChange, TotalError,
+};
 pub use decode::{Decoded, decode_receipt, decode_webhook};
 pub use desired::desired;
 use desired::refunds_unmatched;
@@ -39,7 +41,10 @@ pub use event::{
 };
 pub use identifier::{IDENTIFIER_BYTES_MAX, Identifier, IdentifierError, NameError, Site};
 pub use notice::{NoticeEvent, NoticeStatus};
-pub use order::{Hold, Latest, Notice, OrderState, TIMELINE_LENGTH_MAX, TimelineEntry};
+pub use order::{
+    Hold, Latest, Notice, OrderState, REFUNDED_LINES_MAX, REFUNDS_MAX, TIMELINE_LENGTH_MAX,
+    TimelineEntry,
+};
 pub use order_id::{OrderId, OrderIdKind};
 pub use policy::{Cancelled, Deleted, Policy, PolicyInForce, PolicyRevision, Restock, TestMode};
 pub use quantity::{QUANTITY_MAX, Quantity, QuantityError, STOCK_TOTAL_MAX};

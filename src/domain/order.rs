@@ -13,6 +13,12 @@ use super::{
 /// How many events the timeline keeps.
 pub const TIMELINE_LENGTH_MAX: usize = 64;
 
+/// How many refunds an order may have, of all its events together.
+pub const REFUNDS_MAX: usize = 1000;
+
+/// How many lines the refunds of an order may have together.
+pub const REFUNDED_LINES_MAX: usize = 10_000;
+
 /// Everything that was learned of an order: a join, so the order of arrival leaves no trace in
 /// any field that a rule reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,13 +44,16 @@ codes! {
         "A name is no text, longer than 256 bytes or has control characters.";
     TooManyLines = "decode.too_many_lines", "The order has more than 1,000 lines.";
     NoIdentity = "order.no_identity", "Nothing in the body names the order.";
+    TooManyRefunds = "order.too_many_refunds",
+        "The order would have more than 1,000 refunds or 10,000 refunded lines.";
     OrderExpired = "order.expired", "The order was closed, and this event came after that.";
     RefundNoOrder = "refund.no_order", "The refund names no order.";
     CatalogueNoIdentity = "catalogue.no_identity", "Nothing in the body names the entry.";
     NoticeNoIdentity = "notice.no_identity", "The notice names no store or no entity.";
     SiteMismatch = "store.site_mismatch", "`data.siteAlias` is another site than `site_name`.";
     SiteNotAllowed = "site.not_allowed", "The source of the body may not write this site.";
-    StockOverflow = "stock.overflow", "A stock item's total would pass 4e12 units.";
+    StockOverflow = "stock.overflow",
+        "A stock item's total would pass 4e12 units, or fall below nothing.";
     ReceiptInvalid = "receipt.invalid", "The receipt is not of its form.";
     SignatureExpired = "signature.expired", "The signature was older than the replay window.";
     WorkerPanic = "worker.panic", "The program failed on this body; please report it.";

@@ -37,7 +37,9 @@ pub use read::{
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder};
 
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
-use crate::domain::{MessageId, OrderId, Policy, Remains, Site, StockChange, Timestamp};
+use crate::domain::{
+    MessageId, OrderId, Policy, Remains, Site, StockChange, Timestamp, TotalError,
+};
 
 /// The state that events act on, and its reading.
 #[async_trait]
@@ -365,8 +367,8 @@ pub enum Committed {
     Conflict,
     /// It is an order, computed with another policy than the one in force; nothing is written.
     PolicyChanged,
-    /// A total would pass its limit; nothing is written.
-    Overflow,
+    /// A total would pass a limit; nothing is written.
+    Overflow(TotalError),
     /// The order was closed; nothing is written.
     Closed {
         /// The site's watermark: what was received before it is taken for known.

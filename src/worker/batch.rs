@@ -10,6 +10,7 @@
 //! delivery is handed back, and the pool ends: it decides by a policy that nobody wants.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Pool;
@@ -17,7 +18,8 @@ use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
     Arrival, Code, Decoded, EntityName, Event, Findings, Identifier, MessageId, Outcome, Policy,
-    Rejection, Settled, Timestamp, after_closing, check, decide, decode_receipt, decode_webhook,
+    Refused, Rejection, Settled, Timestamp, TotalError, after_closing, check, decide,
+    decode_receipt, decode_webhook,
 };
 use crate::store::{Commit, Committed, EntityId, StoreError};
 
@@ -214,7 +216,9 @@ async fn round(
                     }
                 }
             }
-            Committed::Overflow => overflowed(entity, told.arrived, &mut again, verdicts),
+            Committed::Overflow(error) => {
+                overflowed(&entity, told.arrived, error, &mut again, verdicts);
+            }
         }
     }
     Ok(again)
@@ -223,7 +227,7 @@ async fn round(
 /// The events of a group and what was decided of each.
 struct Told {
     arrived: Vec<Arrived>,
-    settled: Vec<Settled>,
+    settled: Vec<Result<Settled, Refused>>,
     findings: Findings,
 }
 
@@ -231,7 +235,9 @@ impl Told {
     /// The message that the change is due to: of several, the last that did something.
     fn cause(&self) -> MessageId {
         let applied = self.arrived.iter().zip(&self.settled).rev();
-        let mut applied = applied.filter(|(_, settled)| settled.outcome == Outcome::Applied);
+        let mut applied = applied.filter(|(_, settled)| {
+            settled.is_ok_and(|settled| settled.outcome == Outcome::Applied)
+        });
         let last = applied.next().map(|(arrived, _)| arrived).or_else(|| self.arrived.last());
         last.map_or(MessageId(uuid::Uuid::nil()), |arrived| arrived.arrival.message_id)
     }
@@ -242,7 +248,10 @@ impl Told {
         pool.metrics.count_findings(self.findings);
         for (arrived, settled) in self.arrived.iter().zip(self.settled) {
             if let Some(verdict) = verdicts.get_mut(arrived.place) {
-                *verdict = Some(Verdict::Settled(settled));
+                *verdict = Some(match settled {
+                    Ok(settled) => Verdict::Settled(settled),
+                    Err(refused) => rejected(&arrived.event, refused.code(), &refused),
+                });
             }
             if let Some(envelope) = envelopes.get(arrived.place) {
                 pool.metrics.observe_webhook_to_commit(envelope.received_at, now);
@@ -269,11 +278,12 @@ fn closed(
     }
 }
 
-/// A total would pass its limit. Of several events, each is tried alone, so that only the one
+/// A total would pass a limit. Of several events, each is tried alone, so that only the one
 /// that does not fit becomes a dead letter.
 fn overflowed(
-    entity: EntityId,
+    entity: &EntityId,
     mut arrived: Vec<Arrived>,
+    error: TotalError,
     again: &mut Vec<Group>,
     verdicts: &mut [Option<Verdict>],
 ) {
@@ -282,17 +292,21 @@ fn overflowed(
         return;
     }
     let Some(arrived) = arrived.pop() else { return };
-    let rejection = Rejection {
-        code: Code::StockOverflow,
-        detail: "the stock item's total would pass 4e12 units; nothing was applied".to_owned(),
-        site: Some(entity.site),
-        event_type: Some(arrived.arrival.event_type),
-        order: match entity.name {
+    if let Some(verdict) = verdicts.get_mut(arrived.place) {
+        *verdict = Some(rejected(&arrived.event, Code::StockOverflow, &error));
+    }
+}
+
+/// The end of an event that was understood and does not fit into what there is.
+fn rejected(event: &Event, code: Code, why: &dyn Display) -> Verdict {
+    Verdict::Rejected(Box::new(Rejection {
+        code,
+        detail: why.to_string(),
+        site: Some(event.site.clone()),
+        event_type: Some(event.event_type.clone()),
+        order: match event.content.entity() {
             EntityName::Order(order) => Some(order),
             EntityName::Catalogue(_) | EntityName::Receipt(_) => None,
         },
-    };
-    if let Some(verdict) = verdicts.get_mut(arrived.place) {
-        *verdict = Some(Verdict::Rejected(Box::new(rejection)));
-    }
+    }))
 }

@@ -8,7 +8,7 @@ pub(super) fn decide(
     events: &[&CatalogueEvent],
 ) -> Decision<CatalogueEntry> {
     let mut state = before.cloned().unwrap_or_default();
-    let settled = events.iter().map(|event| join(&mut state, event)).collect();
+    let settled = events.iter().map(|event| Ok(join(&mut state, event))).collect();
     let changed = before != Some(&state);
     Decision { state, changed, changes: Vec::new(), settled, findings: Findings::default() }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every event is joined, also one that was seen before: a join that changes nothing writes
 //! nothing and is only *named* duplicate or superseded. Several events of one entity are folded
-//! into one decision.
+//! into one decision. An event that would make an order's state too large is refused, whole.
 //!
 //! # Invariants
 //! - The state after a set of events is the same for every order and repetition of them, in every
@@ -14,6 +14,8 @@ mod order;
 mod receipt;
 mod timeline;
 
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +41,7 @@ pub struct Arrival {
 
 /// Joins events of one entity into its state and says what that changes in stock.
 ///
-/// The outcomes are in the order of the events. `None` if there is no event.
+/// The outcomes are in the order of the events; one that is refused changes nothing. `None` if there is no event.
 pub fn decide(
     before: Option<EntityState>,
     events: &[(&Content, &Arrival)],

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Arrival, timeline};
-use crate::domain::decision::{Counts, Decision, Findings, Outcome, Reason, Settled, StockChange};
+use crate::domain::decision::{
+    Counts, Decision, Findings, Outcome, Reason, Refused, Settled, StockChange,
+};
 use crate::domain::event::{Line, OrderEvent, Refund, RefundEvent, Snapshot};
 use crate::domain::version::fingerprint;
 use crate::domain::{
-    Deleted, Hold, Latest, Notice, NoticeEvent, OrderId, OrderState, Policy, PolicyInForce, Rank,
-    Status, StockKey, StockKeyKind, TestMode, Version, desired, refunds_unmatched,
+    Deleted, Hold, Latest, Notice, NoticeEvent, OrderId, OrderState, Policy, PolicyInForce,
+    REFUNDED_LINES_MAX, REFUNDS_MAX, Rank, Status, StockKey, StockKeyKind, TestMode, Version,
+    desired, refunds_unmatched,
 };
 
 /// How many names an order keeps; of more, the lowest.
@@ -37,6 +40,8 @@ pub(super) fn decide(
     let outcomes = events
         .iter()
         .map(|(input, arrival)| {
+            // Before anything is joined: what is refused leaves no trace.
+            check_refunds(&state, *input)?;
             let joined = match input {
                 OrderInput::Order(event) => {
                     Some(join_order(&mut state, event, policy, &mut findings))
@@ -45,10 +50,10 @@ pub(super) fn decide(
                 OrderInput::Notice(event) => Some(join_notice(&mut state, event)),
             };
             let Some((version, settled)) = joined else {
-                return Settled::because(Outcome::Ignored, Reason::RefundWithoutId);
+                return Ok(Settled::because(Outcome::Ignored, Reason::RefundWithoutId));
             };
             timeline::record(&mut state.timeline, version, settled, arrival);
-            settled
+            Ok(settled)
         })
         .collect();
     findings.refunds_unmatched +=
@@ -62,6 +67,41 @@ pub(super) fn decide(
     }
     let differs = before.unwrap_or_default() != state;
     Decision { state, changed: differs, changes, settled: outcomes, findings }
+}
+
+/// Refuses an event whose refunds do not fit beside those that are known.
+///
+/// Which of an order's events are refused depends on which came first, as it must: those that were
+/// joined have taken the room. A deletion is not refused, for it must work whatever else is wrong
+/// with it.
+fn check_refunds(state: &OrderState, input: OrderInput<'_>) -> Result<(), Refused> {
+    let refunds = match input {
+        OrderInput::Order(OrderEvent { snapshot: Some(_), refunds, .. }) => refunds,
+        OrderInput::Refund(event) => event.refund.as_slice(),
+        OrderInput::Order(_) | OrderInput::Notice(_) => &[],
+    };
+    if have_room(state, refunds) { Ok(()) } else { Err(Refused::TooManyRefunds) }
+}
+
+/// Whether an order may have these refunds too. Those that add nothing always have room.
+fn have_room(state: &OrderState, refunds: &[Refund]) -> bool {
+    if refunds.is_empty() {
+        return true;
+    }
+    let known = state.refunds.len();
+    let known_lines: usize = state.refunds.values().map(|entry| entry.lines.len()).sum();
+    let (mut count, mut lines) = (known, known_lines);
+    for Refund { id, entry } in refunds {
+        match state.refunds.get(id) {
+            Some(before) if before >= entry => {}
+            Some(before) => lines = lines + entry.lines.len() - before.lines.len(),
+            None => {
+                count += 1;
+                lines += entry.lines.len();
+            }
+        }
+    }
+    count <= known.max(REFUNDS_MAX) && lines <= known_lines.max(REFUNDED_LINES_MAX)
 }
 
 /// What a join did, so that the event can be named.
@@ -87,7 +127,9 @@ fn join_order(
     let mut joined = Joined::default();
 
     add_aliases(&mut state.aliases, &event.aliases);
-    for refund in &event.refunds {
+    // Those of a deletion count as a whole or not at all, as where they are read.
+    let refunds = if have_room(state, &event.refunds) { &*event.refunds } else { &[] };
+    for refund in refunds {
         joined.contributed |= join_one_refund(state, refund);
     }
     if version.status.is_shipped() && !state.ever_shipped {

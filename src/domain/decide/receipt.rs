@@ -15,7 +15,7 @@ pub(super) fn decide(
     let outcomes = events
         .iter()
         .map(|(event, message_id)| {
-            join(&mut state, Receipt { message_id: *message_id, content: event.content })
+            Ok(join(&mut state, Receipt { message_id: *message_id, content: event.content }))
         })
         .collect();
     let state = state?;

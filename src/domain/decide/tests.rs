@@ -13,9 +13,9 @@ use crate::domain::{
     PolicyInForce, Reason, Restock, StockKeyKind, TestMode, Timestamp, decode_webhook,
 };
 
-const T0: i64 = 1_700_000_000_000;
+pub(super) const T0: i64 = 1_700_000_000_000;
 
-fn event(name: &str, at: i64, data: &Value) -> Event {
+pub(super) fn event(name: &str, at: i64, data: &Value) -> Event {
     let body = json!({
         "event_type": name,
         "resource_data": {"site_name": "shop"},
@@ -328,7 +328,7 @@ fn each_event_is_named_by_what_it_did() {
         };
         let events = [(&event.content, &arrival)];
         let decision = decide(state.clone(), &events, &in_force).unwrap();
-        let settled = decision.settled[0];
+        let settled = decision.settled[0].unwrap();
         let changed = decision.changed;
         state = Some(decision.state);
         (settled.outcome, settled.reason, changed)
@@ -360,7 +360,8 @@ fn named(events: &[Event]) -> Vec<(Outcome, Option<Reason>)> {
             event_type: event.event_type.clone(),
         };
         let decision = decide(state, &[(&event.content, &arrival)], &in_force).unwrap();
-        named.push((decision.settled[0].outcome, decision.settled[0].reason));
+        let settled = decision.settled[0].unwrap();
+        named.push((settled.outcome, settled.reason));
         state = Some(decision.state);
     }
     named

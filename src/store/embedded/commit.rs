@@ -10,9 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::entity::Place;
 use super::{closing, column};
-use crate::domain::{
-    Counts, Hold, OrderId, OrderState, PolicyRevision, Quantity, STOCK_TOTAL_MAX, StockChange,
-};
+use crate::domain::{Counts, Hold, OrderId, OrderState, PolicyRevision, StockChange, TotalError};
 use crate::store::{Commit, Committed, EntityName, EntityState, Revision, StoreError, state};
 
 /// A commit in the form in which it is written.
@@ -101,7 +99,10 @@ impl PreparedCommit {
         {
             return Ok(Committed::Closed { watermark });
         }
-        let Some(totals) = self.totals(connection)? else { return Ok(Committed::Overflow) };
+        let totals = match self.totals(connection)? {
+            Ok(totals) => totals,
+            Err(error) => return Ok(Committed::Overflow(error)),
+        };
         let (exists, settled_at) = (found.is_some(), self.settled_at);
         self.place.write(connection, exists, self.revision, &self.state, settled_at)?;
         let mut sequence = self.reserve_sequences(connection)?;
@@ -119,16 +120,17 @@ impl PreparedCommit {
         Ok(Committed::Written { alias_conflict: self.write_aliases(connection)? })
     }
 
-    /// What the changed items will count; `None` if one of them would pass a limit.
-    fn totals(&self, connection: &Connection) -> rusqlite::Result<Option<Vec<Total>>> {
-        self.changes
-            .iter()
-            .map(|change| {
-                let found = find_counts(connection, &self.site, &change.key)?;
-                let counts = add(found.unwrap_or_default(), change.delta);
-                Ok(counts.map(|counts| Total { counts, is_written: found == Some(counts) }))
-            })
-            .collect()
+    /// What the changed items will count, unless one of them would pass a limit.
+    fn totals(&self, connection: &Connection) -> rusqlite::Result<Result<Vec<Total>, TotalError>> {
+        let mut totals = Vec::with_capacity(self.changes.len());
+        for change in &self.changes {
+            let found = find_counts(connection, &self.site, &change.key)?;
+            match found.unwrap_or_default().plus(change.delta) {
+                Ok(counts) => totals.push(Total { counts, is_written: found == Some(counts) }),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(totals))
     }
 
     fn write_stock(
@@ -364,19 +366,6 @@ fn find_counts(connection: &Connection, site: &str, key: &str) -> rusqlite::Resu
         )?
         .query_row((site, key), |row| column::counts(row, 0))
         .optional()
-}
-
-/// The sum of counts and a difference, if every total stays within its limits.
-fn add(counts: Counts, delta: Counts) -> Option<Counts> {
-    let most = Quantity::from_millionths(STOCK_TOTAL_MAX);
-    let total = |count: Quantity, delta: Quantity, least: Quantity| {
-        count.checked_add(delta).filter(|total| (least..=most).contains(total))
-    };
-    Some(Counts {
-        received: total(counts.received, delta.received, -most)?,
-        committed: total(counts.committed, delta.committed, Quantity::ZERO)?,
-        fulfilled: total(counts.fulfilled, delta.fulfilled, Quantity::ZERO)?,
-    })
 }
 
 const fn millionths(counts: &Counts) -> [i64; 3] {

@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::clock;
 use storekeeper::config::Settings;
-use storekeeper::domain::{Code, MessageId, Policy, Site, StockKey, Timestamp};
+use storekeeper::domain::{Code, MessageId, Policy, REFUNDS_MAX, Site, StockKey, Timestamp};
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::store::embedded::EmbeddedStore;
@@ -42,6 +42,10 @@ impl AtWork {
     }
 
     async fn start_with(orders: &[&str], tampering: Tampering) -> Self {
+        Self::start_on(orders.iter().map(|order| envelope(order)), tampering).await
+    }
+
+    async fn start_on(envelopes: impl IntoIterator<Item = Envelope>, tampering: Tampering) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let broker = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let inner = EmbeddedStore::open(directory.path()).unwrap();
@@ -61,8 +65,8 @@ impl AtWork {
         );
         let stop = CancellationToken::new();
         // Everything is in the queue before the pool looks: it all meets in one batch.
-        for order in orders {
-            broker.publish(envelope(order)).await.unwrap();
+        for envelope in envelopes {
+            broker.publish(envelope).await.unwrap();
         }
         let tracker = tokio_util::task::TaskTracker::new();
         let running = pool.run(stop.clone(), CancellationToken::new());
@@ -98,6 +102,10 @@ fn envelope(order: &str) -> Envelope {
             "items": [{"product_id": "P", "quantity": 1}],
         },
     });
+    of(&body)
+}
+
+fn of(body: &Value) -> Envelope {
     Envelope {
         message_id: MessageId(uuid::Uuid::now_v7()),
         kind: EnvelopeKind::Webhook,
@@ -168,6 +176,29 @@ async fn a_commit_whose_answer_is_lost_counts_once() {
     assert_eq!(feed.len(), 3, "each order is in the change feed once");
     let times: Vec<Timestamp> = feed.iter().map(|change| change.at).collect();
     assert!(times.is_sorted());
+}
+
+#[tokio::test]
+async fn an_event_that_its_order_has_no_room_for_becomes_a_dead_letter_alone() {
+    let refunds: Vec<_> = (0..REFUNDS_MAX).map(|id| json!({"id": id.to_string()})).collect();
+    let updated = |at: i64, quantity: u32, refunds: &[Value]| {
+        let items = [json!({"product_id": "P", "quantity": quantity})];
+        of(&json!({
+            "event_type": "ECOMM_ORDER_UPDATED",
+            "event_timestamp": 1_700_000_000_000_i64 + at,
+            "resource_data": {"site_name": "shop"},
+            "data": {"id": "a", "status": "PROCESSED", "items": items, "refunds": refunds},
+        }))
+    };
+    let envelopes = [
+        updated(1, 2, &refunds),
+        updated(2, 4, &[json!({"id": "one more"})]),
+        updated(3, 8, &refunds),
+    ];
+    let tampering = Tampering { order: "nobody's", fault: Fault::Refusal, times: 0.into() };
+    let (store, _) = AtWork::start_on(envelopes, tampering).await.settle().await;
+    assert_eq!(letters(&*store).await, [Code::TooManyRefunds]);
+    assert_eq!(committed(&*store).await, "8");
 }
 
 #[tokio::test]

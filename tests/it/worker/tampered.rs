@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use storekeeper::domain::{
-    Code, MessageId, OrderId, Policy, PolicyInForce, Site, StockKey, Timestamp,
+    Code, MessageId, OrderId, Policy, PolicyInForce, Site, StockKey, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
@@ -75,7 +75,7 @@ impl Store for Tampered {
             self.repeating_calls.fetch_add(1, Ordering::SeqCst);
         }
         if self.strikes(Fault::Overflow, entities()) {
-            return Ok(vec![Committed::Overflow; commits.len()]);
+            return Ok(vec![Committed::Overflow(TotalError::TooLarge); commits.len()]);
         }
         if self.strikes(Fault::Race, entities()) {
             self.inner.commit(commits.clone()).await?;

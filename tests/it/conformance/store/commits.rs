@@ -1,6 +1,6 @@
 //! A commit is written whole or not at all, once, from the revision it was computed from.
 
-use storekeeper::domain::STOCK_TOTAL_MAX;
+use storekeeper::domain::{STOCK_TOTAL_MAX, TotalError};
 use storekeeper::store::{Commit, Committed, Revision, StoreError};
 
 use super::Harness;
@@ -8,6 +8,8 @@ use super::given::{
     Given, WRITTEN, catalogue, counts, hold, item, keys, millionths, order, order_entity, receipt,
     revision, site, try_write, write,
 };
+
+const TOO_LARGE: Committed = Committed::Overflow(TotalError::TooLarge);
 
 pub(super) async fn a_commit_on_a_stale_revision_changes_nothing(harness: &Harness) {
     let store = harness.open();
@@ -100,7 +102,7 @@ pub(super) async fn commits_of_one_call_are_independent(harness: &Harness) {
         order("alpha", "id:3").holding("sku:A", hold(0, 0), hold(100, 0)),
     ];
     let committed = store.commit(calls).await.unwrap();
-    assert_eq!(committed, [WRITTEN, Committed::Conflict, Committed::Overflow, WRITTEN]);
+    assert_eq!(committed, [WRITTEN, Committed::Conflict, TOO_LARGE, WRITTEN]);
     assert_eq!(item(&store, "alpha", "sku:A").await.item.counts, counts(0, 101, 0));
     assert_eq!(store.commit(Vec::new()).await.unwrap(), []);
 }
@@ -136,11 +138,11 @@ pub(super) async fn totals_reach_their_limit_and_do_not_pass_it(harness: &Harnes
     let most = STOCK_TOTAL_MAX;
     write(&store, receipt("alpha", "sku:A", "R-1", most)).await;
     let above = receipt("alpha", "sku:A", "R-2", 1);
-    assert_eq!(try_write(&store, above.clone()).await, Committed::Overflow);
+    assert_eq!(try_write(&store, above.clone()).await, TOO_LARGE);
     assert_eq!(store.load(&[above.entity]).await.unwrap(), [None]);
     write(&store, receipt("alpha", "sku:B", "R-1", -most)).await;
     let below = receipt("alpha", "sku:B", "R-2", -1);
-    assert_eq!(try_write(&store, below).await, Committed::Overflow);
+    assert_eq!(try_write(&store, below).await, TOO_LARGE);
     for (id, holds) in [("id:1", hold(most, 0)), ("id:2", hold(0, most))] {
         write(&store, order("alpha", id).holding("sku:A", hold(0, 0), holds)).await;
     }
@@ -150,10 +152,10 @@ pub(super) async fn totals_reach_their_limit_and_do_not_pass_it(harness: &Harnes
         ("id:5", hold(0, 0), hold(i64::MAX, 0)),
     ] {
         let commit = order("alpha", id).holding("sku:A", held, holds);
-        assert_eq!(try_write(&store, commit).await, Committed::Overflow, "{id}");
+        assert_eq!(try_write(&store, commit).await, TOO_LARGE, "{id}");
     }
     let released = order("alpha", "id:6").holding("sku:C", hold(1, 0), hold(0, 0));
-    assert_eq!(try_write(&store, released).await, Committed::Overflow);
+    assert_eq!(try_write(&store, released).await, Committed::Overflow(TotalError::Negative));
     let found = item(&store, "alpha", "sku:A").await.item;
     assert_eq!(found.counts, counts(most, most, most));
     assert_eq!(found.counts.available(), -millionths(most).to_decimal());
@@ -165,7 +167,7 @@ pub(super) async fn an_overflow_of_one_item_leaves_the_others_alone(harness: &Ha
         .bearing(&["external-id:E"])
         .holding("sku:A", hold(0, 0), hold(1, 0))
         .holding("sku:B", hold(0, 0), hold(STOCK_TOTAL_MAX + 1, 0));
-    assert_eq!(try_write(&store, commit).await, Committed::Overflow);
+    assert_eq!(try_write(&store, commit).await, TOO_LARGE);
     assert_eq!(keys(&store, "alpha", None).await, Vec::<String>::new());
     assert_eq!(store.load(&[order_entity("alpha", "id:1")]).await.unwrap(), [None]);
     assert_eq!(store.changes(&site("alpha"), 0, 10).await.unwrap(), []);
