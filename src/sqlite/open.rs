@@ -61,7 +61,14 @@ pub(super) fn open_reader(path: &Path, file: &str) -> Result<Connection, SqliteE
 
 /// Creates what is missing for its owner alone; what is there keeps its permissions. SQLite gives
 /// the files that it puts beside the database the same permissions.
+///
+/// Returns once the names of all of it would survive the loss of power: a commit is durable only if
+/// its file is found again.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    create_and_sync(path, |directory| std::fs::File::open(directory)?.sync_all())
+}
+
+fn create_and_sync(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let mut directory = std::fs::DirBuilder::new();
     let mut file = std::fs::OpenOptions::new();
     #[cfg(unix)]
@@ -70,15 +77,28 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
         directory.mode(0o700);
         file.mode(0o600);
     }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        directory.recursive(true).create(parent)?;
+    // The directory of the file, and those that are missing above it, innermost first.
+    let mut made = Vec::new();
+    let mut above = parent_of(path);
+    while !above.exists() {
+        made.push(above);
+        above = parent_of(above);
     }
+    directory.recursive(true).create(parent_of(path))?;
     // Never opens a file that is there: closing it again would take away the POSIX locks that
     // other connections of this process have on it.
     match file.write(true).create_new(true).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        // One that is there may have been created a moment ago, by a process that died since.
+        _ => sync(parent_of(path))?,
     }
+    made.into_iter().try_for_each(|made| sync(parent_of(made)))
+}
+
+/// The directory that has the name; that of a bare name is the working directory.
+fn parent_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
 }
 
 fn connect(path: &Path, file: &str) -> Result<Connection, SqliteError> {
@@ -158,4 +178,40 @@ fn migrate(connection: &Connection, schema: &Schema, file: &str) -> Result<(), S
     connection.pragma_update(None, "application_id", schema.application_id).map_err(sql)?;
     connection.pragma_update(None, "user_version", known).map_err(sql)?;
     connection.execute_batch("COMMIT").map_err(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn every_directory_that_gets_a_name_is_synced_after_it_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("deep/er/a.db");
+        let [root, deep, deeper] = ["", "deep", "deep/er"].map(|name| directory.path().join(name));
+        let create = || {
+            let mut synced: Vec<PathBuf> = Vec::new();
+            create_and_sync(&file, |directory| {
+                assert!(file.is_file(), "synced too early");
+                synced.push(directory.components().collect());
+                Ok(())
+            })
+            .unwrap();
+            synced
+        };
+        assert_eq!(create(), [deeper.clone(), deep, root.components().collect()]);
+        // Whoever created the file may have died before it was synced.
+        assert_eq!(create(), [deeper]);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_made_durable_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused =
+            create_and_sync(&directory.path().join("a.db"), |_| Err(io::Error::other("no power")));
+        assert_eq!(refused.unwrap_err().to_string(), "no power");
+        assert_eq!(parent_of(Path::new("a.db")), Path::new("."));
+    }
 }
