@@ -5,7 +5,8 @@
 //! no worker runs, and of several workers one consumes while the others stand by. The order of a
 //! stop, after SIGTERM:
 //! 1. readiness goes off;
-//! 2. the ingress stops accepting and finishes its requests;
+//! 2. the ingress stops accepting and finishes its requests, for half of `worker.drain_timeout` at
+//!    most: senders repeat what is cut off;
 //! 3. consuming ends;
 //! 4. what is in flight is settled until `worker.drain_timeout`; the rest comes again;
 //! 5. console and probes end, and the files are closed.
@@ -17,6 +18,7 @@
 mod backup;
 mod consume;
 mod descriptors;
+mod parts;
 mod ready_file;
 mod roles;
 mod sweep;
@@ -25,12 +27,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::Instant;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,14 +48,13 @@ use crate::{console, ingress, probes};
 
 pub use backup::{BackUpError, back_up};
 use consume::Consumer;
+use parts::{Parts, Stops};
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
 use sweep::Sweeper;
 
 /// Connections at a time to the console, and to the probes.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
-/// How long requests to console and probes may take after everything else has stopped.
-const OPERATORS_GRACE: Duration = Duration::from_secs(1);
 
 /// Why a process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +199,7 @@ impl App {
             failed = announced => Some(failed),
         };
         health.mark_draining();
-        let drained = parts.drain(&stops, Instant::now() + drain_timeout).await;
+        let drained = parts.drain(&stops, drain_timeout).await;
         broker.close().await;
         if let Some(store) = store {
             store.close().await;
@@ -270,6 +269,7 @@ impl App {
             .unzip();
         let (sweeper, replayer) = swept.unzip();
         tracker.close();
+        let probes = Some(probes);
         (Parts { ingress, worker, replayer, console, probes, sweeper }, policy_decided)
     }
 }
@@ -287,94 +287,6 @@ pub fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>, BrokerError> 
 /// Opens the state, also where there is none yet; for the command that fills it.
 pub fn open_or_create_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
-}
-
-/// What tells each part to stop.
-#[derive(Debug, Default)]
-struct Stops {
-    ingress: CancellationToken,
-    consuming: CancellationToken,
-    /// Cancelled when the drain deadline has passed.
-    abandoned: CancellationToken,
-    operators: CancellationToken,
-}
-
-/// The tasks of the process; those of roles that it does not have are `None`.
-struct Parts {
-    ingress: Option<JoinHandle<()>>,
-    worker: Option<JoinHandle<Result<Drained, PoolError>>>,
-    replayer: Option<JoinHandle<()>>,
-    console: Option<JoinHandle<()>>,
-    probes: JoinHandle<()>,
-    sweeper: Option<JoinHandle<()>>,
-}
-
-impl Parts {
-    /// Waits until a part ends, which none should do before it is told to. Cancel safe.
-    async fn one_ends(&mut self) -> RunError {
-        let ended = |name, ended: Result<(), JoinError>| match ended {
-            Ok(()) => RunError::Ended(name),
-            Err(error) => RunError::Panicked(error),
-        };
-        tokio::select! {
-            end = end_of(&mut self.ingress) => ended("the ingress", end),
-            end = end_of(&mut self.console) => ended("the console", end),
-            end = &mut self.probes => ended("the probes", end),
-            end = end_of(&mut self.replayer) => ended("the replayer", end),
-            end = end_of(&mut self.sweeper) => ended("the sweeper", end),
-            end = end_of(&mut self.worker) => match end {
-                Ok(Ok(_)) => RunError::Ended("the worker pool"),
-                Ok(Err(error)) => RunError::Pool(error),
-                Err(error) => RunError::Panicked(error),
-            },
-        }
-    }
-
-    /// Stops every part in its order, at the latest by the deadline.
-    async fn drain(mut self, stops: &Stops, deadline: Instant) -> Result<Drained, RunError> {
-        stops.ingress.cancel();
-        if let Some(ingress) = &mut self.ingress {
-            end_by(ingress, deadline).await;
-        }
-        stops.consuming.cancel();
-        let drained = match self.worker.filter(|worker| !worker.is_finished()) {
-            None => Ok(Drained::Whole),
-            Some(mut worker) => tokio::select! {
-                end = &mut worker => ended_worker(end),
-                () = tokio::time::sleep_until(deadline) => {
-                    stops.abandoned.cancel();
-                    ended_worker(worker.await)
-                }
-            },
-        };
-        stops.operators.cancel();
-        let deadline = Instant::now() + OPERATORS_GRACE;
-        let parts = [self.console, Some(self.probes), self.sweeper, self.replayer];
-        for mut part in parts.into_iter().flatten() {
-            end_by(&mut part, deadline).await;
-        }
-        drained
-    }
-}
-
-/// Waits for a part to end; for ever, if the process does not have it. Cancel safe.
-async fn end_of<T>(part: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
-    match part {
-        Some(part) => part.await,
-        None => std::future::pending().await,
-    }
-}
-
-fn ended_worker(end: Result<Result<Drained, PoolError>, JoinError>) -> Result<Drained, RunError> {
-    Ok(end.map_err(RunError::Panicked)??)
-}
-
-/// Waits for a part that was told to stop, and ends it when the deadline has passed.
-async fn end_by(part: &mut JoinHandle<()>, deadline: Instant) {
-    // One that has ended was waited for already: how it ended is known.
-    if !part.is_finished() && tokio::time::timeout_at(deadline, &mut *part).await.is_err() {
-        part.abort();
-    }
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
