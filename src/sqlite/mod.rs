@@ -24,6 +24,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
+use self::open::Upkeep;
 use self::readers::Readers;
 use self::writer::Message;
 
@@ -141,8 +142,20 @@ impl Database {
     ///
     /// Blocks. A file of a newer schema or of another program is refused and left as it is.
     pub fn open(path: &Path, schema: &Schema) -> Result<Self, SqliteError> {
+        Self::start(path, schema, Upkeep::Allowed)
+    }
+
+    /// Opens a file that is there with the schema of this release, for whoever works beside the
+    /// service that keeps it; anything else is refused and left as it is.
+    ///
+    /// Blocks.
+    pub fn open_existing(path: &Path, schema: &Schema) -> Result<Self, SqliteError> {
+        Self::start(path, schema, Upkeep::Refused)
+    }
+
+    fn start(path: &Path, schema: &Schema, upkeep: Upkeep) -> Result<Self, SqliteError> {
         let file: Arc<str> = path.display().to_string().into();
-        let writer = open::open_writer(path, schema, &file)?;
+        let writer = open::open_writer(path, schema, upkeep, &file)?;
         let (messages, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let name = Arc::clone(&file);
         std::thread::Builder::new()

@@ -23,21 +23,36 @@ const WRITER_CACHE_KIBIBYTES: i64 = 8192;
 /// How often to ask for WAL mode while other processes open the same new file.
 const WAL_TRIES_MAX: usize = 50;
 
+/// What may be done about a file that is missing or of an older schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upkeep {
+    /// It is created, or brought up to date.
+    Allowed,
+    /// Nothing: whoever only reads must not change what a service beside it relies on.
+    Refused,
+}
+
 pub(super) fn open_writer(
     path: &Path,
     schema: &Schema,
+    upkeep: Upkeep,
     file: &str,
 ) -> Result<Connection, SqliteError> {
-    create_private(path).map_err(|error| SqliteError::Unusable {
-        file: file.to_owned(),
-        message: format!("cannot create it: {error}; check the directory and its permissions"),
-    })?;
+    if upkeep == Upkeep::Allowed {
+        create_private(path).map_err(|error| SqliteError::Unusable {
+            file: file.to_owned(),
+            message: format!("cannot create it: {error}; check the directory and its permissions"),
+        })?;
+    }
     let connection = connect(path, file)?;
     let sql = |error: rusqlite::Error| SqliteError::new(file, &error);
     // One snapshot: another process may be creating the schema.
     connection.execute_batch("BEGIN").map_err(sql)?;
     let version = inspect(&connection, schema, file)?;
     connection.execute_batch("ROLLBACK").map_err(sql)?;
+    if upkeep == Upkeep::Refused {
+        check_is_current(version, schema, file)?;
+    }
     switch_to_wal(&connection, file)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(sql)?;
@@ -45,7 +60,7 @@ pub(super) fn open_writer(
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIBIBYTES).map_err(sql)?;
     // Bodies hold personal data: once removed, they must not stay behind in unused pages.
     connection.pragma_update(None, "secure_delete", true).map_err(sql)?;
-    if version < schema.migrations.len() {
+    if version.is_none_or(|version| version < schema.migrations.len()) {
         migrate(&connection, schema, file)?;
     }
     Ok(connection)
@@ -115,8 +130,35 @@ fn connect(path: &Path, file: &str) -> Result<Connection, SqliteError> {
     connect().map_err(|error| SqliteError::new(file, &error))
 }
 
-/// Reads whose file this is; answers with its schema version.
-fn inspect(connection: &Connection, schema: &Schema, file: &str) -> Result<usize, SqliteError> {
+/// Refuses a file that is not of the schema of this release.
+fn check_is_current(
+    version: Option<usize>,
+    schema: &Schema,
+    file: &str,
+) -> Result<(), SqliteError> {
+    let (file, known) = (file.to_owned(), schema.migrations.len());
+    match version {
+        None => {
+            let message = "has nothing in it yet; start `storekeeper serve` there first";
+            Err(SqliteError::Unavailable { file, message: message.to_owned() })
+        }
+        Some(version) if version < known => {
+            let message = format!(
+                "has schema version {version}, and this release needs {known}; start this \
+                 release's `storekeeper serve` or `storekeeper worker`, which bring it up to date"
+            );
+            Err(SqliteError::Unusable { file, message })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Reads whose file this is; answers with its schema version, or `None` if there is nothing in it.
+fn inspect(
+    connection: &Connection,
+    schema: &Schema,
+    file: &str,
+) -> Result<Option<usize>, SqliteError> {
     let unusable = |message: String| SqliteError::Unusable { file: file.to_owned(), message };
     let sql = |error: rusqlite::Error| SqliteError::new(file, &error);
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -125,12 +167,15 @@ fn inspect(connection: &Connection, schema: &Schema, file: &str) -> Result<usize
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
         .map_err(sql)?;
-    let is_new = application_id == 0 && version == 0 && tables == 0;
-    if !is_new && application_id != i64::from(schema.application_id) {
+    if application_id == 0 && version == 0 && tables == 0 {
+        return Ok(None);
+    }
+    if application_id != i64::from(schema.application_id) {
         return Err(unusable("is a database of another program; choose another path".to_owned()));
     }
     let known = schema.migrations.len();
-    usize::try_from(version).ok().filter(|version| *version <= known).ok_or_else(|| {
+    let version_known = usize::try_from(version).ok().filter(|version| *version <= known);
+    version_known.map(Some).ok_or_else(|| {
         unusable(format!(
             "has schema version {version}, and this release knows {known}; \
              run the release that wrote it, or a newer one"
@@ -171,7 +216,7 @@ fn migrate(connection: &Connection, schema: &Schema, file: &str) -> Result<(), S
     let sql = |error: rusqlite::Error| SqliteError::new(file, &error);
     connection.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
     let version = inspect(connection, schema, file)?;
-    for migration in schema.migrations.iter().skip(version) {
+    for migration in schema.migrations.iter().skip(version.unwrap_or(0)) {
         connection.execute_batch(migration).map_err(sql)?;
     }
     let known = i64::try_from(schema.migrations.len()).unwrap_or(i64::MAX);

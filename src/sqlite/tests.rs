@@ -200,6 +200,16 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
 /// Refuses the file and leaves every byte of its directory alone.
 #[track_caller]
 fn check_refused_untouched(directory: &TempDir, path: &Path, expected: &str) {
+    check_untouched(directory, || Database::open(path, &SCHEMA), expected);
+    check_untouched(directory, || Database::open_existing(path, &SCHEMA), expected);
+}
+
+#[track_caller]
+fn check_untouched(
+    directory: &TempDir,
+    open: impl FnOnce() -> Result<Database, SqliteError>,
+    expected: &str,
+) {
     let files = || {
         let mut files: Vec<_> = std::fs::read_dir(directory.path())
             .unwrap()
@@ -210,7 +220,7 @@ fn check_refused_untouched(directory: &TempDir, path: &Path, expected: &str) {
         files
     };
     let before = files();
-    let refused = Database::open(path, &SCHEMA).unwrap_err();
+    let refused = open().unwrap_err();
     assert!(matches!(refused, SqliteError::Unusable { .. }), "{refused:?}");
     assert!(refused.to_string().contains(expected), "{refused}");
     assert_eq!(files(), before);
@@ -256,6 +266,38 @@ async fn an_older_schema_is_brought_up_to_date() {
     let database = Database::open(&path, &SCHEMA).unwrap();
     database.write(|it| it.execute("INSERT INTO second VALUES ('new')", ())).await.unwrap();
     assert_eq!(names(&database).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn whoever_works_beside_the_service_does_not_bring_a_schema_up_to_date() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let older = Schema { migrations: &SCHEMA.migrations[..1], ..SCHEMA };
+    Database::open(&path, &older).unwrap().close().await;
+    let open = || Database::open_existing(&path, &SCHEMA);
+    check_untouched(&directory, open, "schema version 1, and this release needs 2; start");
+    Database::open(&path, &SCHEMA).unwrap().close().await;
+    let current = open().unwrap();
+    current.write(insert("a")).await.unwrap();
+    assert_eq!(names(&current).await, ["a"]);
+    current.close().await;
+    let newer = || Database::open_existing(&path, &older);
+    check_untouched(&directory, newer, "schema version 2, and this release knows 1");
+}
+
+#[test]
+fn whoever_works_beside_the_service_creates_nothing() {
+    let directory = directory();
+    let path = directory.path().join("deep/a.db");
+    let missing = Database::open_existing(&path, &SCHEMA).unwrap_err();
+    assert!(missing.is_transient(), "{missing:?}");
+    assert!(!directory.path().join("deep").exists());
+    // Created by a service that has not written to it yet.
+    let empty = directory.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    let nothing = Database::open_existing(&empty, &SCHEMA).unwrap_err();
+    assert!(nothing.is_transient() && nothing.to_string().contains("serve"), "{nothing:?}");
+    assert_eq!(empty.metadata().unwrap().len(), 0);
 }
 
 #[test]

@@ -208,11 +208,46 @@ async fn what_it_cannot_start_with_is_said_and_ends_with_two() {
     check(&[], "newer");
 }
 
+/// Commands that work on the files of a service without being one.
+const BESIDE: [&[&str]; 9] = [
+    &["stock", "list"],
+    &["stock", "receive", "shop", "product:P", "1", "--reference", "R"],
+    &["orders", "show", "shop", "id:1"],
+    &["changes", "shop"],
+    &["dead-letters", "list"],
+    &["policy", "show"],
+    &["policy", "apply"],
+    &["audit"],
+    &["backup", "copy"],
+];
+
+#[tokio::test]
+async fn commands_beside_a_service_neither_create_its_files_nor_bring_them_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |status: i32, expected: &str| {
+        for arguments in BESIDE {
+            let output = run(directory.path(), &[], arguments);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(status), "{arguments:?}: {error}");
+            assert!(error.contains(expected), "{arguments:?}: {error}");
+        }
+    };
+    check(3, "there is no data/store.db; check embedded.path");
+    let replay = run(directory.path(), &[], &["journal", "replay"]);
+    assert_eq!(replay.status.code(), Some(3), "there is no journal");
+    assert!(!directory.path().join("data").exists());
+
+    EmbeddedStore::open(&directory.path().join("data")).unwrap().close().await;
+    let file = rusqlite::Connection::open(directory.path().join("data/store.db")).unwrap();
+    file.pragma_update(None, "user_version", 0).unwrap();
+    check(2, "which bring it up to date");
+    let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 0);
+}
+
 #[tokio::test]
 async fn commands_read_beside_a_running_server() {
     let directory = tempfile::tempdir().unwrap();
-    let missing = run(directory.path(), &[], &["stock", "list"]);
-    assert_eq!(missing.status.code(), Some(3), "there is no store yet");
     let server = Server::start(directory.path(), &[]).await;
     post(&server, 7).await;
     let listed = eventually("the item is listed", async || {

@@ -92,9 +92,13 @@ impl EmbeddedBroker {
     /// Opens or creates `broker.db` in a directory, which is created if it is missing. Blocks.
     pub fn open(directory: &Path) -> Result<Self, BrokerError> {
         let database = Database::open(&directory.join(FILE_NAME), &schema::SCHEMA)?;
+        Ok(Self::on(directory, database))
+    }
+
+    fn on(directory: &Path, database: Database) -> Self {
         let shared = Shared { database, work: Line::default(), dead: Line::default() };
         let abandoned = CancellationToken::new();
-        Ok(Self {
+        Self {
             directory: directory.to_owned(),
             bytes_max: None,
             shared: Arc::new(shared),
@@ -102,7 +106,7 @@ impl EmbeddedBroker {
             stop: CancellationToken::new(),
             _abandon: abandoned.clone().drop_guard(),
             abandoned,
-        })
+        }
     }
 
     /// The same broker, which takes nothing more once its file has so many bytes in use.
@@ -140,14 +144,15 @@ impl EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Opens the broker that a directory has, for commands that make no sense without one. Blocks.
+    /// Opens the broker that a directory has, for commands beside the service: one that is missing
+    /// or of an older schema is told, not created or brought up to date. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, BrokerError> {
         let file = directory.join(FILE_NAME);
         if !file.is_file() {
             let message = format!("there is no {}; check embedded.path", file.display());
             return Err(BrokerError::Unavailable { source: message.into() });
         }
-        Self::open(directory)
+        Ok(Self::on(directory, Database::open_existing(&file, &schema::SCHEMA)?))
     }
 
     /// When the oldest envelope was received that is in some queue.

@@ -62,7 +62,8 @@ impl EmbeddedStore {
         Ok(Self { database })
     }
 
-    /// Opens the Store that a directory has, for commands that make no sense without one. Blocks.
+    /// Opens the Store that a directory has, for commands beside the service: one that is missing or
+    /// of an older schema is told, not created or brought up to date. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
         let file = directory.join(FILE_NAME);
         if !file.is_file() {
@@ -72,7 +73,7 @@ impl EmbeddedStore {
             );
             return Err(StoreError::Unavailable { source: message.into() });
         }
-        Self::open(directory)
+        Ok(Self { database: Database::open_existing(&file, &schema::SCHEMA)? })
     }
 
     /// Copies the file into another directory while it is written; see [`Database::copy_to`].
