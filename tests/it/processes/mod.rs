@@ -4,6 +4,7 @@
 mod closing;
 mod full_disk;
 mod poison;
+mod policy;
 mod roles;
 
 use std::path::Path;
