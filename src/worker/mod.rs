@@ -244,10 +244,11 @@ impl Pool {
     async fn work_alone(&self, delivery: Delivery) {
         let envelopes = [Arc::clone(&delivery.envelope)];
         let process = async {
-            if letters::concerns_letter(&delivery.envelope) {
-                return letters::process(self, &delivery.envelope).await.map(|done| vec![done]);
-            }
-            let mut verdicts = batch::process(self, &envelopes).await?;
+            let mut verdicts = if letters::concerns_letter(&delivery.envelope) {
+                vec![letters::process(self, &delivery.envelope).await?]
+            } else {
+                batch::process(self, &envelopes).await?
+            };
             self.end_replayed(&envelopes, &mut verdicts).await;
             Ok(verdicts)
         };
