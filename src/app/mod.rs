@@ -227,7 +227,7 @@ impl App {
         });
         let console = console.zip(store_port.clone()).map(|(listener, store)| {
             let (broker, streams) = (Arc::clone(&broker_port), stops.operators.clone());
-            let router = console::router(store, broker, &settings.console, streams);
+            let router = console::router(store, broker, &settings, streams);
             serve(listener, router, OPERATOR_CONNECTIONS_MAX, &stops.operators)
         });
         let router = probes::router(

@@ -11,16 +11,17 @@ use super::table::{Column, Listing, optional, printable, text, write_facts, writ
 use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus, Format};
 use crate::broker::{Broker, BrokerError};
 use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterView};
-use crate::domain::{MessageId, Timestamp};
+use crate::domain::{MessageId, SourceRules, Timestamp};
 use crate::store::{DeadLetterFilter, PageRequest, Store};
 
 /// Dead letters asked for at a time.
 const PAGE: usize = 500;
 
 /// Does what `dead-letters` was told to; ages count back from `now`. The broker is opened for
-/// what goes through the queue only.
+/// what goes through the queue only; `sources` says what a dry run lets each of them write.
 pub async fn run(
     store: &dyn Store,
+    sources: &SourceRules,
     broker: impl FnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
     command: &DeadLettersCommand,
     now: Timestamp,
@@ -31,7 +32,7 @@ pub async fn run(
         DeadLettersCommand::Show { id } => show(store, *id, output).await,
         DeadLettersCommand::Replay(args) => {
             let selected = filter(&args.selection, now);
-            letters::replay(store, selected, args, now, output).await
+            letters::replay(store, sources, selected, args, now, output).await
         }
         DeadLettersCommand::Export(args) => {
             letters::export(store, &filter(args, now), output).await

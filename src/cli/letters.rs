@@ -19,7 +19,7 @@ use super::{DeadLettersReplayArgs, ExitStatus, Format};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::console::views::{LetterOrderView, ReplayView};
 use crate::dead_letters::{self, EDIT_BYTES_MAX};
-use crate::domain::{MessageId, Rejection, Timestamp};
+use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
     DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, ReplayId, ReplayState,
     Store,
@@ -32,9 +32,10 @@ const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How often is looked how far a replay is.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Makes a replay and watches it, or says what it would do.
+/// Makes a replay and watches it, or says what it would do where `sources` write.
 pub async fn replay(
     store: &dyn Store,
+    sources: &SourceRules,
     filter: DeadLetterFilter,
     args: &DeadLettersReplayArgs,
     now: Timestamp,
@@ -42,7 +43,7 @@ pub async fn replay(
 ) -> anyhow::Result<ExitStatus> {
     let id = ReplayId(Uuid::now_v7());
     if args.dry_run {
-        return dry_run(store, id, &filter, now, output).await;
+        return dry_run(store, sources, id, &filter, now, output).await;
     }
     let ramp_millis =
         args.ramp.map_or(0, |ramp| u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX));
@@ -82,12 +83,14 @@ pub async fn replay(
 
 async fn dry_run(
     store: &dyn Store,
+    sources: &SourceRules,
     id: ReplayId,
     filter: &DeadLetterFilter,
     now: Timestamp,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let done = dead_letters::dry_run(store, filter).await.context("cannot try the replay")?;
+    let done =
+        dead_letters::dry_run(store, sources, filter).await.context("cannot try the replay")?;
     let view = ReplayView::of_dry_run(id, now, &done.unwrap_or_default());
     if output.format == Format::Json {
         output.json(&view)?;

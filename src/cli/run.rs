@@ -73,7 +73,9 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             let store = open_store(&settings)?;
             let now = clock::now();
             let broker = || open_broker(&settings);
-            ended(&*store, dead_letters::run(&*store, broker, &command, now, output).await).await
+            let sources = settings.ingress.source_rules();
+            let done = dead_letters::run(&*store, &sources, broker, &command, now, output).await;
+            ended(&*store, done).await
         }
         Command::Policy(command) => {
             let settings = settings()?;

@@ -201,6 +201,7 @@ mod tests {
             .route("/", needs(Role::Read, get(|| async { "seen" })))
             .route("/", needs(Role::Operate, post(|| async { "done" })))
             .with_state(Backends {
+                sources: Arc::default(),
                 store: Arc::new(store),
                 broker: Arc::new(broker),
                 streams: Arc::new(Semaphore::new(1)),

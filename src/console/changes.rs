@@ -223,6 +223,7 @@ mod tests {
         let backends = Backends {
             store: Arc::new(EmbeddedStore::open(directory.path()).unwrap()),
             broker: Arc::new(EmbeddedBroker::open(directory.path()).unwrap()),
+            sources: Arc::default(),
             streams: Arc::new(Semaphore::new(1)),
             stop: stop.clone(),
         };

@@ -43,20 +43,22 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, BrokerError};
-use crate::config::{ConsoleSettings, Role};
+use crate::config::{Role, Settings};
+use crate::domain::SourceRules;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::store::{Store, StoreError};
 use access::Access;
 
 /// The operator API over a Store and a Broker, for those whom the settings let in; its streams end
-/// with `stop`.
+/// with `stop`. Dry runs expect a worker of the same settings.
 pub fn router(
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
-    settings: &ConsoleSettings,
+    settings: &Settings,
     stop: CancellationToken,
 ) -> Router {
     let streams = Arc::new(Semaphore::new(changes::STREAMS_MAX));
+    let sources = Arc::new(settings.ingress.source_rules());
     let mut router = Router::new();
     for (path, role, methods) in routes() {
         router = router.route(path, access::needs(role, methods));
@@ -64,8 +66,8 @@ pub fn router(
     let router = router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_unknown)
-        .with_state(Backends { store, broker, streams, stop });
-    guard::protect(router, Access::new(&settings.tokens))
+        .with_state(Backends { store, broker, sources, streams, stop });
+    guard::protect(router, Access::new(&settings.console.tokens))
 }
 
 /// What the handlers ask.
@@ -73,6 +75,8 @@ pub fn router(
 struct Backends {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
+    /// Which sites each source of webhooks may write.
+    sources: Arc<SourceRules>,
     /// How many more streams there may be.
     streams: Arc<Semaphore>,
     /// Ends the streams.

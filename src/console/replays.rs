@@ -86,7 +86,7 @@ pub(super) async fn make(
     let pace = pace(&body)?;
     let id = ReplayId(Uuid::now_v7());
     let view = if body.dry_run {
-        let done = dead_letters::dry_run(&*backends.store, &filter).await;
+        let done = dead_letters::dry_run(&*backends.store, &backends.sources, &filter).await;
         let done = done.map_err(|error| store_problem(&error))?;
         ReplayView::of_dry_run(id, now, &done.unwrap_or_default())
     } else {

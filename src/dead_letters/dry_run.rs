@@ -2,19 +2,21 @@
 //! never committed.
 //!
 //! Letters are taken in the order in which they would be sent, and each sees what those before it
-//! would have changed. What arrives meanwhile is not foreseen.
+//! would have changed. Those of a running replay are left out, as a replay leaves them out. What
+//! arrives meanwhile is not foreseen, nor an order that is closed meanwhile.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Arrival, Code, Counts, Decision, Decoded, EntityState, Event, Outcome, PolicyInForce, Reason,
-    Settled, Site, StockChange, StockKey, TotalError, decide,
+    Arrival, Code, Counts, Decision, Decoded, EntityName, EntityState, Event, Outcome,
+    PolicyInForce, Reason, Rejection, Settled, Site, SourceRules, StockChange, StockKey,
+    TotalError, after_closing, decide,
 };
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest, Store,
     StoreError,
 };
-use crate::worker::understand;
+use crate::worker::{MISREAD, is_readable_order, understand};
 
 /// The most letters that one dry run looks at.
 pub const DRY_RUN_LETTERS_MAX: usize = 10_000;
@@ -66,18 +68,24 @@ pub struct Effect {
     pub delta: Counts,
 }
 
-/// Says what a replay of the selected letters would do now; `None` before a policy is in force.
+/// Says what a replay of the selected letters would do now, if the worker lets each source write
+/// what `sources` says; `None` before a policy is in force.
 pub async fn dry_run(
     store: &dyn Store,
+    sources: &SourceRules,
     filter: &DeadLetterFilter,
 ) -> Result<Option<DryRun>, StoreError> {
     let Some(policy) = store.policy().await? else { return Ok(None) };
-    let mut imagined = Imagined { store, policy, states: BTreeMap::new(), stock: BTreeMap::new() };
+    let (states, stock) = (BTreeMap::new(), BTreeMap::new());
+    let mut imagined = Imagined { store, sources, policy, states, stock };
     let mut done = DryRun::default();
     let mut page = PageRequest::first(PAGE);
     'pages: loop {
         let found = store.dead_letters(filter, &page).await?;
         for DeadLetterSummary { id, .. } in found.items {
+            if store.replay_of(id).await?.is_some() {
+                continue;
+            }
             if done.letters.len() == DRY_RUN_LETTERS_MAX {
                 done.is_cut_off = true;
                 break 'pages;
@@ -98,6 +106,7 @@ pub async fn dry_run(
 /// What the Store would hold.
 struct Imagined<'a> {
     store: &'a dyn Store,
+    sources: &'a SourceRules,
     policy: PolicyInForce,
     states: BTreeMap<EntityId, Option<EntityState>>,
     /// What each item counts, and what would be added.
@@ -106,19 +115,24 @@ struct Imagined<'a> {
 
 impl Imagined<'_> {
     async fn apply(&mut self, letter: &DeadLetter) -> Result<WouldBe, StoreError> {
-        let event = match understand(&letter.envelope, &self.policy.policy) {
+        if let Some(is_readable) = is_readable_order(&letter.envelope) {
+            return Ok(if is_readable {
+                WouldBe::Settled(Settled::plain(Outcome::Applied))
+            } else {
+                WouldBe::Rejected { code: Code::NotJson, detail: MISREAD.to_owned() }
+            });
+        }
+        let event = match understand(&letter.envelope, &self.policy.policy, self.sources) {
             Ok(Decoded::Event(event)) => *event,
             Ok(Decoded::Unknown { .. }) => {
                 let reason = Reason::UnknownEventType;
                 return Ok(WouldBe::Settled(Settled::because(Outcome::Ignored, reason)));
             }
-            Err(rejection) => {
-                let detail = rejection.detail;
-                return Ok(WouldBe::Rejected { code: rejection.code, detail });
-            }
+            Err(rejection) => return Ok(WouldBe::from(*rejection)),
         };
         let entity = EntityId { site: event.site.clone(), name: event.content.entity() };
         let before = self.state(&entity).await?;
+        let is_first = before.is_none();
         let Some(decision) = self.decide(before, &event, letter) else {
             return Ok(WouldBe::Settled(Settled::plain(Outcome::Duplicate)));
         };
@@ -130,11 +144,15 @@ impl Imagined<'_> {
             }
             None => Settled::plain(Outcome::Duplicate),
         };
-        if decision.changed
-            && let Err(error) = self.add(&entity.site, &decision.changes).await?
-        {
-            let detail = error.to_string();
-            return Ok(WouldBe::Rejected { code: Code::StockOverflow, detail });
+        if decision.changed {
+            // As a commit asks: whether the order was closed comes before what fits.
+            if is_first && let Some(closed) = self.after_closing(&entity, &event, letter).await? {
+                return Ok(closed);
+            }
+            if let Err(error) = self.add(&entity.site, &decision.changes).await? {
+                let detail = error.to_string();
+                return Ok(WouldBe::Rejected { code: Code::StockOverflow, detail });
+            }
         }
         self.states.insert(entity, Some(decision.state));
         Ok(WouldBe::Settled(settled))
@@ -152,6 +170,22 @@ impl Imagined<'_> {
             event_type: event.event_type.clone(),
         };
         decide(before, &[(&event.content, &arrival)], &self.policy)
+    }
+
+    /// What becomes of an event whose order was closed; `None` if it was not.
+    async fn after_closing(
+        &self,
+        entity: &EntityId,
+        event: &Event,
+        letter: &DeadLetter,
+    ) -> Result<Option<WouldBe>, StoreError> {
+        let EntityName::Order(order) = &entity.name else { return Ok(None) };
+        let watermark = self.store.closed_order(&entity.site, order).await?;
+        Ok(watermark.map(|watermark| {
+            let received_at = letter.envelope.received_at;
+            after_closing(event, order, received_at, watermark)
+                .map_or_else(|rejection| WouldBe::from(*rejection), WouldBe::Settled)
+        }))
     }
 
     async fn state(&mut self, entity: &EntityId) -> Result<Option<EntityState>, StoreError> {
@@ -204,6 +238,12 @@ fn sum(a: Counts, b: Counts) -> Option<Counts> {
         committed: a.committed.checked_add(b.committed)?,
         fulfilled: a.fulfilled.checked_add(b.fulfilled)?,
     })
+}
+
+impl From<Rejection> for WouldBe {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected { code: rejection.code, detail: rejection.detail }
+    }
 }
 
 impl DryRun {

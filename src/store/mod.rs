@@ -98,6 +98,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Stops a replay: letters that were not sent are free again.
     async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
 
+    /// The running replay that a message's parked letter is in.
+    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError>;
+
     /// Replays that run, or have letters without an outcome; oldest first.
     async fn open_replays(&self) -> Result<Vec<Replay>, StoreError>;
 
@@ -152,6 +155,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// One order; `None` if no event of it was applied.
     async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError>;
+
+    /// The site's watermark, if the order was closed: what was received before it is taken for
+    /// known.
+    async fn closed_order(
+        &self,
+        site: &Site,
+        order: &OrderId,
+    ) -> Result<Option<Timestamp>, StoreError>;
 
     /// A site's catalogue entries in order of kind and id.
     async fn catalogue(

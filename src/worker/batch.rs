@@ -18,7 +18,7 @@ use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
     Arrival, Code, Decoded, EntityName, Event, Findings, Identifier, MessageId, Outcome, Policy,
-    Refused, Rejection, Settled, Timestamp, TotalError, after_closing, check, decide,
+    Refused, Rejection, Settled, SourceRules, Timestamp, TotalError, after_closing, check, decide,
     decode_receipt, decode_webhook,
 };
 use crate::store::{Commit, Committed, EntityId, StoreError};
@@ -113,18 +113,16 @@ fn decode(
 }
 
 fn decode_one(pool: &Pool, envelope: &Envelope) -> Result<Decoded, Box<Rejection>> {
-    let decoded = understand(envelope, &pool.policy.policy)?;
-    if let Decoded::Event(event) = &decoded {
-        // A receipt is our own publishers' word; only webhooks come from configured sources.
-        if envelope.kind == EnvelopeKind::Webhook {
-            pool.sources.check(&envelope.source, event)?;
-        }
-    }
-    Ok(decoded)
+    understand(envelope, &pool.policy.policy, &pool.sources)
 }
 
-/// Says what an envelope means under a policy. Pure; a dry run asks the same.
-pub fn understand(envelope: &Envelope, policy: &Policy) -> Result<Decoded, Box<Rejection>> {
+/// Says what an envelope means under a policy, if its source may say so. Pure; a dry run asks the
+/// same.
+pub fn understand(
+    envelope: &Envelope,
+    policy: &Policy,
+    sources: &SourceRules,
+) -> Result<Decoded, Box<Rejection>> {
     let decoded = match envelope.kind {
         EnvelopeKind::Receipt => Decoded::Event(Box::new(decode_receipt(&envelope.body)?)),
         EnvelopeKind::Webhook => decode_webhook(&envelope.body, envelope.received_at)?,
@@ -134,6 +132,10 @@ pub fn understand(envelope: &Envelope, policy: &Policy) -> Result<Decoded, Box<R
     };
     if let Decoded::Event(event) = &decoded {
         check(event, policy)?;
+        // A receipt is our own publishers' word; only webhooks come from configured sources.
+        if envelope.kind == EnvelopeKind::Webhook {
+            sources.check(&envelope.source, event)?;
+        }
     }
     Ok(decoded)
 }

@@ -14,6 +14,18 @@ use crate::clock;
 use crate::domain::{Code, Outcome, Rejection, Settled};
 use crate::store::{Ending, LetterEdit, LetterName, StoreError};
 
+/// What is said of a decision that cannot be read.
+pub const MISREAD: &str = "the body is not of the form of its type";
+
+/// Whether an envelope that is about a dead letter can be read; `None` for one that is an event.
+pub fn is_readable_order(envelope: &Envelope) -> Option<bool> {
+    match envelope.kind {
+        EnvelopeKind::Edit => Some(LetterName::parse_edit(&envelope.body).is_some()),
+        EnvelopeKind::Discard => Some(LetterName::parse_discard(&envelope.body).is_some()),
+        EnvelopeKind::Webhook | EnvelopeKind::Receipt => None,
+    }
+}
+
 /// Whether an envelope is about a dead letter, and no event.
 pub(super) const fn concerns_letter(envelope: &Envelope) -> bool {
     match envelope.kind {
@@ -26,8 +38,7 @@ pub(super) const fn concerns_letter(envelope: &Envelope) -> bool {
 pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict, StoreError> {
     loop {
         let Some(noted) = note(pool, envelope).await else {
-            let detail = "the body is not of the form of its type";
-            let rejection = Rejection::new(Code::NotJson, detail);
+            let rejection = Rejection::new(Code::NotJson, MISREAD);
             return Ok(Verdict::Rejected(Box::new(rejection)));
         };
         match noted {

@@ -191,6 +191,10 @@ impl Store for EmbeddedStore {
         Ok(self.database.write(move |connection| replays::cancel(connection, id)).await?)
     }
 
+    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
+        self.read(move |connection| replays::running_with(connection, id)).await
+    }
+
     async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
         self.read(replays::open).await
     }
@@ -259,6 +263,15 @@ impl Store for EmbeddedStore {
     async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
         let (site, order) = (site.clone(), order.clone());
         self.read(move |connection| read::order(connection, &site, &order)).await
+    }
+
+    async fn closed_order(
+        &self,
+        site: &Site,
+        order: &OrderId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let (site, order) = (site.to_string(), order.to_string());
+        self.read(move |connection| closing::find(connection, &site, &order)).await
     }
 
     async fn catalogue(

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::column::{self, UnknownValue};
 use super::dead_letters::{Selection, letter};
 use super::letters::name;
-use crate::domain::Timestamp;
+use crate::domain::{MessageId, Timestamp};
 use crate::store::{
     DeadLetter, Fence, LetterName, NewReplay, Pace, REPLAY_LETTERS_MAX, Replay, ReplayId,
     ReplayState,
@@ -85,6 +85,21 @@ pub(super) fn find(connection: &Connection, id: ReplayId) -> rusqlite::Result<Op
         .prepare_cached(concat!("SELECT ", replay_columns!(), " FROM replays r WHERE r.id = ?1"))?
         .query_row([id.to_string()], replay)
         .optional()
+}
+
+/// The running replay that a message's letter is in.
+pub(super) fn running_with(
+    connection: &Connection,
+    message: MessageId,
+) -> rusqlite::Result<Option<ReplayId>> {
+    connection
+        .prepare_cached(
+            "SELECT r.id FROM dead_letters d JOIN replays r ON r.id = d.replay \
+             WHERE d.message_id = ?1 AND r.state = 'running'",
+        )?
+        .query_row([message.to_string()], |row| column::parsed(row, "id", str::parse))
+        .optional()
+        .map(|id| id.map(ReplayId))
 }
 
 /// Replays that run, or wait for outcomes.

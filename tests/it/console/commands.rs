@@ -8,7 +8,7 @@ use storekeeper::cli::{
     PolicyCommand, StockCommand,
 };
 use storekeeper::clock::PastTime;
-use storekeeper::domain::{Policy, Site, Timestamp};
+use storekeeper::domain::{Policy, Site, SourceRules, Timestamp};
 use storekeeper::store::Store;
 
 use super::{Backends, given};
@@ -65,7 +65,10 @@ async fn dead_letters(
     let mut printed = Printed::default();
     let output = &mut printed.output(format);
     let broker = || -> Result<_, BrokerError> { panic!("it needs no queue") };
-    let status = cli::dead_letters::run(store, broker, &command, now, output).await.unwrap();
+    let status =
+        cli::dead_letters::run(store, &SourceRules::default(), broker, &command, now, output)
+            .await
+            .unwrap();
     (status, printed)
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use storekeeper::broker::EnvelopeKind;
 use storekeeper::cli::{self, DeadLettersCommand, DeadLettersReplayArgs, ExitStatus, Format};
 use storekeeper::clock;
+use storekeeper::domain::SourceRules;
 use storekeeper::store::{DeadLetterFilter, PageRequest};
 
 use super::commands::Printed;
@@ -77,6 +78,13 @@ async fn a_dry_run_answers_what_would_happen_and_is_not_kept() {
     assert_eq!(done["forecast"]["stock"], json!([]));
     assert_eq!(letter_ids(&backends).await, ids);
     assert_eq!(backends.store.open_replays().await.unwrap(), []);
+    // What a replay would leave out, the dry run leaves out.
+    let body = json!({"selection": {"ids": ids[..2]}});
+    send(&console, Method::POST, "/v1/replays", Some(body)).await;
+    let answer = send(&console, Method::POST, "/v1/replays", Some(json!({"dry_run": true}))).await;
+    let done: Value = answer.json().await.unwrap();
+    let letters = done["forecast"]["letters"].as_array().unwrap();
+    assert_eq!((letters.len(), &letters[0]["id"]), (1, &json!(ids[2])));
 }
 
 #[tokio::test]
@@ -140,7 +148,10 @@ async fn run(backends: &Backends, command: DeadLettersCommand) -> (ExitStatus, P
     let output = &mut printed.output(Format::Json);
     let broker = || Ok(Arc::clone(&backends.broker));
     let (store, now) = (&*backends.store, clock::now());
-    let status = cli::dead_letters::run(store, broker, &command, now, output).await.unwrap();
+    let status =
+        cli::dead_letters::run(store, &SourceRules::default(), broker, &command, now, output)
+            .await
+            .unwrap();
     (status, printed)
 }
 

@@ -54,7 +54,7 @@ impl Backends {
     async fn serve_console_with(&self, tokens: &str) -> Served {
         let list =
             (!tokens.is_empty()).then(|| ("STOREKEEPER__CONSOLE__TOKENS".into(), tokens.into()));
-        let settings = Settings::load_from(None, list).unwrap().console;
+        let settings = Settings::load_from(None, list).unwrap();
         let (store, broker) = (Arc::clone(&self.store), Arc::clone(&self.broker));
         let stop = CancellationToken::new();
         Served::start(storekeeper::console::router(store, broker, &settings, stop)).await

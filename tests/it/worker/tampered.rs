@@ -144,6 +144,10 @@ impl Store for Tampered {
         self.inner.cancel_replay(id).await
     }
 
+    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
+        self.inner.replay_of(id).await
+    }
+
     async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
         self.inner.open_replays().await
     }
@@ -206,6 +210,14 @@ impl Store for Tampered {
 
     async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
         self.inner.order(site, order).await
+    }
+
+    async fn closed_order(
+        &self,
+        site: &Site,
+        order: &OrderId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.closed_order(site, order).await
     }
 
     async fn catalogue(

@@ -1,5 +1,7 @@
 //! Replays of dead letters: in one process beside a worker, and in a server that is killed.
 
+mod forecast;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,9 @@ use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::clock;
 use storekeeper::config::Settings;
 use storekeeper::dead_letters::{self, Replayer, WouldBe};
-use storekeeper::domain::{Code, MessageId, Outcome, Policy, Rejection, Site, StockKey};
+use storekeeper::domain::{
+    Code, MessageId, Outcome, Policy, Rejection, Site, SourceRules, StockKey,
+};
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::store::embedded::EmbeddedStore;
@@ -93,31 +97,38 @@ struct AtWork {
     _directory: tempfile::TempDir,
     broker: Arc<dyn Broker>,
     store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     tracker: tokio_util::task::TaskTracker,
 }
 
 impl AtWork {
     async fn start() -> Self {
+        Self::start_with(&[], SourceRules::default()).await
+    }
+
+    async fn start_with(settings: &[(&str, &str)], sources: SourceRules) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
-        let settings = Settings::load_from(None, []).unwrap();
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let settings = Settings::load_from(None, settings).unwrap();
+        let metrics = Arc::new(Metrics::new());
         let pool = Pool::new(
             Arc::clone(&broker),
             Arc::clone(&store),
-            Arc::new(Metrics::new()),
+            Arc::clone(&metrics),
             Arc::new(Health::new()),
             store.adopt_policy(&Policy::default()).await.unwrap(),
             &settings.worker,
             &settings.retry,
         );
         let (stop, tracker) = (CancellationToken::new(), tokio_util::task::TaskTracker::new());
-        let running = pool.run(stop.clone(), CancellationToken::new());
+        let running = pool.with_sources(sources).run(stop.clone(), CancellationToken::new());
         tracker.spawn(async { running.await.map(drop).unwrap() });
         let replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
         tracker.spawn(replayer.run(stop.clone()));
-        Self { _directory: directory, broker, store, stop, tracker }
+        Self { _directory: directory, broker, store, metrics, stop, tracker }
     }
 
     async fn end(self) {
@@ -137,7 +148,8 @@ async fn a_replay_does_what_its_dry_run_said() {
     let letters: Vec<_> = (0..30).map(|n| letter(if n == 4 { 3 } else { n }, n % 5 == 0)).collect();
     store.park(letters).await.unwrap();
     let filter = DeadLetterFilter::default();
-    let said = dead_letters::dry_run(store, &filter).await.unwrap().unwrap();
+    let said =
+        dead_letters::dry_run(store, &SourceRules::default(), &filter).await.unwrap().unwrap();
     assert_eq!(committed(store).await, ("0".to_owned(), 0), "a dry run changes nothing");
     assert_eq!(parked(store).await, vec![(1, Code::WorkerPanic); 30]);
     let would_be = |wanted: &dyn Fn(&WouldBe) -> bool| {
