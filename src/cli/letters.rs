@@ -182,10 +182,18 @@ async fn find(
 ) -> anyhow::Result<Option<LetterName>> {
     let found = store.dead_letter(id).await;
     let found = found.with_context(|| format!("cannot read the dead letter {id}"))?;
-    if found.is_none() {
+    let Some(letter) = found else {
         output.say(format_args!("no message {id} is parked"))?;
+        return Ok(None);
+    };
+    if let Some(replay) = store.replay_of(id).await.context("cannot read the replays")? {
+        output.say(format_args!(
+            "{id} is in replay {replay}, and might come back as it was: cancel that with the API, \
+             or wait until it is done"
+        ))?;
+        return Ok(None);
     }
-    Ok(found.map(|letter| LetterName { message_id: id, generation: letter.generation() }))
+    Ok(Some(LetterName { message_id: id, generation: letter.generation() }))
 }
 
 fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {

@@ -90,6 +90,7 @@ pub(super) async fn groups(
         (status = 200, description = "The letter is gone.", body = LetterOrderView),
         (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
@@ -102,10 +103,8 @@ pub(super) async fn discard(
     let name = find(&backends, parse_message_id(&id)?).await?;
     let order = dead_letters::discard(&backends.broker, name).await;
     let order = order.map_err(|error| broker_problem(&error))?;
-    let is_gone = |found: Option<&DeadLetter>| {
-        found.is_none_or(|letter| letter.generation() > name.generation)
-    };
-    Ok(effect(&backends, name, order, is_gone).await)
+    let is_gone = |found: Option<&DeadLetter>| found.is_none().then_some(Ok(()));
+    effect(&backends, name, order, is_gone).await
 }
 
 /// Gives a dead letter another body; the one that was received is kept beside it
@@ -120,6 +119,7 @@ pub(super) async fn discard(
         (status = 200, description = "The letter has the new body.", body = LetterOrderView),
         (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
@@ -133,29 +133,44 @@ pub(super) async fn edit(
     let body = body.bytes()?;
     let order = dead_letters::edit(&backends.broker, name, &body).await;
     let order = order.map_err(|error| broker_problem(&error))?;
-    let has_body =
-        |found: Option<&DeadLetter>| found.is_some_and(|letter| *letter.envelope.body == *body);
-    Ok(effect(&backends, name, order, has_body).await)
+    let has_body = |found: Option<&DeadLetter>| {
+        if let Some(letter) = found {
+            return (*letter.envelope.body == *body).then_some(Ok(()));
+        }
+        let detail = "the letter ended before it could get the body; nothing was changed";
+        Some(Err(Problem::new(ProblemCode::DeadLetterUnknown, detail)))
+    };
+    effect(&backends, name, order, has_body).await
 }
 
+/// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
+/// about it might come too late. One that a replay overtakes from here on is about the generation
+/// that comes back.
 async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem> {
     let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
     let letter = letter.ok_or_else(unknown)?;
+    let replay = backends.store.replay_of(id).await.map_err(|error| store_problem(&error))?;
+    if let Some(replay) = replay {
+        let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
+        return Err(Problem::new(ProblemCode::DeadLetterInReplay, detail));
+    }
     Ok(LetterName { message_id: id, generation: letter.generation() })
 }
 
-/// Waits a while for the worker. The order is durable: that it was not seen is no failure.
+/// Waits a while for the worker, until `seen` says what came of it. The order is durable: that
+/// nothing was seen is no failure.
 async fn effect(
     backends: &Backends,
     name: LetterName,
     order: MessageId,
-    is_seen: impl Fn(Option<&DeadLetter>) -> bool,
-) -> (StatusCode, Json<LetterOrderView>) {
+    seen: impl Fn(Option<&DeadLetter>) -> Option<Result<(), Problem>>,
+) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let deadline = Instant::now() + EFFECT_TIMEOUT;
     let applied = loop {
         let found = backends.store.dead_letter(name.message_id).await;
-        if found.is_ok_and(|found| is_seen(found.as_ref())) {
+        if let Some(seen) = found.ok().and_then(|found| seen(found.as_ref())) {
+            seen?;
             break true;
         }
         if Instant::now() >= deadline {
@@ -164,5 +179,5 @@ async fn effect(
         tokio::time::sleep(LOOK_AGAIN).await;
     };
     let status = if applied { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, Json(LetterOrderView::new(name, order, applied)))
+    Ok((status, Json(LetterOrderView::new(name, order, applied))))
 }

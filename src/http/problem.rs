@@ -39,6 +39,7 @@ problems! {
     StockUnknown = "stock.unknown", NOT_FOUND, "There is no such stock item.";
     OrderUnknown = "order.unknown", NOT_FOUND, "There is no such order.";
     DeadLetterUnknown = "dead_letter.unknown", NOT_FOUND, "There is no such dead letter.";
+    DeadLetterInReplay = "dead_letter.in_replay", CONFLICT, "The dead letter is being replayed.";
     ReceiptReferenceReused = "receipt.reference_reused", CONFLICT, "The reference of a receipt is taken.";
     ReceiptDeadLetter = "receipt.dead_letter", CONFLICT, "The receipt became a dead letter.";
     ChangesCursorGone = "changes.cursor_gone", GONE, "Changes behind the cursor are no longer kept.";

@@ -64,7 +64,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// changes nothing; one of a later generation takes the place of the earlier.
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
 
-    /// Ends letters: they and their earlier generations go, and are never parked again.
+    /// Ends letters: they and their earlier generations go, and are never parked again. A discard
+    /// ends the message: also a generation that came back meanwhile, or will.
     async fn end_letters(
         &self,
         letters: Vec<LetterName>,
@@ -73,7 +74,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// Gives a letter another body. It keeps its id and its first body; one that is parked later
-    /// gets the new body then, and one that has ended stays ended.
+    /// gets the new body then, also as a later generation, and one that has ended stays ended.
     async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError>;
 
     /// Ends letters that failed before a time and are in no replay, and forgets endings, edits and

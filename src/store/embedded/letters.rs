@@ -12,12 +12,44 @@ const EXPIRED_MAX: i64 = 256;
 
 /// Whether a letter has ended, or a later generation of it is there.
 pub(super) fn is_over(connection: &Connection, letter: LetterName) -> rusqlite::Result<bool> {
+    Ok(has_ended(connection, letter)?
+        || parked(connection, letter)?.is_some_and(|parked| parked > letter.generation))
+}
+
+/// Whether a generation has ended. A discard is for good: it ends those too that are still to come.
+fn has_ended(connection: &Connection, letter: LetterName) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM letter_ends WHERE message_id = ?1 AND generation >= ?2) \
-             OR EXISTS (SELECT 1 FROM dead_letters WHERE message_id = ?1 AND generation > ?2)",
+            "SELECT EXISTS (SELECT 1 FROM letter_ends WHERE message_id = ?1 \
+             AND (generation >= ?2 OR ending = ?3))",
         )?
-        .query_row((letter.message_id.to_string(), letter.generation), |row| row.get(0))
+        .query_row(
+            (letter.message_id.to_string(), letter.generation, Ending::Discarded.as_str()),
+            |row| row.get(0),
+        )
+}
+
+/// The generation of a message that is parked now.
+fn parked(connection: &Connection, letter: LetterName) -> rusqlite::Result<Option<u32>> {
+    connection
+        .prepare_cached("SELECT max(generation) FROM dead_letters WHERE message_id = ?1")?
+        .query_row([letter.message_id.to_string()], |row| row.get(0))
+}
+
+/// The letter that a person's decision is about. A replay may have overtaken the decision: then it
+/// is about the generation that came back.
+fn meant(connection: &Connection, letter: LetterName) -> rusqlite::Result<LetterName> {
+    let parked = parked(connection, letter)?.unwrap_or(letter.generation);
+    Ok(LetterName { generation: letter.generation.max(parked), ..letter })
+}
+
+/// Ends a letter for good.
+pub(super) fn discard(
+    connection: &Connection,
+    letter: LetterName,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    end(connection, meant(connection, letter)?, Ending::Discarded, at)
 }
 
 /// The body that was received, as far as an earlier generation knows it.
@@ -72,7 +104,8 @@ pub(super) fn end(
 /// Remembers an edit unless a later one is known, and gives its body to the letter if it is there.
 pub(super) fn edit(connection: &Connection, edit: &LetterEdit) -> rusqlite::Result<()> {
     let LetterEdit { letter, edit, at, body } = edit;
-    if is_over(connection, *letter)? {
+    let letter = meant(connection, *letter)?;
+    if has_ended(connection, letter)? {
         return Ok(());
     }
     connection
@@ -90,17 +123,18 @@ pub(super) fn edit(connection: &Connection, edit: &LetterEdit) -> rusqlite::Resu
             at.micros(),
             body.as_ref(),
         ))?;
-    apply_edit(connection, *letter)
+    apply_edit(connection, letter)
 }
 
-/// Gives the letter, or its earlier generations, the body of the last edit.
+/// Gives the letter the body of the last edit. That may have been made for another generation: an
+/// earlier one, which was sent before the edit and came back, or a later one, in a rebuild.
 pub(super) fn apply_edit(connection: &Connection, letter: LetterName) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE dead_letters SET original = coalesce(original, dead_letters.body), \
              body = e.body FROM letter_edits e \
              WHERE e.message_id = ?1 AND dead_letters.message_id = ?1 \
-             AND dead_letters.generation <= e.generation AND dead_letters.body <> e.body",
+             AND dead_letters.body <> e.body",
         )?
         .execute([letter.message_id.to_string()])?;
     Ok(())

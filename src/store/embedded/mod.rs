@@ -150,7 +150,12 @@ impl Store for EmbeddedStore {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let write = move |connection: &Connection| {
-            letters.iter().try_for_each(|letter| letters::end(connection, *letter, ending, at))
+            letters.iter().try_for_each(|letter| match ending {
+                Ending::Discarded => letters::discard(connection, *letter, at),
+                Ending::Settled | Ending::Failed | Ending::Expired => {
+                    letters::end(connection, *letter, ending, at)
+                }
+            })
         };
         Ok(self.database.write(write).await?)
     }

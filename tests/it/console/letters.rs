@@ -105,6 +105,36 @@ async fn a_change_without_a_worker_is_queued_and_journalled() {
 }
 
 #[tokio::test]
+async fn a_letter_that_is_being_replayed_is_neither_edited_nor_discarded() {
+    let (backends, console, ids) = given_letters().await;
+    let letter = format!("/v1/dead-letters/{}", ids[0]);
+    let body_path = format!("{letter}/body");
+    let selection = json!({"selection": {"ids": [ids[0]]}});
+    let made = send(&console, Method::POST, "/v1/replays", Some(selection)).await;
+    let made: Value = made.json().await.unwrap();
+    let text = json!({"text": "{}"});
+    for (method, path) in [(Method::PUT, &body_path), (Method::DELETE, &letter)] {
+        let answer = send(&console, method, path, Some(text.clone())).await;
+        assert_eq!(answer.status(), 409, "{path}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], "dead_letter.in_replay");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let body = directory.path().join("body.json");
+    std::fs::write(&body, "{}").unwrap();
+    let id = given::message(1);
+    for command in [DeadLettersCommand::Edit { id, body }, DeadLettersCommand::Discard { id }] {
+        let (status, printed) = run(&backends, command).await;
+        assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
+        assert!(printed.err().contains(made["id"].as_str().unwrap()), "{}", printed.err());
+    }
+    assert_eq!(backends.broker.journal(None, 10).await.unwrap(), []);
+    let replay = format!("/v1/replays/{}", made["id"].as_str().unwrap());
+    send(&console, Method::DELETE, &replay, None).await;
+    assert_eq!(send(&console, Method::PUT, &body_path, Some(text)).await.status(), 202);
+}
+
+#[tokio::test]
 async fn changes_that_are_not_of_their_form_are_refused() {
     let (backends, console, ids) = given_letters().await;
     let letter = format!("/v1/dead-letters/{}", ids[0]);

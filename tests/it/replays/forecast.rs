@@ -83,11 +83,11 @@ fn any_letter(kind: u32, dice: &mut ChaCha8Rng, closed_at: Timestamp) -> DeadLet
         // The default source of these letters may not write that shop.
         11 => order("elsewhere", &id, "PROCESSED", "LIVE", units, at),
         12 => {
-            envelope.source = "all".to_owned();
+            envelope.source = String::from("all");
             order("elsewhere", &id, "PROCESSED", "LIVE", units, at)
         }
         13 => {
-            envelope.source = "of nobody".to_owned();
+            envelope.source = String::from("of nobody");
             of_shop("PROCESSED", "LIVE")
         }
         14 => late(),

@@ -118,3 +118,20 @@ pub(super) async fn a_closed_order_stays_closed_and_the_watermark_rises(harness:
     // The same name in another site is another order.
     write(&store, Commit { entity: order_entity("beta", "id:1"), ..delivered("id:1", 1) }).await;
 }
+
+pub(super) async fn a_closed_order_is_told_with_its_watermark(harness: &Harness) {
+    let store = harness.open();
+    write(&store, delivered("id:1", 1)).await;
+    write(&store, delivered("id:2", 1)).await;
+    let before = time(COMMITTED + 1);
+    let closing = closing(&store, "id:1", 1, before).await;
+    assert_eq!(store.closed_order(&site("alpha"), &order_id("id:1")).await.unwrap(), None);
+    assert_eq!(store.close_orders(vec![closing]).await.unwrap(), [true]);
+    let store = harness.crash_and_reopen(store);
+    let closed =
+        async |site_name, id| store.closed_order(&site(site_name), &order_id(id)).await.unwrap();
+    assert_eq!(closed("alpha", "id:1").await, Some(before));
+    assert_eq!(closed("alpha", "id:2").await, None);
+    assert_eq!(closed("beta", "id:1").await, None);
+    assert_eq!(closed("alpha", "external-id:1").await, None);
+}

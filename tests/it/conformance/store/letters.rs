@@ -49,7 +49,7 @@ pub(super) async fn an_ended_generation_is_never_parked_again(harness: &Harness)
     store.park(vec![later(9, 2)]).await.unwrap();
     assert_eq!(all(&*store).await, [2, 3]);
     store.park(vec![later(1, 2), later(9, 3)]).await.unwrap();
-    assert_eq!(all(&*store).await, [1, 2, 3, 9]);
+    assert_eq!(all(&*store).await, [1, 2, 3], "a discard is for good");
 }
 
 pub(super) async fn only_the_named_generation_and_earlier_ones_end(harness: &Harness) {
@@ -105,9 +105,57 @@ pub(super) async fn a_letter_that_comes_back_edited_keeps_its_first_body(harness
     again.envelope.body = Bytes::from_static(b"edited");
     store.park(vec![again]).await.unwrap();
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
-    // Too late: that generation is over.
+}
+
+pub(super) async fn a_decision_that_a_replay_overtook_is_about_what_came_back(harness: &Harness) {
+    let store = harness.open();
+    // Made before the letter came back, and noted after that.
+    park(&*store, 1..3).await;
+    store.park(vec![later(1, 2), later(2, 2)]).await.unwrap();
+    let store = harness.crash_and_reopen(store);
     store.edit_letter(edit(1, 1, 11, "late")).await.unwrap();
+    end(&*store, name(2, 1), Ending::Discarded).await;
+    assert_eq!(all(&*store).await, [1]);
+    store.park(vec![later(1, 3), later(2, 3)]).await.unwrap();
+    assert_eq!(all(&*store).await, [1]);
+    let (body, _) = bodies(&*store, 1).await;
+    assert_eq!(body, "late");
+}
+
+pub(super) async fn a_decision_about_a_letter_on_its_way_holds_when_it_comes_back(
+    harness: &Harness,
+) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    store.edit_letter(edit(1, 1, 10, "edited")).await.unwrap();
+    end(&*store, name(2, 1), Ending::Discarded).await;
+    store.edit_letter(edit(3, 1, 12, "edited")).await.unwrap();
+    let store = harness.crash_and_reopen(store);
+    // They were sent as they had been.
+    store.park(vec![later(1, 2), later(2, 2)]).await.unwrap();
+    end(&*store, name(3, 1), Ending::Settled).await;
+    assert_eq!(all(&*store).await, [1]);
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
+    // What went well is over, whatever was decided meanwhile.
+    store.edit_letter(edit(3, 1, 13, "late")).await.unwrap();
+    store.park(vec![later(3, 1)]).await.unwrap();
+    assert_eq!(all(&*store).await, [1]);
+}
+
+pub(super) async fn the_replay_of_a_letter_is_known_while_it_runs(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    let filter = DeadLetterFilter { ids: vec![message(1), message(2)], ..Default::default() };
+    let replay = make(&*store, 1, filter, Pace::default()).await;
+    let fence = lease(&*store, 1, NOW).await.unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    let store = harness.crash_and_reopen(store);
+    for (number, expected) in [(1, Some(replay.id)), (2, Some(replay.id)), (3, None), (9, None)] {
+        assert_eq!(store.replay_of(message(number)).await.unwrap(), expected, "{number}");
+    }
+    store.cancel_replay(replay.id).await.unwrap();
+    assert_eq!(store.replay_of(message(1)).await.unwrap(), None);
+    assert_eq!(store.replay_of(message(2)).await.unwrap(), None);
 }
 
 pub(super) async fn letters_are_grouped(harness: &Harness) {

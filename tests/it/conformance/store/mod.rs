@@ -137,7 +137,8 @@ macro_rules! keeps_every_promise {
                 a_settled_order_is_listed_once_it_is_old,
                 a_closed_order_leaves_its_sums_and_nothing_else,
                 a_closing_on_a_stale_revision_changes_nothing,
-                a_closed_order_stays_closed_and_the_watermark_rises;
+                a_closed_order_stays_closed_and_the_watermark_rises,
+                a_closed_order_is_told_with_its_watermark;
             aliases:
                 a_shared_id_marks_both_orders_and_is_reported_once,
                 a_name_that_is_another_order_is_a_conflict,
@@ -162,6 +163,9 @@ macro_rules! keeps_every_promise {
                 only_the_named_generation_and_earlier_ones_end,
                 an_edit_keeps_the_first_body_whatever_comes_first,
                 a_letter_that_comes_back_edited_keeps_its_first_body,
+                a_decision_that_a_replay_overtook_is_about_what_came_back,
+                a_decision_about_a_letter_on_its_way_holds_when_it_comes_back,
+                the_replay_of_a_letter_is_known_while_it_runs,
                 letters_are_grouped,
                 old_letters_expire_and_young_ones_and_replayed_ones_stay,
                 a_replay_acts_on_what_was_selected_when_it_was_made,
