@@ -5,9 +5,10 @@
 //! a record in the Store: its letters are frozen when it is made, and the [`Replayer`] of whatever
 //! process holds the lease sends them.
 //!
-//! # Why is an edited letter journalled when it is replayed?
-//! The journal has its first body only. A rebuild that did not see the edited body arrive could
-//! not repeat what that body did to the stock. All other letters are put back without the journal.
+//! # Why are some letters journalled when they are replayed?
+//! Of an edited letter the journal has the first body only, and one that was put aside on receipt
+//! it has as a dead letter, not as work. A rebuild that did not see them arrive could not repeat
+//! what they did to the stock. All other letters are put back without the journal.
 //!
 //! # Invariants
 //! - A letter is parked until an outcome of its replay is durable: then its generation ends, or

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::pace;
 use crate::broker::{Broker, BrokerError, Envelope};
 use crate::clock;
+use crate::domain::Code;
 use crate::store::{
     DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError,
 };
@@ -154,11 +155,11 @@ impl Replayer {
     async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), StepError> {
         let again = |letter: DeadLetter| {
             let replays = letter.generation();
-            (letter.original.is_some(), Envelope { replays, ..letter.envelope })
+            (is_news(&letter), Envelope { replays, ..letter.envelope })
         };
-        let (edited, others): (Vec<_>, Vec<_>) =
-            letters.map(again).partition(|(is_edited, _)| *is_edited);
-        for (_, envelope) in edited {
+        let (news, others): (Vec<_>, Vec<_>) =
+            letters.map(again).partition(|(is_news, _)| *is_news);
+        for (_, envelope) in news {
             self.broker.publish(envelope).await?;
         }
         if !others.is_empty() {
@@ -167,6 +168,12 @@ impl Replayer {
         }
         Ok(())
     }
+}
+
+/// Whether the journal does not have a letter's body as work yet, so that a rebuild could not repeat
+/// what the replay does.
+fn is_news(letter: &DeadLetter) -> bool {
+    letter.original.is_some() || letter.rejection.code == Code::SignatureExpired
 }
 
 fn begun_add(begun: &mut BTreeMap<ReplayId, (Instant, u64)>, id: ReplayId, count: usize) {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod expired;
 mod policy;
 mod rebuild;
 
@@ -121,6 +122,14 @@ impl Shop {
         }
         stock.retain(|_, counts| !counts.is_zero());
         stock
+    }
+
+    /// The same shop with an empty Store.
+    async fn lose_the_store(self) -> Self {
+        self.store.close().await;
+        std::fs::rename(self.path().join("store.db"), self.path().join("lost.db")).unwrap();
+        let store = Arc::new(EmbeddedStore::open(self.path()).unwrap());
+        Self { store, ..self }
     }
 
     /// Fails unless every sum is right.
