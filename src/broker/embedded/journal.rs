@@ -149,8 +149,13 @@ pub(super) fn extent(
     };
     let since = since.map_or(i64::MIN, Timestamp::micros);
     let earlier = "SELECT max(position) FROM journal WHERE received_at < ?1";
+    // What was published again bears the time of its first receipt: only its place tells when it
+    // came. It belongs to what was received after it.
+    let first = "SELECT min(position) FROM journal WHERE position > coalesce( \
+         (SELECT max(position) FROM journal WHERE hidden = 0 AND replays = 0 AND position < \
+         coalesce((SELECT min(position) FROM journal WHERE received_at >= ?1), 1 << 62)), 0)";
     Ok(JournalExtent {
-        first: place("SELECT min(position) FROM journal WHERE received_at >= ?1", since)?,
+        first: place(first, since)?,
         last: place("SELECT max(position) FROM journal WHERE position > ?1", 0)?,
         begins_later: place(earlier, since)?.is_some(),
         is_whole: connection

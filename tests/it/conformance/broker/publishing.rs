@@ -19,6 +19,7 @@ promises! {
     the_journal_is_read_in_pages,
     the_journal_survives_a_crash,
     the_journal_says_where_it_begins_and_ends,
+    what_is_published_again_is_found_by_when_it_came,
     what_is_put_back_is_delivered_and_not_journalled_again,
     what_is_put_back_survives_a_crash,
     depth_counts_what_is_ready_and_in_flight,
@@ -283,5 +284,21 @@ async fn the_journal_says_where_it_begins_and_ends(backend: impl Backend) {
         assert_eq!(extent.first, first.map(|place: usize| places[place]), "{since:?}");
         assert_eq!((extent.last, extent.is_whole), (Some(places[2]), true));
         assert_eq!(extent.begins_later, first != Some(0));
+    }
+}
+
+async fn what_is_published_again_is_found_by_when_it_came(backend: impl Backend) {
+    let broker = backend.open().await;
+    // The second and the last were received first, and published again later.
+    for (seconds, replays) in [(5, 0), (1, 1), (7, 0), (1, 2)] {
+        let received_at = Timestamp::from_millis(seconds * 1000);
+        broker.publish(Envelope { received_at, replays, ..envelope("a") }).await.unwrap();
+    }
+    let places: Vec<_> =
+        broker.journal(None, 10).await.unwrap().into_iter().map(|it| it.position).collect();
+    for (since, first) in [(5, 0), (6, 1), (7, 1), (8, 3)] {
+        let since = Timestamp::from_millis(since * 1000);
+        let extent = broker.journal_extent(Some(since)).await.unwrap();
+        assert_eq!(extent.first, Some(places[first]), "{since}");
     }
 }
