@@ -4,6 +4,12 @@
 //! date. Nothing is applied here, and nothing is journalled again. What comes to the journal
 //! meanwhile is in the queue anyway: reading stops at the position that was last at the start.
 //!
+//! What was put aside on receipt is parked again, never applied: if a person replayed it, the
+//! journal has it once more, as work, and that ends the letter as the replay did.
+//!
+//! It goes ahead of the worker by a bounded number of envelopes and bytes: what is put back takes
+//! room that webhooks need, and stands before them in the queue.
+//!
 //! Dies anywhere: some of the journal is in the queue, and it is run again from its beginning.
 //! What was applied before changes nothing.
 //!
@@ -11,12 +17,23 @@
 //! - An empty Store is not filled with a part of the journal, unless that was asked for: its
 //!   counts would look right and be wrong.
 
-use crate::broker::{Broker, BrokerError, JournalPosition, JournalRecord};
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::time::Duration;
+
+use crate::broker::{Broker, BrokerError, Envelope, JournalPosition, JournalRecord};
 use crate::domain::Timestamp;
 use crate::store::{DeadLetter, Store, StoreError};
 
-/// Envelopes that are read, and put back, at a time.
+/// Envelopes that are read at a time, and put back at most.
 const PAGE: usize = 64;
+/// Once so many envelopes are in the work queue, nothing more is put there.
+pub const AHEAD_MAX: u64 = 1024;
+/// Once the bodies that were put back and are not done have so many bytes, nothing more is put
+/// there. It is also the most that is put back at a time, unless one body is larger.
+const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How often is looked how far the worker is.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What is put back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +68,8 @@ pub struct Progress {
     pub done: u64,
     /// All places.
     pub all: u64,
+    /// Whether it waits for the worker.
+    pub is_waiting: bool,
 }
 
 /// Puts what was selected into the work queue; answers with how many envelopes those were.
@@ -58,7 +77,7 @@ pub async fn replay(
     broker: &dyn Broker,
     store: &dyn Store,
     selection: Selection,
-    mut progress: impl FnMut(Progress) + Send,
+    mut progress: impl FnMut(Progress),
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
     if !selection.partial && store.sites().await?.is_empty() {
@@ -71,6 +90,8 @@ pub async fn replay(
     }
     let (Some(first), Some(last)) = (extent.first, extent.last) else { return Ok(0) };
     let all = last.0.saturating_sub(first.0) + 1;
+    let mut done = 0;
+    let mut ahead = Ahead::default();
     let mut after = JournalPosition(first.0.saturating_sub(1));
     let mut count = 0;
     loop {
@@ -82,11 +103,53 @@ pub async fn replay(
         let (work, letters): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| record.rejection.is_none());
         store.park(letters.into_iter().filter_map(dead_letter).collect()).await?;
-        broker.put_back(work.into_iter().map(|record| record.envelope).collect()).await?;
+        let mut work = work.into_iter().map(|record| record.envelope).peekable();
+        while work.peek().is_some() {
+            while !ahead.has_room(broker).await? {
+                progress(Progress { done, all, is_waiting: true });
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            broker.put_back(ahead.take(&mut work)).await?;
+        }
         after = end;
-        progress(Progress { done: end.0.saturating_sub(first.0) + 1, all });
+        done = end.0.saturating_sub(first.0) + 1;
+        progress(Progress { done, all, is_waiting: false });
     }
     Ok(count)
+}
+
+/// The bodies that were put back and may not be done, oldest first.
+#[derive(Debug, Default)]
+struct Ahead {
+    sizes: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Ahead {
+    /// Whether more may be put back. The queue is worked off in its order: what is not done of what
+    /// was put back is at most the last of it, as much as the queue has.
+    async fn has_room(&mut self, broker: &dyn Broker) -> Result<bool, BrokerError> {
+        let depth = broker.depth().await?;
+        let waiting = depth.work_ready + depth.work_in_flight;
+        let most = usize::try_from(waiting).unwrap_or(usize::MAX);
+        for done in self.sizes.drain(..self.sizes.len().saturating_sub(most)) {
+            self.bytes -= done;
+        }
+        Ok(waiting < AHEAD_MAX && self.bytes < AHEAD_BYTES_MAX)
+    }
+
+    /// Takes some envelopes, at least one if there is any.
+    fn take(&mut self, work: &mut Peekable<impl Iterator<Item = Envelope>>) -> Vec<Envelope> {
+        let (mut taken, mut bytes) = (Vec::new(), 0_usize);
+        let fits = |bytes: usize, next: &Envelope| bytes + next.body.len() <= AHEAD_BYTES_MAX;
+        while let Some(next) = work.next_if(|next| taken.is_empty() || fits(bytes, next)) {
+            bytes += next.body.len();
+            self.sizes.push_back(next.body.len());
+            taken.push(next);
+        }
+        self.bytes += bytes;
+        taken
+    }
 }
 
 fn dead_letter(record: JournalRecord) -> Option<DeadLetter> {

@@ -48,7 +48,7 @@ pub async fn run(
     }
     output.say(format_args!(
         "{directory} holds store.db and broker.db. To restore: stop the service, copy both to \
-         embedded.path in place of what is there (with their -wal and -shm files), and run \
+         embedded.path in place of what is there (with their -wal and -shm files), start it and run \
          `storekeeper journal replay --since {since}`"
     ))?;
     Ok(ExitStatus::Done)

@@ -21,6 +21,8 @@ pub(super) struct Lease {
     pub(super) attempt: u32,
     pub(super) delivery_count: u32,
     pub(super) dead: Option<DeadReason>,
+    /// The place of a body that was put back: it is no part of the journal, and goes with its row.
+    pub(super) put_back: Option<i64>,
 }
 
 /// What was decided about a row.
@@ -31,6 +33,8 @@ pub(super) struct Settlement {
     pub(super) decided_at: Timestamp,
     /// The length of the body that is let go, in bytes.
     pub(super) bytes: usize,
+    /// The place of a body that is done with when the row is.
+    pub(super) put_back: Option<i64>,
 }
 
 /// The statements that differ between the queues.
@@ -55,7 +59,7 @@ const WORK: Statements = Statements {
     read: concat!(
         "SELECT q.seq, q.attempt, q.deaths, NULL, NULL, NULL, ",
         envelope_columns!(),
-        " FROM work q LEFT JOIN journal j ON j.position = q.position
+        ", j.hidden, q.position FROM work q LEFT JOIN journal j ON j.position = q.position
          WHERE q.seq > ?1 ORDER BY q.seq LIMIT ?2"
     ),
     retry: "INSERT INTO retry (queue, due_at, position, attempt)
@@ -76,7 +80,7 @@ const DEAD: Statements = Statements {
     read: concat!(
         "SELECT q.seq, q.attempt, q.deaths, q.rejection, q.failed_at, q.attempts, ",
         envelope_columns!(),
-        " FROM dead q LEFT JOIN journal j ON j.position = q.position
+        ", j.hidden, q.position FROM dead q LEFT JOIN journal j ON j.position = q.position
          WHERE q.seq > ?1 ORDER BY q.seq LIMIT ?2"
     ),
     retry: "INSERT INTO retry (queue, due_at, position, attempt, rejection, failed_at, attempts)
@@ -145,6 +149,7 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
         delivery_count: row.get(2)?,
         dead,
         envelope: Arc::new(envelope(row, 6)?),
+        put_back: row.get::<_, bool>(14)?.then(|| row.get(15)).transpose()?,
     })
 }
 
@@ -155,9 +160,15 @@ pub(super) fn settle(
     settlements: &[Settlement],
 ) -> rusqlite::Result<()> {
     let statements = statements(queue);
-    for Settlement { seq, disposition, decided_at, .. } in settlements {
+    for Settlement { seq, disposition, decided_at, put_back, .. } in settlements {
         match disposition {
-            Disposition::Ack => {}
+            Disposition::Ack => {
+                if let Some(position) = put_back {
+                    connection
+                        .prepare_cached("DELETE FROM journal WHERE position = ?1 AND hidden = 1")?
+                        .execute([position])?;
+                }
+            }
             Disposition::Retry(delay) => {
                 let due_at = after(*decided_at, *delay).micros();
                 connection.prepare_cached(statements.retry)?.execute((seq, due_at))?;

@@ -251,7 +251,8 @@ impl Session {
         let bytes = lease.envelope.body.len();
         if let Some(disposition) = disposition {
             let decided_at = clock::now();
-            self.decided.push(Settlement { seq: lease.seq, disposition, decided_at, bytes });
+            let Lease { seq, put_back, .. } = lease;
+            self.decided.push(Settlement { seq, disposition, decided_at, bytes, put_back });
             return;
         }
         self.held -= 1;

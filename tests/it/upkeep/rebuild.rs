@@ -1,23 +1,23 @@
 //! `journal replay`: the journal is the whole truth.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use storekeeper::broker::Broker;
+use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::cli::journal::JournalCommand;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::clock::{self, PastTime};
 use storekeeper::domain::{Policy, Timestamp};
-use storekeeper::rebuild::{RebuildError, Selection, replay};
+use storekeeper::rebuild::{AHEAD_MAX, RebuildError, Selection, replay};
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{DeadLetterFilter, PageRequest, Store};
 
 use super::{Shop, expected, history, order};
 
 /// Everything that a Store knows and a rebuild must bring back, as text.
-async fn everything(store: &dyn Store) -> Vec<String> {
+pub(super) async fn everything(store: &dyn Store) -> Vec<String> {
     let all = PageRequest::first(10_000);
     let mut lines = Vec::new();
     for site in store.sites().await.unwrap() {
@@ -58,11 +58,7 @@ async fn lost() -> (Shop, Vec<super::Envelope>, Vec<String>) {
     shop.publish(&envelopes).await;
     shop.work_off(&Policy::default()).await;
     let known = everything(&*shop.store).await;
-    shop.store.close().await;
-    let file = shop.path().join("store.db");
-    std::fs::rename(&file, shop.path().join("lost.db")).unwrap();
-    let store = Arc::new(EmbeddedStore::open(shop.path()).unwrap());
-    (Shop { store, ..shop }, envelopes, known)
+    (shop.lose_the_store().await, envelopes, known)
 }
 
 #[tokio::test]
@@ -129,4 +125,78 @@ async fn a_journal_that_lost_its_beginning_is_refused_for_an_empty_store() {
         (status, said.as_str()),
         (ExitStatus::Done, "1 envelopes are in the work queue again\n")
     );
+}
+
+/// A shop whose Store was lost, and whose journal has so many orders, each with so much filler.
+async fn large(orders: usize, filler: usize) -> Shop {
+    let shop = Shop::new();
+    let filler = "x".repeat(filler);
+    let envelopes: Vec<_> = (0..orders)
+        .map(|id| {
+            let mut envelope = order(&id.to_string(), "PROCESSED", 1);
+            let text = String::from_utf8(envelope.body.to_vec()).unwrap();
+            envelope.body = text.replacen('{', &format!("{{\"filler\":\"{filler}\","), 1).into();
+            envelope
+        })
+        .collect();
+    shop.publish(&envelopes).await;
+    shop.work_off(&Policy::default()).await;
+    shop.lose_the_store().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_goes_ahead_of_the_worker_by_a_bounded_number() {
+    let orders = usize::try_from(AHEAD_MAX).unwrap() * 2;
+    let shop = large(orders, 0).await;
+    let (told, mut waits) = tokio::sync::watch::channel(false);
+    let rebuild = replay(&*shop.broker, &*shop.store, Selection::default(), |progress| {
+        told.send_if_modified(|waits| progress.is_waiting && !std::mem::replace(waits, true));
+    });
+    let work = async {
+        waits.wait_for(|waits| *waits).await.unwrap();
+        let ready = shop.broker.depth().await.unwrap().work_ready;
+        assert!((AHEAD_MAX..AHEAD_MAX + 64).contains(&ready), "{ready} are in the queue");
+        shop.worker(&Policy::default()).await
+    };
+    let (count, worker) = tokio::join!(rebuild, work);
+    assert_eq!(count.unwrap(), orders as u64);
+    shop.settled().await;
+    worker.stop().await;
+    assert_eq!(shop.stock().await.values().next().unwrap().committed, orders.into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_find_room_while_a_large_journal_is_replayed() {
+    const ROOM: u64 = 20 * 1024 * 1024;
+    // The journal is larger than the room that is left.
+    let shop = large(1200, 30_000).await;
+    let file = Connection::open(shop.path().join("broker.db")).unwrap();
+    let used = "SELECT (page_count - freelist_count) * page_size \
+                FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let used: i64 = file.query_row(used, (), |row| row.get(0)).unwrap();
+    assert!(used.unsigned_abs() > ROOM * 3 / 2, "{used}");
+    let ingress = EmbeddedBroker::open(shop.path()).unwrap();
+    let ingress = ingress.limited_to(Some(used.unsigned_abs() + ROOM));
+    let worker = shop.worker(&Policy::default()).await;
+    let is_done = std::cell::Cell::new(false);
+    let rebuild = async {
+        let selection = Selection::default();
+        let count = replay(&*shop.broker, &*shop.store, selection, |_| {}).await;
+        is_done.set(true);
+        count.unwrap()
+    };
+    let webhooks = async {
+        let mut count = 0;
+        while !is_done.get() {
+            let taken = ingress.publish(order(&format!("new {count}"), "PROCESSED", 1)).await;
+            taken.unwrap_or_else(|error| panic!("webhook {count} was refused: {error}"));
+            count += 1;
+        }
+        count
+    };
+    let (replayed, new) = tokio::join!(rebuild, webhooks);
+    assert_eq!((replayed, new > 0), (1200, true));
+    shop.settled().await;
+    worker.stop().await;
+    assert_eq!(shop.stock().await.values().next().unwrap().committed, (1200 + new).into());
 }
