@@ -34,13 +34,22 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// Waits until `look` finds what it looks for.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + DEADLINE;
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, look).await
+}
+
+/// Waits no longer than that until `look` finds what it looks for.
+pub(crate) async fn eventually_within<T>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let give_up = Instant::now() + deadline;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < give_up, "not within {DEADLINE:?}: {what}");
+        assert!(Instant::now() < give_up, "not within {deadline:?}: {what}");
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

@@ -214,6 +214,13 @@ impl Model {
         ambiguous.map(|(name, _)| name.clone()).collect()
     }
 
+    /// The orders (site, `kind:id`) of which nothing more is expected: they are deleted, delivered
+    /// or cancelled.
+    pub fn settled_orders(&self) -> Vec<(String, String)> {
+        let settled = self.orders.iter().filter(|(_, order)| order.is_settled());
+        settled.map(|(name, _)| name.clone()).collect()
+    }
+
     /// How many orders were observed.
     pub fn orders_observed(&self) -> usize {
         self.orders.len()

@@ -236,6 +236,13 @@ impl Order {
         latest.len() > 1 || self.refund_ids().any(|id| self.entries(id).len() > 1)
     }
 
+    /// Whether nothing more is expected of the order.
+    pub(super) fn is_settled(&self) -> bool {
+        // Those of the highest place have one status.
+        let status = self.latest().first().map(|latest| latest.status);
+        !self.deletions.is_empty() || matches!(status, Some(Status::Delivered | Status::Cancelled))
+    }
+
     /// The different bodies of the highest place, by content. Two of one content may still have
     /// two fingerprints: those are over more than what holds depend on, such as refunds.
     fn latest(&self) -> Vec<&Snapshot> {

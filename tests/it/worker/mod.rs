@@ -2,10 +2,8 @@
 //!
 //! The Store is the embedded one behind a decorator that tampers with what it loads or commits.
 
-mod tampered;
-
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,19 +16,45 @@ use storekeeper::domain::{Code, MessageId, Policy, REFUNDS_MAX, Site, StockKey, 
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::store::embedded::EmbeddedStore;
-use storekeeper::store::{DeadLetterFilter, PageRequest, Store};
+use storekeeper::store::{DeadLetterFilter, EntityId, EntityName, PageRequest, Store};
 use storekeeper::worker::{Drained, Pool};
 use tokio_util::sync::CancellationToken;
 
-use tampered::{Fault, Tampered, Tampering};
-
 use crate::harness::eventually;
+use crate::tampered::{Call, Fault, Faults, Tampered};
+
+/// How the Store misbehaves towards the order of this name, so many times.
+#[derive(Debug)]
+struct Tampering {
+    order: &'static str,
+    fault: Fault,
+    times: AtomicUsize,
+}
+
+impl Faults for Tampering {
+    fn strike(&self, call: Call, entities: &[EntityId]) -> Option<Fault> {
+        let when = match self.fault {
+            Fault::Panic | Fault::Refusal => Call::Load,
+            Fault::Away | Fault::LostAnswer | Fault::Race | Fault::Overflow => Call::Commit,
+        };
+        let name = format!("id:{}", self.order);
+        let is_concerned = |entity: &EntityId| match &entity.name {
+            EntityName::Order(order) => order.to_string() == name,
+            EntityName::Catalogue(_) | EntityName::Receipt(_) => false,
+        };
+        let left = |left: usize| left.checked_sub(1);
+        let strikes = call == when
+            && entities.iter().any(is_concerned)
+            && self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok();
+        strikes.then_some(self.fault)
+    }
+}
 
 /// A pool at work on a fresh directory.
 struct AtWork {
     _directory: tempfile::TempDir,
     broker: Arc<EmbeddedBroker>,
-    store: Arc<Tampered>,
+    store: Arc<Tampered<Tampering>>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     pool: tokio::task::JoinHandle<Drained>,
@@ -48,8 +72,8 @@ impl AtWork {
     async fn start_on(envelopes: impl IntoIterator<Item = Envelope>, tampering: Tampering) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let broker = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
-        let inner = EmbeddedStore::open(directory.path()).unwrap();
-        let store = Arc::new(Tampered { inner, tampering, repeating_calls: 0.into() });
+        let inner = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+        let store = Arc::new(Tampered::new(inner, tampering));
         let metrics = Arc::new(Metrics::new());
         let mut settings = Settings::load_from(None, []).unwrap();
         settings.retry.ladder = vec![Duration::from_millis(20)];
@@ -75,7 +99,7 @@ impl AtWork {
     }
 
     /// Waits until every envelope has its outcome, and stops the pool.
-    async fn settle(self) -> (Arc<Tampered>, Arc<Metrics>) {
+    async fn settle(self) -> (Arc<Tampered<Tampering>>, Arc<Metrics>) {
         eventually("the queues are empty", async || {
             let depth = self.broker.depth().await.unwrap();
             let waiting =

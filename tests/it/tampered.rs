@@ -1,6 +1,8 @@
-//! A decorator of the Store that misbehaves towards one order.
+//! A decorator of the Store that misbehaves: when, and how, each test says.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -10,81 +12,108 @@ use storekeeper::domain::{
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Ending, EntityId, EntityName,
-    FeedStart, Fence, LetterEdit, LetterName, Loaded, NewReplay, Page, PageRequest, Replay,
-    ReplayId, SettledOrder, StockDetail, StockItem, Store, StoreError, StoredOrder,
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Ending, EntityId, FeedStart,
+    Fence, LetterEdit, LetterName, Loaded, NewReplay, Page, PageRequest, Replay, ReplayId,
+    SettledOrder, StockDetail, StockItem, Store, StoreError, StoredOrder,
 };
 
-/// How the Store misbehaves towards the order of this name, so many times.
-#[derive(Debug)]
-pub(super) struct Tampering {
-    pub(super) order: &'static str,
-    pub(super) fault: Fault,
-    pub(super) times: AtomicUsize,
-}
-
+/// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Loading it panics.
+pub(crate) enum Fault {
+    /// It panics.
     Panic,
-    /// Loading it is refused.
+    /// It is refused.
     Refusal,
-    /// Another commit of it is written between loading and committing.
-    Race,
-    /// The answer to its commit is lost, although it is written.
+    /// The Store is away.
+    Away,
+    /// It is done, and its answer is lost.
     LostAnswer,
-    /// Its commit would pass a limit.
+    /// Somebody else writes the same before.
+    Race,
+    /// It would pass a limit.
     Overflow,
 }
 
-#[derive(Debug)]
-pub(super) struct Tampered {
-    pub(super) inner: EmbeddedStore,
-    pub(super) tampering: Tampering,
-    /// Calls that broke the port's condition: one commit of an entity at most.
-    pub(super) repeating_calls: AtomicUsize,
+/// A call, as far as faults tell calls apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Load,
+    Commit,
+    /// Any other that writes.
+    Write,
 }
 
-impl Tampered {
-    fn strikes(&self, fault: Fault, mut entities: impl Iterator<Item = EntityId>) -> bool {
-        let name = format!("id:{}", self.tampering.order);
-        let is_concerned = |entity: EntityId| match entity.name {
-            EntityName::Order(order) => order.to_string() == name,
-            EntityName::Catalogue(_) | EntityName::Receipt(_) => false,
-        };
-        let left = &self.tampering.times;
-        self.tampering.fault == fault
-            && entities.any(is_concerned)
-            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+/// Says what goes wrong.
+pub(crate) trait Faults: Debug + Send + Sync + 'static {
+    /// What goes wrong with a call that is about these entities; `None` if it goes well.
+    fn strike(&self, call: Call, entities: &[EntityId]) -> Option<Fault>;
+}
+
+#[derive(Debug)]
+pub(crate) struct Tampered<F> {
+    pub(crate) inner: Arc<EmbeddedStore>,
+    pub(crate) faults: F,
+    /// Calls that broke the port's condition: one commit of an entity at most.
+    pub(crate) repeating_calls: AtomicUsize,
+}
+
+impl<F: Faults> Tampered<F> {
+    pub(crate) fn new(inner: Arc<EmbeddedStore>, faults: F) -> Self {
+        Self { inner, faults, repeating_calls: AtomicUsize::new(0) }
     }
+
+    /// Makes a call, unless the fault keeps it from being made or answered.
+    async fn suffer<T>(
+        &self,
+        fault: Option<Fault>,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match fault {
+            Some(Fault::Panic) => panic!("the test wants it so"),
+            Some(Fault::Refusal) => {
+                Err(StoreError::Rejected { source: "the test wants it so".into() })
+            }
+            Some(Fault::Away) => Err(away()),
+            Some(Fault::LostAnswer) => {
+                call.await?;
+                Err(away())
+            }
+            Some(Fault::Race | Fault::Overflow) | None => call.await,
+        }
+    }
+
+    async fn write<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.suffer(self.faults.strike(Call::Write, &[]), call).await
+    }
+}
+
+fn away() -> StoreError {
+    StoreError::Unavailable { source: "the test wants it so".into() }
 }
 
 #[async_trait]
-impl Store for Tampered {
+impl<F: Faults> Store for Tampered<F> {
     async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        assert!(!self.strikes(Fault::Panic, entities.iter().cloned()), "the test wants it so");
-        if self.strikes(Fault::Refusal, entities.iter().cloned()) {
-            return Err(StoreError::Rejected { source: "the test wants it so".into() });
-        }
-        self.inner.load(entities).await
+        let fault = self.faults.strike(Call::Load, entities);
+        self.suffer(fault, self.inner.load(entities)).await
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
-        let entities = || commits.iter().map(|commit| commit.entity.clone());
-        if entities().collect::<BTreeSet<_>>().len() < commits.len() {
+        let entities: Vec<_> = commits.iter().map(|commit| commit.entity.clone()).collect();
+        if entities.iter().collect::<BTreeSet<_>>().len() < commits.len() {
             self.repeating_calls.fetch_add(1, Ordering::SeqCst);
         }
-        if self.strikes(Fault::Overflow, entities()) {
+        let fault = self.faults.strike(Call::Commit, &entities);
+        if fault == Some(Fault::Overflow) {
             return Ok(vec![Committed::Overflow(TotalError::TooLarge); commits.len()]);
         }
-        if self.strikes(Fault::Race, entities()) {
+        if fault == Some(Fault::Race) {
             self.inner.commit(commits.clone()).await?;
         }
-        if self.strikes(Fault::LostAnswer, entities()) {
-            self.inner.commit(commits).await?;
-            return Err(StoreError::Unavailable { source: "the test wants it so".into() });
-        }
-        self.inner.commit(commits).await
+        self.suffer(fault, self.inner.commit(commits)).await
     }
 
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
@@ -92,11 +121,11 @@ impl Store for Tampered {
     }
 
     async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError> {
-        self.inner.adopt_policy(proposed).await
+        self.write(self.inner.adopt_policy(proposed)).await
     }
 
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
-        self.inner.park(letters).await
+        self.write(self.inner.park(letters)).await
     }
 
     async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
@@ -104,7 +133,7 @@ impl Store for Tampered {
     }
 
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.inner.trim_changes(before).await
+        self.write(self.inner.trim_changes(before)).await
     }
 
     async fn end_letters(
@@ -113,11 +142,11 @@ impl Store for Tampered {
         ending: Ending,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.inner.end_letters(letters, ending, at).await
+        self.write(self.inner.end_letters(letters, ending, at)).await
     }
 
     async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
-        self.inner.edit_letter(edit).await
+        self.write(self.inner.edit_letter(edit)).await
     }
 
     async fn expire_letters(
@@ -125,7 +154,7 @@ impl Store for Tampered {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(Code, u64)>, StoreError> {
-        self.inner.expire_letters(before, now).await
+        self.write(self.inner.expire_letters(before, now)).await
     }
 
     async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
@@ -133,7 +162,7 @@ impl Store for Tampered {
     }
 
     async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
-        self.inner.make_replay(replay).await
+        self.write(self.inner.make_replay(replay)).await
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
@@ -141,7 +170,7 @@ impl Store for Tampered {
     }
 
     async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.inner.cancel_replay(id).await
+        self.write(self.inner.cancel_replay(id)).await
     }
 
     async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
@@ -158,7 +187,7 @@ impl Store for Tampered {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Fence>, StoreError> {
-        self.inner.lease_replays(owner, now, until).await
+        self.write(self.inner.lease_replays(owner, now, until)).await
     }
 
     async fn unsent_letters(
@@ -175,7 +204,7 @@ impl Store for Tampered {
         fence: Fence,
         letters: Vec<LetterName>,
     ) -> Result<bool, StoreError> {
-        self.inner.note_sent(id, fence, letters).await
+        self.write(self.inner.note_sent(id, fence, letters)).await
     }
 
     async fn note_outcomes(
@@ -183,7 +212,7 @@ impl Store for Tampered {
         id: ReplayId,
         fence: Fence,
     ) -> Result<Option<Replay>, StoreError> {
-        self.inner.note_outcomes(id, fence).await
+        self.write(self.inner.note_outcomes(id, fence)).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
@@ -266,11 +295,11 @@ impl Store for Tampered {
     }
 
     async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError> {
-        self.inner.close_orders(closings).await
+        self.write(self.inner.close_orders(closings)).await
     }
 
     async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError> {
-        self.inner.replace_policy(policy).await
+        self.write(self.inner.replace_policy(policy)).await
     }
 
     async fn orders(
