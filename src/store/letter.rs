@@ -54,7 +54,8 @@ impl Ending {
 pub struct LetterEdit {
     /// The letter; an edit also serves earlier generations, which a rebuild parks.
     pub letter: LetterName,
-    /// The message that brought the edit: of two edits of one generation, the greater wins.
+    /// The message that brought the edit: of two edits, the greater wins, whichever
+    /// generations they were made for: a Store that was restored begins at an earlier one again.
     pub edit: MessageId,
     /// When it was made.
     pub at: Timestamp,

@@ -112,9 +112,9 @@ pub(super) fn edit(connection: &Connection, edit: &LetterEdit) -> rusqlite::Resu
         .prepare_cached(
             "INSERT INTO letter_edits (message_id, generation, edit_id, edited_at, body) \
              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (message_id) DO UPDATE SET \
-             generation = excluded.generation, edit_id = excluded.edit_id, \
+             generation = max(generation, excluded.generation), edit_id = excluded.edit_id, \
              edited_at = excluded.edited_at, body = excluded.body \
-             WHERE (excluded.generation, excluded.edit_id) > (generation, edit_id)",
+             WHERE excluded.edit_id > edit_id",
         )?
         .execute((
             letter.message_id.to_string(),

@@ -158,6 +158,18 @@ pub(super) async fn the_replay_of_a_letter_is_known_while_it_runs(harness: &Harn
     assert_eq!(store.replay_of(message(2)).await.unwrap(), None);
 }
 
+pub(super) async fn a_later_edit_wins_although_a_restore_took_the_letter_back(harness: &Harness) {
+    let store = harness.open();
+    // Its second generation was edited; then the Store was lost, and has the first again.
+    let before = edit(1, 2, 10, "older");
+    store.edit_letter(before.clone()).await.unwrap();
+    park(&*store, [1].into_iter()).await;
+    store.edit_letter(edit(1, 1, 11, "newer")).await.unwrap();
+    assert_eq!(bodies(&*store, 1).await, edited("newer"));
+    store.edit_letter(before).await.unwrap();
+    assert_eq!(bodies(&*store, 1).await, edited("newer"));
+}
+
 pub(super) async fn letters_are_grouped(harness: &Harness) {
     let store = harness.open();
     park(&*store, [5, 3, 4].into_iter()).await;

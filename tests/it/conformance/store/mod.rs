@@ -166,6 +166,7 @@ macro_rules! keeps_every_promise {
                 a_decision_that_a_replay_overtook_is_about_what_came_back,
                 a_decision_about_a_letter_on_its_way_holds_when_it_comes_back,
                 the_replay_of_a_letter_is_known_while_it_runs,
+                a_later_edit_wins_although_a_restore_took_the_letter_back,
                 letters_are_grouped,
                 old_letters_expire_and_young_ones_and_replayed_ones_stay,
                 a_replay_acts_on_what_was_selected_when_it_was_made,
