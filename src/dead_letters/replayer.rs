@@ -4,7 +4,9 @@
 //! 1. before it is put back: it is still unsent; the next holder sends it;
 //! 2. put back, not noted as sent: it is sent again, in effect once, unless its outcome is known
 //!    by then: that is noted instead;
-//! 3. noted as sent: what became of it is read from the Store by whoever holds the lease then.
+//! 3. noted as sent: what became of it is read from the Store by whoever holds the lease then. While
+//!    it has no outcome, the next holder sends it again: if the Store was restored, the queue may
+//!    not have it.
 //!
 //! A holder that was too slow and lost the lease notes nothing any more; what it put back is sent
 //! twice at worst.

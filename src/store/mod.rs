@@ -106,7 +106,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn open_replays(&self) -> Result<Vec<Replay>, StoreError>;
 
     /// Takes or renews the lease of whoever runs replays; `None` while another holds it. The
-    /// number is another for every holder.
+    /// number is another for every holder. Before a new holder, letters of running replays that
+    /// were sent and are still parked count as not sent: nobody knows whether they are in the
+    /// queue, and sending them again is harmless.
     async fn lease_replays(
         &self,
         owner: Uuid,

@@ -141,14 +141,17 @@ fn stop(connection: &Connection, id: ReplayId, state: ReplayState) -> rusqlite::
     Ok(())
 }
 
-/// Takes the lease if it is free, over or the owner's own.
+/// Takes the lease if it is free, over or the owner's own. A new owner has sent nothing yet.
 pub(super) fn lease(
     connection: &Connection,
     owner: Uuid,
     now: Timestamp,
     until: Timestamp,
 ) -> rusqlite::Result<Option<Fence>> {
-    connection
+    let is_renewed: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM leases WHERE name = ?1 AND owner = ?2)")?
+        .query_row((LEASE, owner.to_string()), |row| row.get(0))?;
+    let fence = connection
         .prepare_cached(
             "INSERT INTO leases (name, owner, fence, until) VALUES (?1, ?2, 1, ?4) \
              ON CONFLICT (name) DO UPDATE SET until = excluded.until, owner = excluded.owner, \
@@ -158,7 +161,26 @@ pub(super) fn lease(
         .query_row((LEASE, owner.to_string(), now.micros(), until.micros()), |row| {
             row.get::<_, i64>(0).map(|fence| Fence(fence.cast_unsigned()))
         })
-        .optional()
+        .optional()?;
+    if fence.is_some() && !is_renewed {
+        forget_sent(connection)?;
+    }
+    Ok(fence)
+}
+
+/// Counts letters as not sent that were sent in vain, for all that is known: each is parked still.
+/// Most are in the queue; where the Store was restored they are not, and their replay would wait
+/// for ever.
+fn forget_sent(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE replay_letters AS l SET state = 'waiting' WHERE l.state = 'sent' \
+             AND l.replay IN (SELECT id FROM replays WHERE state = 'running') AND EXISTS \
+             (SELECT 1 FROM dead_letters d \
+             WHERE d.message_id = l.message_id AND d.generation = l.generation)",
+        )?
+        .execute(())?;
+    Ok(())
 }
 
 fn holds(connection: &Connection, fence: Fence) -> rusqlite::Result<bool> {

@@ -295,6 +295,21 @@ pub(super) async fn whoever_lost_the_lease_notes_nothing(harness: &Harness) {
     assert_eq!(unsent(&*store, &replay).await, [2]);
 }
 
+pub(super) async fn a_new_holder_sends_again_what_has_no_outcome(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
+    let first = lease(&*store, 1, NOW).await.unwrap();
+    assert!(store.note_sent(replay.id, first, vec![name(1, 1), name(2, 1)]).await.unwrap());
+    end(&*store, name(1, 1), Ending::Settled).await;
+    assert_eq!(lease(&*store, 1, NOW + 1).await, Some(first));
+    assert_eq!(unsent(&*store, &replay).await, [3], "who renews knows what was sent");
+    let second = lease(&*store, 2, NOW + 9).await.unwrap();
+    assert_eq!(unsent(&*store, &replay).await, [2, 3]);
+    let now = store.note_outcomes(replay.id, second).await.unwrap().unwrap();
+    assert_eq!((now.state, now.sent, now.settled), (ReplayState::Running, 1, 1));
+}
+
 pub(super) async fn an_impossible_replay_is_rejected(harness: &Harness) {
     let store = harness.open();
     let filter = DeadLetterFilter { ids: vec![message(1); 1_000_000], ..Default::default() };

@@ -174,6 +174,7 @@ macro_rules! keeps_every_promise {
                 a_replay_counts_what_became_of_its_letters,
                 a_replay_aborts_after_so_many_came_back,
                 whoever_lost_the_lease_notes_nothing,
+                a_new_holder_sends_again_what_has_no_outcome,
                 an_impossible_replay_is_rejected;
         }
     };
