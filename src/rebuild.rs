@@ -13,17 +13,21 @@
 //! Dies anywhere: some of the journal is in the queue, and it is run again from its beginning.
 //! What was applied before changes nothing.
 //!
+//! What a person discarded is not put back: it was not applied, perhaps for a reason that is gone
+//! (its order was closed, a worker failed), so it would be now. Discards come later than what they
+//! are about, so the journal is read once before, for them.
+//!
 //! # Invariants
 //! - An empty Store is not filled with a part of the journal, unless that was asked for: its
 //!   counts would look right and be wrong.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
 use std::time::Duration;
 
-use crate::broker::{Broker, BrokerError, Envelope, JournalPosition, JournalRecord};
-use crate::domain::Timestamp;
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind, JournalPosition, JournalRecord};
+use crate::domain::{MessageId, Timestamp};
+use crate::store::{DeadLetter, LetterName, Store, StoreError};
 
 /// Envelopes that are read at a time, and put back at most.
 const PAGE: usize = 64;
@@ -93,11 +97,16 @@ pub async fn replay(
     let mut done = 0;
     let mut ahead = Ahead::default();
     let mut after = JournalPosition(first.0.saturating_sub(1));
+    let discarded = discarded(broker, after, last).await?;
     let mut count = 0;
     loop {
         let mut records = broker.journal(Some(after), PAGE).await?;
         records.retain(|record| record.position <= last);
         let Some(end) = records.last().map(|record| record.position) else { break };
+        records.retain(|record| {
+            let discard = discarded.get(&record.envelope.message_id);
+            discard.is_none_or(|discard| *discard < record.position)
+        });
         count += u64::try_from(records.len()).unwrap_or(u64::MAX);
         // What was put aside on receipt was never work: it is a dead letter again.
         let (work, letters): (Vec<_>, Vec<_>) =
@@ -149,6 +158,28 @@ impl Ahead {
         }
         self.bytes += bytes;
         taken
+    }
+}
+
+/// Messages that were discarded between two places, and where the last discard of each is.
+async fn discarded(
+    broker: &dyn Broker,
+    mut after: JournalPosition,
+    last: JournalPosition,
+) -> Result<BTreeMap<MessageId, JournalPosition>, BrokerError> {
+    let mut discarded = BTreeMap::new();
+    loop {
+        let mut records = broker.journal(Some(after), PAGE).await?;
+        records.retain(|record| record.position <= last);
+        let Some(end) = records.last().map(|record| record.position) else { return Ok(discarded) };
+        for JournalRecord { position, envelope, .. } in records {
+            if envelope.kind == EnvelopeKind::Discard
+                && let Some(letter) = LetterName::parse_discard(&envelope.body)
+            {
+                discarded.insert(letter.message_id, position);
+            }
+        }
+        after = end;
     }
 }
 

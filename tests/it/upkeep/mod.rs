@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod discards;
 mod expired;
 mod policy;
 mod rebuild;
