@@ -21,10 +21,10 @@ const T0: i64 = 1_700_000_000_000;
 pub(crate) const RECEIVED: Timestamp = Timestamp::from_millis(T0 + 1000);
 
 /// A runner of so many cases; the same seed gives the same cases.
-pub(crate) fn runner(seed: u64, config: Config) -> TestRunner {
+pub(crate) fn runner(seed: u64, mut config: Config) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { failure_persistence: None, ..config };
+    config.failure_persistence = None;
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use proptest::test_runner::Config;
+use proptest::test_runner::{Config, TestError};
 use storekeeper::app::back_up;
 use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::domain::{
@@ -40,7 +40,7 @@ use shop::{Shop, is_by_mishap};
 use steps::{Goods, Loss, Step, body, steps};
 
 /// Threads that play cases, most of which wait for the disk most of the time.
-const THREADS: u64 = 4;
+const THREADS: u32 = 4;
 /// A body that is broken whatever was broken before.
 const BROKEN: &[u8] = b"{";
 
@@ -50,13 +50,14 @@ fn whatever_operators_do_every_message_has_one_end_and_the_stock_is_that_of_the_
     let seed = seed();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
-            .map(|thread| scope.spawn(move || play_some(cases / 4, seed.wrapping_add(thread))))
+            .map(|thread| {
+                scope.spawn(move || play_some(cases / THREADS, seed.wrapping_add(thread.into())))
+            })
             .collect();
-        for thread in threads {
-            if let Err(error) = thread.join().unwrap() {
-                panic!("STOREKEEPER_TEST_SEED={seed} shows it again: {error}");
-            }
-        }
+        let failures: Vec<_> =
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().err()).collect();
+        let failures = failures.join("\n");
+        assert!(failures.is_empty(), "STOREKEEPER_TEST_SEED={seed} shows it again: {failures}");
     });
 }
 
@@ -68,7 +69,13 @@ fn play_some(cases: u32, seed: u64) -> Result<(), String> {
         hurried(play(policy, steps, mishaps));
         Ok(())
     });
-    played.map_err(|error| error.to_string())
+    played.map_err(|error| match error {
+        TestError::Abort(reason) => reason.to_string(),
+        TestError::Fail(reason, (policy, steps, mishaps)) => {
+            let steps: Vec<_> = steps.iter().map(|step| format!("{step:?}")).collect();
+            format!("{reason}\n{policy:?}\n{}\nmishaps {mishaps}", steps.join("\n"))
+        }
+    })
 }
 
 async fn play(policy: Policy, steps: Vec<Step>, mishaps: u64) {
@@ -244,12 +251,13 @@ impl Case {
         let broken = self.letters_but(|code| code == Code::OrderExpired).await;
         let Some(letter) = choose(&broken, index) else { return };
         let accepted = self.ledger.accepted.iter().find(|accepted| accepted.id == letter.id);
-        let repaired = accepted.and_then(|accepted| accepted.repaired.clone()).unwrap();
+        let right = accepted.and_then(|accepted| accepted.repaired.clone()).unwrap();
         // One that was right once may be in the journal, which would be put into force again.
-        let was_repaired = self.shop.journal().await.iter().any(|record| {
-            record.envelope.message_id == letter.id && record.envelope.body == repaired
-        });
-        let body = if repairs || was_repaired { repaired } else { Bytes::from_static(BROKEN) };
+        let was_repaired =
+            self.shop.journal().await.iter().any(|record| {
+                record.envelope.message_id == letter.id && record.envelope.body == right
+            });
+        let body = if repairs || was_repaired { right } else { Bytes::from_static(BROKEN) };
         let name = LetterName { message_id: letter.id, generation: letter.generation };
         let broker = Arc::clone(&self.shop.broker) as Arc<dyn Broker>;
         let id = dead_letters::edit(&broker, name, &body).await.unwrap();
