@@ -248,8 +248,8 @@ impl Case {
     /// Gives a letter another body, after which it has that body.
     async fn edit(&mut self, index: prop::sample::Index, repairs: bool) {
         self.shop.rest().await;
-        let broken = self.letters_but(|code| code == Code::OrderExpired).await;
-        let Some(letter) = choose(&broken, index) else { return };
+        let unrepaired = self.letters_but(|code| code == Code::OrderExpired).await;
+        let Some(letter) = choose(&unrepaired, index) else { return };
         let accepted = self.ledger.accepted.iter().find(|accepted| accepted.id == letter.id);
         let right = accepted.and_then(|accepted| accepted.repaired.clone()).unwrap();
         // One that was right once may be in the journal, which would be put into force again.
