@@ -178,9 +178,17 @@ mod tests {
     #[test]
     fn what_is_required_is_what_is_always_answered() {
         let document = document();
+        let schemas = &document["components"]["schemas"];
         let required = |name: &str| {
-            let schema = &document["components"]["schemas"][name];
-            schema["required"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect()
+            let schema = &schemas[name];
+            // A flattened schema requires what it flattens, and what it adds.
+            let parts = schema["allOf"].as_array().into_iter().flatten();
+            let all = std::iter::once(schema).chain(parts).map(|part| {
+                let flattened = part["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+                flattened.map_or(part, |flattened| &schemas[flattened])
+            });
+            let required = all.filter_map(|part| part["required"].as_array()).flatten();
+            required.map(|name| name.as_str().unwrap()).collect()
         };
         let line: Vec<&str> = required("Line");
         assert_eq!(line, ["key", "quantity"]);
