@@ -288,6 +288,28 @@ async fn what_was_put_back_is_swept_once_it_is_settled_whatever_its_age() {
 }
 
 #[tokio::test]
+async fn a_step_of_the_sweep_ends_when_it_has_removed_enough() {
+    let (_directory, broker) = open();
+    let large = || envelope(&"x".repeat(3 * 1024 * 1024));
+    for _ in 0..3 {
+        broker.publish(large()).await.unwrap();
+        broker.put_back(vec![large()]).await.unwrap();
+    }
+    execute(&broker, "DELETE FROM work").await;
+    let database = &broker.shared.database;
+    let hidden = |from| database.write(move |it| journal::sweep_hidden(it, from));
+    let next = hidden(0).await.unwrap();
+    assert_eq!(next, Some(4), "the second that was put back passes the limit");
+    assert_eq!(hidden(4).await.unwrap(), None);
+    let all = clock::now().plus_micros(1);
+    let step = |from| database.write(move |it| journal::sweep(it, from, all));
+    let (removed, next) = step(SweepPlace::START).await.unwrap();
+    assert_eq!(removed, 2);
+    let (removed, next) = step(next.unwrap()).await.unwrap();
+    assert_eq!((removed, next.is_none()), (1, true));
+}
+
+#[tokio::test]
 async fn a_long_sweep_takes_all_and_places_are_never_used_again() {
     let (_directory, broker) = open();
     publish(&broker, &["a"]).await;
