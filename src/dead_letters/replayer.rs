@@ -154,19 +154,26 @@ impl Replayer {
         Ok(true)
     }
 
+    /// Sends letters in their order: of two events of one order, which comes first may decide what
+    /// each is named, and a dry run has said so.
     async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), StepError> {
-        let again = |letter: DeadLetter| {
-            let replays = letter.generation();
-            (is_news(&letter), Envelope { replays, ..letter.envelope })
-        };
-        let (news, others): (Vec<_>, Vec<_>) =
-            letters.map(again).partition(|(is_news, _)| *is_news);
-        for (_, envelope) in news {
-            self.broker.publish(envelope).await?;
+        let mut together = Vec::new();
+        for letter in letters {
+            let (is_news, replays) = (is_news(&letter), letter.generation());
+            let envelope = Envelope { replays, ..letter.envelope };
+            if is_news {
+                self.put_back_together(std::mem::take(&mut together)).await?;
+                self.broker.publish(envelope).await?;
+            } else {
+                together.push(envelope);
+            }
         }
-        if !others.is_empty() {
-            let others = others.into_iter().map(|(_, envelope)| envelope).collect();
-            self.broker.put_back(others).await?;
+        self.put_back_together(together).await
+    }
+
+    async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), StepError> {
+        if !envelopes.is_empty() {
+            self.broker.put_back(envelopes).await?;
         }
         Ok(())
     }
