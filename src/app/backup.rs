@@ -4,9 +4,10 @@
 //! Store has seen. What was settled between the two is in the copy's journal and not in its queue;
 //! the time from which the journal must be replayed after a restore is taken before both.
 //!
-//! Dies anywhere: the directory is not there. It appears under its name when it is whole.
+//! Dies anywhere: the directory is not there. It appears under its name when it is whole; until then
+//! it has another, hidden one, and is locked. The next backup beside it removes what is not.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::domain::Timestamp;
 use crate::store::StoreError;
 use crate::store::embedded::EmbeddedStore;
 
+/// How the names of directories begin that are no backups yet.
+const UNFINISHED: &str = ".storekeeper-backup-";
 /// Says from when on the journal is to be replayed after a restore.
 const SINCE_FILE: &str = "replay-since";
 
@@ -62,7 +65,7 @@ pub async fn back_up(
     };
     let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or_else(|| Path::new("."));
-    let unfinished = private_directory(parent).map_err(written(parent))?;
+    let (unfinished, _lock) = begin(parent).map_err(written(parent))?;
     let place = unfinished.path();
     // What waits now may be settled between the two copies, and so may what comes later.
     let since = broker.oldest_waiting().await?.unwrap_or(Timestamp::from_micros(i64::MAX));
@@ -79,10 +82,37 @@ pub async fn back_up(
     Ok(since)
 }
 
+/// Removes what backups that died have left, and makes a directory without a final name. It is
+/// locked for as long as the file is open.
+fn begin(parent: &Path) -> io::Result<(tempfile::TempDir, File)> {
+    // In turns: a directory that is not locked yet must not be taken for one of the dead.
+    let turn = File::open(parent)?;
+    turn.lock()?;
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if let Some(Err(error)) = is_left(&entry).then(|| fs::remove_dir_all(entry.path())) {
+            // It is not in the way.
+            tracing::warn!(%error, place = %entry.path().display(), "cannot remove half a backup");
+        }
+    }
+    let directory = private_directory(parent)?;
+    let lock = File::open(directory.path())?;
+    lock.lock()?;
+    Ok((directory, lock))
+}
+
+/// Whether it is half a backup that nobody is writing any more.
+fn is_left(entry: &DirEntry) -> bool {
+    let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let is_named = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+    let is_free = || File::open(entry.path()).is_ok_and(|opened| opened.try_lock().is_ok());
+    is_directory && is_named && is_free()
+}
+
 /// A directory without a final name, which goes away unless it is kept.
 fn private_directory(parent: &Path) -> io::Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".storekeeper-backup-");
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
     builder.tempdir_in(parent)

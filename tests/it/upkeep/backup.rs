@@ -42,9 +42,11 @@ async fn a_backup_under_load_and_the_journal_lead_to_the_stock_of_the_model() {
     let sent: Vec<_> = journalled.into_iter().map(|record| record.envelope).collect();
     assert!(!sent.is_empty());
     restored.assert_audit_is_clean().await;
+    let worker = restored.worker(&Policy::default()).await;
     let selection = Selection { since: Some(since), partial: false };
     replay(&*restored.broker, &*restored.store, selection, |_| {}).await.unwrap();
-    restored.work_off(&Policy::default()).await;
+    restored.settled().await;
+    worker.stop().await;
     assert_eq!(restored.stock().await, expected(&sent, ModelPolicy::default()));
     restored.assert_audit_is_clean().await;
 }

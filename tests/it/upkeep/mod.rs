@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod discards;
 mod expired;
+mod killed;
 mod policy;
 mod rebuild;
 

@@ -9,7 +9,7 @@ use storekeeper::cli::journal::JournalCommand;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::clock::{self, PastTime};
-use storekeeper::domain::{Policy, Timestamp};
+use storekeeper::domain::{Counts, Policy, Timestamp};
 use storekeeper::rebuild::{AHEAD_MAX, RebuildError, Selection, replay};
 use storekeeper::simulate::ModelPolicy;
 use storekeeper::store::{DeadLetterFilter, PageRequest, Store};
@@ -27,12 +27,15 @@ pub(super) async fn everything(store: &dyn Store) -> Vec<String> {
             state.timeline.clear();
             lines.push(format!("{site} {} {state:?} {}", order.order, order.alias_conflict));
         }
-        for item in store.stock(&site, None, &all).await.unwrap().items {
-            lines.push(format!("{item:?}"));
-        }
-        for item in store.audit_items(&site, &all).await.unwrap().items {
-            lines.push(format!("{item:?}"));
-        }
+        // An item that nothing is counted of any more is there only if something was for a moment:
+        // in which order things came is another each time.
+        let is_counted = |counts: &Counts| *counts != Counts::default();
+        let mut stock = store.stock(&site, None, &all).await.unwrap().items;
+        stock.retain(|item| is_counted(&item.counts));
+        lines.extend(stock.iter().map(|item| format!("{item:?}")));
+        let mut audited = store.audit_items(&site, &all).await.unwrap().items;
+        audited.retain(|item| is_counted(&item.counts));
+        lines.extend(audited.iter().map(|item| format!("{item:?}")));
         for hold in store.audit_holds(&site, &all).await.unwrap().items {
             lines.push(format!("{hold:?}"));
         }
