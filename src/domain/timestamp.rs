@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
 /// A point in time, in microseconds since 1970 UTC.
 #[derive(
@@ -35,9 +35,14 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// Reads an RFC 3339 date and time.
+    /// Reads an RFC 3339 date and time. One whose offset moves it out of the years 0 to 9999 is
+    /// none: in UTC it could not be written as such.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let time = time.checked_to_offset(UtcOffset::UTC)?;
+        if !(0..=9999).contains(&time.year()) {
+            return None;
+        }
         i64::try_from(time.unix_timestamp_nanos() / 1000).ok().map(Self)
     }
 
@@ -74,5 +79,15 @@ mod tests {
         assert_eq!(time.to_string(), "2023-01-12T18:14:23.361Z");
         assert_eq!(Timestamp::parse_rfc3339("2023-01-12T19:14:23.361+01:00"), Some(time));
         assert_eq!(Timestamp::from_micros(-1).millis(), -1);
+    }
+
+    #[test]
+    fn a_time_that_is_outside_of_all_years_in_utc_is_none() {
+        for text in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
+        for text in ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(Timestamp::parse_rfc3339(text).unwrap().to_string(), text);
+        }
     }
 }
