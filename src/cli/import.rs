@@ -163,29 +163,35 @@ fn bar(rows: usize) -> ProgressBar {
 
 /// A file that was read.
 #[derive(Debug, Default)]
-struct Checked {
-    rows: Vec<Row>,
+pub struct Checked {
+    /// The rows that can be asked for, in their order.
+    pub rows: Vec<Row>,
     /// Rows that say what an earlier one said.
-    repeated: usize,
-    faults: Vec<Fault>,
+    pub repeated: usize,
+    /// Everything that is wrong; if anything is, nothing is counted.
+    pub faults: Vec<Fault>,
 }
 
 /// A row that can be asked for.
 #[derive(Debug)]
-struct Row {
-    line: u64,
-    request: ReceiptRequest,
+pub struct Row {
+    /// The line on which it begins.
+    pub line: u64,
+    /// What it says.
+    pub request: ReceiptRequest,
 }
 
 /// A row that cannot.
 #[derive(Debug, PartialEq, Eq)]
-struct Fault {
-    line: u64,
-    message: String,
+pub struct Fault {
+    /// The line on which it begins.
+    pub line: u64,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// Reads every row and finds everything that is wrong.
-fn check(content: &[u8]) -> Checked {
+pub fn check(content: &[u8]) -> Checked {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
     let mut checked = Checked::default();

@@ -18,7 +18,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod failure;
 pub mod health;
-mod import;
+pub mod import;
 pub mod journal;
 pub mod letters;
 pub mod orders;

@@ -18,7 +18,7 @@ pub mod embedded;
 mod form;
 mod letter;
 mod read;
-mod state;
+pub mod state;
 mod sums;
 
 use std::fmt::{self, Debug};

@@ -21,7 +21,7 @@ const STATE_FORMAT: u32 = 1;
 
 /// Why a stored text is no state for this release.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StateError {
+pub enum StateError {
     /// A newer release wrote it.
     #[error(
         "{what} has format {found}, and this release knows {STATE_FORMAT}; run a newer release"
@@ -91,7 +91,7 @@ pub(super) fn decode<T: DeserializeOwned>(
 }
 
 /// Writes an entity's state.
-pub(super) fn encode_entity(state: &EntityState) -> Result<String, StoreError> {
+pub fn encode_entity(state: &EntityState) -> Result<String, StoreError> {
     match state {
         EntityState::Order(order) => encode(order),
         EntityState::Catalogue(entry) => encode(entry),
@@ -100,7 +100,7 @@ pub(super) fn encode_entity(state: &EntityState) -> Result<String, StoreError> {
 }
 
 /// Reads an entity's state, of the kind that its name says.
-pub(super) fn decode_entity(entity: &EntityId, text: &str) -> Result<EntityState, StateError> {
+pub fn decode_entity(entity: &EntityId, text: &str) -> Result<EntityState, StateError> {
     Ok(match entity.name {
         EntityName::Order(_) => EntityState::Order(decode(entity, text)?),
         EntityName::Catalogue(_) => EntityState::Catalogue(decode(entity, text)?),

@@ -7,13 +7,6 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use storekeeper::domain::{
-    Arrival, Content, Decision, EntityState, Event, MessageId, PolicyInForce, Timestamp, decide,
-};
-
-/// When every body of these tests was received: 2025-01-01.
-pub(crate) const RECEIVED: Timestamp = Timestamp::from_millis(1_735_689_600_000);
-
 /// How deep places are looked for; what lies deeper is one value.
 const DEPTH_MAX: usize = 10;
 
@@ -26,66 +19,42 @@ pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The files of a folder under `fixtures/`, by name.
+/// The files of a folder, given from the repository's root, by name.
 pub(crate) fn bodies(folder: &str) -> Vec<Body> {
     let mut bodies: Vec<_> = entries(folder)
         .into_iter()
         .map(|path| Body { name: file_name(&path), bytes: fs::read(&path).unwrap() })
         .collect();
     bodies.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(!bodies.is_empty(), "fixtures/{folder} has no files");
+    assert!(!bodies.is_empty(), "{folder} has no files");
     bodies
 }
 
 /// The webhooks that must be taken; each is text.
 pub(crate) fn webhooks() -> Vec<(String, String)> {
     let text = |body: Body| (body.name, String::from_utf8(body.bytes).unwrap());
-    bodies("webhooks").into_iter().map(text).collect()
+    bodies("fixtures/webhooks").into_iter().map(text).collect()
 }
 
 /// The bodies that must be refused, each with the code that its folder names.
 pub(crate) fn rejected() -> Vec<(String, Body)> {
-    let mut folders: Vec<_> = entries("rejected").iter().map(|path| file_name(path)).collect();
+    let mut folders: Vec<_> =
+        entries("fixtures/rejected").iter().map(|path| file_name(path)).collect();
     folders.sort();
     let of_folder = |code: String| {
-        let found = bodies(&format!("rejected/{code}"));
+        let found = bodies(&format!("fixtures/rejected/{code}"));
         found.into_iter().map(move |body| (code.clone(), body))
     };
     folders.into_iter().flat_map(of_folder).collect()
 }
 
 fn entries(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-/// Joins one event into a state, as the worker does.
-pub(crate) fn join(
-    before: Option<EntityState>,
-    event: &Event,
-    in_force: &PolicyInForce,
-) -> Decision<EntityState> {
-    let arrival = Arrival {
-        message_id: MessageId("0190a0b0-0000-7000-8000-000000000001".parse().unwrap()),
-        received_at: RECEIVED,
-        event_type: event.event_type.clone(),
-    };
-    let contents: [(&Content, &Arrival); 1] = [(&event.content, &arrival)];
-    decide(before, &contents, in_force).expect("there is an event")
-}
-
-/// A state as the Stores write it.
-pub(crate) fn state_text(state: &EntityState) -> String {
-    match state {
-        EntityState::Order(state) => serde_json::to_string(state),
-        EntityState::Catalogue(state) => serde_json::to_string(state),
-        EntityState::Receipt(state) => serde_json::to_string(state),
-    }
-    .unwrap()
 }
 
 /// Where a value stands in a body.

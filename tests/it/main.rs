@@ -22,6 +22,7 @@ mod ingress;
 mod operations;
 mod pipeline;
 mod processes;
+mod properties;
 mod receipt_commands;
 mod receipts;
 mod replays;

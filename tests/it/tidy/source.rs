@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is no part of the project, by the name of the folder.
-const NOT_OURS: [&str; 3] = [".git", "target", "data"];
+const NOT_OURS: [&str; 5] = [".git", "target", "data", "corpus", "artifacts"];
 
 /// A file of the repository.
 #[derive(Debug)]

@@ -1,0 +1,149 @@
+//! What holds for every text that a person or a program gives by hand: names, quantities, times,
+//! cursors, settings, and the rows of an import.
+//!
+//! The first line of an input says what the rest is; without such a line, the whole is a name or
+//! a number. What is taken is written and read again, and must be the same.
+
+use std::ffi::OsString;
+use std::fs;
+
+use storekeeper::changes::Cursor;
+use storekeeper::cli::import;
+use storekeeper::clock::PastTime;
+use storekeeper::config::{ByteSize, LogFilter, Settings, SettingsError};
+use storekeeper::domain::identifier::{decode, encode};
+use storekeeper::domain::{
+    CatalogueId, Code, OrderId, QUANTITY_MAX, Quantity, Site, StockKey, Timestamp,
+};
+use storekeeper::receipts::{Amount, ReceiptRequest};
+
+/// The variable that holds sources.
+const SOURCES: &str = "STOREKEEPER__INGRESS__SOURCES";
+/// Stands for a secret that is not shown.
+const REDACTED: &str = "<redacted>";
+
+/// Checks everything that holds for an input of the fuzzer.
+pub(crate) fn hold(input: &[u8]) {
+    let line_end = input.iter().position(|byte| *byte == b'\n').map_or(input.len(), |end| end + 1);
+    match input.split_at(line_end) {
+        (b"rows\n", rows) => check_rows(rows),
+        (b"settings\n", text) => check_settings(text),
+        (b"sources\n", text) => check_sources(text),
+        _ => str::from_utf8(input).into_iter().for_each(check_text),
+    }
+}
+
+fn check_text(text: &str) {
+    assert_eq!(decode(&encode(text)).as_deref(), Some(text), "encoded and decoded");
+    comes_back(text, text, StockKey::parse(text).ok());
+    comes_back(text, text, OrderId::parse(text).ok());
+    comes_back(text, text, CatalogueId::parse(text).ok());
+    comes_back(text, text, Site::parse(text).ok());
+    comes_back(text, text, Code::parse(text));
+    if let Ok(cursor) = Cursor::parse(text) {
+        assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor), "{text:?}");
+    }
+    if let Some(size) = ByteSize::parse(text) {
+        assert_eq!(ByteSize::parse(&size.to_string()), Some(size), "{text:?}");
+    }
+    if let Ok(quantity) = Quantity::parse(text) {
+        assert!((Quantity::ZERO..=QUANTITY_MAX).contains(&quantity), "{text:?} is {quantity}");
+        assert_eq!(Quantity::parse(&quantity.to_string()), Ok(quantity), "{text:?}");
+    }
+    check_time(text);
+    // Which filters there are is not ours; that a wrong one is an error is.
+    drop(LogFilter::parse(text));
+}
+
+/// A name is shown as it was given.
+fn comes_back<T: std::fmt::Display>(text: &str, expected: &str, parsed: Option<T>) {
+    if let Some(parsed) = parsed {
+        assert_eq!(parsed.to_string(), expected, "{text:?}");
+    }
+}
+
+fn check_time(text: &str) {
+    let now = Timestamp::from_millis(1_735_689_600_000);
+    let Ok(past) = PastTime::parse(text) else { return };
+    let time = past.resolve(now);
+    let shown = time.to_string();
+    match past {
+        PastTime::Ago(_) => assert!(time <= now, "{text:?} is {shown}"),
+        // Whatever is read from a date can be shown as one, to the millisecond.
+        PastTime::At(_) => {
+            let again = Timestamp::parse_rfc3339(&shown).map(Timestamp::millis);
+            assert_eq!(again, Some(time.millis()), "{text:?} is shown as {shown}");
+        }
+    }
+}
+
+fn check_sources(text: &[u8]) {
+    let Ok(text) = str::from_utf8(text) else { return };
+    let load = |text: &str| Settings::load_from(None, [(SOURCES.into(), OsString::from(text))]);
+    if let Some(settings) = accepted(load(text)) {
+        for source in &settings.ingress.sources {
+            let known = !source.secrets.is_empty() || source.path_token.is_some();
+            assert!(known, "anyone could be {:?}", source.name);
+        }
+    }
+}
+
+fn check_settings(text: &[u8]) {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    let path = directory.path().join("settings.toml");
+    let load = |text: &[u8]| {
+        fs::write(&path, text).expect("there is room for a file");
+        Settings::load_from(Some(&path), [])
+    };
+    let Some(settings) = accepted(load(text)) else { return };
+    let shown = settings.to_redacted_toml();
+    if !shown.contains(REDACTED) {
+        let again = load(shown.as_bytes());
+        let again = again.unwrap_or_else(|error| panic!("{error}\n{shown}"));
+        assert_eq!(again.to_redacted_json(), settings.to_redacted_json(), "{shown}");
+    }
+}
+
+/// The settings, if there are such; if not, the error is one line for a person.
+fn accepted(settings: Result<Settings, SettingsError>) -> Option<Settings> {
+    match settings {
+        Ok(settings) => Some(settings),
+        Err(error) => {
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+            None
+        }
+    }
+}
+
+fn check_rows(content: &[u8]) {
+    let checked = import::check(content);
+    let lines_max = 1 + content.iter().filter(|byte| b"\r\n".contains(byte)).count() as u64;
+    let lines = checked.rows.iter().map(|row| row.line);
+    let lines = lines.chain(checked.faults.iter().map(|fault| fault.line));
+    for line in lines {
+        assert!((1..=lines_max).contains(&line), "line {line} of {lines_max}");
+    }
+    assert!(checked.rows.is_sorted_by(|before, after| before.line < after.line));
+    let mut again = String::from("site,key,quantity,reference\n");
+    for row in &checked.rows {
+        again.push_str(&written(&row.request));
+    }
+    let again = import::check(again.as_bytes());
+    assert!(again.faults.is_empty() && again.repeated == 0, "{:?}", again.faults);
+    let requests = |checked: &import::Checked| {
+        checked.rows.iter().map(|row| row.request.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(requests(&again), requests(&checked));
+}
+
+fn written(request: &ReceiptRequest) -> String {
+    let Amount::Received(quantity) = request.amount else { panic!("{request:?} is a count") };
+    let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
+    let fields = [
+        request.site.to_string(),
+        request.receipt.key.to_string(),
+        quantity.to_string(),
+        request.receipt.reference.to_string(),
+    ];
+    format!("{}\n", fields.map(quoted).join(","))
+}
