@@ -41,6 +41,8 @@ use steps::{Goods, Loss, Step, body, steps};
 
 /// Threads that play cases, most of which wait for the disk most of the time.
 const THREADS: u32 = 4;
+/// How long a thread looks for a smaller case that fails too, in milliseconds.
+const SHRINK_MILLIS_MAX: u32 = 60_000;
 /// A body that is broken whatever was broken before.
 const BROKEN: &[u8] = b"{";
 
@@ -63,7 +65,7 @@ fn whatever_operators_do_every_message_has_one_end_and_the_stock_is_that_of_the_
 
 /// Plays so many cases; answers with the least that fails.
 fn play_some(cases: u32, seed: u64) -> Result<(), String> {
-    let config = Config { cases, max_shrink_iters: 500, ..Config::default() };
+    let config = Config { cases, max_shrink_time: SHRINK_MILLIS_MAX, ..Config::default() };
     let given = (policies(), prop::collection::vec(steps(), 10..=40), any::<u64>());
     let played = runner(seed, config).run(&given, |(policy, steps, mishaps)| {
         hurried(play(policy, steps, mishaps));
@@ -248,16 +250,16 @@ impl Case {
     /// Gives a letter another body, after which it has that body.
     async fn edit(&mut self, index: prop::sample::Index, repairs: bool) {
         self.shop.rest().await;
-        let unrepaired = self.letters_but(|code| code == Code::OrderExpired).await;
-        let Some(letter) = choose(&unrepaired, index) else { return };
+        let letters = self.letters_but(|code| code == Code::OrderExpired).await;
+        let Some(letter) = choose(&letters, index) else { return };
         let accepted = self.ledger.accepted.iter().find(|accepted| accepted.id == letter.id);
-        let right = accepted.and_then(|accepted| accepted.repaired.clone()).unwrap();
-        // One that was right once may be in the journal, which would be put into force again.
+        let good = accepted.and_then(|accepted| accepted.repaired.clone()).unwrap();
+        // If the good body was replayed once, a rebuild applies that, whatever was edited later.
         let was_repaired =
             self.shop.journal().await.iter().any(|record| {
-                record.envelope.message_id == letter.id && record.envelope.body == right
+                record.envelope.message_id == letter.id && record.envelope.body == good
             });
-        let body = if repairs || was_repaired { right } else { Bytes::from_static(BROKEN) };
+        let body = if repairs || was_repaired { good } else { Bytes::from_static(BROKEN) };
         let name = LetterName { message_id: letter.id, generation: letter.generation };
         let broker = Arc::clone(&self.shop.broker) as Arc<dyn Broker>;
         let id = dead_letters::edit(&broker, name, &body).await.unwrap();
