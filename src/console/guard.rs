@@ -25,21 +25,38 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::access::Access;
 use crate::http::problem::{Problem, ProblemCode};
 
-/// Requests that are worked on at a time; more wait.
+/// Requests that read and are worked on at a time; more wait.
 const REQUESTS_MAX: usize = 16;
+/// Changes at a time; more wait. They have room of their own, as most of their time they only wait
+/// for a worker.
+const CHANGES_MAX: usize = 64;
+/// How long a change may wait for a worker. Once half of the room is taken no further one waits, so
+/// that changes too are answered while there is no worker.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request may wait and be worked on.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// How long a handler may wait for a worker to do what was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience(pub(super) Duration);
+
+/// How much is worked on at a time.
+struct Room {
+    reads: Semaphore,
+    changes: Semaphore,
+}
+
 /// Puts the checks before all routes of `router`, those that do not exist included.
 pub(super) fn protect(router: Router, access: Access) -> Router {
-    let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let (reads, changes) = (Semaphore::new(REQUESTS_MAX), Semaphore::new(CHANGES_MAX));
+    let room = Arc::new(Room { reads, changes });
     let is_open = access.is_open();
     // The last layer is the first that a request meets. Whoever has no token takes no permit.
     let router = router
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(from_fn_with_state(permits, bound_work));
+        .layer(from_fn_with_state(room, bound_work));
     let router = access.protect(router);
     let router = if is_open { router.layer(from_fn(refuse_foreign)) } else { router };
     router.layer(from_fn(add_security_headers))
@@ -71,14 +88,14 @@ async fn refuse_foreign(request: Request, next: Next) -> Response {
     }
 }
 
-async fn bound_work(
-    State(permits): State<Arc<Semaphore>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn bound_work(State(room): State<Arc<Room>>, mut request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let permits = if is_read { &room.reads } else { &room.changes };
     let work = async {
         // The semaphore is never closed, so the permit is always given in the end.
         let _permit = permits.acquire().await.ok();
+        let may_wait = permits.available_permits() >= CHANGES_MAX / 2;
+        request.extensions_mut().insert(Patience(if may_wait { PATIENCE } else { Duration::ZERO }));
         next.run(request).await
     };
     tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
@@ -155,12 +172,15 @@ fn is_loopback(authority: &str) -> bool {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use axum::Extension;
     use axum::body::Body;
     use axum::http::StatusCode;
     use axum::routing::{any, get};
     use tower::ServiceExt;
 
     use super::*;
+
+    const JSON: &str = "application/json";
 
     /// A router without tokens.
     fn guarded(router: Router) -> Router {
@@ -281,6 +301,32 @@ mod tests {
             assert_eq!(answer.unwrap().status(), StatusCode::OK);
         }
         assert_eq!(most.load(Ordering::Relaxed), REQUESTS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_wait_hold_up_neither_reads_nor_each_other() {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&waiting);
+        let wait = async move |Extension(Patience(patience)): Extension<Patience>| {
+            seen.fetch_add(usize::from(!patience.is_zero()), Ordering::Relaxed);
+            tokio::time::sleep(patience).await;
+        };
+        let router = guarded(Router::new().route("/", get(|| async { "fine" }).post(wait)));
+        let ask = |method| {
+            let request = axum::http::Request::builder().method(method).uri("/");
+            let request = request.header("host", "localhost").header("content-type", JSON);
+            router.clone().oneshot(request.body(Body::empty()).unwrap())
+        };
+        let mut changes = futures_util::future::join_all((0..CHANGES_MAX * 4).map(|_| ask("POST")));
+        tokio::select! {
+            biased;
+            _ = &mut changes => panic!("none waited"),
+            answer = ask("GET") => assert_eq!(answer.unwrap().status(), StatusCode::OK),
+        }
+        assert_eq!(waiting.load(Ordering::Relaxed), CHANGES_MAX / 2);
+        for answer in changes.await {
+            assert_eq!(answer.unwrap().status(), StatusCode::OK);
+        }
     }
 
     #[tokio::test(start_paused = true)]

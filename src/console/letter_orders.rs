@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::guard::Patience;
+use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
 use super::{Backends, broker_problem, store_problem};
@@ -21,8 +22,6 @@ use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::{DeadLetter, LetterName};
 
-/// How long an answer waits for the worker; then it says that the change is only queued.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often is looked whether the worker was there.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
@@ -98,13 +97,14 @@ pub(super) async fn discard(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
+    Extension(patience): Extension<Patience>,
     _: Change,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let order = dead_letters::discard(&backends.broker, name).await;
     let order = order.map_err(|error| broker_problem(&error))?;
     let is_gone = |found: Option<&DeadLetter>| found.is_none().then_some(Ok(()));
-    effect(&backends, name, order, is_gone).await
+    effect(&backends, name, order, patience, is_gone).await
 }
 
 /// Gives a dead letter another body; the one that was received is kept beside it
@@ -120,6 +120,7 @@ pub(super) async fn discard(
         (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
+        BodyRefusals,
         Refusals,
     ),
 )]
@@ -127,6 +128,7 @@ pub(super) async fn edit(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
+    Extension(patience): Extension<Patience>,
     JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
@@ -140,7 +142,7 @@ pub(super) async fn edit(
         let detail = "the letter ended before it could get the body; nothing was changed";
         Some(Err(Problem::new(ProblemCode::DeadLetterUnknown, detail)))
     };
-    effect(&backends, name, order, has_body).await
+    effect(&backends, name, order, patience, has_body).await
 }
 
 /// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
@@ -164,9 +166,10 @@ async fn effect(
     backends: &Backends,
     name: LetterName,
     order: MessageId,
+    Patience(patience): Patience,
     seen: impl Fn(Option<&DeadLetter>) -> Option<Result<(), Problem>>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
-    let deadline = Instant::now() + EFFECT_TIMEOUT;
+    let deadline = Instant::now() + patience;
     let applied = loop {
         let found = backends.store.dead_letter(name.message_id).await;
         if let Some(seen) = found.ok().and_then(|found| seen(found.as_ref())) {

@@ -147,10 +147,14 @@ fn list_problem(error: &StoreError, has_cursor: bool) -> Problem {
 fn broker_problem(error: &BrokerError) -> Problem {
     tracing::warn!(error = error as &dyn std::error::Error, "cannot ask the broker");
     match error {
-        BrokerError::Unavailable { .. } | BrokerError::Blocked | BrokerError::Full => Problem::new(
+        BrokerError::Unavailable { .. } => Problem::new(
             ProblemCode::BrokerUnavailable,
             "the broker is unavailable; try again later",
         ),
+        BrokerError::Blocked => {
+            Problem::new(ProblemCode::BrokerBlocked, "the broker takes nothing for now")
+        }
+        BrokerError::Full => Problem::new(ProblemCode::BrokerFull, "the broker has no room left"),
         BrokerError::Corrupt { .. } => Problem::new(ProblemCode::Internal, error.to_string()),
         BrokerError::Rejected { .. } => {
             Problem::new(ProblemCode::Internal, "the broker refused the call; the log says why")

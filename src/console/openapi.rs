@@ -81,16 +81,32 @@ impl IntoResponses for Refusals {
                 "The token's role is too low; or, where there are no tokens, the request does \
                  not come from this machine or comes from a foreign page.",
             ),
-            ("503", "A backend is away; try again later."),
+            ("500", "The program failed, or its data cannot be used; the log says more."),
+            ("503", "A backend is away, or too much is asked at once; try again later."),
         ];
-        let refusals = refusals.map(|(status, description)| {
-            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            let answer =
-                ResponseBuilder::new().description(description).content(PROBLEM_JSON, body);
-            (status.to_owned(), RefOr::T(answer.build()))
-        });
-        BTreeMap::from(refusals)
+        described(&refusals)
     }
+}
+
+/// What any route that takes a body may answer beside [`Refusals`].
+pub(super) struct BodyRefusals;
+
+impl IntoResponses for BodyRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described(&[
+            ("408", "The body did not arrive in time."),
+            ("413", "The body is larger than this route takes."),
+        ])
+    }
+}
+
+fn described(refusals: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let answer = |&(status, description): &(&str, &str)| {
+        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let answer = ResponseBuilder::new().description(description).content(PROBLEM_JSON, body);
+        (status.to_owned(), RefOr::T(answer.build()))
+    };
+    refusals.iter().map(answer).collect()
 }
 
 /// Describes this API
@@ -99,7 +115,7 @@ impl IntoResponses for Refusals {
     path = "/v1/openapi.json",
     operation_id = "show_openapi",
     tag = "api",
-    responses((status = 200, description = "This document.", body = Object)),
+    responses((status = 200, description = "This document.", body = Object), Refusals),
 )]
 pub(super) async fn show(
     _: Query<NoParameters>,

@@ -1,26 +1,22 @@
 //! `POST /v1/sites/{site}/stock/{key}/receipts` and `PUT /v1/sites/{site}/stock/{key}/count`
 
-use std::time::Duration;
-
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::guard::Patience;
+use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_site, parse_stock_key};
 use super::views::ReceiptView;
 use super::{Backends, broker_problem, store_problem};
-use crate::broker::BrokerError;
 use crate::domain::{Identifier, Quantity, ReceiptId};
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::receipts::{self, Amount, Progress, ReceiptError, ReceiptRequest};
 
-/// How long a receipt that was published may take to be stored.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// The source that the envelopes name.
 const SOURCE: &str = "console";
 
@@ -69,6 +65,7 @@ pub(super) struct CountBody {
         (status = 200, description = "The goods are in the stock.", body = ReceiptView),
         (status = 202, description = "They are durable, and not in the stock within 5 s.", body = ReceiptView),
         (status = 409, description = "The reference says something else already, or the receipt became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        BodyRefusals,
         Refusals,
     ),
 )]
@@ -76,9 +73,11 @@ pub(super) async fn receive(
     State(backends): State<Backends>,
     Path((site, key)): Path<(String, String)>,
     _: Query<NoParameters>,
+    Extension(patience): Extension<Patience>,
     JsonBody(body): JsonBody<GoodsBody>,
 ) -> Result<Response, Problem> {
-    ask(&backends, &site, &key, body.reference, Amount::Received(body.quantity)).await
+    let request = request(&site, &key, body.reference, Amount::Received(body.quantity))?;
+    ask(&backends, &request, patience).await
 }
 
 /// Sets what is on the shelf to what a count found
@@ -99,6 +98,7 @@ pub(super) async fn receive(
         (status = 200, description = "The count is in the stock.", body = ReceiptView),
         (status = 202, description = "It is durable, and not in the stock within 5 s.", body = ReceiptView),
         (status = 409, description = "The reference says something else already, or the receipt became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        BodyRefusals,
         Refusals,
     ),
 )]
@@ -106,28 +106,35 @@ pub(super) async fn count(
     State(backends): State<Backends>,
     Path((site, key)): Path<(String, String)>,
     _: Query<NoParameters>,
+    Extension(patience): Extension<Patience>,
     JsonBody(body): JsonBody<CountBody>,
 ) -> Result<Response, Problem> {
-    ask(&backends, &site, &key, body.reference, Amount::OnHand(body.on_hand)).await
+    let request = request(&site, &key, body.reference, Amount::OnHand(body.on_hand))?;
+    ask(&backends, &request, patience).await
 }
 
-async fn ask(
-    backends: &Backends,
+fn request(
     site: &str,
     key: &str,
     reference: Identifier,
     amount: Amount,
-) -> Result<Response, Problem> {
+) -> Result<ReceiptRequest, Problem> {
     let receipt = ReceiptId { key: parse_stock_key(key)?, reference };
-    let request = ReceiptRequest { site: parse_site(site)?, receipt, amount };
-    let asked =
-        receipts::ask(&*backends.broker, &*backends.store, &request, SOURCE, PATIENCE).await;
+    Ok(ReceiptRequest { site: parse_site(site)?, receipt, amount })
+}
+
+async fn ask(
+    backends: &Backends,
+    request: &ReceiptRequest,
+    Patience(patience): Patience,
+) -> Result<Response, Problem> {
+    let asked = receipts::ask(&*backends.broker, &*backends.store, request, SOURCE, patience).await;
     let answer = asked.map_err(|error| problem(&error))?;
     let status = match answer.progress {
         Progress::Applied | Progress::Repeated => StatusCode::OK,
         Progress::Queued => StatusCode::ACCEPTED,
     };
-    Ok((status, Json(ReceiptView::new(&request, &answer))).into_response())
+    Ok((status, Json(ReceiptView::new(request, &answer))).into_response())
 }
 
 fn problem(error: &ReceiptError) -> Problem {
@@ -141,12 +148,6 @@ fn problem(error: &ReceiptError) -> Problem {
         }
         ReceiptError::Unconfirmed => {
             Problem::new(ProblemCode::BrokerUnavailable, error.to_string())
-        }
-        ReceiptError::Broker(BrokerError::Blocked) => {
-            Problem::new(ProblemCode::BrokerBlocked, "the broker takes nothing for now")
-        }
-        ReceiptError::Broker(BrokerError::Full) => {
-            Problem::new(ProblemCode::BrokerFull, "the broker has no room left")
         }
         ReceiptError::Broker(error) => broker_problem(error),
         ReceiptError::Store(error) => store_problem(error),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::dead_letters::read_filter;
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid};
 use super::views::ReplayView;
 use super::{Backends, store_problem};
@@ -71,6 +71,7 @@ pub(super) struct SelectionBody {
     request_body = NewReplayBody,
     responses(
         (status = 201, description = "The replay, which a worker now runs. A dry run is done with this answer and not kept.", body = ReplayView),
+        BodyRefusals,
         Refusals,
     ),
 )]
