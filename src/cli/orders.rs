@@ -32,7 +32,15 @@ async fn show(
     let stored = store.order(site, order).await;
     let stored = stored.with_context(|| format!("cannot read {order} of {site}"))?;
     let Some(stored) = stored else {
-        output.say(format_args!("no event of {order} of {site} was applied"))?;
+        let closed = store.closed_order(site, order).await;
+        let closed = closed.with_context(|| format!("cannot read {order} of {site}"))?;
+        match closed {
+            Some(_) => output.say(format_args!(
+                "{order} of {site} was closed: what has left for it stays counted, its details are \
+                 gone"
+            ))?,
+            None => output.say(format_args!("no event of {order} of {site} was applied"))?,
+        }
         return Ok(ExitStatus::NotHeld);
     };
     let in_force = store.policy().await.context("cannot read the policy in force")?;

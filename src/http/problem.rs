@@ -38,6 +38,7 @@ problems! {
     RouteUnknown = "route.unknown", NOT_FOUND, "There is nothing at this path.";
     StockUnknown = "stock.unknown", NOT_FOUND, "There is no such stock item.";
     OrderUnknown = "order.unknown", NOT_FOUND, "There is no such order.";
+    OrderClosed = "order.closed", GONE, "The order was closed: its details are gone.";
     DeadLetterUnknown = "dead_letter.unknown", NOT_FOUND, "There is no such dead letter.";
     DeadLetterInReplay = "dead_letter.in_replay", CONFLICT, "The dead letter is being replayed.";
     ReceiptReferenceReused = "receipt.reference_reused", CONFLICT, "The reference of a receipt is taken.";

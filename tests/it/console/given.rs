@@ -112,6 +112,19 @@ pub(super) async fn order(store: &dyn Store, site: &str, id: &str, item: &str, c
     write(store, site, EntityName::Order(order_id(id)), state, vec![change]).await;
 }
 
+/// An order that is delivered, and holds nothing.
+pub(super) async fn delivered_order(store: &dyn Store, site: &str, id: &str) {
+    let version = version(Rank::Updated, Status::Delivered);
+    let state = OrderState {
+        latest: Some(Latest { version, snapshot: Snapshot::default() }),
+        aliases: vec![order_id(id)],
+        policy: 1,
+        ..OrderState::default()
+    };
+    let state = EntityState::Order(Box::new(state));
+    write(store, site, EntityName::Order(order_id(id)), state, Vec::new()).await;
+}
+
 fn no_line() -> Line {
     Line {
         id: None,

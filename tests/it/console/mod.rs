@@ -7,6 +7,7 @@ mod access;
 mod api;
 mod changes;
 mod commands;
+mod described;
 mod given;
 mod letters;
 mod probes;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::get;
-use crate::harness::{Server, eventually};
+use crate::harness::{Server, command, eventually};
 
 async fn deliver(server: &Server, quantity: u32, event_timestamp: i64) {
     let body = json!({
@@ -42,6 +42,17 @@ async fn a_settled_order_is_closed_and_what_comes_later_is_shown_to_a_person() {
     .await;
     assert_eq!(closed["closed"], json!({"orders": 1, "fulfilled": "2"}));
     assert_eq!((&closed["fulfilled"], &closed["holds"]), (&json!("2"), &json!([])));
+    let order = reqwest::get(server.console("/v1/sites/shop/orders/id:1")).await.unwrap();
+    assert_eq!(order.status(), 410);
+    assert_eq!(order.json::<Value>().await.unwrap()["code"], "order.closed");
+    let show = |order| {
+        let mut command = command(directory.path(), &[]);
+        let output = command.args(["orders", "show", "shop", order]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (closed, unknown) = (show("id:1"), show("id:2"));
+    assert!(closed.0 == Some(1) && closed.1.contains("was closed"), "{closed:?}");
+    assert!(unknown.0 == Some(1) && unknown.1.contains("no event"), "{unknown:?}");
     deliver(&server, 9, 1_700_000_000_001).await;
     let letter = eventually("the late event is parked", async || {
         let letters = get(server.console("/v1/dead-letters")).await;
