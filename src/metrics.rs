@@ -68,6 +68,8 @@ pub struct Metrics {
     pub refund_lines_unmatched: Counter,
     /// Time for which the Store was away, in seconds.
     pub store_away_seconds: Counter<f64, AtomicU64>,
+    /// What the last audit of this process found; `None` before the first.
+    audit_differences: Mutex<Option<u64>>,
 }
 
 /// What a scrape found of queue and Store; `None` where the backend did not answer.
@@ -144,6 +146,7 @@ impl Metrics {
             orders_alias_conflict: add(r, "orders_alias_conflict", "Orders found to share a name"),
             refund_lines_unmatched: add(r, "refund_lines_unmatched", "Refunds of no known line"),
             store_away_seconds: add(r, "store_away_seconds", "Time for which the Store was away"),
+            audit_differences: Mutex::default(),
             registry,
         }
     }
@@ -183,6 +186,11 @@ impl Metrics {
         self.events_settled.get_or_create(&labels).inc_by(letters);
     }
 
+    /// Notes how many differences an audit of all sites found.
+    pub fn note_audit(&self, differences: u64) {
+        *self.audit_differences.lock().unwrap_or_else(PoisonError::into_inner) = Some(differences);
+    }
+
     /// Counts an event of a name that no rule knows.
     ///
     /// Names come from outside: only the first few get a counter of their own, and only if they
@@ -200,8 +208,14 @@ impl Metrics {
     /// All metrics in the text format of `OpenMetrics`, with the gauges that `readings` has.
     pub fn encode(&self, readings: Readings) -> String {
         let mut text = String::new();
+        let mut read = readings.into_registry();
+        let audited = *self.audit_differences.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(differences) = audited {
+            let help = "Numbers that the last audit found to be others than they should";
+            set(&mut read, "audit_differences", help, differences);
+        }
         encode_registry(&mut text, &self.registry)
-            .and_then(|()| encode_registry(&mut text, &readings.into_registry()))
+            .and_then(|()| encode_registry(&mut text, &read))
             .and_then(|()| encode_eof(&mut text))
             .expect("writing to a string cannot fail");
         text
@@ -300,11 +314,13 @@ mod tests {
         // A family is written once it has a member.
         metrics.count_dead_letter(Code::NotJson);
         metrics.count_ignored("ECOMM_STORE_CREATED");
+        metrics.note_audit(0);
         metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
         let text = metrics.encode(readings());
         let mut names = names(&text);
         names.sort_unstable();
         insta::assert_snapshot!(names.join("\n"), @r"
+        storekeeper_audit_differences gauge
         storekeeper_batch_events histogram
         storekeeper_commit_conflicts counter
         storekeeper_dead_letters_parked gauge
@@ -347,8 +363,10 @@ mod tests {
     #[test]
     fn gauges_are_what_was_read_now() {
         let metrics = Metrics::new();
+        metrics.note_audit(4);
         let text = metrics.encode(readings());
         for line in [
+            "storekeeper_audit_differences 4",
             "storekeeper_queue_ready 7",
             "storekeeper_queue_in_flight 2",
             "storekeeper_queue_oldest_age_seconds 2.5",
@@ -363,7 +381,8 @@ mod tests {
     #[test]
     fn a_gauge_whose_reading_failed_is_left_out() {
         let text = Metrics::new().encode(NONE);
-        for name in ["queue_ready", "queue_oldest_age", "dead_letters_parked", "oversold"] {
+        for name in ["queue_ready", "queue_oldest_age", "dead_letters_parked", "oversold", "audit"]
+        {
             assert!(!text.contains(name), "{name} is in\n{text}");
         }
     }

@@ -15,6 +15,7 @@
 //! - Nothing is detached: a task that ends or panics by itself stops the process.
 //! - A worker consumes only under the policy that is in force.
 
+mod audits;
 mod backup;
 mod consume;
 mod descriptors;
@@ -250,7 +251,11 @@ impl App {
                     changes: settings.changes.retention,
                     orders: settings.orders.retention,
                 };
-                let sweeper = tracker.spawn(sweeper.run(stops.consuming.clone()));
+                let (audited, noted) = (Arc::clone(&store), Arc::clone(&metrics));
+                let stop = stops.consuming.clone();
+                let upkeep = tracker.spawn(async move {
+                    tokio::join!(sweeper.run(stop.clone()), audits::run(audited, noted, stop));
+                });
                 let replayer = Replayer::new(Arc::clone(&broker_port), Arc::clone(&store));
                 let replayer = tracker.spawn(replayer.run(stops.consuming.clone()));
                 let consumer = Consumer {
@@ -264,13 +269,13 @@ impl App {
                     health,
                 };
                 let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
-                (tracker.spawn(consumer.run(decided, consuming, abandoned)), (sweeper, replayer))
+                (tracker.spawn(consumer.run(decided, consuming, abandoned)), (upkeep, replayer))
             })
             .unzip();
-        let (sweeper, replayer) = swept.unzip();
+        let (upkeep, replayer) = swept.unzip();
         tracker.close();
         let probes = Some(probes);
-        (Parts { ingress, worker, replayer, console, probes, sweeper }, policy_decided)
+        (Parts { ingress, worker, replayer, console, probes, upkeep }, policy_decided)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Parts {
     pub(super) replayer: Option<JoinHandle<()>>,
     pub(super) console: Option<JoinHandle<()>>,
     pub(super) probes: Option<JoinHandle<()>>,
-    pub(super) sweeper: Option<JoinHandle<()>>,
+    pub(super) upkeep: Option<JoinHandle<()>>,
 }
 
 impl Parts {
@@ -46,7 +46,7 @@ impl Parts {
             end = end_of(&mut self.console) => ended("the console", end),
             end = end_of(&mut self.probes) => ended("the probes", end),
             end = end_of(&mut self.replayer) => ended("the replayer", end),
-            end = end_of(&mut self.sweeper) => ended("the sweeper", end),
+            end = end_of(&mut self.upkeep) => ended("the upkeep", end),
             end = end_of(&mut self.worker) => match ended_worker(end) {
                 Ok(_) => RunError::Ended("the worker pool"),
                 Err(error) => error,
@@ -71,7 +71,7 @@ impl Parts {
         let drained = self.drain_worker(stops, begun + timeout).await;
         stops.operators.cancel();
         let deadline = Instant::now() + OPERATORS_GRACE;
-        let parts = [self.console, self.probes, self.sweeper, self.replayer];
+        let parts = [self.console, self.probes, self.upkeep, self.replayer];
         for mut part in parts {
             failed = failed.or(end_by(&mut part, deadline).await.err());
         }
@@ -140,7 +140,7 @@ mod tests {
             replayer: None,
             console: None,
             probes: Some(TaskTracker::new().spawn(async move { operators.cancelled().await })),
-            sweeper: None,
+            upkeep: None,
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let stopped = stops.consuming.clone();
         let parts = Parts {
             worker: Some(worker(&stops, Duration::ZERO)),
-            sweeper: Some(TaskTracker::new().spawn(async move {
+            upkeep: Some(TaskTracker::new().spawn(async move {
                 stopped.cancelled().await;
                 panic!("on purpose")
             })),

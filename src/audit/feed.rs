@@ -1,5 +1,5 @@
-//! The change feed: its numbers have no gaps, and each entry goes on where the last of its item
-//! ended.
+//! The change feed: its numbers have no gaps, each entry goes on where the last of its item ended,
+//! and the last is what the item counts.
 //!
 //! Entries that outlived their retention are gone from the beginning; the audit starts at the
 //! first that is there, and starts anew behind what is removed while it reads.
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::rules::{Difference, Kind};
 use crate::domain::{Counts, Quantity, Site, StockKey};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, PageRequest, Store, StoreError};
 
 /// Entries that are read at a time.
 const PAGE: usize = 1000;
@@ -19,38 +19,75 @@ pub(super) async fn differences(
     site: &Site,
 ) -> Result<Vec<Difference>, StoreError> {
     let mut reading = Reading::default();
-    loop {
-        let page = store.changes(site, reading.last.unwrap_or(0), PAGE).await?;
-        let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
-        if reading.last.is_some_and(|last| first.sequence > last + 1) {
-            // Either a gap, or what came before was removed just now: then nothing is left of it.
-            let oldest = store.changes(site, 0, 1).await?;
-            if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
-                reading.start_anew();
-            }
+    reading.read_on(store, site).await?;
+    let counts = counts(store, site).await?;
+    let read = reading.last;
+    reading.read_on(store, site).await?;
+    // What changed while the counts were read is left to the next audit.
+    let latest = reading.latest.iter().filter(|(_, latest)| Some(latest.sequence) <= read);
+    let mut differences = std::mem::take(&mut reading.differences);
+    for (key, Latest { after, .. }) in latest {
+        let found = counts.get(key).copied().unwrap_or_default();
+        if found != *after {
+            let difference = Difference::new(Kind::Latest, &in_words(&found), &in_words(after));
+            differences.push(difference.of_item(key));
         }
-        let end = last.sequence;
-        for change in &page {
-            reading.read(change);
-        }
-        reading.last = Some(end);
     }
-    Ok(reading.differences)
+    Ok(differences)
+}
+
+/// What every item counts.
+async fn counts(store: &dyn Store, site: &Site) -> Result<HashMap<StockKey, Counts>, StoreError> {
+    let mut counts = HashMap::new();
+    let mut page = PageRequest::first(PAGE);
+    loop {
+        let found = store.stock(site, None, &page).await?;
+        counts.extend(found.items.into_iter().map(|item| (item.key, item.counts)));
+        let Some(next) = found.next else { return Ok(counts) };
+        page.after = Some(next);
+    }
 }
 
 /// How far the feed was read.
 #[derive(Default)]
 struct Reading {
     last: Option<u64>,
-    /// The counts after the last change of each item.
-    after: HashMap<StockKey, Counts>,
+    /// The last change of each item.
+    latest: HashMap<StockKey, Latest>,
     differences: Vec<Difference>,
 }
 
+/// The last change of an item.
+struct Latest {
+    sequence: u64,
+    /// The counts after it.
+    after: Counts,
+}
+
 impl Reading {
+    /// Reads to the end.
+    async fn read_on(&mut self, store: &dyn Store, site: &Site) -> Result<(), StoreError> {
+        loop {
+            let page = store.changes(site, self.last.unwrap_or(0), PAGE).await?;
+            let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(()) };
+            if self.last.is_some_and(|last| first.sequence > last + 1) {
+                // Either a gap, or what came before was removed just now: then nothing is left of it.
+                let oldest = store.changes(site, 0, 1).await?;
+                if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
+                    self.start_anew();
+                }
+            }
+            let end = last.sequence;
+            for change in &page {
+                self.read(change);
+            }
+            self.last = Some(end);
+        }
+    }
+
     fn start_anew(&mut self) {
         self.last = None;
-        self.after.clear();
+        self.latest.clear();
     }
 
     fn read(&mut self, change: &Change) {
@@ -59,11 +96,12 @@ impl Reading {
             let gap = Difference::new(Kind::Sequence, &change.sequence, &expected);
             self.note(gap);
             // What the missing entries did is not known: they are one difference, not many.
-            self.after.clear();
+            self.latest.clear();
         }
         self.last = Some(change.sequence);
-        if let Some(before) = self.after.insert(change.key.clone(), change.after) {
-            let expected = sum(&before, &change.delta);
+        let latest = Latest { sequence: change.sequence, after: change.after };
+        if let Some(before) = self.latest.insert(change.key.clone(), latest) {
+            let expected = sum(&before.after, &change.delta);
             if expected != change.after {
                 let found = in_words(&change.after);
                 let difference = Difference::new(Kind::After, &found, &in_words(&expected));

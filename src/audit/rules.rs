@@ -41,6 +41,8 @@ pub enum Kind {
     Sequence,
     /// The counts after a change are those before it and the change.
     After,
+    /// An item's counts are those after its latest change.
+    Latest,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Policy => "order.policy",
             Self::Sequence => "changes.sequence",
             Self::After => "changes.after",
+            Self::Latest => "changes.latest",
         }
     }
 }

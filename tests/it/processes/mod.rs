@@ -1,6 +1,7 @@
 //! Several processes of the real binary on one directory, and what becomes of them when one dies,
 //! a body kills it, or the disk is full.
 
+mod audits;
 mod closing;
 mod full_disk;
 mod poison;

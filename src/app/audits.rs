@@ -1,0 +1,42 @@
+//! The audit as a matter of course: a worker's process audits all sites now and then, so that an
+//! alert can tell what nobody looked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::audit;
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+
+/// How often.
+const AUDIT_EVERY: Duration = Duration::from_hours(1);
+
+/// Audits at once and every hour, until `stop`.
+pub(super) async fn run(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let mut turns = tokio::time::interval(AUDIT_EVERY);
+    while stop.run_until_cancelled(turns.tick()).await.is_some() {
+        let Some(found) = stop.run_until_cancelled(differences(&*store)).await else { return };
+        match found {
+            Ok(differences) => {
+                metrics.note_audit(differences);
+                if differences > 0 {
+                    tracing::error!(
+                        differences,
+                        "the audit found differences; `storekeeper audit` lists them"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot audit; trying again later"),
+        }
+    }
+}
+
+async fn differences(store: &dyn Store) -> Result<u64, StoreError> {
+    let mut differences = 0;
+    for site in store.sites().await? {
+        differences += audit::site(store, &site).await?.differences_count;
+    }
+    Ok(differences)
+}
