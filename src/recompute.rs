@@ -77,17 +77,20 @@ impl Effect {
     }
 }
 
-/// Computes every order of a site again that was computed with another policy.
+/// Computes every order of a site again that was computed with another policy; `progress` hears of
+/// every order that was looked at.
 pub async fn site(
     store: &dyn Store,
     site: &Site,
     in_force: &PolicyInForce,
     mode: Mode,
+    progress: impl Fn(u64) + Send,
 ) -> Result<Effect, RecomputeError> {
     let mut effect = Effect::default();
     let mut page = PageRequest::first(PAGE);
     loop {
         let found = store.orders(site, &page).await?;
+        let read = u64::try_from(found.items.len()).unwrap_or(u64::MAX);
         let mut waiting: Vec<_> = found.items.into_iter().map(Waiting::from).collect();
         // A conflict means that somebody else wrote the order: that is progress, so this ends.
         while !waiting.is_empty() {
@@ -101,6 +104,7 @@ pub async fn site(
                 }
             };
         }
+        progress(read);
         let Some(next) = found.next else { break };
         page.after = Some(next);
     }

@@ -36,7 +36,7 @@ pub(super) async fn run(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: Canc
 async fn differences(store: &dyn Store) -> Result<u64, StoreError> {
     let mut differences = 0;
     for site in store.sites().await? {
-        differences += audit::site(store, &site).await?.differences_count;
+        differences += audit::site(store, &site, |_| {}).await?.differences_count;
     }
     Ok(differences)
 }

@@ -47,10 +47,14 @@ impl Findings {
     }
 }
 
-/// Audits one site.
-pub async fn site(store: &dyn Store, site: &Site) -> Result<Findings, StoreError> {
+/// Audits one site; `progress` hears of every order that was looked at.
+pub async fn site(
+    store: &dyn Store,
+    site: &Site,
+    progress: impl Fn(u64) + Send,
+) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
-    orders(store, site, &mut findings).await?;
+    orders(store, site, &progress, &mut findings).await?;
     holds(store, site, &mut findings).await?;
     items(store, site, &mut findings).await?;
     findings.add(feed::differences(store, site).await?);
@@ -58,12 +62,19 @@ pub async fn site(store: &dyn Store, site: &Site) -> Result<Findings, StoreError
 }
 
 /// Compares what orders hold with what they should hold, and with what the items say.
-async fn orders(store: &dyn Store, site: &Site, findings: &mut Findings) -> Result<(), StoreError> {
+async fn orders(
+    store: &dyn Store,
+    site: &Site,
+    progress: &(impl Fn(u64) + Send),
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
     let mut page = PageRequest::first(PAGE);
     loop {
         let (found, in_force) = read_orders(store, site, &page).await?;
         let differences = rules::of_orders(&found.items, in_force.as_ref());
-        findings.orders += u64::try_from(found.items.len()).unwrap_or(u64::MAX);
+        let read = u64::try_from(found.items.len()).unwrap_or(u64::MAX);
+        progress(read);
+        findings.orders += read;
         let conflicts = found.items.iter().filter(|order| order.stored.alias_conflict);
         let room = KEPT_MAX.saturating_sub(findings.alias_conflicts.len());
         let conflicts = conflicts.map(|order| order.stored.order.clone()).take(room);

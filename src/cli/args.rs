@@ -88,6 +88,8 @@ pub enum OrdersCommand {
 pub enum DeadLettersCommand {
     /// Lists dead letters, oldest failure first.
     List(DeadLettersListArgs),
+    /// Counts dead letters by reason, site and event, the largest group first.
+    Groups,
     /// Shows one dead letter with its body.
     ///
     /// The body is what Duda sent and holds personal data of the buyer.

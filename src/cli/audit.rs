@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::table::{Column, Listing, optional, text};
-use super::{ExitStatus, Format};
-use crate::audit::{self, Difference};
+use super::{ExitStatus, Format, progress};
+use crate::audit::{self, Difference, Findings};
 use crate::domain::Site;
 use crate::store::Store;
 
@@ -53,25 +53,16 @@ pub async fn run(
     };
     let mut listing = Listing::new(&COLUMNS, output.width);
     let (mut differences, mut orders, mut items) = (0, 0, 0);
+    let bar = progress::count("orders audited");
     for site in &sites {
-        let found = audit::site(store, site).await;
+        let found = audit::site(store, site, |read| bar.inc(read)).await;
         let found = found.with_context(|| format!("cannot audit {site}"))?;
-        for difference in &found.differences {
-            let view = view(site.as_str(), difference);
-            match output.format {
-                Format::Table => listing.add(output.out, std::iter::once(row(&view)))?,
-                Format::Json => output.json(&view)?,
-            }
-        }
-        for order in &found.alias_conflicts {
-            output.say(format_args!(
-                "note: {order} of {site} shares an id with another order; they are not merged"
-            ))?;
-        }
+        bar.suspend(|| write_findings(site, &found, &mut listing, output))?;
         differences += found.differences_count;
         orders += found.orders;
         items += found.items;
     }
+    bar.finish_and_clear();
     listing.finish(output.out)?;
     let verdict = if differences == 0 {
         "nothing differs".to_owned()
@@ -80,6 +71,27 @@ pub async fn run(
     };
     output.say(format_args!("{items} stock items and {orders} orders: {verdict}"))?;
     Ok(if differences == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+fn write_findings(
+    site: &Site,
+    found: &Findings,
+    listing: &mut Listing,
+    output: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    for difference in &found.differences {
+        let view = view(site.as_str(), difference);
+        match output.format {
+            Format::Table => listing.add(output.out, std::iter::once(row(&view)))?,
+            Format::Json => output.json(&view)?,
+        }
+    }
+    for order in &found.alias_conflicts {
+        output.say(format_args!(
+            "note: {order} of {site} shares an id with another order; they are not merged"
+        ))?;
+    }
+    Ok(())
 }
 
 fn view<'a>(site: &'a str, difference: &'a Difference) -> View<'a> {

@@ -1,4 +1,4 @@
-//! `dead-letters list` and `dead-letters show`; the others are in [`letters`]
+//! `dead-letters list`, `groups` and `show`; the others are in [`letters`]
 
 use std::sync::Arc;
 
@@ -7,10 +7,12 @@ use comfy_table::Cell;
 
 use super::letters;
 use super::output::Output;
-use super::table::{Column, Listing, optional, printable, text, write_facts, write_heading};
+use super::table::{
+    Column, Listing, optional, printable, text, write_facts, write_heading, write_table,
+};
 use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus, Format};
 use crate::broker::{Broker, BrokerError};
-use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterView};
+use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView};
 use crate::domain::{MessageId, SourceRules, Timestamp};
 use crate::store::{DeadLetterFilter, PageRequest, Store};
 
@@ -29,6 +31,7 @@ pub async fn run(
 ) -> anyhow::Result<ExitStatus> {
     match command {
         DeadLettersCommand::List(args) => list(store, &filter(args, now), output).await,
+        DeadLettersCommand::Groups => groups(store, output).await,
         DeadLettersCommand::Show { id } => show(store, *id, output).await,
         DeadLettersCommand::Replay(args) => {
             let selected = filter(&args.selection, now);
@@ -103,6 +106,41 @@ fn list_row(letter: &DeadLetterView) -> Vec<Cell> {
         optional(letter.order.as_deref()),
         Cell::new(letter.attempts),
         text(&letter.detail),
+    ]
+}
+
+/// Writes how many dead letters there are of each kind.
+async fn groups(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let groups = store.dead_letter_groups().await.context("cannot count the dead letters")?;
+    let mut views = groups.iter().map(DeadLetterGroupView::from);
+    match output.format {
+        Format::Json => views.try_for_each(|group| output.json(&group))?,
+        Format::Table if groups.is_empty() => output.say("no dead letter is parked")?,
+        Format::Table => {
+            let rows = views.map(|group| group_row(&group));
+            write_table(output.out, output.width, &GROUP_COLUMNS, rows)?;
+        }
+    }
+    Ok(ExitStatus::Done)
+}
+
+const GROUP_COLUMNS: [Column; 6] = [
+    Column::Number("LETTERS"),
+    Column::Text("REASON"),
+    Column::Text("SITE"),
+    Column::Text("EVENT"),
+    Column::Text("FIRST FAILED"),
+    Column::Text("LAST FAILED"),
+];
+
+fn group_row(group: &DeadLetterGroupView) -> Vec<Cell> {
+    vec![
+        Cell::new(group.letters),
+        text(group.reason),
+        optional(group.site.as_deref()),
+        optional(group.event_type.as_deref()),
+        text(&group.oldest_failed_at),
+        text(&group.newest_failed_at),
     ]
 }
 

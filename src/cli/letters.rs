@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::output::Output;
 use super::table::{Column, Listing, optional, text, write_heading, write_table};
-use super::{DeadLettersReplayArgs, ExitStatus, Format};
+use super::{DeadLettersReplayArgs, ExitStatus, Format, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::console::views::{LetterOrderView, ReplayView};
 use crate::dead_letters::{self, EDIT_BYTES_MAX};
@@ -56,18 +56,23 @@ pub async fn replay(
             replay.selected
         ))?;
     }
+    let bar = progress::bar("letters");
     let mut said = None;
     while replay.state == ReplayState::Running || replay.open() > 0 {
-        let progress = (replay.sent, replay.settled, replay.failed);
-        if said != Some(progress) {
-            let (sent, settled, failed) = progress;
+        let (sent, settled, failed) = (replay.sent, replay.settled, replay.failed);
+        bar.set_length(replay.selected);
+        bar.set_position(settled + failed + replay.gone);
+        bar.set_message(format!("sent {sent}, came back {failed}"));
+        // Where nobody sees the bar, somebody may read the lines.
+        if bar.is_hidden() && said != Some((sent, settled, failed)) {
             output.say(format_args!("sent {sent}, settled {settled}, came back {failed}"))?;
-            said = Some(progress);
+            said = Some((sent, settled, failed));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         let found = store.replay(id).await.context("cannot read the replay")?;
         replay = found.context("the replay is gone")?;
     }
+    bar.finish_and_clear();
     let view = ReplayView::from(&replay);
     match output.format {
         Format::Json => output.json(&view)?,
@@ -110,6 +115,9 @@ async fn dry_run(
     listing.add(output.out, rows)?;
     listing.finish(output.out)?;
     write_heading(output.out, "What it would add to the stock")?;
+    if forecast.stock.is_empty() {
+        writeln!(output.out, "nothing")?;
+    }
     let columns = [
         Column::Text("SITE"),
         Column::Text("KEY"),

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::table::{Column, Listing, quantity, text, write_facts};
-use super::{ExitStatus, Format, PolicyCommand};
+use super::{ExitStatus, Format, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
-use crate::domain::{MessageId, Policy, PolicyInForce};
-use crate::recompute::{self, Mode};
+use crate::domain::{MessageId, Policy, PolicyInForce, Site};
+use crate::recompute::{self, Effect, Mode};
 use crate::store::Store;
 
 /// Does what `policy` was told to.
@@ -70,32 +70,18 @@ async fn apply(
     let sites = store.sites().await.context("cannot list the sites")?;
     let mut listing = Listing::new(&COLUMNS, output.width);
     let (mut orders, mut changed, mut overflowed) = (0, 0, 0);
+    let bar = progress::count("orders computed");
     for site in &sites {
-        let effect = recompute::site(store, site, &in_force, mode).await;
+        let effect = recompute::site(store, site, &in_force, mode, |read| bar.inc(read)).await;
         let effect = effect.with_context(|| {
             format!("stopped at {site}; run `storekeeper policy apply` again to go on")
         })?;
-        for (key, delta) in &effect.items {
-            let view = EffectView {
-                site: site.to_string(),
-                key: key.to_string(),
-                delta: DeltaView {
-                    committed: delta.committed.to_string(),
-                    fulfilled: delta.fulfilled.to_string(),
-                },
-            };
-            match output.format {
-                Format::Table => listing.add(output.out, std::iter::once(effect_row(&view)))?,
-                Format::Json => output.json(&view)?,
-            }
-        }
-        for order in &effect.overflowed {
-            output.say(format_args!("{order} of {site} stays: a total would pass a limit"))?;
-        }
+        bar.suspend(|| write_effect(site, &effect, &mut listing, output))?;
         orders += effect.orders;
         changed += effect.orders_changed;
         overflowed += effect.overflowed.len();
     }
+    bar.finish_and_clear();
     listing.finish(output.out)?;
     let revision = in_force.revision;
     output.say(if dry_run {
@@ -104,6 +90,32 @@ async fn apply(
         format!("policy revision {revision} is in force; {orders} orders were computed again, {changed} hold something else")
     })?;
     Ok(if overflowed == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+fn write_effect(
+    site: &Site,
+    effect: &Effect,
+    listing: &mut Listing,
+    output: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    for (key, delta) in &effect.items {
+        let view = EffectView {
+            site: site.to_string(),
+            key: key.to_string(),
+            delta: DeltaView {
+                committed: delta.committed.to_string(),
+                fulfilled: delta.fulfilled.to_string(),
+            },
+        };
+        match output.format {
+            Format::Table => listing.add(output.out, std::iter::once(effect_row(&view)))?,
+            Format::Json => output.json(&view)?,
+        }
+    }
+    for order in &effect.overflowed {
+        output.say(format_args!("{order} of {site} stays: a total would pass a limit"))?;
+    }
+    Ok(())
 }
 
 /// The configured policy with the revision that it would have.

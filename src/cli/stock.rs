@@ -116,13 +116,18 @@ fn export_row(item: &StockItemView) -> [String; 8] {
     [
         item.site.clone(),
         item.key.clone(),
-        printable(item.name.as_deref().unwrap_or_default(), false),
+        no_formula(printable(item.name.as_deref().unwrap_or_default(), false)),
         item.counts.received.clone(),
         item.counts.committed.clone(),
         item.counts.fulfilled.clone(),
         item.counts.on_hand.clone(),
         item.counts.available.clone(),
     ]
+}
+
+/// A name as text also where a spreadsheet would take it for a formula.
+fn no_formula(name: String) -> String {
+    if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name }
 }
 
 /// Writes one stock item and every order that holds some of it.

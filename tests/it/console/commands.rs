@@ -130,6 +130,16 @@ async fn a_list_goes_on_past_one_page() {
 }
 
 #[tokio::test]
+async fn an_exported_name_is_no_formula() {
+    let backends = Backends::open();
+    given::product(&*backends.store, "shop", "product:mug", "=HYPERLINK(\"x\")").await;
+    given::goods(&*backends.store, "shop", "product:mug", 1).await;
+    let (_, printed) = stock(&*backends.store, StockCommand::Export, Format::Table).await;
+    let row = printed.out().lines().nth(1).unwrap().to_owned();
+    assert_eq!(row, r#"shop,product:mug,"'=HYPERLINK(""x"")",1,0,0,1,1"#);
+}
+
+#[tokio::test]
 async fn an_empty_list_is_no_failure_and_says_so() {
     let backends = Backends::open();
     let list = StockCommand::List { site: None };
@@ -251,6 +261,41 @@ async fn dead_letters_list_prints_what_the_filters_select() {
     FAILED                    ID                                    REASON           SITE  EVENT  ORDER  ATTEMPTS  DETAIL
     2023-11-14T23:13:21.000Z  00000000-0000-0000-0000-000000000001  decode.not_json  -     -      -             1  line 1 column 9: unexpected end
     "#);
+}
+
+#[tokio::test]
+async fn dead_letters_groups_counts_those_of_a_kind() {
+    let backends = Backends::open();
+    let groups = || DeadLettersCommand::Groups;
+    let (_, printed) = dead_letters(&*backends.store, groups(), Format::Table).await;
+    assert_eq!((printed.out().as_str(), printed.err()), ("", "no dead letter is parked\n".into()));
+    given::dead_letters(&*backends.store).await;
+    let (_, printed) = dead_letters(&*backends.store, groups(), Format::Table).await;
+    insta::assert_snapshot!(printed.out(), @r#"
+    LETTERS  REASON                   SITE  EVENT                FIRST FAILED              LAST FAILED
+          2  decode.not_json          -     -                    2023-11-14T23:13:21.000Z  2023-11-15T01:13:21.000Z
+          1  decode.invalid_quantity  shop  ECOMM_ORDER_CREATED  2023-11-15T00:13:21.000Z  2023-11-15T00:13:21.000Z
+    "#);
+    let console = backends.serve_console().await;
+    let (_, printed) = dead_letters(&*backends.store, groups(), Format::Json).await;
+    let answered = console.json("/v1/dead-letters/groups").await;
+    assert_eq!(&printed.lines(), answered["items"].as_array().unwrap());
+}
+
+#[tokio::test]
+async fn a_dry_run_says_that_nothing_would_be_added() {
+    let backends = Backends::open();
+    given::dead_letters(&*backends.store).await;
+    let replay = DeadLettersCommand::Replay(cli::DeadLettersReplayArgs {
+        selection: all(),
+        dry_run: true,
+        rate: None,
+        ramp: None,
+        abort_after: None,
+    });
+    let (_, printed) = dead_letters(&*backends.store, replay, Format::Table).await;
+    let out = printed.out();
+    assert!(out.ends_with("What it would add to the stock\nnothing\n"), "{out}");
 }
 
 #[tokio::test]

@@ -165,7 +165,8 @@ impl Shop {
             let in_force = self.operated.replace_policy(policy).await?;
             let mode = Mode::Write { message_id: MessageId(Uuid::now_v7()), at: clock::now() };
             for site in self.store.sites().await? {
-                let effect = recompute::site(&self.operated, &site, &in_force, mode).await?;
+                let effect =
+                    recompute::site(&self.operated, &site, &in_force, mode, |_| {}).await?;
                 assert_eq!(effect.overflowed, []);
             }
             Ok::<_, recompute::RecomputeError>(())
@@ -214,7 +215,7 @@ impl Shop {
     /// Fails unless every sum is right.
     pub(super) async fn audit(&self) {
         for site in self.store.sites().await.unwrap() {
-            let found = audit::site(&*self.store, &site).await.unwrap();
+            let found = audit::site(&*self.store, &site, |_| {}).await.unwrap();
             assert_eq!(found.differences, [], "{site}");
         }
     }

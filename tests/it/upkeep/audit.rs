@@ -69,7 +69,7 @@ async fn nothing_differs_while_workers_are_at_work() {
         let mut orders = 0;
         while orders == 0 || shop.broker_is_busy().await {
             for site in shop.store.sites().await.unwrap() {
-                let found = audit::site(&*shop.store, &site).await.unwrap();
+                let found = audit::site(&*shop.store, &site, |_| {}).await.unwrap();
                 assert_eq!(found.differences, [], "{site}");
                 orders += found.orders;
             }
@@ -90,7 +90,7 @@ async fn orders_that_share_an_id_are_shown_and_no_difference() {
     };
     shop.publish(&[body("1"), body("2")]).await;
     shop.work_off(&Policy::default()).await;
-    let found = audit::site(&*shop.store, &Site::parse("shop").unwrap()).await.unwrap();
+    let found = audit::site(&*shop.store, &Site::parse("shop").unwrap(), |_| {}).await.unwrap();
     let names: Vec<_> = found.alias_conflicts.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["id:1", "id:2"]);
     assert_eq!(kinds(&shop).await.0, ExitStatus::Done);

@@ -108,9 +108,9 @@ async fn an_application_that_died_is_reported_and_gone_on_with() {
     let sites = shop.store.sites().await.unwrap();
     let mode =
         Mode::Write { message_id: order("1", "", 1).message_id, at: storekeeper::clock::now() };
-    let first = recompute::site(&*shop.store, &sites[0], &in_force, mode).await.unwrap();
+    let first = recompute::site(&*shop.store, &sites[0], &in_force, mode, |_| {}).await.unwrap();
     assert!(first.orders > 0);
-    let found = storekeeper::audit::site(&*shop.store, &sites[1]).await.unwrap();
+    let found = storekeeper::audit::site(&*shop.store, &sites[1], |_| {}).await.unwrap();
     assert!(found.differences_count > 0);
     assert!(found.differences.iter().all(|difference| difference.kind == Kind::Policy));
     apply(&shop, &another(), false).await;

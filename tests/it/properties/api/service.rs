@@ -169,7 +169,8 @@ impl Service {
         self.stop.cancel();
         self.runtime.block_on(async {
             for site in self.store.sites().await.expect("the store can be asked") {
-                let found = audit::site(&*self.store, &site).await.expect("it can be audited");
+                let found =
+                    audit::site(&*self.store, &site, |_| {}).await.expect("it can be audited");
                 let differences = found.differences;
                 assert!(differences.is_empty(), "{site}: {differences:?} after\n{}", sent());
             }
