@@ -190,7 +190,8 @@ async fn webhooks_find_room_while_a_large_journal_is_replayed() {
     };
     let webhooks = async {
         let mut count = 0;
-        while !is_done.get() {
+        // On a slow machine, too, they are far from filling the room by themselves.
+        while !is_done.get() && count < 2_000 {
             let taken = ingress.publish(order(&format!("new {count}"), "PROCESSED", 1)).await;
             taken.unwrap_or_else(|error| panic!("webhook {count} was refused: {error}"));
             count += 1;
