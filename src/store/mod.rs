@@ -18,6 +18,7 @@ pub mod embedded;
 mod form;
 mod letter;
 mod read;
+pub mod redis;
 pub mod state;
 mod sums;
 
@@ -62,10 +63,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Files dead letters. One whose message id and generation are there already, or were there,
     /// changes nothing; one of a later generation takes the place of the earlier.
+    ///
+    /// Dies before the answer: some are filed, and filing all again changes nothing for those.
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
 
     /// Ends letters: they and their earlier generations go, and are never parked again. A discard
     /// ends the message: also a generation that came back meanwhile, or will.
+    ///
+    /// Dies before the answer: some are over, and ending all again changes nothing for those.
     async fn end_letters(
         &self,
         letters: Vec<LetterName>,
@@ -91,6 +96,9 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
     /// More than [`REPLAY_LETTERS_MAX`] are rejected.
+    ///
+    /// Dies before the answer: the replay runs, or is never seen; then its letters are free again,
+    /// at the latest after some minutes.
     async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError>;
 
     /// A replay and how far it is.
@@ -117,7 +125,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ) -> Result<Option<Fence>, StoreError>;
 
     /// The next letters of a running replay that were not sent yet, with their bodies; `None` for
-    /// one that has ended.
+    /// one that has ended. At most so many, and fewer only if there are no more or hundreds.
     async fn unsent_letters(
         &self,
         id: ReplayId,
@@ -137,7 +145,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn note_outcomes(&self, id: ReplayId, fence: Fence)
     -> Result<Option<Replay>, StoreError>;
 
-    /// Every site that anything was committed for, in order of name.
+    /// Every site that anything was committed for, in order of name; and maybe one whose first
+    /// commit was under way when its process died, or was refused.
     async fn sites(&self) -> Result<Vec<Site>, StoreError>;
 
     /// A site's stock items in order of key; `prefix` selects by the start of key or name.
@@ -191,7 +200,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Dies or is cancelled in between: some are removed, and the next call removes the others.
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Parked dead letters, oldest failure first, without their bodies.
+    /// Parked dead letters, oldest failure first, without their bodies. One that is parked all the
+    /// while that pages are read is on exactly one of them.
     async fn dead_letters(
         &self,
         filter: &DeadLetterFilter,

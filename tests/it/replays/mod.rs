@@ -1,6 +1,7 @@
 //! Replays of dead letters: in one process beside a worker, and in a server that is killed.
 
 mod forecast;
+mod redis;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -109,8 +110,23 @@ impl AtWork {
 
     async fn start_with(settings: &[(&str, &str)], sources: SourceRules) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+        Self::start_in(directory, store, settings, sources).await
+    }
+
+    /// Beside others at work on the same Store, with a queue of its own.
+    async fn start_on(store: Arc<dyn Store>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(directory, store, &[], SourceRules::default()).await
+    }
+
+    async fn start_in(
+        directory: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        settings: &[(&str, &str)],
+        sources: SourceRules,
+    ) -> Self {
+        let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let settings = Settings::load_from(None, settings).unwrap();
         let metrics = Arc::new(Metrics::new());

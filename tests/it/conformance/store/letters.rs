@@ -310,6 +310,52 @@ pub(super) async fn a_new_holder_sends_again_what_has_no_outcome(harness: &Harne
     assert_eq!((now.state, now.sent, now.settled), (ReplayState::Running, 1, 1));
 }
 
+pub(super) async fn what_was_sent_counts_although_it_is_noted_after_a_cancel(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
+    let fence = lease(&*store, 1, NOW).await.unwrap();
+    store.cancel_replay(replay.id).await.unwrap();
+    assert_eq!(store.open_replays().await.unwrap(), []);
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    let noted = store.replay(replay.id).await.unwrap().unwrap();
+    assert_eq!((noted.state, noted.sent), (ReplayState::Cancelled, 1));
+    assert_eq!(store.open_replays().await.unwrap(), [noted], "somebody must look for its outcome");
+    // It is not sent again: it does not run.
+    let fence = lease(&*store, 2, NOW + 9).await.unwrap();
+    assert_eq!(store.replay(replay.id).await.unwrap(), Some(noted));
+    end(&*store, name(1, 1), Ending::Settled).await;
+    let ended = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    assert_eq!((ended.sent, ended.settled), (1, 1));
+    assert_eq!(store.open_replays().await.unwrap(), []);
+}
+
+pub(super) async fn a_letter_on_its_way_does_not_expire_although_its_replay_is_over(
+    harness: &Harness,
+) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
+    let fence = lease(&*store, 1, NOW).await.unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![name(2, 1)]).await.unwrap());
+    assert_eq!(store.expire_letters(time(NOW), time(NOW)).await.unwrap(), []);
+    store.cancel_replay(replay.id).await.unwrap();
+    let expired = store.expire_letters(time(NOW), time(NOW)).await.unwrap();
+    assert_eq!(expired, [(Code::NotJson, 2)], "those that were not sent are free");
+    assert_eq!(all(&*store).await, [2]);
+}
+
+pub(super) async fn an_edit_is_kept_as_long_as_its_letter(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..3).await;
+    store.edit_letter(LetterEdit { at: time(1), ..edit(1, 1, 10, "edited") }).await.unwrap();
+    store.edit_letter(LetterEdit { at: time(1), ..edit(9, 1, 10, "edited") }).await.unwrap();
+    assert_eq!(store.expire_letters(time(2), time(NOW)).await.unwrap(), []);
+    store.park(vec![later(1, 2), later(9, 1)]).await.unwrap();
+    assert_eq!(bodies(&*store, 1).await, edited("edited"));
+    assert_eq!(bodies(&*store, 9).await, ("body 9".into(), None), "it was forgotten");
+}
+
 pub(super) async fn an_impossible_replay_is_rejected(harness: &Harness) {
     let store = harness.open();
     let filter = DeadLetterFilter { ids: vec![message(1); 1_000_000], ..Default::default() };

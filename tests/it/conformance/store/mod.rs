@@ -24,6 +24,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use storekeeper::store::Store;
 use storekeeper::store::embedded::EmbeddedStore;
+use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
+use uuid::Uuid;
+
+use crate::servers::{shared_cluster, shared_redis};
 
 /// A backend of its own for one case.
 struct Harness {
@@ -53,6 +57,43 @@ impl Harness {
         }
     }
 
+    /// A prefix of its own in the Redis that all cases share.
+    fn redis() -> Self {
+        let server = shared_redis();
+        Self::in_redis(RedisOptions::single(&server.url()), || vec![server.connection()])
+    }
+
+    /// A prefix of its own in the cluster that all cases share.
+    fn cluster() -> Self {
+        let cluster = shared_cluster();
+        let mode = RedisMode::Cluster;
+        let options = RedisOptions { mode, ..RedisOptions::single(&cluster.url()) };
+        Self::in_redis(options, || cluster.connections())
+    }
+
+    fn in_redis(
+        options: RedisOptions,
+        nodes: impl Fn() -> Vec<::redis::Connection> + Copy + Send + Sync + 'static,
+    ) -> Self {
+        let prefix = format!("sk-{}", Uuid::now_v7().simple());
+        let order = format!("{prefix}:*:order:*");
+        let replaced_order = order.clone();
+        let options = RedisOptions { prefix, allow_volatile: true, ..options };
+        Self {
+            open: Box::new(move || Arc::new(RedisStore::start(&options).unwrap())),
+            stored_state: Box::new(move || {
+                let (mut node, key) = the_key(nodes(), &order);
+                ::redis::cmd("HGET").arg(key).arg("state").query(&mut node).unwrap()
+            }),
+            replace_state: Box::new(move |state| {
+                let (mut node, key) = the_key(nodes(), &replaced_order);
+                let mut replace = ::redis::cmd("HSET");
+                replace.arg(key).arg(&["state", state, "rev", "7"]);
+                assert_eq!(replace.query::<u32>(&mut node).unwrap(), 0);
+            }),
+        }
+    }
+
     /// Opens the Store, with everything that was committed before.
     fn open(&self) -> Arc<dyn Store> {
         (self.open)()
@@ -67,6 +108,18 @@ impl Harness {
 
 fn connect(file: &Path) -> Connection {
     Connection::open(file).unwrap()
+}
+
+/// The one key that matches, and the node that has it.
+fn the_key(nodes: Vec<::redis::Connection>, pattern: &str) -> (::redis::Connection, String) {
+    let found = nodes.into_iter().filter_map(|mut node| {
+        let keys: Vec<String> = ::redis::cmd("KEYS").arg(pattern).query(&mut node).unwrap();
+        assert!(keys.len() <= 1, "{keys:?}");
+        keys.into_iter().next().map(|key| (node, key))
+    });
+    let found: Vec<_> = found.collect();
+    let [found] = <[_; 1]>::try_from(found).unwrap_or_else(|found| panic!("{} keys", found.len()));
+    found
 }
 
 macro_rules! cases {
@@ -175,9 +228,14 @@ macro_rules! keeps_every_promise {
                 a_replay_aborts_after_so_many_came_back,
                 whoever_lost_the_lease_notes_nothing,
                 a_new_holder_sends_again_what_has_no_outcome,
+                what_was_sent_counts_although_it_is_noted_after_a_cancel,
+                a_letter_on_its_way_does_not_expire_although_its_replay_is_over,
+                an_edit_is_kept_as_long_as_its_letter,
                 an_impossible_replay_is_rejected;
         }
     };
 }
 
 keeps_every_promise!(embedded);
+keeps_every_promise!(redis);
+keeps_every_promise!(cluster);

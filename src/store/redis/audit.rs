@@ -1,0 +1,218 @@
+//! Reading for audits: what is compared is read at one moment, so a commit that is written
+//! meanwhile is seen in both or in neither.
+
+use std::collections::BTreeMap;
+
+use super::client::Client;
+use super::moment::{self, Moment};
+use super::stock::{CLOSED, closed_of, count_fields, counts_of, holds_page};
+use super::value::{self, page_and_one, parsed, read};
+use super::{entity, failure, lex, orders};
+use crate::domain::{Counts, Hold, OrderId, Quantity, Site, StockKey};
+use crate::store::{
+    AuditedHold, AuditedItem, AuditedOrder, EntityId, EntityName, EntityState, Page, PageRequest,
+    StoreError, StoredOrder,
+};
+
+/// So many orders are read at once.
+const ORDERS_AT_ONCE: usize = 256;
+/// So many items: with each comes every order that holds it, which may be a hundred thousand.
+const ITEMS_AT_ONCE: usize = 2;
+/// So often an order is read again that was committed between two readings.
+const READINGS_MAX: usize = 20;
+
+/// A page of a site's orders, each beside what the items that it names say of it.
+pub(super) async fn audited_orders(
+    client: &Client,
+    site: &Site,
+    page: &PageRequest,
+) -> Result<Page<AuditedOrder>, StoreError> {
+    let Page { items, next } = orders::orders(client, site, page).await?;
+    let mut open = items;
+    let mut audited = BTreeMap::new();
+    for _ in 0..READINGS_MAX {
+        let moments: Vec<Moment> = open.iter().map(|it| moment_of(client, it)).collect();
+        let found = moment::read_all(client, &moments, ORDERS_AT_ONCE).await?;
+        let mut changed = Vec::new();
+        for (stored, found) in open.drain(..).zip(found) {
+            let order = stored.order.clone();
+            match held_by(client, &stored, found)? {
+                Some(held) => {
+                    audited.insert(order.to_string(), AuditedOrder { stored, held });
+                }
+                None => changed.push(order),
+            }
+        }
+        if changed.is_empty() {
+            return Ok(Page { items: audited.into_values().collect(), next });
+        }
+        open = orders::stored(client, site, &changed).await?;
+    }
+    Err(failure::unavailable("orders change faster than they can be read; audit again later"))
+}
+
+/// An order's revision, and what the items that it names say of it.
+fn moment_of(client: &Client, stored: &StoredOrder) -> Moment {
+    let (keys, order) = (client.keys(), stored.order.to_string());
+    let key = entity::order_key(keys, &stored.site, &stored.order);
+    let revision = Moment::new().ask("HGET", &key, &["rev"]);
+    stored.state.applied.keys().fold(revision, |moment, key| {
+        let holds = keys.of_site(stored.site.as_str(), &["holds", &key.to_string()]);
+        moment.ask("HGET", &holds, &[&order])
+    })
+}
+
+/// `None` if the order is another by now.
+fn held_by(
+    client: &Client,
+    stored: &StoredOrder,
+    found: Vec<redis::Value>,
+) -> Result<Option<BTreeMap<StockKey, Hold>>, StoreError> {
+    let key = entity::order_key(client.keys(), &stored.site, &stored.order);
+    let mut found = found.into_iter();
+    let revision: Option<String> = read(&key, found.next().unwrap_or_default())?;
+    if revision != Some(stored.revision.0.to_string()) {
+        return Ok(None);
+    }
+    let mut held = BTreeMap::new();
+    for (key, found) in stored.state.applied.keys().zip(found) {
+        let name = key.to_string();
+        if let Some(text) = read::<Option<String>>(&name, found)? {
+            held.insert(key.clone(), value::hold(&name, &text)?);
+        }
+    }
+    Ok(Some(held))
+}
+
+/// A page of what a site's items say that orders hold, each beside what the order says.
+pub(super) async fn holds(
+    client: &Client,
+    site: &Site,
+    page: &PageRequest,
+) -> Result<Page<AuditedHold>, StoreError> {
+    let after = page.after.as_deref();
+    let after = after.map(|after| after.split_once(lex::BETWEEN).unwrap_or((after, "")));
+    let names = hold_names(client, site, after, page_and_one(page.limit)).await?;
+    let cursor = |(key, order): &(String, String)| [&**key, &**order].join(lex::BETWEEN);
+    let Page { items: names, next } = value::page(names, page.limit, cursor);
+    let mut asked = Vec::with_capacity(names.len());
+    let mut moments = Vec::with_capacity(names.len());
+    for (key, order) in &names {
+        let holds = client.keys().of_site(site.as_str(), &["holds", key]);
+        let id = parsed(&holds, order, OrderId::parse)?;
+        let order_key = entity::order_key(client.keys(), site, &id);
+        let moment = Moment::new().ask("HGET", &holds, &[order]);
+        moments.push(moment.ask("HMGET", &order_key, &["rev", "state"]));
+        asked.push((parsed(&holds, key, StockKey::parse)?, id, holds, order_key));
+    }
+    let mut items = Vec::with_capacity(asked.len());
+    let found = moment::read_all(client, &moments, ORDERS_AT_ONCE).await?;
+    for ((key, order, holds, order_key), found) in asked.into_iter().zip(found) {
+        let [held, loaded] = moment::values(&holds, found)?;
+        let Some(held) = read::<Option<String>>(&holds, held)? else { continue };
+        let held = value::hold(&holds, &held)?;
+        let id = EntityId { site: site.clone(), name: EntityName::Order(order.clone()) };
+        let loaded = entity::loaded_of(&id, &order_key, loaded)?.map(|loaded| loaded.state);
+        let applied = match loaded {
+            Some(EntityState::Order(state)) => state.applied.get(&key).copied(),
+            Some(EntityState::Catalogue(_) | EntityState::Receipt(_)) | None => None,
+        };
+        items.push(AuditedHold { key, order, held, applied: applied.unwrap_or_default() });
+    }
+    Ok(Page { items, next })
+}
+
+/// The names of so many holds, in order of key and order, behind one.
+async fn hold_names(
+    client: &Client,
+    site: &Site,
+    after: Option<(&str, &str)>,
+    limit: usize,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let items = client.keys().of_site(site.as_str(), &["items"]);
+    let mut names = Vec::new();
+    let mut place = after.map(|(key, order)| (key.to_owned(), Some(order)));
+    let mut last: Option<String> = None;
+    loop {
+        let (key, after) = if let Some(place) = place.take() {
+            place
+        } else {
+            let range = lex::after(&items, last.as_deref(), 1);
+            let Some(key) = client.query::<Vec<String>>(&range).await?.pop() else {
+                return Ok(names);
+            };
+            (key, None)
+        };
+        let holds = client.keys().of_site(site.as_str(), &["holds", &key]);
+        let missing = limit - names.len();
+        let found = holds_page(client, &holds, after, missing).await?;
+        names.extend(found.into_keys().map(|order| (key.clone(), order)));
+        if names.len() >= limit {
+            return Ok(names);
+        }
+        last = Some(key);
+    }
+}
+
+/// A page of a site's items, each beside the sums of what it is made of.
+pub(super) async fn items(
+    client: &Client,
+    site: &Site,
+    page: &PageRequest,
+) -> Result<Page<AuditedItem>, StoreError> {
+    let keys = client.keys();
+    let of_site = |parts: &[&str]| keys.of_site(site.as_str(), parts);
+    let (list, stock) = (of_site(&["items"]), of_site(&["stock"]));
+    let range = lex::after(&list, page.after.as_deref(), page_and_one(page.limit));
+    let names: Vec<String> = client.query(&range).await?;
+    let Page { items: names, next } = value::page(names, page.limit, Clone::clone);
+    let moment = |name: &String| {
+        let fields = count_fields(name);
+        Moment::new()
+            .ask("HMGET", &stock, &fields.each_ref().map(String::as_str))
+            .ask("HGETALL", &of_site(&["holds", name]), &[])
+            .ask("HVALS", &of_site(&["receipts", name]), &[])
+    };
+    let moments: Vec<Moment> = names.iter().map(moment).collect();
+    let found = moment::read_all(client, &moments, ITEMS_AT_ONCE).await?;
+    let audited = names.iter().zip(found).map(|(name, found)| {
+        let [counted, holds, received] = moment::values(&stock, found)?;
+        let holds: Vec<(String, String)> = read(name, holds)?;
+        let received: Vec<String> = read(name, received)?;
+        Ok(AuditedItem {
+            key: parsed(&list, name, StockKey::parse)?,
+            counts: counts_of(&stock, read(&stock, counted)?)?,
+            sums: sums(name, &holds, &received)?,
+        })
+    });
+    Ok(Page { items: audited.collect::<Result<_, StoreError>>()?, next })
+}
+
+/// What an item is made of; `None` if that is more than can be counted.
+fn sums(
+    name: &str,
+    holds: &[(String, String)],
+    received: &[String],
+) -> Result<Option<Counts>, StoreError> {
+    let mut parts = Vec::with_capacity(holds.len() + received.len());
+    for (order, text) in holds {
+        let hold = if order == CLOSED {
+            Hold { committed: Quantity::ZERO, fulfilled: closed_of(name, Some(text))?.1 }
+        } else {
+            value::hold(name, text)?
+        };
+        let Hold { committed, fulfilled } = hold;
+        parts.push(Counts { received: Quantity::ZERO, committed, fulfilled });
+    }
+    for text in received {
+        let received = value::number(name, text).map(Quantity::from_millionths)?;
+        parts.push(Counts { received, ..Counts::default() });
+    }
+    Ok(parts.into_iter().try_fold(Counts::default(), |sums, part| {
+        Some(Counts {
+            received: sums.received.checked_add(part.received)?,
+            committed: sums.committed.checked_add(part.committed)?,
+            fulfilled: sums.fulfilled.checked_add(part.fulfilled)?,
+        })
+    }))
+}

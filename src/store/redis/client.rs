@@ -1,0 +1,248 @@
+//! Commands and scripts, sent over whatever connection is in use.
+//!
+//! # Invariants
+//! - No command and no script is sent a second time, except a script that the server did not know:
+//!   that one did not run.
+//! - Every call ends within the deadlines of connecting and of its answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
+
+use super::RedisOptions;
+use super::failure;
+use super::keys::Keys;
+pub(super) use super::script::Call;
+use super::script::Script;
+use super::server::Finding;
+use super::slot::{Refusal, Slot};
+use crate::store::StoreError;
+
+/// So many commands are sent at once; more are sent in parts.
+const PIPELINE_MAX: usize = 256;
+/// So many parts for the nodes of a cluster are under way at once.
+const PARTS_AT_ONCE: usize = 16;
+
+/// A handle of the connection; its clones share it.
+#[derive(Clone)]
+pub(super) struct Client {
+    slot: Arc<Slot>,
+    keys: Keys,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that is not connected yet.
+    pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
+        Ok(Self { slot: Arc::new(Slot::new(options)?), keys: Keys::new(&options.prefix) })
+    }
+
+    /// The names of keys.
+    pub(super) const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Connects, unless that is done; tells a server that is set wrong from one that is away.
+    pub(super) async fn connect(&self) -> Result<(), StoreError> {
+        self.slot.lease().await.map(drop).map_err(Refusal::for_start)
+    }
+
+    /// Looks at the servers again: one that was replaced may have answered over the same address.
+    pub(super) async fn look_again(&self) -> Result<(), StoreError> {
+        let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
+        match self.slot.servers().look_at(&mut lease.connection).await {
+            Ok(()) => Ok(()),
+            Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
+            Err(Finding::Failed(error)) => {
+                self.slot.note(&lease, Some(&error)).await;
+                Err(failure::of("INFO", error))
+            }
+        }
+    }
+
+    /// How often data of another history was found where the Store was.
+    pub(super) fn failovers(&self) -> u64 {
+        self.slot.servers().failovers()
+    }
+
+    /// Sends one command.
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
+        let answer = lease.connection.send(command).await.and_then(Value::extract_error);
+        self.slot.note(&lease, answer.as_ref().err()).await;
+        let answer = answer.map_err(|error| failure::of(&name_of(command), error))?;
+        T::from_redis_value(answer).map_err(|_| failure::odd_value(&name_of(command)))
+    }
+
+    /// Sends commands at once, each with its key; answers are in their order. One that fails does
+    /// not keep the others from being done.
+    pub(super) async fn query_all(
+        &self,
+        commands: Vec<(String, Cmd)>,
+    ) -> Result<Vec<Value>, StoreError> {
+        let what = commands.first().map(|(_, command)| name_of(command)).unwrap_or_default();
+        let answers = self.send_all(commands).await.map_err(|error| error.told(&what))?;
+        let whole = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>();
+        whole.map_err(|error| failure::of(&what, error))
+    }
+
+    /// Runs one script.
+    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call) -> Result<T, StoreError> {
+        let answer = self.run_all([call]).await?.pop().unwrap_or_default();
+        T::from_redis_value(answer).map_err(|_| failure::odd_value(&call.to_string()))
+    }
+
+    /// Runs scripts, many at once; answers are in the order of the calls.
+    ///
+    /// Those of one hash slot run in order, unless the server forgot a script in the middle: then
+    /// the calls that it did not know run behind the others. A call that fails does not keep the
+    /// others from running: what they did stays, and the answer is the error.
+    pub(super) async fn run_all(
+        &self,
+        calls: impl IntoIterator<Item = &Call>,
+    ) -> Result<Vec<Value>, StoreError> {
+        let calls: Vec<&Call> = calls.into_iter().collect();
+        let mut answers: Vec<Option<Value>> = vec![None; calls.len()];
+        for attempt in 0..2 {
+            let open: Vec<usize> =
+                (0..calls.len()).filter(|place| is_unknown(answers.get(*place))).collect();
+            if open.is_empty() {
+                break;
+            }
+            if attempt > 0 {
+                self.load_scripts(open.iter().filter_map(|place| calls.get(*place).copied()))
+                    .await?;
+            }
+            let sent: Vec<&Call> =
+                open.iter().filter_map(|place| calls.get(*place).copied()).collect();
+            let commands =
+                sent.iter().map(|call| (call.first_key().to_owned(), call.command())).collect();
+            let what = sent.first().map(ToString::to_string).unwrap_or_default();
+            let found = self.send_all(commands).await.map_err(|error| error.told(&what))?;
+            for (place, answer) in open.into_iter().zip(found) {
+                if let Some(slot) = answers.get_mut(place) {
+                    *slot = Some(answer);
+                }
+            }
+        }
+        let told = calls.iter().zip(answers).map(|(call, answer)| {
+            let answer = answer.unwrap_or_default().extract_error();
+            answer.map_err(|error| failure::of(&call.to_string(), error))
+        });
+        told.collect()
+    }
+
+    async fn load_scripts(
+        &self,
+        calls: impl Iterator<Item = &Call> + Send,
+    ) -> Result<(), StoreError> {
+        let scripts: BTreeMap<_, &Script> =
+            calls.map(|call| (call.script().name(), call.script())).collect();
+        for script in scripts.into_values() {
+            self.query::<()>(&script.load()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends commands in parts; in a cluster each part is of one hash slot.
+    async fn send_all(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, Unsent> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lease = self.slot.lease().await.map_err(Unsent::Away)?;
+        let is_cluster = lease.connection.is_cluster();
+        let count = commands.len();
+        let mut parts: BTreeMap<String, Vec<(usize, Cmd)>> = BTreeMap::new();
+        for (place, (key, command)) in commands.into_iter().enumerate() {
+            let tag = if is_cluster { tag_of(&key).to_owned() } else { String::new() };
+            parts.entry(tag).or_default().push((place, command));
+        }
+        let sent = stream::iter(parts.into_values().map(|part| self.send_part(part)));
+        let found: Vec<Vec<(usize, Value)>> =
+            sent.buffer_unordered(PARTS_AT_ONCE).try_collect().await?;
+        let mut answers = vec![Value::Nil; count];
+        for (place, answer) in found.into_iter().flatten() {
+            if let Some(slot) = answers.get_mut(place) {
+                *slot = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn send_part(&self, part: Vec<(usize, Cmd)>) -> Result<Vec<(usize, Value)>, Unsent> {
+        let mut answers = Vec::with_capacity(part.len());
+        for piece in part.chunks(PIPELINE_MAX) {
+            let mut pipeline = Pipeline::with_capacity(piece.len());
+            for (_, command) in piece {
+                pipeline.add_command(command.clone());
+            }
+            let mut lease = self.slot.lease().await.map_err(Unsent::Away)?;
+            let found = lease.connection.send_all(&pipeline).await;
+            let error = match &found {
+                Ok(values) => values.iter().find_map(error_of),
+                Err(error) => Some(error.clone()),
+            };
+            self.slot.note(&lease, error.as_ref()).await;
+            let found = found.map_err(Unsent::Failed)?;
+            answers.extend(piece.iter().map(|(place, _)| *place).zip(found));
+        }
+        Ok(answers)
+    }
+
+    /// Lets go of the connection; nobody is served any more.
+    pub(super) async fn close(&self) {
+        self.slot.close().await;
+    }
+}
+
+/// Why there are no answers.
+enum Unsent {
+    Away(Refusal),
+    Failed(RedisError),
+}
+
+impl Unsent {
+    fn told(self, what: &str) -> StoreError {
+        match self {
+            Self::Away(refusal) => refusal.for_calls(),
+            Self::Failed(error) => failure::of(what, error),
+        }
+    }
+}
+
+/// Whether a call was not sent yet, or its script was not known.
+fn is_unknown(answer: Option<&Option<Value>>) -> bool {
+    match answer {
+        Some(Some(Value::ServerError(error))) => error.kind() == Some(ServerErrorKind::NoScript),
+        Some(Some(_)) => false,
+        Some(None) | None => true,
+    }
+}
+
+fn error_of(value: &Value) -> Option<RedisError> {
+    if let Value::ServerError(error) = value { Some(error.clone().into()) } else { None }
+}
+
+/// What a command is called in errors: its name and what it is about, but no values.
+fn name_of(command: &Cmd) -> String {
+    let mut words = command.args_iter().filter_map(|arg| {
+        if let redis::Arg::Simple(word) = arg { Some(String::from_utf8_lossy(word)) } else { None }
+    });
+    let (name, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    format!("{name} {key}")
+}
+
+/// The part of a key that says to which hash slot it belongs; keys without one are made by us so
+/// that each is a part by itself.
+fn tag_of(key: &str) -> &str {
+    let tagged = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    tagged.map_or(key, |(tag, _)| tag)
+}

@@ -1,0 +1,155 @@
+//! Reaching Redis: one server, the master that Sentinels name, or a cluster.
+//!
+//! # Invariants
+//! - Every answer and every connection has a deadline: a server that is frozen is away.
+//! - Nothing is sent twice by the client library: its retries are off, as it cannot know what was
+//!   done already.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    Pipeline, RedisResult, TlsMode, Value,
+};
+use secrecy::ExposeSecret;
+
+use super::failure::rejected;
+use super::{RedisMode, RedisOptions};
+use crate::store::StoreError;
+
+/// How long an answer may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connecting to one server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connecting may take where several servers are asked.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// After so long without traffic the system asks whether the other side still is there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Where Redis is.
+pub(super) enum Target {
+    Single(Box<Client>),
+    Sentinel { sentinels: Vec<ConnectionInfo>, master: String, node: SentinelNodeConnectionInfo },
+    Cluster(Box<ClusterClient>),
+}
+
+/// A connection; its clones share it.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Node(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Target {
+    /// Reads the addresses. What is wrong with one is told without it: it may hold a password.
+    pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
+        install_tls_provider();
+        let mut nodes = Vec::with_capacity(options.urls.len());
+        for url in &options.urls {
+            let info = url.expose_secret().into_connection_info().map_err(|error| {
+                rejected(format!(
+                    "redis.url is no address: {error}; write redis://user:password@host:port"
+                ))
+            })?;
+            nodes.push(info.set_tcp_settings(tcp_settings()));
+        }
+        let Some(first) = nodes.first().cloned() else {
+            return Err(rejected("redis.url has no address"));
+        };
+        let unusable = |error| rejected(format!("redis.url cannot be used: {error}"));
+        match options.mode {
+            RedisMode::Single if nodes.len() > 1 => {
+                Err(rejected("redis.url has several addresses, and redis.mode is single"))
+            }
+            RedisMode::Single => Ok(Self::Single(Box::new(Client::open(first).map_err(unusable)?))),
+            RedisMode::Sentinel => Ok(Self::Sentinel {
+                master: options.sentinel_master.clone(),
+                node: node_info(&first),
+                sentinels: nodes,
+            }),
+            RedisMode::Cluster => ClusterClient::builder(nodes)
+                .retries(0)
+                .connection_timeout(CONNECT_TIMEOUT)
+                .response_timeout(RESPONSE_TIMEOUT)
+                .tcp_settings(tcp_settings())
+                .build()
+                .map(|client| Self::Cluster(Box::new(client)))
+                .map_err(unusable),
+        }
+    }
+
+    /// Connects; with Sentinels, to whoever is the master now.
+    pub(super) async fn connect(&self) -> RedisResult<Connection> {
+        match self {
+            Self::Single(client) => connect_to(client).await,
+            Self::Sentinel { sentinels, master, node } => {
+                let kind = SentinelServerType::Master;
+                let (sentinels, node) = (sentinels.clone(), Some(node.clone()));
+                let mut client = SentinelClient::build(sentinels, master, node, kind)?;
+                connect_to(&client.async_get_client().await?).await
+            }
+            Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
+        }
+    }
+}
+
+async fn connect_to(client: &Client) -> RedisResult<Connection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Node)
+}
+
+impl Connection {
+    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Node(node) => node.req_packed_command(command).await,
+            Self::Cluster(cluster) => cluster.req_packed_command(command).await,
+        }
+    }
+
+    /// Sends commands at once; their answers come in order, errors among them.
+    pub(super) async fn send_all(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        let count = commands.len();
+        match self {
+            Self::Node(node) => node.req_packed_commands(commands, 0, count).await,
+            Self::Cluster(cluster) => cluster.req_packed_commands(commands, 0, count).await,
+        }
+    }
+
+    /// Whether commands that are sent at once must be of one hash slot.
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+}
+
+fn tcp_settings() -> TcpSettings {
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
+}
+
+/// How to reach the master that a Sentinel names: as the Sentinel itself is reached.
+fn node_info(sentinel: &ConnectionInfo) -> SentinelNodeConnectionInfo {
+    let node = SentinelNodeConnectionInfo::default()
+        .set_tcp_settings(tcp_settings())
+        .set_redis_connection_info(sentinel.redis_settings().clone());
+    if matches!(sentinel.addr(), ConnectionAddr::TcpTls { .. }) {
+        return node.set_tls_mode(TlsMode::Secure);
+    }
+    node
+}
+
+/// `rediss://` needs one; whoever comes first installs it for the process.
+fn install_tls_provider() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        rustls::crypto::ring::default_provider().install_default().ok();
+    });
+}

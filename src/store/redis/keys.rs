@@ -1,0 +1,105 @@
+//! The names of keys.
+//!
+//! | key (prefix `sk`) | type | holds |
+//! |---|---|---|
+//! | `sk:sites` | sorted set | sites by name, each listed before its first commit |
+//! | `sk:policy` | hash | `revision` and `policy` in force |
+//! | `sk:epoch`, `sk:probe` | string | the Store's epoch; what checks write |
+//! | `sk:{site}:site` | hash | `epoch`, `policy` (its revision), `sequence` (the feed's last), `closed_before` (the watermark) |
+//! | `sk:{site}:order:<kind>:<id>` | hash | `rev`, `state` |
+//! | `sk:{site}:receipt:<key>:<reference>`, `:product:<id>`, `:category:<id>` | hash | `rev`, `state`; an entry also has the names that it gives, as `given` |
+//! | `sk:{site}:orders`, `:items`, `:catalogue` | sorted set | names, for lists |
+//! | `sk:{site}:settled` | sorted set | settled orders by the time of their last commit |
+//! | `sk:{site}:stock` | hash | `<key>\|received`, `<key>\|committed`, `<key>\|fulfilled`, in millionths |
+//! | `sk:{site}:oversold` | set | items of which less than nothing is available |
+//! | `sk:{site}:holds:<key>` | hash | order: `<committed> <fulfilled>`; `~closed`: `<orders> <fulfilled>` of closed ones |
+//! | `sk:{site}:receipts:<key>` | hash | reference: what it adds to `received` |
+//! | `sk:{site}:names`, `:named` | sorted set | the catalogue's names by item, and items by name in lower case |
+//! | `sk:{site}:alias:<kind>:<id>`, `:aliases:<kind>:<id>` | string, set | the first order that bears an exclusive name beside its own, and more of them |
+//! | `sk:{site}:closed:<n>` | set | names of closed orders, as whole numbers |
+//! | `sk:{site}:changes` | stream | the change feed; ids are `<sequence>-0` |
+//! | `sk:{*dead}:*` | | parked dead letters and replays; see [`letters`](super::letters) |
+//!
+//! # Invariants
+//! - Every part is encoded, so that two different lists of parts never make one key, and no part
+//!   can open or close a hash tag.
+//! - All keys of a site have its name as their tag and are in one hash slot; all of dead letters
+//!   are in another.
+
+use crate::domain::identifier::encode;
+
+/// The tag of dead letters. No site has it: an encoded name has no asterisk.
+const DEAD: &str = "*dead";
+
+/// What every key begins with.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: encode(prefix) }
+    }
+
+    /// A key that belongs to no site.
+    pub(super) fn global(&self, name: &str) -> String {
+        format!("{}:{}", self.prefix, encode(name))
+    }
+
+    /// A key of a site.
+    pub(super) fn of_site(&self, site: &str, parts: &[&str]) -> String {
+        self.tagged(&encode(site), parts)
+    }
+
+    /// A key of parked dead letters.
+    pub(super) fn of_letters(&self, parts: &[&str]) -> String {
+        self.tagged(DEAD, parts)
+    }
+
+    fn tagged(&self, tag: &str, parts: &[&str]) -> String {
+        let mut key = format!("{}:{{{tag}}}", self.prefix);
+        for part in parts {
+            key.push(':');
+            key.push_str(&encode(part));
+        }
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_as_the_design_has_them() {
+        let keys = Keys::new("sk");
+        assert_eq!(keys.global("sites"), "sk:sites");
+        assert_eq!(keys.of_site("shop", &["stock"]), "sk:{shop}:stock");
+        assert_eq!(keys.of_site("a.b", &["order", "id", "1"]), "sk:{a%2Eb}:order:id:1");
+        assert_eq!(keys.of_letters(&["letter", "7"]), "sk:{*dead}:letter:7");
+    }
+
+    #[test]
+    fn hostile_names_stay_apart_and_in_their_slot() {
+        let keys = Keys::new("s{k}:");
+        let names =
+            ["a", "a:b", "x}:holds:foo{", "{", "}", "", "*dead", "a|b", "a%3Ab", "\u{1f600}"];
+        let mut all = BTreeSet::new();
+        for site in names {
+            let tag = format!("{{{}}}", encode(site));
+            for (first, second) in names.iter().flat_map(|a| names.map(|b| (*a, b))) {
+                for parts in [&[first, second][..], &[first, second, ""]] {
+                    let key = keys.of_site(site, parts);
+                    assert_eq!(key.find('{'), key.find(&tag), "{key}");
+                    assert_eq!(key.matches(['{', '}']).count(), 2, "{key}");
+                    assert!(all.insert(key));
+                }
+            }
+            assert!(all.insert(keys.global(site)));
+            assert!(all.insert(keys.of_letters(&[site])));
+        }
+    }
+}

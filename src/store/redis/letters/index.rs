@@ -1,0 +1,277 @@
+//! The index of parked letters: one sorted set, ordered by the names of its members.
+//!
+//! ```text
+//! a|<place>                            every letter
+//! r|<reason>|<place>                   by reason
+//! s|<site>|<place>|<reason>            by site
+//! g|<reason>|<site>|<event>|<place>    by group
+//! ```
+//!
+//! A place is the time of failure, the message and the generation, each of one width, so that the
+//! order of texts is that of lists. No part has a bar in it. The scripts add and remove the members
+//! of a letter together with the letter; nothing else counts letters, so no count can be wrong.
+
+use super::super::failure;
+use crate::domain::identifier::{decode, encode};
+use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
+use crate::store::StoreError;
+
+/// How long a place is as a text.
+const PLACE_LENGTH: usize = 62;
+/// Moves the least time to nothing: then the order of digits is the order of times.
+const SIGN: u64 = 1 << 63;
+
+/// A letter's place among all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) failed_at: Timestamp,
+    pub(super) id: MessageId,
+    pub(super) generation: u32,
+}
+
+impl Place {
+    /// As it stands in the index.
+    pub(super) fn to_text(self) -> String {
+        let Self { failed_at, id, generation } = self;
+        format!("{}.{id}.{generation:08x}", time_text(failed_at))
+    }
+
+    /// Reads what [`to_text`](Self::to_text) has written.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (time, rest) = text.split_once('.')?;
+        let (id, generation) = rest.split_once('.')?;
+        Some(Self {
+            failed_at: Timestamp::from_micros(
+                (u64::from_str_radix(time, 16).ok()? ^ SIGN).cast_signed(),
+            ),
+            id: MessageId(id.parse().ok()?),
+            generation: u32::from_str_radix(generation, 16).ok()?,
+        })
+    }
+
+    /// As a list's caller gets it.
+    pub(super) fn to_cursor(self) -> String {
+        format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
+    }
+
+    /// Reads a cursor that a caller gave.
+    pub(super) fn parse_cursor(text: &str) -> Option<Self> {
+        let (failed_at, rest) = text.split_once('.')?;
+        let (id, generation) = rest.split_once('.')?;
+        Some(Self {
+            failed_at: Timestamp::from_micros(failed_at.parse().ok()?),
+            id: MessageId(id.parse().ok()?),
+            generation: generation.parse().ok()?,
+        })
+    }
+}
+
+fn time_text(time: Timestamp) -> String {
+    format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
+}
+
+/// What letters of one group have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Group {
+    pub(super) reason: Code,
+    pub(super) site: Option<Site>,
+    pub(super) event_type: Option<Identifier>,
+}
+
+impl Group {
+    /// As it stands in the index and at each letter.
+    pub(super) fn to_text(&self) -> String {
+        let site = self.site.as_ref().map(|site| encode(site.as_str())).unwrap_or_default();
+        let event = self.event_type.as_ref().map(|name| encode(name.as_str())).unwrap_or_default();
+        format!("{}|{site}|{event}", self.reason)
+    }
+
+    /// Reads what [`to_text`](Self::to_text) has written.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (reason, rest) = text.split_once('|')?;
+        let (site, event_type) = rest.split_once('|')?;
+        let reason = Code::parse(reason)?;
+        let site = match site {
+            "" => None,
+            site => Some(Site::parse(&decode(site)?).ok()?),
+        };
+        let event_type = match event_type {
+            "" => None,
+            name => Some(Identifier::parse(&decode(name)?).ok()?),
+        };
+        Some(Self { reason, site, event_type })
+    }
+}
+
+/// A part of the index: members that begin with the same, in the order of lists.
+#[derive(Debug, Clone)]
+pub(super) struct Range {
+    /// What its members begin with, with the bar behind it.
+    prefix: String,
+    /// Only places before this.
+    end: Option<String>,
+    /// Only members with this behind their place.
+    pub(super) reason: Option<Code>,
+}
+
+impl Range {
+    /// Every letter.
+    pub(super) fn all() -> Self {
+        Self { prefix: "a|".to_owned(), end: None, reason: None }
+    }
+
+    /// The letters of a reason.
+    pub(super) fn of_reason(reason: Code) -> Self {
+        Self { prefix: format!("r|{reason}|"), ..Self::all() }
+    }
+
+    /// The letters of a site, or those of one reason among them.
+    pub(super) fn of_site(site: &Site, reason: Option<Code>) -> Self {
+        Self { prefix: format!("s|{}|", encode(site.as_str())), reason, ..Self::all() }
+    }
+
+    /// Of these only those that failed before a time.
+    pub(super) fn before(self, time: Timestamp) -> Self {
+        self.until(time_text(time))
+    }
+
+    /// Of these only those up to a place.
+    pub(super) fn up_to(self, place: Place) -> Self {
+        self.until(format!("{}}}", place.to_text()))
+    }
+
+    fn until(mut self, end: String) -> Self {
+        self.end = Some(match self.end {
+            Some(earlier) => earlier.min(end),
+            None => end,
+        });
+        self
+    }
+
+    /// From where a look at it begins, behind a place if one is given.
+    pub(super) fn from(&self, after: Option<Place>) -> String {
+        match after {
+            // Whatever stands behind the place sorts before this.
+            Some(place) => format!("({}{}}}", self.prefix, place.to_text()),
+            None => format!("[{}", self.prefix),
+        }
+    }
+
+    /// Where it ends.
+    pub(super) fn to(&self) -> String {
+        match &self.end {
+            Some(end) => format!("({}{end}", self.prefix),
+            None => format!("({}}}", self.prefix.trim_end_matches('|')),
+        }
+    }
+
+    /// The place of a member, and whether the range has it.
+    pub(super) fn place(&self, member: &str) -> Result<(Place, bool), StoreError> {
+        let rest = member.strip_prefix(&self.prefix);
+        let (place, behind) =
+            rest.and_then(|rest| rest.split_at_checked(PLACE_LENGTH)).unwrap_or_default();
+        let place = Place::parse(place).ok_or_else(|| unreadable(member))?;
+        let is_in = self.reason.is_none_or(|code| behind.strip_prefix('|') == Some(code.as_str()));
+        Ok((place, is_in))
+    }
+}
+
+/// The group and the place of a member by group.
+pub(super) fn parse_grouped(member: &str) -> Result<(Group, Place), StoreError> {
+    let parts = member.strip_prefix("g|").and_then(|rest| rest.rsplit_once('|'));
+    let parsed =
+        parts.and_then(|(group, place)| Some((Group::parse(group)?, Place::parse(place)?)));
+    parsed.ok_or_else(|| unreadable(member))
+}
+
+fn unreadable(member: &str) -> StoreError {
+    failure::corrupt(format!("the index of dead letters has {member:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(micros: i64, id: u128, generation: u32) -> Place {
+        let failed_at = Timestamp::from_micros(micros);
+        Place { failed_at, id: MessageId(uuid::Uuid::from_u128(id)), generation }
+    }
+
+    /// Whether Redis would find a member between the ends of a range.
+    fn is_between(member: &str, from: &str, to: &str) -> bool {
+        let behind = match from.split_at(1) {
+            ("[", from) => member >= from,
+            (_, from) => member > from,
+        };
+        behind && member < to.trim_start_matches('(')
+    }
+
+    proptest! {
+        #[test]
+        fn places_sort_as_lists_do_and_are_read_back(
+            a: (i64, u128, u32),
+            b: (i64, u128, u32),
+        ) {
+            let (a, b) = (place(a.0, a.1, a.2), place(b.0, b.1, b.2));
+            prop_assert_eq!(a.to_text().cmp(&b.to_text()), a.cmp(&b));
+            prop_assert_eq!(a.to_text().len(), PLACE_LENGTH);
+            prop_assert_eq!(Place::parse(&a.to_text()), Some(a));
+            prop_assert_eq!(Place::parse_cursor(&a.to_cursor()), Some(a));
+        }
+
+        #[test]
+        fn a_range_has_its_letters_and_no_others(
+            times in (0..4_i64, 0..4_i64),
+            after in proptest::option::of((0..4_i64, 0..3_u128)),
+            before in proptest::option::of(0..4_i64),
+            up_to in proptest::option::of((0..4_i64, 0..3_u128)),
+            id in 0..3_u128,
+        ) {
+            let at = place(times.0, id, 1);
+            let site = Site::parse("a|%}").unwrap();
+            let mut range = Range::of_site(&site, Some(Code::NotJson));
+            let after = after.map(|(time, id)| place(time, id, 1));
+            let up_to = up_to.map(|(time, id)| place(time, id, 1));
+            if let Some(before) = before {
+                range = range.before(Timestamp::from_micros(before));
+            }
+            if let Some(up_to) = up_to {
+                range = range.up_to(up_to);
+            }
+            let expected = after.is_none_or(|after| at > after)
+                && before.is_none_or(|before| at.failed_at.micros() < before)
+                && up_to.is_none_or(|up_to| at <= up_to);
+            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), at.to_text());
+            prop_assert_eq!(is_between(&member, &range.from(after), &range.to()), expected);
+            prop_assert_eq!(range.place(&member).unwrap(), (at, true));
+            let other = member.replace("decode.not_json", "worker.panic");
+            prop_assert_eq!(range.place(&other).unwrap(), (at, false));
+        }
+    }
+
+    #[test]
+    fn sites_that_begin_alike_stay_apart() {
+        let range = Range::of_site(&Site::parse("a").unwrap(), None);
+        for other in ["ab", "a|", "a b", "a}", "A", "a%7C"] {
+            let member = format!("s|{}|{}|worker.panic", encode(other), place(1, 1, 1).to_text());
+            assert!(!is_between(&member, &range.from(None), &range.to()), "{other}");
+        }
+    }
+
+    #[test]
+    fn groups_are_read_back() {
+        let site = Site::parse("a|%}").ok();
+        let event_type = Identifier::parse("é|x").ok();
+        for (site, event_type) in
+            [(None, None), (site.clone(), None), (None, event_type.clone()), (site, event_type)]
+        {
+            let group = Group { reason: Code::WorkerPanic, site, event_type };
+            assert_eq!(Group::parse(&group.to_text()), Some(group.clone()));
+            let member = format!("g|{}|{}", group.to_text(), place(-1, 2, 3).to_text());
+            assert_eq!(parse_grouped(&member).unwrap(), (group, place(-1, 2, 3)));
+        }
+        assert_eq!(Group::parse("no.code||"), None);
+    }
+}

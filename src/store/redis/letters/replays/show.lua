@@ -1,0 +1,2 @@
+-- Reads a replay. ARGV: id.
+return shown()

@@ -1,0 +1,45 @@
+//! What a connection to Redis needs to be told.
+
+use secrecy::SecretString;
+
+/// How the servers behind the addresses belong together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RedisMode {
+    /// One server, or an address behind which there is always the one that takes writes.
+    #[default]
+    Single,
+    /// The addresses are Sentinels, which know the master.
+    Sentinel,
+    /// The addresses are some nodes of a cluster.
+    Cluster,
+}
+
+/// The settings of a [`RedisStore`](super::RedisStore).
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS; at least one. A single
+    /// server has one, Sentinels and clusters may have several. With Sentinels, user, password and
+    /// database are those of the master, and user and password those of the Sentinels too.
+    pub urls: Vec<SecretString>,
+    /// What the addresses are.
+    pub mode: RedisMode,
+    /// The name by which Sentinels know the master.
+    pub sentinel_master: String,
+    /// What every key begins with.
+    pub prefix: String,
+    /// Whether a server that keeps nothing on disk is meant; if not, a warning says so.
+    pub allow_volatile: bool,
+}
+
+impl RedisOptions {
+    /// One server, with the default of everything else.
+    pub fn single(url: &str) -> Self {
+        Self {
+            urls: vec![url.into()],
+            mode: RedisMode::Single,
+            sentinel_master: "mymaster".to_owned(),
+            prefix: "sk".to_owned(),
+            allow_volatile: false,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a server says of itself, looked at over every new connection: whether it may hold the
+//! Store, and whether it is the one that held it before.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use redis::{RedisError, Value};
+use tokio::sync::Mutex;
+
+use super::connection::Connection;
+
+/// Releases before this one do not know scripts that are refused before their first write.
+const VERSION_MIN: (u32, u32) = (7, 0);
+
+/// What was learned of the servers.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    allow_volatile: bool,
+    has_warned: AtomicBool,
+    /// The history of each node's data, by its address.
+    histories: Mutex<BTreeMap<String, String>>,
+    failovers: AtomicU64,
+}
+
+/// Why a look ended without a good word.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// There was no answer.
+    Failed(RedisError),
+    /// The server must not hold the Store, and what to set.
+    Unfit(String),
+}
+
+impl Servers {
+    pub(super) fn new(allow_volatile: bool) -> Self {
+        Self { allow_volatile, ..Self::default() }
+    }
+
+    /// How often data of another history was found where the Store was.
+    pub(super) fn failovers(&self) -> u64 {
+        self.failovers.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the server, or at every node of a cluster.
+    pub(super) async fn look_at(&self, connection: &mut Connection) -> Result<(), Finding> {
+        let answer = connection.send(&redis::cmd("INFO")).await.and_then(Value::extract_error);
+        let nodes = match answer {
+            Ok(answer) => nodes_of(answer),
+            Err(error) if matches!(error.code(), Some("NOPERM" | "ERR")) => {
+                self.warn(
+                    "redis does not say how it is set; see to it that maxmemory-policy is \
+                           noeviction and appendonly is on",
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(Finding::Failed(error)),
+        };
+        for (address, info) in nodes {
+            let info = Info(&info);
+            info.fitness().map_err(Finding::Unfit)?;
+            if info.field("aof_enabled") == Some("0") && !self.allow_volatile {
+                self.warn(
+                    "redis keeps nothing of its last writes on disk: set appendonly to yes, \
+                           or redis.allow_volatile to true if that is meant",
+                );
+            }
+            self.remember(address, &info).await;
+        }
+        Ok(())
+    }
+
+    fn warn(&self, what: &str) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{what}");
+        }
+    }
+
+    /// Another history is that of a replica which was promoted, or of a server that began anew.
+    async fn remember(&self, address: String, info: &Info<'_>) {
+        let Some(history) = info.field("master_replid") else { return };
+        let before = self.histories.lock().await.insert(address, history.to_owned());
+        if before.is_some_and(|before| before != history) {
+            self.failovers.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                "redis has data of another history: writes of the last moments may be lost"
+            );
+        }
+    }
+}
+
+/// What `INFO` says, for each node that was asked.
+fn nodes_of(answer: Value) -> Vec<(String, String)> {
+    let text = |value| redis::from_redis_value::<String>(value).ok();
+    if let Value::Map(nodes) = answer {
+        return nodes
+            .into_iter()
+            .filter_map(|(address, info)| Some((text(address)?, text(info)?)))
+            .collect();
+    }
+    text(answer).map(|info| (String::new(), info)).into_iter().collect()
+}
+
+/// The lines of `INFO`.
+struct Info<'a>(&'a str);
+
+impl Info<'_> {
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.lines().filter_map(|line| line.trim_end().split_once(':'));
+        fields.find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    /// Whether the server may hold the Store; if not, why, and what to set.
+    fn fitness(&self) -> Result<(), String> {
+        if let Some(version) = self.field("redis_version") {
+            let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
+            let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+            if found < VERSION_MIN {
+                return Err(format!("redis {version} is too old; run 7.0 or a later release"));
+            }
+        }
+        match self.field("maxmemory_policy") {
+            Some("noeviction") | None => Ok(()),
+            Some(policy) => Err(format!(
+                "redis would drop orders when it is full, as its maxmemory-policy is {policy}; set \
+                 it to noeviction"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_forgets_or_is_too_old_is_refused() {
+        for (info, word) in [
+            ("redis_version:6.2.14\r\nmaxmemory_policy:noeviction\r\n", "too old"),
+            ("redis_version:7.0.15\r\nmaxmemory_policy:allkeys-lru\r\n", "allkeys-lru"),
+            ("maxmemory_policy:volatile-ttl\r\n", "noeviction"),
+        ] {
+            let why = Info(info).fitness().unwrap_err();
+            assert!(why.contains(word), "{why}");
+        }
+        for info in ["", "# Server\r\nredis_version:8.4.0\r\nmaxmemory_policy:noeviction\r\n"] {
+            assert_eq!(Info(info).fitness(), Ok(()));
+        }
+    }
+}

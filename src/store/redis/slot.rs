@@ -1,0 +1,163 @@
+//! The connection in use, and the making of the next one.
+//!
+//! Nothing runs in the background: whoever needs a connection makes it, others wait for that one,
+//! and after a failure everybody is refused at once until the next attempt is due.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use redis::RedisError;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::RedisOptions;
+use super::connection::{CONNECT_DEADLINE, Connection, Target};
+use super::failure::{self, rejected, unavailable};
+use super::server::{Finding, Servers};
+use crate::backoff::Delays;
+use crate::store::StoreError;
+
+/// After so many timeouts in a row a connection is given up: the other side may be gone without a
+/// word.
+const TIMEOUTS_MAX: u32 = 3;
+/// The delays between attempts to connect.
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LAST_DELAY: Duration = Duration::from_secs(2);
+
+/// Makes connections, one at a time.
+pub(super) struct Slot {
+    target: Target,
+    servers: Servers,
+    state: Mutex<State>,
+    timeouts: AtomicU32,
+}
+
+struct State {
+    in_use: Use,
+    /// How many connections were made: an error of an earlier one says nothing about this one.
+    made: u64,
+    delays: Delays,
+}
+
+enum Use {
+    Connected(Connection),
+    /// Not before this, as the last attempt failed.
+    Away(Option<(Instant, Refusal)>),
+    Closed,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone)]
+pub(super) enum Refusal {
+    /// Nobody answers.
+    Away(String),
+    /// Who answers must not hold the Store.
+    Unfit(String),
+}
+
+impl Refusal {
+    /// For calls, both may pass: an operator may set the server right while it runs.
+    pub(super) fn for_calls(self) -> StoreError {
+        match self {
+            Self::Away(why) | Self::Unfit(why) => unavailable(why),
+        }
+    }
+
+    /// For who may still give up, a server that is set wrong is told from one that is away.
+    pub(super) fn for_start(self) -> StoreError {
+        match self {
+            Self::Away(why) => unavailable(why),
+            Self::Unfit(why) => rejected(why),
+        }
+    }
+}
+
+/// The connection in use, for one call.
+pub(super) struct Lease {
+    pub(super) connection: Connection,
+    number: u64,
+}
+
+impl Slot {
+    /// A slot without a connection so far.
+    pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
+        let delays = Delays::new(FIRST_DELAY, LAST_DELAY);
+        Ok(Self {
+            target: Target::new(options)?,
+            servers: Servers::new(options.allow_volatile),
+            state: Mutex::new(State { in_use: Use::Away(None), made: 0, delays }),
+            timeouts: AtomicU32::new(0),
+        })
+    }
+
+    /// What was learned of the servers.
+    pub(super) const fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The connection in use, or a new one if an attempt is due.
+    pub(super) async fn lease(&self) -> Result<Lease, Refusal> {
+        let mut state = self.state.lock().await;
+        match &state.in_use {
+            Use::Connected(connection) => {
+                return Ok(Lease { connection: connection.clone(), number: state.made });
+            }
+            Use::Closed => return Err(Refusal::Away("the connection to redis was closed".into())),
+            Use::Away(Some((not_before, why))) if Instant::now() < *not_before => {
+                return Err(why.clone());
+            }
+            Use::Away(_) => {}
+        }
+        let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
+        let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
+        match attempt {
+            Ok(connection) => {
+                state.delays.reset();
+                state.made += 1;
+                state.in_use = Use::Connected(connection.clone());
+                self.timeouts.store(0, Ordering::Relaxed);
+                Ok(Lease { connection, number: state.made })
+            }
+            Err(refusal) => {
+                let not_before = Instant::now() + state.delays.next();
+                state.in_use = Use::Away(Some((not_before, refusal.clone())));
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Refusal> {
+        let mut connection = self.target.connect().await.map_err(away)?;
+        match self.servers.look_at(&mut connection).await {
+            Ok(()) => Ok(connection),
+            Err(Finding::Failed(error)) => Err(away(error)),
+            Err(Finding::Unfit(why)) => Err(Refusal::Unfit(why)),
+        }
+    }
+
+    /// Learns how a call went: a connection that is of no use any more is dropped.
+    pub(super) async fn note(&self, lease: &Lease, error: Option<&RedisError>) {
+        let is_of_no_use = if error.is_some_and(RedisError::is_timeout) {
+            self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX
+        } else {
+            self.timeouts.store(0, Ordering::Relaxed);
+            error.is_some_and(failure::ends_connection)
+        };
+        if !is_of_no_use {
+            return;
+        }
+        let mut state = self.state.lock().await;
+        if state.made == lease.number && matches!(state.in_use, Use::Connected(_)) {
+            state.in_use = Use::Away(None);
+        }
+    }
+
+    /// Lets go of the connection for good.
+    pub(super) async fn close(&self) {
+        self.state.lock().await.in_use = Use::Closed;
+    }
+}
+
+fn away(why: impl std::fmt::Display) -> Refusal {
+    Refusal::Away(format!("redis cannot be reached: {why}"))
+}

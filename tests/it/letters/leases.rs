@@ -1,0 +1,62 @@
+//! The lease of whoever runs replays, where taking it needs several steps.
+
+use storekeeper::domain::Code;
+use storekeeper::store::redis::RedisStore;
+use storekeeper::store::{DeadLetterFilter, Fence, NewReplay, Pace, ReplayId, Store, StoreError};
+use uuid::Uuid;
+
+use super::{Prefix, letter, polled, time};
+
+/// More than are looked at in one step.
+const LETTERS: u128 = 700;
+const REPLAY: ReplayId = ReplayId(Uuid::from_u128(1));
+
+async fn lease(store: &RedisStore, owner: usize) -> Result<Option<Fence>, StoreError> {
+    // Each comes when the lease of the one before is over.
+    let now = i64::try_from(owner).unwrap() * 10;
+    let owner = Uuid::from_u128(u128::try_from(owner).unwrap());
+    store.lease_replays(owner, time(now), time(now + 5)).await
+}
+
+async fn send_all(store: &RedisStore, fence: Fence) {
+    loop {
+        let letters = store.unsent_letters(REPLAY, 500).await.unwrap();
+        if letters.is_empty() {
+            break;
+        }
+        let names = letters.into_iter().map(|(name, _)| name).collect();
+        assert!(store.note_sent(REPLAY, fence, names).await.unwrap());
+    }
+    assert_eq!(u128::from(store.replay(REPLAY).await.unwrap().unwrap().sent), LETTERS);
+}
+
+/// A holder whose first call ends somewhere, and who asks again, sends what the one before sent;
+/// that one notes nothing more from the first step on.
+#[tokio::test]
+async fn a_holder_who_asks_again_has_sent_nothing_either() {
+    let store = Prefix::new().open();
+    store.park((0..LETTERS).map(|n| letter(n, Code::NotJson, 1)).collect()).await.unwrap();
+    let filter = DeadLetterFilter::default();
+    let new = NewReplay { id: REPLAY, filter, pace: Pace::default(), made_at: time(2) };
+    store.make_replay(new).await.unwrap();
+    let mut before = lease(&store, 0).await.unwrap().unwrap();
+    let mut left_in_between = 0;
+    for polls in 1.. {
+        send_all(&store, before).await;
+        let first = polled(polls, lease(&store, polls)).await;
+        let sent = store.replay(REPLAY).await.unwrap().unwrap().sent;
+        left_in_between += u32::from(sent > 0 && u128::from(sent) < LETTERS);
+        if first.is_some() || u128::from(sent) < LETTERS {
+            let noted = store.note_outcomes(REPLAY, before).await.unwrap();
+            assert_eq!(noted, None, "two hold the lease");
+        }
+        let now = lease(&store, polls).await.unwrap().unwrap();
+        assert_eq!(store.replay(REPLAY).await.unwrap().unwrap().sent, 0, "after {polls} polls");
+        if let Some(first) = first {
+            assert_eq!(first.unwrap(), Some(now));
+            break;
+        }
+        before = now;
+    }
+    assert!(left_in_between > 0, "it never ended in the middle");
+}

@@ -1,0 +1,206 @@
+//! What was answered is there, once, whatever happens to the server in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use storekeeper::store::{Commit, Committed, EntityState, Store, StoreError};
+use tokio_util::task::TaskTracker;
+
+use super::{WRITTEN, commit, committed_everywhere, first, holding, open, options, order_entity};
+use crate::harness::eventually;
+use crate::servers::{RedisServer, shared_redis};
+
+/// Commits until all are there, as a worker does: a call that failed is computed again from what a
+/// fresh load finds. Answers with how many calls failed.
+async fn commit_until_written(store: &Arc<dyn Store>, commits: &[Commit]) -> usize {
+    let entities: Vec<_> = commits.iter().map(|commit| commit.entity.clone()).collect();
+    let mut failed = 0;
+    loop {
+        let Ok(loaded) = store.load(&entities).await else {
+            failed += 1;
+            continue;
+        };
+        let missing = commits.iter().zip(loaded).filter(|(_, loaded)| loaded.is_none());
+        let missing: Vec<Commit> = missing.map(|(commit, _)| commit.clone()).collect();
+        if missing.is_empty() {
+            return failed;
+        }
+        match store.commit(missing).await {
+            Ok(committed) => assert!(committed.iter().all(|it| *it == WRITTEN), "{committed:?}"),
+            Err(error) => {
+                assert!(error.is_transient(), "{error:?}");
+                failed += 1;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_are_forgotten_in_the_middle_of_a_batch_run_once() {
+    // Of its own: every test of a server shares its scripts.
+    let server = RedisServer::start(&[]);
+    let store = open(&options(&server));
+    let is_done = Arc::new(AtomicBool::new(false));
+    let mut connection = server.connection();
+    let flushing = std::thread::spawn({
+        let is_done = Arc::clone(&is_done);
+        move || {
+            let mut flushed = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut connection).unwrap();
+                flushed += 1;
+            }
+            flushed
+        }
+    });
+    for batch in 0..20 {
+        let commits: Vec<Commit> = (0..100).map(|it| first("alpha", batch * 100 + it)).collect();
+        commit_until_written(&store, &commits).await;
+    }
+    is_done.store(true, Ordering::Relaxed);
+    assert!(flushing.join().unwrap() > 20);
+    assert_eq!(committed_everywhere(&store, "alpha").await, 2000);
+}
+
+#[tokio::test]
+async fn a_full_server_is_away_and_nothing_is_half_written() {
+    let server = RedisServer::start(&[]);
+    let store = open(&options(&server));
+    commit(&store, first("alpha", 1)).await.unwrap();
+    let mut connection = server.connection();
+    let mut set_memory = |bytes: u32| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(bytes).query::<()>(&mut connection).unwrap();
+    };
+    set_memory(1);
+    for site_name in ["alpha", "beta"] {
+        let error = commit(&store, first(site_name, 2)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
+    assert!(store.check().await.unwrap_err().is_transient());
+    assert_eq!(store.load(&[order_entity("alpha", 2)]).await.unwrap(), [None]);
+    assert_eq!(committed_everywhere(&store, "alpha").await, 1, "it still can be read");
+    set_memory(0);
+    assert_eq!(commit(&store, first("alpha", 2)).await.unwrap(), WRITTEN);
+    assert_eq!(committed_everywhere(&store, "alpha").await, 2);
+}
+
+#[tokio::test]
+async fn a_damaged_key_fails_its_own_commit_before_anything_is_written() {
+    let options = options(shared_redis());
+    let store = open(&options);
+    commit(&store, first("alpha", 1)).await.unwrap();
+    let mut connection = shared_redis().connection();
+    let holds = format!("{}:{{beta}}:holds:sku%3AA", options.prefix);
+    redis::cmd("SET").arg(&holds).arg("no hash").query::<()>(&mut connection).unwrap();
+    let batch = vec![first("alpha", 2), first("beta", 2), first("alpha", 3)];
+    let error = store.commit(batch).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains(&holds), "{error}");
+    assert_eq!(store.load(&[order_entity("beta", 2)]).await.unwrap(), [None]);
+    assert_eq!(committed_everywhere(&store, "alpha").await, 3, "its neighbours are written");
+
+    let stock = format!("{}:{{alpha}}:stock", options.prefix);
+    let mut damage = redis::cmd("HSET");
+    damage.arg(&stock).arg("sku:A|committed").arg("many");
+    damage.query::<()>(&mut connection).unwrap();
+    let error = commit(&store, first("alpha", 4)).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { .. }), "{error:?}");
+    assert_eq!(store.load(&[order_entity("alpha", 4)]).await.unwrap(), [None]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_outlives_a_server_that_is_killed() {
+    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let store = open(&options(&server));
+    let mut answered = 0;
+    for round in 0..3 {
+        let writing = TaskTracker::new().spawn({
+            let store = Arc::clone(&store);
+            async move {
+                let mut written = Vec::new();
+                for number in round * 10_000.. {
+                    match commit(&store, first("alpha", number)).await {
+                        Ok(committed) => {
+                            assert_eq!(committed, WRITTEN);
+                            written.push(order_entity("alpha", number));
+                        }
+                        Err(error) => {
+                            assert!(error.is_transient(), "{error:?}");
+                            break;
+                        }
+                    }
+                }
+                written
+            }
+        });
+        eventually("something is written", async || {
+            let feed = store.changes(&super::site("alpha"), answered, 200).await.ok()?;
+            (feed.len() >= 50).then_some(())
+        })
+        .await;
+        server.kill();
+        let written = writing.await.unwrap();
+        assert!(written.len() >= 49);
+        server.start_again();
+        eventually("the store is back", async || store.check().await.ok()).await;
+        let found = store.load(&written).await.unwrap();
+        assert!(found.iter().all(Option::is_some), "an answered commit is lost");
+        answered = u64::try_from(committed_everywhere(&store, "alpha").await).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_away_and_nothing_counts_twice_afterwards() {
+    let server = RedisServer::start(&[]);
+    let store = open(&options(&server));
+    commit(&store, first("alpha", 1)).await.unwrap();
+    server.freeze();
+    let started = tokio::time::Instant::now();
+    for number in 2..6 {
+        let error = commit(&store, first("alpha", number)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
+    let each = started.elapsed() / 4;
+    assert!(each < std::time::Duration::from_secs(5), "{each:?}");
+    server.thaw();
+    eventually("the store is back", async || store.check().await.ok()).await;
+    let commits: Vec<Commit> = (2..6).map(|number| first("alpha", number)).collect();
+    commit_until_written(&store, &commits).await;
+    assert_eq!(committed_everywhere(&store, "alpha").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_stores_exactly_one_wins_each_revision() {
+    let options = options(shared_redis());
+    let fighters = (0..2).map(|fighter| {
+        let store = open(&options);
+        TaskTracker::new().spawn(async move {
+            let entity = order_entity("alpha", 1);
+            let mut won = 0;
+            for step in 0..200 {
+                let loaded = store.load(std::slice::from_ref(&entity)).await.unwrap().remove(0);
+                let held = loaded.as_ref().map_or(0, |loaded| {
+                    let EntityState::Order(state) = &loaded.state else { unreachable!() };
+                    state.applied.values().map(|hold| hold.committed.millionths()).sum()
+                });
+                let add = 1 + (step + fighter) % 3;
+                let mut next = holding(entity.clone(), held, held + add, 1);
+                next.loaded = loaded.map(|loaded| loaded.revision);
+                match commit(&store, next).await.unwrap() {
+                    Committed::Written { .. } => won += add,
+                    Committed::Conflict => {}
+                    other @ (Committed::PolicyChanged
+                    | Committed::Overflow(_)
+                    | Committed::Closed { .. }) => panic!("{other:?}"),
+                }
+            }
+            won
+        })
+    });
+    let mut won = 0;
+    for fighter in fighters.collect::<Vec<_>>() {
+        won += fighter.await.unwrap();
+    }
+    assert_eq!(committed_everywhere(&open(&options), "alpha").await, won);
+}

@@ -1,0 +1,45 @@
+//! A master that Sentinels name, and the next one.
+
+use std::sync::Arc;
+
+use storekeeper::store::Store;
+use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
+
+use super::{WRITTEN, commit, committed_everywhere, first, options};
+use crate::harness::eventually;
+use crate::servers::RedisServer;
+
+#[tokio::test]
+async fn the_store_follows_the_master() {
+    let master = RedisServer::start(&["--repl-diskless-sync-delay", "0"]);
+    let address = master.address();
+    let (_, port) = address.split_once(':').unwrap();
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", port]);
+    let sentinel = RedisServer::start_sentinel(&master);
+    let options = RedisOptions {
+        urls: vec![sentinel.url().into()],
+        mode: RedisMode::Sentinel,
+        ..options(&master)
+    };
+    let store = Arc::new(RedisStore::connect(&options).await.unwrap());
+    let port: Arc<dyn Store> = Arc::<RedisStore>::clone(&store);
+    for number in 0..10 {
+        assert_eq!(commit(&port, first("alpha", number)).await.unwrap(), WRITTEN);
+    }
+    eventually("the replica has all of it, and the sentinel knows the replica", async || {
+        let mut wait = redis::cmd("WAIT");
+        let replicas: u32 = wait.arg(1).arg(100).query(&mut master.connection()).unwrap();
+        let mut known = redis::cmd("SENTINEL");
+        known.arg("REPLICAS").arg("mymaster");
+        let known: Vec<redis::Value> = known.query(&mut sentinel.connection()).unwrap();
+        (replicas == 1 && known.len() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(store.failovers(), 0);
+    master.kill();
+    assert!(commit(&port, first("alpha", 10)).await.unwrap_err().is_transient());
+    eventually("the replica is the master", async || store.check().await.ok()).await;
+    assert_eq!(store.failovers(), 1);
+    assert_eq!(commit(&port, first("alpha", 11)).await.unwrap(), WRITTEN);
+    assert_eq!(committed_everywhere(&port, "alpha").await, 11);
+}
