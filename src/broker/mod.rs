@@ -44,17 +44,20 @@ pub trait Broker: Debug + Send + Sync + 'static {
         rejection: Rejection,
     ) -> Result<(), BrokerError>;
 
-    /// Puts envelopes into the work queue again, all or none of them, and returns once they would
+    /// Puts envelopes into the work queue again, in their order, and returns once all of them would
     /// survive a crash. The journal has their bodies already: it does not get them again.
     ///
-    /// Dies before the answer: all are there or none; the caller puts them back again.
+    /// Dies before the answer, or fails: some may be there. The caller puts all of them back again,
+    /// which changes nothing for those that are.
     async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError>;
 
     /// Starts consuming a queue, with at most `prefetch` deliveries unsettled at a time.
     ///
-    /// Oldest first, except that retries and returned deliveries come when they are due. In the
-    /// embedded backend one subscription a queue is active, across all processes that share the
-    /// directory; a further one stands by and takes over when the first one ends or dies.
+    /// Oldest first, except that retries and returned deliveries come when they are due. What was
+    /// delivered twice or more without being settled comes alone: nothing else is delivered until it
+    /// is settled, so that nothing else dies of it. In the embedded backend one subscription a queue
+    /// is active, across all processes that share the directory; a further one stands by and takes
+    /// over when the first one ends or dies.
     async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError>;
 
     /// How much is waiting where.
@@ -189,8 +192,11 @@ pub enum Disposition {
     /// It is done.
     Ack,
     /// It comes again after this delay, with the next attempt's number.
+    ///
+    /// Dies on the way, here and with a dead letter: it may be in both places, never in none. What
+    /// comes twice is applied once.
     Retry(Duration),
-    /// It moves to the queue of dead letters, in one step.
+    /// It moves to the queue of dead letters.
     DeadLetter(Box<Rejection>),
 }
 
@@ -212,7 +218,8 @@ pub struct QueueDepth {
     pub work_ready: u64,
     /// Envelopes that a worker has and has not settled.
     pub work_in_flight: u64,
-    /// When the oldest unsettled envelope of the work queue was received.
+    /// When the oldest unsettled envelope of the work queue was received, of those that can be
+    /// looked at: what the consumers of this handle hold, and in the embedded backend all.
     pub work_oldest: Option<Timestamp>,
     /// Envelopes that wait for their next attempt.
     pub retry_ready: u64,

@@ -112,6 +112,15 @@ async fn what_one_handle_publishes_another_delivers() {
 }
 
 #[tokio::test]
+async fn the_oldest_is_known_before_it_is_delivered() {
+    let (_directory, broker) = open();
+    let oldest = Envelope { received_at: Timestamp::from_micros(7), ..envelope("oldest") };
+    publish(&broker, &["young"]).await;
+    broker.publish(oldest.clone()).await.unwrap();
+    assert_eq!(broker.depth().await.unwrap().work_oldest, Some(oldest.received_at));
+}
+
+#[tokio::test]
 async fn in_one_process_nothing_waits_for_the_poll() {
     const ROUNDS: u32 = 20;
     let (_directory, broker) = open();

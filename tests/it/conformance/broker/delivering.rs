@@ -9,6 +9,7 @@ promises! {
     nothing_is_delivered_twice_while_it_is_in_flight,
     a_dropped_delivery_comes_again_and_is_counted,
     what_a_dead_consumer_held_comes_again_and_is_counted,
+    what_was_delivered_twice_for_nothing_is_delivered_alone,
     what_was_held_at_a_close_comes_again,
     dropping_a_subscription_returns_what_was_not_taken,
     what_was_taken_can_be_settled_after_its_subscription,
@@ -95,6 +96,23 @@ async fn what_a_dead_consumer_held_comes_again_and_is_counted(backend: impl Back
         // The dead are silent: what they held is dropped, unseen, with them.
         drop((subscription, std::mem::replace(&mut held, again)));
     }
+}
+
+async fn what_was_delivered_twice_for_nothing_is_delivered_alone(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["suspect"]).await;
+    let mut subscription = work(&broker, 10).await;
+    for _ in 0..2 {
+        drop(take_one(&mut subscription).await);
+    }
+    let suspect = take_one(&mut subscription).await;
+    publish(&broker, &["b", "c"]).await;
+    nothing_comes(&mut subscription).await;
+    suspect.settle(Disposition::Ack);
+    let taken = take(&mut subscription, 2).await;
+    assert_eq!(bodies(&taken), ["b", "c"]);
+    acknowledge(taken);
+    eventually_empty(&broker).await;
 }
 
 async fn what_was_held_at_a_close_comes_again(backend: impl Backend) {

@@ -32,7 +32,12 @@ async fn what_was_acked_never_comes_again(backend: impl Backend) {
     let broker = backend.open().await;
     publish(&broker, &["d"]).await;
     let mut subscription = work(&broker, 10).await;
-    assert_eq!(bodies(&take(&mut subscription, 2).await), ["b", "d"]);
+    // One by one: what was delivered twice for nothing is delivered alone.
+    for body in ["b", "d"] {
+        let delivery = take_one(&mut subscription).await;
+        assert_eq!(&*delivery.envelope.body, body.as_bytes());
+        delivery.settle(Disposition::Ack);
+    }
 }
 
 async fn closing_waits_for_what_was_decided(backend: impl Backend) {
@@ -66,7 +71,8 @@ async fn a_retry_survives_a_crash(backend: impl Backend) {
     publish(&broker, &["a"]).await;
     let mut subscription = work(&broker, 10).await;
     take_one(&mut subscription).await.settle(Disposition::Retry(SOON));
-    eventually_depth(&broker, |depth| depth.retry_ready == 1).await;
+    let retried = QueueDepth { retry_ready: 1, ..QueueDepth::default() };
+    eventually_depth(&broker, |depth| *depth == retried).await;
     drop((broker, subscription));
     let broker = backend.open().await;
     let again = take_one(&mut work(&broker, 10).await).await;
