@@ -16,7 +16,7 @@
 //! 1. [`ingress`] checks who sends, never what is sent, and answers 200 once the body would
 //!    survive a crash.
 //! 2. [`broker`] holds the queue, the retries, the intake of dead letters and the journal of raw
-//!    bodies; [`broker::embedded`] is a SQLite file.
+//!    bodies; [`broker::embedded`] is a SQLite file, [`broker::rabbitmq`] is RabbitMQ.
 //! 3. [`worker`] takes batches of what is ready and folds the events of one order into one step.
 //! 4. [`domain`] says what a body means and what an order should hold. It is pure: who wants to
 //!    know the rules needs to read nothing else.
@@ -50,7 +50,8 @@
 //! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
 //! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, probes} >
 //!   {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the
-//!   embedded adapters and [`sqlite`] only, axum in the HTTP modules only. `tests/it/tidy` has the
+//!   embedded adapters and [`sqlite`] only, AMQP in [`broker::rabbitmq`] only, axum in the HTTP
+//!   modules only. `tests/it/tidy` has the
 //!   whole table, and checks it.
 //!
 //! # Design decisions

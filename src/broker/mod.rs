@@ -1,7 +1,7 @@
 //! The port to the queue: envelopes in, deliveries out, nothing lost between.
 //!
 //! Two backends keep the same promises (`tests/it/conformance` names them): [`embedded`], a
-//! SQLite file, and RabbitMQ. Callers hold an `Arc<dyn Broker>`.
+//! SQLite file, and [`rabbitmq`]. Callers hold an `Arc<dyn Broker>`.
 //!
 //! # Invariants
 //! - An envelope whose [`publish`](Broker::publish) answered `Ok` is delivered until it is settled.
@@ -11,6 +11,7 @@
 
 pub mod embedded;
 mod envelope;
+pub mod rabbitmq;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -136,7 +136,9 @@ fn misplaced_adapters(tree: &Tree) -> Vec<String> {
     );
     let store =
         misplaced(tree, &["EmbeddedStore", "store::embedded"], &["src/store/embedded", "src/app"]);
-    [broker, store].concat()
+    let rabbitmq =
+        misplaced(tree, &["RabbitBroker", "broker::rabbitmq"], &["src/broker/rabbitmq", "src/app"]);
+    [broker, store, rabbitmq].concat()
 }
 
 #[test]
@@ -154,6 +156,16 @@ fn misplaced_sql(tree: &Tree) -> Vec<String> {
 fn sql_stays_in_the_embedded_adapters() {
     check(&misplaced_sql(&Tree::of_repository()), "go through the ports Broker and Store");
     catches(misplaced_sql, &[("src/cli/stock.rs", "use rusqlite::Connection;")]);
+}
+
+fn misplaced_amqp(tree: &Tree) -> Vec<String> {
+    misplaced(tree, &["lapin"], &["src/broker/rabbitmq"])
+}
+
+#[test]
+fn amqp_stays_in_its_adapter() {
+    check(&misplaced_amqp(&Tree::of_repository()), "go through the port Broker");
+    catches(misplaced_amqp, &[("src/worker/mod.rs", "use lapin::Channel;")]);
 }
 
 fn misplaced_http(tree: &Tree) -> Vec<String> {

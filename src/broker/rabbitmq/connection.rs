@@ -1,0 +1,372 @@
+//! One connection to RabbitMQ, made again for as long as the process lives.
+//!
+//! A [`Link`] is what publishers and consumers hold: it has a connection or has none for now, and
+//! tells when that changes. Every connection is made under a timeout, since lapin itself waits for
+//! ever for a peer that is silent; its own recovery stays off, since it recovers no channels and
+//! says nothing to consumers.
+//!
+//! # Invariants
+//! - A connection to publish on is given out only after all queues and bindings were declared on
+//!   it: a confirm for a message that nothing is bound for would be a lie.
+//! - No error, log line or `Debug` has a password.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+use std::{fmt, io};
+
+use futures_util::StreamExt;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::topology::Topology;
+use crate::backoff::Delays;
+use crate::broker::BrokerError;
+
+/// How long one attempt to connect and to declare may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// The delays between attempts.
+const DELAY_MIN: Duration = Duration::from_millis(250);
+const DELAY_MAX: Duration = Duration::from_secs(30);
+/// A connection that stood so long starts the delays again.
+const HEALTHY_AFTER: Duration = Duration::from_mins(1);
+/// How often the connection is looked at, beside what it tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Seconds between heartbeats; a connection is given up after two without one.
+const HEARTBEAT: u16 = 15;
+
+/// Where RabbitMQ is, with the login.
+#[derive(Clone)]
+pub(super) struct Address(AMQPUri);
+
+impl Address {
+    pub(super) fn parse(url: &str) -> Result<Self, BrokerError> {
+        let mut uri: AMQPUri = url.parse().map_err(|_| BrokerError::Rejected {
+            // Neither the text nor the parser's error: both may have the password.
+            source: "an address of rabbitmq.url is not of the form \
+                     amqp://user:password@host:port/vhost or amqps://..."
+                .into(),
+        })?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        Ok(Self(uri))
+    }
+
+    /// The virtual host, as the management API names it.
+    pub(super) fn vhost(&self) -> &str {
+        &self.0.vhost
+    }
+
+    /// Waits for the first byte of an answer. Asked of a peer that was silent, before lapin is: of
+    /// lapin each attempt without an answer leaves a thread behind.
+    async fn answers(&self) -> io::Result<()> {
+        let mut stream =
+            TcpStream::connect((&*self.0.authority.host, self.0.authority.port)).await?;
+        match self.0.scheme {
+            AMQPScheme::AMQPS => Ok(()),
+            AMQPScheme::AMQP => {
+                stream.write_all(b"AMQP\0\0\x09\x01").await?;
+                stream.read_u8().await.map(drop)
+            }
+        }
+    }
+
+    pub(super) fn login(&self) -> (&str, &str) {
+        let login = &self.0.authority.userinfo;
+        (&login.username, &login.password)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        write!(f, "{scheme}://{}:{}, virtual host {vhost:?}", authority.host, authority.port)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a link has for now.
+#[derive(Clone)]
+enum State {
+    Away,
+    Up(Arc<Connection>),
+    /// RabbitMQ reads nothing from it: memory or disk is short there.
+    Blocked(Arc<Connection>),
+}
+
+/// A connection that is made again whenever it is lost.
+pub(super) struct Link {
+    /// What it is for, as RabbitMQ's operators see it.
+    name: String,
+    addresses: Vec<Address>,
+    topology: Arc<Topology>,
+    /// Whether all is declared on a new connection before it is given out.
+    declares: bool,
+    /// The address to begin with: the last one that answered.
+    preferred: AtomicUsize,
+    /// Whether the last attempt ended without an answer.
+    is_silent: AtomicBool,
+    state: watch::Sender<State>,
+    reconnects: AtomicU64,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// One to publish on.
+    pub(super) fn publishing(addresses: Vec<Address>, topology: Arc<Topology>) -> Self {
+        Self::new("publishing", true, addresses, topology)
+    }
+
+    /// One for all else: what there is to consume is consumed, though something else is missing.
+    pub(super) fn consuming(addresses: Vec<Address>, topology: Arc<Topology>) -> Self {
+        Self::new("consuming", false, addresses, topology)
+    }
+
+    fn new(
+        purpose: &str,
+        declares: bool,
+        addresses: Vec<Address>,
+        topology: Arc<Topology>,
+    ) -> Self {
+        // Whoever was first has installed the same one.
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            rustls::crypto::ring::default_provider().install_default().ok();
+        });
+        Self {
+            name: format!("{} {purpose}", topology.namespace()),
+            addresses,
+            topology,
+            declares,
+            preferred: AtomicUsize::new(0),
+            is_silent: AtomicBool::new(false),
+            state: watch::Sender::new(State::Away),
+            reconnects: AtomicU64::new(0),
+        }
+    }
+
+    /// Tries every address once; the error is that of the last one.
+    pub(super) async fn connect(&self) -> Result<Connection, BrokerError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut failed = BrokerError::Unavailable { source: "rabbitmq.url is empty".into() };
+        let places = self.addresses.iter().enumerate().cycle().skip(first);
+        for (place, address) in places.take(self.addresses.len()) {
+            let attempt = timeout(CONNECT_PATIENCE, self.connect_to(address)).await;
+            self.is_silent.store(attempt.is_err(), Ordering::Relaxed);
+            match attempt.unwrap_or_else(|_| {
+                let message = format!("{address}: no answer within {CONNECT_PATIENCE:?}");
+                Err(BrokerError::Unavailable { source: message.into() })
+            }) {
+                Ok(connection) => {
+                    self.preferred.store(place, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn connect_to(&self, Address(uri): &Address) -> Result<Connection, BrokerError> {
+        let address = Address(uri.clone());
+        if self.is_silent.load(Ordering::Relaxed) {
+            address.answers().await.map_err(|error| {
+                let message = format!("{address}: {error}");
+                BrokerError::Unavailable { source: message.into() }
+            })?;
+        }
+        let properties =
+            ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        let connect = async {
+            let runtime = lapin::runtime::default_runtime()?;
+            let tls = OwnedTLSConfig::default();
+            Connection::connect_uri_with_config(uri.clone(), properties, tls, runtime).await
+        };
+        let connection = connect.await.map_err(|error| refusal(&address.to_string(), &error))?;
+        if self.declares {
+            self.topology.declare(&connection).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Gives a connection out that was made before anybody waits for it.
+    pub(super) fn adopt(&self, connection: Connection) {
+        self.state.send_replace(State::Up(Arc::new(connection)));
+    }
+
+    /// Holds a connection and makes a new one whenever it is lost.
+    pub(super) async fn run(&self) {
+        let mut delays = Delays::new(DELAY_MIN, DELAY_MAX);
+        let mut made = self.connection().ok();
+        let mut was_up = false;
+        loop {
+            let connection = match made.take() {
+                Some(connection) => Ok(connection),
+                None => self.connect().await.map(Arc::new),
+            };
+            match connection {
+                Ok(connection) => {
+                    if was_up {
+                        self.reconnects.fetch_add(1, Ordering::Relaxed);
+                    }
+                    was_up = true;
+                    let since = Instant::now();
+                    self.hold(connection).await;
+                    if since.elapsed() >= HEALTHY_AFTER {
+                        delays.reset();
+                    }
+                }
+                Err(error) => {
+                    let source = chain(&error);
+                    tracing::warn!(connection = self.name, error = source, "cannot connect");
+                }
+            }
+            sleep(delays.next()).await;
+        }
+    }
+
+    /// Gives a connection out until it is lost.
+    async fn hold(&self, connection: Arc<Connection>) {
+        let mut events = std::pin::pin!(connection.events_listener());
+        tracing::info!(connection = self.name, "connected");
+        while connection.status().connected() {
+            let is_blocked = connection.status().blocked();
+            self.state.send_if_modified(|state| {
+                let stands = match state {
+                    State::Away => false,
+                    State::Up(_) => !is_blocked,
+                    State::Blocked(_) => is_blocked,
+                };
+                if !stands {
+                    let held = Arc::clone(&connection);
+                    *state = if is_blocked { State::Blocked(held) } else { State::Up(held) };
+                }
+                !stands
+            });
+            match timeout(LOOK_AGAIN, events.next()).await {
+                Ok(Some(Event::ConnectionBlocked(reason))) => {
+                    tracing::warn!(connection = self.name, reason, "blocked");
+                }
+                Ok(Some(Event::ConnectionUnblocked)) => {
+                    tracing::info!(connection = self.name, "no longer blocked");
+                }
+                Ok(Some(Event::Error(error))) => {
+                    tracing::warn!(connection = self.name, %error, "connection failed");
+                }
+                Ok(Some(_)) | Err(_) => {}
+                Ok(None) => break,
+            }
+        }
+        tracing::warn!(connection = self.name, "connection lost; connecting again");
+        self.state.send_replace(State::Away);
+    }
+
+    /// The connection, unless there is none for now.
+    pub(super) fn connection(&self) -> Result<Arc<Connection>, BrokerError> {
+        match &*self.state.borrow() {
+            State::Up(connection) | State::Blocked(connection) => Ok(Arc::clone(connection)),
+            State::Away => Err(self.away()),
+        }
+    }
+
+    /// Whether a message would be taken now.
+    pub(super) fn takes_messages(&self) -> Result<(), BrokerError> {
+        match &*self.state.borrow() {
+            State::Up(_) => Ok(()),
+            State::Blocked(_) => Err(BrokerError::Blocked),
+            State::Away => Err(self.away()),
+        }
+    }
+
+    pub(super) fn away(&self) -> BrokerError {
+        let message = format!("there is no connection to RabbitMQ for now ({})", self.name);
+        BrokerError::Unavailable { source: message.into() }
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn connected(&self) -> Arc<Connection> {
+        let mut states = self.state.subscribe();
+        loop {
+            if let Ok(connection) = self.connection() {
+                return connection;
+            }
+            if states.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until a connection is no longer the one that is given out. Whoever waits for something
+    /// on it waits for this too, rather than trust that every call ends with its connection.
+    pub(super) async fn ended(&self, connection: &Arc<Connection>) {
+        let mut states = self.state.subscribe();
+        let is_other = |state: &State| match state {
+            State::Up(held) | State::Blocked(held) => !Arc::ptr_eq(held, connection),
+            State::Away => true,
+        };
+        if states.wait_for(is_other).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until messages are not taken.
+    pub(super) async fn blocked(&self) {
+        let mut states = self.state.subscribe();
+        let is_blocked = |state: &State| matches!(state, State::Blocked(_));
+        if states.wait_for(is_blocked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Says that something failed as if not all that was declared stood.
+    pub(super) fn doubt(&self) {
+        self.topology.doubt();
+    }
+
+    /// How often a lost connection was made again.
+    pub(super) fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+}
+
+/// What a caller can do about an error of lapin.
+pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
+    let source = format!("{doing}: {error}").into();
+    let ErrorKind::ProtocolError(protocol) = error.kind() else {
+        return BrokerError::Unavailable { source };
+    };
+    match protocol.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)
+        | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED | AMQPHardError::INVALIDPATH) => {
+            BrokerError::Rejected { source }
+        }
+        AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => BrokerError::Unavailable { source },
+    }
+}
+
+/// An error with all that is behind it, in a line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,91 @@
+//! The task of one subscription: consumes on a channel, and on a new one when that is lost.
+//!
+//! What happens on one channel is a [`Session`]. A channel that is lost takes its deliveries with
+//! it: RabbitMQ delivers them again, and what is decided about the old ones is not heard any more.
+//!
+//! # Invariants
+//! - The subscription ends only when it was dropped or the broker is closed, never because RabbitMQ
+//!   is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::{Channel, Connection};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::chain;
+use super::session::Session;
+use super::{Shared, topology};
+use crate::backoff::Delays;
+use crate::broker::{BrokerError, Delivery, Queue};
+
+/// The delays between channels that fail.
+const DELAY_MIN: Duration = Duration::from_millis(100);
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// What a subscription needs to be served.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) queue: Queue,
+    pub(super) prefetch: u16,
+    pub(super) shared: Arc<Shared>,
+    pub(super) stop: CancellationToken,
+    /// Its capacity is the prefetch, so that handing over never waits. `None` once the
+    /// subscription was dropped or the broker is closed.
+    pub(super) deliveries: Option<mpsc::Sender<Delivery>>,
+}
+
+impl Consumer {
+    /// Serves the subscription until it is dropped and all is settled, or the broker is closed.
+    pub(super) async fn run(mut self) {
+        let mut delays = Delays::new(DELAY_MIN, DELAY_MAX);
+        let stop = self.stop.clone();
+        while self.deliveries.is_some() {
+            let channel = tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.dropped() => return,
+                channel = self.channel() => channel,
+            };
+            let served = match channel {
+                Ok((connection, channel)) => {
+                    let link = Arc::clone(&self.shared.consuming);
+                    tokio::select! {
+                        served = Session::new(&mut self, channel).run(&mut delays) => served,
+                        () = link.ended(&connection) => Err(link.away()),
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            let Err(error) = served else { return };
+            let (queue, error) = (topology::key_of(self.queue), chain(&error));
+            tracing::warn!(queue, error, "consuming was cut short; beginning again");
+            // What is missing is declared again now, not in a while.
+            self.shared.topology.doubt();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(delays.next()) => {}
+            }
+        }
+    }
+
+    /// Waits until nobody takes deliveries any more.
+    pub(super) async fn dropped(&self) {
+        match &self.deliveries {
+            Some(deliveries) => deliveries.closed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn channel(&self) -> Result<(Arc<Connection>, Channel), BrokerError> {
+        let connection = self.shared.consuming.connected().await;
+        let channel = tokio::select! {
+            channel = topology::open(&connection) => channel?,
+            () = self.shared.consuming.ended(&connection) => {
+                return Err(self.shared.consuming.away());
+            }
+        };
+        Ok((connection, channel))
+    }
+}

@@ -1,0 +1,290 @@
+//! The distributed broker: RabbitMQ, with quorum queues and a stream for the journal.
+//!
+//! One confirmed message puts an envelope into its queue and the journal ([`topology`] has the
+//! picture). Two connections ([`connection`]), one for publishing and one for all else, are made
+//! again for as long as the process lives. All messages go through one task ([`publisher`]); each
+//! subscription has one ([`consumer`]), with a [`session`] for every channel that it gets.
+//!
+//! # Invariants
+//! - A message leaves a queue only when it was acknowledged, and it is acknowledged only when it is
+//!   done or its successor is confirmed.
+//! - What is decided about a delivery is told to RabbitMQ on the channel that it came on, or never.
+//! - No type of lapin leaves this module.
+
+mod connection;
+mod consumer;
+mod holdings;
+mod journal;
+mod management;
+mod prefix;
+mod publisher;
+mod session;
+mod shared;
+mod topology;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use lapin::Connection;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connection::{Address, Link};
+use self::consumer::Consumer;
+use self::management::Management;
+use self::shared::Shared;
+use self::topology::Topology;
+use super::{
+    Broker, BrokerError, DeadReason, Envelope, JournalExtent, JournalPosition, JournalRecord,
+    Queue, QueueDepth, Subscription,
+};
+use crate::domain::{Rejection, Timestamp};
+
+/// The most deliveries that a subscription may hold: quorum queues give no more.
+const PREFETCH_MAX: u16 = 2000;
+/// How long consumers may take to tell what was decided.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(12);
+/// How long connections may take to end in order.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where RabbitMQ is, and what its queues are like.
+#[derive(Clone)]
+pub struct RabbitOptions {
+    /// Addresses of the nodes, `amqp://` or `amqps://`, with the login; they are tried in turn.
+    pub urls: Vec<String>,
+    /// What the names of exchanges and queues begin with.
+    pub namespace: String,
+    /// How often RabbitMQ delivers an envelope of the work queue that nobody settles.
+    pub delivery_limit: u32,
+    /// The usual delays of retries; queues for them are there from the start.
+    pub ladder: Vec<Duration>,
+    /// How long the journal keeps bodies; `None` for ever.
+    pub journal_retention: Option<Duration>,
+    /// The management API, `http://`, for what other processes have in flight.
+    pub management_url: Option<String>,
+    /// Messages that may wait for their confirm.
+    pub publish_in_flight_max: usize,
+}
+
+/// Addresses have passwords: they are not shown.
+impl fmt::Debug for RabbitOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitOptions")
+            .field("namespace", &self.namespace)
+            .field("delivery_limit", &self.delivery_limit)
+            .field("ladder", &self.ladder)
+            .field("journal_retention", &self.journal_retention)
+            .field("publish_in_flight_max", &self.publish_in_flight_max)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RabbitOptions {
+    fn addresses(&self) -> Result<Vec<Address>, BrokerError> {
+        self.urls.iter().map(|url| Address::parse(url)).collect()
+    }
+
+    fn topology(&self) -> Result<Topology, BrokerError> {
+        let Self { namespace, delivery_limit, ladder, journal_retention, .. } = self;
+        Topology::new(namespace.clone(), *delivery_limit, ladder, *journal_retention)
+    }
+}
+
+/// The broker in RabbitMQ.
+///
+/// Dropping it without [`close`](Broker::close) is what a crash is: nothing more is told to
+/// RabbitMQ, which delivers again what was held.
+#[derive(Debug)]
+pub struct RabbitBroker {
+    shared: Arc<Shared>,
+    consumers: TaskTracker,
+    services: TaskTracker,
+    /// Ends consumers after they have told what was decided.
+    stop: CancellationToken,
+    /// Ends every task at once.
+    abandoned: CancellationToken,
+}
+
+/// Ends the connections too. To drop them is not enough: lapin keeps one open for a call that was
+/// cancelled on the way, and RabbitMQ would wait for what was delivered on it.
+impl Drop for RabbitBroker {
+    fn drop(&mut self) {
+        self.abandoned.cancel();
+        for link in [&self.shared.publishing, &self.shared.consuming] {
+            if let Ok(connection) = link.connection() {
+                // The first poll sends it; nobody waits for the answer.
+                connection.close(200, "".into()).now_or_never();
+            }
+        }
+    }
+}
+
+/// Declares exchanges, queues and bindings, and nothing else.
+pub async fn declare_topology(options: &RabbitOptions) -> Result<(), BrokerError> {
+    let topology = Arc::new(options.topology()?);
+    let connection = Link::publishing(options.addresses()?, topology).connect().await?;
+    end(&connection).await;
+    Ok(())
+}
+
+impl RabbitBroker {
+    /// Connects and declares, so that wrong settings are told at once.
+    pub async fn connect(options: &RabbitOptions) -> Result<Self, BrokerError> {
+        let broker = Self::build(options)?;
+        for link in [&broker.shared.publishing, &broker.shared.consuming] {
+            link.adopt(link.connect().await?);
+        }
+        broker.serve();
+        Ok(broker)
+    }
+
+    /// Begins to connect, and answers before it is known whether that works: for what must be up
+    /// while RabbitMQ is away. Fails over settings that can never work.
+    pub fn start(options: &RabbitOptions) -> Result<Self, BrokerError> {
+        let broker = Self::build(options)?;
+        broker.serve();
+        Ok(broker)
+    }
+
+    fn build(options: &RabbitOptions) -> Result<Self, BrokerError> {
+        let addresses = options.addresses()?;
+        let topology = Arc::new(options.topology()?);
+        let management = match (&options.management_url, addresses.first()) {
+            (Some(url), Some(address)) => Some(Management::new(url, address)?),
+            (None, _) | (_, None) => None,
+        };
+        let publishing = Link::publishing(addresses.clone(), Arc::clone(&topology));
+        let consuming = Link::consuming(addresses, Arc::clone(&topology));
+        let links = (Arc::new(publishing), Arc::new(consuming));
+        let shared = Shared::new(topology, links, options.publish_in_flight_max, management);
+        Ok(Self {
+            shared: Arc::new(shared),
+            consumers: TaskTracker::new(),
+            services: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
+        })
+    }
+
+    fn serve(&self) {
+        let shared = || Arc::clone(&self.shared);
+        let (publishing, consuming) = (shared(), shared());
+        let (publisher, upkeep) = (shared(), shared());
+        self.run(async move { publishing.publishing.run().await });
+        self.run(async move { consuming.consuming.run().await });
+        self.run(async move { publisher.publisher.run().await });
+        self.run(async move { upkeep.keep_up().await });
+    }
+
+    fn run(&self, service: impl Future<Output = ()> + Send + 'static) {
+        let abandoned = self.abandoned.clone();
+        self.services.spawn(async move {
+            abandoned.run_until_cancelled(service).await;
+        });
+    }
+
+    /// How often a connection that was lost was made again.
+    pub fn reconnects(&self) -> u64 {
+        self.shared.publishing.reconnects() + self.shared.consuming.reconnects()
+    }
+
+    fn open(&self) -> Result<&Shared, BrokerError> {
+        if self.stop.is_cancelled() {
+            return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
+        }
+        Ok(&self.shared)
+    }
+}
+
+/// Ends a connection in order, if it can be done soon.
+async fn end(connection: &Connection) {
+    // Whether or not RabbitMQ answers, it is dropped next.
+    timeout(CLOSE_PATIENCE, connection.close(200, "".into())).await.ok();
+}
+
+#[async_trait]
+impl Broker for RabbitBroker {
+    async fn publish(&self, envelope: Envelope) -> Result<(), BrokerError> {
+        let shared = self.open()?;
+        shared.publisher.publish(shared.news(Queue::Work, &envelope, None)).await
+    }
+
+    async fn publish_dead(
+        &self,
+        envelope: Envelope,
+        rejection: Rejection,
+    ) -> Result<(), BrokerError> {
+        let shared = self.open()?;
+        let dead = DeadReason { rejection, failed_at: envelope.received_at, attempts: 0 };
+        shared.publisher.publish(shared.news(Queue::Dead, &envelope, Some(&dead))).await
+    }
+
+    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
+        let shared = self.open()?;
+        let messages = envelopes.iter().map(|envelope| shared.again(envelope)).collect();
+        shared.publisher.publish_all(messages).await
+    }
+
+    async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError> {
+        self.open()?;
+        let prefetch = u16::try_from(prefetch).unwrap_or(PREFETCH_MAX).clamp(1, PREFETCH_MAX);
+        let (deliveries, subscription) = mpsc::channel(usize::from(prefetch));
+        let consumer = Consumer {
+            queue,
+            prefetch,
+            shared: Arc::clone(&self.shared),
+            stop: self.stop.clone(),
+            deliveries: Some(deliveries),
+        };
+        let abandoned = self.abandoned.clone();
+        self.consumers.spawn(async move {
+            abandoned.run_until_cancelled(consumer.run()).await;
+        });
+        Ok(Subscription::new(subscription))
+    }
+
+    /// What other processes have in flight is known where the management API is configured.
+    async fn depth(&self) -> Result<QueueDepth, BrokerError> {
+        self.open()?.depth().await
+    }
+
+    async fn journal(
+        &self,
+        after: Option<JournalPosition>,
+        limit: usize,
+    ) -> Result<Vec<JournalRecord>, BrokerError> {
+        journal::page(self.open()?, after, limit).await
+    }
+
+    async fn journal_extent(&self, since: Option<Timestamp>) -> Result<JournalExtent, BrokerError> {
+        journal::extent(self.open()?, since).await
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.open()?.check()
+    }
+
+    async fn close(&self) {
+        self.stop.cancel();
+        self.consumers.close();
+        // Each gives up by itself, unless RabbitMQ stands still: then it delivers again what was
+        // not told.
+        timeout(SETTLE_PATIENCE, self.consumers.wait()).await.ok();
+        journal::close(&self.shared).await;
+        for link in [&self.shared.publishing, &self.shared.consuming] {
+            if let Ok(connection) = link.connection() {
+                end(&connection).await;
+            }
+        }
+        self.abandoned.cancel();
+        self.consumers.wait().await;
+        self.services.close();
+        self.services.wait().await;
+    }
+}

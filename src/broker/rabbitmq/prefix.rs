@@ -1,0 +1,109 @@
+//! Which deliveries of a channel are finished, for acknowledging them in groups.
+//!
+//! Tags count up from 1 on a channel, and one acknowledgement covers all tags up to its own: so
+//! what is finished without a gap needs only one. What is finished beyond a gap waits a moment for
+//! the gap to close, and is then acknowledged singly: a delivery that takes long must not keep what
+//! came after it from being done.
+
+use std::collections::BTreeMap;
+
+use lapin::Acker;
+
+/// The finished deliveries of a channel.
+#[derive(Debug)]
+pub(super) struct Prefix {
+    /// The lowest tag that is not finished.
+    next: u64,
+    /// Those beyond it; without an acker once RabbitMQ was told.
+    finished: BTreeMap<u64, Option<Acker>>,
+}
+
+impl Prefix {
+    pub(super) const fn new() -> Self {
+        Self { next: 1, finished: BTreeMap::new() }
+    }
+
+    /// Notes a delivery that is to be acknowledged.
+    pub(super) fn finish(&mut self, tag: u64, acker: Acker) {
+        self.finished.insert(tag, Some(acker));
+    }
+
+    /// Notes a delivery that RabbitMQ has back.
+    pub(super) fn give_back(&mut self, tag: u64) {
+        self.finished.insert(tag, None);
+    }
+
+    /// Takes what is finished without a gap: the tags, and the acker that covers them all.
+    pub(super) fn take(&mut self) -> (Vec<u64>, Option<Acker>) {
+        let (mut tags, mut last) = (Vec::new(), None);
+        while let Some(acker) = self.finished.remove(&self.next) {
+            if acker.is_some() {
+                tags.push(self.next);
+                last = acker;
+            }
+            self.next += 1;
+        }
+        (tags, last)
+    }
+
+    /// Whether something waits beyond a gap.
+    pub(super) fn has_stragglers(&self) -> bool {
+        self.finished.values().any(Option::is_some)
+    }
+
+    /// Takes what waits beyond a gap, to be acknowledged singly.
+    pub(super) fn take_stragglers(&mut self) -> Vec<(u64, Acker)> {
+        let taken = self.finished.iter_mut().map(|(tag, acker)| (*tag, acker.take()));
+        taken.filter_map(|(tag, acker)| Some((tag, acker?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::message::Delivery;
+
+    use super::*;
+
+    fn acker(tag: u64) -> Acker {
+        Delivery::mock(tag, "".into(), "".into(), false, Vec::new()).acker
+    }
+
+    #[test]
+    fn what_is_finished_without_a_gap_is_one_group_whatever_the_order() {
+        let mut prefix = Prefix::new();
+        for tag in [3, 1, 2, 5] {
+            prefix.finish(tag, acker(tag));
+        }
+        let (tags, last) = prefix.take();
+        assert_eq!((tags, last), (vec![1, 2, 3], Some(acker(3))));
+        assert_eq!(prefix.take(), (vec![], None));
+        prefix.finish(4, acker(4));
+        assert_eq!(prefix.take(), (vec![4, 5], Some(acker(5))));
+    }
+
+    #[test]
+    fn what_was_given_back_closes_a_gap_and_is_no_part_of_the_group() {
+        let mut prefix = Prefix::new();
+        prefix.give_back(1);
+        assert_eq!(prefix.take(), (vec![], None));
+        prefix.finish(2, acker(2));
+        prefix.give_back(3);
+        prefix.give_back(4);
+        assert_eq!(prefix.take(), (vec![2], Some(acker(2))));
+        prefix.finish(5, acker(5));
+        assert_eq!(prefix.take(), (vec![5], Some(acker(5))));
+    }
+
+    #[test]
+    fn stragglers_are_taken_once_and_still_close_the_gap() {
+        let mut prefix = Prefix::new();
+        prefix.finish(2, acker(2));
+        prefix.finish(3, acker(3));
+        assert!(prefix.has_stragglers());
+        assert_eq!(prefix.take_stragglers(), [(2, acker(2)), (3, acker(3))]);
+        assert!(!prefix.has_stragglers());
+        prefix.finish(1, acker(1));
+        prefix.finish(4, acker(4));
+        assert_eq!(prefix.take(), (vec![1, 4], Some(acker(4))));
+    }
+}

@@ -1,0 +1,269 @@
+//! The one task that publishes: a pipeline of messages that wait for their confirms.
+//!
+//! lapin swaps confirms when several tasks publish on a channel, so all messages go through here.
+//! A message that was written is awaited to its end, even when its caller has given up: a confirm
+//! that is dropped would stay in the channel for ever.
+//!
+//! # Invariants
+//! - `Ok` is answered after RabbitMQ's confirm, and after nothing else.
+//! - At most `in_flight_max` messages are unconfirmed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::connection::{Link, chain, refusal};
+use super::topology::open;
+use crate::broker::BrokerError;
+
+/// How long a caller waits; senders give up a little later.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long nothing is tried on a connection that gives no channel.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A message on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+}
+
+/// Hands messages to the task that publishes, and is that task once it [runs](Self::run).
+#[derive(Debug)]
+pub(super) struct Publisher {
+    requests: mpsc::Sender<Request>,
+    /// Taken by the task.
+    queue: Mutex<Option<mpsc::Receiver<Request>>>,
+    link: Arc<Link>,
+    in_flight_max: usize,
+}
+
+#[derive(Debug)]
+struct Request {
+    message: Message,
+    answer: oneshot::Sender<Result<(), BrokerError>>,
+}
+
+/// The answer to a message that was handed to the task.
+struct Pending(oneshot::Receiver<Result<(), BrokerError>>);
+
+impl Publisher {
+    pub(super) fn new(link: Arc<Link>, in_flight_max: usize) -> Self {
+        let in_flight_max = in_flight_max.max(1);
+        let (requests, queue) = mpsc::channel(in_flight_max);
+        Self { requests, queue: Mutex::new(Some(queue)), link, in_flight_max }
+    }
+
+    /// Whether a message would be taken now.
+    pub(super) fn check(&self) -> Result<(), BrokerError> {
+        if self.requests.is_closed() {
+            return Err(unknown("the task that publishes has ended"));
+        }
+        self.link.takes_messages()
+    }
+
+    /// Publishes what is handed over, for ever; called once.
+    pub(super) async fn run(&self) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(requests) = queue else { return };
+        let (link, in_flight_max) = (Arc::clone(&self.link), self.in_flight_max);
+        let mut task = Task { requests, kept: None, link, in_flight_max };
+        loop {
+            match task.channel().await {
+                // What is in flight when the connection ends is answered by that.
+                Ok((connection, channel)) => tokio::select! {
+                    () = task.publish_on(channel) => {}
+                    () = self.link.ended(&connection) => {}
+                },
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "no channel to publish on");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Publishes a message and waits for its confirm.
+    ///
+    /// Dies before the answer, or gives up: the message may or may not be there.
+    pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
+        let confirmed = async { self.answer(self.hand_over(message).await?).await };
+        match timeout(PATIENCE, confirmed).await {
+            Ok(answer) => answer,
+            Err(_) => Err(unknown(&format!("no confirm within {PATIENCE:?}"))),
+        }
+    }
+
+    /// Publishes messages in their order and waits for all confirms.
+    pub(super) async fn publish_all(&self, messages: Vec<Message>) -> Result<(), BrokerError> {
+        let mut pending = Vec::with_capacity(messages.len());
+        let confirmed = async {
+            for message in messages {
+                pending.push(self.hand_over(message).await?);
+            }
+            for answer in pending {
+                self.answer(answer).await?;
+            }
+            Ok(())
+        };
+        match timeout(PATIENCE * 2, confirmed).await {
+            Ok(answer) => answer,
+            Err(_) => Err(unknown("not all confirms came in time")),
+        }
+    }
+
+    async fn hand_over(&self, message: Message) -> Result<Pending, BrokerError> {
+        self.link.takes_messages()?;
+        let (answer, pending) = oneshot::channel();
+        tokio::select! {
+            sent = self.requests.send(Request { message, answer }) => {
+                sent.map_err(|_| unknown("the broker is closed"))?;
+            }
+            () = self.link.blocked() => return Err(BrokerError::Blocked),
+        }
+        Ok(Pending(pending))
+    }
+
+    /// What became of it. A message that was written before RabbitMQ blocked the connection may
+    /// still be taken, long after: that is as open as after any other failure.
+    async fn answer(&self, Pending(answer): Pending) -> Result<(), BrokerError> {
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or_else(|_| Err(unknown("the connection was lost"))),
+            () = self.link.blocked() => Err(BrokerError::Blocked),
+        }
+    }
+}
+
+struct Task {
+    requests: mpsc::Receiver<Request>,
+    /// One that found its channel lost.
+    kept: Option<Request>,
+    link: Arc<Link>,
+    in_flight_max: usize,
+}
+
+type Answer = oneshot::Sender<Result<(), BrokerError>>;
+type Confirmed = (Answer, lapin::Result<Confirmation>);
+type Written = (Answer, lapin::Result<PublisherConfirm>);
+
+impl Task {
+    /// Waits for a connection and opens a channel; whoever wants to publish while there is none is
+    /// told so.
+    async fn channel(&mut self) -> Result<(Arc<Connection>, Channel), BrokerError> {
+        let link = Arc::clone(&self.link);
+        let connection = loop {
+            tokio::select! {
+                biased;
+                connection = link.connected() => break connection,
+                Some(Request { answer, .. }) = self.next() => {
+                    reply(answer, Err(unknown("there is no connection to RabbitMQ for now")));
+                }
+            }
+        };
+        let channel = async {
+            let channel = open(&connection).await?;
+            let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
+            selected.map_err(|error| refusal("cannot ask for confirms", &error))?;
+            Ok::<_, BrokerError>(channel)
+        };
+        let channel = timeout(PATIENCE, channel).await;
+        let channel = channel.map_err(|_| unknown("RabbitMQ does not open a channel"))??;
+        Ok((connection, channel))
+    }
+
+    /// The next message. Cancel safe.
+    async fn next(&mut self) -> Option<Request> {
+        match self.kept.take() {
+            Some(request) => Some(request),
+            None => self.requests.recv().await,
+        }
+    }
+
+    /// Publishes on a channel until it fails.
+    async fn publish_on(&mut self, channel: Channel) {
+        let mut confirms = FuturesUnordered::new();
+        // One at a time, to its end: so tags are given in the order in which frames are sent.
+        let mut writing: Option<Pin<Box<dyn Future<Output = Written> + Send>>> = None;
+        let mut is_broken = false;
+        while !is_broken || !confirms.is_empty() || writing.is_some() {
+            let takes = !is_broken && writing.is_none() && confirms.len() < self.in_flight_max;
+            tokio::select! {
+                Some((answer, confirmation)) = confirms.next() => {
+                    let confirmation: lapin::Result<Confirmation> = confirmation;
+                    is_broken |= confirmation.is_err();
+                    reply(answer, outcome(confirmation));
+                }
+                (answer, written) = wait_for(writing.as_mut()) => {
+                    writing = None;
+                    match written {
+                        Ok(confirm) => confirms.push(confirmed(answer, confirm)),
+                        Err(error) => {
+                            is_broken = true;
+                            reply(answer, Err(unknown(&format!("cannot publish: {error}"))));
+                        }
+                    }
+                }
+                Some(request) = self.next(), if takes => {
+                    if !channel.status().connected() {
+                        // It was lost while there was nothing to do; this one has not failed.
+                        self.kept = Some(request);
+                    } else if !request.answer.is_closed() {
+                        writing = Some(Box::pin(write(channel.clone(), request)));
+                    }
+                }
+            }
+            is_broken |= !channel.status().connected();
+        }
+        // An exchange that is missing is declared again now, not in a while.
+        self.link.doubt();
+    }
+}
+
+async fn write(channel: Channel, Request { message, answer }: Request) -> Written {
+    let Message { exchange, key, properties, body } = message;
+    let options = BasicPublishOptions::default();
+    (answer, channel.basic_publish(exchange, key, options, &body, properties).await)
+}
+
+async fn wait_for(writing: Option<&mut Pin<Box<dyn Future<Output = Written> + Send>>>) -> Written {
+    match writing {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn confirmed(answer: Answer, confirm: PublisherConfirm) -> Confirmed {
+    (answer, confirm.await)
+}
+
+fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<(), BrokerError> {
+    match confirmation {
+        Ok(Confirmation::Ack(_)) => Ok(()),
+        Ok(Confirmation::Nack(_)) => Err(BrokerError::Full),
+        Ok(Confirmation::NotRequested) => Err(unknown("the channel gives no confirms")),
+        // Whatever RabbitMQ holds against the channel: it is opened, and all is declared, again.
+        Err(error) => Err(unknown(&format!("no confirm: {error}"))),
+    }
+}
+
+fn reply(answer: Answer, outcome: Result<(), BrokerError>) {
+    // Whoever does not wait any more needs no answer.
+    answer.send(outcome).ok();
+}
+
+fn unknown(message: &str) -> BrokerError {
+    BrokerError::Unavailable { source: message.to_owned().into() }
+}

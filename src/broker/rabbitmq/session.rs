@@ -1,0 +1,417 @@
+//! Consuming on one channel: hands deliveries out in order and tells RabbitMQ what was decided.
+//!
+//! Acknowledgements go in groups, as soon as nothing more is decided. A retry or a dead letter is
+//! published first and acknowledged after its confirm:
+//! 1. dies before the confirm: RabbitMQ delivers the old one again; perhaps both are there;
+//! 2. dies before the acknowledgement: both are there; the second is found to be a duplicate.
+//!
+//! # Why are suspects handed out alone?
+//! Nobody can say which of the deliveries that a dead process held has killed it, so RabbitMQ
+//! counts its death for all of them. One with two or more such deaths, or drops, is handed out with
+//! nothing beside it. What RabbitMQ has sent ahead would be counted too: so a session begins with
+//! one delivery at a time, and widens when one comes that is no suspect. A suspect that comes later
+//! narrows it again; other suspects are then given back.
+//!
+//! # Invariants
+//! - At most `prefetch` deliveries are handed out and not settled.
+//! - Only what RabbitMQ has as this channel's is acknowledged: tags of another would hit others.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Acker, Channel};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::refusal;
+use super::consumer::Consumer;
+use super::holdings::Held;
+use super::prefix::Prefix;
+use super::topology::{self, short};
+use super::wire::{self, Received};
+use crate::backoff::Delays;
+use crate::broker::{BrokerError, DeadReason, Delivery, Disposition, Envelope};
+
+/// How long what is finished waits for what is before it.
+const GAP_PATIENCE: Duration = Duration::from_millis(20);
+/// How long a broker that is closed tries to write what was decided.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+/// What was delivered so often without being settled is handed out alone.
+const SUSPECT_DELIVERIES: u32 = 2;
+
+/// A delivery that came.
+pub(super) struct Arrival {
+    tag: u64,
+    acker: Acker,
+    place: Held,
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) attempt: u32,
+    pub(super) dead: Option<DeadReason>,
+    delivery_count: u32,
+}
+
+impl Arrival {
+    const fn is_suspect(&self) -> bool {
+        self.delivery_count >= SUSPECT_DELIVERIES
+    }
+}
+
+/// A delivery that is out, and what became of it; `None` if it was dropped.
+type Out = Pin<Box<dyn Future<Output = (Arrival, Option<Disposition>)> + Send>>;
+/// What comes on a channel.
+type Came = lapin::Result<lapin::message::Delivery>;
+/// The tag of a delivery that is published elsewhere.
+type Moving = Pin<Box<dyn Future<Output = u64> + Send>>;
+
+/// The time in which a subscription has a channel; see [`Session::run`].
+pub(super) struct Session<'a> {
+    consumer: &'a mut Consumer,
+    channel: Channel,
+    /// `None` while nothing more may come.
+    stream: Option<lapin::Consumer>,
+    /// Whether more than one delivery may come at a time.
+    is_wide: bool,
+    /// What came and is not handed out, in order.
+    waiting: VecDeque<Arrival>,
+    out: FuturesUnordered<Out>,
+    moving: FuturesUnordered<Moving>,
+    /// All that is out or decided, until RabbitMQ is told.
+    held: BTreeMap<u64, (Acker, Option<Held>)>,
+    /// Whether what is held is a suspect.
+    is_alone: bool,
+    prefix: Prefix,
+    /// When what waits for a gap is acknowledged singly.
+    stragglers_at: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(consumer: &'a mut Consumer, channel: Channel) -> Self {
+        Self {
+            consumer,
+            channel,
+            stream: None,
+            is_wide: false,
+            waiting: VecDeque::new(),
+            out: FuturesUnordered::new(),
+            moving: FuturesUnordered::new(),
+            held: BTreeMap::new(),
+            is_alone: false,
+            prefix: Prefix::new(),
+            stragglers_at: None,
+        }
+    }
+
+    /// Consumes until the broker is closed, or the subscription was dropped and all that was taken
+    /// is settled. An error means that the channel is lost.
+    pub(super) async fn run(mut self, delays: &mut Delays) -> Result<(), BrokerError> {
+        let stop = self.consumer.stop.clone();
+        loop {
+            self.acknowledge().await?;
+            self.hand_out().await?;
+            if self.consumer.deliveries.is_none() && self.held.is_empty() {
+                break;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return self.close_down().await,
+                () = self.consumer.dropped() => {
+                    self.stop_handing_out().await?;
+                    let waiting = std::mem::take(&mut self.waiting);
+                    self.give_back(waiting).await?;
+                }
+                Some(settled) = self.out.next() => {
+                    let mut batch = vec![settled];
+                    batch.extend(self.settled_now());
+                    self.settle(batch).await?;
+                }
+                Some(tag) = self.moving.next() => self.finish(tag),
+                delivery = next(self.stream.as_mut()) => {
+                    self.arrive(delivery)?;
+                    delays.reset();
+                }
+                () = until(self.stragglers_at) => self.acknowledge_stragglers().await?,
+            }
+        }
+        topology::close(&self.channel).await;
+        Ok(())
+    }
+
+    /// Hands over what may be out now, and widens or narrows what may come.
+    async fn hand_out(&mut self) -> Result<(), BrokerError> {
+        while self.consumer.deliveries.is_some() && !self.is_alone {
+            let has_suspects = self.waiting.iter().any(Arrival::is_suspect);
+            if self.stream.is_none() && self.waiting.is_empty() && self.held.is_empty() {
+                self.consume(1).await?;
+            }
+            if has_suspects && self.is_wide {
+                self.cancel().await?;
+                continue;
+            }
+            if self.held.len() >= usize::from(self.consumer.prefetch) {
+                break;
+            }
+            let ordinary = self.waiting.iter().position(|arrival| !arrival.is_suspect());
+            if let Some(arrival) = ordinary.and_then(|place| self.waiting.remove(place)) {
+                self.hand_over(arrival);
+                if !has_suspects && !self.is_wide && self.stream.is_some() {
+                    self.cancel().await?;
+                    self.consume(self.consumer.prefetch).await?;
+                }
+                continue;
+            }
+            if !has_suspects || !self.held.is_empty() {
+                break;
+            }
+            let others = self.waiting.split_off(1);
+            if let Some(suspect) = self.waiting.pop_front() {
+                self.give_back(others).await?;
+                self.hand_over(suspect);
+                self.is_alone = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, arrival: Arrival) {
+        let Arrival { ref envelope, attempt, delivery_count, ref dead, .. } = arrival;
+        let (delivery, settled) =
+            Delivery::new(Arc::clone(envelope), attempt, delivery_count, dead.clone());
+        self.consumer.shared.holdings(self.consumer.queue).hand_out(arrival.place);
+        self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
+        self.out.push(Box::pin(async move { (arrival, settled.await.ok()) }));
+        if let Some(deliveries) = &self.consumer.deliveries {
+            // An error means that the subscription was dropped just now. The delivery is dropped
+            // with it, and so comes back.
+            deliveries.try_send(delivery).ok();
+        }
+    }
+
+    async fn consume(&mut self, prefetch: u16) -> Result<(), BrokerError> {
+        let queue = self.consumer.shared.topology.queue_name(self.consumer.queue);
+        let refused = |error: lapin::Error| refusal(&format!("cannot consume {queue}"), &error);
+        self.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(refused)?;
+        let (tag, options) = (ShortString::default(), BasicConsumeOptions::default());
+        let stream =
+            self.channel.basic_consume(short(&queue), tag, options, FieldTable::default()).await;
+        self.stream = Some(stream.map_err(refused)?);
+        self.is_wide = prefetch == self.consumer.prefetch;
+        Ok(())
+    }
+
+    /// Sees to it that nothing more comes, and takes what is on its way.
+    async fn cancel(&mut self) -> Result<(), BrokerError> {
+        self.is_wide = false;
+        let Some(mut stream) = self.stream.take() else { return Ok(()) };
+        let cancelled = self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
+        cancelled.await.map_err(|error| refusal("cannot stop consuming", &error))?;
+        while let Some(delivery) = stream.next().await {
+            self.arrive(Some(delivery))?;
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, delivery: Option<Came>) -> Result<(), BrokerError> {
+        let Some(delivery) = delivery else {
+            let message = "RabbitMQ ended the consumer, as it does when a queue is deleted";
+            return Err(BrokerError::Unavailable { source: message.into() });
+        };
+        let mut delivery = delivery.map_err(|error| refusal("the channel is lost", &error))?;
+        let (tag, acker) = (delivery.delivery_tag, delivery.acker.clone());
+        match wire::read(&mut delivery) {
+            Ok(Received { envelope, attempt, delivery_count, dead }) => {
+                let shared = &self.consumer.shared;
+                let place = shared.holdings(self.consumer.queue).arrive(envelope.received_at);
+                let envelope = Arc::new(envelope);
+                let arrival =
+                    Arrival { tag, acker, place, envelope, attempt, dead, delivery_count };
+                self.waiting.push_back(arrival);
+            }
+            Err(error) => {
+                let queue = topology::key_of(self.consumer.queue);
+                tracing::error!(queue, %error, "put aside, in the queue `unrouted`");
+                self.held.insert(tag, (acker, None));
+                let shared = Arc::clone(&self.consumer.shared);
+                self.moving.push(Box::pin(async move {
+                    shared.put_aside(delivery).await;
+                    tag
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// What else was settled by now.
+    fn settled_now(&mut self) -> Vec<(Arrival, Option<Disposition>)> {
+        std::iter::from_fn(|| self.out.next().now_or_never().flatten()).collect()
+    }
+
+    async fn settle(
+        &mut self,
+        mut batch: Vec<(Arrival, Option<Disposition>)>,
+    ) -> Result<(), BrokerError> {
+        batch.sort_unstable_by_key(|(arrival, _)| arrival.tag);
+        let mut dropped = Vec::new();
+        for (arrival, disposition) in batch {
+            let Some(disposition) = disposition else {
+                dropped.push(arrival);
+                continue;
+            };
+            if disposition == Disposition::Ack {
+                self.finish(arrival.tag);
+                continue;
+            }
+            let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
+            self.moving.push(Box::pin(async move {
+                let tag = arrival.tag;
+                shared.settle_elsewhere(queue, arrival, disposition).await;
+                tag
+            }));
+        }
+        let is_taking = self.consumer.deliveries.as_ref().is_some_and(|it| !it.is_closed());
+        if !is_taking {
+            // Nobody has failed: it was not taken, or whoever took it is ending.
+            return self.give_back(dropped).await;
+        }
+        for Arrival { tag, acker, .. } in dropped {
+            let options = BasicRejectOptions { requeue: true };
+            acker.reject(options).await.map_err(|error| refusal("cannot give back", &error))?;
+            self.prefix.give_back(tag);
+            self.release(tag);
+        }
+        Ok(())
+    }
+
+    /// Gives deliveries back in their order, without blaming anybody for it.
+    async fn give_back(
+        &mut self,
+        arrivals: impl IntoIterator<Item = Arrival>,
+    ) -> Result<(), BrokerError> {
+        let arrivals: Vec<Arrival> = arrivals.into_iter().collect();
+        for arrival in &arrivals {
+            self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
+        }
+        for Arrival { tag, acker, .. } in arrivals {
+            self.return_one(tag, &acker).await?;
+        }
+        Ok(())
+    }
+
+    async fn return_one(&mut self, tag: u64, acker: &Acker) -> Result<(), BrokerError> {
+        let options = BasicNackOptions { requeue: true, multiple: false };
+        acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
+        self.prefix.give_back(tag);
+        self.release(tag);
+        Ok(())
+    }
+
+    fn finish(&mut self, tag: u64) {
+        if let Some((acker, _)) = self.held.get(&tag) {
+            self.prefix.finish(tag, acker.clone());
+        }
+    }
+
+    /// RabbitMQ was told what became of it.
+    fn release(&mut self, tag: u64) {
+        if let Some((_, Some(place))) = self.held.remove(&tag) {
+            self.consumer.shared.holdings(self.consumer.queue).release(place);
+        }
+        self.is_alone &= !self.held.is_empty();
+    }
+
+    async fn acknowledge(&mut self) -> Result<(), BrokerError> {
+        let (tags, acker) = self.prefix.take();
+        if let Some(acker) = acker {
+            acknowledge(&acker, true).await?;
+        }
+        for tag in tags {
+            self.release(tag);
+        }
+        let due_at = self.stragglers_at.unwrap_or_else(|| Instant::now() + GAP_PATIENCE);
+        self.stragglers_at = self.prefix.has_stragglers().then_some(due_at);
+        Ok(())
+    }
+
+    async fn acknowledge_stragglers(&mut self) -> Result<(), BrokerError> {
+        self.stragglers_at = None;
+        for (tag, acker) in self.prefix.take_stragglers() {
+            acknowledge(&acker, false).await?;
+            self.release(tag);
+        }
+        Ok(())
+    }
+
+    async fn stop_handing_out(&mut self) -> Result<(), BrokerError> {
+        self.consumer.deliveries = None;
+        self.cancel().await?;
+        // Those that were handed over and not taken are older than those that wait.
+        let dropped = self.settled_now();
+        self.settle(dropped).await
+    }
+
+    /// Tells RabbitMQ what was decided before the broker was closed, and gives back the rest.
+    async fn close_down(mut self) -> Result<(), BrokerError> {
+        let told = async {
+            self.stop_handing_out().await?;
+            while let Some(tag) = self.moving.next().await {
+                self.finish(tag);
+            }
+            self.acknowledge().await?;
+            self.acknowledge_stragglers().await?;
+            let undecided: Vec<(u64, Acker)> =
+                self.held.iter().map(|(tag, (acker, _))| (*tag, acker.clone())).collect();
+            for (tag, acker) in undecided {
+                self.return_one(tag, &acker).await?;
+            }
+            let waiting = std::mem::take(&mut self.waiting);
+            self.give_back(waiting).await?;
+            topology::close(&self.channel).await;
+            Ok(())
+        };
+        timeout(CLOSE_PATIENCE, told).await.unwrap_or_else(|_| {
+            let message = "gave up telling RabbitMQ what was decided; it delivers that again";
+            Err(BrokerError::Unavailable { source: message.into() })
+        })
+    }
+}
+
+/// What was held is RabbitMQ's again, however the session ends.
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        let holdings = self.consumer.shared.holdings(self.consumer.queue);
+        let held = self.held.values().filter_map(|(_, place)| *place);
+        for place in held.chain(self.waiting.iter().map(|arrival| arrival.place)) {
+            holdings.release(place);
+        }
+    }
+}
+
+async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), BrokerError> {
+    let told = acker.ack(BasicAckOptions { multiple }).await;
+    if told.map_err(|error| refusal("cannot acknowledge", &error))? {
+        return Ok(());
+    }
+    let message = "the channel is lost, and with it what was to be acknowledged";
+    Err(BrokerError::Unavailable { source: message.into() })
+}
+
+async fn next(stream: Option<&mut lapin::Consumer>) -> Option<Came> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due_at: Option<Instant>) {
+    match due_at {
+        Some(due_at) => sleep_until(due_at).await,
+        None => std::future::pending().await,
+    }
+}

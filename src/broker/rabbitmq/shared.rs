@@ -1,0 +1,317 @@
+//! What a broker's handle, its consumers and its upkeep have in common.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lapin::message::Delivery;
+use lapin::{BasicProperties, Channel};
+use tokio::time::{sleep, timeout};
+
+use super::connection::{Link, chain};
+use super::holdings::Holdings;
+use super::journal::Journal;
+use super::management::Management;
+use super::publisher::{Message, Publisher};
+use super::session::Arrival;
+use super::topology::{self, DEAD_KEY, Topology, WORK_KEY, short};
+use super::wire;
+use crate::backoff::Delays;
+use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
+use crate::clock;
+
+/// How long one look at RabbitMQ may take.
+const CALL_PATIENCE: Duration = Duration::from_secs(5);
+/// How often all that was declared is checked, and how soon after it did not stand.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a dead letter waits that is rejected once more: otherwise two that disagree would hand
+/// it to each other for ever.
+const REJECTED_AGAIN: Duration = Duration::from_secs(5);
+/// The delays between tries to publish what was decided.
+const DELAY_MIN: Duration = Duration::from_millis(100);
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) topology: Arc<Topology>,
+    /// A connection of its own: RabbitMQ stops reading from one that publishes when memory is
+    /// short, and acknowledgements must go on.
+    pub(super) publishing: Arc<Link>,
+    pub(super) consuming: Arc<Link>,
+    pub(super) publisher: Publisher,
+    pub(super) journal: Journal,
+    pub(super) management: Option<Management>,
+    work: Holdings,
+    dead: Holdings,
+    /// Why not all that was declared stands, as far as is known.
+    fault: Mutex<Option<String>>,
+    /// The channel of looks at queues.
+    channel: tokio::sync::Mutex<Option<Channel>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        topology: Arc<Topology>,
+        (publishing, consuming): (Arc<Link>, Arc<Link>),
+        publish_in_flight_max: usize,
+        management: Option<Management>,
+    ) -> Self {
+        Self {
+            topology,
+            publisher: Publisher::new(Arc::clone(&publishing), publish_in_flight_max),
+            publishing,
+            consuming,
+            journal: Journal::default(),
+            management,
+            work: Holdings::default(),
+            dead: Holdings::default(),
+            fault: Mutex::default(),
+            channel: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) const fn holdings(&self, queue: Queue) -> &Holdings {
+        match queue {
+            Queue::Work => &self.work,
+            Queue::Dead => &self.dead,
+        }
+    }
+
+    fn message(
+        &self,
+        exchange: &str,
+        key: &str,
+        properties: BasicProperties,
+        body: Bytes,
+    ) -> Message {
+        let exchange = self.topology.exchange(exchange);
+        Message { exchange, key: short(key), properties, body }
+    }
+
+    /// An envelope that goes to a queue and the journal.
+    pub(super) fn news(
+        &self,
+        queue: Queue,
+        envelope: &Envelope,
+        dead: Option<&DeadReason>,
+    ) -> Message {
+        let properties = wire::properties(envelope, 1, dead);
+        self.message("events", topology::key_of(queue), properties, envelope.body.clone())
+    }
+
+    /// An envelope that goes to the work queue and not to the journal.
+    pub(super) fn again(&self, envelope: &Envelope) -> Message {
+        let properties = wire::properties(envelope, 1, None);
+        self.message("again", WORK_KEY, properties, envelope.body.clone())
+    }
+
+    /// Publishes a delivery to where it shall go; returns once that is confirmed.
+    pub(super) async fn settle_elsewhere(
+        &self,
+        queue: Queue,
+        arrival: Arrival,
+        disposition: Disposition,
+    ) {
+        let Arrival { envelope, attempt, dead, .. } = arrival;
+        let decided_at = clock::now();
+        let next = attempt.saturating_add(1);
+        let (delay, attempt, dead) = match (disposition, queue) {
+            (Disposition::Ack, _) => return,
+            (Disposition::Retry(delay), _) => (Some(delay), next, dead),
+            (Disposition::DeadLetter(rejection), Queue::Work) => {
+                let reason =
+                    DeadReason { rejection: *rejection, failed_at: decided_at, attempts: attempt };
+                (None, 1, Some(reason))
+            }
+            // It is where it should go. It comes again for its new reason, but not at once.
+            (Disposition::DeadLetter(rejection), Queue::Dead) => {
+                let attempts = dead.map_or(attempt, |dead| dead.attempts);
+                let reason = DeadReason { rejection: *rejection, failed_at: decided_at, attempts };
+                (Some(REJECTED_AGAIN), next, Some(reason))
+            }
+        };
+        let route = match delay {
+            None => Route::Direct(DEAD_KEY),
+            Some(Duration::ZERO) => Route::Direct(topology::key_of(queue)),
+            Some(delay) => Route::Later(queue, delay),
+        };
+        let properties = wire::properties(&envelope, attempt, dead.as_ref());
+        self.insist(route, properties, envelope.body.clone()).await;
+    }
+
+    /// Publishes what could not be read to where an operator looks; returns once that is confirmed.
+    pub(super) async fn put_aside(&self, delivery: Delivery) {
+        let properties = wire::stripped(&delivery.properties);
+        self.insist(Route::Aside, properties, delivery.data.into()).await;
+    }
+
+    /// Tries until it works: the delivery is held meanwhile, and nothing of it is lost.
+    async fn insist(&self, route: Route, properties: BasicProperties, body: Bytes) {
+        let mut delays = Delays::new(DELAY_MIN, DELAY_MAX);
+        let mut is_failing = false;
+        while let Err(error) = self.send(route, properties.clone(), body.clone()).await {
+            // Once an outage; the links say more.
+            if !is_failing {
+                let error = chain(&error);
+                let message_id = properties.message_id().as_ref().map(tracing::field::display);
+                tracing::warn!(message_id, error, "cannot move a delivery; trying again");
+            }
+            is_failing = true;
+            sleep(delays.next()).await;
+        }
+    }
+
+    async fn send(
+        &self,
+        route: Route,
+        properties: BasicProperties,
+        body: Bytes,
+    ) -> Result<(), BrokerError> {
+        let message = match route {
+            Route::Direct(key) => self.message("again", key, properties, body),
+            Route::Later(queue, delay) => {
+                let connection = self.consuming.connection()?;
+                let key = self.topology.retry_key(&connection, queue, delay);
+                let key = timeout(CALL_PATIENCE, key).await.map_err(|_| {
+                    let message = "RabbitMQ does not declare a queue for a delay";
+                    BrokerError::Unavailable { source: message.into() }
+                })??;
+                self.message("again", &key, properties, body)
+            }
+            Route::Aside => self.message("unrouted", "", properties, body),
+        };
+        self.publisher.publish(message).await
+    }
+
+    /// How much is in the queues, and what the consumers of this handle hold.
+    pub(super) async fn depth(&self) -> Result<QueueDepth, BrokerError> {
+        let ready = timeout(CALL_PATIENCE, self.ready()).await.map_err(|_| {
+            let message = format!("RabbitMQ did not say within {CALL_PATIENCE:?} what is queued");
+            BrokerError::Unavailable { source: message.into() }
+        })??;
+        let unacknowledged = match &self.management {
+            Some(management) => {
+                let [work, dead] = [WORK_KEY, DEAD_KEY].map(|part| self.topology.name(part));
+                tokio::join!(management.unacknowledged(&work), management.unacknowledged(&dead))
+            }
+            None => (None, None),
+        };
+        // After the queues were looked at: what comes meanwhile is counted twice rather than never.
+        let (work_waiting, work_out, work_oldest) = self.work.count();
+        let (dead_waiting, dead_out, _) = self.dead.count();
+        let held = work_waiting + work_out;
+        let elsewhere = unacknowledged.0.unwrap_or(held).saturating_sub(held);
+        let dead_held = unacknowledged.1.unwrap_or(0).max(dead_waiting + dead_out);
+        Ok(QueueDepth {
+            work_ready: ready.work + work_waiting,
+            work_in_flight: work_out + elsewhere,
+            work_oldest,
+            retry_ready: ready.retry,
+            dead_intake: ready.dead + dead_held,
+        })
+    }
+
+    async fn ready(&self) -> Result<Ready, BrokerError> {
+        let mut kept = self.channel.lock().await;
+        // Taken out: one that failed, or whose answer was not awaited, is not used again.
+        let channel = match kept.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => topology::open(&*self.consuming.connection()?).await?,
+        };
+        let ready = Ready {
+            work: self.sum(&channel, &[self.topology.name(WORK_KEY)]).await?,
+            retry: self.sum(&channel, &self.topology.retry_names(Queue::Work)).await?,
+            dead: self.sum(&channel, &[self.topology.name(DEAD_KEY)]).await?
+                + self.sum(&channel, &self.topology.retry_names(Queue::Dead)).await?,
+        };
+        *kept = Some(channel);
+        Ok(ready)
+    }
+
+    async fn sum(&self, channel: &Channel, queues: &[String]) -> Result<u64, BrokerError> {
+        let mut sum = 0;
+        for queue in queues {
+            sum += Topology::ready(channel, queue).await?.ok_or_else(|| {
+                self.topology.doubt();
+                BrokerError::Unavailable { source: format!("there is no queue {queue}").into() }
+            })?;
+        }
+        Ok(sum)
+    }
+
+    /// Whether a message would be taken now, and get to where it belongs.
+    pub(super) fn check(&self) -> Result<(), BrokerError> {
+        self.publisher.check()?;
+        match &*self.fault() {
+            Some(fault) => Err(BrokerError::Unavailable { source: fault.clone().into() }),
+            None => Ok(()),
+        }
+    }
+
+    fn fault(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Declares again what an operator or an accident has removed, for ever.
+    pub(super) async fn keep_up(&self) {
+        loop {
+            let connection = self.consuming.connected().await;
+            let checked = timeout(CALL_PATIENCE, self.repair(&connection)).await;
+            let fault = match checked {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(chain(&error)),
+                Err(_) => Some(format!("RabbitMQ did not answer within {CALL_PATIENCE:?}")),
+            };
+            if let Some(error) = &fault {
+                tracing::error!(error, "queues or bindings do not stand");
+            }
+            let pause = if fault.is_some() { CHECK_AGAIN } else { CHECK_EVERY };
+            *self.fault() = fault;
+            drop(connection);
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.topology.doubted() => {}
+            }
+        }
+    }
+
+    async fn repair(&self, connection: &lapin::Connection) -> Result<(), BrokerError> {
+        let missing = self.topology.missing(connection).await?;
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            tracing::error!(
+                missing,
+                "queues were deleted, with what was in them; declaring them again. What the \
+                 journal has can be put back with `storekeeper journal replay`"
+            );
+            *self.fault() = Some(format!("queues were deleted: {missing}"));
+        }
+        self.topology.declare(connection).await?;
+        // The other connection may stand still while this one does not.
+        if self.publishing.takes_messages().is_ok() {
+            let channel = topology::open(&*self.publishing.connection()?).await?;
+            topology::close(&channel).await;
+        }
+        Ok(())
+    }
+}
+
+/// Where a delivery goes that is not done.
+#[derive(Debug, Clone, Copy)]
+enum Route {
+    /// To a queue by its key.
+    Direct(&'static str),
+    /// To a queue after a delay.
+    Later(Queue, Duration),
+    /// To where an operator looks.
+    Aside,
+}
+
+/// Messages that are ready.
+struct Ready {
+    work: u64,
+    retry: u64,
+    dead: u64,
+}

@@ -1,0 +1,390 @@
+//! The exchanges, queues and bindings: their names, their arguments, and declaring them.
+//!
+//! ```text
+//! events (topic) --work--> work            again (direct) --work--> work
+//!                --dead--> dead                           --dead--> dead
+//!                ---#----> journal                        --<name>--> retry.*, dead-retry.*
+//!                                                         --marker--> journal
+//! ```
+//! What no binding takes goes to the queue `unrouted`, which nobody consumes: an operator looks.
+//! Work that is delivered too often and retries that are due are moved by RabbitMQ, through
+//! `again`, at least once.
+//!
+//! # Invariants
+//! - Declaring is idempotent: it is done at every connect and every few seconds.
+//! - No queue has a limit at which RabbitMQ would drop messages.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::connection::refusal;
+use crate::broker::{BrokerError, Queue};
+
+/// The longest time to live that RabbitMQ takes, in whole seconds.
+const DELAY_MS_MAX: u128 = 4_294_967_000;
+/// More than any queue delivers a message: RabbitMQ 4 would drop what passes its own limit.
+const NO_DELIVERY_LIMIT: i64 = i32::MAX as i64;
+/// The journal is cut off by whole segments, so they must be small against what it keeps.
+const SEGMENT_BYTES: i64 = 64 * 1024 * 1024;
+/// How long RabbitMQ may take to close a channel.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// The longest namespace: names have 255 bytes at most.
+const NAMESPACE_BYTES_MAX: usize = 200;
+
+/// The routing keys of what is worked, of dead letters and of the journal's markers.
+pub(super) const WORK_KEY: &str = "work";
+pub(super) const DEAD_KEY: &str = "dead";
+pub(super) const MARKER_KEY: &str = "marker";
+
+/// What there must be in RabbitMQ.
+#[derive(Debug)]
+pub(super) struct Topology {
+    namespace: String,
+    delivery_limit: u32,
+    journal_retention: Option<Duration>,
+    /// Retry queues that are declared at every connect, by name.
+    retries: Mutex<BTreeMap<String, Retry>>,
+    /// Held while one is declared that was not known at the connect.
+    declaring: tokio::sync::Mutex<()>,
+    doubts: Notify,
+}
+
+/// A queue in which retries wait.
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    of: Queue,
+    delay_ms: i64,
+}
+
+impl Topology {
+    pub(super) fn new(
+        namespace: String,
+        delivery_limit: u32,
+        ladder: &[Duration],
+        journal_retention: Option<Duration>,
+    ) -> Result<Self, BrokerError> {
+        if namespace.is_empty() || namespace.len() > NAMESPACE_BYTES_MAX {
+            let message = format!("rabbitmq.namespace must have 1 to {NAMESPACE_BYTES_MAX} bytes");
+            return Err(BrokerError::Rejected { source: message.into() });
+        }
+        let topology = Self {
+            namespace,
+            delivery_limit,
+            journal_retention,
+            retries: Mutex::default(),
+            declaring: tokio::sync::Mutex::default(),
+            doubts: Notify::new(),
+        };
+        for of in [Queue::Work, Queue::Dead] {
+            let rungs = ladder.iter().map(|delay| topology.retry(of, *delay));
+            topology.retries().extend(rungs);
+        }
+        Ok(topology)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Says that something failed as if not all of it stood.
+    pub(super) fn doubt(&self) {
+        self.doubts.notify_one();
+    }
+
+    /// Waits until there is a doubt.
+    pub(super) async fn doubted(&self) {
+        self.doubts.notified().await;
+    }
+
+    /// The full name of something.
+    pub(super) fn name(&self, part: &str) -> String {
+        format!("{}.{part}", self.namespace)
+    }
+
+    pub(super) fn queue_name(&self, queue: Queue) -> String {
+        self.name(key_of(queue))
+    }
+
+    /// What an exchange is called, for publishing.
+    pub(super) fn exchange(&self, part: &str) -> ShortString {
+        short(&self.name(part))
+    }
+
+    /// The names of the retry queues of a queue.
+    pub(super) fn retry_names(&self, of: Queue) -> Vec<String> {
+        let retries = self.retries();
+        retries.iter().filter(|(_, retry)| retry.of == of).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Makes sure that there is a queue for a delay; answers with its routing key.
+    ///
+    /// Dies before the answer: the queue may or may not be there, empty; it is declared again.
+    pub(super) async fn retry_key(
+        &self,
+        connection: &Connection,
+        of: Queue,
+        delay: Duration,
+    ) -> Result<String, BrokerError> {
+        let (name, retry) = self.retry(of, delay);
+        // One at a time: nothing may be published for a queue that is still being declared.
+        let _declaring = self.declaring.lock().await;
+        if !self.retries().contains_key(&name) {
+            let channel = open(connection).await?;
+            self.declare_retry(&channel, &name, retry).await?;
+            close(&channel).await;
+            self.retries().insert(name.clone(), retry);
+        }
+        Ok(name)
+    }
+
+    fn retries(&self) -> MutexGuard<'_, BTreeMap<String, Retry>> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retry(&self, of: Queue, delay: Duration) -> (String, Retry) {
+        let ms = delay.as_nanos().div_ceil(1_000_000).clamp(1, DELAY_MS_MAX);
+        let span =
+            if ms.is_multiple_of(1000) { format!("{}", ms / 1000) } else { format!("{ms}ms") };
+        let name = match of {
+            Queue::Work => self.name(&format!("retry.{span}")),
+            Queue::Dead => self.name(&format!("dead-retry.{span}")),
+        };
+        (name, Retry { of, delay_ms: i64::try_from(ms).unwrap_or(i64::MAX) })
+    }
+
+    /// Declares everything.
+    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
+        let channel = open(connection).await?;
+        self.declare_exchanges(&channel).await?;
+        self.declare_queue(&channel, &self.name("unrouted"), quorum(NO_DELIVERY_LIMIT)).await?;
+        self.bind(&channel, "unrouted", &self.name("unrouted"), "").await?;
+        let mut work = quorum(i64::from(self.delivery_limit));
+        self.dead_letter_to(&mut work, DEAD_KEY);
+        self.declare_queue(&channel, &self.name(WORK_KEY), work).await?;
+        self.declare_queue(&channel, &self.name(DEAD_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
+        self.declare_queue(&channel, &self.name("journal"), self.journal()).await?;
+        for (exchange, queue, key) in [
+            ("again", WORK_KEY, WORK_KEY),
+            ("again", DEAD_KEY, DEAD_KEY),
+            ("again", "journal", MARKER_KEY),
+            ("events", "journal", "#"),
+            ("events", DEAD_KEY, DEAD_KEY),
+            ("events", WORK_KEY, WORK_KEY),
+        ] {
+            self.bind(&channel, exchange, &self.name(queue), key).await?;
+        }
+        let retries = self.retries().clone();
+        for (name, retry) in retries {
+            self.declare_retry(&channel, &name, retry).await?;
+        }
+        close(&channel).await;
+        Ok(())
+    }
+
+    async fn declare_exchanges(&self, channel: &Channel) -> Result<(), BrokerError> {
+        let mut alternate = FieldTable::default();
+        insert(&mut alternate, "alternate-exchange", text(&self.name("unrouted")));
+        for (part, kind, arguments) in [
+            ("unrouted", ExchangeKind::Fanout, FieldTable::default()),
+            ("events", ExchangeKind::Topic, alternate.clone()),
+            ("again", ExchangeKind::Direct, alternate),
+            ("changes", ExchangeKind::Topic, FieldTable::default()),
+        ] {
+            let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+            channel
+                .exchange_declare(self.exchange(part), kind, options, arguments)
+                .await
+                .map_err(|error| misfit(&format!("exchange {}", self.name(part)), &error))?;
+        }
+        Ok(())
+    }
+
+    async fn declare_retry(
+        &self,
+        channel: &Channel,
+        name: &str,
+        Retry { of, delay_ms }: Retry,
+    ) -> Result<(), BrokerError> {
+        let mut arguments = quorum(NO_DELIVERY_LIMIT);
+        self.dead_letter_to(&mut arguments, key_of(of));
+        insert(&mut arguments, "x-message-ttl", AMQPValue::LongLongInt(delay_ms));
+        self.declare_queue(channel, name, arguments).await?;
+        self.bind(channel, "again", name, name).await
+    }
+
+    fn journal(&self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        insert(&mut arguments, "x-queue-type", text("stream"));
+        if let Some(retention) = self.journal_retention {
+            let age = format!("{}s", retention.as_secs().max(1));
+            insert(&mut arguments, "x-max-age", text(&age));
+        }
+        let segment = AMQPValue::LongLongInt(SEGMENT_BYTES);
+        insert(&mut arguments, "x-stream-max-segment-size-bytes", segment);
+        arguments
+    }
+
+    /// What leaves the queue by RabbitMQ's own doing comes back through `again`, or stays.
+    fn dead_letter_to(&self, arguments: &mut FieldTable, key: &str) {
+        insert(arguments, "x-dead-letter-exchange", text(&self.name("again")));
+        insert(arguments, "x-dead-letter-routing-key", text(key));
+        insert(arguments, "x-dead-letter-strategy", text("at-least-once"));
+        // Without it, RabbitMQ silently falls back to at-most-once.
+        insert(arguments, "x-overflow", text("reject-publish"));
+    }
+
+    async fn declare_queue(
+        &self,
+        channel: &Channel,
+        name: &str,
+        arguments: FieldTable,
+    ) -> Result<(), BrokerError> {
+        let declared =
+            channel.queue_declare(short(name), QueueDeclareOptions::durable(), arguments).await;
+        declared.map(drop).map_err(|error| misfit(&format!("queue {name}"), &error))
+    }
+
+    async fn bind(
+        &self,
+        channel: &Channel,
+        exchange: &str,
+        queue: &str,
+        key: &str,
+    ) -> Result<(), BrokerError> {
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        channel
+            .queue_bind(short(queue), self.exchange(exchange), short(key), options, arguments)
+            .await
+            .map_err(|error| refusal(&format!("cannot bind {queue} for {key:?}"), &error))
+    }
+
+    /// How many messages are ready in a queue; `None` if there is no such queue.
+    pub(super) async fn ready(channel: &Channel, name: &str) -> Result<Option<u64>, BrokerError> {
+        let options = QueueDeclareOptions::durable().passive();
+        match channel.queue_declare(short(name), options, FieldTable::default()).await {
+            Ok(queue) => Ok(Some(u64::from(queue.message_count()))),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(refusal(&format!("cannot look at queue {name}"), &error)),
+        }
+    }
+
+    /// The queues that are not there.
+    pub(super) async fn missing(
+        &self,
+        connection: &Connection,
+    ) -> Result<Vec<String>, BrokerError> {
+        let mut missing = Vec::new();
+        let mut channel = open(connection).await?;
+        for part in [WORK_KEY, DEAD_KEY, "journal", "unrouted"] {
+            let name = self.name(part);
+            if Self::ready(&channel, &name).await?.is_none() {
+                missing.push(name);
+                // RabbitMQ closes the channel with its answer.
+                channel = open(connection).await?;
+            }
+        }
+        close(&channel).await;
+        Ok(missing)
+    }
+}
+
+/// A name as AMQP takes it. All of ours fit, since the namespace is short enough.
+pub(super) fn short(name: &str) -> ShortString {
+    ShortString::try_new(name).unwrap_or_default()
+}
+
+pub(super) const fn key_of(queue: Queue) -> &'static str {
+    match queue {
+        Queue::Work => WORK_KEY,
+        Queue::Dead => DEAD_KEY,
+    }
+}
+
+pub(super) async fn open(connection: &Connection) -> Result<Channel, BrokerError> {
+    connection.create_channel().await.map_err(|error| refusal("cannot open a channel", &error))
+}
+
+/// Closes a channel that has done its work; one that fails to close is closed already.
+pub(super) async fn close(channel: &Channel) {
+    timeout(CLOSE_PATIENCE, channel.close(200, ShortString::default())).await.ok();
+}
+
+/// The channel's error says that there is no such queue. RabbitMQ says with the same number that
+/// the queue is there and its node is not.
+fn is_missing(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    error.get_id() == 404 && error.get_message().as_str().contains("no queue")
+}
+
+/// Why something could not be declared. RabbitMQ's text names the argument and both its values.
+fn misfit(what: &str, error: &lapin::Error) -> BrokerError {
+    let is_other = matches!(error.kind(), ErrorKind::ProtocolError(it) if it.get_id() == 406);
+    if !is_other {
+        return refusal(&format!("cannot declare {what}"), error);
+    }
+    let message = format!(
+        "{what} is there with other arguments ({error}); set the setting back, delete it when it \
+         is empty, or choose another rabbitmq.namespace"
+    );
+    BrokerError::Rejected { source: message.into() }
+}
+
+fn quorum(delivery_limit: i64) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    insert(&mut arguments, "x-queue-type", text("quorum"));
+    insert(&mut arguments, "x-delivery-limit", AMQPValue::LongLongInt(delivery_limit));
+    arguments
+}
+
+fn insert(table: &mut FieldTable, name: &'static str, value: AMQPValue) {
+    table.insert(name.into(), value);
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_has_a_queue_of_its_own_by_its_whole_seconds_or_milliseconds() {
+        let topology = Topology::new("sk".into(), 50, &[], None).unwrap();
+        for (of, delay, name, ms) in [
+            (Queue::Work, Duration::from_secs(5), "sk.retry.5", 5000),
+            (Queue::Work, Duration::from_mins(10), "sk.retry.600", 600_000),
+            (Queue::Work, Duration::from_millis(1500), "sk.retry.1500ms", 1500),
+            (Queue::Work, Duration::from_nanos(1), "sk.retry.1ms", 1),
+            (Queue::Dead, Duration::from_secs(5), "sk.dead-retry.5", 5000),
+            (Queue::Work, Duration::MAX, "sk.retry.4294967", 4_294_967_000),
+        ] {
+            let (found, retry) = topology.retry(of, delay);
+            assert_eq!((found.as_str(), retry.delay_ms), (name, ms), "{delay:?}");
+        }
+    }
+
+    #[test]
+    fn the_ladder_is_declared_from_the_start() {
+        let ladder = [5, 30].map(Duration::from_secs);
+        let topology = Topology::new("sk".into(), 50, &ladder, None).unwrap();
+        assert_eq!(topology.retry_names(Queue::Work), ["sk.retry.30", "sk.retry.5"]);
+        assert_eq!(topology.retry_names(Queue::Dead), ["sk.dead-retry.30", "sk.dead-retry.5"]);
+    }
+
+    #[test]
+    fn a_namespace_that_makes_names_too_long_is_refused() {
+        for namespace in [String::new(), "n".repeat(201)] {
+            let refused = Topology::new(namespace, 50, &[], None).unwrap_err();
+            assert!(matches!(refused, BrokerError::Rejected { .. }), "{refused:?}");
+        }
+    }
+}

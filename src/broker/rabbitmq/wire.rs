@@ -1,0 +1,335 @@
+//! Envelopes as AMQP messages, and back.
+//!
+//! Headers are written anew for every message, never copied: what RabbitMQ notes in them
+//! (`x-death` and its kin) would come back to it, and before release 4 it drops what it takes for a
+//! cycle. Read defensively: RabbitMQ writes numbers as whatever integer it likes.
+//!
+//! # Invariants
+//! - The headers of a message stay under [`HEADERS_BYTES_MAX`]: RabbitMQ ends the connection over a
+//!   table that does not fit a frame.
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, FieldTable};
+use uuid::Uuid;
+
+use crate::broker::{DeadReason, Envelope, EnvelopeKind};
+use crate::domain::{Code, MessageId, Rejection, Timestamp};
+
+/// The headers together, in bytes.
+const HEADERS_BYTES_MAX: usize = 32 * 1024;
+/// What the reason of a dead letter may take of them; a longer detail is cut off.
+const REJECTION_BYTES_MAX: usize = 16 * 1024;
+/// What each text that came with the request may take of them; a longer one is left out.
+const TEXT_BYTES_MAX: usize = 4 * 1024;
+const _: () = assert!(REJECTION_BYTES_MAX + 3 * TEXT_BYTES_MAX <= HEADERS_BYTES_MAX);
+/// The `app_id` of what we publish.
+const APP_ID: &str = "storekeeper";
+/// The `type` of a message in the journal that only says that it ends there.
+const MARKER: &str = "storekeeper.marker";
+
+const RECEIVED_AT: &str = "x-received-at-us";
+const SOURCE: &str = "x-source";
+const ATTEMPT: &str = "x-attempt";
+const REPLAYS: &str = "x-replays";
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+const REJECTION: &str = "x-rejection";
+const FAILED_AT: &str = "x-failed-at-us";
+const ATTEMPTS: &str = "x-attempts";
+
+/// A message that was read.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) envelope: Envelope,
+    pub(super) attempt: u32,
+    pub(super) delivery_count: u32,
+    pub(super) dead: Option<DeadReason>,
+}
+
+/// Why a message could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// Somebody else has put it there.
+    #[error("a message that is not ours")]
+    Foreign,
+    /// A newer release of ours, perhaps.
+    #[error("{0} is missing or unknown; run the release that wrote it")]
+    Unknown(&'static str),
+}
+
+/// The properties of an envelope's message.
+pub(super) fn properties(
+    envelope: &Envelope,
+    attempt: u32,
+    dead: Option<&DeadReason>,
+) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    let mut put = |name: &'static str, value: AMQPValue| {
+        headers.insert(name.into(), value);
+    };
+    put(RECEIVED_AT, AMQPValue::LongLongInt(envelope.received_at.micros()));
+    put(SOURCE, text(&envelope.source));
+    put(ATTEMPT, AMQPValue::LongLongInt(attempt.into()));
+    put(REPLAYS, AMQPValue::LongLongInt(envelope.replays.into()));
+    for (name, value) in [(TRACEPARENT, &envelope.traceparent), (TRACESTATE, &envelope.tracestate)]
+    {
+        if let Some(value) = value.as_ref().filter(|value| value.len() <= TEXT_BYTES_MAX) {
+            put(name, text(value));
+        }
+    }
+    if let Some(DeadReason { rejection, failed_at, attempts }) = dead {
+        put(REJECTION, text(&reason(rejection)));
+        put(FAILED_AT, AMQPValue::LongLongInt(failed_at.micros()));
+        put(ATTEMPTS, AMQPValue::LongLongInt((*attempts).into()));
+    }
+    let seconds = envelope.received_at.micros().div_euclid(1_000_000);
+    base(&envelope.message_id.0, envelope.kind.as_str())
+        .with_timestamp(u64::try_from(seconds).unwrap_or(0))
+        .with_headers(headers)
+}
+
+/// The properties of a marker in the journal.
+pub(super) fn marker(id: &Uuid) -> BasicProperties {
+    base(id, MARKER)
+}
+
+/// The properties of a message that could not be read, without what RabbitMQ noted in them.
+pub(super) fn stripped(properties: &BasicProperties) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
+        let is_noted = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
+            .iter()
+            .any(|noted| name.as_str().starts_with(noted));
+        if !is_noted && name.as_str() != "x-acquired-count" {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    properties.clone().with_headers(headers).with_delivery_mode(2)
+}
+
+fn base(id: &Uuid, kind: &'static str) -> BasicProperties {
+    BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_message_id(id.to_string().into())
+        .with_type(kind.into())
+        .with_app_id(APP_ID.into())
+}
+
+/// A rejection as it is written into a header.
+fn reason(rejection: &Rejection) -> String {
+    // A rejection is made of texts: it can always be written.
+    let written = |it: &Rejection| serde_json::to_string(it).unwrap_or_default();
+    let whole = written(rejection);
+    let excess = whole.len().saturating_sub(REJECTION_BYTES_MAX);
+    if excess == 0 {
+        return whole;
+    }
+    // Escapes take up to six bytes for one: what is left is short enough whatever it is.
+    let length = REJECTION_BYTES_MAX / 8;
+    let mut detail = rejection.detail.clone();
+    detail.truncate(detail.floor_char_boundary(length));
+    detail.push_str("... (cut off)");
+    written(&Rejection { detail, ..rejection.clone() })
+}
+
+/// Whether it is a marker in the journal; then its id.
+pub(super) fn marker_id(delivery: &Delivery) -> Option<Uuid> {
+    let properties = &delivery.properties;
+    let is_marker = properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARKER);
+    let id = properties.message_id().as_ref().filter(|_| is_marker)?;
+    Some(Uuid::parse_str(id.as_str()).unwrap_or_default())
+}
+
+/// Where a message of the journal stands.
+pub(super) fn offset(delivery: &Delivery) -> Option<u64> {
+    number(headers(&delivery.properties)?, "x-stream-offset")
+}
+
+/// Reads a message.
+pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
+    let properties = &delivery.properties;
+    if properties.app_id().as_ref().is_none_or(|app| app.as_str() != APP_ID) {
+        return Err(Unreadable::Foreign);
+    }
+    let headers = headers(properties).ok_or(Unreadable::Foreign)?;
+    let name = properties.kind().as_ref().and_then(|kind| EnvelopeKind::parse(kind.as_str()));
+    let id = properties.message_id().as_ref().and_then(|id| Uuid::parse_str(id.as_str()).ok());
+    let envelope = Envelope {
+        message_id: MessageId(id.ok_or(Unreadable::Unknown("the message id"))?),
+        kind: name.ok_or(Unreadable::Unknown("the kind of a message"))?,
+        received_at: Timestamp::from_micros(
+            integer(headers, RECEIVED_AT).ok_or(Unreadable::Unknown("the time of receipt"))?,
+        ),
+        source: string(headers, SOURCE).unwrap_or_default(),
+        replays: number(headers, REPLAYS).unwrap_or(0),
+        traceparent: string(headers, TRACEPARENT),
+        tracestate: string(headers, TRACESTATE),
+        body: Bytes::new(),
+    };
+    let dead = match string(headers, REJECTION) {
+        Some(text) => Some(DeadReason {
+            rejection: serde_json::from_str(&text)
+                .map_err(|_| Unreadable::Unknown("the reason of a dead letter"))?,
+            failed_at: integer(headers, FAILED_AT)
+                .map_or(envelope.received_at, Timestamp::from_micros),
+            attempts: number(headers, ATTEMPTS).unwrap_or(0),
+        }),
+        None => limit_passed(headers),
+    };
+    let is_poison = dead.is_some() && !headers.contains_key(REJECTION);
+    let attempt = number(headers, ATTEMPT).unwrap_or(1);
+    let delivery_count = number(headers, "x-delivery-count").unwrap_or(0);
+    let body = Bytes::from(std::mem::take(&mut delivery.data));
+    Ok(Received {
+        envelope: Envelope { body, ..envelope },
+        // In the queue of dead letters, its attempts begin anew.
+        attempt: if is_poison { 1 } else { attempt },
+        delivery_count,
+        dead,
+    })
+}
+
+/// The reason of what RabbitMQ itself made a dead letter, since it was delivered too often.
+fn limit_passed(headers: &FieldTable) -> Option<DeadReason> {
+    let deaths = headers.inner().get("x-death")?.as_array()?;
+    let tables = deaths.as_slice().iter().filter_map(AMQPValue::as_field_table);
+    let passed = |death: &&FieldTable| string(death, "reason").as_deref() == Some("delivery_limit");
+    let death = tables.into_iter().find(passed)?;
+    let seconds = integer(death, "time").unwrap_or(0);
+    let detail = "RabbitMQ delivered it as often as the queue's x-delivery-limit allows, and it \
+                  was never settled";
+    Some(DeadReason {
+        rejection: Rejection::new(Code::DeliveryLimit, detail),
+        failed_at: Timestamp::from_millis(seconds.saturating_mul(1000)),
+        attempts: number(headers, ATTEMPT).unwrap_or(1),
+    })
+}
+
+fn headers(properties: &BasicProperties) -> Option<&FieldTable> {
+    properties.headers().as_ref()
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn string(table: &FieldTable, name: &str) -> Option<String> {
+    let value = table.inner().get(name)?;
+    let short = || value.as_short_string().map(|text| text.as_str().to_owned());
+    let long = value.as_long_string();
+    long.map(|text| String::from_utf8_lossy(text.as_bytes()).into()).or_else(short)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "all that are no whole numbers")]
+fn integer(table: &FieldTable, name: &str) -> Option<i64> {
+    match *table.inner().get(name)? {
+        AMQPValue::ShortShortInt(value) => Some(value.into()),
+        AMQPValue::ShortShortUInt(value) => Some(value.into()),
+        AMQPValue::ShortInt(value) => Some(value.into()),
+        AMQPValue::ShortUInt(value) => Some(value.into()),
+        AMQPValue::LongInt(value) => Some(value.into()),
+        AMQPValue::LongUInt(value) => Some(value.into()),
+        AMQPValue::LongLongInt(value) => Some(value),
+        AMQPValue::Timestamp(value) => i64::try_from(value).ok(),
+        _ => None,
+    }
+}
+
+fn number<N: TryFrom<i64>>(table: &FieldTable, name: &str) -> Option<N> {
+    integer(table, name).and_then(|value| N::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            message_id: MessageId(Uuid::now_v7()),
+            kind: EnvelopeKind::Webhook,
+            received_at: Timestamp::from_micros(1_700_000_000_123_456),
+            source: "duda".into(),
+            replays: 2,
+            traceparent: Some("00-a-b-01".into()),
+            tracestate: Some("v=1".into()),
+            body: Bytes::from_static(b"{}"),
+        }
+    }
+
+    fn delivery(properties: BasicProperties) -> Delivery {
+        let mut delivery = Delivery::mock(1, "".into(), "".into(), false, b"{}".to_vec());
+        delivery.properties = properties;
+        delivery
+    }
+
+    fn dead(detail: &str) -> DeadReason {
+        DeadReason {
+            rejection: Rejection::new(Code::NotJson, detail),
+            failed_at: Timestamp::from_micros(5),
+            attempts: 3,
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_read_as_it_was_written() {
+        let reason = dead("$: no JSON");
+        let written = properties(&envelope(), 4, Some(&reason));
+        let envelope = Envelope {
+            message_id: MessageId(
+                Uuid::parse_str(written.message_id().as_ref().unwrap().as_str()).unwrap(),
+            ),
+            ..envelope()
+        };
+        let read = read(&mut delivery(written)).unwrap();
+        assert_eq!((read.envelope, read.attempt, read.delivery_count), (envelope, 4, 0));
+        assert_eq!(read.dead, Some(reason));
+    }
+
+    #[test]
+    fn headers_stay_small_whatever_is_in_them() {
+        let long = "\u{1}".repeat(100_000);
+        let envelope = Envelope {
+            tracestate: Some(long.clone()),
+            traceparent: Some(long.clone()),
+            ..envelope()
+        };
+        let written = properties(&envelope, u32::MAX, Some(&dead(&long)));
+        let size: usize = written
+            .headers()
+            .iter()
+            .flat_map(FieldTable::inner)
+            .map(|(name, value)| {
+                name.as_str().len() + value.as_long_string().map_or(8, |it| it.as_bytes().len())
+            })
+            .sum();
+        assert!(size < HEADERS_BYTES_MAX, "{size} bytes");
+        let read = read(&mut delivery(written)).unwrap();
+        let rejection = read.dead.unwrap().rejection;
+        assert_eq!(rejection.code, Code::NotJson);
+        assert!(rejection.detail.ends_with("... (cut off)"));
+        assert_eq!((read.envelope.traceparent, read.attempt), (None, u32::MAX));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_told_from_what_is_newer() {
+        let foreign = properties(&envelope(), 1, None).with_app_id("a shovel".into());
+        assert!(matches!(read(&mut delivery(foreign)), Err(Unreadable::Foreign)));
+        let newer = properties(&envelope(), 1, None).with_type("storekeeper.unheard_of".into());
+        assert!(matches!(read(&mut delivery(newer)), Err(Unreadable::Unknown(_))));
+    }
+
+    #[test]
+    fn what_rabbitmq_notes_is_stripped_and_the_rest_is_kept() {
+        let mut headers = FieldTable::default();
+        for name in ["x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count"] {
+            headers.insert(name.into(), text("a"));
+        }
+        headers.insert("x-mine".into(), text("b"));
+        let stripped = stripped(&BasicProperties::default().with_headers(headers));
+        let headers = stripped.headers().iter().flat_map(FieldTable::inner);
+        let names: Vec<_> = headers.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-mine"]);
+    }
+}
