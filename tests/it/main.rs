@@ -9,6 +9,7 @@
 
 mod access;
 mod bodies;
+mod broker_faults;
 mod changes;
 mod conformance;
 mod console;

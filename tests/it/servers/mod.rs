@@ -4,6 +4,7 @@
 //! process ends, the input ends with it, and the server and its directory go.
 
 mod cluster;
+pub(crate) mod rabbitmq;
 mod redis;
 
 pub(crate) use cluster::shared_cluster;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storekeeper::broker::embedded::EmbeddedBroker;
+use storekeeper::broker::rabbitmq::{RabbitBroker, RabbitOptions};
 use storekeeper::broker::{
     Broker, Delivery, Disposition, Envelope, EnvelopeKind, Queue, QueueDepth, Subscription,
 };
@@ -12,6 +13,8 @@ use storekeeper::domain::{Code, MessageId, Rejection};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use uuid::Uuid;
+
+use crate::servers;
 
 /// How long something that must happen may take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -22,6 +25,7 @@ const WATCH: Duration = Duration::from_millis(600);
 macro_rules! promises {
     ($($promise:ident),* $(,)?) => {
         promises!(@on embedded: Embedded; $($promise)*);
+        promises!(@on rabbitmq: RabbitMq; $($promise)*);
     };
     (@on $module:ident: $backend:ident; $($promise:ident)*) => {
         mod $module {
@@ -60,6 +64,27 @@ impl Backend for Embedded {
         let directory = self.0.path().to_owned();
         let open = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&directory));
         Arc::new(open.await.unwrap().unwrap())
+    }
+}
+
+/// RabbitMQ, with queues of its own.
+struct RabbitMq(RabbitOptions);
+
+impl Backend for RabbitMq {
+    async fn start() -> Self {
+        Self(RabbitOptions {
+            urls: vec![servers::rabbitmq::RabbitMq::shared().await.url()],
+            namespace: format!("test-{}", Uuid::now_v7()),
+            delivery_limit: 50,
+            ladder: vec![Duration::from_millis(300)],
+            journal_retention: None,
+            management_url: None,
+            publish_in_flight_max: 256,
+        })
+    }
+
+    async fn open(&self) -> Arc<dyn Broker> {
+        Arc::new(RabbitBroker::connect(&self.0).await.unwrap())
     }
 }
 

@@ -1,0 +1,65 @@
+//! Settings that can never work are told at once, in words, and without a password.
+
+use storekeeper::broker::rabbitmq::declare_topology;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use super::*;
+use crate::harness::free_port;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_with_other_arguments_is_told_with_a_way_out() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    declare_topology(&options).await.unwrap();
+    declare_topology(&options).await.unwrap();
+    let other = RabbitOptions { delivery_limit: 51, ..options.clone() };
+    let refused = RabbitBroker::connect(&other).await.unwrap_err();
+    assert!(matches!(refused, BrokerError::Rejected { .. }), "{refused:?}");
+    let text = text(&refused);
+    let queue = format!("{}.work", options.namespace);
+    for part in [queue.as_str(), "x-delivery-limit", "'50'", "'51'", "delete it when it is empty"] {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_login_a_wrong_place_and_a_wrong_address_are_told_apart() {
+    const PASSWORD: &str = "open-sesame";
+    let server = RabbitMq::shared().await;
+    let place = server.url().split_once('@').unwrap().1.to_owned();
+    let nobody = format!("127.0.0.1:{}/%2f", free_port());
+    for (url, is_transient) in [
+        (format!("amqp://guest:{PASSWORD}@{place}"), false),
+        (format!("amqp://guest:{PASSWORD}@{nobody}"), true),
+        (format!("amqp://guest:guest@{}", place.replace("%2f", PASSWORD)), false),
+        (format!("amqp:guest:{PASSWORD}@"), false),
+    ] {
+        let options = RabbitOptions { urls: vec![url.clone()], ..options(server) };
+        let refused = RabbitBroker::connect(&options).await.unwrap_err();
+        assert_eq!(refused.is_transient(), is_transient, "{url}: {refused:?}");
+        let is_vhost = url.ends_with(PASSWORD);
+        for shown in [text(&refused), format!("{refused:?} {options:?}")] {
+            assert_eq!(shown.contains(PASSWORD), is_vhost && !shown.is_empty(), "{shown}");
+        }
+    }
+    // Of several addresses, one that works is enough.
+    let urls = vec![format!("amqp://guest:guest@{nobody}"), server.url()];
+    let broker = RabbitBroker::connect(&RabbitOptions { urls, ..options(server) }).await.unwrap();
+    broker.publish(envelope("a")).await.unwrap();
+    broker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_never_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap();
+    let silent = RabbitOptions {
+        urls: vec![format!("amqp://guest:guest@{place}/%2f")],
+        ..options(RabbitMq::shared().await)
+    };
+    let started_at = Instant::now();
+    let refused = RabbitBroker::connect(&silent).await.unwrap_err();
+    assert!(matches!(refused, BrokerError::Unavailable { .. }), "{refused:?}");
+    assert!(started_at.elapsed() < Duration::from_secs(15), "{:?}", started_at.elapsed());
+}

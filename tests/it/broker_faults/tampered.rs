@@ -1,0 +1,169 @@
+//! Queues and bindings that somebody removes, messages that kill, and what RabbitMQ notes in them.
+
+use std::collections::BTreeSet;
+
+use lapin::BasicProperties;
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use storekeeper::broker::{Disposition, QueueDepth};
+use storekeeper::domain::Code;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_was_deleted_is_declared_again() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    let mut subscription = work(&broker).await;
+    publish_at_last(&broker, "before").await;
+    let _lost = take_one(&mut subscription).await;
+    let queue = format!("{}.work", options.namespace);
+    behind_its_back(server, async |channel| {
+        let options = QueueDeleteOptions::default();
+        channel.queue_delete(queue.as_str().into(), options).await.unwrap();
+    })
+    .await;
+    // It may be published before the queue is there again: then only the journal has it.
+    eventually("what is published is delivered again", async || {
+        broker.publish(envelope("after")).await.ok()?;
+        let batch = timeout(Duration::from_secs(1), subscription.next_batch(1)).await.ok()?;
+        batch.into_iter().next().map(|delivery| delivery.settle(Disposition::Ack))
+    })
+    .await;
+    eventually("it is ready", async || broker.check().await.ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binding_that_was_removed_is_made_again() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    let (queue, exchange) =
+        (format!("{}.work", options.namespace), format!("{}.events", options.namespace));
+    behind_its_back(server, async |channel| {
+        let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
+        let arguments = FieldTable::default();
+        channel.queue_unbind(queue, exchange, "work".into(), arguments).await.unwrap();
+    })
+    .await;
+    eventually("what is published is work again", async || {
+        broker.publish(envelope("a")).await.unwrap();
+        (broker.depth().await.unwrap().work_ready > 0).then_some(())
+    })
+    .await;
+    broker.check().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_delivered_too_often_is_a_dead_letter_and_its_neighbours_are_not() {
+    let server = RabbitMq::shared().await;
+    let options = RabbitOptions { delivery_limit: 3, ..options(server) };
+    let mut broker = RabbitBroker::connect(&options).await.unwrap();
+    for body in ["killer", "b", "c", "d"] {
+        broker.publish(envelope(body)).await.unwrap();
+    }
+    // It kills whoever takes it: the process dies with all that it has.
+    let mut done = BTreeSet::new();
+    let (letter, mut intake, mut subscription) = loop {
+        let mut subscription = work(&broker).await;
+        let mut intake = broker.subscribe(Queue::Dead, 10).await.unwrap();
+        let killer = loop {
+            let delivery = tokio::select! {
+                letter = take_one(&mut intake) => break Err(letter),
+                delivery = take_one(&mut subscription) => delivery,
+            };
+            if body(&delivery) == "killer" {
+                break Ok(delivery);
+            }
+            done.insert(body(&delivery).to_owned());
+            delivery.settle(Disposition::Ack);
+        };
+        match killer {
+            Err(letter) => break (letter, intake, subscription),
+            Ok(killer) => {
+                drop(broker);
+                drop((subscription, intake, killer));
+                broker = RabbitBroker::connect(&options).await.unwrap();
+            }
+        }
+    };
+    let reason = letter.dead.as_ref().unwrap();
+    assert_eq!(body(&letter), "killer");
+    assert_eq!((reason.rejection.code, reason.attempts), (Code::DeliveryLimit, 1));
+    assert!(reason.failed_at.micros() > 0);
+    // It keeps its reason when it is looked at later.
+    let expected = reason.clone();
+    letter.settle(Disposition::Retry(Duration::from_millis(50)));
+    let letter = take_one(&mut intake).await;
+    assert_eq!((letter.attempt, letter.dead.as_ref()), (2, Some(&expected)));
+    letter.settle(Disposition::Ack);
+    while done.len() < 3 {
+        let delivery = take_one(&mut subscription).await;
+        assert_ne!(body(&delivery), "killer");
+        done.insert(body(&delivery).to_owned());
+        delivery.settle(Disposition::Ack);
+    }
+    eventually("nothing else is a dead letter", async || {
+        (broker.depth().await.unwrap() == QueueDepth::default()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rabbitmq_noted_in_a_message_is_not_sent_on() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    let mut subscription = work(&broker).await;
+    broker.publish(envelope("a")).await.unwrap();
+    take_one(&mut subscription).await.settle(Disposition::Retry(Duration::from_millis(20)));
+    let noted = take_one(&mut subscription).await;
+    assert_eq!(noted.attempt, 2);
+    noted.settle(Disposition::Retry(Duration::ZERO));
+    let again = take_one(&mut subscription).await;
+    assert_eq!(again.attempt, 3);
+    broker.close().await;
+    let queue = format!("{}.work", options.namespace);
+    behind_its_back(server, async |channel| {
+        let message = channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await;
+        let message = message.unwrap().expect("it was given back");
+        let headers = message.delivery.properties.headers().as_ref().unwrap();
+        let names: Vec<_> = headers.inner().keys().map(ToString::to_string).collect();
+        assert!(!names.iter().any(|name| name.contains("death")), "{names:?}");
+        assert!(names.iter().any(|name| name == "x-attempt"), "{names:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_not_ours_is_put_aside_and_holds_up_nothing() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    let queue = |part: &str| format!("{}.{part}", options.namespace);
+    behind_its_back(server, async |channel| {
+        let properties = BasicProperties::default();
+        let (exchange, key) = (queue("events").as_str().into(), "work".into());
+        let options = BasicPublishOptions::default();
+        channel.basic_publish(exchange, key, options, b"who knows", properties).await.unwrap();
+    })
+    .await;
+    let mut subscription = work(&broker).await;
+    broker.publish(envelope("ours")).await.unwrap();
+    let delivery = take_one(&mut subscription).await;
+    assert_eq!(body(&delivery), "ours");
+    delivery.settle(Disposition::Ack);
+    let unrouted = queue("unrouted");
+    let body = eventually("it is where an operator looks", async || {
+        let connection = server.connection().await;
+        let channel = connection.create_channel().await.unwrap();
+        let options = BasicGetOptions::default();
+        let message = channel.basic_get(unrouted.as_str().into(), options).await.unwrap()?;
+        Some(message.delivery.data)
+    })
+    .await;
+    assert_eq!(body, b"who knows");
+    let journal = broker.journal(None, 10).await.unwrap();
+    assert_eq!(journal.len(), 1, "it is passed over there");
+}

@@ -1,0 +1,189 @@
+//! A private RabbitMQ node.
+//!
+//! It runs under a small shell that does what it reads from a pipe: start, kill, freeze. When the
+//! pipe closes, which the system sees to however the test process ends, the shell kills the node
+//! and removes its directory. Node name, cookie, ports and port mapper are the node's own, so that
+//! several test runs go on beside each other.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use lapin::{Connection, ConnectionProperties};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::{eventually, free_port, variable};
+
+/// What the shell does; `$1` is the node's directory.
+const WATCHDOG: &str = r#"
+    trap '' INT TERM HUP PIPE
+    epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 >/dev/null 2>&1 </dev/null & mapper=$!
+    while read -r word; do case $word in
+        start) setsid "$2/rabbitmq-server" >>"$1/log" 2>&1 </dev/null & node=$! ;;
+        kill) kill -s KILL -- "-$node"; wait "$node" 2>/dev/null ;;
+        *) kill -s "$word" -- "-$node" ;;
+    esac; echo done; done
+    kill -s KILL -- "-$node" "$mapper" 2>/dev/null
+    for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2>/dev/null && break; sleep 0.1; done
+"#;
+
+/// A node, started and ready.
+#[derive(Debug)]
+pub(crate) struct RabbitMq {
+    watchdog: Child,
+    /// What it reads, and where it says that it has done so.
+    words: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+    directory: TempDir,
+    port: u16,
+    mapper_port: u16,
+}
+
+impl RabbitMq {
+    /// The node that all tests share which do no harm to it.
+    pub(crate) async fn shared() -> &'static Self {
+        static SHARED: OnceLock<RabbitMq> = OnceLock::new();
+        let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::spawn));
+        let shared = shared.await.unwrap();
+        shared.ready().await;
+        shared
+    }
+
+    /// A node of a test's own.
+    pub(crate) async fn start() -> Self {
+        let server = Self::spawn();
+        server.ready().await;
+        server
+    }
+
+    fn spawn() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [port, distribution, mapper_port] = [(); 3].map(|()| free_port());
+        let path = |name: &str| directory.path().join(name);
+        let configuration = format!(
+            "listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\nlog.console.level = warning\n\
+             log.file = false\ndisk_free_limit.absolute = 1MB\n\
+             vm_memory_high_watermark.absolute = 2GB\nraft.wal_max_size_bytes = 33554432\n"
+        );
+        std::fs::write(path("rabbitmq.conf"), configuration).unwrap();
+        std::fs::write(path("enabled_plugins"), "[].\n").unwrap();
+        let mut watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "watchdog"])
+            .arg(directory.path())
+            .arg(programs())
+            .env("HOME", directory.path())
+            .env("RABBITMQ_NODENAME", format!("test{port}@localhost"))
+            .env("RABBITMQ_MNESIA_BASE", path("mnesia"))
+            .env("RABBITMQ_LOG_BASE", path("logs"))
+            .env("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins"))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_PID_FILE", path("pid"))
+            .env("RABBITMQ_DIST_PORT", distribution.to_string())
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none")
+            .env("ERL_EPMD_PORT", mapper_port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, done) = (watchdog.stdin.take(), watchdog.stdout.take());
+        let words = Mutex::new(said.zip(done.map(BufReader::new)));
+        let server = Self { watchdog, words, directory, port, mapper_port };
+        server.tell("start");
+        server
+    }
+
+    /// Where it is, with the login.
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Waits until a client can connect.
+    pub(crate) async fn ready(&self) {
+        let url = self.url();
+        eventually("RabbitMQ takes clients", async || {
+            // lapin waits for ever for a node that dies while it shakes hands.
+            let connect = Connection::connect(&url, ConnectionProperties::default());
+            timeout(Duration::from_secs(5), connect).await.ok()?.ok()
+        })
+        .await;
+    }
+
+    /// A connection for what a test does to the node behind a broker's back.
+    pub(crate) async fn connection(&self) -> Connection {
+        Connection::connect(&self.url(), ConnectionProperties::default()).await.unwrap()
+    }
+
+    /// Kills the node, as a power failure does, and waits until it is gone.
+    pub(crate) async fn kill(&self) {
+        self.tell("kill");
+        eventually("RabbitMQ is gone", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).await.err()
+        })
+        .await;
+    }
+
+    /// Starts it again on what it has on disk.
+    pub(crate) fn start_again(&self) {
+        self.tell("start");
+    }
+
+    /// Lets it stand still: connections stay, and nothing answers.
+    pub(crate) async fn freeze(&self) {
+        self.tell("STOP");
+        let id = std::fs::read_to_string(self.directory.path().join("pid")).unwrap();
+        let threads = format!("/proc/{}/task", id.trim());
+        // On a busy machine, other threads go on until the one has run that gets the signal.
+        eventually("RabbitMQ stands still", async || {
+            let mut threads = std::fs::read_dir(&threads).unwrap().map(|thread| {
+                std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default()
+            });
+            threads.all(|stat| stat.contains(") T ")).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.tell("CONT");
+    }
+
+    /// Runs a command of `rabbitmqctl` to its end.
+    pub(crate) async fn control(&self, arguments: &[&str]) {
+        let mut command = Command::new(format!("{}/rabbitmqctl", programs()));
+        command
+            .args(arguments)
+            .env("HOME", self.directory.path())
+            .env("RABBITMQ_NODENAME", format!("test{}@localhost", self.port))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("ERL_EPMD_PORT", self.mapper_port.to_string());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn tell(&self, word: &str) {
+        let mut words = self.words.lock().unwrap();
+        let (said, done) = words.as_mut().unwrap();
+        writeln!(said, "{word}").unwrap();
+        let mut answer = String::new();
+        done.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n", "the shell is gone");
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        drop(self.words.lock().unwrap().take());
+        self.watchdog.wait().unwrap();
+    }
+}
+
+/// Where RabbitMQ's own programs are, not the wrappers that change the user.
+fn programs() -> String {
+    variable("STOREKEEPER_TEST_RABBITMQ").unwrap_or_else(|| {
+        let versions = std::fs::read_dir("/usr/lib/rabbitmq/lib").expect("RabbitMQ is installed");
+        let version = versions.map(|entry| entry.unwrap().path()).max().unwrap();
+        version.join("sbin").display().to_string()
+    })
+}
