@@ -57,6 +57,12 @@ pub enum Afterwards {
     Compare(ConsoleAddress),
 }
 
+/// How long a difference must last: a worker in another process may have the last events in hand
+/// when no queue shows them any more.
+const IN_HAND: Duration = Duration::from_secs(5);
+/// How often is compared meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Where the operator API is.
 #[derive(Debug)]
 pub struct ConsoleAddress {
@@ -118,13 +124,19 @@ pub async fn run(history: &History, options: Options) -> Result<Report, Simulate
     let settled = console.settled(timeout, |count| waiting.set_position(count)).await;
     waiting.finish_and_clear();
     settled?;
-    let stock = stock(&console, &history.sites()).await?;
-    let check = if is_compared {
-        Some(compare(history, &answers, &console, &stock, policy).await?)
-    } else {
-        None
-    };
-    Ok(Report { stock: Some(stock), check, ..report })
+    let expected = is_compared.then(|| Expected::of(history, &answers, policy));
+    let give_up = Instant::now() + timeout.min(IN_HAND);
+    loop {
+        let stock = stock(&console, &history.sites()).await?;
+        let check = match &expected {
+            Some(expected) => Some(expected.compare(&console, &stock).await?),
+            None => None,
+        };
+        if check.as_ref().is_none_or(Check::holds) || Instant::now() >= give_up {
+            return Ok(Report { stock: Some(stock), check, ..report });
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Posts all deliveries of a history in their order, several at a time, and answers what became of
@@ -165,28 +177,40 @@ async fn stock(
     Ok(stock)
 }
 
-async fn compare(
-    history: &History,
-    answers: &[Posted],
-    console: &Console,
-    stock: &BTreeMap<String, Vec<StockRow>>,
-    policy: ModelPolicy,
-) -> Result<Check, ConsoleError> {
-    let now_ms = clock::now().millis();
-    let mut model = Model::new(policy);
-    let mut fates = BTreeMap::new();
-    for (delivery, answer) in history.deliveries.iter().zip(answers) {
-        let fate = match model.observe(&delivery.body, now_ms) {
-            Verdict::DeadLetter(code) => Some(code.to_owned()),
-            Verdict::Counted { .. } | Verdict::Catalogue | Verdict::Notice | Verdict::Ignored => {
-                None
-            }
-        };
-        fates.insert(answer.message_id.clone(), fate);
+/// What the model says of a history.
+struct Expected {
+    model: Model,
+    /// The reason of each message that must be a dead letter.
+    fates: BTreeMap<String, Option<String>>,
+}
+
+impl Expected {
+    fn of(history: &History, answers: &[Posted], policy: ModelPolicy) -> Self {
+        let now_ms = clock::now().millis();
+        let mut model = Model::new(policy);
+        let mut fates = BTreeMap::new();
+        for (delivery, answer) in history.deliveries.iter().zip(answers) {
+            let fate = match model.observe(&delivery.body, now_ms) {
+                Verdict::DeadLetter(code) => Some(code.to_owned()),
+                Verdict::Counted { .. }
+                | Verdict::Catalogue
+                | Verdict::Notice
+                | Verdict::Ignored => None,
+            };
+            fates.insert(answer.message_id.clone(), fate);
+        }
+        Self { model, fates }
     }
-    let (items, stock) = compare_stock(&model, stock);
-    let (dead_letters, letters) = compare_letters(&fates, &console.dead_letters().await?);
-    Ok(Check { items, dead_letters, stock, letters })
+
+    async fn compare(
+        &self,
+        console: &Console,
+        stock: &BTreeMap<String, Vec<StockRow>>,
+    ) -> Result<Check, ConsoleError> {
+        let (items, stock) = compare_stock(&self.model, stock);
+        let (dead_letters, letters) = compare_letters(&self.fates, &console.dead_letters().await?);
+        Ok(Check { items, dead_letters, stock, letters })
+    }
 }
 
 /// A bar on stderr; it hides itself when that is no terminal.
