@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::gauge::Gauge;
@@ -81,6 +81,10 @@ pub struct Readings {
     pub parked: Option<Vec<(Code, u64)>>,
     /// How many stock items have less than nothing available.
     pub oversold: Option<u64>,
+    /// How often this process had to connect to the queue anew.
+    pub reconnects: u64,
+    /// How often it found another server in place of the Store's, if it uses the Store.
+    pub failovers: Option<u64>,
     /// When this was read.
     pub now: Timestamp,
 }
@@ -227,15 +231,21 @@ impl Readings {
         let mut registry = Registry::with_prefix(PREFIX);
         let r = &mut registry;
         if let Some(depth) = self.depth {
-            let age = depth.work_oldest.map_or(0.0, |oldest| seconds_between(oldest, self.now));
             let (ready, in_flight) = (depth.work_ready, depth.work_in_flight);
             set(r, "queue_ready", "Envelopes that wait for a worker", ready);
             set(r, "queue_in_flight", "Envelopes that a worker has", in_flight);
-            r.register(
-                "queue_oldest_age_seconds",
-                "Age of the oldest unsettled envelope",
-                ConstGauge::new(age),
-            );
+            // Where there are some and their age is not known, none is shown: 0 would be a lie.
+            let age = match depth.work_oldest {
+                Some(oldest) => Some(seconds_between(oldest, self.now)),
+                None => (ready == 0 && in_flight == 0).then_some(0.0),
+            };
+            if let Some(age) = age {
+                r.register(
+                    "queue_oldest_age_seconds",
+                    "Age of the oldest unsettled envelope",
+                    ConstGauge::new(age),
+                );
+            }
         }
         if let Some(parked) = self.parked {
             let family = Family::<ReasonLabel, Gauge>::default();
@@ -252,6 +262,10 @@ impl Readings {
             let help = "Stock items with less than nothing available";
             set(r, "stock_items_oversold", help, oversold);
         }
+        total(r, "broker_reconnects", "Connections to the queue made anew", self.reconnects);
+        if let Some(failovers) = self.failovers {
+            total(r, "store_failovers", "Servers that took the Store's place", failovers);
+        }
         registry
     }
 }
@@ -267,6 +281,10 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
 
 fn set(registry: &mut Registry, name: &str, help: &str, value: u64) {
     registry.register(name, help, ConstGauge::new(value));
+}
+
+fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    registry.register(name, help, ConstCounter::new(value));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an age of 285 years is still exact")]
@@ -296,12 +314,20 @@ mod tests {
             }),
             parked: Some(vec![(Code::NotJson, 3)]),
             oversold: Some(1),
+            reconnects: 2,
+            failovers: Some(0),
             now: Timestamp::from_millis(3_500),
         }
     }
 
-    const NONE: Readings =
-        Readings { depth: None, parked: None, oversold: None, now: Timestamp::from_micros(0) };
+    const NONE: Readings = Readings {
+        depth: None,
+        parked: None,
+        oversold: None,
+        reconnects: 0,
+        failovers: None,
+        now: Timestamp::from_micros(0),
+    };
 
     /// Names and types, in the order of the text. Counters gain `_total` in their series.
     fn names(text: &str) -> Vec<&str> {
@@ -322,6 +348,7 @@ mod tests {
         insta::assert_snapshot!(names.join("\n"), @r"
         storekeeper_audit_differences gauge
         storekeeper_batch_events histogram
+        storekeeper_broker_reconnects counter
         storekeeper_commit_conflicts counter
         storekeeper_dead_letters_parked gauge
         storekeeper_deliveries_retried counter
@@ -338,6 +365,7 @@ mod tests {
         storekeeper_refund_lines_unmatched counter
         storekeeper_stock_items_oversold gauge
         storekeeper_store_away_seconds counter
+        storekeeper_store_failovers counter
         storekeeper_webhook_to_commit_seconds histogram
         storekeeper_webhooks_received counter
         ");
@@ -376,6 +404,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn an_age_that_nobody_knows_is_left_out() {
+        let text = |work_ready| {
+            let depth = Some(QueueDepth { work_ready, ..QueueDepth::default() });
+            Metrics::new().encode(Readings { depth, ..NONE })
+        };
+        assert!(!text(1).contains("queue_oldest_age_seconds"), "{}", text(1));
+        assert!(text(0).contains("queue_oldest_age_seconds 0.0"), "{}", text(0));
     }
 
     #[test]

@@ -91,7 +91,14 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
     let parked = async { answered(store?.dead_letter_counts()).await };
     let oversold = async { answered(store?.oversold()).await };
     let (depth, parked, oversold) = tokio::join!(answered(probes.broker.depth()), parked, oversold);
-    let readings = Readings { depth, parked, oversold, now: crate::clock::now() };
+    let readings = Readings {
+        depth,
+        parked,
+        oversold,
+        reconnects: probes.broker.reconnects(),
+        failovers: store.map(|store| store.failovers()),
+        now: crate::clock::now(),
+    };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -16,11 +16,13 @@
 //! - A worker consumes only under the policy that is in force.
 
 mod audits;
+mod backends;
 mod backup;
 mod consume;
 mod descriptors;
 mod parts;
 mod ready_file;
+mod relay;
 mod roles;
 mod sweep;
 
@@ -28,6 +30,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -35,18 +38,18 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::embedded::EmbeddedBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::config::Settings;
 use crate::dead_letters::Replayer;
 use crate::health::Health;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
-use crate::store::embedded::EmbeddedStore;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
 use crate::{console, ingress, probes};
 
+use backends::Backends;
+pub use backends::{declare_topology, open_broker, open_or_create_store, open_store};
 pub use backup::{BackUpError, back_up};
 use consume::Consumer;
 use parts::{Parts, Stops};
@@ -54,6 +57,8 @@ pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
 use sweep::Sweeper;
 
+/// How often is looked whether the backends are there, at the start.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Connections at a time to the console, and to the probes.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 
@@ -108,9 +113,7 @@ pub enum RunError {
 pub struct App {
     settings: Settings,
     roles: Roles,
-    broker: Arc<EmbeddedBroker>,
-    /// `None` where no role needs it: an ingress must not depend on the state.
-    store: Option<Arc<EmbeddedStore>>,
+    backends: Backends,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     ingress: Option<TcpListener>,
@@ -131,19 +134,11 @@ impl App {
         let ingress = listen_as(Role::Ingress, "ingress.listen", settings.ingress.listen).await?;
         let console = listen_as(Role::Console, "console.listen", settings.console.listen).await?;
         let probes = listen("probes.listen", settings.probes.listen).await?;
-        let bytes_max = settings.embedded.bytes_max.map(|size| size.0);
-        let broker = EmbeddedBroker::open(&settings.embedded.path)?.limited_to(bytes_max);
-        let broker = Arc::new(broker);
-        let store = if roles.need_store() {
-            Some(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
-        } else {
-            None
-        };
+        let backends = Backends::open(&settings, roles)?;
         Ok(Self {
             settings,
             roles,
-            broker,
-            store,
+            backends,
             metrics: Arc::new(Metrics::new()),
             health: Arc::new(Health::new()),
             ingress,
@@ -166,7 +161,7 @@ impl App {
 
     /// The queue, for what the demo puts into it beside webhooks.
     pub fn broker(&self) -> Arc<dyn Broker> {
-        Arc::clone(&self.broker) as Arc<dyn Broker>
+        Arc::clone(&self.backends.broker)
     }
 
     /// Serves until `stop`, then drains. With a `ready_file`, the addresses are written there once
@@ -177,7 +172,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Drained, RunError> {
         let addresses = self.addresses().map_err(RunError::Addresses)?;
-        let (broker, store) = (self.broker(), self.store.clone());
+        let (broker, store) = (self.broker(), self.backends.store.clone());
         let health = Arc::clone(&self.health);
         let drain_timeout = self.settings.worker.drain_timeout;
         let stops = Stops::default();
@@ -186,6 +181,7 @@ impl App {
             // An error means that there is no consumer, or that it ended: the wait below finds out
             // why.
             policy_decided.await.ok();
+            reached(&*broker, store.as_deref()).await;
             health.mark_started();
             addresses.log();
             match ready_file.map_or(Ok(()), |path| addresses.write_to(path)) {
@@ -211,39 +207,37 @@ impl App {
     /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
     /// which policy is in force.
     fn start_parts(self, stops: &Stops) -> (Parts, oneshot::Receiver<()>) {
-        let Self { settings, roles, broker, store, metrics, health, ingress, console, probes } =
-            self;
+        let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
+        let Backends { broker, store, swept, relay } = backends;
         let tracker = TaskTracker::new();
-        let broker_port = Arc::clone(&broker) as Arc<dyn Broker>;
-        let store_port = store.map(|store| store as Arc<dyn Store>);
         let serve = |listener, router, connections_max, stop: &CancellationToken| {
             let limits =
                 Limits { connections_max, header_timeout: settings.ingress.header_timeout };
             tracker.spawn(http::serve(listener, router, limits, stop.clone()))
         };
         let ingress = ingress.map(|listener| {
-            let (broker, metrics) = (Arc::clone(&broker_port), Arc::clone(&metrics));
+            let (broker, metrics) = (Arc::clone(&broker), Arc::clone(&metrics));
             let router = ingress::router(broker, &settings.ingress, metrics);
             serve(listener, router, settings.ingress.connections_max, &stops.ingress)
         });
-        let console = console.zip(store_port.clone()).map(|(listener, store)| {
-            let (broker, streams) = (Arc::clone(&broker_port), stops.operators.clone());
+        let console = console.zip(store.clone()).map(|(listener, store)| {
+            let (broker, streams) = (Arc::clone(&broker), stops.operators.clone());
             let router = console::router(store, broker, &settings, streams);
             serve(listener, router, OPERATOR_CONNECTIONS_MAX, &stops.operators)
         });
         let router = probes::router(
             Arc::clone(&health),
             Arc::clone(&metrics),
-            store_port.clone(),
-            Arc::clone(&broker_port),
+            store.clone(),
+            Arc::clone(&broker),
         );
         let probes = serve(probes, router, OPERATOR_CONNECTIONS_MAX, &stops.operators);
         let (decided, policy_decided) = oneshot::channel();
-        let store_of_worker = store_port.filter(|_| roles.has(Role::Worker));
-        let (worker, swept) = store_of_worker
+        let store_of_worker = store.filter(|_| roles.has(Role::Worker));
+        let (worker, beside) = store_of_worker
             .map(|store| {
                 let sweeper = Sweeper {
-                    broker,
+                    broker: swept,
                     store: Arc::clone(&store),
                     journal: settings.journal.retention,
                     letters: settings.dead_letters.retention,
@@ -254,16 +248,23 @@ impl App {
                 let (audited, noted) = (Arc::clone(&store), Arc::clone(&metrics));
                 let stop = stops.consuming.clone();
                 let upkeep = tracker.spawn(async move {
-                    tokio::join!(sweeper.run(stop.clone()), audits::run(audited, noted, stop));
+                    let relaying = async {
+                        if let Some(relay) = relay {
+                            relay.run(stop.clone()).await;
+                        }
+                    };
+                    let (sweeping, auditing) =
+                        (sweeper.run(stop.clone()), audits::run(audited, noted, stop.clone()));
+                    tokio::join!(sweeping, auditing, relaying);
                 });
-                let replayer = Replayer::new(Arc::clone(&broker_port), Arc::clone(&store));
+                let replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
                 let replayer = tracker.spawn(replayer.run(stops.consuming.clone()));
                 let consumer = Consumer {
                     policy: settings.policy(),
                     sources: settings.ingress.source_rules(),
                     worker: settings.worker,
                     retry: settings.retry,
-                    broker: broker_port,
+                    broker,
                     store,
                     metrics,
                     health,
@@ -272,26 +273,24 @@ impl App {
                 (tracker.spawn(consumer.run(decided, consuming, abandoned)), (upkeep, replayer))
             })
             .unzip();
-        let (upkeep, replayer) = swept.unzip();
+        let (upkeep, replayer) = beside.unzip();
         tracker.close();
         let probes = Some(probes);
         (Parts { ingress, worker, replayer, console, probes, upkeep }, policy_decided)
     }
 }
 
-/// Opens the state that a `serve` keeps, also while it runs; for commands that read it.
-pub fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(EmbeddedStore::open_existing(&settings.embedded.path)?))
-}
-
-/// Opens the queue beside the state of a `serve`, also while it runs; for commands that publish.
-pub fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>, BrokerError> {
-    Ok(Arc::new(EmbeddedBroker::open_existing(&settings.embedded.path)?))
-}
-
-/// Opens the state, also where there is none yet; for the command that fills it.
-pub fn open_or_create_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
+/// Waits until both backends were there once: until then nothing could be taken or shown. One that
+/// is there and has no room is another matter, which its own answers tell.
+async fn reached(broker: &dyn Broker, store: Option<&dyn Store>) {
+    while matches!(broker.check().await, Err(BrokerError::Unavailable { .. })) {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    if let Some(store) = store {
+        while matches!(store.policy().await, Err(StoreError::Unavailable { .. })) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -19,7 +19,8 @@ const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// What is swept, and how long it is kept.
 pub(super) struct Sweeper {
-    pub(super) broker: Arc<EmbeddedBroker>,
+    /// `None` where the journal shortens itself.
+    pub(super) broker: Option<Arc<EmbeddedBroker>>,
     pub(super) store: Arc<dyn Store>,
     /// `journal.retention`
     pub(super) journal: Duration,
@@ -44,7 +45,9 @@ impl Sweeper {
     }
 
     async fn turn(&self) {
-        report("journal entries", self.broker.sweep(before(self.journal)).await);
+        if let Some(broker) = &self.broker {
+            report("journal entries", broker.sweep(before(self.journal)).await);
+        }
         report("dead letters", self.expire_letters().await);
         report("changes", self.store.trim_changes(before(self.changes)).await);
         if let Some(orders) = self.orders {

@@ -77,6 +77,9 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Asks whether publishing could work now; readiness of the ingress.
     async fn check(&self) -> Result<(), BrokerError>;
 
+    /// How often this handle had to connect anew; a file never goes away.
+    fn reconnects(&self) -> u64;
+
     /// Waits until every settlement that was decided is durable, then lets go of all resources.
     /// Deliveries that are still held elsewhere are delivered again after the next start.
     async fn close(&self);

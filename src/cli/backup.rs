@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::output::Output;
 use super::{ExitStatus, Format, progress};
 use crate::app::back_up;
-use crate::config::Settings;
+use crate::config::{Backend, Settings};
 
 /// What `backup` takes.
 #[derive(Debug, Args)]
@@ -32,6 +32,13 @@ pub async fn run(
     args: &BackupArgs,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
+    if settings.backend == Backend::Distributed {
+        output.say(
+            "backup copies the files of the embedded backend; Redis and RabbitMQ are backed up with \
+             their own tools, and `storekeeper journal replay --since` brings an old Redis up to date",
+        )?;
+        return Ok(ExitStatus::Usage);
+    }
     let bar = progress::bar("copying");
     let shown = bar.clone();
     let since = back_up(&settings.embedded.path, &args.directory, move |file, done, all| {

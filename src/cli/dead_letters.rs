@@ -24,7 +24,7 @@ const PAGE: usize = 500;
 pub async fn run(
     store: &dyn Store,
     sources: &SourceRules,
-    broker: impl FnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
+    broker: impl AsyncFnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
     command: &DeadLettersCommand,
     now: Timestamp,
     output: &mut Output<'_>,
@@ -42,10 +42,10 @@ pub async fn run(
         }
         DeadLettersCommand::Import { file } => letters::import(store, file, output).await,
         DeadLettersCommand::Edit { id, body } => {
-            letters::edit(store, &broker()?, *id, body, output).await
+            letters::edit(store, &broker().await?, *id, body, output).await
         }
         DeadLettersCommand::Discard { id } => {
-            letters::discard(store, &broker()?, *id, output).await
+            letters::discard(store, &broker().await?, *id, output).await
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod serve;
 pub mod simulate;
 pub mod stock;
 mod table;
+pub mod topology;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -205,6 +206,14 @@ pub enum Command {
     /// Copies the files of a service to a new directory, also while it runs.
     #[command(after_help = "Example:\n  storekeeper backup /var/backups/storekeeper/monday")]
     Backup(backup::BackupArgs),
+
+    /// Makes what the backend "distributed" needs of RabbitMQ: exchanges, queues, bindings.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  \
+        storekeeper topology declare --config /etc/storekeeper.toml"
+    )]
+    Topology(topology::TopologyCommand),
 
     /// Asks a running process whether it is ready.
     ///

@@ -6,7 +6,7 @@ use super::output::Output;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, StockCommands, audit, backup, changes, completions,
     config, dead_letters, demo, failure, health, journal, orders, policy, receipts, serve,
-    simulate, stock,
+    simulate, stock, topology,
 };
 use crate::app::{Role, Roles, StartError, open_broker, open_or_create_store, open_store};
 use crate::clock;
@@ -49,52 +49,53 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             Ok(config::check(&settings()?, output.format, output.out)?)
         }
         Command::Stock(StockCommands::Read(command)) => {
-            let store = open_store(&settings()?)?;
+            let store = open_store(&settings()?).await?;
             ended(&*store, stock::run(&*store, &command, output).await).await
         }
         Command::Stock(StockCommands::Change(command)) => {
             let settings = settings()?;
-            let store = open_store(&settings)?;
-            let broker = open_broker(&settings)?;
+            let store = open_store(&settings).await?;
+            let broker = open_broker(&settings).await?;
             let changed = receipts::run(&*broker, &*store, &command, output).await;
             broker.close().await;
             ended(&*store, changed).await
         }
         Command::Orders(command) => {
-            let store = open_store(&settings()?)?;
+            let store = open_store(&settings()?).await?;
             ended(&*store, orders::run(&*store, &command, output).await).await
         }
         Command::Changes(args) => {
-            let store = open_store(&settings()?)?;
+            let store = open_store(&settings()?).await?;
             ended(&*store, changes::run(&*store, &args, output).await).await
         }
         Command::DeadLetters(command) => {
             let settings = settings()?;
-            let store = open_store(&settings)?;
+            let store = open_store(&settings).await?;
             let now = clock::now();
-            let broker = || open_broker(&settings);
+            let broker = async || open_broker(&settings).await;
             let sources = settings.ingress.source_rules();
             let done = dead_letters::run(&*store, &sources, broker, &command, now, output).await;
             ended(&*store, done).await
         }
         Command::Policy(command) => {
             let settings = settings()?;
-            let store = open_store(&settings)?;
+            let store = open_store(&settings).await?;
             let configured = settings.policy();
             ended(&*store, policy::run(&*store, command, &configured, output).await).await
         }
         Command::Journal(command) => {
             let settings = settings()?;
-            let broker = open_broker(&settings)?;
-            let store = open_or_create_store(&settings)?;
+            let broker = open_broker(&settings).await?;
+            let store = open_or_create_store(&settings).await?;
             let (overlap, now) = (settings.journal.overlap, clock::now());
             let done = journal::run(&*broker, &*store, command, overlap, now, output).await;
             broker.close().await;
             ended(&*store, done).await
         }
+        Command::Topology(command) => topology::run(&settings()?, command, output).await,
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => {
-            let store = open_store(&settings()?)?;
+            let store = open_store(&settings()?).await?;
             ended(&*store, audit::run(&*store, &args, output).await).await
         }
     }

@@ -43,6 +43,7 @@ impl Settings {
             let message = format!("must be at least {QUEUE_BYTES_LEAST}, not {size}");
             return Err(self.fault("embedded.bytes_max", message));
         }
+        self.check_backend_urls()?;
         self.check_ingress()?;
         self.check_console_tokens()?;
         self.check_listeners()?;
@@ -204,7 +205,7 @@ impl Settings {
         Err(self.fault(setting, format!("must be from {min} to {max}, not {value}")))
     }
 
-    fn fault(&self, setting: &str, message: impl Into<String>) -> SettingsError {
+    pub(super) fn fault(&self, setting: &str, message: impl Into<String>) -> SettingsError {
         SettingsError {
             subject: setting.to_owned(),
             message: message.into(),

@@ -9,6 +9,7 @@
 //! - No error and no output holds a secret.
 //! - No other module reads settings from the environment.
 
+mod backend_url;
 mod byte_size;
 mod check;
 mod layers;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use secrecy::{SecretBox, SecretString};
 use serde::{Deserialize, Serialize};
 
+pub use backend_url::BackendUrl;
 pub use byte_size::ByteSize;
 pub use log_filter::LogFilter;
 
@@ -40,6 +42,10 @@ pub struct Settings {
     pub backend: Backend,
     /// Where the embedded backend keeps its files.
     pub embedded: EmbeddedSettings,
+    /// Where the distributed backend has its queue.
+    pub rabbitmq: RabbitmqSettings,
+    /// Where the distributed backend has its state.
+    pub redis: RedisSettings,
     /// The ingress.
     pub ingress: IngressSettings,
     /// The worker pool.
@@ -88,11 +94,13 @@ impl Settings {
 }
 
 /// `backend`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// Files of this machine.
     Embedded,
+    /// RabbitMQ and Redis, which many machines share.
+    Distributed,
 }
 
 /// `embedded.*`
@@ -104,6 +112,47 @@ pub struct EmbeddedSettings {
     /// How large queue and journal may get before no more webhooks are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<ByteSize>,
+}
+
+/// `rabbitmq.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct RabbitmqSettings {
+    /// The nodes of one cluster, any of which will do: `amqp://` or `amqps://`.
+    #[serde(serialize_with = "show::urls")]
+    pub url: Vec<BackendUrl>,
+    /// What the names of all exchanges and queues begin with.
+    pub namespace: String,
+    /// Where RabbitMQ's management API answers: `http://` or `https://`.
+    #[serde(serialize_with = "show::url", skip_serializing_if = "Option::is_none")]
+    pub management_url: Option<BackendUrl>,
+}
+
+/// `redis.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct RedisSettings {
+    /// The server, or nodes or sentinels of one deployment: `redis://` or `rediss://`.
+    #[serde(serialize_with = "show::urls")]
+    pub url: Vec<BackendUrl>,
+    /// What the addresses are of.
+    pub mode: RedisMode,
+    /// The name by which sentinels know the server.
+    pub sentinel_master: String,
+    /// What the names of all keys begin with.
+    pub prefix: String,
+    /// Whether a server that keeps nothing on disk is fine.
+    pub allow_volatile: bool,
+}
+
+/// `redis.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisMode {
+    /// One server.
+    Single,
+    /// Sentinels, which know the server.
+    Sentinel,
+    /// A cluster, which shares the keys among its nodes.
+    Cluster,
 }
 
 /// `ingress.*`

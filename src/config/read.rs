@@ -13,8 +13,9 @@ use super::layers::parse;
 use super::value::Setting;
 use super::{
     ChangesSettings, ConsoleSettings, DeadLetterSettings, EmbeddedSettings, IngressSettings,
-    JournalSettings, LogSettings, OrderSettings, ProbeSettings, RefundSettings, RetrySettings,
-    Settings, SettingsError, SourceSettings, StockSettings, WorkerSettings,
+    JournalSettings, LogSettings, OrderSettings, ProbeSettings, RabbitmqSettings, RedisSettings,
+    RefundSettings, RetrySettings, Settings, SettingsError, SourceSettings, StockSettings,
+    WorkerSettings,
 };
 
 impl Settings {
@@ -29,6 +30,22 @@ impl Settings {
             embedded: root.section("embedded", |s| {
                 let (path, bytes_max) = (s.take("path")?, s.take_optional("bytes_max")?);
                 Ok(EmbeddedSettings { path, bytes_max })
+            })?,
+            rabbitmq: root.section("rabbitmq", |s| {
+                Ok(RabbitmqSettings {
+                    url: s.take("url")?,
+                    namespace: s.take("namespace")?,
+                    management_url: s.take_optional("management_url")?,
+                })
+            })?,
+            redis: root.section("redis", |s| {
+                Ok(RedisSettings {
+                    url: s.take("url")?,
+                    mode: s.take("mode")?,
+                    sentinel_master: s.take("sentinel_master")?,
+                    prefix: s.take("prefix")?,
+                    allow_volatile: s.take("allow_volatile")?,
+                })
             })?,
             ingress: root.section("ingress", read_ingress)?,
             worker: root.section("worker", |s| {
@@ -244,8 +261,8 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use super::super::LogFormat;
     use super::super::layers::tests::{error, load};
+    use super::super::{Backend, LogFormat, RedisMode, Settings};
     use crate::domain::{Cancelled, StockKeyKind};
 
     #[test]
@@ -287,15 +304,16 @@ mod tests {
         let text = error("", &[("STOREKEEPER__WORKER__THREADS", "4")]);
         assert!(text.starts_with("worker.threads: there is no such setting; [worker] has "));
         assert!(text.ends_with("(from STOREKEEPER__WORKER__THREADS)"), "{text}");
-        let text = error("", &[("STOREKEEPER__RABBITMQ__URL", "amqp://localhost")]);
-        assert!(text.starts_with("rabbitmq: there is no such setting"), "{text}");
-        assert!(text.ends_with("(from STOREKEEPER__RABBITMQ__URL)"), "{text}");
+        let text = error("", &[("STOREKEEPER__KAFKA__URL", "kafka://localhost")]);
+        assert!(text.starts_with("kafka: there is no such setting"), "{text}");
+        assert!(text.ends_with("(from STOREKEEPER__KAFKA__URL)"), "{text}");
     }
 
     #[test]
-    fn the_distributed_backend_is_not_there_yet() {
-        let text = error("backend = \"distributed\"\n[rabbitmq]\nurl = \"amqp://localhost\"", &[]);
-        let expected = "backend: \"distributed\" is not part of this release; use \"embedded\"";
-        assert!(text.starts_with(expected), "{text}");
+    fn the_example_of_the_distributed_backend_loads() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/distributed.toml");
+        let settings = Settings::load_from(Some(example.as_ref()), []).unwrap();
+        assert_eq!(settings.backend, Backend::Distributed);
+        assert_eq!(settings.redis.mode, RedisMode::Single);
     }
 }

@@ -8,7 +8,7 @@ use secrecy::{SecretBox, SecretString};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{ConsoleToken, Settings};
+use super::{BackendUrl, ConsoleToken, Settings};
 
 /// What stands in place of a secret.
 const REDACTED: &str = "<redacted>";
@@ -109,6 +109,15 @@ pub(super) fn secrets<S: Serializer>(
 #[expect(clippy::ref_option, reason = "serde passes the field")]
 pub(super) fn token<S: Serializer>(token: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
     token.as_ref().map(|_| REDACTED).serialize(to)
+}
+
+pub(super) fn urls<S: Serializer>(urls: &[BackendUrl], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(urls.iter().map(BackendUrl::to_string))
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field")]
+pub(super) fn url<S: Serializer>(url: &Option<BackendUrl>, to: S) -> Result<S::Ok, S::Error> {
+    url.as_ref().map(BackendUrl::to_string).serialize(to)
 }
 
 /// The roles are no secret.

@@ -11,7 +11,7 @@ use secrecy::{SecretBox, SecretString};
 use serde::de::value::{Error as NameError, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
-use super::{Backend, ByteSize, ConsoleToken, Expired, LogFormat, Role};
+use super::{Backend, BackendUrl, ByteSize, ConsoleToken, Expired, LogFormat, RedisMode, Role};
 use crate::domain::{Cancelled, Deleted, Restock, Site, StockKeyKind, TestMode};
 
 /// How much of a wrong value an error shows, in characters.
@@ -159,6 +159,13 @@ impl Setting for SecretString {
     }
 }
 
+impl Setting for BackendUrl {
+    fn read(value: &ValueKind) -> Result<Self, String> {
+        let text = text(value).ok_or("must be an address in quotes")?;
+        Self::parse(text).ok_or_else(|| "must be an address, as \"amqp://rabbit:5672\"".into())
+    }
+}
+
 /// A role and a token of the console.
 impl Setting for ConsoleToken {
     fn read(value: &ValueKind) -> Result<Self, String> {
@@ -174,18 +181,6 @@ impl Setting for Site {
     fn read(value: &ValueKind) -> Result<Self, String> {
         let text = text(value).ok_or_else(|| must_be("a text in quotes", value))?;
         Self::parse(text).map_err(|error| error.to_string())
-    }
-}
-
-impl Setting for Backend {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        match text(value) {
-            Some("embedded") => Ok(Self::Embedded),
-            Some("distributed") => {
-                Err("\"distributed\" is not part of this release; use \"embedded\"".into())
-            }
-            _ => Err(must_be("\"embedded\"", value)),
-        }
     }
 }
 
@@ -214,7 +209,17 @@ macro_rules! choices {
     };
 }
 
-choices!(StockKeyKind, TestMode, Cancelled, Deleted, Restock, LogFormat, Expired);
+choices!(
+    Backend,
+    RedisMode,
+    StockKeyKind,
+    TestMode,
+    Cancelled,
+    Deleted,
+    Restock,
+    LogFormat,
+    Expired
+);
 
 #[cfg(test)]
 mod tests {

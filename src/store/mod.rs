@@ -269,6 +269,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Asks whether the Store could load and commit now.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// How often this handle found that another server, or an older state of it, had taken the
+    /// place of the one before; a file never does.
+    fn failovers(&self) -> u64;
+
     /// Waits for what is under way, then lets go of all resources.
     async fn close(&self);
 }

@@ -339,6 +339,10 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.check().await
     }
 
+    fn failovers(&self) -> u64 {
+        self.inner.failovers()
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

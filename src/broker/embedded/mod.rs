@@ -271,6 +271,10 @@ impl Broker for EmbeddedBroker {
         if has_room { Ok(()) } else { Err(BrokerError::Full) }
     }
 
+    fn reconnects(&self) -> u64 {
+        0
+    }
+
     async fn close(&self) {
         self.stop.cancel();
         self.dispatchers.close();

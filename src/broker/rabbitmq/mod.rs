@@ -11,6 +11,7 @@
 //! - What is decided about a delivery is told to RabbitMQ on the channel that it came on, or never.
 //! - No type of lapin leaves this module.
 
+mod changes;
 mod connection;
 mod consumer;
 mod holdings;
@@ -35,6 +36,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::changes::Announcement;
 use self::connection::{Address, Link};
 use self::consumer::Consumer;
 use self::management::Management;
@@ -189,11 +191,6 @@ impl RabbitBroker {
         });
     }
 
-    /// How often a connection that was lost was made again.
-    pub fn reconnects(&self) -> u64 {
-        self.shared.publishing.reconnects() + self.shared.consuming.reconnects()
-    }
-
     fn open(&self) -> Result<&Shared, BrokerError> {
         if self.stop.is_cancelled() {
             return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
@@ -268,6 +265,10 @@ impl Broker for RabbitBroker {
 
     async fn check(&self) -> Result<(), BrokerError> {
         self.open()?.check()
+    }
+
+    fn reconnects(&self) -> u64 {
+        self.shared.publishing.reconnects() + self.shared.consuming.reconnects()
     }
 
     async fn close(&self) {

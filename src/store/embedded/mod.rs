@@ -410,6 +410,10 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
+    fn failovers(&self) -> u64 {
+        0
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

@@ -31,6 +31,7 @@ mod moment;
 mod options;
 mod orders;
 mod packed;
+mod relay;
 mod script;
 mod server;
 mod sites;
@@ -72,12 +73,6 @@ impl RedisStore {
         store.client.connect().await?;
         Ok(store)
     }
-
-    /// How often this process found data of another history where the Store was: a replica was
-    /// promoted, or a server began anew. Writes that were answered before may be lost then.
-    pub fn failovers(&self) -> u64 {
-        self.client.failovers()
-    }
 }
 
 #[async_trait]
@@ -87,7 +82,9 @@ impl Store for RedisStore {
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
-        commit::commit(&self.client, &commits).await
+        let committed = commit::commit(&self.client, &commits).await?;
+        relay::note_news(&self.client, &commits, &committed).await;
+        Ok(committed)
     }
 
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
@@ -314,6 +311,12 @@ impl Store for RedisStore {
         write.arg(self.client.keys().global("probe")).arg(1);
         self.client.query::<()>(&write).await?;
         self.client.look_again().await
+    }
+
+    /// A replica was promoted, or a server began anew: writes that were answered just before may be
+    /// lost.
+    fn failovers(&self) -> u64 {
+        self.client.failovers()
     }
 
     async fn close(&self) {

@@ -176,7 +176,7 @@ async fn changes_that_are_not_of_their_form_are_refused() {
 async fn run(backends: &Backends, command: DeadLettersCommand) -> (ExitStatus, Printed) {
     let mut printed = Printed::default();
     let output = &mut printed.output(Format::Json);
-    let broker = || Ok(Arc::clone(&backends.broker));
+    let broker = async || Ok(Arc::clone(&backends.broker));
     let (store, now) = (&*backends.store, clock::now());
     let status =
         cli::dead_letters::run(store, &SourceRules::default(), broker, &command, now, output)

@@ -110,6 +110,10 @@ impl Broker for Failing {
         self.inner.check().await
     }
 
+    fn reconnects(&self) -> u64 {
+        0
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

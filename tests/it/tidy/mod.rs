@@ -129,16 +129,14 @@ fn misplaced(tree: &Tree, words: &[&str], folders: &[&str]) -> Vec<String> {
 }
 
 fn misplaced_adapters(tree: &Tree) -> Vec<String> {
-    let broker = misplaced(
-        tree,
-        &["EmbeddedBroker", "broker::embedded"],
-        &["src/broker/embedded", "src/app"],
-    );
-    let store =
-        misplaced(tree, &["EmbeddedStore", "store::embedded"], &["src/store/embedded", "src/app"]);
-    let rabbitmq =
-        misplaced(tree, &["RabbitBroker", "broker::rabbitmq"], &["src/broker/rabbitmq", "src/app"]);
-    [broker, store, rabbitmq].concat()
+    const ADAPTERS: &[(&[&str], &str)] = &[
+        (&["EmbeddedBroker", "broker::embedded"], "src/broker/embedded"),
+        (&["RabbitBroker", "broker::rabbitmq"], "src/broker/rabbitmq"),
+        (&["EmbeddedStore", "store::embedded"], "src/store/embedded"),
+        (&["RedisStore", "store::redis"], "src/store/redis"),
+    ];
+    let faults = ADAPTERS.iter().map(|(names, home)| misplaced(tree, names, &[home, "src/app"]));
+    faults.collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -146,6 +144,31 @@ fn adapters_are_chosen_in_the_composition_root_only() {
     let advice = "take an `Arc<dyn Broker>` or `Arc<dyn Store>` and let src/app.rs choose";
     check(&misplaced_adapters(&Tree::of_repository()), advice);
     catches(misplaced_adapters, &[("src/worker/mod.rs", "use crate::store::embedded::Row;")]);
+    catches(misplaced_adapters, &[("src/store/redis/mod.rs", "use crate::broker::rabbitmq::A;")]);
+}
+
+fn misplaced_clients(tree: &Tree) -> Vec<String> {
+    let amqp = misplaced(tree, &["lapin"], &["src/broker/rabbitmq"]);
+    // `crate::store::redis` is ours.
+    let is_client = |file: &&Source| {
+        let code = file.code();
+        let uses = code.match_indices("redis::");
+        let mut before = uses.filter_map(|(start, _)| code.get(..start));
+        before.any(|before| !before.ends_with("::") || before.ends_with(" ::"))
+    };
+    let outside = tree.rust("src/").filter(|file| !file.path.starts_with("src/store/redis"));
+    let redis = outside.filter(is_client).map(|file| format!("{}: `redis`", file.path));
+    amqp.into_iter().chain(redis).collect()
+}
+
+#[test]
+fn clients_of_servers_stay_in_their_adapters() {
+    check(&misplaced_clients(&Tree::of_repository()), "go through the ports Broker and Store");
+    catches(misplaced_clients, &[("src/app/mod.rs", "use lapin::Connection;")]);
+    catches(misplaced_clients, &[("src/app/mod.rs", "use redis::Client;")]);
+    catches(misplaced_clients, &[("src/app/mod.rs", "use ::redis::Client;")]);
+    let ours = ("src/app/mod.rs", "use crate::store::redis::RedisStore;");
+    check(&misplaced_clients(&Tree::of(&[ours])), "our own module is meant to be used");
 }
 
 fn misplaced_sql(tree: &Tree) -> Vec<String> {
@@ -156,16 +179,6 @@ fn misplaced_sql(tree: &Tree) -> Vec<String> {
 fn sql_stays_in_the_embedded_adapters() {
     check(&misplaced_sql(&Tree::of_repository()), "go through the ports Broker and Store");
     catches(misplaced_sql, &[("src/cli/stock.rs", "use rusqlite::Connection;")]);
-}
-
-fn misplaced_amqp(tree: &Tree) -> Vec<String> {
-    misplaced(tree, &["lapin"], &["src/broker/rabbitmq"])
-}
-
-#[test]
-fn amqp_stays_in_its_adapter() {
-    check(&misplaced_amqp(&Tree::of_repository()), "go through the port Broker");
-    catches(misplaced_amqp, &[("src/worker/mod.rs", "use lapin::Channel;")]);
 }
 
 fn misplaced_http(tree: &Tree) -> Vec<String> {

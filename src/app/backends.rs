@@ -1,0 +1,122 @@
+//! Which backends there are: opens them as the settings say, and nobody else knows them.
+
+use std::sync::Arc;
+
+use super::relay::Relay;
+use super::{Roles, StartError};
+use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::rabbitmq::{self, RabbitBroker, RabbitOptions};
+use crate::broker::{Broker, BrokerError};
+use crate::config::{self, Backend, Settings};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::redis::{RedisMode, RedisOptions, RedisStore};
+use crate::store::{Store, StoreError};
+
+/// Messages that may wait for RabbitMQ's confirm: more make it no faster.
+const UNCONFIRMED_MAX: usize = 512;
+
+/// What a process that stays stands on.
+#[derive(Debug)]
+pub(super) struct Backends {
+    pub(super) broker: Arc<dyn Broker>,
+    /// `None` where no role needs it: an ingress must not depend on the state.
+    pub(super) store: Option<Arc<dyn Store>>,
+    /// The broker whose journal does not shorten itself.
+    pub(super) swept: Option<Arc<EmbeddedBroker>>,
+    /// What tells changes of stock to listeners, where there can be any.
+    pub(super) relay: Option<Relay>,
+}
+
+impl Backends {
+    /// Opens what the roles need. Files must be there and usable; servers may be away for now.
+    pub(super) fn open(settings: &Settings, roles: Roles) -> Result<Self, StartError> {
+        match settings.backend {
+            Backend::Embedded => {
+                let bytes_max = settings.embedded.bytes_max.map(|size| size.0);
+                let broker = EmbeddedBroker::open(&settings.embedded.path)?.limited_to(bytes_max);
+                let broker = Arc::new(broker);
+                let store = if roles.need_store() {
+                    Some(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
+                } else {
+                    None
+                };
+                let store = store.map(|store| store as Arc<dyn Store>);
+                Ok(Self {
+                    broker: Arc::clone(&broker) as _,
+                    store,
+                    swept: Some(broker),
+                    relay: None,
+                })
+            }
+            Backend::Distributed => {
+                let broker = Arc::new(RabbitBroker::start(&rabbit_options(settings))?);
+                let store = if roles.need_store() {
+                    Some(Arc::new(RedisStore::start(&redis_options(settings))?))
+                } else {
+                    None
+                };
+                let relay = store.clone().map(|store| Relay::new(Arc::clone(&broker), store));
+                let store = store.map(|store| store as Arc<dyn Store>);
+                Ok(Self { broker, store, swept: None, relay })
+            }
+        }
+    }
+}
+
+/// Opens the state that a `serve` keeps, also while it runs; for commands that read it.
+pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match settings.backend {
+        Backend::Embedded => Arc::new(EmbeddedStore::open_existing(&settings.embedded.path)?),
+        Backend::Distributed => Arc::new(RedisStore::connect(&redis_options(settings)).await?),
+    })
+}
+
+/// Opens the queue beside the state of a `serve`, also while it runs; for commands that publish.
+pub async fn open_broker(settings: &Settings) -> Result<Arc<dyn Broker>, BrokerError> {
+    Ok(match settings.backend {
+        Backend::Embedded => Arc::new(EmbeddedBroker::open_existing(&settings.embedded.path)?),
+        Backend::Distributed => Arc::new(RabbitBroker::connect(&rabbit_options(settings)).await?),
+    })
+}
+
+/// Opens the state, also where there is none yet; for the command that fills it.
+pub async fn open_or_create_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    match settings.backend {
+        Backend::Embedded => Ok(Arc::new(EmbeddedStore::open(&settings.embedded.path)?)),
+        Backend::Distributed => open_store(settings).await,
+    }
+}
+
+/// Makes what the queue of the distributed backend needs, or says what stands in the way.
+pub async fn declare_topology(settings: &Settings) -> Result<(), BrokerError> {
+    rabbitmq::declare_topology(&rabbit_options(settings)).await
+}
+
+fn rabbit_options(settings: &Settings) -> RabbitOptions {
+    let config::RabbitmqSettings { url, namespace, management_url } = &settings.rabbitmq;
+    RabbitOptions {
+        urls: url.iter().map(|url| url.expose().to_owned()).collect(),
+        namespace: namespace.clone(),
+        delivery_limit: u32::try_from(settings.worker.delivery_limit).unwrap_or(u32::MAX),
+        ladder: settings.retry.ladder.clone(),
+        journal_retention: Some(settings.journal.retention),
+        management_url: management_url.as_ref().map(|url| url.expose().to_owned()),
+        publish_in_flight_max: UNCONFIRMED_MAX,
+    }
+}
+
+fn redis_options(settings: &Settings) -> RedisOptions {
+    let config::RedisSettings { url, mode, sentinel_master, prefix, allow_volatile } =
+        &settings.redis;
+    RedisOptions {
+        urls: url.iter().map(|url| url.expose().into()).collect(),
+        mode: match mode {
+            config::RedisMode::Single => RedisMode::Single,
+            config::RedisMode::Sentinel => RedisMode::Sentinel,
+            config::RedisMode::Cluster => RedisMode::Cluster,
+        },
+        sentinel_master: sentinel_master.clone(),
+        prefix: prefix.clone(),
+        allow_volatile: *allow_volatile,
+    }
+}

@@ -1,0 +1,8 @@
+//! The roles apart, as real processes on a RabbitMQ and a Redis that may fail.
+
+mod changes_out;
+mod deployment;
+mod faults;
+mod roles;
+
+use deployment::Deployment;

@@ -1,0 +1,156 @@
+//! A history posted to an ingress, and what must be true of it afterwards, whatever happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use storekeeper::broker::Broker;
+use storekeeper::domain::MessageId;
+use storekeeper::simulate::{History, Model, ModelPolicy};
+use storekeeper::store::{PageRequest, Store, StoreError};
+use storekeeper::{audit, clock};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::harness::{DEADLINE, Server, eventually};
+
+/// Clients that post at the same time.
+const CLIENTS: usize = 16;
+
+/// Posts every delivery until it is answered; gives the message id of each, by its place. The count
+/// of answers is told while it grows.
+pub(crate) async fn post_all(
+    history: &Arc<History>,
+    url: String,
+    answered: watch::Sender<usize>,
+) -> BTreeMap<usize, String> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let answered = Arc::new(answered);
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (history, next, url) = (Arc::clone(history), Arc::clone(&next), url.clone());
+        let (answered, client) = (Arc::clone(&answered), client.clone());
+        clients.spawn(async move {
+            let mut ids = Vec::new();
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(delivery) = history.deliveries.get(place) else { return ids };
+                ids.push((place, post(&client, &url, delivery.body.clone()).await));
+                answered.send_modify(|count| *count += 1);
+            }
+        });
+    }
+    clients.join_all().await.into_iter().flatten().collect()
+}
+
+/// Posts a body until it is answered 200; gives its message id.
+async fn post(client: &reqwest::Client, url: &str, body: bytes::Bytes) -> String {
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        assert!(Instant::now() < give_up, "a body was not answered 200 within {DEADLINE:?}");
+        let answer = client.post(url).body(body.clone()).send().await;
+        if let Ok(answer) = answer.and_then(reqwest::Response::error_for_status)
+            && let Ok(body) = answer.json::<serde_json::Value>().await
+        {
+            return body["id"].as_str().unwrap().to_owned();
+        }
+        // No answer says nothing of the body: it is sent again once the server may be back.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until nothing waits, as a console says.
+pub(crate) async fn eventually_settled(console: &Server) {
+    eventually("the queues are empty", async || {
+        let answer = reqwest::get(console.console("/v1/queues")).await.ok()?;
+        let queues: serde_json::Value = answer.json().await.ok()?;
+        let waiting = ["/work/ready", "/work/in_flight", "/retry/ready", "/dead/intake"];
+        // A problem, while a backend is away, has none of these.
+        waiting.iter().all(|path| queues.pointer(path).is_some_and(|it| *it == 0)).then_some(())
+    })
+    .await;
+}
+
+/// Every answered body is in the journal, once, and in no queue any more.
+pub(crate) async fn all_accounted_for(broker: &dyn Broker, ids: &BTreeMap<usize, String>) {
+    let mut journalled = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let records = broker.journal(after, 1000).await.unwrap();
+        let Some(last) = records.last() else { break };
+        after = Some(last.position);
+        for record in records {
+            let id = record.envelope.message_id.to_string();
+            assert!(journalled.insert(id.clone()), "{id} is in the journal twice");
+        }
+    }
+    let depth = broker.depth().await.unwrap();
+    let waiting = [depth.work_ready, depth.work_in_flight, depth.retry_ready, depth.dead_intake];
+    assert_eq!(waiting, [0; 4], "something is in a queue after all was settled");
+    for id in ids.values() {
+        assert!(journalled.contains(id), "{id} was answered 200 and is lost");
+    }
+}
+
+/// Counts by site and key: what is committed and what is fulfilled; items without either are left out.
+type Counted = BTreeMap<(String, String), (Decimal, Decimal)>;
+
+fn stock_of_the_model(history: &History) -> Counted {
+    let mut model = Model::new(ModelPolicy::default());
+    for delivery in &history.deliveries {
+        model.observe(&delivery.body, clock::now().millis());
+    }
+    let counts = model.stock().into_iter();
+    counts
+        .map(|(item, counts)| ((item.site, item.key), (counts.committed, counts.fulfilled)))
+        .collect()
+}
+
+/// The stock, of which every item must be the sum of its holds.
+async fn stock_of(store: &dyn Store) -> Result<Counted, StoreError> {
+    let all = PageRequest::first(10_000);
+    let mut found = BTreeMap::new();
+    for site in store.sites().await? {
+        for item in store.stock(&site, None, &all).await?.items {
+            let counts = (item.counts.committed.to_decimal(), item.counts.fulfilled.to_decimal());
+            if !counts.0.is_zero() || !counts.1.is_zero() {
+                found.insert((site.to_string(), item.key.to_string()), counts);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Waits until the stock is that of the model: a worker of another process may have the last events
+/// in hand when no queue shows them any more.
+pub(crate) async fn stock_becomes_that_of_the_model(store: &dyn Store, history: &History) {
+    let expected = stock_of_the_model(history);
+    let give_up = Instant::now() + DEADLINE;
+    while stock_of(store).await.unwrap() != expected && Instant::now() < give_up {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Counts, holds and dead letters are those of the model.
+pub(crate) async fn stock_equals_the_model(
+    store: &dyn Store,
+    history: &History,
+    ids: &BTreeMap<usize, String>,
+) {
+    assert_eq!(stock_of(store).await.unwrap(), stock_of_the_model(history));
+    for site in store.sites().await.unwrap() {
+        let found = audit::site(store, &site, |_| {}).await.unwrap();
+        assert_eq!(found.differences, [], "{site}");
+    }
+    for (place, delivery) in history.deliveries.iter().enumerate() {
+        let Some(code) = delivery.kind.code() else { continue };
+        let id = MessageId(ids[&place].parse().unwrap());
+        let letter = store.dead_letter(id).await.unwrap().expect("a dead letter is lost");
+        assert_eq!(letter.rejection.code.as_str(), code);
+        assert_eq!(letter.envelope.body, delivery.body);
+    }
+}
