@@ -67,6 +67,32 @@ pub(crate) async fn grow(arguments: &Arguments) {
     }
 }
 
+/// Posts the creations of these orders, by so many clients at a time.
+pub(crate) async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    orders: std::ops::Range<u32>,
+    clients: u32,
+) {
+    let next = Arc::new(AtomicU32::new(orders.start));
+    let mut tasks = JoinSet::new();
+    for _ in 0..clients {
+        let (next, url, client) = (Arc::clone(&next), url.to_owned(), client.clone());
+        tasks.spawn(async move {
+            loop {
+                let order = next.fetch_add(1, Ordering::Relaxed);
+                if order >= orders.end {
+                    return;
+                }
+                let answer = client.post(&url).body(body::of(order)).send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                answer.bytes().await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
 struct Server {
     child: Child,
     directory: tempfile::TempDir,
@@ -98,24 +124,8 @@ impl Server {
 
     /// Posts the creations of these orders.
     async fn post(&self, orders: std::ops::Range<u32>, clients: u32) {
-        let next = Arc::new(AtomicU32::new(orders.start));
         let url = format!("http://{}/webhooks/duda", self.addresses.ingress.unwrap());
-        let mut tasks = JoinSet::new();
-        for _ in 0..clients {
-            let (next, url, client) = (Arc::clone(&next), url.clone(), self.client.clone());
-            tasks.spawn(async move {
-                loop {
-                    let order = next.fetch_add(1, Ordering::Relaxed);
-                    if order >= orders.end {
-                        return;
-                    }
-                    let answer = client.post(&url).body(body::of(order)).send().await.unwrap();
-                    assert_eq!(answer.status(), 200);
-                    answer.bytes().await.unwrap();
-                }
-            });
-        }
-        tasks.join_all().await;
+        post(&self.client, &url, orders, clients).await;
     }
 
     /// Waits until every event has its outcome.

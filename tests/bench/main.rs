@@ -3,6 +3,7 @@
 //! Each figure is printed with its conditions. Everything runs on this machine: the server, the
 //! clients that load it, and the disk with real fsyncs. `cargo bench -- --quick` takes a minute
 //! and is good for a first look only; `cargo bench -- --orders 300000` grows the store further.
+//! `cargo bench -- --distributed` measures on a RabbitMQ and a Redis that run already.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,7 +14,9 @@
 )]
 
 mod bare;
+mod bare_pipeline;
 mod body;
+mod distributed;
 mod end_to_end;
 mod rules;
 
@@ -30,6 +33,18 @@ struct Arguments {
     /// How many orders the store is grown to, in three steps.
     #[arg(long, default_value_t = 100_000)]
     orders: u32,
+    /// Measures the distributed backend instead, in queues and keys of its own.
+    #[arg(long)]
+    distributed: bool,
+    /// The RabbitMQ of `--distributed`.
+    #[arg(long, default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
+    rabbitmq: String,
+    /// The Redis of `--distributed`.
+    #[arg(long, default_value = "redis://127.0.0.1:6379")]
+    redis: String,
+    /// Is the bare pipeline, in queues and keys of this name.
+    #[arg(long, hide = true)]
+    bare_pipeline: Option<String>,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -43,9 +58,18 @@ impl Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(namespace) = arguments.bare_pipeline {
+        let Arguments { rabbitmq, redis, .. } = arguments;
+        let place = distributed::Place { rabbitmq, redis, namespace };
+        return runtime.block_on(bare_pipeline::serve(&place));
+    }
     println!("{}", machine());
+    if arguments.distributed {
+        return runtime.block_on(distributed::run(&arguments));
+    }
     rules::run(&arguments);
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
+    runtime.block_on(async {
         for clients in [64, 256] {
             compare(&arguments, clients).await;
         }
