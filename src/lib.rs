@@ -20,7 +20,8 @@
 //! 3. [`worker`] takes batches of what is ready and folds the events of one order into one step.
 //! 4. [`domain`] says what a body means and what an order should hold. It is pure: who wants to
 //!    know the rules needs to read nothing else.
-//! 5. [`store`] writes a decision whole or not at all; [`store::embedded`] is a SQLite file.
+//! 5. [`store`] writes a decision whole or not at all; [`store::embedded`] is a SQLite file,
+//!    [`store::redis`] is Redis.
 //! 6. [`dead_letters`] sends again, on a person's word, what could not be applied.
 //! 7. [`console`] and [`probes`] show it to people and machines; [`cli`] does so without HTTP.
 //!
@@ -32,7 +33,8 @@
 //! again.
 //!
 //! [`app`] makes processes of these parts, one role or all in one, and stops them in order. What
-//! is due now and then, such as closing old orders and forgetting old bodies, is its sweep.
+//! is due now and then, such as closing old orders and forgetting old bodies, is its sweep; its
+//! relay tells listeners at RabbitMQ what the feed says.
 //! [`config`] says how everything is set. [`simulate`] invents histories of orders and knows, by a
 //! model of its own, what the stock must be.
 //!
@@ -50,9 +52,8 @@
 //! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
 //! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, probes} >
 //!   {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the
-//!   embedded adapters and [`sqlite`] only, AMQP in [`broker::rabbitmq`] only, axum in the HTTP
-//!   modules only. `tests/it/tidy` has the
-//!   whole table, and checks it.
+//!   embedded adapters and [`sqlite`] only, lapin and redis in theirs, axum in the HTTP modules
+//!   only. `tests/it/tidy` has the whole table, and checks it.
 //!
 //! # Design decisions
 //!
@@ -77,8 +78,17 @@
 //! other way round. They fail apart, and each has a writer of its own.
 //!
 //! **Why are leases not written?** A lease that outlives its owner must be taken back by a
-//! timeout. Here one process consumes, under a lock that the system releases when it dies; what it
-//! had in hand is simply still in the queue.
+//! timeout. In the embedded backend one process consumes, under a lock that the system releases
+//! when it dies; what it had in hand is simply still in the queue. RabbitMQ knows by the
+//! connection.
+//!
+//! **Why a stream beside the queue?** A queue forgets what was settled, and Redis may lose what it
+//! answered. The stream has every body, written by the same confirmed publish, so the state can
+//! always be made again.
+//!
+//! **Why does the relay read the feed?** A worker that told listeners itself could die between
+//! commit and telling. The feed is part of the commit; who reads it from a noted place on misses
+//! nothing.
 //!
 //! **Why is the policy in the Store?** Two workers with two meanings of a refund would undo each
 //! other's work. The Store has one policy in force; configuration only proposes one.
