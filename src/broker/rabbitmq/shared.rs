@@ -256,11 +256,16 @@ impl Shared {
 
     /// Declares again what an operator or an accident has removed, for ever.
     pub(super) async fn keep_up(&self) {
+        // What was never there was not deleted.
+        let mut has_stood = false;
         loop {
             let connection = self.consuming.connected().await;
-            let checked = timeout(CALL_PATIENCE, self.repair(&connection)).await;
+            let checked = timeout(CALL_PATIENCE, self.repair(&connection, has_stood)).await;
             let fault = match checked {
-                Ok(Ok(())) => None,
+                Ok(Ok(())) => {
+                    has_stood = true;
+                    None
+                }
                 Ok(Err(error)) => Some(chain(&error)),
                 Err(_) => Some(format!("RabbitMQ did not answer within {CALL_PATIENCE:?}")),
             };
@@ -277,8 +282,12 @@ impl Shared {
         }
     }
 
-    async fn repair(&self, connection: &lapin::Connection) -> Result<(), BrokerError> {
-        let missing = self.topology.missing(connection).await?;
+    async fn repair(
+        &self,
+        connection: &lapin::Connection,
+        has_stood: bool,
+    ) -> Result<(), BrokerError> {
+        let missing = if has_stood { self.topology.missing(connection).await? } else { Vec::new() };
         if !missing.is_empty() {
             let missing = missing.join(", ");
             tracing::error!(

@@ -21,6 +21,7 @@ async fn three_workers_count_a_history_exactly() {
     let audited = deployment.run(&["audit"]);
     assert_eq!(audited.status.code(), Some(0), "{audited:?}");
     for mut process in workers.into_iter().chain([ingress, console]) {
+        assert!(!process.log().contains("ERROR"), "{}", process.log());
         process.signal("TERM");
         assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
     }
