@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use storekeeper::store::{Commit, Committed, EntityState, Store, StoreError};
 use tokio_util::task::TaskTracker;
@@ -40,25 +41,28 @@ async fn scripts_that_are_forgotten_in_the_middle_of_a_batch_run_once() {
     // Of its own: every test of a server shares its scripts.
     let server = RedisServer::start(&[]);
     let store = open(&options(&server));
-    let is_done = Arc::new(AtomicBool::new(false));
+    let is_done = AtomicBool::new(false);
     let mut connection = server.connection();
-    let flushing = std::thread::spawn({
-        let is_done = Arc::clone(&is_done);
-        move || {
-            let mut flushed = 0;
-            while !is_done.load(Ordering::Relaxed) {
-                redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut connection).unwrap();
-                flushed += 1;
-            }
-            flushed
+    let flushing = async {
+        let mut flushed = 0;
+        while !is_done.load(Ordering::Relaxed) {
+            redis::cmd("SCRIPT").arg("FLUSH").query::<()>(&mut connection).unwrap();
+            flushed += 1;
+            // Without a pause no batch would ever find its script on a busy machine.
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-    });
-    for batch in 0..20 {
-        let commits: Vec<Commit> = (0..100).map(|it| first("alpha", batch * 100 + it)).collect();
-        commit_until_written(&store, &commits).await;
-    }
-    is_done.store(true, Ordering::Relaxed);
-    assert!(flushing.join().unwrap() > 20);
+        flushed
+    };
+    let committing = async {
+        for batch in 0..20 {
+            let commits: Vec<Commit> =
+                (0..100).map(|it| first("alpha", batch * 100 + it)).collect();
+            commit_until_written(&store, &commits).await;
+        }
+        is_done.store(true, Ordering::Relaxed);
+    };
+    let (flushed, ()) = tokio::join!(flushing, committing);
+    assert!(flushed > 20, "{flushed}");
     assert_eq!(committed_everywhere(&store, "alpha").await, 2000);
 }
 
@@ -162,7 +166,7 @@ async fn a_frozen_server_is_away_and_nothing_counts_twice_afterwards() {
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     }
     let each = started.elapsed() / 4;
-    assert!(each < std::time::Duration::from_secs(5), "{each:?}");
+    assert!(each < Duration::from_secs(5), "{each:?}");
     server.thaw();
     eventually("the store is back", async || store.check().await.ok()).await;
     let commits: Vec<Commit> = (2..6).map(|number| first("alpha", number)).collect();
