@@ -226,7 +226,8 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Closes orders, each whole or not at all: what one held moves into the closed sums of its
     /// stock items, its state goes, and its name is remembered. Answers, in their order, which are
-    /// closed now; one that has another revision than was loaded, or is closed already, is not.
+    /// closed now; one that has another revision than was loaded, or is closed already, is not, nor
+    /// is one after which a closed sum would pass [`STOCK_TOTAL_MAX`](crate::domain::STOCK_TOTAL_MAX).
     ///
     /// Dies before the answer: each is closed or not, and closing it again changes nothing.
     async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError>;

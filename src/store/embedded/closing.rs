@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{column, entity};
-use crate::domain::{OrderId, Site, Timestamp};
+use crate::domain::{OrderId, Remains, STOCK_TOTAL_MAX, Site, Timestamp};
 use crate::store::{
     Closing, EntityId, EntityName, Page, Revision, SettledOrder, StoreError, state,
 };
@@ -51,6 +51,9 @@ pub(super) fn settled(
 /// Closes an order if it still is as it was loaded; whether it did.
 pub(super) fn close(connection: &Connection, closing: &Closing) -> rusqlite::Result<bool> {
     let (site, order) = (closing.site.as_str(), closing.order.to_string());
+    if !is_countable(connection, site, &closing.remains)? {
+        return Ok(false);
+    }
     let found: Option<Revision> = connection
         .prepare_cached(
             "DELETE FROM orders WHERE site = ?1 AND id = ?2 AND rev = ?3 RETURNING rev",
@@ -89,6 +92,21 @@ pub(super) fn close(connection: &Connection, closing: &Closing) -> rusqlite::Res
             "UPDATE sites SET closed_before = max(coalesce(closed_before, ?2), ?2) WHERE site = ?1",
         )?
         .execute((site, closing.before.micros()))?;
+    Ok(true)
+}
+
+/// Whether what closed orders keep of each item stays within the limit of counts with these.
+fn is_countable(connection: &Connection, site: &str, remains: &Remains) -> rusqlite::Result<bool> {
+    for (key, fulfilled) in &remains.fulfilled {
+        let kept: Option<i64> = connection
+            .prepare_cached("SELECT closed_fulfilled FROM stock WHERE site = ?1 AND key = ?2")?
+            .query_row((site, key.to_string()), |row| row.get(0))
+            .optional()?;
+        let sum = kept.unwrap_or_default().checked_add(fulfilled.millionths());
+        if sum.is_none_or(|sum| sum > STOCK_TOTAL_MAX) {
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 

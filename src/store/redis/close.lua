@@ -1,6 +1,6 @@
 -- Closes an order, if it still is as it was loaded: what it keeps of items moves into what closed
 -- orders keep of them, its state goes, and its names are remembered by their hashes. Answers 1 if
--- it did, and 0 with nothing written.
+-- it did. Otherwise 0 with nothing written, also if the sums would be more than can be counted.
 --
 -- KEYS: the site, the order, the lists of orders and of settled ones, the set of closed names; then
 -- the holds of every item that it keeps something of; then for each other name that stays its own
@@ -37,7 +37,7 @@ local watermark = redis.call('HGET', SITE, 'closed_before')
 if watermark and not parse(watermark) then
     return redis.error_reply('CORRUPT ' .. SITE .. ' closed_before')
 end
-local ONE = parse('1')
+local ONE, MOST = parse('1'), parse('4000000000000000000')
 local kept = {}
 for place = 1, items do
     local holds = KEYS[5 + place]
@@ -48,6 +48,7 @@ for place = 1, items do
         return redis.error_reply('CORRUPT ' .. holds .. ' ~closed')
     end
     local sum = plus(fulfilled, parse(ARGV[5 + place]))
+    if is_less(MOST, sum) then return 0 end
     kept[place] = format(plus(orders, ONE)) .. ' ' .. format(sum)
 end
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use storekeeper::domain::{Latest, Rank, Remains, Snapshot, Status, Timestamp, Version};
+use storekeeper::domain::{
+    Latest, Rank, Remains, STOCK_TOTAL_MAX, Snapshot, Status, Timestamp, Version,
+};
 use storekeeper::store::{Closing, Commit, Committed, EntityState, PageRequest, Store};
 
 use super::Harness;
@@ -97,6 +99,21 @@ pub(super) async fn a_closing_on_a_stale_revision_changes_nothing(harness: &Harn
     assert_eq!(detail.item.counts, counts(0, 4, 1));
     assert_eq!(detail.holds.items[0].hold, hold(4, 0));
     assert_eq!((detail.closed_orders, detail.closed_fulfilled), (1, millionths(1)));
+}
+
+pub(super) async fn a_closing_whose_sum_cannot_be_counted_changes_nothing(harness: &Harness) {
+    let store = harness.open();
+    let most = STOCK_TOTAL_MAX;
+    let mut closings = Vec::new();
+    for (id, fulfilled) in [("id:1", most), ("id:2", 1), ("id:3", i64::MAX), ("id:4", 0)] {
+        write(&store, delivered(id, 1)).await;
+        closings.push(closing(&store, id, fulfilled, time(COMMITTED + 1)).await);
+    }
+    assert_eq!(store.close_orders(closings).await.unwrap(), [true, false, false, true]);
+    let detail = item(&store, "alpha", "sku:A").await;
+    assert_eq!((detail.closed_orders, detail.closed_fulfilled), (2, millionths(most)));
+    let held: Vec<_> = detail.holds.items.iter().map(|held| held.order.to_string()).collect();
+    assert_eq!(held, ["id:2", "id:3"]);
 }
 
 pub(super) async fn a_closed_order_stays_closed_and_the_watermark_rises(harness: &Harness) {

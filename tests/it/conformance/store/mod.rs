@@ -190,6 +190,7 @@ macro_rules! keeps_every_promise {
                 a_settled_order_is_listed_once_it_is_old,
                 a_closed_order_leaves_its_sums_and_nothing_else,
                 a_closing_on_a_stale_revision_changes_nothing,
+                a_closing_whose_sum_cannot_be_counted_changes_nothing,
                 a_closed_order_stays_closed_and_the_watermark_rises,
                 a_closed_order_is_told_with_its_watermark;
             aliases:
