@@ -236,15 +236,13 @@ impl App {
         let store_of_worker = store.filter(|_| roles.has(Role::Worker));
         let (worker, beside) = store_of_worker
             .map(|store| {
-                let sweeper = Sweeper {
-                    broker: swept,
-                    store: Arc::clone(&store),
-                    journal: settings.journal.retention,
-                    letters: settings.dead_letters.retention,
-                    metrics: Arc::clone(&metrics),
-                    changes: settings.changes.retention,
-                    orders: settings.orders.retention,
-                };
+                let sweeper = Sweeper::new(
+                    &settings,
+                    swept,
+                    Arc::clone(&broker),
+                    Arc::clone(&store),
+                    Arc::clone(&metrics),
+                );
                 let (audited, noted) = (Arc::clone(&store), Arc::clone(&metrics));
                 let stop = stops.consuming.clone();
                 let upkeep = tracker.spawn(async move {

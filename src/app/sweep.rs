@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::Broker;
 use crate::broker::embedded::EmbeddedBroker;
 use crate::clock;
+use crate::config::Settings;
 use crate::domain::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -17,23 +19,48 @@ use crate::worker::closing::close_settled;
 /// How often it is looked.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
+/// How soon it is looked again whether orders may be closed.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
 /// What is swept, and how long it is kept.
 pub(super) struct Sweeper {
     /// `None` where the journal shortens itself.
-    pub(super) broker: Option<Arc<EmbeddedBroker>>,
-    pub(super) store: Arc<dyn Store>,
+    journal: Option<Arc<EmbeddedBroker>>,
+    /// The queue, ahead of whose backlog no order is closed.
+    queue: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
     /// `journal.retention`
-    pub(super) journal: Duration,
+    journal_kept: Duration,
     /// `changes.retention`
-    pub(super) changes: Duration,
+    changes_kept: Duration,
     /// `dead_letters.retention`
-    pub(super) letters: Duration,
-    pub(super) metrics: Arc<Metrics>,
+    letters_kept: Duration,
     /// `orders.retention`; `None` for ever.
-    pub(super) orders: Option<Duration>,
+    orders_kept: Option<Duration>,
 }
 
 impl Sweeper {
+    /// A sweeper that keeps all for as long as the settings say.
+    pub(super) const fn new(
+        settings: &Settings,
+        journal: Option<Arc<EmbeddedBroker>>,
+        queue: Arc<dyn Broker>,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            journal,
+            queue,
+            store,
+            metrics,
+            journal_kept: settings.journal.retention,
+            changes_kept: settings.changes.retention,
+            letters_kept: settings.dead_letters.retention,
+            orders_kept: settings.orders.retention,
+        }
+    }
+
     /// Sweeps at once and every hour, until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut turns = tokio::time::interval(SWEEP_EVERY);
@@ -45,23 +72,39 @@ impl Sweeper {
     }
 
     async fn turn(&self) {
-        if let Some(broker) = &self.broker {
-            report("journal entries", broker.sweep(before(self.journal)).await);
+        if let Some(journal) = &self.journal {
+            report("journal entries", journal.sweep(before(self.journal_kept)).await);
         }
         report("dead letters", self.expire_letters().await);
-        report("changes", self.store.trim_changes(before(self.changes)).await);
-        if let Some(orders) = self.orders {
-            report("orders", close_settled(&*self.store, before(orders)).await);
+        report("changes", self.store.trim_changes(before(self.changes_kept)).await);
+        if let Some(kept) = self.orders_kept {
+            let settled = self.all_settled_before().await;
+            let before = before(kept).min(settled);
+            report("orders", close_settled(&*self.store, before).await);
         }
     }
 }
 
 impl Sweeper {
+    /// A time before which everything is settled, once that can be told. What still waits may be
+    /// news of an order that seems untouched for long: if the order were closed ahead of it, it
+    /// would be taken for known.
+    async fn all_settled_before(&self) -> Timestamp {
+        loop {
+            match self.queue.settled_before().await {
+                Ok(Some(before)) => return before,
+                Ok(None) => tracing::debug!("there is a backlog; orders are closed after it"),
+                Err(error) => tracing::warn!(%error, "cannot close orders; trying again later"),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Expired is an outcome like any other: it is counted with the reason that the letter had.
     async fn expire_letters(&self) -> Result<u64, StoreError> {
         let mut expired = 0;
         loop {
-            let gone = self.store.expire_letters(before(self.letters), clock::now()).await?;
+            let gone = self.store.expire_letters(before(self.letters_kept), clock::now()).await?;
             if gone.is_empty() {
                 return Ok(expired);
             }

@@ -64,6 +64,10 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// How much is waiting where.
     async fn depth(&self) -> Result<QueueDepth, BrokerError>;
 
+    /// A time before which everything that was received here is settled; `None` while that cannot
+    /// be told.
+    async fn settled_before(&self) -> Result<Option<Timestamp>, BrokerError>;
+
     /// Reads the journal in the order in which it was written, from behind `after`.
     async fn journal(
         &self,

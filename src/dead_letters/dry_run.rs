@@ -164,12 +164,7 @@ impl Imagined<'_> {
         event: &Event,
         letter: &DeadLetter,
     ) -> Option<Decision<EntityState>> {
-        let arrival = Arrival {
-            message_id: letter.envelope.message_id,
-            received_at: letter.envelope.received_at,
-            event_type: event.event_type.clone(),
-        };
-        decide(before, &[(&event.content, &arrival)], &self.policy)
+        decide(before, &[(&event.content, &arrival(event, letter))], &self.policy)
     }
 
     /// What becomes of an event whose order was closed; `None` if it was not.
@@ -182,8 +177,7 @@ impl Imagined<'_> {
         let EntityName::Order(order) = &entity.name else { return Ok(None) };
         let watermark = self.store.closed_order(&entity.site, order).await?;
         Ok(watermark.map(|watermark| {
-            let received_at = letter.envelope.received_at;
-            after_closing(event, order, received_at, watermark)
+            after_closing(event, order, &arrival(event, letter), watermark)
                 .map_or_else(|rejection| WouldBe::from(*rejection), WouldBe::Settled)
         }))
     }
@@ -229,6 +223,16 @@ impl Imagined<'_> {
     fn effects(self) -> Vec<Effect> {
         let changed = self.stock.into_iter().filter(|(_, (_, delta))| *delta != Counts::default());
         changed.map(|((site, key), (_, delta))| Effect { site, key, delta }).collect()
+    }
+}
+
+/// How a letter would arrive if it were sent again.
+fn arrival(event: &Event, letter: &DeadLetter) -> Arrival {
+    Arrival {
+        message_id: letter.envelope.message_id,
+        received_at: letter.envelope.received_at,
+        replays: letter.envelope.replays.saturating_add(1),
+        event_type: event.event_type.clone(),
     }
 }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Code, Event, OrderId, OrderState, Outcome, PolicyRevision, Quantity, Reason, Rejection,
-    Settled, Status, StockKey, Timestamp,
+    Arrival, Code, Event, OrderId, OrderState, Outcome, PolicyRevision, Quantity, Reason,
+    Rejection, Settled, Status, StockKey, Timestamp,
 };
 
 /// What remains of an order that is closed.
@@ -43,14 +43,15 @@ pub fn close(order: &OrderId, state: &OrderState, in_force: PolicyRevision) -> O
 }
 
 /// What becomes of an event whose order is closed: what was received before the site's watermark is
-/// taken for known; what came later may be news, and a person must see it.
+/// taken for known; what came later may be news, and a person must see it. So must one that was a
+/// dead letter, of which it is not known when it was sent again.
 pub fn after_closing(
     event: &Event,
     order: &OrderId,
-    received_at: Timestamp,
+    arrival: &Arrival,
     watermark: Timestamp,
 ) -> Result<Settled, Box<Rejection>> {
-    if received_at < watermark {
+    if arrival.received_at < watermark && arrival.replays == 0 {
         return Ok(Settled::because(Outcome::Superseded, Reason::OrderClosed));
     }
     Err(Box::new(Rejection {
@@ -68,7 +69,8 @@ pub fn after_closing(
 mod tests {
     use super::*;
     use crate::domain::{
-        Content, Fingerprint, Hold, Identifier, Latest, Rank, RefundEvent, Site, Snapshot, Version,
+        Content, Fingerprint, Hold, Identifier, Latest, MessageId, Rank, RefundEvent, Site,
+        Snapshot, Version,
     };
 
     fn version(rank: Rank, status: Status) -> Version {
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_the_watermark_is_superseded_and_what_came_later_is_expired() {
+    fn what_came_before_the_watermark_is_superseded_and_what_came_later_or_again_is_expired() {
         let event = Event {
             site: Site::parse("shop").unwrap(),
             event_type: Identifier::parse("ECOMM_ORDER_UPDATED").unwrap(),
@@ -133,15 +135,20 @@ mod tests {
                 refund: None,
             }),
         };
-        let at = |micros| {
-            let received_at = Timestamp::from_micros(micros);
+        let at = |micros, replays| {
+            let arrival = Arrival {
+                message_id: MessageId(uuid::Uuid::nil()),
+                received_at: Timestamp::from_micros(micros),
+                replays,
+                event_type: event.event_type.clone(),
+            };
             let watermark = Timestamp::from_micros(10);
-            after_closing(&event, &OrderId::parse("id:1").unwrap(), received_at, watermark)
+            after_closing(&event, &OrderId::parse("id:1").unwrap(), &arrival, watermark)
         };
         let superseded = Settled::because(Outcome::Superseded, Reason::OrderClosed);
-        assert_eq!(at(9), Ok(superseded));
-        for micros in [10, 11] {
-            assert_eq!(at(micros).unwrap_err().code, Code::OrderExpired);
+        assert_eq!(at(9, 0), Ok(superseded));
+        for (micros, replays) in [(10, 0), (11, 0), (9, 1)] {
+            assert_eq!(at(micros, replays).unwrap_err().code, Code::OrderExpired);
         }
     }
 }

@@ -100,6 +100,7 @@ fn decode(
                 let arrival = Arrival {
                     message_id: envelope.message_id,
                     received_at: envelope.received_at,
+                    replays: envelope.replays,
                     event_type: event.event_type.clone(),
                 };
                 let arrived = Arrived { place, event: *event, arrival };
@@ -272,7 +273,7 @@ fn closed(
     let EntityName::Order(order) = &entity.name else { return };
     for Arrived { place, event, arrival } in arrived {
         if let Some(verdict) = verdicts.get_mut(place) {
-            *verdict = Some(match after_closing(&event, order, arrival.received_at, watermark) {
+            *verdict = Some(match after_closing(&event, order, &arrival, watermark) {
                 Ok(settled) => Verdict::Settled(settled),
                 Err(rejection) => Verdict::Rejected(rejection),
             });

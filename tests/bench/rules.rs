@@ -52,6 +52,7 @@ fn one(body: &[u8]) -> Option<EntityState> {
     let arrival = Arrival {
         message_id: MessageId(uuid::Uuid::nil()),
         received_at,
+        replays: 0,
         event_type: event.event_type.clone(),
     };
     let decision = decide(None, &[(&event.content, &arrival)], &in_force)?;

@@ -126,6 +126,7 @@ fn arrival(event: &Event) -> Arrival {
     Arrival {
         message_id: MessageId(uuid::Uuid::nil()),
         received_at: RECEIVED,
+        replays: 0,
         event_type: event.event_type.clone(),
     }
 }

@@ -38,6 +38,7 @@ use super::{
     Broker, BrokerError, Envelope, JournalExtent, JournalPosition, JournalRecord, Queue,
     QueueDepth, Subscription,
 };
+use crate::clock;
 use crate::domain::{Rejection, Timestamp};
 use crate::sqlite::{Database, SqliteError};
 
@@ -160,6 +161,26 @@ impl EmbeddedBroker {
         Ok(self.shared.database.read(queue::oldest_waiting).await?)
     }
 
+    /// Writes an envelope if there is room for it.
+    async fn publish_if_fits(
+        &self,
+        envelope: Envelope,
+        rejection: Option<Rejection>,
+    ) -> Result<(), BrokerError> {
+        let bytes_max = self.bytes_max;
+        let publish = move |connection: &_| {
+            let has_room = journal::has_room(connection, envelope.body.len(), bytes_max)?;
+            match &rejection {
+                _ if !has_room => {}
+                Some(rejection) => journal::publish_dead(connection, &envelope, rejection)?,
+                None => journal::publish(connection, &envelope)?,
+            }
+            Ok(has_room)
+        };
+        let has_room = self.shared.database.write(publish).await?;
+        if has_room { Ok(()) } else { Err(BrokerError::Full) }
+    }
+
     /// Copies the file into another directory while it is written; see [`Database::copy_to`].
     pub async fn copy_to(
         &self,
@@ -173,17 +194,7 @@ impl EmbeddedBroker {
 #[async_trait]
 impl Broker for EmbeddedBroker {
     async fn publish(&self, envelope: Envelope) -> Result<(), BrokerError> {
-        let bytes_max = self.bytes_max;
-        let publish = move |connection: &_| {
-            let has_room = journal::has_room(connection, envelope.body.len(), bytes_max)?;
-            if has_room {
-                journal::publish(connection, &envelope)?;
-            }
-            Ok(has_room)
-        };
-        if !self.shared.database.write(publish).await? {
-            return Err(BrokerError::Full);
-        }
+        self.publish_if_fits(envelope, None).await?;
         self.shared.work.arrived.notify_one();
         Ok(())
     }
@@ -193,9 +204,7 @@ impl Broker for EmbeddedBroker {
         envelope: Envelope,
         rejection: Rejection,
     ) -> Result<(), BrokerError> {
-        let publish =
-            move |connection: &_| journal::publish_dead(connection, &envelope, &rejection);
-        self.shared.database.write(publish).await?;
+        self.publish_if_fits(envelope, Some(rejection)).await?;
         self.shared.dead.arrived.notify_one();
         Ok(())
     }
@@ -243,6 +252,12 @@ impl Broker for EmbeddedBroker {
         // The rows were counted a moment later; those in flight cannot be more than all.
         let work_in_flight = in_flight.min(rows.work_ready);
         Ok(QueueDepth { work_ready: rows.work_ready - work_in_flight, work_in_flight, ..rows })
+    }
+
+    async fn settled_before(&self) -> Result<Option<Timestamp>, BrokerError> {
+        // The clock first: what comes while the queues are looked at is later.
+        let now = clock::now();
+        Ok(Some(self.oldest_waiting().await?.map_or(now, |oldest| oldest.min(now))))
     }
 
     async fn journal(

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::*;
 use crate::broker::{Delivery, Disposition, EnvelopeKind};
-use crate::clock;
 use crate::domain::{Code, MessageId, Rejection};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -421,6 +420,9 @@ async fn at_its_limit_it_takes_nothing_works_off_what_it_has_and_takes_more_afte
     assert!(matches!(refused, BrokerError::Full), "{refused:?}");
     assert!((10..=17).contains(&taken), "{taken} bodies");
     assert!(matches!(broker.check().await.unwrap_err(), BrokerError::Full));
+    let aside = Rejection::new(Code::SignatureExpired, "put aside on receipt");
+    let refused = broker.publish_dead(envelope(&body), aside).await.unwrap_err();
+    assert!(matches!(refused, BrokerError::Full), "{refused:?}");
     let raised = EmbeddedBroker::open(directory.path()).unwrap().limited_to(Some(2 * LIMIT));
     publish(&raised, &[&body]).await;
 

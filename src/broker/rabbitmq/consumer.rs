@@ -50,7 +50,9 @@ impl Consumer {
             };
             let served = match channel {
                 Ok((connection, channel)) => {
-                    let link = Arc::clone(&self.shared.consuming);
+                    let shared = Arc::clone(&self.shared);
+                    let (link, _consuming) =
+                        (&shared.consuming, shared.holdings(self.queue).consuming());
                     tokio::select! {
                         served = Session::new(&mut self, channel).run(&mut delays) => served,
                         () = link.ended(&connection) => Err(link.away()),

@@ -11,6 +11,17 @@ use crate::domain::Timestamp;
 pub(super) struct Holdings {
     sets: Mutex<Sets>,
     next: AtomicU64,
+    consumers: AtomicU64,
+}
+
+/// One of the consumers, as long as this is kept.
+#[derive(Debug)]
+pub(super) struct Consuming<'a>(&'a AtomicU64);
+
+impl Drop for Consuming<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A delivery that is held; its number tells it from others of the same age.
@@ -52,6 +63,17 @@ impl Holdings {
         let count = |set: &BTreeSet<Held>| u64::try_from(set.len()).unwrap_or(u64::MAX);
         let oldest = sets.out.first().into_iter().chain(sets.waiting.first()).min();
         (count(&sets.waiting), count(&sets.out), oldest.map(|(received_at, _)| *received_at))
+    }
+
+    /// Notes that one more consumer begins.
+    pub(super) fn consuming(&self) -> Consuming<'_> {
+        self.consumers.fetch_add(1, Ordering::Relaxed);
+        Consuming(&self.consumers)
+    }
+
+    /// How many consumers there are.
+    pub(super) fn consumers(&self) -> u64 {
+        self.consumers.load(Ordering::Relaxed)
     }
 
     fn sets(&self) -> MutexGuard<'_, Sets> {

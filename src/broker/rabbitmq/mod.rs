@@ -251,6 +251,10 @@ impl Broker for RabbitBroker {
         self.open()?.depth().await
     }
 
+    async fn settled_before(&self) -> Result<Option<Timestamp>, BrokerError> {
+        self.open()?.settled_before().await
+    }
+
     async fn journal(
         &self,
         after: Option<JournalPosition>,

@@ -14,11 +14,12 @@ use super::journal::Journal;
 use super::management::Management;
 use super::publisher::{Message, Publisher};
 use super::session::Arrival;
-use super::topology::{self, DEAD_KEY, Topology, WORK_KEY, short};
+use super::topology::{self, DEAD_KEY, Found, Topology, WORK_KEY, short};
 use super::wire;
 use crate::backoff::Delays;
 use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
 use crate::clock;
+use crate::domain::Timestamp;
 
 /// How long one look at RabbitMQ may take.
 const CALL_PATIENCE: Duration = Duration::from_secs(5);
@@ -28,6 +29,9 @@ const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a dead letter waits that is rejected once more: otherwise two that disagree would hand
 /// it to each other for ever.
 const REJECTED_AGAIN: Duration = Duration::from_secs(5);
+/// How long one consumer may hold a delivery, in microseconds: RabbitMQ ends those that hold one
+/// for longer than half an hour, and looks every few minutes.
+const HELD_MICROS_MAX: i64 = 40 * 60 * 1_000_000;
 /// The delays between tries to publish what was decided.
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(5);
@@ -187,10 +191,7 @@ impl Shared {
 
     /// How much is in the queues, and what the consumers of this handle hold.
     pub(super) async fn depth(&self) -> Result<QueueDepth, BrokerError> {
-        let ready = timeout(CALL_PATIENCE, self.ready()).await.map_err(|_| {
-            let message = format!("RabbitMQ did not say within {CALL_PATIENCE:?} what is queued");
-            BrokerError::Unavailable { source: message.into() }
-        })??;
+        let ready = self.look().await?;
         let unacknowledged = match &self.management {
             Some(management) => {
                 let [work, dead] = [WORK_KEY, DEAD_KEY].map(|part| self.topology.name(part));
@@ -213,6 +214,37 @@ impl Shared {
         })
     }
 
+    /// A time before which everything that was received is settled, if nothing waits.
+    ///
+    /// Nobody tells how old that is which waits in RabbitMQ, so nothing may. What the consumers of
+    /// this handle hold is known; what others hold is not, but RabbitMQ takes back what one holds
+    /// for too long.
+    pub(super) async fn settled_before(&self) -> Result<Option<Timestamp>, BrokerError> {
+        let now = clock::now();
+        let mut settled = now;
+        // Twice: what moves from the retries to the queue between two looks is seen by the third.
+        for _ in 0..2 {
+            let (_, _, held) = self.work.count();
+            let ready = self.look().await?;
+            let (_, _, taken) = self.work.count();
+            if ready.work > 0 || ready.retry > 0 {
+                return Ok(None);
+            }
+            if ready.work_consumers > self.work.consumers() {
+                settled = settled.min(now.plus_micros(-HELD_MICROS_MAX));
+            }
+            settled = [held, taken].into_iter().flatten().fold(settled, Timestamp::min);
+        }
+        Ok(Some(settled))
+    }
+
+    async fn look(&self) -> Result<Ready, BrokerError> {
+        timeout(CALL_PATIENCE, self.ready()).await.map_err(|_| {
+            let message = format!("RabbitMQ did not say within {CALL_PATIENCE:?} what is queued");
+            BrokerError::Unavailable { source: message.into() }
+        })?
+    }
+
     async fn ready(&self) -> Result<Ready, BrokerError> {
         let mut kept = self.channel.lock().await;
         // Taken out: one that failed, or whose answer was not awaited, is not used again.
@@ -220,8 +252,10 @@ impl Shared {
             Some(channel) => channel,
             None => topology::open(&*self.consuming.connection()?).await?,
         };
+        let work = self.look_at(&channel, &self.topology.name(WORK_KEY)).await?;
         let ready = Ready {
-            work: self.sum(&channel, &[self.topology.name(WORK_KEY)]).await?,
+            work: work.ready,
+            work_consumers: work.consumers,
             retry: self.sum(&channel, &self.topology.retry_names(Queue::Work)).await?,
             dead: self.sum(&channel, &[self.topology.name(DEAD_KEY)]).await?
                 + self.sum(&channel, &self.topology.retry_names(Queue::Dead)).await?,
@@ -233,12 +267,16 @@ impl Shared {
     async fn sum(&self, channel: &Channel, queues: &[String]) -> Result<u64, BrokerError> {
         let mut sum = 0;
         for queue in queues {
-            sum += Topology::ready(channel, queue).await?.ok_or_else(|| {
-                self.topology.doubt();
-                BrokerError::Unavailable { source: format!("there is no queue {queue}").into() }
-            })?;
+            sum += self.look_at(channel, queue).await?.ready;
         }
         Ok(sum)
+    }
+
+    async fn look_at(&self, channel: &Channel, queue: &str) -> Result<Found, BrokerError> {
+        Topology::find(channel, queue).await?.ok_or_else(|| {
+            self.topology.doubt();
+            BrokerError::Unavailable { source: format!("there is no queue {queue}").into() }
+        })
     }
 
     /// Whether a message would be taken now, and get to where it belongs.
@@ -321,6 +359,8 @@ enum Route {
 /// Messages that are ready.
 struct Ready {
     work: u64,
+    /// Consumers of the work queue, of all handles.
+    work_consumers: u64,
     retry: u64,
     dead: u64,
 }

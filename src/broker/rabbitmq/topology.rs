@@ -64,6 +64,14 @@ struct Retry {
     delay_ms: i64,
 }
 
+/// What a look at a queue tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// Messages that no consumer has.
+    pub(super) ready: u64,
+    pub(super) consumers: u64,
+}
+
 impl Topology {
     pub(super) fn new(
         namespace: String,
@@ -266,11 +274,14 @@ impl Topology {
             .map_err(|error| refusal(&format!("cannot bind {queue} for {key:?}"), &error))
     }
 
-    /// How many messages are ready in a queue; `None` if there is no such queue.
-    pub(super) async fn ready(channel: &Channel, name: &str) -> Result<Option<u64>, BrokerError> {
+    /// Looks at a queue; `None` if there is no such queue.
+    pub(super) async fn find(channel: &Channel, name: &str) -> Result<Option<Found>, BrokerError> {
         let options = QueueDeclareOptions::durable().passive();
         match channel.queue_declare(short(name), options, FieldTable::default()).await {
-            Ok(queue) => Ok(Some(u64::from(queue.message_count()))),
+            Ok(queue) => Ok(Some(Found {
+                ready: queue.message_count().into(),
+                consumers: queue.consumer_count().into(),
+            })),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(refusal(&format!("cannot look at queue {name}"), &error)),
         }
@@ -285,7 +296,7 @@ impl Topology {
         let mut channel = open(connection).await?;
         for part in [WORK_KEY, DEAD_KEY, "journal", "unrouted"] {
             let name = self.name(part);
-            if Self::ready(&channel, &name).await?.is_none() {
+            if Self::find(&channel, &name).await?.is_none() {
                 missing.push(name);
                 // RabbitMQ closes the channel with its answer.
                 channel = open(connection).await?;

@@ -35,6 +35,8 @@ pub struct Arrival {
     pub message_id: MessageId,
     /// When it was received.
     pub received_at: Timestamp,
+    /// How often it was sent again after it had been a dead letter.
+    pub replays: u32,
     /// The event's name.
     pub event_type: Identifier,
 }

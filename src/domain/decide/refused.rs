@@ -18,6 +18,7 @@ impl Order {
             .map(|event| Arrival {
                 message_id: MessageId(uuid::Uuid::nil()),
                 received_at: Timestamp::from_millis(T0),
+                replays: 0,
                 event_type: event.event_type.clone(),
             })
             .collect();

@@ -58,6 +58,7 @@ fn play(state: Option<OrderState>, events: &[&Event], policy: &Policy) -> OrderS
     let arrival = Arrival {
         message_id: MessageId(uuid::Uuid::nil()),
         received_at: Timestamp::from_millis(T0),
+        replays: 0,
         event_type: events[0].event_type.clone(),
     };
     let contents: Vec<(&Content, &Arrival)> =
@@ -258,6 +259,7 @@ fn refunded_lines_that_belong_to_no_line_are_counted_once() {
         let arrival = Arrival {
             message_id: MessageId(uuid::Uuid::nil()),
             received_at: Timestamp::from_millis(T0),
+            replays: 0,
             event_type: event.event_type.clone(),
         };
         let decision = decide(state, &[(&event.content, &arrival)], &in_force).unwrap();
@@ -324,6 +326,7 @@ fn each_event_is_named_by_what_it_did() {
         let arrival = Arrival {
             message_id: MessageId(uuid::Uuid::nil()),
             received_at: Timestamp::from_millis(T0),
+            replays: 0,
             event_type: event.event_type.clone(),
         };
         let events = [(&event.content, &arrival)];
@@ -357,6 +360,7 @@ fn named(events: &[Event]) -> Vec<(Outcome, Option<Reason>)> {
         let arrival = Arrival {
             message_id: MessageId(uuid::Uuid::nil()),
             received_at: Timestamp::from_millis(T0),
+            replays: 0,
             event_type: event.event_type.clone(),
         };
         let decision = decide(state, &[(&event.content, &arrival)], &in_force).unwrap();

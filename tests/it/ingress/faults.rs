@@ -90,6 +90,10 @@ impl Broker for Failing {
         self.inner.subscribe(queue, prefetch).await
     }
 
+    async fn settled_before(&self) -> Result<Option<Timestamp>, BrokerError> {
+        self.inner.settled_before().await
+    }
+
     async fn depth(&self) -> Result<QueueDepth, BrokerError> {
         self.inner.depth().await
     }

@@ -152,7 +152,7 @@ fn join_as(
 
 fn arrival(number: u128, event: &Event) -> Arrival {
     let message_id = MessageId(Uuid::from_u128(number));
-    Arrival { message_id, received_at: RECEIVED, event_type: event.event_type.clone() }
+    Arrival { message_id, received_at: RECEIVED, replays: 0, event_type: event.event_type.clone() }
 }
 
 /// Decides on an event twice: the laws that hold for every event.

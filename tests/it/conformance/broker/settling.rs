@@ -15,6 +15,7 @@ promises! {
     a_dead_letter_survives_a_crash,
     a_dead_letter_that_was_acked_is_gone,
     a_dead_letter_can_be_retried_and_keeps_its_reason,
+    a_time_before_which_all_is_settled_is_not_after_what_is_not,
 }
 
 const SOON: Duration = Duration::from_millis(300);
@@ -150,4 +151,29 @@ async fn a_dead_letter_can_be_retried_and_keeps_its_reason(backend: impl Backend
     let again = take_one(&mut intake).await;
     assert_eq!((again.attempt, &again.dead), (2, &reason));
     nothing_comes(&mut subscription).await;
+}
+
+async fn a_time_before_which_all_is_settled_is_not_after_what_is_not(backend: impl Backend) {
+    let broker = backend.open().await;
+    let envelope = envelope("a");
+    let received_at = envelope.received_at;
+    broker.publish(envelope).await.unwrap();
+    let is_waited_for = async || {
+        let settled = broker.settled_before().await.unwrap();
+        settled.is_none_or(|before| before <= received_at)
+    };
+    assert!(is_waited_for().await, "while it is in the queue");
+    let mut subscription = work(&broker, 10).await;
+    let delivery = take_one(&mut subscription).await;
+    assert!(is_waited_for().await, "while a worker has it");
+    delivery.settle(Disposition::Retry(Duration::from_secs(2)));
+    for _ in 0..20 {
+        assert!(is_waited_for().await, "on its way to the next attempt");
+    }
+    let delivery = take_one(&mut subscription).await;
+    assert!(is_waited_for().await, "at its next attempt");
+    delivery.settle(Disposition::Ack);
+    eventually_empty(&broker).await;
+    let settled = broker.settled_before().await.unwrap();
+    assert!(settled > Some(received_at), "{settled:?} after all is settled");
 }
