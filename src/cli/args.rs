@@ -165,7 +165,7 @@ pub struct DeadLettersListArgs {
     #[arg(long, value_name = "SITE", value_parser = Site::parse)]
     pub site: Option<Site>,
 
-    /// Only those that failed before this time: RFC 3339, or so long ago as `2h` or `7d`.
+    /// Only those that failed first before this time: RFC 3339, or so long ago as `2h` or `7d`.
     #[arg(long, value_name = "T", value_parser = PastTime::parse)]
     pub older_than: Option<PastTime>,
 

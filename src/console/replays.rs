@@ -57,7 +57,7 @@ pub(super) struct SelectionBody {
     reason: Option<String>,
     /// Only those of this shop.
     site: Option<String>,
-    /// Only those that failed before this time: RFC 3339, or so long ago, as `2h`.
+    /// Only those that failed first before this time: RFC 3339, or so long ago, as `2h`.
     #[schema(example = "2h")]
     older_than: Option<String>,
 }

@@ -126,9 +126,9 @@ pub struct DeadLetterGroup {
     pub event_type: Option<Identifier>,
     /// How many.
     pub letters: u64,
-    /// When the first of them failed.
+    /// The earliest first failure among them.
     pub oldest: Timestamp,
-    /// When the last of them failed.
+    /// The latest first failure among them.
     pub newest: Timestamp,
 }
 

@@ -62,7 +62,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError>;
 
     /// Files dead letters. One whose message id and generation are there already, or were there,
-    /// changes nothing; one of a later generation takes the place of the earlier.
+    /// changes nothing; one of a later generation takes the place of the earlier, and keeps its
+    /// first failure and first body.
     ///
     /// Dies before the answer: some are filed, and filing all again changes nothing for those.
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
@@ -82,8 +83,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// gets the new body then, also as a later generation, and one that has ended stays ended.
     async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError>;
 
-    /// Ends letters that failed before a time and are in no replay, and forgets endings, edits and
-    /// replays that are as old. Answers with how many letters those were, for each reason; a
+    /// Ends letters that failed first before a time and are in no replay, and forgets endings, edits
+    /// and replays that are as old. Answers with how many letters those were, for each reason; a
     /// bounded number a call, so nothing is left when it answers with none.
     async fn expire_letters(
         &self,
@@ -200,7 +201,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Dies or is cancelled in between: some are removed, and the next call removes the others.
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Parked dead letters, oldest failure first, without their bodies. One that is parked all the
+    /// Parked dead letters, oldest first failure first, without their bodies. One that is parked all the
     /// while that pages are read is on exactly one of them.
     async fn dead_letters(
         &self,

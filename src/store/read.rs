@@ -113,9 +113,11 @@ pub struct DeadLetter {
     pub envelope: Envelope,
     /// Why.
     pub rejection: Rejection,
-    /// When it failed first in this generation.
+    /// When the message failed first, in whichever generation: one that is replayed and comes back
+    /// does not grow younger.
     pub failed_at: Timestamp,
-    /// How many attempts had been made.
+    /// How many attempts this generation had. They are not summed over generations: a letter that
+    /// is filed again after an export would count them twice.
     pub attempts: u32,
     /// The body as it was received, if a person wrote another since.
     pub original: Option<bytes::Bytes>,
@@ -137,9 +139,9 @@ pub struct DeadLetterSummary {
     pub generation: u32,
     /// Why.
     pub rejection: Rejection,
-    /// When it failed first in this generation.
+    /// When the message failed first, in whichever generation.
     pub failed_at: Timestamp,
-    /// How many attempts had been made.
+    /// How many attempts this generation had.
     pub attempts: u32,
     /// How often it was replayed before.
     pub replays: u32,
@@ -152,7 +154,7 @@ pub struct DeadLetterFilter {
     pub reason: Option<Code>,
     /// Those of this site.
     pub site: Option<Site>,
-    /// Those that failed before.
+    /// Those that failed first before.
     pub failed_before: Option<Timestamp>,
     /// Those of these messages.
     pub ids: Vec<MessageId>,

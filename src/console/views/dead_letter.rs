@@ -35,10 +35,12 @@ pub struct DeadLetterView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub order: Option<String>,
-    /// When it failed first in this generation.
+    /// When the message failed first, in whichever generation: a letter that comes back from a
+    /// replay keeps it. `older_than` and the retention of dead letters go by it.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub first_failed_at: String,
-    /// How many attempts had been made.
+    /// How many attempts were made in this generation, that is since it was received or last
+    /// replayed.
     pub attempts: u32,
     /// How often it was replayed before.
     pub replays: u32,

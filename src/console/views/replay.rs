@@ -175,10 +175,10 @@ pub struct DeadLetterGroupView {
     pub event_type: Option<String>,
     /// How many letters.
     pub letters: u64,
-    /// When the first of them failed.
+    /// The earliest `first_failed_at` among them.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub oldest_failed_at: String,
-    /// When the last of them failed.
+    /// The latest `first_failed_at` among them.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub newest_failed_at: String,
 }

@@ -1,4 +1,4 @@
-//! Parked dead letters: filed once each, listed by the time of their failure.
+//! Parked dead letters: filed once each, listed by the time of their first failure.
 
 use bytes::Bytes;
 use rusqlite::types::Value;
@@ -17,7 +17,8 @@ const FILTER_IDS_MAX: usize = 10_000;
 
 /// Files letters. Each is looked at beside what is known of its message:
 /// - one that is over, or has a later generation, stays away;
-/// - one of a later generation ends the earlier, in the same step;
+/// - one of a later generation ends the earlier, in the same step, and takes over its first failure
+///   and the body that was received;
 /// - one whose edit came first gets the edit's body.
 pub(super) fn park(
     connection: &Connection,
@@ -38,8 +39,11 @@ pub(super) fn park(
             continue;
         }
         let body = envelope.body.as_ref();
-        let earlier = letters::first_body(connection, name)?;
-        let original = original.as_deref().map(<[u8]>::to_vec).or(earlier);
+        let earlier = letters::earlier(connection, name)?;
+        let failed_at =
+            earlier.as_ref().map_or(*failed_at, |known| known.failed_at.min(*failed_at));
+        let original =
+            original.as_deref().map(<[u8]>::to_vec).or_else(|| earlier.map(|known| known.body));
         letters::end_earlier(connection, name, now)?;
         insert.execute(rusqlite::params![
             envelope.message_id.to_string(),

@@ -52,17 +52,27 @@ pub(super) fn discard(
     end(connection, meant(connection, letter)?, Ending::Discarded, at)
 }
 
-/// The body that was received, as far as an earlier generation knows it.
-pub(super) fn first_body(
+/// What a letter takes over from the generation before it.
+pub(super) struct Earlier {
+    /// When the message failed first.
+    pub(super) failed_at: Timestamp,
+    /// The body that was received.
+    pub(super) body: Vec<u8>,
+}
+
+/// What an earlier generation that is still parked knows.
+pub(super) fn earlier(
     connection: &Connection,
     letter: LetterName,
-) -> rusqlite::Result<Option<Vec<u8>>> {
+) -> rusqlite::Result<Option<Earlier>> {
     connection
         .prepare_cached(
-            "SELECT coalesce(original, body) FROM dead_letters \
+            "SELECT failed_at, coalesce(original, body) AS body FROM dead_letters \
              WHERE message_id = ?1 AND generation < ?2 ORDER BY generation LIMIT 1",
         )?
-        .query_row((letter.message_id.to_string(), letter.generation), |row| row.get(0))
+        .query_row((letter.message_id.to_string(), letter.generation), |row| {
+            Ok(Earlier { failed_at: column::time(row, "failed_at")?, body: row.get("body")? })
+        })
         .optional()
 }
 
@@ -140,7 +150,7 @@ pub(super) fn apply_edit(connection: &Connection, letter: LetterName) -> rusqlit
     Ok(())
 }
 
-/// Ends letters that failed before a time and are in no replay, and forgets what is as old.
+/// Ends letters that failed first before a time and are in no replay, and forgets what is as old.
 pub(super) fn expire(
     connection: &Connection,
     before: Timestamp,

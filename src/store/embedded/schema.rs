@@ -129,6 +129,7 @@ CREATE TABLE changes (
 CREATE TABLE dead_letters (
     message_id TEXT NOT NULL,
     generation INTEGER NOT NULL,
+    -- When the message failed first, in whichever generation.
     failed_at INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
     code TEXT NOT NULL,

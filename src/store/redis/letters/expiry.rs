@@ -16,7 +16,7 @@ const EXPIRED_MAX: usize = 256;
 /// Letters that one step looks at.
 const LOOKED_AT: usize = 1_000;
 
-/// Ends letters that failed before a time and are in no replay, and forgets what is as old.
+/// Ends letters that failed first before a time and are in no replay, and forgets what is as old.
 pub(in crate::store::redis) async fn expire_letters(
     client: &Client,
     before: Timestamp,

@@ -7,7 +7,7 @@
 //! g|<reason>|<site>|<event>|<place>    by group
 //! ```
 //!
-//! A place is the time of failure, the message and the generation, each of one width, so that the
+//! A place is the time of the first failure, the message and the generation, each of one width, so that the
 //! order of texts is that of lists. No part has a bar in it. The scripts add and remove the members
 //! of a letter together with the letter; nothing else counts letters, so no count can be wrong.
 
@@ -130,7 +130,7 @@ impl Range {
         Self { prefix: format!("s|{}|", encode(site.as_str())), reason, ..Self::all() }
     }
 
-    /// Of these only those that failed before a time.
+    /// Of these only those that failed first before a time.
     pub(super) fn before(self, time: Timestamp) -> Self {
         self.until(time_text(time))
     }

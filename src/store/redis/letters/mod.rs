@@ -1,4 +1,4 @@
-//! Parked dead letters: filed once each, ended for good, listed by the time of their failure.
+//! Parked dead letters: filed once each, ended for good, listed by the time of their first failure.
 //!
 //! | key, behind `sk:{*dead}:` | type | holds |
 //! |---|---|---|

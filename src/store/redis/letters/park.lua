@@ -7,8 +7,11 @@ local original = fields.original
 local was_listed
 if before then
   was_listed = listed()
-  local known = redis.call('HMGET', letter, 'original', 'body')
+  local known = redis.call('HMGET', letter, 'original', 'body', 'place')
   original = original or known[1] or known[2]
+  -- A place begins with the time of the first failure, in digits of which the order is that of times.
+  local first, now = string.sub(known[3], 1, 16), string.sub(fields.place, 1, 16)
+  if first < now then fields.place = first .. string.sub(fields.place, 17) end
 end
 if original == fields.body then original = nil end
 -- The edit may have come first.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Harness;
 use super::dead_letters::{letter, selected};
-use super::given::{message, time};
+use super::given::{ALL, message, time};
 
 const NOW: i64 = 1_000;
 
@@ -105,6 +105,31 @@ pub(super) async fn a_letter_that_comes_back_edited_keeps_its_first_body(harness
     again.envelope.body = Bytes::from_static(b"edited");
     store.park(vec![again]).await.unwrap();
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
+}
+
+pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harness: &Harness) {
+    let store = harness.open();
+    let failed =
+        |generation, at| DeadLetter { failed_at: time(at), attempts: 5, ..later(1, generation) };
+    park(&*store, 1..4).await;
+    store.park(vec![failed(2, 500)]).await.unwrap();
+    let store = harness.crash_and_reopen(store);
+    // The clock of whoever parks may be behind.
+    store.park(vec![failed(3, 900), failed(4, 100)]).await.unwrap();
+    store.park(vec![failed(5, 900)]).await.unwrap();
+    let came_back = store.dead_letter(message(1)).await.unwrap().unwrap();
+    assert_eq!((came_back.generation(), came_back.failed_at), (5, time(100)));
+    assert_eq!(came_back.attempts, 5, "attempts are those of the generation");
+    let listed = store.dead_letters(&DeadLetterFilter::default(), &ALL).await.unwrap().items;
+    assert_eq!(listed[0].failed_at, time(100));
+    let oldest = store.dead_letter_groups().await.unwrap().into_iter().map(|group| group.oldest);
+    assert_eq!(oldest.min(), Some(time(100)));
+    let old = DeadLetterFilter { failed_before: Some(time(101)), ..Default::default() };
+    assert_eq!(selected(&*store, old).await, [1]);
+    let expired = store.expire_letters(time(101), time(NOW)).await.unwrap();
+    assert_eq!(expired, [(Code::WorkerPanic, 1)]);
+    store.park(vec![failed(5, 900)]).await.unwrap();
+    assert_eq!(all(&*store).await, [2, 3]);
 }
 
 pub(super) async fn a_decision_that_a_replay_overtook_is_about_what_came_back(harness: &Harness) {

@@ -217,6 +217,7 @@ macro_rules! keeps_every_promise {
                 only_the_named_generation_and_earlier_ones_end,
                 an_edit_keeps_the_first_body_whatever_comes_first,
                 a_letter_that_comes_back_edited_keeps_its_first_body,
+                a_letter_that_comes_back_is_as_old_as_its_first_failure,
                 a_decision_that_a_replay_overtook_is_about_what_came_back,
                 a_decision_about_a_letter_on_its_way_holds_when_it_comes_back,
                 the_replay_of_a_letter_is_known_while_it_runs,
