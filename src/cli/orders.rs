@@ -97,6 +97,13 @@ fn remarks(order: &OrderView) -> Vec<String> {
         1 => remarks.push("1 line has no stock key and holds nothing".to_owned()),
         lines => remarks.push(format!("{lines} lines have no stock key and hold nothing")),
     }
+    match order.rekeyed_lines {
+        0 => {}
+        1 => remarks.push("1 line came with another stock key: see the timeline".to_owned()),
+        lines => {
+            remarks.push(format!("{lines} lines came with another stock key: see the timeline"));
+        }
+    }
     remarks
 }
 
@@ -153,10 +160,13 @@ fn write_timeline(timeline: &[TimelineEntryView], output: &mut Output<'_>) -> an
         Column::Text("MESSAGE"),
     ];
     let row = |entry: &TimelineEntryView| -> Vec<Cell> {
-        let outcome = match entry.reason {
-            Some(reason) => format!("{}: {reason}", entry.outcome),
-            None => entry.outcome.to_owned(),
-        };
+        let mut outcome = entry.outcome.to_owned();
+        if let Some(reason) = entry.reason {
+            outcome = format!("{outcome}: {reason}");
+        }
+        if let Some(lines) = entry.rekeyed_lines {
+            outcome = format!("{outcome}, {lines} rekeyed");
+        }
         vec![
             text(&entry.event_timestamp),
             text(&entry.received_at),

@@ -137,7 +137,7 @@ impl<S> Decision<S> {
 pub struct Findings {
     /// Lines without a stock key.
     pub lines_unmapped: u64,
-    /// Lines whose stock key changed from one snapshot to the next.
+    /// Lines whose stock key is another than in the latest snapshot.
     pub lines_rekeyed: u64,
     /// Snapshots of a status that no rule knows.
     pub statuses_unknown: u64,

@@ -106,4 +106,13 @@ pub struct TimelineEntry {
     /// Why, where that says something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<super::Reason>,
+    /// How many of its lines had another stock key than in the snapshot that was the latest when
+    /// it came.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rekeyed_lines: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

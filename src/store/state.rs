@@ -141,6 +141,19 @@ mod tests {
         assert_eq!(read, EntityState::Order(Box::new(state)));
     }
 
+    /// What is noted only where there is something to note is left out otherwise, as by the releases
+    /// that knew no such note.
+    #[test]
+    fn a_timeline_without_notes_is_the_text_that_it_always_was() {
+        let text = r#"{"format":1,"state":{"policy":1,"timeline":[{"version":{"event_timestamp":7,"#
+            .to_owned()
+            + r#""rank":"created","status":"PROCESSED","fingerprint":"0000000000000001"},"#
+            + r#""message_id":"00000000-0000-0000-0000-000000000000","event_type":"E","#
+            + r#""received_at":7,"outcome":"applied"}]}}"#;
+        let read = decode_entity(&entity(), &text).unwrap();
+        assert_eq!(encode_entity(&read).unwrap(), text);
+    }
+
     #[test]
     fn a_newer_format_is_told_by_its_number_alone() {
         for text in [r#"{"format":2,"state":{"policy":"new"}}"#, r#"{"format":2,"other":[]}"#] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Server, eventually};
+use crate::harness::{Server, command, eventually};
 
 const CREATED: &str = "guide_order_created.json";
 const UPDATED: &str = "guide_order_status_updated.json";
@@ -62,6 +62,34 @@ async fn the_guides_order_holds_one_then_three_then_nothing() {
     let order = get(&server, &format!("/v1/sites/{SITE}/orders/external-id:web-7741")).await;
     assert_eq!(order["deleted"], true);
     assert_eq!(order["timeline"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_line_that_changes_its_key_is_shown_on_its_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    for (at, product) in [(0, "P"), (1, "Q")] {
+        let items = json!([{"id": "L", "product_id": product, "quantity": 2}]);
+        let body = json!({
+            "event_type": "ECOMM_ORDER_UPDATED",
+            "event_timestamp": 1_700_000_000_000_i64 + at,
+            "resource_data": {"site_name": "shop"},
+            "data": {"id": "O", "status": "PROCESSED", "items": items},
+        });
+        post(&server, body.to_string()).await;
+        settled(&server).await;
+    }
+    let order = get(&server, "/v1/sites/shop/orders/id:O").await;
+    assert_eq!(
+        (&order["rekeyed_lines"], &order["timeline"][0]["rekeyed_lines"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(order["timeline"][1]["rekeyed_lines"], Value::Null);
+    let shown = command(directory.path(), &[]).args(["orders", "show", "shop", "id:O"]).output();
+    let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+    for expected in ["1 line came with another stock key", "applied, 1 rekeyed"] {
+        assert!(shown.contains(expected), "{shown}");
+    }
 }
 
 #[tokio::test]

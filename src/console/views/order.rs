@@ -48,6 +48,9 @@ pub struct OrderView {
     pub holds: Vec<OrderHoldView>,
     /// How many lines have no stock key under the policy in force, and so hold nothing.
     pub unmapped_lines: usize,
+    /// How many lines came with another stock key than before, in the events of the timeline
+    /// together; each of those says how many of its own.
+    pub rekeyed_lines: u64,
     /// The latest snapshot; null while none is known.
     #[schema(required)]
     pub snapshot: Option<SnapshotView>,
@@ -80,6 +83,7 @@ impl OrderView {
             alias_conflict: stored.alias_conflict,
             holds: state.applied.iter().map(OrderHoldView::from).collect(),
             unmapped_lines: snapshot.as_ref().map_or(0, SnapshotView::unmapped_lines),
+            rekeyed_lines: state.timeline.iter().map(|entry| entry.rekeyed_lines).sum(),
             snapshot,
             timeline: state.timeline.iter().map(TimelineEntryView::from).collect(),
         }
@@ -222,6 +226,11 @@ pub struct TimelineEntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "after_deletion")]
     pub reason: Option<&'static str>,
+    /// How many of its lines had another stock key than in the snapshot that was the latest when
+    /// it came; left out if none had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    pub rekeyed_lines: Option<u64>,
 }
 
 impl From<&TimelineEntry> for TimelineEntryView {
@@ -233,6 +242,7 @@ impl From<&TimelineEntry> for TimelineEntryView {
             received_at: entry.received_at.to_string(),
             outcome: entry.outcome.as_str(),
             reason: entry.reason.map(crate::domain::Reason::as_str),
+            rekeyed_lines: (entry.rekeyed_lines > 0).then_some(entry.rekeyed_lines),
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::domain::event::{Line, OrderEvent, Refund, RefundEvent, Snapshot};
 use crate::domain::version::fingerprint;
 use crate::domain::{
     Deleted, Hold, Latest, Notice, NoticeEvent, OrderId, OrderState, Policy, PolicyInForce,
-    REFUNDED_LINES_MAX, REFUNDS_MAX, Rank, Status, StockKey, StockKeyKind, TestMode, Version,
-    desired, refunds_unmatched,
+    REFUNDED_LINES_MAX, REFUNDS_MAX, Rank, Status, StockKey, TestMode, Version, desired,
+    refunds_unmatched,
 };
 
 /// How many names an order keeps; of more, the lowest.
@@ -42,6 +42,11 @@ pub(super) fn decide(
         .map(|(input, arrival)| {
             // Before anything is joined: what is refused leaves no trace.
             check_refunds(&state, *input)?;
+            let rekeyed_lines = match input {
+                OrderInput::Order(event) => rekeyed(&state, event, policy),
+                OrderInput::Refund(_) | OrderInput::Notice(_) => 0,
+            };
+            findings.lines_rekeyed += rekeyed_lines;
             let joined = match input {
                 OrderInput::Order(event) => {
                     Some(join_order(&mut state, event, policy, &mut findings))
@@ -52,7 +57,7 @@ pub(super) fn decide(
             let Some((version, settled)) = joined else {
                 return Ok(Settled::because(Outcome::Ignored, Reason::RefundWithoutId));
             };
-            timeline::record(&mut state.timeline, version, settled, arrival);
+            timeline::record(&mut state.timeline, version, settled, rekeyed_lines, arrival);
             Ok(settled)
         })
         .collect();
@@ -114,6 +119,16 @@ struct Joined {
     ambiguous: bool,
 }
 
+/// The highest version of what is known of an order itself.
+fn newest(state: &OrderState) -> Option<Version> {
+    state.latest.as_ref().map(|latest| latest.version).max(state.deleted)
+}
+
+/// Whether an order's event was seen before, as far as is remembered.
+fn is_known(state: &OrderState, version: Version) -> bool {
+    timeline::knows(&state.timeline, version) || newest(state) == Some(version)
+}
+
 fn join_order(
     state: &mut OrderState,
     event: &OrderEvent,
@@ -121,8 +136,8 @@ fn join_order(
     findings: &mut Findings,
 ) -> (Version, Settled) {
     let version = event.version;
-    let newest = state.latest.as_ref().map(|latest| latest.version).max(state.deleted);
-    let known = timeline::knows(&state.timeline, version) || newest == Some(version);
+    let newest = newest(state);
+    let known = is_known(state, version);
     let deleted_before = state.deleted.is_some_and(|deleted| deleted < version);
     let mut joined = Joined::default();
 
@@ -137,7 +152,7 @@ fn join_order(
         joined.contributed = true;
     }
     match &event.snapshot {
-        Some(snapshot) => join_snapshot(state, version, snapshot, policy, &mut joined, findings),
+        Some(snapshot) => join_snapshot(state, version, snapshot, &mut joined),
         None => joined.contributed |= join_deletion(state, version),
     }
     if !known {
@@ -177,9 +192,7 @@ fn join_snapshot(
     state: &mut OrderState,
     version: Version,
     snapshot: &Snapshot,
-    policy: &Policy,
     joined: &mut Joined,
-    findings: &mut Findings,
 ) {
     let tied = state.latest.as_ref().is_some_and(|latest| version.ties_with(&latest.version));
     joined.ambiguous = tied;
@@ -189,11 +202,7 @@ fn join_snapshot(
     }
     // What tied with an older version says nothing of this one.
     state.ambiguous = tied;
-    let latest = Latest { version, snapshot: snapshot.clone() };
-    if let Some(before) = state.latest.replace(latest) {
-        findings.lines_rekeyed +=
-            rekeyed(&before.snapshot.lines, &snapshot.lines, &policy.key_precedence);
-    }
+    state.latest = Some(Latest { version, snapshot: snapshot.clone() });
 }
 
 fn join_refund(
@@ -286,15 +295,20 @@ fn unmapped(snapshot: Option<&Snapshot>, policy: &Policy) -> u64 {
     u64::try_from(unmapped.count()).unwrap_or(u64::MAX)
 }
 
-/// How many lines, told by their id, have another stock key than before.
-fn rekeyed(before: &[Line], after: &[Line], precedence: &[StockKeyKind]) -> u64 {
-    let keys: BTreeMap<_, _> = before
-        .iter()
-        .filter_map(|line| line.id.as_ref().map(|id| (id, line.key(precedence))))
-        .collect();
-    let changed = after.iter().filter(|line| {
-        let key_before = line.id.as_ref().and_then(|id| keys.get(id));
-        key_before.is_some_and(|key| *key != line.key(precedence))
+/// How many lines of an event that was not seen before, told by their id, have another stock key
+/// than in the latest snapshot: of two that differ, either may come first.
+fn rekeyed(state: &OrderState, event: &OrderEvent, policy: &Policy) -> u64 {
+    let (Some(latest), Some(snapshot)) = (&state.latest, &event.snapshot) else { return 0 };
+    if is_known(state, event.version) {
+        return 0;
+    }
+    let key = |line: &Line| line.key(&policy.key_precedence);
+    let known = latest.snapshot.lines.iter();
+    let keys: BTreeMap<_, _> =
+        known.filter_map(|line| line.id.as_ref().map(|id| (id, key(line)))).collect();
+    let changed = snapshot.lines.iter().filter(|line| {
+        let known = line.id.as_ref().and_then(|id| keys.get(id));
+        known.is_some_and(|known| *known != key(line))
     });
     u64::try_from(changed.count()).unwrap_or(u64::MAX)
 }

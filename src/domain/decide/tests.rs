@@ -301,6 +301,43 @@ fn lines_of_one_key_are_summed_and_keys_follow_the_precedence() {
 }
 
 #[test]
+fn a_line_that_changes_its_key_is_noted_once_whichever_event_comes_first() {
+    let items = |product: &str| {
+        json!([
+            {"id": "l1", "product_id": product, "quantity": 1},
+            {"id": "l2", "product_id": "same", "quantity": 1},
+            {"product_id": product, "quantity": 1},
+        ])
+    };
+    let data = |product| json!({"id": "O", "status": "PROCESSED", "items": items(product)});
+    let events = [
+        event("ECOMM_ORDER_CREATED", 0, &data("P")),
+        event("ECOMM_ORDER_UPDATED", 1, &data("Q")),
+        event("ECOMM_ORDER_UPDATED", 2, &data("Q")),
+    ];
+    let in_force = PolicyInForce { revision: 1, policy: Policy::default() };
+    for arrivals in permutations(&events) {
+        let (mut state, mut counted) = (None, 0);
+        for event in arrivals.iter().chain(&arrivals) {
+            let arrival = Arrival {
+                message_id: MessageId(uuid::Uuid::nil()),
+                received_at: Timestamp::from_millis(T0),
+                event_type: event.event_type.clone(),
+            };
+            let decision = decide(state, &[(&event.content, &arrival)], &in_force).unwrap();
+            counted += decision.findings.lines_rekeyed;
+            state = Some(decision.state);
+        }
+        let Some(EntityState::Order(state)) = state else { panic!("{state:?} is no order") };
+        let noted: Vec<_> = state.timeline.iter().map(|entry| entry.rekeyed_lines).collect();
+        assert_eq!((counted, noted.iter().sum()), (1, 1), "{arrivals:?}: {noted:?}");
+    }
+    let state = play(None, &[&events[0], &events[1], &events[2]], &Policy::default());
+    let noted: Vec<_> = state.timeline.iter().map(|entry| entry.rekeyed_lines).collect();
+    assert_eq!(noted, [0, 1, 0], "the event that brought it says so");
+}
+
+#[test]
 fn an_empty_order_releases_what_it_held() {
     let data = json!({"id": "O", "status": "PROCESSED", "items": []});
     let emptied = event("ECOMM_ORDER_UPDATED", 1, &data);

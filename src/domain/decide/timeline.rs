@@ -13,6 +13,7 @@ pub(super) fn record(
     timeline: &mut Vec<TimelineEntry>,
     version: Version,
     settled: Settled,
+    rekeyed_lines: u64,
     arrival: &Arrival,
 ) {
     let place = timeline.partition_point(|entry| entry.version > version);
@@ -30,6 +31,7 @@ pub(super) fn record(
             received_at: arrival.received_at,
             outcome: settled.outcome,
             reason: settled.reason,
+            rekeyed_lines,
         },
     );
     timeline.truncate(TIMELINE_LENGTH_MAX);

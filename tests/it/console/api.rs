@@ -156,6 +156,7 @@ async fn an_order_is_shown_with_its_lines_and_its_timeline() {
       ],
       "mode": "LIVE",
       "order": "id:1001",
+      "rekeyed_lines": 1,
       "revision": null,
       "site": "shop",
       "snapshot": {
@@ -180,7 +181,8 @@ async fn an_order_is_shown_with_its_lines_and_its_timeline() {
           "event_type": "ECOMM_ORDER_UPDATED",
           "message_id": "00000000-0000-0000-0000-000000000003",
           "outcome": "applied",
-          "received_at": "2023-11-14T22:13:20.250Z"
+          "received_at": "2023-11-14T22:13:20.250Z",
+          "rekeyed_lines": 1
         },
         {
           "event_timestamp": "2023-11-14T22:13:20.000Z",

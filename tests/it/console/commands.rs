@@ -195,6 +195,7 @@ async fn orders_show_prints_holds_lines_and_timeline() {
     mode          LIVE
     ever shipped  no
     1 line has no stock key and holds nothing
+    1 line came with another stock key: see the timeline
 
     Holds
     KEY          COMMITTED  FULFILLED
@@ -207,7 +208,7 @@ async fn orders_show_prints_holds_lines_and_timeline() {
 
     Timeline, highest version first
     EVENT TIME                RECEIVED                  EVENT                OUTCOME                MESSAGE
-    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.250Z  ECOMM_ORDER_UPDATED  applied                00000000-0000-0000-0000-000000000003
+    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.250Z  ECOMM_ORDER_UPDATED  applied, 1 rekeyed     00000000-0000-0000-0000-000000000003
     2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.900Z  ECOMM_ORDER_UPDATED  superseded: ambiguous  00000000-0000-0000-0000-000000000002
     "#);
     let console = backends.serve_console().await;

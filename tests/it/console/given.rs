@@ -91,6 +91,7 @@ pub(super) async fn order(store: &dyn Store, site: &str, id: &str, item: &str, c
         received_at: Timestamp::from_millis(START_MS + received_at_ms),
         outcome,
         reason,
+        rekeyed_lines: u64::from(rank == Rank::Updated),
     };
     let state = OrderState {
         latest: Some(Latest {

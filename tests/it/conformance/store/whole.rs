@@ -48,6 +48,7 @@ fn full_order() -> Commit {
         received_at: time(1),
         outcome: Outcome::Applied,
         reason: None,
+        rekeyed_lines: 3,
     });
     commit
 }
