@@ -47,7 +47,8 @@
 //! - **Once.** State, stock and change feed of a decision are one transaction; the revision that
 //!   it was computed from must still be there.
 //! - **Nothing is dropped silently.** Every accepted body ends as applied, superseded, duplicate,
-//!   ignored or dead letter, with a reason and a counter.
+//!   ignored or dead letter, with a reason and a counter. A dead letter ends by a replay, or is
+//!   discarded by a person or expired after its retention; both are counted.
 //! - **No float holds a quantity.** Text to [`rust_decimal`] to millionths in 64 bits.
 //! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
 //! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, probes} >

@@ -99,7 +99,8 @@ pub struct CodeLabel {
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// applied, superseded, duplicate, ignored, `dead_letter` or expired.
+    /// applied, superseded, duplicate, ignored, `dead_letter` or expired. What people decide about
+    /// dead letters is applied too, for the reason edited or discarded.
     pub outcome: &'static str,
     /// Why; empty where there is nothing to say.
     pub reason: &'static str,

@@ -16,7 +16,7 @@ use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest, Store,
     StoreError,
 };
-use crate::worker::{MISREAD, is_readable_order, understand};
+use crate::worker::{outcome_of_order, understand};
 
 /// The most letters that one dry run looks at.
 pub const DRY_RUN_LETTERS_MAX: usize = 10_000;
@@ -115,12 +115,8 @@ struct Imagined<'a> {
 
 impl Imagined<'_> {
     async fn apply(&mut self, letter: &DeadLetter) -> Result<WouldBe, StoreError> {
-        if let Some(is_readable) = is_readable_order(&letter.envelope) {
-            return Ok(if is_readable {
-                WouldBe::Settled(Settled::plain(Outcome::Applied))
-            } else {
-                WouldBe::Rejected { code: Code::NotJson, detail: MISREAD.to_owned() }
-            });
+        if let Some(outcome) = outcome_of_order(&letter.envelope) {
+            return Ok(outcome.map_or_else(WouldBe::from, WouldBe::Settled));
         }
         let event = match understand(&letter.envelope, &self.policy.policy, self.sources) {
             Ok(Decoded::Event(event)) => *event,

@@ -51,6 +51,10 @@ pub enum Reason {
     OrderClosed,
     /// No rule knows the event's name.
     UnknownEventType,
+    /// It is no event: a person gave a dead letter another body.
+    Edited,
+    /// It is no event: a person discarded a dead letter.
+    Discarded,
 }
 
 impl Reason {
@@ -64,6 +68,8 @@ impl Reason {
             Self::ReferenceReused => "reference_reused",
             Self::OrderClosed => "order_closed",
             Self::UnknownEventType => "unknown_event_type",
+            Self::Edited => "edited",
+            Self::Discarded => "discarded",
         }
     }
 }

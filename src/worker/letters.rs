@@ -11,35 +11,46 @@ use super::Pool;
 use super::batch::Verdict;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
-use crate::domain::{Code, Outcome, Rejection, Settled};
+use crate::domain::{Code, Outcome, Reason, Rejection, Settled};
 use crate::store::{Ending, LetterEdit, LetterName, StoreError};
 
-/// What is said of a decision that cannot be read.
-pub const MISREAD: &str = "the body is not of the form of its type";
-
-/// Whether an envelope that is about a dead letter can be read; `None` for one that is an event.
-pub fn is_readable_order(envelope: &Envelope) -> Option<bool> {
-    match envelope.kind {
-        EnvelopeKind::Edit => Some(LetterName::parse_edit(&envelope.body).is_some()),
-        EnvelopeKind::Discard => Some(LetterName::parse_discard(&envelope.body).is_some()),
-        EnvelopeKind::Webhook | EnvelopeKind::Receipt => None,
-    }
+/// What becomes of an envelope that is about a dead letter; `None` for one that is an event.
+pub fn outcome_of_order(envelope: &Envelope) -> Option<Result<Settled, Rejection>> {
+    let is_readable = match envelope.kind {
+        EnvelopeKind::Edit => LetterName::parse_edit(&envelope.body).is_some(),
+        EnvelopeKind::Discard => LetterName::parse_discard(&envelope.body).is_some(),
+        EnvelopeKind::Webhook | EnvelopeKind::Receipt => return None,
+    };
+    Some(if is_readable { Ok(noted(envelope)) } else { Err(misread()) })
 }
 
 /// Whether an envelope is about a dead letter, and no event.
 pub(super) const fn concerns_letter(envelope: &Envelope) -> bool {
+    reason(envelope).is_some()
+}
+
+/// Why an envelope that is about a dead letter is counted apart from events.
+const fn reason(envelope: &Envelope) -> Option<Reason> {
     match envelope.kind {
-        EnvelopeKind::Edit | EnvelopeKind::Discard => true,
-        EnvelopeKind::Webhook | EnvelopeKind::Receipt => false,
+        EnvelopeKind::Edit => Some(Reason::Edited),
+        EnvelopeKind::Discard => Some(Reason::Discarded),
+        EnvelopeKind::Webhook | EnvelopeKind::Receipt => None,
     }
+}
+
+const fn noted(envelope: &Envelope) -> Settled {
+    Settled { outcome: Outcome::Applied, reason: reason(envelope) }
+}
+
+fn misread() -> Rejection {
+    Rejection::new(Code::NotJson, "the body is not of the form of its type")
 }
 
 /// Notes an edit or a discard in the Store; a Store that is away is waited for.
 pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict, StoreError> {
     loop {
         let Some(noted) = note(pool, envelope).await else {
-            let rejection = Rejection::new(Code::NotJson, MISREAD);
-            return Ok(Verdict::Rejected(Box::new(rejection)));
+            return Ok(Verdict::Rejected(Box::new(misread())));
         };
         match noted {
             Ok(()) => break,
@@ -48,7 +59,7 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
         }
     }
     pool.gate.succeeded();
-    Ok(Verdict::Settled(Settled::plain(Outcome::Applied)))
+    Ok(Verdict::Settled(noted(envelope)))
 }
 
 async fn note(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>> {

@@ -37,7 +37,7 @@ use crate::store::{Store, StoreError};
 pub use batch::understand;
 use gate::Gate;
 use ladder::Ladder;
-pub use letters::{MISREAD, is_readable_order};
+pub use letters::outcome_of_order;
 
 /// Everything that the pool works with.
 #[derive(Debug)]

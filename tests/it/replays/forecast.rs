@@ -193,6 +193,8 @@ fn counted(work: &AtWork) -> BTreeMap<(&'static str, &'static str), u64> {
         Reason::ReferenceReused,
         Reason::OrderClosed,
         Reason::UnknownEventType,
+        Reason::Edited,
+        Reason::Discarded,
     ];
     let reasons = reasons.map(Reason::as_str);
     let mut counts = BTreeMap::new();

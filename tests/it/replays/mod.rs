@@ -19,7 +19,7 @@ use storekeeper::domain::{
     Code, MessageId, Outcome, Policy, Rejection, Site, SourceRules, StockKey,
 };
 use storekeeper::health::Health;
-use storekeeper::metrics::Metrics;
+use storekeeper::metrics::{Metrics, OutcomeLabels};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, Replay, ReplayId,
@@ -154,6 +154,31 @@ impl AtWork {
         self.broker.close().await;
         self.store.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_decide_is_counted_apart_from_events() {
+    let work = AtWork::start().await;
+    let letters = [letter(1, true), letter(2, false), letter(3, false)];
+    let [edited, discarded, event] = letters;
+    let name = |letter: &DeadLetter| {
+        let message_id = letter.envelope.message_id;
+        LetterName { message_id, generation: 1 }
+    };
+    work.store.park(vec![edited.clone(), discarded.clone()]).await.unwrap();
+    dead_letters::edit(&work.broker, name(&edited), b"{}").await.unwrap();
+    dead_letters::discard(&work.broker, name(&discarded)).await.unwrap();
+    work.broker.publish(event.envelope).await.unwrap();
+    let applied = |reason| {
+        let labels = OutcomeLabels { outcome: "applied", reason };
+        work.metrics.events_settled.get_or_create(&labels).get()
+    };
+    let counted = eventually("all have their outcome", async || {
+        let counted = ["", "edited", "discarded"].map(applied);
+        (counted.iter().sum::<u64>() == 3).then_some(counted)
+    });
+    assert_eq!(counted.await, [1, 1, 1]);
+    work.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
