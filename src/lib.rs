@@ -43,7 +43,8 @@
 //! - **Durable before 200.** The answer waits for the write to disk that holds the body.
 //! - **Order, repetition and delay leave no trace.** An order's state is a join: maxima and
 //!   unions of what was seen. Stock changes are `desired - applied`, never computed from an event
-//!   alone.
+//!   alone. One limit makes an exception: of more refunds than an order's state has room for, those
+//!   that came first stay, and the others are dead letters (`order.too_many_refunds`).
 //! - **Once.** State, stock and change feed of a decision are one transaction; the revision that
 //!   it was computed from must still be there.
 //! - **Nothing is dropped silently.** Every accepted body ends as applied, superseded, duplicate,

@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - The state after a set of events is the same for every order and repetition of them, in every
-//!   field that a rule reads.
+//!   field that a rule reads, unless one was refused: which one that is depends on the order.
 //! - Deltas are `desired - applied`, never computed from an event alone.
 
 mod catalogue;
