@@ -1,124 +1,32 @@
 //! What a dry run says, and what the replay then does.
 //!
-//! Goal: both say the same of every letter and of every stock item. Method: random letters of every
-//! kind and reason, over a shop that has a closed order, an item that is nearly full, and sources
+//! Goal: both say the same of every letter and of every stock item. Method: letters of every kind,
+//! and random ones, over a shop that has a closed order, an item that is nearly full, and sources
 //! that may not write everything. The worker takes one letter at a time, so that what depends on
 //! the order is decided in that of the replay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
-use storekeeper::broker::EnvelopeKind;
 use storekeeper::clock;
-use storekeeper::dead_letters::{self, Effect, WouldBe};
+use storekeeper::dead_letters::{self, DryRun, Effect, WouldBe};
 use storekeeper::domain::{
-    Code, Counts, EntityName, EntityState, Identifier, Outcome, Quantity, Reason, Receipt,
-    ReceiptContent, ReceiptId, Rejection, STOCK_TOTAL_MAX, Settled, Site, SourceRules, StockChange,
-    StockKey, Timestamp,
+    Code, Counts, EntityName, EntityState, Identifier, Quantity, Reason, Receipt, ReceiptContent,
+    ReceiptId, STOCK_TOTAL_MAX, Settled, Site, SourceRules, StockChange, StockKey, Timestamp,
 };
 use storekeeper::metrics::OutcomeLabels;
 use storekeeper::store::{
-    Commit, Committed, DeadLetter, DeadLetterFilter, EntityId, LetterName, Pace, PageRequest, Store,
+    Commit, Committed, DeadLetter, DeadLetterFilter, EntityId, Pace, PageRequest, Store,
 };
 use storekeeper::worker::closing::close_settled;
 
+use super::kinds::{self, CODES, OUTCOMES, REASONS};
 use super::{AtWork, ended, letter, make};
 use crate::harness::{eventually, is_long, seed};
 
-/// When events happen.
-const TIME: i64 = 1_700_000_000_000;
-/// What can become of a letter: every kind of outcome that the rules know, at least once.
-const KINDS: u32 = 20;
-
-fn event(name: &str, site: &str, timestamp: i64, data: &serde_json::Value) -> Bytes {
-    let body = json!({
-        "event_type": name,
-        "event_timestamp": timestamp,
-        "resource_data": {"site_name": site},
-        "data": data,
-    });
-    body.to_string().into()
-}
-
-fn order(site: &str, id: &str, status: &str, mode: &str, quantity: u32, timestamp: i64) -> Bytes {
-    let items = json!([{"id": "L", "product_id": "P", "quantity": quantity}]);
-    let data = json!({"id": id, "status": status, "mode": mode, "items": items});
-    event("ECOMM_ORDER_UPDATED", site, timestamp, &data)
-}
-
-fn receipt(reference: u32, quantity: &str) -> Bytes {
-    let (key, reference) = ("sku:FULL", format!("R{reference}"));
-    let body = json!({"site": "shop", "key": key, "reference": reference, "quantity": quantity});
-    body.to_string().into()
-}
-
-/// A letter of one of the kinds; the dice say the rest.
-fn any_letter(kind: u32, dice: &mut ChaCha8Rng, closed_at: Timestamp) -> DeadLetter {
-    let id = format!("O{}", dice.random_range(0..6));
-    let (units, at) = (dice.random_range(1..9), TIME + dice.random_range(0..4_i64));
-    let of_shop = |status, mode| order("shop", &id, status, mode, units, at);
-    let late = || order("shop", "closed", "DELIVERED", "LIVE", units, at);
-    let mut letter = letter(0, false);
-    let envelope = &mut letter.envelope;
-    envelope.received_at = envelope.received_at.plus_micros(1_000_000);
-    envelope.body = match kind {
-        0 => of_shop("PROCESSED", "LIVE"),
-        1 => of_shop("SHIPPED", "LIVE"),
-        2 => of_shop("CANCELLED", "LIVE"),
-        3 => of_shop("PROCESSED", "TEST"),
-        4 => event("ECOMM_ORDER_DELETED", "shop", at, &json!({"id": id})),
-        5 => event("ECOMM_ORDER_CREATED", "shop", at, &json!({"id": id})),
-        6 => event("ECOMM_ORDER_CREATED", "shop", at, &json!({"items": []})),
-        7 => Bytes::from_static(b"{\"half\": "),
-        8 => {
-            let refunds = json!([{"id": "L", "quantity": 1}]);
-            let data = json!({"orderId": id, "id": "REF", "refundedItems": refunds});
-            event("ECOMM_REFUND_CREATED", "shop", at, &data)
-        }
-        9 => event("ECOMM_PRODUCT_CREATED", "shop", at, &json!({"id": id, "name": "a product"})),
-        10 => event("SOMETHING_NEW", "shop", at, &json!(7)),
-        // The default source of these letters may not write that shop.
-        11 => order("elsewhere", &id, "PROCESSED", "LIVE", units, at),
-        12 => {
-            envelope.source = String::from("all");
-            order("elsewhere", &id, "PROCESSED", "LIVE", units, at)
-        }
-        13 => {
-            envelope.source = String::from("of nobody");
-            of_shop("PROCESSED", "LIVE")
-        }
-        14 => late(),
-        15 => {
-            envelope.received_at = closed_at.plus_micros(-1);
-            late()
-        }
-        // Some fit, and then the item is full.
-        16 => {
-            envelope.kind = EnvelopeKind::Receipt;
-            receipt(dice.random_range(0..9), "3")
-        }
-        17 => {
-            envelope.kind = EnvelopeKind::Receipt;
-            receipt(0, "-3")
-        }
-        18 => {
-            envelope.kind = EnvelopeKind::Discard;
-            let name = LetterName { message_id: envelope.message_id, generation: 1 };
-            name.edit_body(b"no discard has a body")
-        }
-        _ => {
-            let other = super::letter(0, false).envelope.message_id;
-            envelope.kind = EnvelopeKind::Edit;
-            LetterName { message_id: other, generation: 1 }.edit_body(b"{}")
-        }
-    };
-    let reason = Code::ALL[dice.random_range(0..Code::ALL.len())];
-    letter.rejection = Rejection::new(reason, "it does not matter why");
-    letter
-}
+/// How many letters are random.
+const RANDOM: usize = 30;
 
 /// An item that has room for ten units more.
 async fn fill(store: &dyn Store) {
@@ -146,7 +54,7 @@ async fn fill(store: &dyn Store) {
 /// An order that was delivered and is closed; answers with the watermark.
 async fn close(work: &AtWork) -> Timestamp {
     let mut envelope = letter(0, false).envelope;
-    envelope.body = order("shop", "closed", "DELIVERED", "LIVE", 2, TIME);
+    envelope.body = kinds::closed_order();
     work.broker.publish(envelope).await.unwrap();
     eventually("the order is closed", async || {
         let before = clock::now();
@@ -184,22 +92,9 @@ fn added(
 
 /// How often each good outcome was counted.
 fn counted(work: &AtWork) -> BTreeMap<(&'static str, &'static str), u64> {
-    let outcomes = [Outcome::Applied, Outcome::Superseded, Outcome::Duplicate, Outcome::Ignored];
-    let reasons = [
-        Reason::AfterDeletion,
-        Reason::TestMode,
-        Reason::Ambiguous,
-        Reason::RefundWithoutId,
-        Reason::ReferenceReused,
-        Reason::OrderClosed,
-        Reason::UnknownEventType,
-        Reason::Edited,
-        Reason::Discarded,
-    ];
-    let reasons = reasons.map(Reason::as_str);
     let mut counts = BTreeMap::new();
-    for outcome in outcomes.map(Outcome::as_str) {
-        for reason in reasons.into_iter().chain([""]) {
+    for outcome in OUTCOMES {
+        for reason in REASONS {
             let labels = OutcomeLabels { outcome, reason };
             let count = work.metrics.events_settled.get_or_create(&labels).get();
             counts.insert((outcome, reason), count);
@@ -208,31 +103,63 @@ fn counted(work: &AtWork) -> BTreeMap<(&'static str, &'static str), u64> {
     counts
 }
 
-async fn check(seed: u64) {
+/// The letters, each with a time at which it failed: they are sent in that order.
+fn letters(dice: &mut ChaCha8Rng, closed_at: Timestamp) -> Vec<DeadLetter> {
+    let begin = clock::now();
+    let [first, second] = kinds::always(closed_at);
+    let random = (0..RANDOM).map(|_| kinds::any(dice)).collect();
+    let mut letters = Vec::new();
+    for (kinds, times) in [(first, 0..100), (second, 100..200), (random, 0..200)] {
+        for letter in kinds {
+            let failed_at = begin.plus_micros(dice.random_range(times.clone()));
+            letters.push(DeadLetter { failed_at, ..kinds::for_any_reason(dice, letter) });
+        }
+    }
+    letters
+}
+
+/// Nothing that the rules know is missing, or this test would show less than it says.
+fn assert_all_occur(said: &DryRun) {
+    let (mut outcomes, mut reasons, mut codes) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for forecast in &said.letters {
+        match &forecast.would_be {
+            WouldBe::Settled(Settled { outcome, reason }) => {
+                outcomes.insert(outcome.as_str());
+                reasons.insert(reason.map_or("", Reason::as_str));
+            }
+            WouldBe::Rejected { code, .. } => {
+                codes.insert(*code);
+            }
+        }
+    }
+    assert_eq!(outcomes, BTreeSet::from(OUTCOMES));
+    assert_eq!(reasons, BTreeSet::from(REASONS));
+    assert_eq!(codes, BTreeSet::<Code>::from(CODES));
+}
+
+/// Plays letters under a policy of refunds; answers with what is promised of the item of which one
+/// unit was refunded.
+async fn check(seed: u64, restock: &str) -> Quantity {
     let mut sources = SourceRules::default();
     sources.allow("duda", Some(&[Site::parse("shop").unwrap()]));
     sources.allow("all", None);
-    let one_by_one =
-        [("STOREKEEPER__WORKER__CONCURRENCY", "1"), ("STOREKEEPER__WORKER__BATCH_MAX", "1")];
-    let work = AtWork::start_with(&one_by_one, sources.clone()).await;
+    let settings = [
+        ("STOREKEEPER__WORKER__CONCURRENCY", "1"),
+        ("STOREKEEPER__WORKER__BATCH_MAX", "1"),
+        ("STOREKEEPER__REFUNDS__RESTOCK", restock),
+    ];
+    let work = AtWork::start_with(&settings, sources.clone()).await;
     let store = &*work.store;
     let closed_at = close(&work).await;
     fill(store).await;
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
-    // Every kind once, and as many again at random.
-    let kinds: Vec<_> = (0..KINDS).chain((0..KINDS).map(|_| dice.random_range(0..KINDS))).collect();
-    let mut letters = Vec::new();
-    for (kind, number) in kinds.into_iter().zip(0..) {
-        let letter = any_letter(kind, &mut dice, closed_at);
-        // They are sent in the order in which they failed.
-        let failed_at = letter.failed_at.plus_micros((number * 7) % 40);
-        letters.push(DeadLetter { failed_at, ..letter });
-    }
-    store.park(letters).await.unwrap();
+    store.park(letters(&mut dice, closed_at)).await.unwrap();
     let (stock_before, mut expected) = (stock(store).await, counted(&work));
     let all = DeadLetterFilter::default();
     let said = dead_letters::dry_run(store, &sources, &all).await.unwrap().unwrap();
     assert_eq!(stock(store).await, stock_before, "a dry run changes nothing");
+    assert_all_occur(&said);
     let replay = make(store, Pace::default()).await;
     let now = ended(store, &replay).await;
     assert_eq!(now.selected, said.letters.len() as u64);
@@ -254,12 +181,18 @@ async fn check(seed: u64) {
     assert_eq!(counted(&work), expected);
     assert_eq!(added(&stock_before, stock(store).await), said.effects);
     work.end().await;
+    let refunded = StockKey::parse("product:R").unwrap();
+    let effect = said.effects.iter().find(|effect| effect.key == refunded);
+    effect.map(|effect| effect.delta.committed).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_says_of_letters_of_every_kind_what_becomes_of_them() {
     let (first, rounds) = (seed(), if is_long() { 200 } else { 4 });
     for round in 0..rounds {
-        check(first.wrapping_add(round)).await;
+        // Of the order's three units, one came back or none.
+        let (restock, units) = if round % 2 == 0 { ("lines", 2) } else { ("never", 3) };
+        let promised = check(first.wrapping_add(round), restock).await;
+        assert_eq!(promised, Quantity::from_millionths(units * 1_000_000), "restock {restock}");
     }
 }

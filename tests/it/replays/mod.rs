@@ -1,6 +1,7 @@
 //! Replays of dead letters: in one process beside a worker, and in a server that is killed.
 
 mod forecast;
+mod kinds;
 mod redis;
 
 use std::path::Path;
@@ -15,9 +16,7 @@ use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::clock;
 use storekeeper::config::Settings;
 use storekeeper::dead_letters::{self, Replayer, WouldBe};
-use storekeeper::domain::{
-    Code, MessageId, Outcome, Policy, Rejection, Site, SourceRules, StockKey,
-};
+use storekeeper::domain::{Code, MessageId, Outcome, Rejection, Site, SourceRules, StockKey};
 use storekeeper::health::Health;
 use storekeeper::metrics::{Metrics, OutcomeLabels};
 use storekeeper::store::embedded::EmbeddedStore;
@@ -135,7 +134,7 @@ impl AtWork {
             Arc::clone(&store),
             Arc::clone(&metrics),
             Arc::new(Health::new()),
-            store.adopt_policy(&Policy::default()).await.unwrap(),
+            store.adopt_policy(&settings.policy()).await.unwrap(),
             &settings.worker,
             &settings.retry,
         );
