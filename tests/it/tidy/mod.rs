@@ -3,6 +3,8 @@
 //! Each rule is a function from the repository's files to the faults that it finds, so that it
 //! can be tried on an invented repository too: a rule that finds nothing there proves nothing.
 
+mod deploy;
+mod names;
 mod settings;
 mod source;
 

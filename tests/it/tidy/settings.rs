@@ -38,7 +38,7 @@ fn declared(source: &str) -> BTreeSet<String> {
 
 /// The settings of a TOML file, with whether the line above each is a comment. One that has no
 /// default stands there as a comment: `# name = "<meaning>"`.
-fn documented(toml: &str) -> BTreeMap<String, bool> {
+pub(super) fn documented(toml: &str) -> BTreeMap<String, bool> {
     let mut settings = BTreeMap::new();
     let mut section = String::new();
     let mut above = "";
