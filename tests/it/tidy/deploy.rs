@@ -283,7 +283,7 @@ fn names_in_deployments_exist() {
     let advice = "a metric, label, code, setting or queue of that name is not in the code";
     check(&unknown_names(&tree), advice);
     let metrics = "storekeeper_queue_ready gauge\nstorekeeper_webhooks_received counter\n\
-                   storekeeper_batch_events histogram\n";
+                   storekeeper_batch_events histogram\nstorekeeper_build info\n";
     let labels = "#[derive(EncodeLabelSet)]\nstruct CodeLabel {\n    code: String,\n}\n";
     let code = "const A: [&str; 4] = [\"work\", \"broker.full\", \"ok\", \"decode.not_json\"];\n";
     let sources =
@@ -315,6 +315,7 @@ fn names_in_deployments_exist() {
         "rate(storekeeper_webhooks_received_total{code!~\"ok|broker.full\"}[5m])",
         "histogram_quantile(0.9, sum by (le, job) (rate(storekeeper_batch_events_bucket[5m])))",
         "queueName: storekeeper.work",
+        "max by (severity) (storekeeper_build_info)",
         "# worker.prefetch, and decode.not_json; see storekeeper.toml, worker.yaml.",
         "record: instance:storekeeper_queue_ready:max\nexpr: max(storekeeper_queue_ready)\n\
          alert: instance:storekeeper_queue_ready:max > 0",

@@ -3,11 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::documented;
-use super::source::{Source, Tree};
+use super::source::{Source, Tree, has_ending};
 
-/// Labels that Prometheus gives each series, or that belong to a histogram.
-const LABELS_OF_ALL: [&str; 9] =
-    ["job", "instance", "namespace", "pod", "container", "service", "endpoint", "le", "alertname"];
+/// Labels that Prometheus and its alerts give each series, or that belong to a histogram.
+const LABELS_OF_ALL: [&str; 10] = [
+    "job",
+    "instance",
+    "namespace",
+    "pod",
+    "container",
+    "service",
+    "endpoint",
+    "le",
+    "alertname",
+    "severity",
+];
 /// What stands behind the last dot of a file, a host or a Kubernetes group rather than of a name.
 const NO_NAMES: [&str; 20] = [
     "toml", "yaml", "yml", "json", "md", "rs", "rules", "service", "sh", "conf", "acl", "db",
@@ -123,6 +133,7 @@ fn series(line: &str) -> Vec<String> {
         "gauge" => &[""],
         "counter" => &["_total"],
         "histogram" => &["_bucket", "_sum", "_count"],
+        "info" => &["_info"],
         _ => &[],
     };
     endings.iter().map(|ending| format!("{name}{ending}")).collect()
@@ -162,6 +173,12 @@ pub(super) fn unknown(known: &Known, files: &[&Source]) -> Vec<String> {
                 .insert(format!("{}: {name}", file.path), format!("{}: {name}: {what}", file.path));
         };
         for word in words(&file.text) {
+            // The settings of RabbitMQ and Redis have dots too.
+            let is_of_others =
+                has_ending(&file.path, "conf") && !word.text.starts_with("storekeeper");
+            if is_of_others {
+                continue;
+            }
             if let Some(what) = unknown_word(known, &recorded, word) {
                 fault(word.text, what);
             }
