@@ -23,6 +23,9 @@ const SECRETS: [(&str, &str); 2] = [
     ("STOREKEEPER__CONSOLE__TOKENS", "operate:token"),
 ];
 const PREFIX: &str = "STOREKEEPER__";
+/// How files say how long a process may take to end.
+const GRACES: [&str; 3] =
+    ["terminationGracePeriodSeconds:", "stop_grace_period:", "TimeoutStopSec="];
 
 fn deployed(tree: &Tree) -> impl Iterator<Item = &Source> {
     tree.under("deploy/").filter(|file| !file.path.starts_with("deploy/secrets/"))
@@ -48,7 +51,7 @@ fn settings_files(file: &Source) -> Vec<String> {
     let mut lines = file.text.lines().peekable();
     while let Some(line) = lines.next() {
         let Some((key, rest)) = line.split_once(':') else { continue };
-        if !key.ends_with(".toml") || !rest.trim_start().starts_with('|') {
+        if !has_ending(key, "toml") || !rest.trim_start().starts_with('|') {
             continue;
         }
         let indent = indent_of(line);
@@ -204,9 +207,7 @@ fn graces(file: &Source) -> Vec<Duration> {
         let value = if digits { format!("{value}s") } else { value.to_owned() };
         humantime::parse_duration(&value).ok()
     };
-    const KEYS: [&str; 3] =
-        ["terminationGracePeriodSeconds:", "stop_grace_period:", "TimeoutStopSec="];
-    let found = |line| KEYS.iter().find_map(|key| value(line, key));
+    let found = |line| GRACES.iter().find_map(|key| value(line, key));
     let before: Duration = file.text.lines().filter_map(|line| value(line, "seconds:")).sum();
     file.text.lines().filter_map(found).map(|grace| grace.saturating_sub(before)).collect()
 }
@@ -253,8 +254,8 @@ fn unknown_ports(tree: &Tree) -> Vec<String> {
         .collect();
     let mut faults = Vec::new();
     for file in deployed(tree) {
-        let parts = words(&file.text).flat_map(|word| word.parts(':'));
-        let ports = parts.filter(|word| number(word) && is_port(word.text));
+        let found = words(&file.text).flat_map(|word| word.parts(':'));
+        let ports = found.filter(|word| number(word) && is_port(word.text));
         let unknown = ports.filter(|word| !known.contains(word.text));
         faults.extend(unknown.map(|word| format!("{}: {}", file.path, word.text)));
     }

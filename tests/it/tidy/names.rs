@@ -34,7 +34,7 @@ pub(super) struct Word<'a> {
     after: Option<char>,
 }
 
-impl<'a> Word<'a> {
+impl Word<'_> {
     /// What is between these characters.
     pub(super) fn parts(self, between: char) -> impl Iterator<Item = Self> {
         self.text.split(between).map(move |text| Self { text, ..self })
