@@ -3,7 +3,8 @@
 
 stack_images() {
     packages_image "$(image_of library/rabbitmq)" rabbitmq-server <<'DOCKERFILE'
-RUN rabbitmq-plugins enable --offline rabbitmq_management rabbitmq_prometheus
+RUN rabbitmq-plugins enable --offline rabbitmq_management rabbitmq_prometheus \
+    && chmod 1777 /var/log/rabbitmq
 # Before the scripts that change the user.
 ENV PATH=/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/var/lib/rabbitmq LANG=C.UTF-8
 VOLUME /var/lib/rabbitmq
@@ -33,6 +34,7 @@ check_health() {
     done
 }
 
+of_project=label=com.docker.compose.project=storekeeper
 SERVICES=(rabbitmq redis ingress worker console prometheus)
 
 docker_compose() {
@@ -50,7 +52,8 @@ $(tail -n 20 "$directory/compose.log"; podman ps --all)"
 # The addresses of a service's containers.
 addresses_of() {
     local container
-    for container in $(podman ps --filter "label=com.docker.compose.service=$1" --quiet); do
+    for container in $(podman ps --filter "$of_project" --quiet \
+        --filter "label=com.docker.compose.service=$1"); do
         podman inspect "$container" \
             --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
     done
@@ -70,7 +73,8 @@ stock() {
 }
 
 compose() {
-    local project=$directory/project socket services before count
+    local refusal services before count
+    project=$directory/project
     socket=$(mktemp -d)/podman.sock
     need_tool docker-compose
     say 'compose, without Grafana'
@@ -79,19 +83,23 @@ compose() {
     mkdir "$project"
     cp -R deploy "$project/deploy"
     rm -rf "$project/deploy/secrets" "$project/deploy/.env"
-    ends_with 1 docker_compose config --quiet | grep -m 1 'run deploy/compose-secrets first' ||
-        fail 'compose does not say how to make the secrets'
+    refusal=$(ends_with 1 docker_compose config --quiet)
+    [[ $refusal == *'run deploy/compose-secrets first'* ]] ||
+        fail "compose does not say how to make the secrets, but: $refusal"
     "$project/deploy/compose-secrets" >/dev/null
     export STOREKEEPER_SIMULATE_SECRET STOREKEEPER_SIMULATE_TOKEN
     STOREKEEPER_SIMULATE_SECRET=$(<"$project/deploy/secrets/duda_secrets")
     STOREKEEPER_SIMULATE_TOKEN=$(sed -n 's/^read://p' "$project/deploy/secrets/console_tokens")
 
-    podman system service --time=0 "unix://$socket" >"$directory/service.log" 2>&1 &
+    # Not the function: it is the process that has to end.
+    command podman --log-level=fatal system service --time=0 "unix://$socket" \
+        >"$directory/service.log" 2>&1 &
     helpers+=("$!")
     eventually 10 test -S "$socket"
     check_health &
     helpers+=("$!")
-    docker_compose down --volumes >/dev/null 2>&1
+    tear_down=(docker_compose down --volumes)
+    "${tear_down[@]}" >/dev/null 2>&1
     up
 
     refuses_strangers
@@ -103,6 +111,9 @@ compose() {
     services=$!
     ends_with 0 simulate --orders 2000 --seed 2 | tail -n 1
     wait "$services" || fail 'the workers were not replaced'
+    ends_with 0 docker_compose run --rm -T -e STOREKEEPER_SIMULATE_SECRET \
+        -e STOREKEEPER_SIMULATE_TOKEN console simulate --url http://ingress:8080 \
+        --console http://console:8081 --check --orders 100 --seed 3 | tail -n 1
     ends_with 0 docker_compose exec -T console storekeeper audit
     eventually 60 all_targets_are_up
     podman stats --no-stream --format '{{.Name}} {{.MemUsage}}' >&2
@@ -110,8 +121,10 @@ compose() {
     docker_compose down >/dev/null 2>&1
     up
     same 'the stock after down and up' "$(stock | sha256sum)" "$before"
-    docker_compose down --volumes >/dev/null 2>&1
-    same 'what is left' "$(podman ps --all --quiet; podman volume ls --quiet)" ''
+    "${tear_down[@]}" >/dev/null 2>&1
+    tear_down=()
+    same 'what is left' "$(podman ps --all --quiet --filter "$of_project"
+        podman volume ls --quiet --filter "$of_project")" ''
 }
 
 all_targets_are_up() {
