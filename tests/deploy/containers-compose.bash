@@ -121,6 +121,9 @@ compose() {
     docker_compose down >/dev/null 2>&1
     up
     same 'the stock after down and up' "$(stock | sha256sum)" "$before"
+    docker_compose up --detach --wait --no-build --scale worker=3 worker \
+        >>"$directory/compose.log" 2>&1 || fail "no third worker, see $directory/compose.log"
+    same 'the number of workers' "$(addresses_of worker | wc -l)" 3
     "${tear_down[@]}" >/dev/null 2>&1
     tear_down=()
     same 'what is left' "$(podman ps --all --quiet --filter "$of_project"
