@@ -1,8 +1,8 @@
 //! `/livez`, `/readyz` and `/metrics`: what supervisors and scrapers ask.
 //!
 //! Every role answers them on a listener of its own, which takes no operator's requests and shows
-//! nothing of shops or orders. Readiness asks Broker and Store whether they would work, at most
-//! once a second however often it is asked itself.
+//! nothing of shops or orders. Readiness and scrapes ask Broker and Store whether they would work,
+//! at most once a second however often they are asked themselves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,20 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, BrokerError};
+use crate::domain::Timestamp;
 use crate::health::{Health, NotReady};
 use crate::http::problem::{Problem, ProblemCode};
-use crate::metrics::{Metrics, OPEN_METRICS, Readings};
+use crate::metrics::{BrokerReading, Metrics, OPEN_METRICS, ProcessReadings, Readings};
 use crate::store::Store;
 
 /// How long the backends' answers about readiness are good for.
 const CHECK_KEPT: Duration = Duration::from_secs(1);
 /// How long a backend may take to answer a probe; Kubernetes gives a probe one second by default.
 const BACKEND_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// What is said of a backend that did not.
+const NO_ANSWER: &str = "did not answer in time";
 
 /// Answers the probes of one process; one that uses no Store is ready without it.
 pub fn router(
@@ -34,7 +38,8 @@ pub fn router(
     store: Option<Arc<dyn Store>>,
     broker: Arc<dyn Broker>,
 ) -> Router {
-    let probes = Probes { health, metrics, store, broker, checked: Mutex::new(None) };
+    let started_at = crate::clock::now();
+    let probes = Probes { health, metrics, store, broker, started_at, checked: Mutex::new(None) };
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -63,8 +68,18 @@ struct Probes {
     metrics: Arc<Metrics>,
     store: Option<Arc<dyn Store>>,
     broker: Arc<dyn Broker>,
+    started_at: Timestamp,
     /// The backends' last answers. Held while they are asked, so that they are asked once.
-    checked: Mutex<Option<(Instant, Vec<NotReady>)>>,
+    checked: Mutex<Option<(Instant, Checked)>>,
+}
+
+/// What the backends said of themselves.
+#[derive(Debug, Clone)]
+struct Checked {
+    broker: BrokerReading,
+    /// `None` without a Store.
+    store_up: Option<bool>,
+    reasons: Vec<NotReady>,
 }
 
 async fn livez(State(probes): State<Arc<Probes>>) -> Response {
@@ -79,7 +94,7 @@ async fn livez(State(probes): State<Arc<Probes>>) -> Response {
 
 async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
     let mut reasons = probes.health.reasons();
-    reasons.extend(probes.check_backends().await);
+    reasons.extend(probes.check_backends().await.reasons);
     if reasons.is_empty() {
         return answer(StatusCode::OK, "ready", reasons);
     }
@@ -90,13 +105,18 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
     let store = probes.store.as_ref();
     let parked = async { answered(store?.dead_letter_counts()).await };
     let oversold = async { answered(store?.oversold()).await };
-    let (depth, parked, oversold) = tokio::join!(answered(probes.broker.depth()), parked, oversold);
+    let (checked, depth, parked, oversold) =
+        tokio::join!(probes.check_backends(), answered(probes.broker.depth()), parked, oversold);
     let readings = Readings {
+        broker: checked.broker,
+        store_up: checked.store_up,
+        store_volatile: store.and_then(|store| store.is_volatile()),
         depth,
         parked,
         oversold,
         reconnects: probes.broker.reconnects(),
         failovers: store.map(|store| store.failovers()),
+        process: ProcessReadings::read(probes.started_at),
         now: crate::clock::now(),
     };
     let headers = [
@@ -107,37 +127,41 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
 }
 
 impl Probes {
-    async fn check_backends(&self) -> Vec<NotReady> {
+    async fn check_backends(&self) -> Checked {
         let mut checked = self.checked.lock().await;
-        if let Some((at, reasons)) = checked.as_ref()
+        if let Some((at, answers)) = checked.as_ref()
             && at.elapsed() < CHECK_KEPT
         {
-            return reasons.clone();
+            return answers.clone();
         }
         let check_store = async {
-            match &self.store {
-                Some(store) => store.check().await,
-                None => Ok(()),
-            }
+            let store = self.store.as_ref()?;
+            Some(tokio::time::timeout(BACKEND_TIMEOUT, store.check()).await)
         };
-        let (broker, store) = tokio::join!(
-            tokio::time::timeout(BACKEND_TIMEOUT, self.broker.check()),
-            tokio::time::timeout(BACKEND_TIMEOUT, check_store),
-        );
-        let broker = broker.map(|answer| answer.map_err(|error| error.to_string()));
-        let store = store.map(|answer| answer.map_err(|error| error.to_string()));
-        let reasons = [("broker.unavailable", broker), ("store.unavailable", store)];
-        let reasons: Vec<NotReady> = reasons
-            .into_iter()
-            .filter_map(|(code, answer)| match answer {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(NotReady::new(code, error)),
-                Err(_) => Some(NotReady::new(code, "did not answer in time")),
-            })
-            .collect();
-        *checked = Some((Instant::now(), reasons.clone()));
-        reasons
+        let check_broker = tokio::time::timeout(BACKEND_TIMEOUT, self.broker.check());
+        let (broker, store) = tokio::join!(check_broker, check_store);
+        let fault_of_store = match &store {
+            Some(Ok(Ok(()))) | None => None,
+            Some(Ok(Err(error))) => Some(NotReady::new("store.unavailable", error.to_string())),
+            Some(Err(_)) => Some(NotReady::new("store.unavailable", NO_ANSWER)),
+        };
+        let (reading, fault_of_broker) = match &broker {
+            Ok(answer) => (BrokerReading::of(answer), fault_of(answer)),
+            Err(_) => (BrokerReading::Away, Some(NotReady::new("broker.unavailable", NO_ANSWER))),
+        };
+        let answers = Checked {
+            broker: reading,
+            store_up: self.store.as_ref().map(|_| fault_of_store.is_none()),
+            reasons: fault_of_broker.into_iter().chain(fault_of_store).collect(),
+        };
+        *checked = Some((Instant::now(), answers.clone()));
+        answers
     }
+}
+
+fn fault_of(answer: &Result<(), BrokerError>) -> Option<NotReady> {
+    let error = answer.as_ref().err()?;
+    Some(NotReady::new("broker.unavailable", error.to_string()))
 }
 
 /// What a backend answers, or `None` if it does not within [`BACKEND_TIMEOUT`].

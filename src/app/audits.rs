@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit;
+use crate::clock;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -20,7 +21,7 @@ pub(super) async fn run(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: Canc
         let Some(found) = stop.run_until_cancelled(differences(&*store)).await else { return };
         match found {
             Ok(differences) => {
-                metrics.note_audit(differences);
+                metrics.note_audit(differences, clock::now());
                 if differences > 0 {
                     tracing::error!(
                         differences,

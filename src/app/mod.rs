@@ -135,11 +135,15 @@ impl App {
         let console = listen_as(Role::Console, "console.listen", settings.console.listen).await?;
         let probes = listen("probes.listen", settings.probes.listen).await?;
         let backends = Backends::open(&settings, roles)?;
+        let metrics = Metrics::new();
+        for role in Role::ALL.into_iter().filter(|role| roles.has(*role)) {
+            metrics.note_role(role.as_str());
+        }
         Ok(Self {
             settings,
             roles,
             backends,
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(metrics),
             health: Arc::new(Health::new()),
             ingress,
             console,

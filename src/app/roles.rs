@@ -11,6 +11,19 @@ pub enum Role {
     Console,
 }
 
+impl Role {
+    pub(super) const ALL: [Self; 3] = [Self::Ingress, Self::Worker, Self::Console];
+
+    /// Its name, as that of its command.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Worker => "worker",
+            Self::Console => "console",
+        }
+    }
+}
+
 /// The roles of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Roles {

@@ -48,6 +48,7 @@ use crate::broker::{Broker, BrokerError, Envelope};
 use crate::clock;
 use crate::config::{Expired, IngressSettings};
 use crate::domain::{Code, MessageId, Rejection, Timestamp};
+use crate::http::problem::ProblemCode;
 use crate::metrics::{CodeLabel, Metrics};
 use refusal::Refusal;
 use signature::SignatureError;
@@ -57,6 +58,8 @@ use source::{Source, Sources};
 const ROUTE: &str = "/webhooks/duda";
 /// Where webhooks are taken when a token is configured.
 const ROUTE_WITH_TOKEN: &str = "/webhooks/duda/{token}";
+/// What an accepted webhook is counted as.
+const OK: &str = "ok";
 /// What log lines call the paths at which there is nothing.
 const NO_ROUTE: &str = "none";
 
@@ -128,6 +131,7 @@ struct Ingress {
 
 impl Ingress {
     fn new(broker: Arc<dyn Broker>, settings: &IngressSettings, metrics: Arc<Metrics>) -> Self {
+        metrics.expect_answers(refusal::WATCHED.map(ProblemCode::as_str).into_iter().chain([OK]));
         Self {
             broker,
             metrics,
@@ -237,7 +241,7 @@ impl Ingress {
     /// Counts an answer, logs a refusal, and writes the response.
     fn answer(&self, route: &'static str, received: Result<MessageId, Refusal>) -> Response {
         let code = match &received {
-            Ok(_) => "ok",
+            Ok(_) => OK,
             Err(refusal) => refusal.code().as_str(),
         };
         self.metrics.webhooks_received.get_or_create(&CodeLabel { code }).inc();

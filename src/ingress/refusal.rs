@@ -42,6 +42,19 @@ pub(super) enum Refusal {
     Panicked,
 }
 
+/// What is answered when a webhook may get lost: this service failed, or its secret is not that of
+/// the sender. People are told when these grow.
+pub(super) const WATCHED: [ProblemCode; 8] = [
+    ProblemCode::BrokerBlocked,
+    ProblemCode::BrokerFull,
+    ProblemCode::BrokerUnavailable,
+    ProblemCode::IngressBusy,
+    ProblemCode::Internal,
+    ProblemCode::SignatureExpired,
+    ProblemCode::SignatureMalformed,
+    ProblemCode::SignatureMismatch,
+];
+
 impl Refusal {
     /// The code that is answered and counted.
     pub(super) const fn code(&self) -> ProblemCode {

@@ -271,6 +271,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Asks whether the Store could load and commit now.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// Whether what was answered would be gone with the server, as the last
+    /// [`check`](Store::check) found it; `None` while nobody knows.
+    fn is_volatile(&self) -> Option<bool>;
+
     /// How often this handle found that another server, or an older state of it, had taken the
     /// place of the one before; a file never does.
     fn failovers(&self) -> u64;

@@ -339,6 +339,10 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.check().await
     }
 
+    fn is_volatile(&self) -> Option<bool> {
+        self.inner.is_volatile()
+    }
+
     fn failovers(&self) -> u64 {
         self.inner.failovers()
     }

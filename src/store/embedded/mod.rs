@@ -410,6 +410,10 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
+    fn is_volatile(&self) -> Option<bool> {
+        Some(false)
+    }
+
     fn failovers(&self) -> u64 {
         0
     }

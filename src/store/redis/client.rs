@@ -68,6 +68,11 @@ impl Client {
         }
     }
 
+    /// Whether a server keeps nothing of its last writes on disk, as it said last.
+    pub(super) fn is_volatile(&self) -> Option<bool> {
+        self.slot.servers().is_volatile()
+    }
+
     /// How often data of another history was found where the Store was.
     pub(super) fn failovers(&self) -> u64 {
         self.slot.servers().failovers()

@@ -313,6 +313,11 @@ impl Store for RedisStore {
         self.client.look_again().await
     }
 
+    /// A server without an append-only file has nothing of its last writes on disk.
+    fn is_volatile(&self) -> Option<bool> {
+        self.client.is_volatile()
+    }
+
     /// A replica was promoted, or a server began anew: writes that were answered just before may be
     /// lost.
     fn failovers(&self) -> u64 {

@@ -2,6 +2,7 @@
 //! Store, and whether it is the one that held it before.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redis::{RedisError, Value};
@@ -17,6 +18,8 @@ const VERSION_MIN: (u32, u32) = (7, 0);
 pub(super) struct Servers {
     allow_volatile: bool,
     has_warned: AtomicBool,
+    /// Whether some node keeps nothing of its last writes on disk; `None` if that is not known.
+    is_volatile: std::sync::Mutex<Option<bool>>,
     /// The history of each node's data, by its address.
     histories: Mutex<BTreeMap<String, String>>,
     failovers: AtomicU64,
@@ -34,6 +37,11 @@ pub(super) enum Finding {
 impl Servers {
     pub(super) fn new(allow_volatile: bool) -> Self {
         Self { allow_volatile, ..Self::default() }
+    }
+
+    /// Whether a server keeps nothing of its last writes on disk, as it said last.
+    pub(super) fn is_volatile(&self) -> Option<bool> {
+        *self.is_volatile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often data of another history was found where the Store was.
@@ -55,10 +63,14 @@ impl Servers {
             }
             Err(error) => return Err(Finding::Failed(error)),
         };
+        let volatile = nodes.iter().filter_map(|(_, info)| Info(info).is_volatile());
+        // One of several is enough.
+        let is_volatile = volatile.max();
+        *self.is_volatile.lock().unwrap_or_else(PoisonError::into_inner) = is_volatile;
         for (address, info) in nodes {
             let info = Info(&info);
             info.fitness().map_err(Finding::Unfit)?;
-            if info.field("aof_enabled") == Some("0") && !self.allow_volatile {
+            if info.is_volatile() == Some(true) && !self.allow_volatile {
                 self.warn(
                     "redis keeps nothing of its last writes on disk: set appendonly to yes, \
                            or redis.allow_volatile to true if that is meant",
@@ -109,6 +121,15 @@ impl Info<'_> {
         fields.find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
+    /// Whether it keeps nothing of its last writes on disk.
+    fn is_volatile(&self) -> Option<bool> {
+        match self.field("aof_enabled")? {
+            "0" => Some(true),
+            "1" => Some(false),
+            _ => None,
+        }
+    }
+
     /// Whether the server may hold the Store; if not, why, and what to set.
     fn fitness(&self) -> Result<(), String> {
         if let Some(version) = self.field("redis_version") {
@@ -131,6 +152,17 @@ impl Info<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_without_an_append_only_file_is_volatile() {
+        for (info, is_volatile) in [
+            ("aof_enabled:0\r\n", Some(true)),
+            ("aof_enabled:1\r\n", Some(false)),
+            ("redis_version:7.0.15\r\n", None),
+        ] {
+            assert_eq!(Info(info).is_volatile(), is_volatile, "{info}");
+        }
+    }
 
     #[test]
     fn a_server_that_forgets_or_is_too_old_is_refused() {

@@ -57,6 +57,26 @@ async fn a_server_that_began_anew_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_server_that_keeps_nothing_on_disk_is_told_until_it_does() {
+    let server = RedisServer::start(&[]);
+    let options = options(&server);
+    assert_eq!(open(&options).is_volatile(), None, "nobody has looked yet");
+    let store = RedisStore::connect(&options).await.unwrap();
+    assert_eq!(store.is_volatile(), Some(true));
+    let set = |value: &str| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("appendonly").arg(value);
+        set.query::<()>(&mut server.connection()).unwrap();
+    };
+    set("yes");
+    store.check().await.unwrap();
+    assert_eq!(store.is_volatile(), Some(false));
+    set("no");
+    store.check().await.unwrap();
+    assert_eq!(store.is_volatile(), Some(true));
+}
+
+#[tokio::test]
 async fn every_node_of_a_cluster_is_looked_at() {
     let node = RedisServer::start(&[
         "--cluster-enabled",

@@ -52,7 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("probes", &["broker", "clock", "health", "http", "metrics", "store"]),
+    ("probes", &["broker", "clock", "domain", "health", "http", "metrics", "store"]),
     // The simulation has a model of its own: if it shared the rules it would prove nothing.
     ("simulate", &["backoff", "clock"]),
     // What operators start: they act on the ports, beside the stages.

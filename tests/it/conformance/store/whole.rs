@@ -165,6 +165,7 @@ pub(super) async fn the_first_policy_stays(harness: &Harness) {
 pub(super) async fn a_store_that_works_says_so(harness: &Harness) {
     let store = harness.open();
     store.check().await.unwrap();
+    assert!(store.is_volatile().is_some(), "a store that was looked at says whether it forgets");
     assert!(store.sites().await.unwrap().is_empty());
     assert!(store.stock_item(&site("alpha"), &key("sku:A"), &ALL).await.unwrap().is_none());
     store.close().await;

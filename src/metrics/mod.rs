@@ -5,7 +5,10 @@
 //! [`Readings`], and a gauge whose reading failed is left out of that scrape. A missing series is
 //! something to alert on; an old number would be believed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod process;
+mod readings;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,12 +16,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::broker::QueueDepth;
+pub use self::process::ProcessReadings;
+pub use self::readings::{BrokerReading, Readings};
 use crate::domain::{Code, Findings, Reason, Settled, Timestamp};
 
 /// The media type of what [`Metrics::encode`] gives.
@@ -68,25 +72,10 @@ pub struct Metrics {
     pub refund_lines_unmatched: Counter,
     /// Time for which the Store was away, in seconds.
     pub store_away_seconds: Counter<f64, AtomicU64>,
-    /// What the last audit of this process found; `None` before the first.
-    audit_differences: Mutex<Option<u64>>,
-}
-
-/// What a scrape found of queue and Store; `None` where the backend did not answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Readings {
-    /// How much is waiting where.
-    pub depth: Option<QueueDepth>,
-    /// How many dead letters are parked for each reason; reasons without any may be left out.
-    pub parked: Option<Vec<(Code, u64)>>,
-    /// How many stock items have less than nothing available.
-    pub oversold: Option<u64>,
-    /// How often this process had to connect to the queue anew.
-    pub reconnects: u64,
-    /// How often it found another server in place of the Store's, if it uses the Store.
-    pub failovers: Option<u64>,
-    /// When this was read.
-    pub now: Timestamp,
+    /// The roles of the process, each 1.
+    roles: Family<RoleLabel, Gauge>,
+    /// What the last audit of this process found, and when; `None` before the first.
+    audit: Mutex<Option<(u64, Timestamp)>>,
 }
 
 /// The code of an answer.
@@ -112,10 +101,10 @@ struct EventTypeLabel {
     event_type: String,
 }
 
-/// The reason of a dead letter.
+/// A role of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
+struct RoleLabel {
+    role: &'static str,
 }
 
 impl Default for Metrics {
@@ -129,6 +118,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let r = &mut registry;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        r.register("build", "The release of the process", Info::new(version));
         let seconds = || Histogram::new(SECONDS);
         Self {
             webhooks_received: add(r, "webhooks_received", "Answers of the ingress by code"),
@@ -151,7 +142,8 @@ impl Metrics {
             orders_alias_conflict: add(r, "orders_alias_conflict", "Orders found to share a name"),
             refund_lines_unmatched: add(r, "refund_lines_unmatched", "Refunds of no known line"),
             store_away_seconds: add(r, "store_away_seconds", "Time for which the Store was away"),
-            audit_differences: Mutex::default(),
+            roles: add(r, "role", "Roles of the process"),
+            audit: Mutex::default(),
             registry,
         }
     }
@@ -191,9 +183,22 @@ impl Metrics {
         self.events_settled.get_or_create(&labels).inc_by(letters);
     }
 
-    /// Notes how many differences an audit of all sites found.
-    pub fn note_audit(&self, differences: u64) {
-        *self.audit_differences.lock().unwrap_or_else(PoisonError::into_inner) = Some(differences);
+    /// Notes how many differences an audit of all sites found, and when it was done.
+    pub fn note_audit(&self, differences: u64, now: Timestamp) {
+        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = Some((differences, now));
+    }
+
+    /// Notes a role of the process.
+    pub fn note_role(&self, role: &'static str) {
+        self.roles.get_or_create(&RoleLabel { role }).set(1);
+    }
+
+    /// Shows a code as 0 until it is counted: a counter that appears with its first count looks as
+    /// if it had always been 1, and nobody is told.
+    pub fn expect_answers(&self, codes: impl IntoIterator<Item = &'static str>) {
+        for code in codes {
+            drop(self.webhooks_received.get_or_create(&CodeLabel { code }));
+        }
     }
 
     /// Counts an event of a name that no rule knows.
@@ -214,60 +219,19 @@ impl Metrics {
     pub fn encode(&self, readings: Readings) -> String {
         let mut text = String::new();
         let mut read = readings.into_registry();
-        let audited = *self.audit_differences.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(differences) = audited {
+        let audit = *self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((differences, at)) = audit {
+            let shown = read.sub_registry_with_prefix(PREFIX);
             let help = "Numbers that the last audit found to be others than they should";
-            set(&mut read, "audit_differences", help, differences);
+            set(shown, "audit_differences", help, differences);
+            let help = "When the last audit was done, in seconds since 1970";
+            set(shown, "audit_timestamp_seconds", help, seconds_since_1970(at));
         }
         encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &read))
             .and_then(|()| encode_eof(&mut text))
             .expect("writing to a string cannot fail");
         text
-    }
-}
-
-impl Readings {
-    fn into_registry(self) -> Registry {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let r = &mut registry;
-        if let Some(depth) = self.depth {
-            let (ready, in_flight) = (depth.work_ready, depth.work_in_flight);
-            set(r, "queue_ready", "Envelopes that wait for a worker", ready);
-            set(r, "queue_in_flight", "Envelopes that a worker has", in_flight);
-            // Where there are some and their age is not known, none is shown: 0 would be a lie.
-            let age = match depth.work_oldest {
-                Some(oldest) => Some(seconds_between(oldest, self.now)),
-                None => (ready == 0 && in_flight == 0).then_some(0.0),
-            };
-            if let Some(age) = age {
-                r.register(
-                    "queue_oldest_age_seconds",
-                    "Age of the oldest unsettled envelope",
-                    ConstGauge::new(age),
-                );
-            }
-        }
-        if let Some(parked) = self.parked {
-            let family = Family::<ReasonLabel, Gauge>::default();
-            let parked: BTreeMap<Code, u64> = parked.into_iter().collect();
-            // All reasons, so that a count that falls to nothing is a 0 and no gap.
-            for code in Code::ALL {
-                let count = parked.get(code).copied().unwrap_or(0);
-                let gauge = family.get_or_create_owned(&ReasonLabel { reason: code.as_str() });
-                gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-            }
-            r.register("dead_letters_parked", "Parked dead letters by reason", family);
-        }
-        if let Some(oversold) = self.oversold {
-            let help = "Stock items with less than nothing available";
-            set(r, "stock_items_oversold", help, oversold);
-        }
-        total(r, "broker_reconnects", "Connections to the queue made anew", self.reconnects);
-        if let Some(failovers) = self.failovers {
-            total(r, "store_failovers", "Servers that took the Store's place", failovers);
-        }
-        registry
     }
 }
 
@@ -280,17 +244,27 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
     metric
 }
 
-fn set(registry: &mut Registry, name: &str, help: &str, value: u64) {
+fn set<N>(registry: &mut Registry, name: &str, help: &str, value: N)
+where
+    ConstGauge<N>: Metric,
+{
     registry.register(name, help, ConstGauge::new(value));
 }
 
-fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
+fn total<N>(registry: &mut Registry, name: &str, help: &str, value: N)
+where
+    ConstCounter<N>: Metric,
+{
     registry.register(name, help, ConstCounter::new(value));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an age of 285 years is still exact")]
 fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
     later.micros().saturating_sub(earlier.micros()).max(0) as f64 / 1e6
+}
+
+fn seconds_since_1970(at: Timestamp) -> f64 {
+    seconds_between(Timestamp::from_micros(0), at)
 }
 
 /// Whether a name is written as the names of events are.
@@ -300,146 +274,4 @@ fn is_event_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Outcome;
-
-    fn readings() -> Readings {
-        Readings {
-            depth: Some(QueueDepth {
-                work_ready: 7,
-                work_in_flight: 2,
-                work_oldest: Some(Timestamp::from_millis(1_000)),
-                retry_ready: 1,
-                dead_intake: 0,
-            }),
-            parked: Some(vec![(Code::NotJson, 3)]),
-            oversold: Some(1),
-            reconnects: 2,
-            failovers: Some(0),
-            now: Timestamp::from_millis(3_500),
-        }
-    }
-
-    const NONE: Readings = Readings {
-        depth: None,
-        parked: None,
-        oversold: None,
-        reconnects: 0,
-        failovers: None,
-        now: Timestamp::from_micros(0),
-    };
-
-    /// Names and types, in the order of the text. Counters gain `_total` in their series.
-    fn names(text: &str) -> Vec<&str> {
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect()
-    }
-
-    #[test]
-    fn the_metrics_have_their_public_names() {
-        let metrics = Metrics::new();
-        // A family is written once it has a member.
-        metrics.count_dead_letter(Code::NotJson);
-        metrics.count_ignored("ECOMM_STORE_CREATED");
-        metrics.note_audit(0);
-        metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
-        let text = metrics.encode(readings());
-        let mut names = names(&text);
-        names.sort_unstable();
-        insta::assert_snapshot!(names.join("\n"), @r"
-        storekeeper_audit_differences gauge
-        storekeeper_batch_events histogram
-        storekeeper_broker_reconnects counter
-        storekeeper_commit_conflicts counter
-        storekeeper_dead_letters_parked gauge
-        storekeeper_deliveries_retried counter
-        storekeeper_events_ignored counter
-        storekeeper_events_settled counter
-        storekeeper_order_lines_rekeyed counter
-        storekeeper_order_lines_unmapped counter
-        storekeeper_orders_alias_conflict counter
-        storekeeper_orders_ambiguous counter
-        storekeeper_orders_status_unknown counter
-        storekeeper_queue_in_flight gauge
-        storekeeper_queue_oldest_age_seconds gauge
-        storekeeper_queue_ready gauge
-        storekeeper_refund_lines_unmatched counter
-        storekeeper_stock_items_oversold gauge
-        storekeeper_store_away_seconds counter
-        storekeeper_store_failovers counter
-        storekeeper_webhook_to_commit_seconds histogram
-        storekeeper_webhooks_received counter
-        ");
-    }
-
-    #[test]
-    fn counters_are_written_with_their_labels() {
-        let metrics = Metrics::new();
-        metrics.count_settled(Settled { outcome: Outcome::Applied, reason: None });
-        metrics.count_dead_letter(Code::NotJson);
-        metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
-        let text = metrics.encode(NONE);
-        for line in [
-            "storekeeper_events_settled_total{outcome=\"applied\",reason=\"\"} 1",
-            "storekeeper_events_settled_total{outcome=\"dead_letter\",reason=\"decode.not_json\"} 1",
-            "storekeeper_webhooks_received_total{code=\"ok\"} 1",
-        ] {
-            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
-        }
-        assert!(text.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn gauges_are_what_was_read_now() {
-        let metrics = Metrics::new();
-        metrics.note_audit(4);
-        let text = metrics.encode(readings());
-        for line in [
-            "storekeeper_audit_differences 4",
-            "storekeeper_queue_ready 7",
-            "storekeeper_queue_in_flight 2",
-            "storekeeper_queue_oldest_age_seconds 2.5",
-            "storekeeper_dead_letters_parked{reason=\"decode.not_json\"} 3",
-            "storekeeper_dead_letters_parked{reason=\"stock.overflow\"} 0",
-            "storekeeper_stock_items_oversold 1",
-        ] {
-            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
-        }
-    }
-
-    #[test]
-    fn an_age_that_nobody_knows_is_left_out() {
-        let text = |work_ready| {
-            let depth = Some(QueueDepth { work_ready, ..QueueDepth::default() });
-            Metrics::new().encode(Readings { depth, ..NONE })
-        };
-        assert!(!text(1).contains("queue_oldest_age_seconds"), "{}", text(1));
-        assert!(text(0).contains("queue_oldest_age_seconds 0.0"), "{}", text(0));
-    }
-
-    #[test]
-    fn a_gauge_whose_reading_failed_is_left_out() {
-        let text = Metrics::new().encode(NONE);
-        for name in ["queue_ready", "queue_oldest_age", "dead_letters_parked", "oversold", "audit"]
-        {
-            assert!(!text.contains(name), "{name} is in\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_names_of_ignored_events_are_bounded() {
-        let metrics = Metrics::new();
-        for number in 0..EVENT_TYPES_MAX + 20 {
-            metrics.count_ignored(&format!("EVENT_{number}"));
-        }
-        metrics.count_ignored("EVENT_0");
-        metrics.count_ignored("no name\"} 1");
-        metrics.count_ignored(&"A".repeat(EVENT_TYPE_BYTES_MAX + 1));
-        let text = metrics.encode(NONE);
-        let series: Vec<&str> =
-            text.lines().filter(|line| line.starts_with("storekeeper_events_ignored_")).collect();
-        assert_eq!(series.len(), EVENT_TYPES_MAX + 1);
-        assert!(series.contains(&"storekeeper_events_ignored_total{event_type=\"EVENT_0\"} 2"));
-        assert!(series.contains(&"storekeeper_events_ignored_total{event_type=\"other\"} 22"));
-    }
-}
+mod tests;
