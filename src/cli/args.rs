@@ -10,6 +10,9 @@ use crate::clock::PastTime;
 use crate::domain::{Code, MessageId, OrderId, Site, StockKey, UnknownCode};
 
 /// What `serve`, `ingress`, `worker` and `console` take.
+/// The longest that a command waits.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Writes the addresses that are listened on to this file, as JSON, once all is ready.
@@ -203,14 +206,34 @@ pub enum PolicyCommand {
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// The address of the probes; without a path, `/readyz` is asked.
-    #[arg(long, value_name = "U", value_parser = reqwest::Url::parse)]
-    pub url: reqwest::Url,
+    #[arg(long, value_name = "U", value_parser = parse_address)]
+    pub url: Url,
 }
 
 fn parse_code(text: &str) -> Result<Code, UnknownCode> {
     Code::try_from(text.to_owned())
 }
 
-fn parse_message_id(text: &str) -> Result<MessageId, uuid::Error> {
-    text.parse().map(MessageId)
+fn parse_message_id(text: &str) -> Result<MessageId, &'static str> {
+    let id = text.parse().map(MessageId);
+    id.map_err(|_| "is no message id; `storekeeper dead-letters list` prints them")
+}
+
+/// An address that is spoken to in plain HTTP.
+pub(super) fn parse_address(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok();
+    match url {
+        Some(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        Some(url) if url.scheme() == "https" => {
+            Err("speaks plain HTTP only: give the address behind the TLS proxy")
+        }
+        Some(_) | None => Err("is no address such as http://HOST:PORT"),
+    }
+}
+
+/// How long a command waits.
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let allowed = timeout <= TIMEOUT_MAX;
+    allowed.then_some(timeout).ok_or_else(|| "is longer than a day".to_owned())
 }

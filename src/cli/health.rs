@@ -30,10 +30,6 @@ struct Verdict {
 /// Asks the address, or its `/readyz` if it has no path.
 pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let mut url = args.url.clone();
-    if url.scheme() != "http" {
-        output.say(format_args!("{url}: probes are asked over http"))?;
-        return Ok(ExitStatus::Usage);
-    }
     if url.path() == "/" {
         url.set_path("/readyz");
     }

@@ -15,19 +15,18 @@ use csv::{ByteRecord, ReaderBuilder};
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use tokio::io::AsyncReadExt;
 
 use super::output::Output;
 use super::receipts::SOURCE;
 use super::table::write_facts;
-use super::{ExitStatus, Format};
+use super::{ExitStatus, Format, input};
 use crate::broker::Broker;
 use crate::domain::{Identifier, Quantity, ReceiptId, Site, StockKey};
 use crate::receipts::{self, Amount, Progress, ReceiptError, ReceiptRequest};
 use crate::store::Store;
 
 /// The largest file, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The most rows of a file.
 const ROWS_MAX: usize = 500_000;
 /// Rows that are asked for at a time.
@@ -43,7 +42,7 @@ pub(super) async fn run(
     timeout: Duration,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let content = read(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+    let content = input::read(file, FILE_BYTES_MAX)?;
     let Checked { rows, repeated, faults } = check(&content);
     if !faults.is_empty() {
         for fault in &faults {
@@ -63,16 +62,6 @@ pub(super) async fn run(
     }
     let is_held = summary.applied + summary.repeated == summary.rows;
     Ok(if is_held { ExitStatus::Done } else { ExitStatus::NotHeld })
-}
-
-async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let file = tokio::fs::File::open(file).await?;
-    let mut content = Vec::new();
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).await?;
-    if u64::try_from(read)? > FILE_BYTES_MAX {
-        bail!("it is larger than {FILE_BYTES_MAX} bytes");
-    }
-    Ok(content)
 }
 
 /// What became of the rows.

@@ -19,6 +19,7 @@ pub mod demo;
 pub mod failure;
 pub mod health;
 pub mod import;
+mod input;
 pub mod journal;
 pub mod letters;
 pub mod orders;
@@ -340,6 +341,24 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn a_refused_argument_says_what_is_wrong_with_it() {
+        for (line, reason) in [
+            ("storekeeper stock receive shop sku:S -1 --reference R", "is negative"),
+            ("storekeeper stock count shop sku:S -0.5 --reference R", "is negative"),
+            ("storekeeper dead-letters show abc", "is no message id; `storekeeper dead-letters"),
+            ("storekeeper health --url foo", "is no address such as http://HOST:PORT"),
+            ("storekeeper health --url 127.0.0.1:8082", "is no address such as http://"),
+            ("storekeeper health --url localhost:8082", "is no address such as http://"),
+            ("storekeeper health --url https://shop.example", "speaks plain HTTP only"),
+            ("storekeeper simulate --url foo", "is no address such as http://HOST:PORT"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
+            assert!(error.to_string().contains(reason), "{line}: {error}");
+        }
+    }
+
     fn filters_are_read_into_domain_words() {
         let cli = parse(
             "storekeeper dead-letters list --reason order.no_identity --site shop --older-than 2h \

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::args::parse_timeout;
 use super::output::Output;
 use super::table::{optional, quantity, text, write_facts};
 use super::{ExitStatus, Format, import};
@@ -18,8 +19,6 @@ use crate::store::Store;
 
 /// The source that the envelopes name.
 pub(super) const SOURCE: &str = "cli";
-/// The longest that a command waits.
-const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
 /// What `stock` can do that changes stock.
 #[derive(Debug, Subcommand)]
@@ -46,7 +45,7 @@ pub enum ReceiptCommand {
     /// The first line names the columns. Nothing is counted unless every row is right. Rows that
     /// were counted before are not counted again, so an import that broke off is run again whole.
     Import {
-        /// The file.
+        /// The file; `-` is stdin.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// How long a row may take to be counted before the others are only queued.
@@ -65,7 +64,8 @@ pub struct ReceiptArgs {
     #[arg(value_name = "KEY", value_parser = StockKey::parse)]
     pub key: StockKey,
     /// How many units, with at most six decimals.
-    #[arg(value_name = "QTY", value_parser = Quantity::parse)]
+    // A negative one is no option: it is refused with a reason.
+    #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::parse)]
     pub quantity: Quantity,
     /// The name under which this is counted once, as of a delivery note.
     #[arg(long, value_name = "R", value_parser = Identifier::parse)]
@@ -73,12 +73,6 @@ pub struct ReceiptArgs {
     /// How long to wait for it to be counted.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
-}
-
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let allowed = timeout <= TIMEOUT_MAX;
-    allowed.then_some(timeout).ok_or_else(|| "is longer than a day".to_owned())
 }
 
 /// Does what `stock` was told to change.

@@ -12,6 +12,8 @@ use reqwest::Url;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use secrecy::{SecretBox, SecretString};
+use super::args::parse_address;
+use super::output::Output;
 
 use super::{ExitStatus, Format};
 use crate::simulate::history::{History, HistoryOptions};
@@ -23,11 +25,11 @@ use crate::simulate::{self, SimulateError};
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
     /// The ingress to post to; without a path, to its /webhooks/duda.
-    #[arg(long, value_name = "U", value_parser = parse_url)]
+    #[arg(long, value_name = "U", value_parser = parse_address)]
     pub url: Url,
 
     /// The console to ask for the stock afterwards.
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_address)]
     pub console: Option<Url>,
 
     /// A token for the console that may read.
@@ -127,15 +129,6 @@ pub async fn run(
 /// How the process ends when a run came to no result.
 pub const fn exit_status(error: &SimulateError) -> ExitStatus {
     if error.is_unreachable() { ExitStatus::Unreachable } else { ExitStatus::NotHeld }
-}
-
-fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    match url.scheme() {
-        "http" if url.has_host() => Ok(url),
-        "https" => Err("speaks plain HTTP only: give the address behind the TLS proxy".to_owned()),
-        _ => Err("is not an address such as http://127.0.0.1:8080".to_owned()),
-    }
 }
 
 /// A part such as `0.2` in thousandths.

@@ -1,6 +1,7 @@
 //! `stock receive`, `count`, `import` and `export` of the real binary, beside a running server.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::path::Path;
 use std::process::Output;
 
@@ -112,6 +113,11 @@ async fn an_import_is_counted_whole_or_not_at_all_and_only_once() {
     assert_eq!(status, Some(1));
     assert_eq!(json_of(&printed), summary(1, 299, 1));
     assert!(said.starts_with("line 9: the reference is taken"), "{said}");
+    // The same from stdin.
+    let mut import = command(directory.path(), &[]);
+    import.args(["stock", "import", "-", "--format", "json"]).stdin(File::open(&file).unwrap());
+    let piped = import.output().unwrap();
+    assert_eq!(json_of(str::from_utf8(&piped.stdout).unwrap()), summary(0, 300, 1));
     let after = listed();
     let kept: Vec<&str> = after.lines().filter(|line| !line.contains("sku:new")).collect();
     assert_eq!(kept, before.lines().collect::<Vec<_>>());
