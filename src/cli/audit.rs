@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::table::{Column, Listing, optional, text};
-use super::{ExitStatus, Format, progress};
+use super::{ExitStatus, Format, progress, sites};
 use crate::audit::{self, Difference, Findings};
 use crate::domain::Site;
 use crate::store::Store;
@@ -41,13 +41,27 @@ struct View<'a> {
     expected: &'a str,
 }
 
-/// Audits the sites and writes what differs.
+/// What was found in all, in JSON: the last line.
+#[derive(Serialize)]
+struct Summary {
+    /// Stock items that were looked at.
+    items: u64,
+    /// Orders that were computed again.
+    orders: u64,
+    /// What differs; of very many, not all have a line.
+    differences: u64,
+}
+
+/// Audits the sites and writes what differs, and how much was looked at.
 pub async fn run(
     store: &dyn Store,
     args: &AuditArgs,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let sites = match &args.site {
+        Some(site) if !sites::is_known(store, site, output).await? => {
+            return Ok(ExitStatus::NotHeld);
+        }
         Some(site) => vec![site.clone()],
         None => store.sites().await.context("cannot list the sites")?,
     };

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
 use super::table::{Column, Listing, quantity, text};
-use super::{ExitStatus, Format};
+use super::{ExitStatus, Format, sites};
 use crate::changes::{self, Cursor, FeedError};
 use crate::console::views::ChangeView;
 use crate::domain::Site;
@@ -43,7 +43,14 @@ pub async fn run(
 ) -> anyhow::Result<ExitStatus> {
     let stop = CancellationToken::new();
     if !args.follow {
+        if !sites::is_known(store, &args.site, output).await? {
+            return Ok(ExitStatus::NotHeld);
+        }
         return write(store, args, &stop, output).await;
+    }
+    // A site may be followed before its first commit. Should its Store be away, the feed says so.
+    if store.sites().await.is_ok_and(|sites| !sites.contains(&args.site)) {
+        output.say(format_args!("no such site yet: {}; waiting for it", args.site))?;
     }
     let signals = Signals::install().context("cannot wait for signals")?;
     tokio::select! {

@@ -30,6 +30,7 @@ pub mod receipts;
 pub mod run;
 pub mod serve;
 pub mod simulate;
+mod sites;
 pub mod stock;
 mod table;
 pub mod topology;

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::table::{
     Column, optional, quantity, text, write_facts, write_heading, write_table, write_warning,
 };
-use super::{ExitStatus, Format, OrdersCommand};
+use super::{ExitStatus, Format, OrdersCommand, sites};
 use crate::console::views::{LineView, OrderHoldView, OrderView, SnapshotView, TimelineEntryView};
 use crate::domain::{OrderId, Site};
 use crate::store::Store;
@@ -39,7 +39,10 @@ async fn show(
                 "{order} of {site} was closed: what has left for it stays counted, its details are \
                  gone"
             ))?,
-            None => output.say(format_args!("no event of {order} of {site} was applied"))?,
+            None if sites::is_known(store, site, output).await? => {
+                output.say(format_args!("no event of {order} of {site} was applied"))?;
+            }
+            None => {}
         }
         return Ok(ExitStatus::NotHeld);
     };

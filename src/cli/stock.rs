@@ -9,7 +9,7 @@ use super::output::Output;
 use super::table::{
     Column, Listing, optional, printable, quantity, text, write_facts, write_heading, write_table,
 };
-use super::{ExitStatus, Format, StockCommand};
+use super::{ExitStatus, Format, StockCommand, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey};
 use crate::store::{HeldBy, PageRequest, StockDetail, Store};
@@ -37,6 +37,9 @@ async fn list(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let sites = match site {
+        Some(site) if !sites::is_known(store, site, output).await? => {
+            return Ok(ExitStatus::NotHeld);
+        }
         Some(site) => vec![site.clone()],
         None => store.sites().await.context("cannot list the sites")?,
     };
@@ -138,7 +141,9 @@ async fn show(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(detail) = whole_detail(store, site, key).await? else {
-        output.say(format_args!("{key} of {site} was never counted"))?;
+        if sites::is_known(store, site, output).await? {
+            output.say(format_args!("{key} of {site} was never counted"))?;
+        }
         return Ok(ExitStatus::NotHeld);
     };
     // Commands ask no broker: what is queued is the server's to say.

@@ -152,6 +152,29 @@ fn lines(file: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn a_site_may_be_followed_before_its_first_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    let printed = directory.path().join("changes.ndjson");
+    let said = directory.path().join("said.txt");
+    let child = command(directory.path(), &[])
+        .args(["changes", "shop", "--follow", "--format", "json"])
+        .stdout(File::create(&printed).unwrap())
+        .stderr(File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let _child = Following(child);
+    eventually("it says that it waits", async || {
+        let said = std::fs::read_to_string(&said).unwrap();
+        (said == "no such site yet: shop; waiting for it\n").then_some(())
+    })
+    .await;
+    receive(&server, "first").await;
+    eventually("the first", async || (lines(&printed).len() == 1).then_some(())).await;
+    assert_eq!(lines(&printed)[0]["reference"], "first");
+}
+
+#[tokio::test]
 async fn a_feed_that_is_followed_survives_the_servers_restart() {
     let directory = tempfile::tempdir().unwrap();
     let console = format!("127.0.0.1:{}", free_port());

@@ -231,6 +231,7 @@ async fn an_order_that_awaits_its_details_says_so() {
 async fn what_is_not_there_is_not_held() {
     let backends = Backends::open();
     let store = &*backends.store;
+    given::goods(store, "shop", "sku:S-1", 3).await;
     let show = StockCommand::Show { site: site(), key: given::key("sku:none") };
     let letter = DeadLettersCommand::Show { id: given::message(1) };
     for ((status, printed), sentence) in [

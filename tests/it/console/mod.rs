@@ -12,6 +12,7 @@ mod given;
 mod letters;
 mod probes;
 mod refusals;
+mod sites;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,86 @@
+//! Commands that are given the name of a site: a mistyped one is told, and is no empty shop.
+
+use storekeeper::cli::audit::AuditArgs;
+use storekeeper::cli::changes::ChangesArgs;
+use storekeeper::cli::{self, ExitStatus, Format, OrdersCommand, StockCommand};
+use storekeeper::domain::Site;
+use storekeeper::store::Store;
+
+use super::commands::Printed;
+use super::{Backends, given};
+
+fn site(name: &str) -> Site {
+    Site::parse(name).unwrap()
+}
+
+/// What every command that is given this site says; each must have found nothing.
+async fn said(store: &dyn Store, name: &str, format: Format) -> Vec<String> {
+    let stock = async |command: StockCommand| {
+        let mut printed = Printed::default();
+        let status = cli::stock::run(store, &command, &mut printed.output(format)).await.unwrap();
+        (status, printed)
+    };
+    let audit = async {
+        let mut printed = Printed::default();
+        let args = AuditArgs { site: Some(site(name)) };
+        let status = cli::audit::run(store, &args, &mut printed.output(format)).await.unwrap();
+        (status, printed)
+    };
+    let changes = async {
+        let mut printed = Printed::default();
+        let args = ChangesArgs { site: site(name), after: None, follow: false };
+        let status = cli::changes::run(store, &args, &mut printed.output(format)).await.unwrap();
+        (status, printed)
+    };
+    let order = async {
+        let mut printed = Printed::default();
+        let show = OrdersCommand::Show { site: site(name), order: given::order_id("id:1001") };
+        let status = cli::orders::run(store, &show, &mut printed.output(format)).await.unwrap();
+        (status, printed)
+    };
+    let show = StockCommand::Show { site: site(name), key: given::key("sku:S-1") };
+    let all = [
+        stock(StockCommand::List { site: Some(site(name)) }).await,
+        stock(show).await,
+        order.await,
+        audit.await,
+        changes.await,
+    ];
+    let sentences = all.into_iter().map(|(status, printed)| {
+        assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
+        printed.err()
+    });
+    sentences.collect()
+}
+
+#[tokio::test]
+async fn a_mistyped_site_is_not_found_and_the_known_ones_are_named() {
+    let backends = Backends::open();
+    let store = &*backends.store;
+    let sentence = "no such site: shpo; a site is known from its first webhook or receipt on\n";
+    assert_eq!(said(store, "shpo", Format::Table).await, [sentence; 5]);
+    given::shop(store).await;
+    given::goods(store, "another", "sku:1", 1).await;
+    for format in [Format::Table, Format::Json] {
+        let sentence = "no such site: shpo; there are: another, shop\n";
+        assert_eq!(said(store, "shpo", format).await, [sentence; 5]);
+    }
+    for number in 0..11 {
+        given::goods(store, &format!("shop-{number:02}"), "sku:1", 1).await;
+    }
+    for sentence in said(store, "shpo", Format::Table).await {
+        assert!(sentence.ends_with("shop-06, shop-07, and 3 more\n"), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_without_stock_is_known_and_its_lists_are_empty() {
+    let backends = Backends::open();
+    given::product(&*backends.store, "shop", "product:mug", "Blue mug").await;
+    let mut printed = Printed::default();
+    let list = StockCommand::List { site: Some(site("shop")) };
+    let output = &mut printed.output(Format::Table);
+    let status = cli::stock::run(&*backends.store, &list, output).await.unwrap();
+    assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
+    assert_eq!(printed.err(), "no stock item was counted yet\n");
+}
