@@ -83,7 +83,8 @@ pub async fn run(
     } else {
         format!("{differences} differ; restore a backup and replay the journal, or report it")
     };
-    output.say(format_args!("{items} stock items and {orders} orders: {verdict}"))?;
+    let sentence = format_args!("{items} stock items and {orders} orders: {verdict}");
+    output.verdict(sentence, &Summary { items, orders, differences })?;
     Ok(if differences == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 

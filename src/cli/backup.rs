@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::Output;
-use super::{ExitStatus, Format, progress};
+use super::{ExitStatus, progress};
 use crate::app::back_up;
 use crate::config::{Backend, Settings};
 
@@ -50,13 +50,11 @@ pub async fn run(
     bar.finish_and_clear();
     let since = since?;
     let directory = args.directory.display().to_string();
-    if output.format == Format::Json {
-        output.json(&View { directory: directory.clone(), replay_since: since.to_string() })?;
-    }
-    output.say(format_args!(
+    let sentence = format!(
         "{directory} holds store.db and broker.db. To restore: stop the service, copy both to \
          embedded.path in place of what is there (with their -wal and -shm files), start it and run \
          `storekeeper journal replay --since {since}`"
-    ))?;
+    );
+    output.verdict(sentence, &View { directory, replay_since: since.to_string() })?;
     Ok(ExitStatus::Done)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::output::Output;
-use super::{ExitStatus, Format, progress};
+use super::{ExitStatus, progress};
 use crate::broker::Broker;
 use crate::clock::PastTime;
 use crate::domain::Timestamp;
@@ -94,9 +94,7 @@ pub async fn run(
         }
         replayed => replayed.context("run `storekeeper journal replay` again")?,
     };
-    if output.format == Format::Json {
-        output.json(&View { replayed })?;
-    }
-    output.say(format_args!("{replayed} envelopes are in the work queue again"))?;
+    let sentence = format_args!("{replayed} envelopes are in the work queue again");
+    output.verdict(sentence, &View { replayed })?;
     Ok(ExitStatus::Done)
 }

@@ -1,5 +1,6 @@
 //! Where a command writes, and how.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -40,6 +41,27 @@ impl<'a> Output<'a> {
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut *self.out, value)?;
         writeln!(self.out)
+    }
+
+    /// Writes what came of a command: a sentence for a person, an object for a program.
+    pub(super) fn verdict(
+        &mut self,
+        sentence: impl fmt::Display,
+        object: &impl Serialize,
+    ) -> io::Result<()> {
+        match self.format {
+            Format::Table => writeln!(self.out, "{sentence}"),
+            Format::Json => self.json(object),
+        }
+    }
+
+    /// Writes sentences to the person who asked, for whoever has several to say at once.
+    pub(super) fn teller(&mut self) -> impl Fn(&str) {
+        let output = RefCell::new(self);
+        move |sentence| {
+            // Should stderr be gone, there is nobody to tell.
+            output.borrow_mut().say(sentence).ok();
+        }
     }
 
     /// Writes a sentence to the person who asked.

@@ -48,6 +48,20 @@ struct DeltaView {
     fulfilled: String,
 }
 
+/// What was done in all, in JSON: the last line.
+#[derive(Serialize)]
+struct Summary {
+    /// The revision of the policy.
+    revision: u64,
+    dry_run: bool,
+    /// Orders that were computed again.
+    orders: u64,
+    /// Those of them that hold something else.
+    changed: u64,
+    /// Those that stay as they are, as a total would pass a limit.
+    overflowed: usize,
+}
+
 /// Puts the configured policy in force and computes every order again; a dry run does neither.
 /// Either way, the net effect on each stock item is the result.
 ///
@@ -84,11 +98,16 @@ async fn apply(
     bar.finish_and_clear();
     listing.finish(output.out)?;
     let revision = in_force.revision;
-    output.say(if dry_run {
-        format!("policy revision {revision} would compute {orders} orders again; {changed} would hold something else")
+    let sentence = if dry_run {
+        format!(
+            "policy revision {revision} would compute {orders} orders again; {changed} would hold something else"
+        )
     } else {
-        format!("policy revision {revision} is in force; {orders} orders were computed again, {changed} hold something else")
-    })?;
+        format!(
+            "policy revision {revision} is in force; {orders} orders were computed again, {changed} hold something else"
+        )
+    };
+    output.verdict(sentence, &Summary { revision, dry_run, orders, changed, overflowed })?;
     Ok(if overflowed == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 

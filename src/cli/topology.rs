@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::ExitStatus;
 use super::output::Output;
@@ -18,6 +19,15 @@ pub enum TopologyCommand {
     Declare,
 }
 
+/// What was done, in JSON.
+#[derive(Serialize)]
+struct View<'a> {
+    /// Whether there is a topology, and it stands.
+    declared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+}
+
 /// Does what `topology` was told to.
 pub async fn run(
     settings: &Settings,
@@ -26,11 +36,13 @@ pub async fn run(
 ) -> anyhow::Result<ExitStatus> {
     let TopologyCommand::Declare = command;
     if settings.backend == Backend::Embedded {
-        output.say("the embedded backend has no topology: there is nothing to declare")?;
+        let sentence = "the embedded backend has no topology: there is nothing to declare";
+        output.verdict(sentence, &View { declared: false, namespace: None })?;
         return Ok(ExitStatus::Done);
     }
     declare_topology(settings).await.context("cannot declare the topology")?;
     let namespace = &settings.rabbitmq.namespace;
-    output.say(format_args!("the exchanges, queues and bindings of {namespace} stand"))?;
+    let sentence = format_args!("the exchanges, queues and bindings of {namespace} stand");
+    output.verdict(sentence, &View { declared: true, namespace: Some(namespace) })?;
     Ok(ExitStatus::Done)
 }

@@ -10,7 +10,7 @@ use storekeeper::store::Store;
 
 use super::{Shop, history, order};
 
-/// Runs `audit` on all sites; answers with the kinds of what differs.
+/// Runs `audit` on all sites; answers with the kinds of what differs. The last line counts them.
 async fn kinds(shop: &Shop) -> (ExitStatus, Vec<String>) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut output = Output { out: &mut out, err: &mut err, format: Format::Json, width: None };
@@ -18,7 +18,11 @@ async fn kinds(shop: &Shop) -> (ExitStatus, Vec<String>) {
     let status = cli::audit::run(&*shop.store, &args, &mut output).await.unwrap();
     let lines = std::str::from_utf8(&out).unwrap().lines();
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    (status, lines.map(|line| line["kind"].as_str().unwrap().to_owned()).collect())
+    let mut lines: Vec<_> = lines.collect();
+    assert_eq!(lines.pop().unwrap()["differences"], lines.len());
+    assert!(err.is_empty() || status == ExitStatus::Done, "only what is no difference");
+    let kinds = lines.iter().map(|line| line["kind"].as_str().unwrap().to_owned());
+    (status, kinds.collect())
 }
 
 #[tokio::test]
@@ -57,6 +61,24 @@ async fn every_invariant_is_checked() {
         found.dedup();
         let expected: Vec<_> = expected.iter().map(|kind| (*kind).to_owned()).collect();
         assert_eq!((status, found), (ExitStatus::NotHeld, expected), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn the_verdict_is_a_result() {
+    let shop = Shop::new();
+    shop.publish(&[order("1", "PROCESSED", 2), order("2", "PROCESSED", 3)]).await;
+    shop.work_off(&Policy::default()).await;
+    for (format, expected) in [
+        (Format::Table, "1 stock items and 2 orders: nothing differs\n"),
+        (Format::Json, "{\"items\":1,\"orders\":2,\"differences\":0}\n"),
+    ] {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err, format, width: None };
+        let args = AuditArgs { site: None };
+        cli::audit::run(&*shop.store, &args, &mut output).await.unwrap();
+        assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+        assert!(err.is_empty());
     }
 }
 

@@ -48,8 +48,13 @@ async fn apply(shop: &Shop, policy: &Policy, dry_run: bool) -> BTreeMap<(String,
     assert_eq!(status, ExitStatus::Done);
     let lines = std::str::from_utf8(&out).unwrap().lines();
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut lines: Vec<_> = lines.collect();
+    let summary = lines.pop().unwrap();
+    assert_eq!((&summary["dry_run"], &summary["overflowed"]), (&dry_run.into(), &0.into()));
+    assert!(err.is_empty());
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     lines
+        .iter()
         .map(|line| ((text(&line["site"]), text(&line["key"])), line["delta"].to_string()))
         .collect()
 }
@@ -74,6 +79,30 @@ async fn another_policy_leads_to_the_stock_of_the_model_under_it() {
     shop.assert_audit_is_clean().await;
     assert_eq!(apply(&shop, &another(), false).await, BTreeMap::new());
     assert_eq!(shop.store.policy().await.unwrap().unwrap().revision, 2);
+}
+
+#[tokio::test]
+async fn a_policy_without_effect_says_so_where_results_go() {
+    let shop = Shop::new();
+    shop.publish(&[order("1", "PROCESSED", 2)]).await;
+    shop.work_off(&Policy::default()).await;
+    for (format, expected) in [
+        (
+            Format::Table,
+            "policy revision 1 would compute 0 orders again; 0 would hold something else\n",
+        ),
+        (
+            Format::Json,
+            "{\"revision\":1,\"dry_run\":true,\"orders\":0,\"changed\":0,\"overflowed\":0}\n",
+        ),
+    ] {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output { out: &mut out, err: &mut err, format, width: None };
+        let command = PolicyCommand::Apply { dry_run: true };
+        cli::policy::run(&*shop.store, command, &Policy::default(), &mut output).await.unwrap();
+        assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+        assert!(err.is_empty());
+    }
 }
 
 #[tokio::test]
