@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use reqwest::Url;
 
 use super::receipts;
 use crate::clock::PastTime;
 use crate::domain::{Code, MessageId, OrderId, Site, StockKey, UnknownCode};
 
-/// What `serve`, `ingress`, `worker` and `console` take.
 /// The longest that a command waits.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
+/// What `serve`, `ingress`, `worker` and `console` take.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Writes the addresses that are listened on to this file, as JSON, once all is ready.
@@ -107,6 +108,8 @@ pub enum DeadLettersCommand {
     /// A letter that comes back is parked again, as its next generation. Exits 1 if one did.
     Replay(DeadLettersReplayArgs),
     /// Gives a dead letter another body; what was received is kept beside it.
+    ///
+    /// Exits 1 when no `serve` has done it in time; it stays queued.
     Edit {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
@@ -114,12 +117,20 @@ pub enum DeadLettersCommand {
         /// The file that has the new body; `-` is stdin.
         #[arg(long, value_name = "FILE")]
         body: PathBuf,
+        /// How long to wait until a worker has done it.
+        #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
+        timeout: Duration,
     },
     /// Drops a dead letter for good.
+    ///
+    /// Exits 1 when no `serve` has done it in time; it stays queued.
     Discard {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
         id: MessageId,
+        /// How long to wait until a worker has done it.
+        #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
+        timeout: Duration,
     },
     /// Writes whole dead letters as one JSON object a line; the bodies hold personal data.
     Export(DeadLettersListArgs),

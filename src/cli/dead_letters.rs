@@ -41,11 +41,11 @@ pub async fn run(
             letters::export(store, &filter(args, now), output).await
         }
         DeadLettersCommand::Import { file } => letters::import(store, file, output).await,
-        DeadLettersCommand::Edit { id, body } => {
-            letters::edit(store, &broker().await?, *id, body, output).await
+        DeadLettersCommand::Edit { id, body, timeout } => {
+            letters::edit(store, &broker().await?, *id, body, *timeout, output).await
         }
-        DeadLettersCommand::Discard { id } => {
-            letters::discard(store, &broker().await?, *id, output).await
+        DeadLettersCommand::Discard { id, timeout } => {
+            letters::discard(store, &broker().await?, *id, *timeout, output).await
         }
     }
 }

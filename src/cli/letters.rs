@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::output::Output;
-use super::table::{Column, Listing, optional, text, write_heading, write_table};
-use super::{DeadLettersReplayArgs, ExitStatus, Format, progress};
+use super::table::{Column, Listing, optional, text, write_facts, write_heading, write_table};
+use super::{DeadLettersReplayArgs, ExitStatus, Format, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::console::views::{LetterOrderView, ReplayView};
-use crate::dead_letters::{self, EDIT_BYTES_MAX};
+use crate::dead_letters::{self, EDIT_BYTES_MAX, Progress};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
     DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, ReplayId, ReplayState,
@@ -56,23 +56,30 @@ pub async fn replay(
             replay.selected
         ))?;
     }
+    if replay.selected == 0 {
+        output.say("no such dead letter is parked")?;
+    }
     let bar = progress::bar("letters");
     let mut said = None;
     while replay.state == ReplayState::Running || replay.open() > 0 {
-        let (sent, settled, failed) = (replay.sent, replay.settled, replay.failed);
+        let counts @ (sent, settled, failed) = (replay.sent, replay.settled, replay.failed);
         bar.set_length(replay.selected);
         bar.set_position(settled + failed + replay.gone);
         bar.set_message(format!("sent {sent}, came back {failed}"));
         // Where nobody sees the bar, somebody may read the lines.
-        if bar.is_hidden() && said != Some((sent, settled, failed)) {
-            output.say(format_args!("sent {sent}, settled {settled}, came back {failed}"))?;
-            said = Some((sent, settled, failed));
+        if bar.is_hidden() && said != Some(counts) {
+            say_counts(counts, output)?;
+            said = Some(counts);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         let found = store.replay(id).await.context("cannot read the replay")?;
         replay = found.context("the replay is gone")?;
     }
     bar.finish_and_clear();
+    let counts = (replay.sent, replay.settled, replay.failed);
+    if said.is_some_and(|said| said != counts) {
+        say_counts(counts, output)?;
+    }
     let view = ReplayView::from(&replay);
     match output.format {
         Format::Json => output.json(&view)?,
@@ -84,6 +91,13 @@ pub async fn replay(
     }
     let is_whole = replay.state == ReplayState::Done && replay.failed == 0;
     Ok(if is_whole { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+fn say_counts(
+    (sent, settled, failed): (u64, u64, u64),
+    output: &mut Output<'_>,
+) -> std::io::Result<()> {
+    output.say(format_args!("sent {sent}, settled {settled}, came back {failed}"))
 }
 
 async fn dry_run(
@@ -137,50 +151,67 @@ async fn dry_run(
     Ok(ExitStatus::Done)
 }
 
-/// Gives a letter another body, from a file or, for `-`, from stdin.
+/// Gives a letter another body, from a file or, for `-`, from stdin, and waits so long for it.
 pub async fn edit(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
     id: MessageId,
     body: &Path,
+    timeout: Duration,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
-    let mut bytes = Vec::new();
-    let most = u64::try_from(EDIT_BYTES_MAX).unwrap_or(u64::MAX);
-    let read = open(body)?.take(most + 1).read_to_end(&mut bytes);
-    read.with_context(|| format!("cannot read {}", body.display()))?;
-    anyhow::ensure!(
-        bytes.len() <= EDIT_BYTES_MAX,
-        "the body is larger than {EDIT_BYTES_MAX} bytes"
-    );
+    let bytes = input::read(body, EDIT_BYTES_MAX)?;
     anyhow::ensure!(!bytes.is_empty(), "the body is empty");
-    let order = dead_letters::edit(broker, letter, &bytes).await;
-    ordered(letter, order.context("cannot queue the edit")?, output)
+    let order =
+        dead_letters::edit(broker, letter, &bytes).await.context("cannot queue the edit")?;
+    let progress = dead_letters::edited(store, letter, &bytes, timeout).await;
+    ordered(letter, order, progress, output)
 }
 
-/// Drops a letter for good.
+/// Drops a letter for good, and waits so long for it.
 pub async fn discard(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
     id: MessageId,
+    timeout: Duration,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
-    let order = dead_letters::discard(broker, letter).await;
-    ordered(letter, order.context("cannot queue the discard")?, output)
+    let order = dead_letters::discard(broker, letter).await.context("cannot queue the discard")?;
+    let progress = dead_letters::discarded(store, letter, timeout).await;
+    ordered(letter, order, progress, output)
 }
 
+/// Says how far an order is.
 fn ordered(
     letter: LetterName,
     order: MessageId,
+    progress: Progress,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    match output.format {
-        Format::Json => output.json(&LetterOrderView::new(letter, order, false))?,
-        Format::Table => output.say("queued; a worker will do it")?,
+    if progress == Progress::Ended {
+        output.say("the letter ended before it could get the body; nothing was changed")?;
+        return Ok(ExitStatus::NotHeld);
     }
-    Ok(ExitStatus::Done)
+    let is_applied = progress == Progress::Applied;
+    let view = LetterOrderView::new(letter, order, is_applied);
+    match output.format {
+        Format::Json => output.json(&view)?,
+        Format::Table => {
+            let facts = vec![
+                ("id", text(&view.id)),
+                ("state", text(if is_applied { "applied" } else { "queued" })),
+                ("message", text(&view.message_id)),
+            ];
+            write_facts(output.out, output.width, facts)?;
+        }
+    }
+    if is_applied {
+        return Ok(ExitStatus::Done);
+    }
+    output.say("queued, and not done yet: is `storekeeper serve` running?")?;
+    Ok(ExitStatus::NotHeld)
 }
 
 async fn find(
@@ -202,14 +233,6 @@ async fn find(
         return Ok(None);
     }
     Ok(Some(LetterName { message_id: id, generation: letter.generation() }))
-}
-
-fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(std::io::stdin()));
-    }
-    let file = std::fs::File::open(path);
-    Ok(Box::new(file.with_context(|| format!("cannot read {}", path.display()))?))
 }
 
 /// A whole letter as a line of an export; bodies are always base64, so that nothing is lost.
@@ -308,7 +331,7 @@ pub async fn import(
     file: &Path,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let mut lines = std::io::BufReader::new(open(file)?);
+    let mut lines = std::io::BufReader::new(input::open(file)?);
     let (mut number, mut letters) = (0_u64, Vec::new());
     loop {
         let mut line = Vec::new();
@@ -327,6 +350,7 @@ pub async fn import(
         let letter = exported.and_then(Exported::letter);
         letters.push(letter.with_context(|| format!("line {number} is no exported dead letter"))?);
     }
-    output.say(format_args!("{number} letters read"))?;
+    let sentence = format_args!("{number} letters read");
+    output.verdict(sentence, &serde_json::json!({ "read": number }))?;
     Ok(ExitStatus::Done)
 }

@@ -1,15 +1,12 @@
 //! `DELETE /v1/dead-letters/{id}`, `PUT /v1/dead-letters/{id}/body` and
 //! `GET /v1/dead-letters/groups`
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::guard::Patience;
@@ -17,13 +14,11 @@ use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
 use super::{Backends, broker_problem, store_problem};
-use crate::dead_letters::{self, EDIT_BYTES_MAX};
+use crate::dead_letters::{self, EDIT_BYTES_MAX, Progress};
 use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::store::{DeadLetter, LetterName};
+use crate::store::LetterName;
 
-/// How often is looked whether the worker was there.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
 /// times; that much is not taken, so such a body is better sent as base64.
 const EDIT_REQUEST_BYTES_MAX: usize = EDIT_BYTES_MAX / 3 * 4 + 1024;
@@ -97,14 +92,14 @@ pub(super) async fn discard(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-    Extension(patience): Extension<Patience>,
+    Extension(Patience(patience)): Extension<Patience>,
     _: Change,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let order = dead_letters::discard(&backends.broker, name).await;
     let order = order.map_err(|error| broker_problem(&error))?;
-    let is_gone = |found: Option<&DeadLetter>| found.is_none().then_some(Ok(()));
-    effect(&backends, name, order, patience, is_gone).await
+    let progress = dead_letters::discarded(&*backends.store, name, patience).await;
+    answer(name, order, progress)
 }
 
 /// Gives a dead letter another body; the one that was received is kept beside it
@@ -128,21 +123,15 @@ pub(super) async fn edit(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-    Extension(patience): Extension<Patience>,
+    Extension(Patience(patience)): Extension<Patience>,
     JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let body = body.bytes()?;
     let order = dead_letters::edit(&backends.broker, name, &body).await;
     let order = order.map_err(|error| broker_problem(&error))?;
-    let has_body = |found: Option<&DeadLetter>| {
-        if let Some(letter) = found {
-            return (*letter.envelope.body == *body).then_some(Ok(()));
-        }
-        let detail = "the letter ended before it could get the body; nothing was changed";
-        Some(Err(Problem::new(ProblemCode::DeadLetterUnknown, detail)))
-    };
-    effect(&backends, name, order, patience, has_body).await
+    let progress = dead_letters::edited(&*backends.store, name, &body, patience).await;
+    answer(name, order, progress)
 }
 
 /// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
@@ -160,27 +149,19 @@ async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem>
     Ok(LetterName { message_id: id, generation: letter.generation() })
 }
 
-/// Waits a while for the worker, until `seen` says what came of it. The order is durable: that
-/// nothing was seen is no failure.
-async fn effect(
-    backends: &Backends,
+/// What is answered of an order that is so far.
+fn answer(
     name: LetterName,
     order: MessageId,
-    Patience(patience): Patience,
-    seen: impl Fn(Option<&DeadLetter>) -> Option<Result<(), Problem>>,
+    progress: Progress,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
-    let deadline = Instant::now() + patience;
-    let applied = loop {
-        let found = backends.store.dead_letter(name.message_id).await;
-        if let Some(seen) = found.ok().and_then(|found| seen(found.as_ref())) {
-            seen?;
-            break true;
+    let (status, applied) = match progress {
+        Progress::Applied => (StatusCode::OK, true),
+        Progress::Queued => (StatusCode::ACCEPTED, false),
+        Progress::Ended => {
+            let detail = "the letter ended before it could get the body; nothing was changed";
+            return Err(Problem::new(ProblemCode::DeadLetterUnknown, detail));
         }
-        if Instant::now() >= deadline {
-            break false;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
     };
-    let status = if applied { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(LetterOrderView::new(name, order, applied))))
 }

@@ -16,59 +16,10 @@
 //! - Sending a letter twice is harmless: its event is a join, and its generation ends once.
 
 mod dry_run;
+mod orders;
 mod pace;
 mod replayer;
 
-use std::sync::Arc;
-
-use uuid::Uuid;
-
-use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
-use crate::clock;
-use crate::domain::MessageId;
-use crate::store::LetterName;
-
 pub use dry_run::{DRY_RUN_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
+pub use orders::{EDIT_BYTES_MAX, Progress, discard, discarded, edit, edited};
 pub use replayer::Replayer;
-
-/// The largest body that an edit may give, in bytes: as the largest that the ingress may take.
-pub const EDIT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The source of envelopes that people make.
-const SOURCE: &str = "operator";
-
-/// Asks for another body of a letter; durable when this answers, in effect a moment later.
-pub async fn edit(
-    broker: &Arc<dyn Broker>,
-    letter: LetterName,
-    body: &[u8],
-) -> Result<MessageId, BrokerError> {
-    order(broker, EnvelopeKind::Edit, letter.edit_body(body)).await
-}
-
-/// Asks for the end of a letter; durable when this answers, in effect a moment later.
-pub async fn discard(
-    broker: &Arc<dyn Broker>,
-    letter: LetterName,
-) -> Result<MessageId, BrokerError> {
-    order(broker, EnvelopeKind::Discard, letter.discard_body()).await
-}
-
-async fn order(
-    broker: &Arc<dyn Broker>,
-    kind: EnvelopeKind,
-    body: bytes::Bytes,
-) -> Result<MessageId, BrokerError> {
-    let message_id = MessageId(Uuid::now_v7());
-    let envelope = Envelope {
-        message_id,
-        kind,
-        received_at: clock::now(),
-        source: SOURCE.to_owned(),
-        replays: 0,
-        traceparent: None,
-        tracestate: None,
-        body,
-    };
-    broker.publish(envelope).await?;
-    Ok(message_id)
-}

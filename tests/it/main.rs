@@ -21,6 +21,7 @@ mod generators;
 mod harness;
 mod histories;
 mod ingress;
+mod letter_commands;
 mod letters;
 mod load;
 mod operations;

@@ -1,6 +1,7 @@
 //! What the API changes of dead letters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -123,7 +124,9 @@ async fn a_letter_that_is_being_replayed_is_neither_edited_nor_discarded() {
     let body = directory.path().join("body.json");
     std::fs::write(&body, "{}").unwrap();
     let id = given::message(1);
-    for command in [DeadLettersCommand::Edit { id, body }, DeadLettersCommand::Discard { id }] {
+    let timeout = Duration::ZERO;
+    let edit = DeadLettersCommand::Edit { id, body, timeout };
+    for command in [edit, DeadLettersCommand::Discard { id, timeout }] {
         let (status, printed) = run(&backends, command).await;
         assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
         assert!(printed.err().contains(made["id"].as_str().unwrap()), "{}", printed.err());
@@ -231,15 +234,24 @@ async fn a_dry_run_of_the_command_is_that_of_the_api() {
 
 #[tokio::test]
 async fn edits_and_discards_of_the_command_go_through_the_journal() {
-    let (backends, _console, _) = given_letters().await;
+    let (backends, _console, ids) = given_letters().await;
     let directory = tempfile::tempdir().unwrap();
     let body = directory.path().join("body.json");
     std::fs::write(&body, "{}").unwrap();
     let id = given::message(1);
-    run(&backends, DeadLettersCommand::Edit { id, body }).await;
-    run(&backends, DeadLettersCommand::Discard { id }).await;
-    let (unknown, _) = run(&backends, DeadLettersCommand::Discard { id: given::message(9) }).await;
-    assert_eq!(unknown, ExitStatus::NotHeld);
+    let timeout = Duration::from_millis(1);
+    let edit = DeadLettersCommand::Edit { id, body, timeout };
+    for command in [edit, DeadLettersCommand::Discard { id, timeout }] {
+        // No worker is there.
+        let (status, printed) = run(&backends, command).await;
+        let view = &printed.lines()[0];
+        assert_eq!((status, &view["applied"]), (ExitStatus::NotHeld, &json!(false)));
+        assert_eq!((&view["id"], &view["generation"]), (&json!(ids[0]), &json!(1)));
+        let said = "queued, and not done yet: is `storekeeper serve` running?\n";
+        assert_eq!(printed.err(), said);
+    }
+    let unknown = DeadLettersCommand::Discard { id: given::message(9), timeout };
+    assert_eq!(run(&backends, unknown).await.0, ExitStatus::NotHeld);
     let journal = backends.broker.journal(None, 10).await.unwrap();
     let kinds: Vec<_> = journal.iter().map(|record| record.envelope.kind).collect();
     assert_eq!(kinds, [EnvelopeKind::Edit, EnvelopeKind::Discard]);

@@ -1,0 +1,119 @@
+//! `dead-letters edit`, `discard` and `replay` of the real binary, beside a running server.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Server, command, eventually};
+
+/// What a command came to: its exit code and what it printed.
+struct Ran {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Runs a command that is given this on stdin.
+fn run(directory: &Path, arguments: &[&str], input: &str) -> Ran {
+    let mut child = command(directory, &[])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn order(quantity: &Value) -> String {
+    let body = json!({
+        "event_type": "ECOMM_ORDER_CREATED",
+        "event_timestamp": 1_710_000_000_000_i64,
+        "resource_data": {"site_name": "shop"},
+        "data": {
+            "id": "order-1",
+            "status": "PROCESSED",
+            "items": [{"product_id": "P", "quantity": quantity}],
+        },
+    });
+    body.to_string()
+}
+
+/// Posts an order that cannot be counted, and waits for its dead letter; answers with its id.
+async fn dead_letter(server: &Server, directory: &Path) -> String {
+    let client = reqwest::Client::new();
+    let request = client.post(server.webhooks()).header("content-type", "application/json");
+    let answer = request.body(order(&json!("many"))).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    eventually("it is parked", async || {
+        let listed = run(directory, &["dead-letters", "list", "--format", "json"], "").out;
+        let letter: Value = serde_json::from_str(&listed).ok()?;
+        Some(letter["id"].as_str().unwrap().to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_letter_has_its_new_body_when_edit_ends_and_is_gone_when_discard_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    let id = dead_letter(&server, directory.path()).await;
+    let edit = ["dead-letters", "edit", &id, "--body", "-", "--format", "json"];
+    // Each edit is in effect before the next is asked for.
+    for quantity in 0..5 {
+        let body = order(&json!(quantity));
+        let edited = run(directory.path(), &edit, &body);
+        assert_eq!((edited.status, edited.err.as_str()), (Some(0), ""));
+        let view: Value = serde_json::from_str(&edited.out).unwrap();
+        assert_eq!((&view["id"], &view["applied"]), (&json!(id), &json!(true)));
+        let shown =
+            run(directory.path(), &["dead-letters", "show", &id, "--format", "json"], "").out;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["body"]["text"], body);
+    }
+    let discarded = run(directory.path(), &["dead-letters", "discard", &id], "");
+    assert_eq!((discarded.status, discarded.err.as_str()), (Some(0), ""));
+    assert!(discarded.out.contains("state    applied\n"), "{}", discarded.out);
+    let shown = run(directory.path(), &["dead-letters", "show", &id], "");
+    assert_eq!(shown.status, Some(1));
+}
+
+#[tokio::test]
+async fn an_edit_that_nobody_does_is_queued_and_said_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), &[]).await;
+    let id = dead_letter(&server, directory.path()).await;
+    server.signal("TERM");
+    assert!(server.ended().await.success());
+    let edit = ["dead-letters", "edit", &id, "--body", "-", "--timeout", "1ms"];
+    let edited = run(directory.path(), &edit, &order(&json!(3)));
+    assert_eq!(edited.status, Some(1));
+    assert!(edited.out.contains("state    queued\n"), "{}", edited.out);
+    assert_eq!(edited.err, "queued, and not done yet: is `storekeeper serve` running?\n");
+    let _server = Server::start(directory.path(), &[]).await;
+    eventually("a worker does it", async || {
+        let shown = run(directory.path(), &["dead-letters", "show", &id], "").out;
+        shown.contains("\"quantity\":3").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    dead_letter(&server, directory.path()).await;
+    let replayed = run(directory.path(), &["dead-letters", "replay"], "");
+    assert_eq!(replayed.status, Some(1), "it came back");
+    assert_eq!(replayed.out, "done: selected 1, sent 1, settled 0, came back 1, gone 0\n");
+    assert_eq!(replayed.err.lines().last(), Some("sent 1, settled 0, came back 1"));
+    // Nothing is left to be said of nothing.
+    let none = run(directory.path(), &["dead-letters", "replay", "--site", "nosuch"], "");
+    assert_eq!(none.status, Some(0));
+    assert_eq!(none.err, "no such dead letter is parked\n");
+}
