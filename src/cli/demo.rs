@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::domain::{Identifier, Quantity, ReceiptContent, ReceiptId, Site, StockKey};
 use crate::receipts;
 use crate::shutdown::Signals;
-use crate::simulate::model::ModelPolicy;
+use crate::simulate::model::{ModelPolicy, Receipt};
 use crate::simulate::runner::{Afterwards, ConsoleAddress, Options, Pace};
 use crate::simulate::{self, History, HistoryOptions, Report};
 use crate::telemetry;
@@ -96,7 +96,8 @@ async fn show(
         orders: args.orders,
         duplicates_per_mille: DUPLICATES_PER_MILLE,
     });
-    let simulated = stop.run_until_cancelled(simulate(&history, served, broker)).await;
+    let simulated = simulate(&history, served, broker, output.teller());
+    let simulated = stop.run_until_cancelled(simulated).await;
     // A signal came before the end: there is nothing to report.
     let Some(report) = simulated else { return Ok(ExitStatus::Done) };
     let report = report?;
@@ -120,7 +121,9 @@ async fn simulate(
     history: &History,
     served: &Served,
     broker: &Arc<dyn Broker>,
+    tell: impl Fn(&str),
 ) -> anyhow::Result<Report> {
+    let mut received = Vec::new();
     for goods in history.opening_stock() {
         let site = Site::parse(&goods.item.site)?;
         let receipt = ReceiptId {
@@ -129,7 +132,14 @@ async fn simulate(
         };
         let quantity = Quantity::parse(&goods.quantity.to_string())?;
         let content = ReceiptContent::Goods { quantity };
-        broker.publish(receipts::envelope(&site, &receipt, content, SOURCE)).await?;
+        let envelope = receipts::envelope(&site, &receipt, content, SOURCE);
+        received.push(Receipt {
+            item: goods.item.clone(),
+            reference: goods.reference.to_owned(),
+            message_id: envelope.message_id.to_string(),
+            quantity: goods.quantity,
+        });
+        broker.publish(envelope).await?;
     }
     let console =
         ConsoleAddress { url: Url::parse(&format!("http://{}", served.console))?, token: None };
@@ -140,7 +150,8 @@ async fn simulate(
         timeout: PATIENCE,
         afterwards: Afterwards::Compare(console),
         policy: ModelPolicy::default(),
+        goods: Some(received),
         has_progress: true,
     };
-    Ok(simulate::run(history, options).await?)
+    Ok(simulate::run(history, options, tell).await?)
 }

@@ -342,7 +342,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn a_refused_argument_says_what_is_wrong_with_it() {
         for (line, reason) in [
             ("storekeeper stock receive shop sku:S -1 --reference R", "is negative"),
@@ -360,6 +359,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn filters_are_read_into_domain_words() {
         let cli = parse(
             "storekeeper dead-letters list --reason order.no_identity --site shop --older-than 2h \

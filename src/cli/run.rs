@@ -39,7 +39,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Worker(args) => serve::run(settings()?, Roles::Only(Role::Worker), &args).await,
         Command::Console(args) => serve::run(settings()?, Roles::Only(Role::Console), &args).await,
         Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
-        Command::Simulate(args) => simulate::run(args, output.format, output.out).await,
+        Command::Simulate(args) => simulate::run(args, output).await,
         Command::Health(args) => health::run(&args, output).await,
         Command::Completions { shell } => Ok(completions::run(shell, output.out)?),
         Command::Config(ConfigCommand::Show) => {

@@ -1,6 +1,5 @@
 //! `simulate`: posts an invented history to a running ingress and says what came of it.
 
-use std::io::Write;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use reqwest::Url;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use secrecy::{SecretBox, SecretString};
+
 use super::args::parse_address;
 use super::output::Output;
-
 use super::{ExitStatus, Format};
 use crate::simulate::history::{History, HistoryOptions};
 use crate::simulate::model::ModelPolicy;
@@ -64,6 +63,8 @@ pub struct SimulateArgs {
     pub secret: Option<SecretString>,
 
     /// Compares the stock and the dead letters with the model, which assumes the default policy.
+    ///
+    /// What came in is not compared: no webhook tells it.
     #[arg(long, requires = "console")]
     pub check: bool,
 
@@ -101,27 +102,25 @@ impl SimulateArgs {
             timeout: self.timeout,
             afterwards,
             policy: ModelPolicy::default(),
+            // Webhooks bring nothing in, and what else did is not known.
+            goods: None,
             has_progress: true,
         })
     }
 }
 
-/// Runs the command: the report goes to `out`.
+/// Runs the command.
 ///
 /// # Errors
 /// If an option is wrong, or the run came to no result (a [`SimulateError`], for which
 /// [`exit_status`] says how the process ends).
-pub async fn run(
-    args: SimulateArgs,
-    format: Format,
-    out: &mut dyn Write,
-) -> anyhow::Result<ExitStatus> {
+pub async fn run(args: SimulateArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let history = args.history();
     let options = args.options()?;
-    let report = simulate::run(&History::write(history), options).await?;
-    match format {
-        Format::Table => report.write_text(out)?,
-        Format::Json => report.write_json(out)?,
+    let report = simulate::run(&History::write(history), options, output.teller()).await?;
+    match output.format {
+        Format::Table => report.write_text(output.out)?,
+        Format::Json => report.write_json(output.out)?,
     }
     Ok(if report.holds() { ExitStatus::Done } else { ExitStatus::NotHeld })
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::console::StockRow;
-use super::model::{Holder, Item, Model};
+use super::model::{Counts, Holder, Item, Model, as_text};
 
 /// How many holders of an item are named.
 const HOLDERS_SHOWN: usize = 8;
@@ -24,15 +24,37 @@ pub struct Check {
     pub letters: Vec<LetterDifference>,
 }
 
-/// What orders hold of an item, in sum.
+/// What is counted of an item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Held {
+pub struct Counted {
+    /// Units that came in; `None` where that is not compared.
+    #[serde(serialize_with = "as_text_if_any", skip_serializing_if = "Option::is_none")]
+    pub received: Option<Decimal>,
     /// Units that are promised.
     #[serde(serialize_with = "super::model::as_text")]
     pub committed: Decimal,
     /// Units that have left.
     #[serde(serialize_with = "super::model::as_text")]
     pub fulfilled: Decimal,
+}
+
+impl Counted {
+    fn is_nothing(&self) -> bool {
+        self.received.is_none_or(|units| units.is_zero())
+            && self.committed.is_zero()
+            && self.fulfilled.is_zero()
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde gives it so")]
+fn as_text_if_any<S: Serializer>(
+    units: &Option<Decimal>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match units {
+        Some(units) => as_text(units, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// An item whose counts differ.
@@ -42,9 +64,9 @@ pub struct StockDifference {
     #[serde(flatten)]
     pub item: Item,
     /// What the model says.
-    pub expected: Held,
+    pub expected: Counted,
     /// What the service says; `None` if it has no such item.
-    pub found: Option<Held>,
+    pub found: Option<Counted>,
     /// Some of the orders that hold it after the model.
     pub holders: Vec<Holder>,
     /// How many those are in all.
@@ -69,32 +91,38 @@ impl Check {
     }
 }
 
-/// Compares the stock of the sites that are listed. An item that counts nothing is the same as one
-/// that is not there: whether it is depends on the order of arrival.
+/// Compares the stock of the sites that are listed; what came in only if the model knows all of
+/// it. An item that counts nothing is the same as one that is not there: whether it is depends on
+/// the order of arrival.
 pub fn compare_stock(
     model: &Model,
+    knows_goods: bool,
     listed: &BTreeMap<String, Vec<StockRow>>,
 ) -> (u64, Vec<StockDifference>) {
     let mut holders = model.holders();
-    let mut compared: BTreeMap<Item, (Held, Option<Held>)> = BTreeMap::new();
-    for (item, counts) in model.stock() {
-        let expected = Held { committed: counts.committed, fulfilled: counts.fulfilled };
-        compared.insert(item, (expected, None));
+    let counted = |received, committed, fulfilled| {
+        let received = knows_goods.then_some(received);
+        Counted { received, committed, fulfilled }
+    };
+    let nothing = counted(Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
+    let mut compared: BTreeMap<Item, (Counted, Option<Counted>)> = BTreeMap::new();
+    for (item, Counts { received, committed, fulfilled }) in model.stock() {
+        compared.insert(item, (counted(received, committed, fulfilled), None));
     }
     for (site, rows) in listed {
         for row in rows {
             let item = Item { site: site.clone(), key: row.key.clone() };
-            let found = Held { committed: row.committed, fulfilled: row.fulfilled };
-            compared.entry(item).or_default().1 = Some(found);
+            let found = counted(row.received, row.committed, row.fulfilled);
+            compared.entry(item).or_insert((nothing, None)).1 = Some(found);
         }
     }
     // Whether an item that counts nothing is there depends on the order of arrival; how many were
     // compared must not.
-    let counts_something = |(expected, found): &&(Held, Option<Held>)| {
-        *expected != Held::default() || found.unwrap_or_default() != Held::default()
+    let counts_something = |(expected, found): &&(Counted, Option<Counted>)| {
+        !expected.is_nothing() || found.is_some_and(|found| !found.is_nothing())
     };
     let items = compared.values().filter(counts_something).count() as u64;
-    compared.retain(|_, (expected, found)| *expected != found.unwrap_or_default());
+    compared.retain(|_, (expected, found)| *expected != found.unwrap_or(nothing));
     let differences = compared.into_iter().map(|(item, (expected, found))| {
         let mut holders = holders.remove(&item).unwrap_or_default();
         let holders_count = holders.len() as u64;
@@ -126,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::simulate::model::ModelPolicy;
+    use crate::simulate::model::{ModelPolicy, Receipt};
 
     fn model() -> Model {
         let mut model = Model::new(ModelPolicy::default());
@@ -142,12 +170,14 @@ mod tests {
     fn row(key: &str, committed: i64) -> StockRow {
         let zero = Decimal::ZERO;
         let (key, committed) = (key.to_owned(), Decimal::from(committed));
-        StockRow { key, name: None, received: zero, committed, fulfilled: zero, available: zero }
+        // Seven came in, of which the model knows nothing.
+        let received = Decimal::from(7);
+        StockRow { key, name: None, received, committed, fulfilled: zero, available: zero }
     }
 
     fn differences(rows: Vec<StockRow>) -> Vec<(String, Option<Decimal>, Decimal, u64)> {
         let listed = BTreeMap::from([("s".to_owned(), rows)]);
-        let (_, differences) = compare_stock(&model(), &listed);
+        let (_, differences) = compare_stock(&model(), false, &listed);
         let shown = differences.into_iter().map(|difference| {
             let found = difference.found.map(|found| found.committed);
             let expected = difference.expected.committed;
@@ -158,10 +188,10 @@ mod tests {
 
     #[test]
     fn equal_stock_has_no_differences() {
-        // An item that counts nothing is no difference.
+        // An item that counts nothing is no difference, nor is what nobody knows of.
         let rows = vec![row("product:P", 5), row("product:Q", 1), row("sku:gone", 0)];
         let listed = BTreeMap::from([("s".to_owned(), rows)]);
-        assert_eq!(compare_stock(&model(), &listed), (2, Vec::new()));
+        assert_eq!(compare_stock(&model(), false, &listed), (2, Vec::new()));
     }
 
     #[test]
@@ -175,6 +205,34 @@ mod tests {
                 (product("Q"), None, one, 1),
                 (product("X"), Some(one), Decimal::ZERO, 0),
             ]
+        );
+    }
+
+    #[test]
+    fn what_came_in_is_compared_where_it_is_known() {
+        let seven = |key: &str| {
+            let item = Item { site: "s".to_owned(), key: key.to_owned() };
+            let (reference, message_id) = ("R".to_owned(), "1".to_owned());
+            Receipt { item, reference, message_id, quantity: Decimal::from(7) }
+        };
+        let mut model = model();
+        ["product:P", "product:Q", "sku:full"].map(|key| model.receive(seven(key)));
+        let rows = ["product:P", "product:Q", "sku:full"].into_iter().zip([5, 1, 0]);
+        let mut rows: Vec<_> = rows.map(|(key, committed)| row(key, committed)).collect();
+        let listed = |rows: &[StockRow]| BTreeMap::from([("s".to_owned(), rows.to_vec())]);
+        assert_eq!(compare_stock(&model, true, &listed(&rows)), (3, Vec::new()));
+        rows[1].received = Decimal::from(8);
+        rows.remove(2);
+        let (items, differences) = compare_stock(&model, true, &listed(&rows));
+        let found = differences.iter().map(|difference| {
+            let found = difference.found.and_then(|found| found.received);
+            (difference.item.key.as_str(), found, difference.expected.received)
+        });
+        let (seven, eight) = (Some(Decimal::from(7)), Some(Decimal::from(8)));
+        assert_eq!(items, 3);
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [("product:Q", eight, seven), ("sku:full", None, seven)]
         );
     }
 

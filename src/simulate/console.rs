@@ -139,14 +139,17 @@ impl Console {
     }
 
     /// Waits until nothing waits: no webhook ready, in flight, due again or on its way to the dead
-    /// letters. A console that cannot be reached is asked again until then.
+    /// letters. A console that cannot be reached is asked again until then; the first time, `tell`
+    /// is given a sentence that says so.
     pub async fn settled(
         &self,
         timeout: Duration,
         mut progress: impl FnMut(u64),
+        tell: impl Fn(&str),
     ) -> Result<(), ConsoleError> {
         let deadline = Instant::now() + timeout;
         let mut quiet = 0;
+        let mut is_told = false;
         loop {
             let asked = self.ask::<Queues>(&["queues"], &[]).await;
             let is_late = Instant::now() >= deadline;
@@ -166,7 +169,12 @@ impl Console {
                     }
                 }
                 Err(error @ ConsoleError::Unreachable { .. }) if is_late => return Err(error),
-                Err(ConsoleError::Unreachable { .. }) => quiet = 0,
+                Err(error @ ConsoleError::Unreachable { .. }) => {
+                    quiet = 0;
+                    if !std::mem::replace(&mut is_told, true) {
+                        tell(&format!("{error}; trying for {}", poster::in_short(timeout)));
+                    }
+                }
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(POLL).await;

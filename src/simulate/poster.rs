@@ -4,6 +4,7 @@
 //! 502, 503, 504) is tried again with the same bytes and growing delays, until patience ends; so a
 //! server may be killed and started again in the middle. Any other answer ends it at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -27,6 +28,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// Short, so that a server that comes back is soon found.
 const DELAY_MAX: Duration = Duration::from_secs(2);
+/// Attempts that are answered "not now" before that is news: a busy ingress says so now and then.
+const NOT_NOW_MAX: u32 = 5;
 /// The most that is read of an answer, in bytes; a page of a list is far below.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -38,6 +41,8 @@ pub struct Poster {
     secret: Option<SecretBox<[u8]>>,
     /// How long one body is tried.
     patience: Duration,
+    /// Whether somebody was told that the ingress does not take what is posted.
+    is_told: AtomicBool,
 }
 
 /// A body that the ingress has.
@@ -84,7 +89,10 @@ pub enum PostError {
 /// What one attempt met.
 enum Attempt {
     Accepted(String),
-    Later(String),
+    /// No answer.
+    Unreached(String),
+    /// It answered that it cannot take it now.
+    NotNow(String),
     Refused(StatusCode, String),
 }
 
@@ -127,21 +135,23 @@ impl Poster {
         patience: Duration,
     ) -> Result<Self, PostError> {
         let client = client().map_err(PostError::Client)?;
-        Ok(Self { client, url: webhook_url(url), secret, patience })
+        let is_told = AtomicBool::new(false);
+        Ok(Self { client, url: webhook_url(url), secret, patience, is_told })
     }
 
-    /// Sends a body until the ingress has it.
+    /// Sends a body until the ingress has it. The first time that this takes patience, whatever
+    /// the body, `tell` is given a sentence that says so.
     ///
     /// An attempt whose answer was lost may have been accepted, so the ingress may have the body
     /// more than once, under message ids that nobody knows.
-    pub async fn post(&self, body: &Bytes) -> Result<Posted, PostError> {
+    pub async fn post(&self, body: &Bytes, tell: impl Fn(&str)) -> Result<Posted, PostError> {
         let deadline = Instant::now() + self.patience;
         let mut delays = Delays::new(FIRST_DELAY, DELAY_MAX);
         let mut attempts = 0;
         loop {
             attempts += 1;
             let began = Instant::now();
-            match self.attempt(body).await {
+            let (cause, is_news) = match self.attempt(body).await {
                 Attempt::Accepted(message_id) => {
                     return Ok(Posted { message_id, attempts, latency: began.elapsed() });
                 }
@@ -149,15 +159,19 @@ impl Poster {
                     let url = self.shown_url();
                     return Err(PostError::Refused { url, status, detail, hint: hint(status) });
                 }
-                Attempt::Later(cause) => {
-                    let delay = delays.next();
-                    if Instant::now() + delay >= deadline {
-                        let url = self.shown_url();
-                        return Err(PostError::Unreachable { url, attempts, cause });
-                    }
-                    tokio::time::sleep(delay).await;
-                }
+                Attempt::Unreached(cause) => (cause, true),
+                Attempt::NotNow(cause) => (cause, attempts > NOT_NOW_MAX),
+            };
+            let delay = delays.next();
+            if Instant::now() + delay >= deadline {
+                let url = self.shown_url();
+                return Err(PostError::Unreachable { url, attempts, cause });
             }
+            if is_news && !self.is_told.swap(true, Ordering::Relaxed) {
+                let (url, patience) = (self.shown_url(), in_short(self.patience));
+                tell(&format!("{url} takes no webhook: {cause}; trying for {patience}"));
+            }
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -177,7 +191,7 @@ impl Poster {
         }
         let (status, text) = match exchange(request).await {
             Ok(answer) => answer,
-            Err(error) => return Attempt::Later(error),
+            Err(error) => return Attempt::Unreached(error),
         };
         match status {
             StatusCode::OK => match serde_json::from_slice::<Accepted>(&text) {
@@ -188,7 +202,7 @@ impl Poster {
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => {
-                Attempt::Later(format!("it answered {status}: {}", problem(&text)))
+                Attempt::NotNow(format!("it answered {status}: {}", problem(&text)))
             }
             _ => Attempt::Refused(status, problem(&text)),
         }
@@ -227,6 +241,11 @@ pub(super) async fn exchange(
         }
     }
     Ok((response.status(), answer))
+}
+
+/// A duration as `--timeout` takes it.
+pub(super) fn in_short(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
 }
 
 /// The last cause of an error: the one that says something.

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::check::{Check, Held, LetterDifference, StockDifference};
+use super::check::{Check, Counted, LetterDifference, StockDifference};
 use super::console::StockRow;
 use super::history::History;
 use super::model::Holder;
@@ -213,11 +213,11 @@ fn write_differences(out: &mut dyn Write, check: &Check) -> io::Result<()> {
 
 fn write_item(out: &mut dyn Write, difference: &StockDifference) -> io::Result<()> {
     let StockDifference { item, expected, found, holders, holders_count } = difference;
-    let found = found.as_ref().map_or_else(|| "no such item".to_owned(), Held::to_string);
+    let found = found.as_ref().map_or_else(|| "no such item".to_owned(), Counted::to_string);
     writeln!(out, "{} {}: expected {expected}; found {found}", item.site, item.key)?;
     for holder in holders {
         let Holder { order, committed, fulfilled } = holder;
-        let expected = Held { committed: *committed, fulfilled: *fulfilled };
+        let expected = Counted { received: None, committed: *committed, fulfilled: *fulfilled };
         writeln!(out, "  {order} should hold {expected}")?;
     }
     let more = holders_count.saturating_sub(holders.len() as u64);
@@ -229,8 +229,11 @@ fn write_more(out: &mut dyn Write, count: usize, what: &str) -> io::Result<()> {
     if more > 0 { writeln!(out, "and {more} more {what}") } else { Ok(()) }
 }
 
-impl std::fmt::Display for Held {
+impl std::fmt::Display for Counted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(received) = self.received {
+            write!(f, "received {}, ", shown(received))?;
+        }
         write!(f, "committed {}, fulfilled {}", shown(self.committed), shown(self.fulfilled))
     }
 }
@@ -333,10 +336,14 @@ mod tests {
         assert!(text.contains("  and 5 more\n"), "{text}");
     }
 
-    fn difference(number: usize, found: Option<Held>, holders: Vec<Holder>) -> StockDifference {
+    fn counted(received: Option<Decimal>, committed: i64) -> Counted {
+        Counted { received, committed: Decimal::from(committed), fulfilled: Decimal::ZERO }
+    }
+
+    fn difference(number: usize, found: Option<Counted>, holders: Vec<Holder>) -> StockDifference {
         StockDifference {
             item: Item { site: "seed1-tea".to_owned(), key: format!("product:{number}") },
-            expected: Held { committed: Decimal::from(3), fulfilled: Decimal::ZERO },
+            expected: counted(found.and_then(|found| found.received), 3),
             found,
             holders_count: holders.len() as u64 * 5,
             holders,
@@ -358,7 +365,7 @@ mod tests {
             committed: Decimal::new(125, 2),
             fulfilled: Decimal::ZERO,
         };
-        let found = Held { committed: Decimal::from(4), fulfilled: Decimal::ZERO };
+        let found = counted(Some(Decimal::TEN), 4);
         let letter = |expected: Option<&str>, found: Option<&str>| LetterDifference {
             message_id: "0197c7f5".to_owned(),
             expected: expected.map(str::to_owned),
@@ -374,7 +381,7 @@ mod tests {
             ],
         };
         insta::assert_snapshot!(verdict(check), @r"
-        seed1-tea product:0: expected committed 3, fulfilled 0; found committed 4, fulfilled 0
+        seed1-tea product:0: expected received 10, committed 3, fulfilled 0; found received 10, committed 4, fulfilled 0
           id:A should hold committed 1.25, fulfilled 0
           and 4 more orders
         seed1-tea product:1: expected committed 3, fulfilled 0; found no such item

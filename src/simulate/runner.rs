@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::check::{Check, compare_letters, compare_stock};
 use super::console::{Console, ConsoleError, StockRow};
 use super::history::History;
-use super::model::{Model, ModelPolicy, Verdict};
+use super::model::{Model, ModelPolicy, Receipt, Verdict};
 use super::poster::{PostError, Posted, Poster};
 use super::report::{Report, Sent, Speed};
 use crate::clock;
@@ -33,6 +33,9 @@ pub struct Options {
     pub afterwards: Afterwards,
     /// The policy that the service has in force; only a comparison needs it.
     pub policy: ModelPolicy,
+    /// All goods that came in at the sites of the history; `None` if nobody knows, and then what
+    /// came in is not compared.
+    pub goods: Option<Vec<Receipt>>,
     /// Whether bars show the progress on stderr, if that is a terminal.
     pub has_progress: bool,
 }
@@ -94,17 +97,24 @@ impl SimulateError {
     }
 }
 
-/// Posts a history and, if asked, waits, lists and compares.
+/// Posts a history and, if asked, waits, lists and compares. `tell` is given a sentence when
+/// nobody is there and the run waits.
 ///
 /// A server that goes away and comes back within the timeout is survived. Posting the same history
 /// again changes nothing, so a run that was broken off can be repeated.
-pub async fn run(history: &History, options: Options) -> Result<Report, SimulateError> {
-    let Options { url, secret, pace, timeout, afterwards, policy, has_progress } = options;
+pub async fn run(
+    history: &History,
+    options: Options,
+    tell: impl Fn(&str),
+) -> Result<Report, SimulateError> {
+    let Options { url, secret, pace, timeout, afterwards, policy, goods, has_progress } = options;
     let poster = Poster::new(url, secret, timeout)?;
     let bar = bar(has_progress, "posting {bar:40} {human_pos}/{human_len} {per_sec} {eta}");
     bar.set_length(history.deliveries.len() as u64);
     let began = Instant::now();
-    let answers = post_all(history, &poster, pace, || bar.inc(1)).await;
+    let tell_above = |bar: &ProgressBar, sentence: &str| bar.suspend(|| tell(sentence));
+    let told = |sentence: &str| tell_above(&bar, sentence);
+    let answers = post_all(history, &poster, pace, || bar.inc(1), told).await;
     let took = began.elapsed();
     bar.finish_and_clear();
     let answers = answers?;
@@ -121,10 +131,11 @@ pub async fn run(history: &History, options: Options) -> Result<Report, Simulate
     };
     let console = Console::new(address.url, address.token)?;
     let waiting = self::bar(has_progress, "{spinner} waiting for {pos} webhooks to be applied");
-    let settled = console.settled(timeout, |count| waiting.set_position(count)).await;
+    let told = |sentence: &str| tell_above(&waiting, sentence);
+    let settled = console.settled(timeout, |count| waiting.set_position(count), told).await;
     waiting.finish_and_clear();
     settled?;
-    let expected = is_compared.then(|| Expected::of(history, &answers, policy));
+    let expected = is_compared.then(|| Expected::of(history, &answers, policy, goods));
     let give_up = Instant::now() + timeout.min(IN_HAND);
     loop {
         let stock = stock(&console, &history.sites()).await?;
@@ -140,21 +151,22 @@ pub async fn run(history: &History, options: Options) -> Result<Report, Simulate
 }
 
 /// Posts all deliveries of a history in their order, several at a time, and answers what became of
-/// each, in that order. Ends at the first that is not taken.
+/// each, in that order. Ends at the first that is not taken; [`Poster::post`] uses `tell`.
 pub async fn post_all(
     history: &History,
     poster: &Poster,
     pace: Pace,
     on_each: impl Fn(),
+    tell: impl Fn(&str),
 ) -> Result<Vec<Posted>, PostError> {
-    let began = Instant::now();
+    let (began, tell) = (Instant::now(), &tell);
     let posts = history.deliveries.iter().enumerate().map(|(place, delivery)| async move {
         if let Some(rate) = pace.rate {
             let turn =
                 Duration::from_secs(1).saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
             tokio::time::sleep_until(began + turn / rate.get()).await;
         }
-        (place, poster.post(&delivery.body).await)
+        (place, poster.post(&delivery.body, tell).await)
     });
     let mut posts = futures_util::stream::iter(posts).buffer_unordered(pace.concurrency.get());
     let mut answers = Vec::with_capacity(history.deliveries.len());
@@ -180,14 +192,23 @@ async fn stock(
 /// What the model says of a history.
 struct Expected {
     model: Model,
+    /// Whether the model knows what came in.
+    knows_goods: bool,
     /// The reason of each message that must be a dead letter.
     fates: BTreeMap<String, Option<String>>,
 }
 
 impl Expected {
-    fn of(history: &History, answers: &[Posted], policy: ModelPolicy) -> Self {
+    fn of(
+        history: &History,
+        answers: &[Posted],
+        policy: ModelPolicy,
+        goods: Option<Vec<Receipt>>,
+    ) -> Self {
         let now_ms = clock::now().millis();
         let mut model = Model::new(policy);
+        let knows_goods = goods.is_some();
+        goods.into_iter().flatten().for_each(|receipt| model.receive(receipt));
         let mut fates = BTreeMap::new();
         for (delivery, answer) in history.deliveries.iter().zip(answers) {
             let fate = match model.observe(&delivery.body, now_ms) {
@@ -199,7 +220,7 @@ impl Expected {
             };
             fates.insert(answer.message_id.clone(), fate);
         }
-        Self { model, fates }
+        Self { model, knows_goods, fates }
     }
 
     async fn compare(
@@ -207,7 +228,7 @@ impl Expected {
         console: &Console,
         stock: &BTreeMap<String, Vec<StockRow>>,
     ) -> Result<Check, ConsoleError> {
-        let (items, stock) = compare_stock(&self.model, stock);
+        let (items, stock) = compare_stock(&self.model, self.knows_goods, stock);
         let (dead_letters, letters) = compare_letters(&self.fates, &console.dead_letters().await?);
         Ok(Check { items, dead_letters, stock, letters })
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::indexing_slicing, reason = "a failed index is a failed test")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -19,11 +20,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use rust_decimal::Decimal;
 use secrecy::SecretBox;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use storekeeper::simulate::history::HistoryOptions;
-use storekeeper::simulate::model::{Item, Verdict};
+use storekeeper::simulate::model::{Item, Receipt, Verdict};
 use storekeeper::simulate::runner::{ConsoleAddress, Pace, run};
 use storekeeper::simulate::{Afterwards, History, Model, ModelPolicy, Options};
 use tokio::net::TcpListener;
@@ -156,6 +158,7 @@ fn options(url: reqwest::Url, secret: &[u8]) -> Options {
         timeout: Duration::from_secs(30),
         afterwards: Afterwards::Compare(ConsoleAddress { url, token: None }),
         policy: ModelPolicy::default(),
+        goods: None,
         has_progress: false,
     }
 }
@@ -173,7 +176,7 @@ async fn every_body_is_signed_and_sent_until_it_is_taken() {
         // The first connections are closed without a word, as by a server that is killed.
         let url = serve(&stub, 3).await;
         let history = history();
-        let report = run(&history, options(url, SECRET)).await.unwrap();
+        let report = run(&history, options(url, SECRET), |_| {}).await.unwrap();
         assert!(report.holds());
         let stub = stub.lock().unwrap();
         let different = stub.posted.len() as u64;
@@ -191,7 +194,7 @@ async fn every_body_is_signed_and_sent_until_it_is_taken() {
 async fn a_refusal_ends_the_run_with_a_sentence() {
     let stub = Arc::new(Mutex::new(stub()));
     let url = serve(&stub, 0).await;
-    let error = run(&history(), options(url.clone(), b"another")).await.unwrap_err();
+    let error = run(&history(), options(url.clone(), b"another"), |_| {}).await.unwrap_err();
     assert!(!error.is_unreachable());
     assert_eq!(
         error.to_string(),
@@ -203,7 +206,7 @@ async fn a_refusal_ends_the_run_with_a_sentence() {
     assert!(stub.lock().unwrap().answered <= 8, "it went on");
     let mut elsewhere = options(url.clone(), SECRET);
     elsewhere.url.set_path("/webhooks/duda/t0ken");
-    let error = run(&history(), elsewhere).await.unwrap_err().to_string();
+    let error = run(&history(), elsewhere, |_| {}).await.unwrap_err().to_string();
     assert!(error.contains("404") && !error.contains("t0ken"), "{error}");
 }
 
@@ -213,8 +216,44 @@ async fn nobody_there_is_told_from_a_refusal() {
     let url: reqwest::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
     let impatient = Options { timeout: Duration::ZERO, ..options(url, SECRET) };
-    let error = run(&history(), impatient).await.unwrap_err();
+    let error = run(&history(), impatient, |_| {}).await.unwrap_err();
     assert!(error.is_unreachable(), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_server_is_told_once() {
+    let said = RefCell::new(Vec::new());
+    let tell = |sentence: &str| said.borrow_mut().push(sentence.to_owned());
+    let stub = Arc::new(Mutex::new(stub()));
+    let url = serve(&stub, 3).await;
+    let report = run(&history(), options(url.clone(), SECRET), tell).await.unwrap();
+    assert!(report.holds());
+    let expected = format!("{url}webhooks/duda takes no webhook: ");
+    let [sentence] = said.take().try_into().unwrap();
+    assert!(sentence.starts_with(&expected), "{sentence}");
+    assert!(sentence.ends_with("; trying for 30s"), "{sentence}");
+    // The console, too.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody: reqwest::Url =
+        format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    drop(listener);
+    let console = ConsoleAddress { url: nobody.clone(), token: None };
+    let timeout = Duration::from_secs(1);
+    let options =
+        Options { timeout, afterwards: Afterwards::List(console), ..options(url, SECRET) };
+    let error = run(&history(), options, tell).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error}");
+    let [sentence] = said.take().try_into().unwrap();
+    assert!(sentence.starts_with(&format!("the console at {nobody} cannot")), "{sentence}");
+    assert!(sentence.ends_with("; trying for 1s"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_busy_server_is_no_news() {
+    let refusals = Stub { refusals: 2, ..stub() };
+    let url = serve(&Arc::new(Mutex::new(refusals)), 0).await;
+    let tell = |sentence: &str| panic!("{sentence}");
+    assert!(run(&history(), options(url, SECRET), tell).await.unwrap().holds());
 }
 
 #[tokio::test]
@@ -228,7 +267,7 @@ async fn an_item_that_is_missing_is_found() {
     let forgotten = Some(item.clone());
     let stub = Arc::new(Mutex::new(Stub { forgotten, ..stub() }));
     let url = serve(&stub, 0).await;
-    let report = run(&history, options(url, SECRET)).await.unwrap();
+    let report = run(&history, options(url, SECRET), |_| {}).await.unwrap();
     assert!(!report.holds());
     let check = report.check.as_ref().unwrap();
     assert_eq!(check.items, model.stock().len() as u64);
@@ -239,6 +278,44 @@ async fn an_item_that_is_missing_is_found() {
     assert!(last_line(&report).starts_with("The stock does not equal the model: 1 of "));
 }
 
+/// The goods that the shops of a history had, as receipts.
+fn opening(history: &History) -> Vec<Receipt> {
+    let receipts = history.opening_stock().iter().enumerate().map(|(number, goods)| Receipt {
+        item: goods.item.clone(),
+        reference: goods.reference.to_owned(),
+        message_id: number.to_string(),
+        quantity: goods.quantity,
+    });
+    receipts.collect()
+}
+
+#[tokio::test]
+async fn an_item_whose_received_differs_is_found() {
+    let history = history();
+    let goods = opening(&history);
+    let wrong = goods[3].item.clone();
+    for (is_wrong, is_known) in [(false, true), (true, true), (true, false)] {
+        let mut stub = stub();
+        goods.iter().for_each(|receipt| stub.model.receive(receipt.clone()));
+        if is_wrong {
+            let reference = "counted twice".to_owned();
+            let twice = Receipt { reference, quantity: Decimal::ONE, ..goods[3].clone() };
+            stub.model.receive(twice);
+        }
+        let url = serve(&Arc::new(Mutex::new(stub)), 0).await;
+        let goods = is_known.then(|| goods.clone());
+        let options = Options { goods, ..options(url, SECRET) };
+        let report = run(&history, options, |_| {}).await.unwrap();
+        assert_eq!(report.holds(), !(is_wrong && is_known), "{:?}", report.check);
+        let check = report.check.as_ref().unwrap();
+        let found: Vec<_> = check.stock.iter().map(|difference| &difference.item).collect();
+        if is_wrong && is_known {
+            assert_eq!(found, [&wrong]);
+            assert!(last_line(&report).starts_with("The stock does not equal the model: 1 of "));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_rate_is_kept() {
     let stub = Arc::new(Mutex::new(stub()));
@@ -246,7 +323,7 @@ async fn a_rate_is_kept() {
     let history = History::write(HistoryOptions { seed: 5, orders: 1, duplicates_per_mille: 0 });
     let mut slow = options(url, SECRET);
     slow.pace.rate = Some(1000.try_into().unwrap());
-    let report = run(&history, slow).await.unwrap();
+    let report = run(&history, slow, |_| {}).await.unwrap();
     let least = Duration::from_millis(report.sent.deliveries - 1).as_secs_f64();
     assert!(report.speed.seconds >= least, "{:?}", report.speed);
 }
