@@ -114,18 +114,19 @@ async fn a_journal_that_lost_its_beginning_is_refused_for_an_empty_store() {
         let overlap = Duration::from_mins(10);
         let ended =
             cli::journal::run(broker, store, command, overlap, clock::now(), &mut output).await;
-        (ended.unwrap(), String::from_utf8(err).unwrap())
+        let [out, err] = [out, err].map(|text| String::from_utf8(text).unwrap());
+        (ended.unwrap(), out, err)
     };
-    let (status, said) = run(command(false)).await;
+    let (status, _, said) = run(command(false)).await;
     assert_eq!(status, ExitStatus::NotHeld);
     assert!(said.contains("no longer has its beginning"), "{said}");
     assert_eq!(run(command(true)).await.0, ExitStatus::Done);
     // Into a store that has something, a part may always go; since goes back the overlap.
     shop.work_off(&Policy::default()).await;
     let since = Some(PastTime::Ago(Duration::ZERO));
-    let (status, said) = run(JournalCommand::Replay { since, partial: false }).await;
+    let (status, printed, _) = run(JournalCommand::Replay { since, partial: false }).await;
     assert_eq!(
-        (status, said.as_str()),
+        (status, printed.as_str()),
         (ExitStatus::Done, "1 envelopes are in the work queue again\n")
     );
 }
