@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::receipts;
 use crate::clock::PastTime;
-use crate::domain::{Code, MessageId, OrderId, Site, StockKey, UnknownCode};
+use crate::domain::{Code, MessageId, OrderId, Site, StockKey};
 
 /// The longest that a command waits.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
@@ -68,7 +68,7 @@ pub enum StockCommand {
         #[arg(value_name = "SITE", value_parser = Site::parse)]
         site: Site,
         /// The item, as `stock list` prints it: `variation:V1`, `product:P1`, `sku:S1`, ...
-        #[arg(value_name = "KEY", value_parser = StockKey::parse)]
+        #[arg(value_name = "KEY", value_parser = parse_key)]
         key: StockKey,
     },
 }
@@ -82,7 +82,7 @@ pub enum OrdersCommand {
         #[arg(value_name = "SITE", value_parser = Site::parse)]
         site: Site,
         /// The order: `id:1234`, `external-id:..`, `invoice-number:..` or `store-order:..`.
-        #[arg(value_name = "ORDER", value_parser = OrderId::parse)]
+        #[arg(value_name = "ORDER", value_parser = parse_order)]
         order: OrderId,
     },
 }
@@ -221,8 +221,20 @@ pub struct HealthArgs {
     pub url: Url,
 }
 
-fn parse_code(text: &str) -> Result<Code, UnknownCode> {
-    Code::try_from(text.to_owned())
+/// A stock key, or what is wrong with it and how one looks.
+pub(super) fn parse_key(text: &str) -> Result<StockKey, String> {
+    let key = StockKey::parse(text);
+    key.map_err(|error| format!("{error}; items are named as variation:V1, product:P1 or sku:S1"))
+}
+
+fn parse_order(text: &str) -> Result<OrderId, String> {
+    let order = OrderId::parse(text);
+    order.map_err(|error| format!("{error}; orders are named as id:1234 or invoice-number:7"))
+}
+
+fn parse_code(text: &str) -> Result<Code, &'static str> {
+    let code = Code::try_from(text.to_owned());
+    code.map_err(|_| "is no reason; `storekeeper dead-letters groups` prints those there are")
 }
 
 fn parse_message_id(text: &str) -> Result<MessageId, &'static str> {

@@ -39,7 +39,9 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
     let answer = match ask(&client, &url).await {
         Ok(answer) => answer,
         Err(error) => {
-            output.say(format_args!("cannot reach {url}: {:#}", anyhow::Error::from(error)))?;
+            // The causes above the last one only name what was tried.
+            let error = anyhow::Error::from(error);
+            output.say(format_args!("cannot reach {url}: {}", error.root_cause()))?;
             return Ok(ExitStatus::Unreachable);
         }
     };
@@ -47,6 +49,9 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
     match output.format {
         Format::Json => output.json(&verdict)?,
         Format::Table => write_verdict(&verdict, output)?,
+    }
+    if !is_good && verdict.status.is_none() {
+        output.say("no probe answers there: is it the address of `probes.listen`?")?;
     }
     Ok(if is_good { ExitStatus::Done } else { ExitStatus::NotHeld })
 }

@@ -47,6 +47,7 @@ pub async fn replay(
     }
     let ramp_millis =
         args.ramp.map_or(0, |ramp| u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX));
+    let has_names = !filter.ids.is_empty();
     let pace = Pace { rate: args.rate, ramp_millis, abort_after: args.abort_after };
     let made = store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
     let mut replay = made.context("cannot make the replay")?;
@@ -89,7 +90,9 @@ pub async fn replay(
             view.state, view.selected, view.sent, view.settled, view.failed, view.gone
         )?,
     }
-    let is_whole = replay.state == ReplayState::Done && replay.failed == 0;
+    // That nothing is there to be selected is no failure, unless it was named.
+    let is_found = replay.selected > 0 || !has_names;
+    let is_whole = replay.state == ReplayState::Done && replay.failed == 0 && is_found;
     Ok(if is_whole { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 

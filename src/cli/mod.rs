@@ -346,6 +346,10 @@ mod tests {
         for (line, reason) in [
             ("storekeeper stock receive shop sku:S -1 --reference R", "is negative"),
             ("storekeeper stock count shop sku:S -0.5 --reference R", "is negative"),
+            ("storekeeper stock show shop V1", "kind:identifier; items are named as variation:V1"),
+            ("storekeeper stock show shop colour:red", "unknown kind before the colon; items are"),
+            ("storekeeper orders show shop 1234", "kind:identifier; orders are named as id:1234"),
+            ("storekeeper dead-letters list --reason nope", "`storekeeper dead-letters groups` pr"),
             ("storekeeper dead-letters show abc", "is no message id; `storekeeper dead-letters"),
             ("storekeeper health --url foo", "is no address such as http://HOST:PORT"),
             ("storekeeper health --url 127.0.0.1:8082", "is no address such as http://"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::args::parse_timeout;
+use super::args::{parse_key, parse_timeout};
 use super::output::Output;
 use super::table::{optional, quantity, text, write_facts};
 use super::{ExitStatus, Format, import};
@@ -61,7 +61,7 @@ pub struct ReceiptArgs {
     #[arg(value_name = "SITE", value_parser = Site::parse)]
     pub site: Site,
     /// The item, as `stock list` prints it: `variation:V1`, `product:P1`, `sku:S1`, ...
-    #[arg(value_name = "KEY", value_parser = StockKey::parse)]
+    #[arg(value_name = "KEY", value_parser = parse_key)]
     pub key: StockKey,
     /// How many units, with at most six decimals.
     // A negative one is no option: it is refused with a reason.

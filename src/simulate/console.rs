@@ -39,7 +39,7 @@ pub enum ConsoleError {
         cause: String,
     },
     /// It answered something else than was asked for.
-    #[error("the console at {url} answered {status}: {detail}")]
+    #[error("the console at {url} answered {status}: {detail}{hint}")]
     Refused {
         /// What was asked.
         url: String,
@@ -47,6 +47,8 @@ pub enum ConsoleError {
         status: StatusCode,
         /// What the answer says.
         detail: String,
+        /// What to do, as the end of the sentence.
+        hint: &'static str,
     },
     /// Its answer is not of the shape that the API has.
     #[error("the console's answer to {url} is not of its form: {detail}")]
@@ -235,7 +237,12 @@ impl Console {
         }
         if status != StatusCode::OK {
             let detail = poster::problem(&answer);
-            return Err(ConsoleError::Refused { url, status, detail });
+            let hint = match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; give a token with --token",
+                StatusCode::NOT_FOUND => "; is it the address of `console.listen`?",
+                _ => "",
+            };
+            return Err(ConsoleError::Refused { url, status, detail, hint });
         }
         serde_json::from_slice(&answer)
             .map_err(|error| ConsoleError::NotUnderstood { url, detail: error.to_string() })

@@ -270,8 +270,8 @@ fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "; give the secret of the ingress with --secret",
         StatusCode::NOT_FOUND => {
-            "; if the ingress has a path token, give its whole address, as \
-             http://127.0.0.1:8080/webhooks/duda/TOKEN"
+            "; is it the address of `ingress.listen`? If that has a path token, give its whole \
+             address, as http://127.0.0.1:8080/webhooks/duda/TOKEN"
         }
         StatusCode::PAYLOAD_TOO_LARGE => "; raise `ingress.body_bytes_max`",
         _ => "",

@@ -112,8 +112,11 @@ async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
     assert_eq!(replayed.status, Some(1), "it came back");
     assert_eq!(replayed.out, "done: selected 1, sent 1, settled 0, came back 1, gone 0\n");
     assert_eq!(replayed.err.lines().last(), Some("sent 1, settled 0, came back 1"));
-    // Nothing is left to be said of nothing.
+    // Nothing selected is no failure, unless it was named.
     let none = run(directory.path(), &["dead-letters", "replay", "--site", "nosuch"], "");
     assert_eq!(none.status, Some(0));
     assert_eq!(none.err, "no such dead letter is parked\n");
+    let id = "0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11";
+    let unknown = run(directory.path(), &["dead-letters", "replay", "--id", id], "");
+    assert_eq!(unknown.status, Some(1));
 }

@@ -208,6 +208,7 @@ async fn a_refusal_ends_the_run_with_a_sentence() {
     elsewhere.url.set_path("/webhooks/duda/t0ken");
     let error = run(&history(), elsewhere, |_| {}).await.unwrap_err().to_string();
     assert!(error.contains("404") && !error.contains("t0ken"), "{error}");
+    assert!(error.contains("is it the address of `ingress.listen`?"), "{error}");
 }
 
 #[tokio::test]
