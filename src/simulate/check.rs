@@ -216,7 +216,9 @@ mod tests {
             Receipt { item, reference, message_id, quantity: Decimal::from(7) }
         };
         let mut model = model();
-        ["product:P", "product:Q", "sku:full"].map(|key| model.receive(seven(key)));
+        for key in ["product:P", "product:Q", "sku:full"] {
+            model.receive(seven(key));
+        }
         let rows = ["product:P", "product:Q", "sku:full"].into_iter().zip([5, 1, 0]);
         let mut rows: Vec<_> = rows.map(|(key, committed)| row(key, committed)).collect();
         let listed = |rows: &[StockRow]| BTreeMap::from([("s".to_owned(), rows.to_vec())]);

@@ -297,7 +297,9 @@ async fn an_item_whose_received_differs_is_found() {
     let wrong = goods[3].item.clone();
     for (is_wrong, is_known) in [(false, true), (true, true), (true, false)] {
         let mut stub = stub();
-        goods.iter().for_each(|receipt| stub.model.receive(receipt.clone()));
+        for receipt in &goods {
+            stub.model.receive(receipt.clone());
+        }
         if is_wrong {
             let reference = "counted twice".to_owned();
             let twice = Receipt { reference, quantity: Decimal::ONE, ..goods[3].clone() };
