@@ -191,9 +191,8 @@ fn refunds(data: &Object<'_>, at: i64, bytes: &Bytes) -> Result<Vec<Refund>, Cod
         Some(Json::List(entries)) => entries,
         Some(_) => return Err("decode.invalid_items"),
     };
-    let read: Vec<Option<Refund>> = entries
-        .iter()
-        .map(|entry| refund(&as_object(entry)?, at, false, bytes))
+    let read: Vec<Option<Refund>> = objects(&entries)?
+        .map(|entry| refund(&entry?, at, false, bytes))
         .collect::<Result<_, Code>>()?;
     Ok(read.into_iter().flatten().collect())
 }

@@ -137,6 +137,7 @@ fn lines_and_refunds_have_their_form() {
         (json!([{"items": [{"id": "L"}]}]), "decode.invalid_quantity"),
         (json!([{"items": [{"id": 1, "quantity": 1}]}]), "decode.invalid_identifier"),
         (json!([{"items": vec![json!({}); 1001]}]), "decode.too_many_lines"),
+        (json!(vec![json!({}); 1001]), "decode.too_many_lines"),
     ] {
         dead(with("/data/refunds", Some(refunds)), code);
     }
