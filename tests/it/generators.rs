@@ -1,7 +1,8 @@
 //! What random tests of whole histories are made of: policies, events, and the judge of ties.
 //!
-//! Events are of three orders and a few instants, so that they tie, overtake and contradict each
-//! other often.
+//! Events are of four orders and a few instants, so that they tie, overtake and contradict each
+//! other often. Each order is named by one field throughout, as the rules ask of a history; beside
+//! it, events give it other names, which two orders may share.
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -126,8 +127,12 @@ pub(crate) fn model_policy(policy: &Policy) -> ModelPolicy {
     }
 }
 
-/// Three orders, of which the third has no id, as in Duda's guide.
-const ORDERS: [(&str, &str); 3] = [("id", "A"), ("id", "B"), ("external_id", "A")];
+/// An order of each field that can name one, and two of the first.
+const ORDERS: [(&str, &str); 4] =
+    [("id", "A"), ("id", "B"), ("external_id", "A"), ("invoice_number", "A")];
+
+/// The fields that name an order, the first that is there before the others.
+const NAMES: [&str; 3] = ["id", "external_id", "invoice_number"];
 
 /// Events of one of the sites.
 pub(crate) fn events(sites: &[&'static str]) -> impl Strategy<Value = Value> {
@@ -156,26 +161,43 @@ fn order_events() -> impl Strategy<Value = Value> {
     let lines = prop::collection::vec(lines(), 0..4);
     let test = prop::bool::weighted(0.1);
     let when = 0..4_i64;
-    (select(names), select(statuses), select(ORDERS.to_vec()), when, lines, refunds, test).prop_map(
-        |(name, status, (field, id), at, lines, refunds, test)| {
+    (select(names), select(statuses), order_names(), when, lines, refunds, test).prop_map(
+        |(name, status, order, at, lines, refunds, test)| {
             let refunds: Vec<Value> =
                 refunds.into_iter().map(|(id, items)| json!({"id": id, "items": items})).collect();
             let mode = if test { "TEST" } else { "LIVE" };
             let mut data =
                 json!({"status": status, "mode": mode, "items": lines, "refunds": refunds});
-            data[field] = json!(id);
+            for (field, name) in order {
+                data[field] = name;
+            }
             webhook(&format!("ECOMM_ORDER_{name}"), at, &data)
         },
     )
 }
 
+/// What the fields that name an order say of one: nothing in those before its own, and in those
+/// after it another name, or nothing.
+fn order_names() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
+    let others = vec![json!("A"), json!("B"), json!("C"), json!(""), Value::Null, Value::Null];
+    let nothing = select(vec![json!(""), Value::Null]);
+    let names = (select(ORDERS.to_vec()), nothing, [select(others.clone()), select(others)]);
+    names.prop_map(|((own, name), nothing, others)| {
+        let place = NAMES.iter().position(|field| *field == own).unwrap();
+        let before = NAMES[..place].iter().map(|field| (*field, nothing.clone()));
+        let after = NAMES[place + 1..].iter().copied().zip(others);
+        before.chain([(own, json!(name))]).chain(after).collect()
+    })
+}
+
+/// Refunds of the orders that an id names, and of one that never comes: an order's other names do
+/// not lead a refund to it.
 fn refund_events() -> impl Strategy<Value = Value> {
-    (refund_ids(), select(vec!["A", "B"]), 0..4_i64, refund_lines()).prop_map(
-        |(id, order, at, items)| {
-            let data = json!({"id": id, "order_id": order, "items": items});
-            webhook("ECOMM_REFUND_CREATED", at, &data)
-        },
-    )
+    let orders = select(vec!["A", "A", "B", "B", "C"]);
+    (refund_ids(), orders, 0..4_i64, refund_lines()).prop_map(|(id, order, at, items)| {
+        let data = json!({"id": id, "order_id": order, "items": items});
+        webhook("ECOMM_REFUND_CREATED", at, &data)
+    })
 }
 
 fn webhook(event_type: &str, at: i64, data: &Value) -> Value {
@@ -194,17 +216,21 @@ fn lines() -> impl Strategy<Value = Value> {
     };
     let quantities =
         select(vec![json!(0), json!(1), json!("2"), json!("1.25"), json!(0.5), json!("1e1")]);
-    (name(&["l1", "l2"]), name(&["V"]), name(&["P", "Q"]), name(&["E"]), name(&["S"]), quantities)
-        .prop_map(|(id, variation, product, external, sku, quantity)| {
+    let of_product = (name(&["V"]), name(&["P", "Q"]));
+    let of_erp = (name(&["W"]), name(&["E"]));
+    (name(&["l1", "l2"]), of_product, of_erp, name(&["S"]), quantities).prop_map(
+        |(id, (variation, product), (external_variation, external_product), sku, quantity)| {
             json!({
                 "id": id,
                 "variation_id": variation,
                 "product_id": product,
-                "external_product_id": external,
+                "external_variation_id": external_variation,
+                "external_product_id": external_product,
                 "sku": sku,
                 "quantity": quantity,
             })
-        })
+        },
+    )
 }
 
 fn refund_ids() -> impl Strategy<Value = Option<&'static str>> {

@@ -18,6 +18,8 @@ pub(super) enum Meaning {
     Order {
         site: String,
         order: String,
+        /// Every name that the body gives the order.
+        names: Vec<String>,
         fact: Fact,
     },
     Catalogue,
@@ -88,7 +90,7 @@ pub(super) fn read(
     let data = Json::object(&body, "data").ok_or("decode.missing_data")?;
     match family {
         Family::Snapshot { is_update } => {
-            let order = order_name(&data)?;
+            let (order, names) = order_names(&data)?;
             let lines = lines(&data, precedence)?;
             let refunds = refunds(&data, at, bytes)?;
             let status = Status::of(&Json::text(&data, "status"));
@@ -96,20 +98,22 @@ pub(super) fn read(
             let body = bytes.clone();
             let snapshot =
                 Snapshot { body, event_timestamp: at, is_update, status, is_test, lines };
-            Ok(Meaning::Order { site, order, fact: Fact::Snapshot { snapshot, refunds } })
+            let fact = Fact::Snapshot { snapshot, refunds };
+            Ok(Meaning::Order { site, order, names, fact })
         }
         Family::Deletion => {
-            let order = order_name(&data)?;
+            let (order, names) = order_names(&data)?;
             let status = Status::of(&Json::text(&data, "status"));
             // Nothing of a deletion but its identity is required; refunds count as a whole or not.
             let refunds = refunds(&data, at, bytes).unwrap_or_default();
-            Ok(Meaning::Order { site, order, fact: Fact::Deletion { status, refunds } })
+            Ok(Meaning::Order { site, order, names, fact: Fact::Deletion { status, refunds } })
         }
         Family::Refund => {
             let order = fields::identifier(&data, "order_id")?.ok_or("refund.no_order")?;
             let refund = refund(&data, at, true, bytes)?;
             let order = format!("id:{order}");
-            Ok(Meaning::Order { site, order, fact: Fact::Refund(refund) })
+            // It names its order, and says nothing else of the order's names.
+            Ok(Meaning::Order { site, order, names: Vec::new(), fact: Fact::Refund(refund) })
         }
         Family::Entry => {
             fields::identifier(&data, "id")?.ok_or("catalogue.no_identity")?;
@@ -131,14 +135,16 @@ fn site(body: &Object<'_>) -> Result<String, Code> {
     }
 }
 
-/// The order's name by the first field that has one; all three are checked.
-fn order_name(data: &Object<'_>) -> Result<String, Code> {
+/// The order's name by the first field that has one, and all that it has; all three are checked.
+fn order_names(data: &Object<'_>) -> Result<(String, Vec<String>), Code> {
     let id = fields::identifier(data, "id")?.map(|name| format!("id:{name}"));
     let external = fields::identifier(data, "external_id")?;
     let external = external.map(|name| format!("external-id:{name}"));
     let invoice = fields::identifier(data, "invoice_number")?;
     let invoice = invoice.map(|name| format!("invoice-number:{name}"));
-    id.or(external).or(invoice).ok_or("order.no_identity")
+    let names: Vec<String> = [id, external, invoice].into_iter().flatten().collect();
+    let first = names.first().cloned().ok_or("order.no_identity")?;
+    Ok((first, names))
 }
 
 fn lines(data: &Object<'_>, precedence: &[KeyKind]) -> Result<Vec<Line>, Code> {

@@ -126,6 +126,8 @@ pub struct Model {
     policy: ModelPolicy,
     tie_break: TieBreak,
     orders: BTreeMap<(String, String), Order>,
+    /// Every name that an order event gave each order.
+    names: BTreeMap<(String, String), BTreeSet<String>>,
     receipts: BTreeMap<(Item, String), BTreeMap<String, Decimal>>,
 }
 
@@ -136,6 +138,7 @@ impl Model {
             policy,
             tie_break: Arc::new(|_| 0),
             orders: BTreeMap::new(),
+            names: BTreeMap::new(),
             receipts: BTreeMap::new(),
         }
     }
@@ -156,13 +159,15 @@ impl Model {
             Ok(event) => event,
             Err(code) => return Verdict::DeadLetter(code),
         };
-        let (site, order, fact) = match event {
+        let (site, order, names, fact) = match event {
             Meaning::Ignored => return Verdict::Ignored,
             Meaning::Catalogue => return Verdict::Catalogue,
             Meaning::Notice => return Verdict::Notice,
-            Meaning::Order { site, order, fact } => (site, order, fact),
+            Meaning::Order { site, order, names, fact } => (site, order, names, fact),
         };
-        self.orders.entry((site.clone(), order.clone())).or_default().collect(fact);
+        let name = (site.clone(), order.clone());
+        self.orders.entry(name.clone()).or_default().collect(fact);
+        self.names.entry(name).or_default().extend(names);
         Verdict::Counted { site, order }
     }
 
@@ -219,6 +224,25 @@ impl Model {
     pub fn settled_orders(&self) -> Vec<(String, String)> {
         let settled = self.orders.iter().filter(|(_, order)| order.is_settled());
         settled.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Every name that was said of each order (site, `kind:id`).
+    pub fn names(&self) -> &BTreeMap<(String, String), BTreeSet<String>> {
+        &self.names
+    }
+
+    /// The orders (site, `kind:id`) that share an id or an external id with another of their site.
+    /// Shops give invoice numbers more than once: those make no conflict.
+    pub fn alias_conflicts(&self) -> BTreeSet<(String, String)> {
+        let mut bearers: BTreeMap<(&str, &str), BTreeSet<&(String, String)>> = BTreeMap::new();
+        for (order, names) in &self.names {
+            for name in
+                names.iter().chain([&order.1]).filter(|name| !name.starts_with("invoice-number:"))
+            {
+                bearers.entry((&order.0, name)).or_default().insert(order);
+            }
+        }
+        bearers.into_values().filter(|orders| orders.len() > 1).flatten().cloned().collect()
     }
 
     /// How many orders were observed.

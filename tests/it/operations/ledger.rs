@@ -128,6 +128,23 @@ impl Ledger {
         stock
     }
 
+    /// The orders that there are, each with whether another bears its name. Nothing is said once
+    /// orders were closed: how much of a closed order's names is known is not the model's business.
+    pub(super) fn conflicts(
+        &self,
+        records: &[JournalRecord],
+        letters: &[DeadLetterSummary],
+        policy: &Policy,
+    ) -> Vec<(OrderName, bool)> {
+        if !self.closed.is_empty() {
+            return Vec::new();
+        }
+        let model = self.observed(records, letters, policy);
+        let conflicts = model.alias_conflicts();
+        let names = model.names().keys();
+        names.map(|name| (name.clone(), conflicts.contains(name))).collect()
+    }
+
     /// The model of all that counts and is not closed.
     fn observed(
         &self,

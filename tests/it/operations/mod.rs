@@ -303,6 +303,13 @@ impl Case {
         let letters = self.shop.letters(&DeadLetterFilter::default()).await;
         let expected = self.ledger.stock(&journal, &letters, &self.policy);
         assert_eq!(self.shop.stock().await, expected, "letters: {letters:#?}");
+        for ((site, order), conflict) in self.ledger.conflicts(&journal, &letters, &self.policy) {
+            let (site, id) = (Site::parse(&site).unwrap(), OrderId::parse(&order).unwrap());
+            // Of an order of which nothing is known yet, nothing is kept.
+            if let Some(found) = self.shop.store.order(&site, &id).await.unwrap() {
+                assert_eq!(found.alias_conflict, conflict, "{site} {id}");
+            }
+        }
         self.shop.audit().await;
     }
 }
