@@ -4,8 +4,10 @@
 //! and nothing more, so a huge number or a deep nest in a field that nobody reads is fine.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rust_decimal::Decimal;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The code of a dead letter.
@@ -29,8 +31,8 @@ pub(super) enum Json<'a> {
     Text(String),
     List(Vec<&'a RawValue>),
     Object(Object<'a>),
-    /// Of JSON's grammar, but with a string that is no Unicode (half a surrogate pair).
-    Unreadable,
+    /// A text of JSON's grammar that is no Unicode (half a surrogate pair).
+    BrokenText,
 }
 
 impl<'a> Json<'a> {
@@ -41,10 +43,10 @@ impl<'a> Json<'a> {
             Some(b't' | b'f') => Some(Self::Bool),
             Some(b'"') => serde_json::from_str(text).ok().map(Self::Text),
             Some(b'[') => serde_json::from_str(text).ok().map(Self::List),
-            Some(b'{') => serde_json::from_str(text).ok().map(Self::Object),
+            Some(b'{') => object(text).map(Self::Object),
             _ => Some(Self::Number(text)),
         };
-        cut.unwrap_or(Self::Unreadable)
+        cut.unwrap_or(Self::BrokenText)
     }
 
     /// The field of an object, unless it is absent or null.
@@ -73,11 +75,36 @@ pub(super) fn body(bytes: &[u8]) -> Result<Object<'_>, Code> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|_| "decode.not_json")?;
     match Json::cut(raw) {
         Json::Object(object) => Ok(object),
-        Json::Unreadable => Err("decode.not_json"),
-        Json::Null | Json::Bool | Json::Number(_) | Json::Text(_) | Json::List(_) => {
-            Err("decode.not_an_object")
+        Json::Null
+        | Json::Bool
+        | Json::Number(_)
+        | Json::Text(_)
+        | Json::BrokenText
+        | Json::List(_) => Err("decode.not_an_object"),
+    }
+}
+
+/// An object cut into its fields. One whose name is no Unicode is nobody's.
+fn object(text: &str) -> Option<Object<'_>> {
+    struct Fields;
+    impl<'a> Visitor<'a> for Fields {
+        type Value = Object<'a>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Object<'a>, M::Error> {
+            let mut object = Object::new();
+            while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                if let Ok(name) = serde_json::from_str(name.get()) {
+                    object.insert(name, value);
+                }
+            }
+            Ok(object)
         }
     }
+    serde_json::Deserializer::from_str(text).deserialize_map(Fields).ok()
 }
 
 /// Whether a text may name something.

@@ -26,7 +26,7 @@ fn a_body_that_is_no_event_is_a_dead_letter() {
     ] {
         dead(body, "decode.not_json");
     }
-    for body in ["[]", "1", "null", "\"x\"", "\u{feff}true"] {
+    for body in ["[]", "1", "null", "\"x\"", r#""\ud83c""#, "\u{feff}true"] {
         dead(body, "decode.not_an_object");
     }
     let long = "x".repeat(257);
@@ -44,6 +44,9 @@ fn an_unknown_name_is_ignored_whatever_else_it_says() {
         assert_eq!(verdict(body.as_bytes()), Verdict::Ignored);
     }
     assert_eq!(verdict(br#"{"event_type":"x","deep":[[[{"n":1e999}]]]}"#), Verdict::Ignored);
+    // A key that is half of a surrogate pair is nobody's name.
+    let broken = r#"{"\ud83c":1,"event_type":"x\ud83d\ude00"}"#;
+    assert_eq!(verdict(broken.as_bytes()), Verdict::Ignored);
     // The last of equal keys counts.
     let twice = r#"{"event_type":"ECOMM_ORDER_CREATED","event_type":"PUBLISH"}"#;
     assert_eq!(verdict(twice.as_bytes()), Verdict::Ignored);
