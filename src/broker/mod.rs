@@ -151,10 +151,16 @@ impl Subscription {
     }
 
     /// Waits for one delivery, then takes what else is ready, up to `max`; never waits to fill a
-    /// batch. Empty when the queue's backend has stopped for good. Cancel safe.
+    /// batch. What the backend has lost meanwhile is left out: it comes again. Empty when the
+    /// queue's backend has stopped for good. Cancel safe.
     pub async fn next_batch(&mut self, max: usize) -> Vec<Delivery> {
-        let mut batch = Vec::new();
-        self.deliveries.recv_many(&mut batch, max).await;
+        let mut batch: Vec<Delivery> = Vec::new();
+        while self.deliveries.recv_many(&mut batch, max).await > 0 {
+            batch.retain(|delivery| !delivery.settle.is_closed());
+            if !batch.is_empty() {
+                break;
+            }
+        }
         batch
     }
 }

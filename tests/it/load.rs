@@ -135,7 +135,7 @@ pub(crate) async fn stock_becomes_that_of_the_model(store: &dyn Store, history: 
     }
 }
 
-/// Counts, holds and dead letters are those of the model.
+/// Counts, holds and dead letters are those of the model, and there are no other dead letters.
 pub(crate) async fn stock_equals_the_model(
     store: &dyn Store,
     history: &History,
@@ -146,6 +146,10 @@ pub(crate) async fn stock_equals_the_model(
         let found = audit::site(store, &site, |_| {}).await.unwrap();
         assert_eq!(found.differences, [], "{site}");
     }
+    let counts = store.dead_letter_counts().await.unwrap();
+    let expected = history.deliveries.iter().filter(|delivery| delivery.kind.code().is_some());
+    let letters: u64 = counts.iter().map(|(_, count)| count).sum();
+    assert_eq!(letters, expected.count() as u64, "{counts:?}");
     for (place, delivery) in history.deliveries.iter().enumerate() {
         let Some(code) = delivery.kind.code() else { continue };
         let id = MessageId(ids[&place].parse().unwrap());

@@ -2,6 +2,8 @@
 //!
 //! What happens on one channel is a [`Session`]. A channel that is lost takes its deliveries with
 //! it: RabbitMQ delivers them again, and what is decided about the old ones is not heard any more.
+//! RabbitMQ counts that against each of them, so a further channel consumes only once the old ones
+//! were taken: a subscriber that waits for its Store would lose them again, for nothing.
 //!
 //! # Invariants
 //! - The subscription ends only when it was dropped or the broker is closed, never because RabbitMQ
@@ -32,8 +34,8 @@ pub(super) struct Consumer {
     pub(super) prefetch: u16,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
-    /// Its capacity is the prefetch, so that handing over never waits. `None` once the
-    /// subscription was dropped or the broker is closed.
+    /// Its capacity is the prefetch, and a session begins when it is empty: so handing over never
+    /// waits. `None` once the subscription was dropped or the broker is closed.
     pub(super) deliveries: Option<mpsc::Sender<Delivery>>,
 }
 
@@ -81,6 +83,10 @@ impl Consumer {
     }
 
     async fn channel(&self) -> Result<(Arc<Connection>, Channel), BrokerError> {
+        if let Some(deliveries) = &self.deliveries {
+            // All of the room is free. An error means that the subscription was dropped.
+            drop(deliveries.reserve_many(deliveries.max_capacity()).await);
+        }
         let connection = self.shared.consuming.connected().await;
         let channel = tokio::select! {
             channel = topology::open(&connection) => channel?,

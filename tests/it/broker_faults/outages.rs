@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use storekeeper::broker::Disposition;
+use storekeeper::broker::{Disposition, QueueDepth};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -132,4 +132,40 @@ async fn a_node_that_stands_still_or_runs_short_is_told_in_time_and_got_over() {
         delivery.settle(Disposition::Ack);
     }
     broker.close().await;
+}
+
+/// All connections are closed, again and again, while nobody takes what was delivered on them: as
+/// in a long outage of the Store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_takes_is_not_blamed_for_channels_that_are_lost() {
+    let server = RabbitMq::start().await;
+    let broker = RabbitBroker::connect(&options(&server)).await.unwrap();
+    for number in 0..20 {
+        publish_at_last(&broker, &number.to_string()).await;
+    }
+    let mut subscription = broker.subscribe(Queue::Work, 8).await.unwrap();
+    eventually("deliveries are held", async || {
+        let depth = broker.depth().await.ok()?;
+        (depth.work_in_flight == 8).then_some(())
+    })
+    .await;
+    for _ in 0..3 {
+        let before = broker.reconnects();
+        server.control(&["close_all_connections", "a test"]).await;
+        eventually("both connections are back", async || {
+            let is_back = broker.reconnects() >= before + 2;
+            (is_back && broker.depth().await.is_ok()).then_some(())
+        })
+        .await;
+    }
+    for _ in 0..20 {
+        let delivery = take_one(&mut subscription).await;
+        let count = delivery.delivery_count;
+        assert!(count <= 3, "{} was delivered {count} times before", body(&delivery));
+        delivery.settle(Disposition::Ack);
+    }
+    eventually("nothing is left, and nothing is a dead letter", async || {
+        (broker.depth().await.ok()? == QueueDepth::default()).then_some(())
+    })
+    .await;
 }

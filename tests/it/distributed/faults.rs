@@ -19,19 +19,23 @@ use crate::load::{
 };
 
 /// The processes that a fault may happen to.
-struct Processes {
+pub(super) struct Processes {
     workers: Vec<Server>,
     ingress: Server,
     console: Server,
+    /// How many webhooks were answered.
+    pub(super) answered: watch::Receiver<usize>,
 }
 
 /// Posts a history, lets `happen` while it is posted, and checks what has become of it all.
-async fn survives(happen: impl AsyncFnOnce(&Deployment, &mut Processes)) {
+pub(super) async fn survives(happen: impl AsyncFnOnce(&Deployment, &mut Processes)) {
     let orders = if is_long() { 2_000 } else { 250 };
     let options = HistoryOptions { seed: seed(), orders, duplicates_per_mille: 200 };
     let history = Arc::new(History::write(options));
     let deployment = Deployment::start().await;
+    let (answered, mut count) = watch::channel(0);
     let mut processes = Processes {
+        answered: count.clone(),
         ingress: deployment.role("ingress", "ingress").await,
         console: deployment.role("console", "console").await,
         workers: vec![
@@ -39,7 +43,6 @@ async fn survives(happen: impl AsyncFnOnce(&Deployment, &mut Processes)) {
             deployment.role("worker", "worker-2").await,
         ],
     };
-    let (answered, mut count) = watch::channel(0);
     let posting = post_all(&history, processes.ingress.webhooks(), answered);
     let happening = async {
         let enough = history.deliveries.len() / 3;

@@ -3,6 +3,7 @@
 mod changes_out;
 mod deployment;
 mod faults;
+mod outages;
 mod roles;
 
 use deployment::Deployment;

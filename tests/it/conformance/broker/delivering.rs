@@ -11,6 +11,7 @@ promises! {
     what_a_dead_consumer_held_comes_again_and_is_counted,
     what_was_delivered_twice_for_nothing_is_delivered_alone,
     what_was_held_at_a_close_comes_again,
+    what_was_not_taken_before_a_close_is_not_handed_over,
     dropping_a_subscription_returns_what_was_not_taken,
     what_was_taken_can_be_settled_after_its_subscription,
     a_second_subscription_takes_over,
@@ -122,6 +123,17 @@ async fn what_was_held_at_a_close_comes_again(backend: impl Backend) {
     let held = take_one(&mut subscription).await;
     broker.close().await;
     held.settle(Disposition::Ack);
+    let broker = backend.open().await;
+    one_after_the_other(&mut work(&broker, 10).await, ["a", "b"]).await;
+}
+
+async fn what_was_not_taken_before_a_close_is_not_handed_over(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a", "b"]).await;
+    let mut subscription = work(&broker, 10).await;
+    eventually_depth(&broker, |depth| depth.work_in_flight == 2).await;
+    broker.close().await;
+    assert_eq!(bodies(&subscription.next_batch(10).await), [""; 0]);
     let broker = backend.open().await;
     one_after_the_other(&mut work(&broker, 10).await, ["a", "b"]).await;
 }
