@@ -254,6 +254,9 @@ pub struct WorkerSettings {
     pub concurrency: usize,
     /// How often a delivery may be taken and not settled, because its worker died or dropped it.
     pub delivery_limit: usize,
+    /// How long deliveries are held while the Store is away, before the queue gets them back.
+    #[serde(serialize_with = "show::duration")]
+    pub hold_max: Duration,
     /// How long what is in flight may take when the process is told to stop.
     #[serde(serialize_with = "show::duration")]
     pub drain_timeout: Duration,

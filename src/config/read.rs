@@ -54,6 +54,7 @@ impl Settings {
                     batch_max: s.take("batch_max")?,
                     concurrency: s.take("concurrency")?,
                     delivery_limit: s.take("delivery_limit")?,
+                    hold_max: s.take("hold_max")?,
                     drain_timeout: s.take("drain_timeout")?,
                 })
             })?,

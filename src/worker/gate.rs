@@ -1,14 +1,13 @@
 //! The gate that closes while the Store is away.
 //!
-//! The first batch that finds the Store away closes it and probes with growing delays; all others
-//! wait for it to open. Nothing is settled meanwhile: an outage is no attempt.
+//! Whoever finds the Store away closes it, one task [asks](Gate::probe) with growing delays, and
+//! all wait for it to open. Nothing is settled meanwhile: an outage is no attempt.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::backoff::Delays;
 use crate::health::Health;
@@ -26,90 +25,141 @@ pub(super) struct Gate {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    closed: watch::Sender<bool>,
+    state: watch::Sender<State>,
     delays: Mutex<Delays>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None` while it is open.
+    closed: Option<Why>,
+    /// Since when the Store has done nothing; what is held is at least as old.
+    since: Option<Instant>,
+}
+
+/// Why the gate is closed.
+#[derive(Debug, Clone)]
+enum Why {
+    /// The Store does not answer.
+    Away,
+    /// A newer release wrote this.
+    Newer(EntityId),
 }
 
 impl Gate {
     pub(super) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
         let delays = Mutex::new(Delays::new(FIRST, LONGEST));
-        Self { store, metrics, health, closed: watch::Sender::new(false), delays }
+        Self { store, metrics, health, state: watch::Sender::default(), delays }
     }
 
     /// Waits while the gate is closed.
     pub(super) async fn opened(&self) {
         // The sender is a field of the same struct: it cannot be gone.
-        self.closed.subscribe().wait_for(|closed| !closed).await.ok();
+        self.state.subscribe().wait_for(|state| state.closed.is_none()).await.ok();
     }
 
-    /// Waits until the Store answers again. Of several callers one probes, the others wait for it.
+    /// Waits until the Store answers again.
     pub(super) async fn wait_out(&self, error: &StoreError) {
-        let Some(closed) = self.close("the store is away", error) else {
-            self.opened().await;
-            return;
-        };
+        self.close(Why::Away, "the store is away", error);
+        self.opened().await;
+    }
+
+    /// Closes the gate until an entity that a newer release wrote can be read. Nothing is consumed
+    /// meanwhile: what follows may be of the newer release's kind too.
+    pub(super) fn close_for_release(&self, entity: EntityId, error: &StoreError) {
+        self.close(Why::Newer(entity), "the store is of a newer release", error);
+    }
+
+    fn close(&self, why: Why, text: &str, error: &StoreError) {
+        let closes = self.state.send_if_modified(|state| {
+            let closes = state.closed.is_none();
+            if closes {
+                state.closed = Some(why);
+                state.since.get_or_insert_with(Instant::now);
+            }
+            closes
+        });
+        if closes {
+            let reason = describe(error);
+            tracing::error!(reason, "{text}: consumption is paused");
+            self.health.pause_worker(reason);
+        }
+    }
+
+    /// Asks, while the gate is closed, whether it may open; never ends.
+    pub(super) async fn probe(&self) {
+        let mut states = self.state.subscribe();
         loop {
-            let delay = self.delays.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let since = Instant::now();
-            tokio::time::sleep(delay).await;
-            let answer = self.store.check().await;
+            let why = match states.wait_for(|state| state.closed.is_some()).await {
+                Ok(state) => state.closed.clone(),
+                Err(_) => None,
+            };
+            let Some(why) = why else { return };
+            let asked_at = Instant::now();
+            sleep(self.delay()).await;
+            let may_open = self.may_open(&why).await;
             self.health.count_turn();
-            self.metrics.store_away_seconds.inc_by(since.elapsed().as_secs_f64());
-            match answer {
-                Ok(()) => break,
-                Err(error) => tracing::warn!(reason = describe(&error), "the store is still away"),
+            if matches!(why, Why::Away) {
+                self.metrics.store_away_seconds.inc_by(asked_at.elapsed().as_secs_f64());
+            }
+            if may_open {
+                self.health.resume_worker();
+                self.state.send_modify(|state| state.closed = None);
+                tracing::info!("consumption goes on");
             }
         }
-        drop(closed);
     }
 
-    /// Waits until an entity that a newer release wrote can be read, or until `stop`. Nothing is
-    /// consumed meanwhile: what follows may be of the newer release's kind too.
-    pub(super) async fn wait_for_release(
-        &self,
-        entity: &EntityId,
-        error: &StoreError,
-        stop: &CancellationToken,
-    ) {
-        let Some(_closed) = self.close("the store is of a newer release", error) else {
-            stop.run_until_cancelled(self.opened()).await;
-            return;
+    fn delay(&self) -> Duration {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    async fn may_open(&self, why: &Why) -> bool {
+        let error = match why {
+            Why::Newer(entity) => {
+                let loaded = self.store.load(std::slice::from_ref(entity)).await;
+                return !matches!(loaded, Err(StoreError::Newer { .. }));
+            }
+            Why::Away => self.store.check().await.err(),
         };
-        let mut delays = Delays::new(FIRST, LONGEST);
-        while stop.run_until_cancelled(tokio::time::sleep(delays.next())).await.is_some() {
-            self.health.count_turn();
-            let loaded = self.store.load(std::slice::from_ref(entity)).await;
-            if !matches!(loaded, Err(StoreError::Newer { .. })) {
-                return;
+        if let Some(error) = &error {
+            tracing::warn!(reason = describe(error), "the store is still away");
+        }
+        error.is_none()
+    }
+
+    /// Waits until it is closed and nothing was done for so long. One that opens only to be closed
+    /// again has stayed closed.
+    pub(super) async fn closed_for(&self, hold_max: Duration) {
+        let mut states = self.state.subscribe();
+        loop {
+            let since = {
+                let state = states.borrow_and_update();
+                state.closed.as_ref().and(state.since)
+            };
+            let passed = async {
+                match since {
+                    Some(since) => sleep_until(since + hold_max).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = passed => return,
+                // The sender is a field of the same struct: it cannot be gone.
+                _ = states.changed() => {}
             }
         }
     }
 
-    /// Closes the gate until what is answered is dropped; `None` if it was closed already.
-    fn close(&self, why: &str, error: &StoreError) -> Option<Closed<'_>> {
-        if self.closed.send_replace(true) {
-            return None;
-        }
-        let reason = describe(error);
-        tracing::error!(reason, "{why}: consumption is paused");
-        self.health.pause_worker(reason);
-        Some(Closed(self))
+    /// Notes that nothing is held any more.
+    pub(super) fn hold_nothing(&self) {
+        self.state.send_modify(|state| state.since = None);
     }
 
     /// Notes that the Store did its work, so that the next outage starts with short delays.
     pub(super) fn succeeded(&self) {
         self.delays.lock().unwrap_or_else(PoisonError::into_inner).reset();
-    }
-}
-
-/// Opens the gate when it is dropped, also because its caller was cancelled.
-struct Closed<'a>(&'a Gate);
-
-impl Drop for Closed<'_> {
-    fn drop(&mut self) {
-        self.0.health.resume_worker();
-        self.0.closed.send_replace(false);
-        tracing::info!("consumption goes on");
+        self.state.send_if_modified(|state| state.since.take().is_some());
     }
 }
 

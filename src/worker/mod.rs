@@ -1,9 +1,11 @@
 //! The worker pool: deliveries in, commits and dispositions out.
 //!
 //! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
-//! batch goes decode > load > decide > commit > settle, see [`batch`]. When the Store is away, the
-//! pool keeps what it has, takes nothing new, and probes with growing delays: an outage is no
-//! attempt of any message. A second loop parks dead letters.
+//! batch goes decode > load > decide > commit > settle, see [`batch`]; batches of dead letters are
+//! parked. When the Store is away, the pool keeps what it has, takes nothing new, and probes with
+//! growing delays: an outage is no attempt of any message. After `worker.hold_max` it hands back
+//! what it has, once, and subscribes again when the Store answers: a queue takes away what is held
+//! for too long, and counts that as the death of a worker.
 //!
 //! # Invariants
 //! - A delivery is settled only after what it decided is durable in the Store.
@@ -20,6 +22,7 @@ mod parking;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
@@ -51,8 +54,6 @@ pub struct Pool {
     policy: PolicyInForce,
     sources: SourceRules,
     limits: Limits,
-    /// Says to whatever waits for something else than the Store that it need not wait longer.
-    stop: CancellationToken,
     /// Cancelled once the Store says that another policy is in force.
     outdated: CancellationToken,
 }
@@ -63,6 +64,7 @@ struct Limits {
     batch_max: usize,
     concurrency: usize,
     delivery_limit: u32,
+    hold_max: Duration,
 }
 
 /// How the pool ended after it was told to stop.
@@ -104,10 +106,10 @@ impl Pool {
             batch_max: worker.batch_max,
             concurrency: worker.concurrency,
             delivery_limit: u32::try_from(worker.delivery_limit).unwrap_or(u32::MAX),
+            hold_max: worker.hold_max,
         };
         let gate = Gate::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&health));
         let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
-        let stop = CancellationToken::new();
         let outdated = CancellationToken::new();
         let sources = SourceRules::default();
         Self {
@@ -120,7 +122,6 @@ impl Pool {
             policy,
             sources,
             limits,
-            stop,
             outdated,
         }
     }
@@ -138,45 +139,26 @@ impl Pool {
         stop: CancellationToken,
         abandoned: CancellationToken,
     ) -> Result<Drained, PoolError> {
-        let pool = Arc::new(Self { stop: stop.clone(), ..self });
-        let mut work = pool.broker.subscribe(Queue::Work, pool.limits.prefetch).await?;
-        let mut dead = pool.broker.subscribe(Queue::Dead, pool.limits.prefetch).await?;
-        let slots = Arc::new(Semaphore::new(pool.limits.concurrency));
-        let mut tasks = JoinSet::new();
+        let pool = Arc::new(self);
+        let (mut prober, mut tasks) = (JoinSet::new(), JoinSet::new());
+        let probing = Arc::clone(&pool);
+        prober.spawn(async move { probing.gate.probe().await });
         let ended = loop {
-            while let Some(ended) = tasks.try_join_next() {
-                note_end(ended);
+            match pool.consume(&stop, &mut tasks).await {
+                Ended::Stopped => break Ok(()),
+                Ended::Failed(error) => break Err(error),
+                Ended::Held => {}
             }
-            let slot = async {
-                pool.gate.opened().await;
-                Arc::clone(&slots).acquire_owned().await
-            };
-            let slot = tokio::select! {
+            tracing::warn!(batches = tasks.len(), "what is held is handed back until it can be done");
+            // What they have comes again, and counts against nobody: it is not subscribed any more.
+            tasks.shutdown().await;
+            pool.gate.hold_nothing();
+            tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 () = pool.outdated.cancelled() => break Err(PoolError::PolicyChanged),
-                slot = slot => slot,
-            };
-            let task = tokio::select! {
-                biased;
-                () = stop.cancelled() => break Ok(()),
-                () = pool.outdated.cancelled() => break Err(PoolError::PolicyChanged),
-                letters = dead.next_batch(pool.limits.batch_max) => Task::Park(letters),
-                deliveries = work.next_batch(pool.limits.batch_max) => Task::Work(deliveries),
-            };
-            if task.len() == 0 {
-                break Err(PoolError::QueueEnded);
+                () = pool.gate.opened() => {}
             }
-            let pool = Arc::clone(&pool);
-            tasks.spawn(async move {
-                let in_hand = InHand::new(&pool.health, task.len());
-                match task {
-                    Task::Work(deliveries) => pool.work(deliveries).await,
-                    Task::Park(letters) => parking::park(&pool, letters).await,
-                }
-                drop((in_hand, slot));
-            });
         };
-        drop((work, dead));
         if let Err(PoolError::Subscribe(_) | PoolError::QueueEnded) = ended {
             return ended.map(|()| Drained::InPart);
         }
@@ -191,6 +173,58 @@ impl Pool {
         tracing::warn!(batches = tasks.len(), "drain deadline passed; what is left comes again");
         tasks.shutdown().await;
         Ok(Drained::InPart)
+    }
+
+    /// Subscribes, and hands batches to tasks until something ends that.
+    async fn consume(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<()>,
+    ) -> Ended {
+        let prefetch = self.limits.prefetch;
+        let subscribed = async {
+            let work = self.broker.subscribe(Queue::Work, prefetch).await?;
+            Ok((work, self.broker.subscribe(Queue::Dead, prefetch).await?))
+        };
+        let (mut work, mut dead) = match subscribed.await {
+            Ok(subscriptions) => subscriptions,
+            Err(error) => return Ended::Failed(PoolError::Subscribe(error)),
+        };
+        let slots = Arc::new(Semaphore::new(self.limits.concurrency));
+        loop {
+            while let Some(ended) = tasks.try_join_next() {
+                note_end(ended);
+            }
+            let next = async {
+                self.gate.opened().await;
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                let task = tokio::select! {
+                    biased;
+                    letters = dead.next_batch(self.limits.batch_max) => Task::Park(letters),
+                    deliveries = work.next_batch(self.limits.batch_max) => Task::Work(deliveries),
+                };
+                (task, slot)
+            };
+            let (task, slot) = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ended::Stopped,
+                () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
+                () = self.gate.closed_for(self.limits.hold_max) => return Ended::Held,
+                next = next => next,
+            };
+            if task.len() == 0 {
+                return Ended::Failed(PoolError::QueueEnded);
+            }
+            let pool = Arc::clone(self);
+            tasks.spawn(async move {
+                let in_hand = InHand::new(&pool.health, task.len());
+                match task {
+                    Task::Work(deliveries) => pool.work(deliveries).await,
+                    Task::Park(letters) => parking::park(&pool, letters).await,
+                }
+                drop((in_hand, slot));
+            });
+        }
     }
 
     /// Does one batch and settles it.
@@ -257,12 +291,10 @@ impl Pool {
         let verdict = match done {
             Ok(Ok(verdicts)) => verdicts.into_iter().next(),
             Ok(Err(error @ StoreError::Newer { .. })) => {
-                let entity = batch::entity(self, &delivery.envelope);
-                // Handed back: a worker of the newer release may take it.
-                drop(delivery);
-                if let Some(entity) = entity {
-                    self.gate.wait_for_release(&entity, &error, &self.stop).await;
+                if let Some(entity) = batch::entity(self, &delivery.envelope) {
+                    self.gate.close_for_release(entity, &error);
                 }
+                // Handed back: a worker of the newer release may take it.
                 return;
             }
             Ok(Err(error)) => {
@@ -361,6 +393,15 @@ impl Drop for InHand<'_> {
     fn drop(&mut self) {
         self.health.count_done(self.deliveries);
     }
+}
+
+/// Why the pool consumes no longer.
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It has held what it has for too long, since the Store is away.
+    Held,
+    Failed(PoolError),
 }
 
 /// What one slot of the pool does next.

@@ -41,7 +41,8 @@ fn attributes(properties: &BasicProperties) -> BTreeMap<String, String> {
     headers.map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
-async fn order(ingress: &Server, site: &str, order: usize) {
+/// Posts a new order of one of `product:a.b`.
+pub(super) async fn order(ingress: &Server, site: &str, order: usize) {
     let body = serde_json::json!({
         "event_type": "ECOMM_ORDER_CREATED",
         "event_timestamp": 1_700_000_000_000_i64,

@@ -19,28 +19,37 @@ pub(super) struct Deployment {
     directory: TempDir,
     pub(super) rabbitmq: RabbitMq,
     pub(super) redis: RedisServer,
+    /// Settings of every process, as environment variables.
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Deployment {
     /// A RabbitMQ, and a Redis that has on disk what it answered.
     pub(super) async fn start() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            rabbitmq: RabbitMq::start().await,
-            redis: RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]),
-        }
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with more settings of every process.
+    pub(super) async fn start_with(more: &[(&'static str, &'static str)]) -> Self {
+        let rabbitmq = RabbitMq::start().await;
+        let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let mut settings = vec![
+            ("STOREKEEPER__BACKEND", "distributed".to_owned()),
+            ("STOREKEEPER__RABBITMQ__URL", rabbitmq.url()),
+            ("STOREKEEPER__REDIS__URL", redis.url()),
+        ];
+        settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Self { directory: tempfile::tempdir().unwrap(), rabbitmq, redis, settings }
     }
 
     /// Starts a process of a role; of several, each has a name of its own.
     pub(super) async fn role(&self, role: &str, name: &str) -> Server {
-        let (rabbitmq, redis) = (self.rabbitmq.url(), self.redis.url());
-        Server::start_as(role, &self.place(name), &settings(&rabbitmq, &redis)).await
+        Server::start_as(role, &self.place(name), &self.environment()).await
     }
 
     /// Runs a command to its end.
     pub(super) fn run(&self, arguments: &[&str]) -> Output {
-        let (rabbitmq, redis) = (self.rabbitmq.url(), self.redis.url());
-        let mut command = command(&self.place("command"), &settings(&rabbitmq, &redis));
+        let mut command = command(&self.place("command"), &self.environment());
         command.args(arguments).output().unwrap()
     }
 
@@ -58,19 +67,12 @@ impl Deployment {
         app::open_store(&self.settings()).await.unwrap()
     }
 
-    /// The settings of every process.
     fn settings(&self) -> Settings {
-        let (rabbitmq, redis) = (self.rabbitmq.url(), self.redis.url());
-        let settings = settings(&rabbitmq, &redis);
-        Settings::load_from(None, settings.map(|(name, value)| (name.into(), value.into())))
-            .unwrap()
+        let settings = self.settings.iter().map(|(name, value)| ((*name).into(), value.into()));
+        Settings::load_from(None, settings).unwrap()
     }
-}
 
-fn settings<'a>(rabbitmq: &'a str, redis: &'a str) -> [(&'static str, &'a str); 3] {
-    [
-        ("STOREKEEPER__BACKEND", "distributed"),
-        ("STOREKEEPER__RABBITMQ__URL", rabbitmq),
-        ("STOREKEEPER__REDIS__URL", redis),
-    ]
+    fn environment(&self) -> Vec<(&str, &str)> {
+        self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
 }

@@ -1,6 +1,15 @@
 //! Long outages, in which more than one thing goes wrong.
 
-use super::faults::survives;
+use std::time::Duration;
+
+use storekeeper::broker::QueueDepth;
+use storekeeper::domain::{Site, StockKey};
+use storekeeper::store::PageRequest;
+use tokio::time::{Instant, sleep_until};
+
+use super::Deployment;
+use super::changes_out::order;
+use super::faults::{still, survives};
 use crate::harness::eventually;
 
 /// RabbitMQ counts what a lost channel held; the orders have done nothing.
@@ -24,7 +33,50 @@ async fn all_channels_lost_again_and_again_while_redis_is_away() {
             .await;
         }
         broker.close().await;
+        // What is handed over in vain would come again, and again.
+        tokio::time::sleep(still()).await;
         deployment.redis.thaw();
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_is_handed_back_before_rabbitmq_takes_it_away() {
+    const ORDERS: usize = 40;
+    let hold_max = ("STOREKEEPER__WORKER__HOLD_MAX", "1s");
+    let deployment = Deployment::start_with(&[hold_max]).await;
+    // RabbitMQ takes away what is held for five seconds, and looks every second.
+    for (setting, ms) in [("consumer_timeout", 5000), ("channel_tick_interval", 1000)] {
+        let set = format!("application:set_env(rabbit, {setting}, {ms}).");
+        deployment.rabbitmq.control(&["eval", &set]).await;
+    }
+    let patience = Duration::from_secs(10);
+    let ingress = deployment.role("ingress", "ingress").await;
+    let worker = deployment.role("worker", "worker").await;
+    order(&ingress, "shop", ORDERS).await;
+    let broker = deployment.broker().await;
+    let is_empty = async || (broker.depth().await.ok()? == QueueDepth::default()).then_some(());
+    eventually("the worker works", is_empty).await;
+    deployment.redis.freeze();
+    let frozen_at = Instant::now();
+    for number in 0..ORDERS {
+        order(&ingress, "shop", number).await;
+    }
+    eventually("all is handed back", async || {
+        (broker.depth().await.ok()?.work_ready == ORDERS as u64).then_some(())
+    })
+    .await;
+    sleep_until(frozen_at + patience).await;
+    let depth = broker.depth().await.unwrap();
+    assert_eq!(depth.work_ready, ORDERS as u64, "and not taken again");
+    deployment.redis.thaw();
+    eventually("the worker works", is_empty).await;
+    let (site, key) = (Site::parse("shop").unwrap(), StockKey::parse("product:a.b").unwrap());
+    let store = deployment.store().await;
+    let item = store.stock_item(&site, &key, &PageRequest::first(1)).await.unwrap().unwrap();
+    assert_eq!(item.item.counts.committed.to_string(), (ORDERS + 1).to_string());
+    assert_eq!(store.dead_letter_counts().await.unwrap(), []);
+    let said = deployment.rabbitmq.log();
+    assert!(!said.contains("timed out waiting"), "{said}");
+    drop(worker);
 }

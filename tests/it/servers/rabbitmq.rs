@@ -45,7 +45,7 @@ impl RabbitMq {
     /// The node that all tests share which do no harm to it.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceLock<RabbitMq> = OnceLock::new();
-        let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::spawn));
+        let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::spawn("")));
         let shared = shared.await.unwrap();
         shared.ready().await;
         shared
@@ -53,19 +53,25 @@ impl RabbitMq {
 
     /// A node of a test's own.
     pub(crate) async fn start() -> Self {
-        let server = Self::spawn();
+        Self::start_with("").await
+    }
+
+    /// A node of a test's own, with more lines in its configuration.
+    pub(crate) async fn start_with(settings: &str) -> Self {
+        let server = Self::spawn(settings);
         server.ready().await;
         server
     }
 
-    fn spawn() -> Self {
+    fn spawn(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [port, distribution, mapper_port] = [(); 3].map(|()| free_port());
         let path = |name: &str| directory.path().join(name);
         let configuration = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\nlog.console.level = warning\n\
              log.file = false\ndisk_free_limit.absolute = 1MB\n\
-             vm_memory_high_watermark.absolute = 2GB\nraft.wal_max_size_bytes = 33554432\n"
+             vm_memory_high_watermark.absolute = 2GB\nraft.wal_max_size_bytes = 33554432\n\
+             {settings}"
         );
         std::fs::write(path("rabbitmq.conf"), configuration).unwrap();
         std::fs::write(path("enabled_plugins"), "[].\n").unwrap();
@@ -160,6 +166,11 @@ impl RabbitMq {
             .env("ERL_EPMD_PORT", self.mapper_port.to_string());
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What it has said of errors and warnings.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     fn tell(&self, word: &str) {
