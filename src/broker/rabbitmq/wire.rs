@@ -1,12 +1,12 @@
 //! Envelopes as AMQP messages, and back.
 //!
-//! Headers are written anew for every message, never copied: what RabbitMQ notes in them
-//! (`x-death` and its kin) would come back to it, and before release 4 it drops what it takes for a
-//! cycle. Read defensively: RabbitMQ writes numbers as whatever integer it likes.
+//! Headers are written anew for every message: what RabbitMQ notes in them (`x-death` and its kin)
+//! would come back to it, and before release 4 it drops what it takes for a cycle. Of a message that
+//! cannot be read they are copied, without these. Read defensively: RabbitMQ writes numbers as whatever integer it likes.
 //!
 //! # Invariants
-//! - The headers of a message stay under [`HEADERS_BYTES_MAX`]: RabbitMQ ends the connection over a
-//!   table that does not fit a frame.
+//! - The headers of a message stay under [`HEADERS_BYTES_MAX`], or [`FOREIGN_BYTES_MAX`]: RabbitMQ
+//!   ends the connection over a table that does not fit a frame.
 
 use bytes::Bytes;
 use lapin::BasicProperties;
@@ -24,6 +24,8 @@ const REJECTION_BYTES_MAX: usize = 16 * 1024;
 /// What each text that came with the request may take of them; a longer one is left out.
 const TEXT_BYTES_MAX: usize = 4 * 1024;
 const _: () = assert!(REJECTION_BYTES_MAX + 3 * TEXT_BYTES_MAX <= HEADERS_BYTES_MAX);
+/// What is kept of the headers of a message that is not ours, in bytes: half of what fits a frame.
+const FOREIGN_BYTES_MAX: usize = 64 * 1024;
 /// The `app_id` of what we publish.
 const APP_ID: &str = "storekeeper";
 /// The `type` of a message in the journal that only says that it ends there.
@@ -95,18 +97,59 @@ pub(super) fn marker(id: &Uuid) -> BasicProperties {
     base(id, MARKER)
 }
 
-/// The properties of a message that could not be read, without what RabbitMQ noted in them.
+/// The properties with which a message that could not be read is sent on: what says what it is.
+///
+/// Left out is what RabbitMQ noted in it and what it would act on. A message in another's name it
+/// refuses, with the channel and all that is in flight there; one that expires it drops.
 pub(super) fn stripped(properties: &BasicProperties) -> BasicProperties {
     let mut headers = FieldTable::default();
+    let mut room = FOREIGN_BYTES_MAX;
     for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
         let is_noted = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
             .iter()
             .any(|noted| name.as_str().starts_with(noted));
-        if !is_noted && name.as_str() != "x-acquired-count" {
+        let left = room.checked_sub(name.as_str().len() + length(value));
+        if let Some(left) = left.filter(|_| !is_noted && name.as_str() != "x-acquired-count") {
+            room = left;
             headers.insert(name.clone(), value.clone());
         }
     }
-    properties.clone().with_headers(headers).with_delivery_mode(2)
+    let mut stripped = BasicProperties::default().with_headers(headers).with_delivery_mode(2);
+    if let Some(text) = properties.content_type() {
+        stripped = stripped.with_content_type(text.clone());
+    }
+    if let Some(text) = properties.content_encoding() {
+        stripped = stripped.with_content_encoding(text.clone());
+    }
+    if let Some(text) = properties.message_id() {
+        stripped = stripped.with_message_id(text.clone());
+    }
+    if let Some(text) = properties.kind() {
+        stripped = stripped.with_type(text.clone());
+    }
+    if let Some(text) = properties.app_id() {
+        stripped = stripped.with_app_id(text.clone());
+    }
+    if let Some(seconds) = properties.timestamp() {
+        stripped = stripped.with_timestamp(*seconds);
+    }
+    stripped
+}
+
+/// About what a header's value takes in a frame, in bytes; never less.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all that are of a fixed length")]
+fn length(value: &AMQPValue) -> usize {
+    match value {
+        AMQPValue::LongString(text) => 5 + text.as_bytes().len(),
+        AMQPValue::ShortString(text) => 2 + text.as_str().len(),
+        AMQPValue::ByteArray(bytes) => 5 + bytes.as_slice().len(),
+        AMQPValue::FieldArray(values) => 5 + values.as_slice().iter().map(length).sum::<usize>(),
+        AMQPValue::FieldTable(table) => {
+            let entries = table.inner().iter();
+            5 + entries.map(|(name, value)| 1 + name.as_str().len() + length(value)).sum::<usize>()
+        }
+        _ => 16,
+    }
 }
 
 fn base(id: &Uuid, kind: &'static str) -> BasicProperties {
@@ -321,15 +364,29 @@ mod tests {
     }
 
     #[test]
-    fn what_rabbitmq_notes_is_stripped_and_the_rest_is_kept() {
+    fn what_rabbitmq_notes_or_acts_on_is_stripped_and_the_rest_is_kept() {
         let mut headers = FieldTable::default();
         for name in ["x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count"] {
             headers.insert(name.into(), text("a"));
         }
         headers.insert("x-mine".into(), text("b"));
-        let stripped = stripped(&BasicProperties::default().with_headers(headers));
-        let headers = stripped.headers().iter().flat_map(FieldTable::inner);
-        let names: Vec<_> = headers.map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["x-mine"]);
+        headers.insert("x-much".into(), text(&"c".repeat(FOREIGN_BYTES_MAX)));
+        let known = BasicProperties::default()
+            .with_content_type("text/plain".into())
+            .with_content_encoding("gzip".into())
+            .with_message_id("1".into())
+            .with_type("a type".into())
+            .with_app_id("a shovel".into())
+            .with_timestamp(7);
+        let all = known.clone().with_headers(headers);
+        let all = all
+            .with_user_id("somebody".into())
+            .with_expiration("1000".into())
+            .with_priority(9)
+            .with_reply_to("a queue".into())
+            .with_delivery_mode(1);
+        let mut kept = FieldTable::default();
+        kept.insert("x-mine".into(), text("b"));
+        assert_eq!(stripped(&all), known.with_headers(kept).with_delivery_mode(2));
     }
 }

@@ -154,16 +154,52 @@ async fn a_message_that_is_not_ours_is_put_aside_and_holds_up_nothing() {
     let delivery = take_one(&mut subscription).await;
     assert_eq!(body(&delivery), "ours");
     delivery.settle(Disposition::Ack);
-    let unrouted = queue("unrouted");
-    let body = eventually("it is where an operator looks", async || {
-        let connection = server.connection().await;
-        let channel = connection.create_channel().await.unwrap();
-        let options = BasicGetOptions::default();
-        let message = channel.basic_get(unrouted.as_str().into(), options).await.unwrap()?;
-        Some(message.delivery.data)
-    })
-    .await;
-    assert_eq!(body, b"who knows");
+    assert_eq!(taken_from(server, &queue("unrouted")).await.data, b"who knows");
     let journal = broker.journal(None, 10).await.unwrap();
     assert_eq!(journal.len(), 1, "it is passed over there");
+}
+
+/// RabbitMQ ends a channel on which somebody publishes in another's name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_says_of_a_message_does_not_stop_publishing() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    server.control(&["add_user", "somebody", "else"]).await;
+    server.control(&["set_permissions", "somebody", ".*", ".*", ".*"]).await;
+    let url = server.url().replace("guest:guest", "somebody:else");
+    let connection = Connection::connect(&url, lapin::ConnectionProperties::default()).await;
+    let channel = connection.unwrap().create_channel().await.unwrap();
+    let properties = BasicProperties::default()
+        .with_user_id("somebody".into())
+        .with_expiration("60000".into())
+        .with_content_type("text/plain".into());
+    let (exchange, key) = (format!("{}.events", options.namespace), "work".into());
+    let publish = BasicPublishOptions::default();
+    let exchange = exchange.as_str().into();
+    channel.basic_publish(exchange, key, publish, b"who knows", properties).await.unwrap();
+    let mut subscription = work(&broker).await;
+    broker.publish(envelope("ours")).await.unwrap();
+    take_one(&mut subscription).await.settle(Disposition::Ack);
+    let aside = taken_from(server, &format!("{}.unrouted", options.namespace)).await;
+    assert_eq!(aside.data, b"who knows");
+    let said = &aside.properties;
+    assert_eq!((said.user_id(), said.expiration()), (&None, &None));
+    assert_eq!(said.content_type().as_ref().unwrap().as_str(), "text/plain");
+    for number in 0..200 {
+        let published = broker.publish(envelope(&number.to_string())).await;
+        assert!(published.is_ok(), "{number}: {published:?}");
+    }
+}
+
+/// Waits for a message in a queue, and takes it.
+async fn taken_from(server: &RabbitMq, queue: &str) -> lapin::message::Delivery {
+    let connection = server.connection().await;
+    let channel = connection.create_channel().await.unwrap();
+    let message = eventually("something is in the queue", async || {
+        channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap()
+    })
+    .await;
+    connection.close(200, "".into()).await.unwrap();
+    message.delivery
 }
