@@ -239,6 +239,8 @@ pub struct QueueDepth {
     pub retry_ready: u64,
     /// Dead letters that are not parked yet.
     pub dead_intake: u64,
+    /// Messages in RabbitMQ that are not ours, or that no queue was there for.
+    pub aside: u64,
 }
 
 /// A place in the journal.

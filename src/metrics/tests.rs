@@ -24,6 +24,7 @@ fn readings() -> Readings {
             work_oldest: Some(Timestamp::from_millis(1_000)),
             retry_ready: 1,
             dead_intake: 0,
+            aside: 4,
         }),
         parked: Some(vec![(Code::NotJson, 3)]),
         oversold: Some(1),
@@ -93,6 +94,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_orders_alias_conflict counter
     storekeeper_orders_ambiguous counter
     storekeeper_orders_status_unknown counter
+    storekeeper_queue_aside gauge
     storekeeper_queue_in_flight gauge
     storekeeper_queue_oldest_age_seconds gauge
     storekeeper_queue_ready gauge
@@ -146,6 +148,7 @@ fn gauges_are_what_was_read_now() {
         "storekeeper_queue_ready 7",
         "storekeeper_queue_in_flight 2",
         "storekeeper_queue_retry_ready 1",
+        "storekeeper_queue_aside 4",
         "storekeeper_dead_letters_intake 0",
         "storekeeper_queue_oldest_age_seconds 2.5",
         "storekeeper_dead_letters_parked{reason=\"decode.not_json\"} 3",

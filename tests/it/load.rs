@@ -91,6 +91,7 @@ pub(crate) async fn all_accounted_for(broker: &dyn Broker, ids: &BTreeMap<usize,
     let depth = broker.depth().await.unwrap();
     let waiting = [depth.work_ready, depth.work_in_flight, depth.retry_ready, depth.dead_intake];
     assert_eq!(waiting, [0; 4], "something is in a queue after all was settled");
+    assert_eq!(depth.aside, 0, "something is put aside");
     for id in ids.values() {
         assert!(journalled.contains(id), "{id} was answered 200 and is lost");
     }

@@ -235,12 +235,10 @@ impl<'a> Session<'a> {
                 self.waiting.push_back(arrival);
             }
             Err(error) => {
-                let queue = topology::key_of(self.consumer.queue);
-                tracing::error!(queue, %error, "put aside, in the queue `unrouted`");
                 self.held.insert(tag, (acker, None));
-                let shared = Arc::clone(&self.consumer.shared);
+                let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
                 self.moving.push(Box::pin(async move {
-                    shared.put_aside(delivery).await;
+                    shared.send_on(queue, delivery, error).await;
                     tag
                 }));
             }

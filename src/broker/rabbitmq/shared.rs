@@ -14,8 +14,8 @@ use super::journal::Journal;
 use super::management::Management;
 use super::publisher::{Message, Publisher};
 use super::session::Arrival;
-use super::topology::{self, DEAD_KEY, Found, Topology, WORK_KEY, short};
-use super::wire;
+use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Found, Topology, WORK_KEY, short};
+use super::wire::{self, Unreadable};
 use crate::backoff::Delays;
 use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
 use crate::clock;
@@ -26,9 +26,9 @@ const CALL_PATIENCE: Duration = Duration::from_secs(5);
 /// How often all that was declared is checked, and how soon after it did not stand.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 const CHECK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a dead letter waits that is rejected once more: otherwise two that disagree would hand
-/// it to each other for ever.
-const REJECTED_AGAIN: Duration = Duration::from_secs(5);
+/// How long a dead letter waits that is rejected once more, and what a newer release must read:
+/// otherwise two that disagree would hand it to each other for ever.
+const DISAGREED: Duration = Duration::from_secs(5);
 /// How long one consumer may hold a delivery, in microseconds: RabbitMQ ends those that hold one
 /// for longer than half an hour, and looks every few minutes.
 const HELD_MICROS_MAX: i64 = 40 * 60 * 1_000_000;
@@ -133,7 +133,7 @@ impl Shared {
             (Disposition::DeadLetter(rejection), Queue::Dead) => {
                 let attempts = dead.map_or(attempt, |dead| dead.attempts);
                 let reason = DeadReason { rejection: *rejection, failed_at: decided_at, attempts };
-                (Some(REJECTED_AGAIN), next, Some(reason))
+                (Some(DISAGREED), next, Some(reason))
             }
         };
         let route = match delay {
@@ -145,10 +145,22 @@ impl Shared {
         self.insist(route, properties, envelope.body.clone()).await;
     }
 
-    /// Publishes what could not be read to where an operator looks; returns once that is confirmed.
-    pub(super) async fn put_aside(&self, delivery: Delivery) {
+    /// Publishes what could not be read: to where an operator looks, or, if it is of a newer release
+    /// of ours, to its queue again, for a consumer of that release. Returns once that is confirmed.
+    pub(super) async fn send_on(&self, queue: Queue, delivery: Delivery, why: Unreadable) {
+        let key = topology::key_of(queue);
+        let route = match why {
+            Unreadable::Foreign => {
+                tracing::error!(queue = key, error = %why, "put aside, in the queue `foreign`");
+                Route::Direct(FOREIGN_KEY)
+            }
+            Unreadable::Unknown(_) => {
+                tracing::warn!(queue = key, error = %why, "handed back for another worker");
+                Route::Later(queue, DISAGREED)
+            }
+        };
         let properties = wire::stripped(&delivery.properties);
-        self.insist(Route::Aside, properties, delivery.data.into()).await;
+        self.insist(route, properties, delivery.data.into()).await;
     }
 
     /// Tries until it works: the delivery is held meanwhile, and nothing of it is lost.
@@ -184,7 +196,6 @@ impl Shared {
                 })??;
                 self.message("again", &key, properties, body)
             }
-            Route::Aside => self.message("unrouted", "", properties, body),
         };
         self.publisher.publish(message).await
     }
@@ -211,6 +222,7 @@ impl Shared {
             work_oldest,
             retry_ready: ready.retry,
             dead_intake: ready.dead + dead_held,
+            aside: ready.aside,
         })
     }
 
@@ -253,12 +265,14 @@ impl Shared {
             None => topology::open(&*self.consuming.connection()?).await?,
         };
         let work = self.look_at(&channel, &self.topology.name(WORK_KEY)).await?;
+        let aside = [FOREIGN_KEY, "unrouted"].map(|part| self.topology.name(part));
         let ready = Ready {
             work: work.ready,
             work_consumers: work.consumers,
             retry: self.sum(&channel, &self.topology.retry_names(Queue::Work)).await?,
             dead: self.sum(&channel, &[self.topology.name(DEAD_KEY)]).await?
                 + self.sum(&channel, &self.topology.retry_names(Queue::Dead)).await?,
+            aside: self.sum(&channel, &aside).await?,
         };
         *kept = Some(channel);
         Ok(ready)
@@ -352,8 +366,6 @@ enum Route {
     Direct(&'static str),
     /// To a queue after a delay.
     Later(Queue, Duration),
-    /// To where an operator looks.
-    Aside,
 }
 
 /// Messages that are ready.
@@ -363,4 +375,5 @@ struct Ready {
     work_consumers: u64,
     retry: u64,
     dead: u64,
+    aside: u64,
 }

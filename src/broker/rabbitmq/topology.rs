@@ -5,8 +5,10 @@
 //!                --dead--> dead                           --dead--> dead
 //!                ---#----> journal                        --<name>--> retry.*, dead-retry.*
 //!                                                         --marker--> journal
+//!                                                         --foreign--> foreign
 //! ```
-//! What no binding takes goes to the queue `unrouted`, which nobody consumes: an operator looks.
+//! What no binding takes goes to the queue `unrouted`. What somebody else has put into a queue of
+//! ours goes to `foreign`, which nobody consumes: an operator looks.
 //! Work that is delivered too often and retries that are due are moved by RabbitMQ, through
 //! `again`, at least once.
 //!
@@ -43,6 +45,8 @@ const NAMESPACE_BYTES_MAX: usize = 200;
 pub(super) const WORK_KEY: &str = "work";
 pub(super) const DEAD_KEY: &str = "dead";
 pub(super) const MARKER_KEY: &str = "marker";
+/// The routing key, and the queue, of what is not ours.
+pub(super) const FOREIGN_KEY: &str = "foreign";
 
 /// What there must be in RabbitMQ.
 #[derive(Debug)]
@@ -178,10 +182,12 @@ impl Topology {
         self.dead_letter_to(&mut work, DEAD_KEY);
         self.declare_queue(&channel, &self.name(WORK_KEY), work).await?;
         self.declare_queue(&channel, &self.name(DEAD_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
+        self.declare_queue(&channel, &self.name(FOREIGN_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
         self.declare_queue(&channel, &self.name("journal"), self.journal()).await?;
         for (exchange, queue, key) in [
             ("again", WORK_KEY, WORK_KEY),
             ("again", DEAD_KEY, DEAD_KEY),
+            ("again", FOREIGN_KEY, FOREIGN_KEY),
             ("again", "journal", MARKER_KEY),
             ("events", "journal", "#"),
             ("events", DEAD_KEY, DEAD_KEY),
@@ -294,7 +300,7 @@ impl Topology {
     ) -> Result<Vec<String>, BrokerError> {
         let mut missing = Vec::new();
         let mut channel = open(connection).await?;
-        for part in [WORK_KEY, DEAD_KEY, "journal", "unrouted"] {
+        for part in [WORK_KEY, DEAD_KEY, "journal", "unrouted", FOREIGN_KEY] {
             let name = self.name(part);
             if Self::find(&channel, &name).await?.is_none() {
                 missing.push(name);

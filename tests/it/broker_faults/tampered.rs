@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use storekeeper::broker::{Disposition, QueueDepth};
 use storekeeper::domain::Code;
 
@@ -154,9 +154,47 @@ async fn a_message_that_is_not_ours_is_put_aside_and_holds_up_nothing() {
     let delivery = take_one(&mut subscription).await;
     assert_eq!(body(&delivery), "ours");
     delivery.settle(Disposition::Ack);
-    assert_eq!(taken_from(server, &queue("unrouted")).await.data, b"who knows");
+    eventually("it is counted", async || {
+        (broker.depth().await.unwrap().aside == 1).then_some(())
+    })
+    .await;
+    assert_eq!(taken_from(server, &queue("foreign")).await.data, b"who knows");
     let journal = broker.journal(None, 10).await.unwrap();
     assert_eq!(journal.len(), 1, "it is passed over there");
+}
+
+/// In a rolling update, a worker of the old release meets messages of the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_a_newer_release_is_handed_back_for_a_worker_that_can_read_it() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    let queue = |part: &str| format!("{}.{part}", options.namespace);
+    let mut headers = FieldTable::default();
+    headers.insert("x-unheard-of".into(), AMQPValue::LongString("1".into()));
+    let newer = BasicProperties::default()
+        .with_app_id("storekeeper".into())
+        .with_message_id(Uuid::now_v7().to_string().into())
+        .with_type("storekeeper.unheard_of".into())
+        .with_headers(headers);
+    behind_its_back(server, async |channel| {
+        let (exchange, key) = (queue("events").as_str().into(), "work".into());
+        let options = BasicPublishOptions::default();
+        channel.basic_publish(exchange, key, options, b"news", newer.clone()).await.unwrap();
+    })
+    .await;
+    let subscription = work(&broker).await;
+    eventually("it waits for its next turn", async || {
+        (broker.depth().await.unwrap().retry_ready == 1).then_some(())
+    })
+    .await;
+    assert_eq!(broker.depth().await.unwrap().aside, 0);
+    drop(subscription);
+    let again = taken_from(server, &queue("work")).await;
+    assert_eq!((again.properties.kind(), again.data.as_slice()), (newer.kind(), &b"news"[..]));
+    let headers = again.properties.headers().as_ref().unwrap().inner();
+    assert!(headers.contains_key("x-unheard-of"), "{headers:?}");
+    assert!(!headers.contains_key("x-delivery-count"), "nobody is blamed: {headers:?}");
 }
 
 /// RabbitMQ ends a channel on which somebody publishes in another's name.
@@ -181,7 +219,7 @@ async fn what_somebody_else_says_of_a_message_does_not_stop_publishing() {
     let mut subscription = work(&broker).await;
     broker.publish(envelope("ours")).await.unwrap();
     take_one(&mut subscription).await.settle(Disposition::Ack);
-    let aside = taken_from(server, &format!("{}.unrouted", options.namespace)).await;
+    let aside = taken_from(server, &format!("{}.foreign", options.namespace)).await;
     assert_eq!(aside.data, b"who knows");
     let said = &aside.properties;
     assert_eq!((said.user_id(), said.expiration()), (&None, &None));
