@@ -22,6 +22,7 @@ mod publisher;
 mod session;
 mod shared;
 mod topology;
+mod unrouted;
 mod wire;
 
 use std::fmt;

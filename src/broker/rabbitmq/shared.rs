@@ -14,7 +14,8 @@ use super::journal::Journal;
 use super::management::Management;
 use super::publisher::{Message, Publisher};
 use super::session::Arrival;
-use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Found, Topology, WORK_KEY, short};
+use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Found, Topology, UNROUTED, WORK_KEY, short};
+use super::unrouted;
 use super::wire::{self, Unreadable};
 use crate::backoff::Delays;
 use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
@@ -83,7 +84,8 @@ impl Shared {
         }
     }
 
-    fn message(
+    /// A message for an exchange of ours.
+    pub(super) fn message(
         &self,
         exchange: &str,
         key: &str,
@@ -265,7 +267,7 @@ impl Shared {
             None => topology::open(&*self.consuming.connection()?).await?,
         };
         let work = self.look_at(&channel, &self.topology.name(WORK_KEY)).await?;
-        let aside = [FOREIGN_KEY, "unrouted"].map(|part| self.topology.name(part));
+        let aside = [FOREIGN_KEY, UNROUTED].map(|part| self.topology.name(part));
         let ready = Ready {
             work: work.ready,
             work_consumers: work.consumers,
@@ -312,21 +314,27 @@ impl Shared {
         let mut has_stood = false;
         loop {
             let connection = self.consuming.connected().await;
-            let checked = timeout(CALL_PATIENCE, self.repair(&connection, has_stood)).await;
-            let fault = match checked {
-                Ok(Ok(())) => {
+            let (fault, is_repaired) = match self.repair(&connection, has_stood).await {
+                Ok(found) => {
                     has_stood = true;
-                    None
+                    let is_repaired = found.is_some();
+                    (found, is_repaired)
                 }
-                Ok(Err(error)) => Some(chain(&error)),
-                Err(_) => Some(format!("RabbitMQ did not answer within {CALL_PATIENCE:?}")),
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(error, "queues or bindings do not stand");
+                    (Some(error), false)
+                }
             };
-            if let Some(error) = &fault {
-                tracing::error!(error, "queues or bindings do not stand");
-            }
             let pause = if fault.is_some() { CHECK_AGAIN } else { CHECK_EVERY };
             *self.fault() = fault;
             drop(connection);
+            if is_repaired {
+                // Until the next look finds that all stands: not ready for so short that nobody
+                // sees it would be no word at all.
+                sleep(pause).await;
+                continue;
+            }
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.topology.doubted() => {}
@@ -334,20 +342,47 @@ impl Shared {
         }
     }
 
+    /// Declares everything, and puts back what found no queue; answers with what was wrong until
+    /// then.
     async fn repair(
         &self,
         connection: &lapin::Connection,
         has_stood: bool,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<Option<String>, BrokerError> {
+        let declared = timeout(CALL_PATIENCE, self.declare(connection, has_stood)).await;
+        let mut found = declared.map_err(|_| {
+            let message = format!("RabbitMQ did not answer within {CALL_PATIENCE:?}");
+            BrokerError::Unavailable { source: message.into() }
+        })??;
+        let messages = unrouted::put_back(self, connection).await?;
+        if messages > 0 {
+            tracing::error!(
+                messages,
+                "a queue was deleted, or its bindings were removed; what found no queue meanwhile \
+                 is put back"
+            );
+            found.get_or_insert_with(|| format!("{messages} messages had found no queue"));
+        }
+        Ok(found)
+    }
+
+    async fn declare(
+        &self,
+        connection: &lapin::Connection,
+        has_stood: bool,
+    ) -> Result<Option<String>, BrokerError> {
         let missing = if has_stood { self.topology.missing(connection).await? } else { Vec::new() };
-        if !missing.is_empty() {
+        let found = (!missing.is_empty()).then(|| {
             let missing = missing.join(", ");
             tracing::error!(
                 missing,
                 "queues were deleted, with what was in them; declaring them again. What the \
                  journal has can be put back with `storekeeper journal replay`"
             );
-            *self.fault() = Some(format!("queues were deleted: {missing}"));
+            format!("queues were deleted: {missing}")
+        });
+        if found.is_some() {
+            (*self.fault()).clone_from(&found);
         }
         self.topology.declare(connection).await?;
         // The other connection may stand still while this one does not.
@@ -355,7 +390,7 @@ impl Shared {
             let channel = topology::open(&*self.publishing.connection()?).await?;
             topology::close(&channel).await;
         }
-        Ok(())
+        Ok(found)
     }
 }
 

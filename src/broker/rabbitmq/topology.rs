@@ -1,13 +1,15 @@
 //! The exchanges, queues and bindings: their names, their arguments, and declaring them.
 //!
 //! ```text
-//! events (topic) --work--> work            again (direct) --work--> work
-//!                --dead--> dead                           --dead--> dead
+//! events (topic) --work--> work, journal   again (direct) --work--> work
+//!                --dead--> dead, journal                  --dead--> dead
 //!                ---#----> journal                        --<name>--> retry.*, dead-retry.*
-//!                                                         --marker--> journal
+//!                --work, dead--> again                    --marker--> journal
 //!                                                         --foreign--> foreign
 //! ```
-//! What no binding takes goes to the queue `unrouted`. What somebody else has put into a queue of
+//! There are two ways to each queue, which gets a message once all the same: so a binding that
+//! somebody removes loses nothing until it is made again. What finds no way at all goes to the queue
+//! `unrouted`, and is put back from there when all stands again ([`unrouted`](super::unrouted)). What somebody else has put into a queue of
 //! ours goes to `foreign`, which nobody consumes: an operator looks.
 //! Work that is delivered too often and retries that are due are moved by RabbitMQ, through
 //! `again`, at least once.
@@ -20,7 +22,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
@@ -45,6 +49,8 @@ const NAMESPACE_BYTES_MAX: usize = 200;
 pub(super) const WORK_KEY: &str = "work";
 pub(super) const DEAD_KEY: &str = "dead";
 pub(super) const MARKER_KEY: &str = "marker";
+/// The exchange, and the queue, of what found no other.
+pub(super) const UNROUTED: &str = "unrouted";
 /// The routing key, and the queue, of what is not ours.
 pub(super) const FOREIGN_KEY: &str = "foreign";
 
@@ -176,8 +182,8 @@ impl Topology {
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
         let channel = open(connection).await?;
         self.declare_exchanges(&channel).await?;
-        self.declare_queue(&channel, &self.name("unrouted"), quorum(NO_DELIVERY_LIMIT)).await?;
-        self.bind(&channel, "unrouted", &self.name("unrouted"), "").await?;
+        self.declare_queue(&channel, &self.name(UNROUTED), quorum(NO_DELIVERY_LIMIT)).await?;
+        self.bind(&channel, UNROUTED, &self.name(UNROUTED), "").await?;
         let mut work = quorum(i64::from(self.delivery_limit));
         self.dead_letter_to(&mut work, DEAD_KEY);
         self.declare_queue(&channel, &self.name(WORK_KEY), work).await?;
@@ -190,10 +196,15 @@ impl Topology {
             ("again", FOREIGN_KEY, FOREIGN_KEY),
             ("again", "journal", MARKER_KEY),
             ("events", "journal", "#"),
+            ("events", "journal", WORK_KEY),
+            ("events", "journal", DEAD_KEY),
             ("events", DEAD_KEY, DEAD_KEY),
             ("events", WORK_KEY, WORK_KEY),
         ] {
             self.bind(&channel, exchange, &self.name(queue), key).await?;
+        }
+        for key in [WORK_KEY, DEAD_KEY] {
+            self.bind_exchange(&channel, "again", "events", key).await?;
         }
         let retries = self.retries().clone();
         for (name, retry) in retries {
@@ -205,9 +216,9 @@ impl Topology {
 
     async fn declare_exchanges(&self, channel: &Channel) -> Result<(), BrokerError> {
         let mut alternate = FieldTable::default();
-        insert(&mut alternate, "alternate-exchange", text(&self.name("unrouted")));
+        insert(&mut alternate, "alternate-exchange", text(&self.name(UNROUTED)));
         for (part, kind, arguments) in [
-            ("unrouted", ExchangeKind::Fanout, FieldTable::default()),
+            (UNROUTED, ExchangeKind::Fanout, FieldTable::default()),
             ("events", ExchangeKind::Topic, alternate.clone()),
             ("again", ExchangeKind::Direct, alternate),
             ("changes", ExchangeKind::Topic, FieldTable::default()),
@@ -280,6 +291,20 @@ impl Topology {
             .map_err(|error| refusal(&format!("cannot bind {queue} for {key:?}"), &error))
     }
 
+    async fn bind_exchange(
+        &self,
+        channel: &Channel,
+        to: &str,
+        from: &str,
+        key: &str,
+    ) -> Result<(), BrokerError> {
+        let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
+        channel
+            .exchange_bind(self.exchange(to), self.exchange(from), short(key), options, arguments)
+            .await
+            .map_err(|error| refusal(&format!("cannot bind exchange {to} for {key:?}"), &error))
+    }
+
     /// Looks at a queue; `None` if there is no such queue.
     pub(super) async fn find(channel: &Channel, name: &str) -> Result<Option<Found>, BrokerError> {
         let options = QueueDeclareOptions::durable().passive();
@@ -300,7 +325,7 @@ impl Topology {
     ) -> Result<Vec<String>, BrokerError> {
         let mut missing = Vec::new();
         let mut channel = open(connection).await?;
-        for part in [WORK_KEY, DEAD_KEY, "journal", "unrouted", FOREIGN_KEY] {
+        for part in [WORK_KEY, DEAD_KEY, "journal", UNROUTED, FOREIGN_KEY] {
             let name = self.name(part);
             if Self::find(&channel, &name).await?.is_none() {
                 missing.push(name);

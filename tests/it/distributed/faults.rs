@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::types::FieldTable;
 use storekeeper::simulate::{History, HistoryOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -151,6 +152,27 @@ async fn refusal(ingress: &Server) -> Option<String> {
     let answer = client.post(ingress.webhooks()).body(ignored).send().await.ok()?;
     let answer: serde_json::Value = answer.json().await.ok()?;
     answer["code"].as_str().map(str::to_owned)
+}
+
+/// Nothing that is published meanwhile is lost: so there is nothing to replay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_work_queue_unbound() {
+    survives(async |deployment, processes| {
+        let connection = deployment.rabbitmq.connection().await;
+        let channel = connection.create_channel().await.unwrap();
+        eventually("the ingress is not ready", async || {
+            for exchange in ["storekeeper.events", "storekeeper.again"] {
+                let (queue, key) = ("storekeeper.work".into(), "work".into());
+                let none = FieldTable::default();
+                channel.queue_unbind(queue, exchange.into(), key, none).await.unwrap();
+            }
+            let probe = format!("http://{}/readyz", processes.ingress.addresses.probes);
+            (reqwest::get(&probe).await.ok()?.status() == 503).then_some(())
+        })
+        .await;
+        eventually_taken(&processes.ingress).await;
+    })
+    .await;
 }
 
 /// What a lost queue had is in the journal.
