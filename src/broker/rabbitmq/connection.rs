@@ -20,6 +20,8 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -65,21 +67,31 @@ impl Address {
     /// Waits for the first byte of an answer. Asked of a peer that was silent, before lapin is: of
     /// lapin each attempt without an answer leaves a thread behind.
     async fn answers(&self) -> io::Result<()> {
-        let mut stream =
-            TcpStream::connect((&*self.0.authority.host, self.0.authority.port)).await?;
-        match self.0.scheme {
-            AMQPScheme::AMQPS => Ok(()),
-            AMQPScheme::AMQP => {
-                stream.write_all(b"AMQP\0\0\x09\x01").await?;
-                stream.read_u8().await.map(drop)
-            }
-        }
+        let host = &*self.0.authority.host;
+        let hello = match self.0.scheme {
+            AMQPScheme::AMQPS => tls_hello(host)?,
+            AMQPScheme::AMQP => b"AMQP\0\0\x09\x01".to_vec(),
+        };
+        let mut stream = TcpStream::connect((host, self.0.authority.port)).await?;
+        stream.write_all(&hello).await?;
+        stream.read_u8().await.map(drop)
     }
 
     pub(super) fn login(&self) -> (&str, &str) {
         let login = &self.0.authority.userinfo;
         (&login.username, &login.password)
     }
+}
+
+/// What a client begins TLS with. Nothing is trusted that is answered: it is only waited for.
+fn tls_hello(host: &str) -> io::Result<Vec<u8>> {
+    let trusted = RootCertStore::empty();
+    let config = ClientConfig::builder().with_root_certificates(trusted).with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let mut hello = Vec::new();
+    let mut client = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    client.write_tls(&mut hello)?;
+    Ok(hello)
 }
 
 impl fmt::Display for Address {
@@ -108,16 +120,21 @@ enum State {
 pub(super) struct Link {
     /// What it is for, as RabbitMQ's operators see it.
     name: String,
-    addresses: Vec<Address>,
+    nodes: Vec<Node>,
     topology: Arc<Topology>,
     /// Whether all is declared on a new connection before it is given out.
     declares: bool,
     /// The address to begin with: the last one that answered.
     preferred: AtomicUsize,
-    /// Whether the last attempt ended without an answer.
-    is_silent: AtomicBool,
     state: watch::Sender<State>,
     reconnects: AtomicU64,
+}
+
+/// A place to connect to.
+struct Node {
+    address: Address,
+    /// Whether it gave no answer, and has not let anybody in since.
+    is_silent: AtomicBool,
 }
 
 impl fmt::Debug for Link {
@@ -150,11 +167,13 @@ impl Link {
         });
         Self {
             name: format!("{} {purpose}", topology.namespace()),
-            addresses,
+            nodes: addresses
+                .into_iter()
+                .map(|address| Node { address, is_silent: AtomicBool::new(false) })
+                .collect(),
             topology,
             declares,
             preferred: AtomicUsize::new(0),
-            is_silent: AtomicBool::new(false),
             state: watch::Sender::new(State::Away),
             reconnects: AtomicU64::new(0),
         }
@@ -164,15 +183,17 @@ impl Link {
     pub(super) async fn connect(&self) -> Result<Connection, BrokerError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failed = BrokerError::Unavailable { source: "rabbitmq.url is empty".into() };
-        let places = self.addresses.iter().enumerate().cycle().skip(first);
-        for (place, address) in places.take(self.addresses.len()) {
-            let attempt = timeout(CONNECT_PATIENCE, self.connect_to(address)).await;
-            self.is_silent.store(attempt.is_err(), Ordering::Relaxed);
+        let places = self.nodes.iter().enumerate().cycle().skip(first);
+        for (place, node) in places.take(self.nodes.len()) {
+            let address = &node.address;
+            let attempt = timeout(CONNECT_PATIENCE, self.connect_to(node)).await;
             match attempt.unwrap_or_else(|_| {
+                node.is_silent.store(true, Ordering::Relaxed);
                 let message = format!("{address}: no answer within {CONNECT_PATIENCE:?}");
                 Err(BrokerError::Unavailable { source: message.into() })
             }) {
                 Ok(connection) => {
+                    node.is_silent.store(false, Ordering::Relaxed);
                     self.preferred.store(place, Ordering::Relaxed);
                     return Ok(connection);
                 }
@@ -182,9 +203,10 @@ impl Link {
         Err(failed)
     }
 
-    async fn connect_to(&self, Address(uri): &Address) -> Result<Connection, BrokerError> {
-        let address = Address(uri.clone());
-        if self.is_silent.load(Ordering::Relaxed) {
+    async fn connect_to(&self, node: &Node) -> Result<Connection, BrokerError> {
+        let Node { address, is_silent } = node;
+        let Address(uri) = address;
+        if is_silent.load(Ordering::Relaxed) {
             address.answers().await.map_err(|error| {
                 let message = format!("{address}: {error}");
                 BrokerError::Unavailable { source: message.into() }
@@ -369,4 +391,39 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// The threads that lapin has started and not ended.
+    fn threads() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let name = |task: io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
+        };
+        tasks.map(name).filter(|name| name.starts_with("lapin")).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_silent_costs_one_thread_however_often_it_is_asked() {
+        let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = listening.local_addr().unwrap();
+        // It is dropped at once.
+        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for scheme in ["amqp", "amqps"] {
+            let urls = [silent, refusing].map(|place| format!("{scheme}://{place}"));
+            let addresses = urls.iter().map(|url| Address::parse(url).unwrap()).collect();
+            let topology = Topology::new("sk".into(), 50, &[], None).unwrap();
+            let link = Link::consuming(addresses, Arc::new(topology));
+            let before = threads();
+            for _ in 0..5 {
+                link.connect().await.unwrap_err();
+            }
+            assert!(threads() <= before + 1, "{} threads more", threads() - before);
+        }
+    }
 }
