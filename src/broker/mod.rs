@@ -210,6 +210,8 @@ pub enum Disposition {
     /// Dies on the way, here and with a dead letter: it may be in both places, never in none. What
     /// comes twice is applied once.
     Retry(Duration),
+    /// It comes again after this delay, as the same attempt: nobody has failed.
+    Later(Duration),
     /// It moves to the queue of dead letters.
     DeadLetter(Box<Rejection>),
 }

@@ -112,18 +112,7 @@ impl Pool {
         let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
         let outdated = CancellationToken::new();
         let sources = SourceRules::default();
-        Self {
-            broker,
-            store,
-            metrics,
-            health,
-            gate,
-            ladder,
-            policy,
-            sources,
-            limits,
-            outdated,
-        }
+        Self { broker, store, metrics, health, gate, ladder, policy, sources, limits, outdated }
     }
 
     /// The same pool, in which each source of webhooks writes its own sites only.
@@ -149,7 +138,10 @@ impl Pool {
                 Ended::Failed(error) => break Err(error),
                 Ended::Held => {}
             }
-            tracing::warn!(batches = tasks.len(), "what is held is handed back until it can be done");
+            tracing::warn!(
+                batches = tasks.len(),
+                "what is held is handed back until it can be done"
+            );
             // What they have comes again, and counts against nobody: it is not subscribed any more.
             tasks.shutdown().await;
             pool.gate.hold_nothing();
@@ -176,11 +168,7 @@ impl Pool {
     }
 
     /// Subscribes, and hands batches to tasks until something ends that.
-    async fn consume(
-        self: &Arc<Self>,
-        stop: &CancellationToken,
-        tasks: &mut JoinSet<()>,
-    ) -> Ended {
+    async fn consume(self: &Arc<Self>, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Ended {
         let prefetch = self.limits.prefetch;
         let subscribed = async {
             let work = self.broker.subscribe(Queue::Work, prefetch).await?;
@@ -294,7 +282,8 @@ impl Pool {
                 if let Some(entity) = batch::entity(self, &delivery.envelope) {
                     self.gate.close_for_release(entity, &error);
                 }
-                // Handed back: a worker of the newer release may take it.
+                // A worker of the newer release may take it.
+                delivery.settle(Disposition::Later(self.ladder.rung(1)));
                 return;
             }
             Ok(Err(error)) => {
@@ -342,8 +331,9 @@ impl Pool {
             }
             batch::Verdict::Rejected(rejection) => rejection,
             batch::Verdict::Outdated => {
-                // Dropped unsettled: it comes again, to whoever works by the policy in force.
                 self.outdated.cancel();
+                // For whoever works by the policy in force.
+                delivery.settle(Disposition::Later(Duration::ZERO));
                 return;
             }
             batch::Verdict::Failed => {

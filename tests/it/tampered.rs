@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Refusal,
     /// The Store is away.
     Away,
+    /// A newer release wrote what is asked for.
+    Newer,
     /// It is done, and its answer is lost.
     LostAnswer,
     /// Somebody else writes the same before.
@@ -75,6 +77,7 @@ impl<F: Faults> Tampered<F> {
                 Err(StoreError::Rejected { source: "the test wants it so".into() })
             }
             Some(Fault::Away) => Err(away()),
+            Some(Fault::Newer) => Err(StoreError::Newer { detail: "the test wants it so".into() }),
             Some(Fault::LostAnswer) => {
                 call.await?;
                 Err(away())

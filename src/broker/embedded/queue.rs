@@ -42,7 +42,7 @@ struct Statements {
     name: &'static str,
     /// seq, limit
     read: &'static str,
-    /// seq, due at
+    /// seq, due at, failed attempts
     retry: &'static str,
     /// seq, rejection, failed at
     bury: &'static str,
@@ -63,7 +63,7 @@ const WORK: Statements = Statements {
          WHERE q.seq > ?1 ORDER BY q.seq LIMIT ?2"
     ),
     retry: "INSERT INTO retry (queue, due_at, position, attempt)
-        SELECT 'work', ?2, position, attempt + 1 FROM work WHERE seq = ?1",
+        SELECT 'work', ?2, position, attempt + ?3 FROM work WHERE seq = ?1",
     bury: "INSERT INTO dead (position, attempt, rejection, failed_at, attempts)
         SELECT position, 1, ?2, ?3, attempt FROM work WHERE seq = ?1",
     remove: "DELETE FROM work WHERE seq = ?1",
@@ -84,7 +84,7 @@ const DEAD: Statements = Statements {
          WHERE q.seq > ?1 ORDER BY q.seq LIMIT ?2"
     ),
     retry: "INSERT INTO retry (queue, due_at, position, attempt, rejection, failed_at, attempts)
-        SELECT 'dead', ?2, position, attempt + 1, rejection, failed_at, attempts
+        SELECT 'dead', ?2, position, attempt + ?3, rejection, failed_at, attempts
         FROM dead WHERE seq = ?1",
     // It is where it should go. It comes again for its new reason, but not at once: otherwise two
     // that disagree would hand it to each other for ever.
@@ -169,9 +169,10 @@ pub(super) fn settle(
                         .execute([position])?;
                 }
             }
-            Disposition::Retry(delay) => {
+            Disposition::Retry(delay) | Disposition::Later(delay) => {
                 let due_at = after(*decided_at, *delay).micros();
-                connection.prepare_cached(statements.retry)?.execute((seq, due_at))?;
+                let failed = matches!(disposition, Disposition::Retry(_));
+                connection.prepare_cached(statements.retry)?.execute((seq, due_at, failed))?;
             }
             Disposition::DeadLetter(rejection) => {
                 let rejection = serde_json::to_string(rejection)

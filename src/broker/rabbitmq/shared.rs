@@ -126,6 +126,8 @@ impl Shared {
         let (delay, attempt, dead) = match (disposition, queue) {
             (Disposition::Ack, _) => return,
             (Disposition::Retry(delay), _) => (Some(delay), next, dead),
+            // Published anew rather than given back, which RabbitMQ counts before release 4.3.
+            (Disposition::Later(delay), _) => (Some(delay), attempt, dead),
             (Disposition::DeadLetter(rejection), Queue::Work) => {
                 let reason =
                     DeadReason { rejection: *rejection, failed_at: decided_at, attempts: attempt };

@@ -34,7 +34,7 @@ struct Tampering {
 impl Faults for Tampering {
     fn strike(&self, call: Call, entities: &[EntityId]) -> Option<Fault> {
         let when = match self.fault {
-            Fault::Panic | Fault::Refusal => Call::Load,
+            Fault::Panic | Fault::Refusal | Fault::Newer => Call::Load,
             Fault::Away | Fault::LostAnswer | Fault::Race | Fault::Overflow => Call::Commit,
         };
         let name = format!("id:{}", self.order);
@@ -78,6 +78,7 @@ impl AtWork {
         let mut settings = Settings::load_from(None, []).unwrap();
         settings.retry.ladder = vec![Duration::from_millis(20)];
         settings.retry.max_age = Duration::from_millis(200);
+        settings.worker.delivery_limit = 2;
         let pool = Pool::new(
             Arc::clone(&broker) as Arc<dyn Broker>,
             Arc::clone(&store) as Arc<dyn Store>,
@@ -181,6 +182,14 @@ async fn what_the_store_refuses_for_a_while_is_applied_in_the_end() {
     let (store, _) = AtWork::start("b", Fault::Refusal, 3).await.settle().await;
     assert_eq!(letters(&*store).await, []);
     assert_eq!(committed(&*store).await, "3");
+}
+
+#[tokio::test]
+async fn what_a_newer_release_wrote_waits_for_it_however_often_it_comes() {
+    let (store, metrics) = AtWork::start("b", Fault::Newer, 15).await.settle().await;
+    assert_eq!(letters(&*store).await, []);
+    assert_eq!(committed(&*store).await, "3");
+    assert_eq!(metrics.deliveries_retried.get(), 0, "nobody has failed");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ promises! {
     what_was_acked_never_comes_again,
     closing_waits_for_what_was_decided,
     a_retry_comes_after_its_delay_as_the_next_attempt,
+    what_is_put_off_comes_after_its_delay_as_the_same_attempt,
     a_retry_survives_a_crash,
     earlier_retries_come_first,
     a_dead_letter_moves_to_the_intake_with_its_reason,
@@ -65,6 +66,26 @@ async fn a_retry_comes_after_its_delay_as_the_next_attempt(backend: impl Backend
         assert_eq!((delivery.attempt, delivery.delivery_count), (next_attempt, 0));
         assert_eq!(&*delivery.envelope.body, b"a");
     }
+}
+
+async fn what_is_put_off_comes_after_its_delay_as_the_same_attempt(backend: impl Backend) {
+    let broker = backend.open().await;
+    publish(&broker, &["a"]).await;
+    let mut subscription = work(&broker, 10).await;
+    take_one(&mut subscription).await.settle(Disposition::Retry(Duration::ZERO));
+    let mut delivery = take_one(&mut subscription).await;
+    for delay in [SOON, Duration::ZERO, SOON] {
+        let settled_at = Instant::now();
+        delivery.settle(Disposition::Later(delay));
+        delivery = take_one(&mut subscription).await;
+        assert!(settled_at.elapsed() >= delay, "came after {:?}", settled_at.elapsed());
+        assert_eq!((delivery.attempt, delivery.delivery_count), (2, 0));
+    }
+    delivery.settle(dead_letter());
+    let mut intake = dead(&broker).await;
+    take_one(&mut intake).await.settle(Disposition::Later(SOON));
+    let again = take_one(&mut intake).await;
+    assert_eq!((again.attempt, again.dead.map(|dead| dead.attempts)), (1, Some(2)));
 }
 
 async fn a_retry_survives_a_crash(backend: impl Backend) {
