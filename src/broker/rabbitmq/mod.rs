@@ -16,6 +16,7 @@ mod connection;
 mod consumer;
 mod holdings;
 mod journal;
+mod limits;
 mod management;
 mod prefix;
 mod publisher;

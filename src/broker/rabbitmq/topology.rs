@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::connection::refusal;
+use super::limits;
 use crate::broker::{BrokerError, Queue};
 
 /// The longest time to live that RabbitMQ takes, in whole seconds.
@@ -60,6 +61,8 @@ pub(super) struct Topology {
     namespace: String,
     delivery_limit: u32,
     journal_retention: Option<Duration>,
+    /// The arguments with which queues that have limits do stand, by name.
+    standing: Mutex<BTreeMap<String, FieldTable>>,
     /// Retry queues that are declared at every connect, by name.
     retries: Mutex<BTreeMap<String, Retry>>,
     /// Held while one is declared that was not known at the connect.
@@ -97,6 +100,7 @@ impl Topology {
             namespace,
             delivery_limit,
             journal_retention,
+            standing: Mutex::default(),
             retries: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
             doubts: Notify::new(),
@@ -180,16 +184,13 @@ impl Topology {
 
     /// Declares everything.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
+        self.declare_limited(connection).await?;
         let channel = open(connection).await?;
         self.declare_exchanges(&channel).await?;
         self.declare_queue(&channel, &self.name(UNROUTED), quorum(NO_DELIVERY_LIMIT)).await?;
         self.bind(&channel, UNROUTED, &self.name(UNROUTED), "").await?;
-        let mut work = quorum(i64::from(self.delivery_limit));
-        self.dead_letter_to(&mut work, DEAD_KEY);
-        self.declare_queue(&channel, &self.name(WORK_KEY), work).await?;
         self.declare_queue(&channel, &self.name(DEAD_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
         self.declare_queue(&channel, &self.name(FOREIGN_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
-        self.declare_queue(&channel, &self.name("journal"), self.journal()).await?;
         for (exchange, queue, key) in [
             ("again", WORK_KEY, WORK_KEY),
             ("again", DEAD_KEY, DEAD_KEY),
@@ -212,6 +213,47 @@ impl Topology {
         }
         close(&channel).await;
         Ok(())
+    }
+
+    /// Declares the queues that have limits. One that has another limit, from another time, is left
+    /// as it is: RabbitMQ changes none, and all works with what stands.
+    async fn declare_limited(&self, connection: &Connection) -> Result<(), BrokerError> {
+        let mut work = quorum(i64::from(self.delivery_limit));
+        self.dead_letter_to(&mut work, DEAD_KEY);
+        for (part, wanted) in [(WORK_KEY, work), ("journal", self.journal())] {
+            let name = self.name(part);
+            let known = self.standing().get(&name).cloned();
+            let mut arguments = known.clone().unwrap_or_else(|| wanted.clone());
+            // Each refusal names one limit, and no limit is named twice.
+            while let Err(error) = self.declare_once(connection, &name, &arguments).await {
+                if !limits::adopt(&mut arguments, &error) {
+                    return Err(misfit(&format!("queue {name}"), &error));
+                }
+            }
+            if known.as_ref() != Some(&arguments) {
+                limits::tell(&name, &wanted, &arguments);
+                self.standing().insert(name, arguments);
+            }
+        }
+        Ok(())
+    }
+
+    async fn declare_once(
+        &self,
+        connection: &Connection,
+        name: &str,
+        arguments: &FieldTable,
+    ) -> lapin::Result<()> {
+        // RabbitMQ closes the channel with a refusal.
+        let channel = connection.create_channel().await?;
+        let options = QueueDeclareOptions::durable();
+        channel.queue_declare(short(name), options, arguments.clone()).await?;
+        close(&channel).await;
+        Ok(())
+    }
+
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<String, FieldTable>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn declare_exchanges(&self, channel: &Channel) -> Result<(), BrokerError> {
@@ -328,6 +370,8 @@ impl Topology {
         for part in [WORK_KEY, DEAD_KEY, "journal", UNROUTED, FOREIGN_KEY] {
             let name = self.name(part);
             if Self::find(&channel, &name).await?.is_none() {
+                // It is declared as the settings are now.
+                self.standing().remove(&name);
                 missing.push(name);
                 // RabbitMQ closes the channel with its answer.
                 channel = open(connection).await?;
@@ -373,8 +417,8 @@ fn misfit(what: &str, error: &lapin::Error) -> BrokerError {
         return refusal(&format!("cannot declare {what}"), error);
     }
     let message = format!(
-        "{what} is there with other arguments ({error}); set the setting back, delete it when it \
-         is empty, or choose another rabbitmq.namespace"
+        "{what} is there with other arguments ({error}); delete it when it is empty, or choose \
+         another rabbitmq.namespace"
     );
     BrokerError::Rejected { source: message.into() }
 }

@@ -39,7 +39,7 @@ pub(super) async fn put_back(shared: &Shared, connection: &Connection) -> Result
 async fn move_all(shared: &Shared, channel: &Channel) -> Result<u64, BrokerError> {
     let queue = shared.topology.name(UNROUTED);
     // No more than there are: if they came back at once, this would never end.
-    let count = Topology::ready(channel, &queue).await?.unwrap_or(0);
+    let count = Topology::find(channel, &queue).await?.map_or(0, |found| found.ready);
     let mut moved = 0;
     while moved < count {
         let (mut messages, mut last): (Vec<Message>, Option<Acker>) = (Vec::new(), None);

@@ -1,5 +1,8 @@
 //! Settings that can never work are told at once, in words, and without a password.
 
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use storekeeper::broker::Disposition;
 use storekeeper::broker::rabbitmq::declare_topology;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -11,15 +14,37 @@ use crate::harness::free_port;
 async fn a_queue_with_other_arguments_is_told_with_a_way_out() {
     let server = RabbitMq::shared().await;
     let options = options(server);
-    declare_topology(&options).await.unwrap();
-    declare_topology(&options).await.unwrap();
-    let other = RabbitOptions { delivery_limit: 51, ..options.clone() };
-    let refused = RabbitBroker::connect(&other).await.unwrap_err();
+    let queue = format!("{}.dead", options.namespace);
+    behind_its_back(server, async |channel| {
+        let (classic, none) = (QueueDeclareOptions::durable(), FieldTable::default());
+        channel.queue_declare(queue.as_str().into(), classic, none).await.unwrap();
+    })
+    .await;
+    let refused = RabbitBroker::connect(&options).await.unwrap_err();
     assert!(matches!(refused, BrokerError::Rejected { .. }), "{refused:?}");
     let text = text(&refused);
-    let queue = format!("{}.work", options.namespace);
-    for part in [queue.as_str(), "x-delivery-limit", "'50'", "'51'", "delete it when it is empty"] {
+    for part in [queue.as_str(), "x-queue-type", "'quorum'", "'classic'", "rabbitmq.namespace"] {
         assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_was_changed_stops_nothing() {
+    let server = RabbitMq::shared().await;
+    let first = options(server);
+    declare_topology(&first).await.unwrap();
+    declare_topology(&first).await.unwrap();
+    let day = Duration::from_hours(24);
+    for options in [
+        RabbitOptions { delivery_limit: 51, ..first.clone() },
+        RabbitOptions { journal_retention: Some(day), ..first.clone() },
+        RabbitOptions { delivery_limit: 3, journal_retention: Some(day), ..first },
+    ] {
+        let broker = RabbitBroker::connect(&options).await.unwrap();
+        broker.publish(envelope("a")).await.unwrap();
+        broker.check().await.unwrap();
+        take_one(&mut work(&broker).await).await.settle(Disposition::Ack);
+        broker.close().await;
     }
 }
 

@@ -1,0 +1,112 @@
+//! Limits of queues: arguments that follow the settings, and that RabbitMQ changes of no queue.
+//!
+//! Where a queue stands with another limit than the settings say, all else works: so that is told,
+//! and no reason to stand still. What the limit is now, RabbitMQ says in its refusal.
+
+use lapin::types::{AMQPValue, FieldTable};
+
+/// The arguments that may differ.
+pub(super) const DELIVERIES: &str = "x-delivery-limit";
+pub(super) const AGE: &str = "x-max-age";
+pub(super) const BYTES: &str = "x-max-length-bytes";
+pub(super) const SEGMENT: &str = "x-stream-max-segment-size-bytes";
+
+/// Takes over the limit that a refusal tells of; `false` if it is about something else, or about a
+/// limit that was taken over already.
+pub(super) fn adopt(arguments: &mut FieldTable, refusal: &lapin::Error) -> bool {
+    let Some((limit, standing)) = difference(&refusal.to_string()) else { return false };
+    if arguments.inner().get(limit) == standing.as_ref() {
+        return false;
+    }
+    let kept = arguments.inner().iter().filter(|(name, _)| name.as_str() != limit);
+    let mut adopted = FieldTable::default();
+    for (name, value) in kept {
+        adopted.insert(name.clone(), value.clone());
+    }
+    if let Some(value) = standing {
+        adopted.insert(limit.into(), value);
+    }
+    *arguments = adopted;
+    true
+}
+
+/// The limit that differs, and what it is where the queue stands; `None` inside for no limit.
+fn difference(refusal: &str) -> Option<(&'static str, Option<AMQPValue>)> {
+    let (_, told) = refusal.split_once("inequivalent arg '")?;
+    let (name, told) = told.split_once('\'')?;
+    let limit = [DELIVERIES, AGE, BYTES, SEGMENT].into_iter().find(|limit| *limit == name)?;
+    let (_, current) = told.split_once("but current is ")?;
+    if current.starts_with("none") {
+        return Some((limit, None));
+    }
+    let value = current.split('\'').nth(1)?;
+    let value = if limit == AGE {
+        AMQPValue::LongString(value.into())
+    } else {
+        AMQPValue::LongLongInt(value.parse().ok()?)
+    };
+    Some((limit, Some(value)))
+}
+
+/// Logs which limits of a queue are not as they should be.
+pub(super) fn tell(queue: &str, wanted: &FieldTable, standing: &FieldTable) {
+    for limit in [DELIVERIES, AGE, BYTES, SEGMENT] {
+        let [set, stands] = [wanted, standing].map(|table| text(table.inner().get(limit)));
+        if set != stands {
+            tracing::warn!(
+                queue,
+                limit,
+                set,
+                stands,
+                "the queue stands with another limit than is set, and RabbitMQ changes none; a \
+                 policy of RabbitMQ's can lower it, and a queue that was deleted is declared as is set"
+            );
+        }
+    }
+}
+
+fn text(value: Option<&AMQPValue>) -> String {
+    match value.map(|value| (value.as_long_string(), value.as_long_long_int())) {
+        Some((Some(text), _)) => String::from_utf8_lossy(text.as_bytes()).into(),
+        Some((None, Some(number))) => number.to_string(),
+        Some((None, None)) | None => "none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_differs_is_read_from_the_refusal() {
+        let refusal = |what: &str| {
+            format!("PRECONDITION_FAILED - inequivalent arg {what} for queue 'sk.work' in vhost '/'")
+        };
+        let number = |number| Some(AMQPValue::LongLongInt(number));
+        for (told, expected) in [
+            (
+                "'x-delivery-limit' for queue 'q' in vhost '/': received '51' but current is '50'",
+                Some((DELIVERIES, number(50))),
+            ),
+            (
+                "'x-max-length-bytes' for queue 'q' in vhost '/': received none but current is the \
+                 value '7' of type 'long'",
+                Some((BYTES, number(7))),
+            ),
+            (
+                "'x-max-age' for queue 'q' in vhost '/': received the value '1s' of type \
+                 'longstr' but current is none",
+                Some((AGE, None)),
+            ),
+            (
+                "'x-max-age' for queue 'q' in vhost '/': received none but current is the value \
+                 '2s' of type 'longstr'",
+                Some((AGE, Some(AMQPValue::LongString("2s".into())))),
+            ),
+            ("'x-queue-type' for queue 'q': received none but current is the value 'a'", None),
+        ] {
+            assert_eq!(difference(&refusal(told)), expected, "{told}");
+        }
+        assert_eq!(difference("NOT_FOUND - no queue"), None);
+    }
+}
