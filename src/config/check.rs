@@ -9,7 +9,8 @@ use super::{ByteSize, LogFilter, Settings, SettingsError, show};
 
 /// The largest body that may be allowed, in bytes: RabbitMQ's default for a message.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The least room for queue and journal: some bodies of the largest size must fit.
+/// The least room for queue and journal, or for the journal alone: some bodies of the largest size
+/// must fit.
 const QUEUE_BYTES_LEAST: ByteSize = ByteSize(64 * 1024 * 1024);
 /// The most requests, or connections, at a time.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -39,9 +40,14 @@ const SHORTEST: Duration = Duration::from_millis(1);
 impl Settings {
     /// Checks ranges and what must hold between settings; names the first that does not.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        if let Some(size) = self.embedded.bytes_max.filter(|size| *size < QUEUE_BYTES_LEAST) {
-            let message = format!("must be at least {QUEUE_BYTES_LEAST}, not {size}");
-            return Err(self.fault("embedded.bytes_max", message));
+        for (setting, size) in [
+            ("embedded.bytes_max", self.embedded.bytes_max),
+            ("rabbitmq.journal_bytes_max", self.rabbitmq.journal_bytes_max),
+        ] {
+            if let Some(size) = size.filter(|size| *size < QUEUE_BYTES_LEAST) {
+                let message = format!("must be at least {QUEUE_BYTES_LEAST}, not {size}");
+                return Err(self.fault(setting, message));
+            }
         }
         self.check_backend_urls()?;
         self.check_ingress()?;
@@ -303,6 +309,10 @@ mod tests {
         let many = format!("ingress.secrets = [{}]", "\"b3RoZXI=\",".repeat(17));
         for (content, expected) in [
             ("embedded.bytes_max = 1", "embedded.bytes_max: must be at least 64MiB, not 1"),
+            (
+                "rabbitmq.journal_bytes_max = \"63MiB\"",
+                "rabbitmq.journal_bytes_max: must be at least 64MiB, not 63MiB",
+            ),
             ("embedded.bytes_max = \"2GB\"", "embedded.bytes_max: must be a number of bytes, as"),
             ("ingress.body_bytes_max = 0", "ingress.body_bytes_max: must be from 1 to 16777216"),
             (

@@ -125,6 +125,9 @@ pub struct RabbitmqSettings {
     /// Where RabbitMQ's management API answers: `http://` or `https://`.
     #[serde(serialize_with = "show::url", skip_serializing_if = "Option::is_none")]
     pub management_url: Option<BackendUrl>,
+    /// How large the journal may get before its oldest bodies go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_bytes_max: Option<ByteSize>,
 }
 
 /// `redis.*`

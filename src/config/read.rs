@@ -36,6 +36,7 @@ impl Settings {
                     url: s.take("url")?,
                     namespace: s.take("namespace")?,
                     management_url: s.take_optional("management_url")?,
+                    journal_bytes_max: s.take_optional("journal_bytes_max")?,
                 })
             })?,
             redis: root.section("redis", |s| {

@@ -417,7 +417,7 @@ mod tests {
         for scheme in ["amqp", "amqps"] {
             let urls = [silent, refusing].map(|place| format!("{scheme}://{place}"));
             let addresses = urls.iter().map(|url| Address::parse(url).unwrap()).collect();
-            let topology = Topology::new("sk".into(), 50, &[], None).unwrap();
+            let topology = Topology::new("sk".into(), 50, &[], (None, None)).unwrap();
             let link = Link::consuming(addresses, Arc::new(topology));
             let before = threads();
             for _ in 0..5 {

@@ -11,12 +11,12 @@
 //! - What is decided about a delivery is told to RabbitMQ on the channel that it came on, or never.
 //! - No type of lapin leaves this module.
 
+mod arguments;
 mod changes;
 mod connection;
 mod consumer;
 mod holdings;
 mod journal;
-mod limits;
 mod management;
 mod prefix;
 mod publisher;
@@ -70,6 +70,8 @@ pub struct RabbitOptions {
     pub ladder: Vec<Duration>,
     /// How long the journal keeps bodies; `None` for ever.
     pub journal_retention: Option<Duration>,
+    /// How large the journal may get before its oldest bodies go; `None` for any size.
+    pub journal_bytes_max: Option<u64>,
     /// The management API, `http://`, for what other processes have in flight.
     pub management_url: Option<String>,
     /// Messages that may wait for their confirm.
@@ -84,6 +86,7 @@ impl fmt::Debug for RabbitOptions {
             .field("delivery_limit", &self.delivery_limit)
             .field("ladder", &self.ladder)
             .field("journal_retention", &self.journal_retention)
+            .field("journal_bytes_max", &self.journal_bytes_max)
             .field("publish_in_flight_max", &self.publish_in_flight_max)
             .finish_non_exhaustive()
     }
@@ -95,8 +98,8 @@ impl RabbitOptions {
     }
 
     fn topology(&self) -> Result<Topology, BrokerError> {
-        let Self { namespace, delivery_limit, ladder, journal_retention, .. } = self;
-        Topology::new(namespace.clone(), *delivery_limit, ladder, *journal_retention)
+        let journal = (self.journal_retention, self.journal_bytes_max);
+        Topology::new(self.namespace.clone(), self.delivery_limit, &self.ladder, journal)
     }
 }
 

@@ -31,16 +31,12 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::arguments::{self, NO_DELIVERY_LIMIT, insert, quorum, text};
 use super::connection::refusal;
-use super::limits;
 use crate::broker::{BrokerError, Queue};
 
 /// The longest time to live that RabbitMQ takes, in whole seconds.
 const DELAY_MS_MAX: u128 = 4_294_967_000;
-/// More than any queue delivers a message: RabbitMQ 4 would drop what passes its own limit.
-const NO_DELIVERY_LIMIT: i64 = i32::MAX as i64;
-/// The journal is cut off by whole segments, so they must be small against what it keeps.
-const SEGMENT_BYTES: i64 = 64 * 1024 * 1024;
 /// How long RabbitMQ may take to close a channel.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// The longest namespace: names have 255 bytes at most.
@@ -60,7 +56,8 @@ pub(super) const FOREIGN_KEY: &str = "foreign";
 pub(super) struct Topology {
     namespace: String,
     delivery_limit: u32,
-    journal_retention: Option<Duration>,
+    /// How long the journal keeps bodies, and how large it may get.
+    journal: (Option<Duration>, Option<u64>),
     /// The arguments with which queues that have limits do stand, by name.
     standing: Mutex<BTreeMap<String, FieldTable>>,
     /// Retry queues that are declared at every connect, by name.
@@ -90,7 +87,7 @@ impl Topology {
         namespace: String,
         delivery_limit: u32,
         ladder: &[Duration],
-        journal_retention: Option<Duration>,
+        journal: (Option<Duration>, Option<u64>),
     ) -> Result<Self, BrokerError> {
         if namespace.is_empty() || namespace.len() > NAMESPACE_BYTES_MAX {
             let message = format!("rabbitmq.namespace must have 1 to {NAMESPACE_BYTES_MAX} bytes");
@@ -99,7 +96,7 @@ impl Topology {
         let topology = Self {
             namespace,
             delivery_limit,
-            journal_retention,
+            journal,
             standing: Mutex::default(),
             retries: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
@@ -220,18 +217,18 @@ impl Topology {
     async fn declare_limited(&self, connection: &Connection) -> Result<(), BrokerError> {
         let mut work = quorum(i64::from(self.delivery_limit));
         self.dead_letter_to(&mut work, DEAD_KEY);
-        for (part, wanted) in [(WORK_KEY, work), ("journal", self.journal())] {
+        for (part, wanted) in [(WORK_KEY, work), ("journal", arguments::journal(self.journal))] {
             let name = self.name(part);
             let known = self.standing().get(&name).cloned();
             let mut arguments = known.clone().unwrap_or_else(|| wanted.clone());
             // Each refusal names one limit, and no limit is named twice.
             while let Err(error) = self.declare_once(connection, &name, &arguments).await {
-                if !limits::adopt(&mut arguments, &error) {
+                if !arguments::adopt(&mut arguments, &error) {
                     return Err(misfit(&format!("queue {name}"), &error));
                 }
             }
             if known.as_ref() != Some(&arguments) {
-                limits::tell(&name, &wanted, &arguments);
+                arguments::tell(&name, &wanted, &arguments);
                 self.standing().insert(name, arguments);
             }
         }
@@ -285,18 +282,6 @@ impl Topology {
         insert(&mut arguments, "x-message-ttl", AMQPValue::LongLongInt(delay_ms));
         self.declare_queue(channel, name, arguments).await?;
         self.bind(channel, "again", name, name).await
-    }
-
-    fn journal(&self) -> FieldTable {
-        let mut arguments = FieldTable::default();
-        insert(&mut arguments, "x-queue-type", text("stream"));
-        if let Some(retention) = self.journal_retention {
-            let age = format!("{}s", retention.as_secs().max(1));
-            insert(&mut arguments, "x-max-age", text(&age));
-        }
-        let segment = AMQPValue::LongLongInt(SEGMENT_BYTES);
-        insert(&mut arguments, "x-stream-max-segment-size-bytes", segment);
-        arguments
     }
 
     /// What leaves the queue by RabbitMQ's own doing comes back through `again`, or stays.
@@ -423,28 +408,13 @@ fn misfit(what: &str, error: &lapin::Error) -> BrokerError {
     BrokerError::Rejected { source: message.into() }
 }
 
-fn quorum(delivery_limit: i64) -> FieldTable {
-    let mut arguments = FieldTable::default();
-    insert(&mut arguments, "x-queue-type", text("quorum"));
-    insert(&mut arguments, "x-delivery-limit", AMQPValue::LongLongInt(delivery_limit));
-    arguments
-}
-
-fn insert(table: &mut FieldTable, name: &'static str, value: AMQPValue) {
-    table.insert(name.into(), value);
-}
-
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(value.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_delay_has_a_queue_of_its_own_by_its_whole_seconds_or_milliseconds() {
-        let topology = Topology::new("sk".into(), 50, &[], None).unwrap();
+        let topology = Topology::new("sk".into(), 50, &[], (None, None)).unwrap();
         for (of, delay, name, ms) in [
             (Queue::Work, Duration::from_secs(5), "sk.retry.5", 5000),
             (Queue::Work, Duration::from_mins(10), "sk.retry.600", 600_000),
@@ -461,7 +431,7 @@ mod tests {
     #[test]
     fn the_ladder_is_declared_from_the_start() {
         let ladder = [5, 30].map(Duration::from_secs);
-        let topology = Topology::new("sk".into(), 50, &ladder, None).unwrap();
+        let topology = Topology::new("sk".into(), 50, &ladder, (None, None)).unwrap();
         assert_eq!(topology.retry_names(Queue::Work), ["sk.retry.30", "sk.retry.5"]);
         assert_eq!(topology.retry_names(Queue::Dead), ["sk.dead-retry.30", "sk.dead-retry.5"]);
     }
@@ -469,7 +439,7 @@ mod tests {
     #[test]
     fn a_namespace_that_makes_names_too_long_is_refused() {
         for namespace in [String::new(), "n".repeat(201)] {
-            let refused = Topology::new(namespace, 50, &[], None).unwrap_err();
+            let refused = Topology::new(namespace, 50, &[], (None, None)).unwrap_err();
             assert!(matches!(refused, BrokerError::Rejected { .. }), "{refused:?}");
         }
     }

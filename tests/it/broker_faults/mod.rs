@@ -29,6 +29,7 @@ fn options(server: &RabbitMq) -> RabbitOptions {
         delivery_limit: 50,
         ladder: vec![Duration::from_millis(100)],
         journal_retention: None,
+        journal_bytes_max: None,
         management_url: None,
         publish_in_flight_max: 256,
     }

@@ -78,6 +78,7 @@ impl Backend for RabbitMq {
             delivery_limit: 50,
             ladder: vec![Duration::from_millis(300)],
             journal_retention: None,
+            journal_bytes_max: None,
             management_url: None,
             publish_in_flight_max: 256,
         })

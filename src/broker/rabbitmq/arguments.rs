@@ -1,15 +1,56 @@
-//! Limits of queues: arguments that follow the settings, and that RabbitMQ changes of no queue.
+//! The arguments of queues, and what becomes of those that follow the settings.
 //!
-//! Where a queue stands with another limit than the settings say, all else works: so that is told,
-//! and no reason to stand still. What the limit is now, RabbitMQ says in its refusal.
+//! Limits do, and RabbitMQ changes those of no queue. Where one stands with another limit than is
+//! set, all else works: so that is told, and no reason to stand still. What the limit is now,
+//! RabbitMQ says in its refusal.
+
+use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable};
 
-/// The arguments that may differ.
-pub(super) const DELIVERIES: &str = "x-delivery-limit";
-pub(super) const AGE: &str = "x-max-age";
-pub(super) const BYTES: &str = "x-max-length-bytes";
-pub(super) const SEGMENT: &str = "x-stream-max-segment-size-bytes";
+/// More than any queue delivers a message: RabbitMQ 4 would drop what passes its own limit.
+pub(super) const NO_DELIVERY_LIMIT: i64 = i32::MAX as i64;
+/// The journal is cut off by whole segments, when one is full: so they must be small against what
+/// it keeps, and so large that there are not too many files.
+const SEGMENT_BYTES: i64 = 8 * 1024 * 1024;
+
+/// The limits.
+const DELIVERIES: &str = "x-delivery-limit";
+const AGE: &str = "x-max-age";
+const BYTES: &str = "x-max-length-bytes";
+const SEGMENT: &str = "x-stream-max-segment-size-bytes";
+const LIMITS: [&str; 4] = [DELIVERIES, AGE, BYTES, SEGMENT];
+
+/// A quorum queue's.
+pub(super) fn quorum(delivery_limit: i64) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    insert(&mut arguments, "x-queue-type", text("quorum"));
+    insert(&mut arguments, DELIVERIES, AMQPValue::LongLongInt(delivery_limit));
+    arguments
+}
+
+/// The journal's: how long it keeps bodies, and how large it may get.
+pub(super) fn journal((age, bytes): (Option<Duration>, Option<u64>)) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    insert(&mut arguments, "x-queue-type", text("stream"));
+    if let Some(age) = age {
+        insert(&mut arguments, AGE, text(&format!("{}s", age.as_secs().max(1))));
+    }
+    if let Some(bytes) = bytes {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        insert(&mut arguments, BYTES, AMQPValue::LongLongInt(bytes));
+    }
+    insert(&mut arguments, SEGMENT, AMQPValue::LongLongInt(SEGMENT_BYTES));
+    arguments
+}
+
+pub(super) fn insert(table: &mut FieldTable, name: &'static str, value: AMQPValue) {
+    table.insert(name.into(), value);
+}
+
+pub(super) fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
 
 /// Takes over the limit that a refusal tells of; `false` if it is about something else, or about a
 /// limit that was taken over already.
@@ -34,24 +75,21 @@ pub(super) fn adopt(arguments: &mut FieldTable, refusal: &lapin::Error) -> bool 
 fn difference(refusal: &str) -> Option<(&'static str, Option<AMQPValue>)> {
     let (_, told) = refusal.split_once("inequivalent arg '")?;
     let (name, told) = told.split_once('\'')?;
-    let limit = [DELIVERIES, AGE, BYTES, SEGMENT].into_iter().find(|limit| *limit == name)?;
+    let limit = LIMITS.into_iter().find(|limit| *limit == name)?;
     let (_, current) = told.split_once("but current is ")?;
     if current.starts_with("none") {
         return Some((limit, None));
     }
     let value = current.split('\'').nth(1)?;
-    let value = if limit == AGE {
-        AMQPValue::LongString(value.into())
-    } else {
-        AMQPValue::LongLongInt(value.parse().ok()?)
-    };
+    let value =
+        if limit == AGE { text(value) } else { AMQPValue::LongLongInt(value.parse().ok()?) };
     Some((limit, Some(value)))
 }
 
 /// Logs which limits of a queue are not as they should be.
 pub(super) fn tell(queue: &str, wanted: &FieldTable, standing: &FieldTable) {
-    for limit in [DELIVERIES, AGE, BYTES, SEGMENT] {
-        let [set, stands] = [wanted, standing].map(|table| text(table.inner().get(limit)));
+    for limit in LIMITS {
+        let [set, stands] = [wanted, standing].map(|table| shown(table.inner().get(limit)));
         if set != stands {
             tracing::warn!(
                 queue,
@@ -65,7 +103,7 @@ pub(super) fn tell(queue: &str, wanted: &FieldTable, standing: &FieldTable) {
     }
 }
 
-fn text(value: Option<&AMQPValue>) -> String {
+fn shown(value: Option<&AMQPValue>) -> String {
     match value.map(|value| (value.as_long_string(), value.as_long_long_int())) {
         Some((Some(text), _)) => String::from_utf8_lossy(text.as_bytes()).into(),
         Some((None, Some(number))) => number.to_string(),
@@ -80,7 +118,9 @@ mod tests {
     #[test]
     fn a_limit_that_differs_is_read_from_the_refusal() {
         let refusal = |what: &str| {
-            format!("PRECONDITION_FAILED - inequivalent arg {what} for queue 'sk.work' in vhost '/'")
+            format!(
+                "PRECONDITION_FAILED - inequivalent arg {what} for queue 'sk.work' in vhost '/'"
+            )
         };
         let number = |number| Some(AMQPValue::LongLongInt(number));
         for (told, expected) in [
@@ -101,7 +141,7 @@ mod tests {
             (
                 "'x-max-age' for queue 'q' in vhost '/': received none but current is the value \
                  '2s' of type 'longstr'",
-                Some((AGE, Some(AMQPValue::LongString("2s".into())))),
+                Some((AGE, Some(text("2s")))),
             ),
             ("'x-queue-type' for queue 'q': received none but current is the value 'a'", None),
         ] {
