@@ -87,6 +87,7 @@ impl Consumer {
             // All of the room is free. An error means that the subscription was dropped.
             drop(deliveries.reserve_many(deliveries.max_capacity()).await);
         }
+        self.shared.declared().await;
         let connection = self.shared.consuming.connected().await;
         let channel = tokio::select! {
             channel = topology::open(&connection) => channel?,

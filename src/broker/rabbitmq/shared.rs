@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapin::message::Delivery;
 use lapin::{BasicProperties, Channel};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Link, chain};
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) management: Option<Management>,
     work: Holdings,
     dead: Holdings,
+    /// Whether all was declared once, or never can be.
+    was_declared: watch::Sender<bool>,
     /// Why not all that was declared stands, as far as is known.
     fault: Mutex<Option<String>>,
     /// The channel of looks at queues.
@@ -72,6 +75,7 @@ impl Shared {
             management,
             work: Holdings::default(),
             dead: Holdings::default(),
+            was_declared: watch::Sender::default(),
             fault: Mutex::default(),
             channel: tokio::sync::Mutex::default(),
         }
@@ -344,6 +348,12 @@ impl Shared {
         }
     }
 
+    /// Waits until there is something to consume.
+    pub(super) async fn declared(&self) {
+        // The sender is a field of the same struct: it cannot be gone.
+        self.was_declared.subscribe().wait_for(|declared| *declared).await.ok();
+    }
+
     /// Declares everything, and puts back what found no queue; answers with what was wrong until
     /// then.
     async fn repair(
@@ -352,10 +362,15 @@ impl Shared {
         has_stood: bool,
     ) -> Result<Option<String>, BrokerError> {
         let declared = timeout(CALL_PATIENCE, self.declare(connection, has_stood)).await;
-        let mut found = declared.map_err(|_| {
+        let declared = declared.unwrap_or_else(|_| {
             let message = format!("RabbitMQ did not answer within {CALL_PATIENCE:?}");
-            BrokerError::Unavailable { source: message.into() }
-        })??;
+            Err(BrokerError::Unavailable { source: message.into() })
+        });
+        // What will never stand is no reason not to consume what does.
+        if declared.as_ref().err().is_none_or(|error| !error.is_transient()) {
+            self.was_declared.send_replace(true);
+        }
+        let mut found = declared?;
         let messages = unrouted::put_back(self, connection).await?;
         if messages > 0 {
             tracing::error!(

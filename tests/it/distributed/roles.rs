@@ -26,3 +26,19 @@ async fn three_workers_count_a_history_exactly() {
         assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
     }
 }
+
+#[tokio::test]
+async fn processes_that_start_together_on_a_new_rabbitmq_have_nothing_to_complain_of() {
+    let deployment = Deployment::start().await;
+    let (ingress, one, another) = tokio::join!(
+        deployment.role("ingress", "ingress"),
+        deployment.role("worker", "worker-1"),
+        deployment.role("worker", "worker-2"),
+    );
+    for process in [ingress, one, another] {
+        let log = process.log();
+        assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    }
+    let log = deployment.rabbitmq.log();
+    assert!(!log.contains("INTERNAL_ERROR"), "{log}");
+}
