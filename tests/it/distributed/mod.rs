@@ -5,5 +5,6 @@ mod deployment;
 mod faults;
 mod outages;
 mod roles;
+mod tls;
 
 use deployment::Deployment;
