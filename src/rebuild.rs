@@ -84,7 +84,7 @@ pub async fn replay(
     mut progress: impl FnMut(Progress),
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
-    if !selection.partial && store.sites().await?.is_empty() {
+    if !selection.partial && !store.is_whole().await? {
         if !extent.is_whole {
             return Err(RebuildError::InPart("the journal no longer has its beginning"));
         }
@@ -92,7 +92,10 @@ pub async fn replay(
             return Err(RebuildError::InPart("only a part of the journal was asked for"));
         }
     }
-    let (Some(first), Some(last)) = (extent.first, extent.last) else { return Ok(0) };
+    let (Some(first), Some(last)) = (extent.first, extent.last) else {
+        store.note_whole().await?;
+        return Ok(0);
+    };
     let all = last.0.saturating_sub(first.0) + 1;
     let mut done = 0;
     let mut ahead = Ahead::default();
@@ -124,6 +127,7 @@ pub async fn replay(
         done = end.0.saturating_sub(first.0) + 1;
         progress(Progress { done, all, is_waiting: false });
     }
+    store.note_whole().await?;
     Ok(count)
 }
 

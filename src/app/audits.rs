@@ -6,21 +6,35 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::lease::Lease;
 use crate::audit;
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 /// How often.
-const AUDIT_EVERY: Duration = Duration::from_hours(1);
+pub(super) const AUDIT_EVERY: Duration = Duration::from_hours(1);
 
-/// Audits at once and every hour, until `stop`.
-pub(super) async fn run(store: Arc<dyn Store>, metrics: Arc<Metrics>, stop: CancellationToken) {
+/// Audits at once and every hour, until `stop`, where no other process does so.
+pub(super) async fn run(
+    store: Arc<dyn Store>,
+    mut lease: Lease,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let mut turns = tokio::time::interval(AUDIT_EVERY);
     while stop.run_until_cancelled(turns.tick()).await.is_some() {
-        let Some(found) = stop.run_until_cancelled(differences(&*store)).await else { return };
+        let audit = async {
+            if lease.hold().await?.is_none() {
+                return Ok(None);
+            }
+            differences(&*store).await.map(Some)
+        };
+        let Some(found) = stop.run_until_cancelled(audit).await else { return };
         match found {
-            Ok(differences) => {
+            // What was found here before is no news any more.
+            Ok(None) => metrics.forget_audit(),
+            Ok(Some(differences)) => {
                 metrics.note_audit(differences, clock::now());
                 if differences > 0 {
                     tracing::error!(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::catch_up::CatchUp;
 use super::relay::Relay;
 use super::{Roles, StartError};
 use crate::broker::embedded::EmbeddedBroker;
@@ -23,8 +24,19 @@ pub(super) struct Backends {
     pub(super) store: Option<Arc<dyn Store>>,
     /// The broker whose journal does not shorten itself.
     pub(super) swept: Option<Arc<EmbeddedBroker>>,
-    /// What tells changes of stock to listeners, where there can be any.
-    pub(super) relay: Option<Relay>,
+    /// What the processes that share Redis have to agree about.
+    pub(super) shared: Option<SharedUpkeep>,
+}
+
+/// What only one of the processes on RabbitMQ and Redis does at a time.
+#[derive(Debug)]
+pub(super) struct SharedUpkeep {
+    /// Tells changes of stock to listeners.
+    pub(super) relay: Relay,
+    /// Puts back what Redis lost.
+    pub(super) catch_up: CatchUp,
+    /// Redis once more, over a connection of its own: what takes long is not in the way of commits.
+    pub(super) aside: Arc<RedisStore>,
 }
 
 impl Backends {
@@ -45,7 +57,7 @@ impl Backends {
                     broker: Arc::clone(&broker) as _,
                     store,
                     swept: Some(broker),
-                    relay: None,
+                    shared: None,
                 })
             }
             Backend::Distributed => {
@@ -55,9 +67,16 @@ impl Backends {
                 } else {
                     None
                 };
-                let relay = store.clone().map(|store| Relay::new(Arc::clone(&broker), store));
+                let shared = store.clone().map(|store| {
+                    let relay = Relay::new(Arc::clone(&broker), Arc::clone(&store));
+                    let overlap = settings.journal.overlap;
+                    let catch_up = CatchUp::new(Arc::clone(&broker), store, overlap);
+                    let aside = Arc::new(RedisStore::start(&redis_options(settings))?);
+                    Ok::<_, StoreError>(SharedUpkeep { relay, catch_up, aside })
+                });
+                let shared = shared.transpose()?;
                 let store = store.map(|store| store as Arc<dyn Store>);
-                Ok(Self { broker, store, swept: None, relay })
+                Ok(Self { broker, store, swept: None, shared })
             }
         }
     }

@@ -18,13 +18,16 @@
 mod audits;
 mod backends;
 mod backup;
+mod catch_up;
 mod consume;
 mod descriptors;
+mod lease;
 mod parts;
 mod ready_file;
 mod relay;
 mod roles;
 mod sweep;
+mod upkeep;
 
 use std::io;
 use std::net::SocketAddr;
@@ -55,7 +58,7 @@ use consume::Consumer;
 use parts::{Parts, Stops};
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
-use sweep::Sweeper;
+use upkeep::Upkeep;
 
 /// How often is looked whether the backends are there, at the start.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -212,7 +215,7 @@ impl App {
     /// which policy is in force.
     fn start_parts(self, stops: &Stops) -> (Parts, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
-        let Backends { broker, store, swept, relay } = backends;
+        let Backends { broker, store, swept, shared } = backends;
         let tracker = TaskTracker::new();
         let serve = |listener, router, connections_max, stop: &CancellationToken| {
             let limits =
@@ -240,25 +243,15 @@ impl App {
         let store_of_worker = store.filter(|_| roles.has(Role::Worker));
         let (worker, beside) = store_of_worker
             .map(|store| {
-                let sweeper = Sweeper::new(
-                    &settings,
-                    swept,
-                    Arc::clone(&broker),
-                    Arc::clone(&store),
-                    Arc::clone(&metrics),
-                );
-                let (audited, noted) = (Arc::clone(&store), Arc::clone(&metrics));
-                let stop = stops.consuming.clone();
-                let upkeep = tracker.spawn(async move {
-                    let relaying = async {
-                        if let Some(relay) = relay {
-                            relay.run(stop.clone()).await;
-                        }
-                    };
-                    let (sweeping, auditing) =
-                        (sweeper.run(stop.clone()), audits::run(audited, noted, stop.clone()));
-                    tokio::join!(sweeping, auditing, relaying);
-                });
+                let upkeep = Upkeep {
+                    journal: swept,
+                    shared,
+                    broker: Arc::clone(&broker),
+                    store: Arc::clone(&store),
+                    metrics: Arc::clone(&metrics),
+                };
+                let upkeep = upkeep.run(&settings, stops.consuming.clone());
+                let upkeep = tracker.spawn(upkeep);
                 let replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
                 let replayer = tracker.spawn(replayer.run(stops.consuming.clone()));
                 let consumer = Consumer {

@@ -6,8 +6,8 @@
 //!    listeners know an event by its id;
 //! 2. after it took the note that a site has news: whoever takes the lease looks at all sites.
 //!
-//! Changes that outlived `changes.retention` before they were told are gone: then an event says that
-//! the site's stock is to be read anew.
+//! Changes that are not told are kept for twice `changes.retention`. If they went all the same, or if
+//! Redis lost changes that were told, an event says that the site's stock is to be read anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +15,18 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use super::lease::Lease;
 use crate::broker::BrokerError;
 use crate::broker::rabbitmq::{Announcement, RabbitBroker};
 use crate::clock;
 use crate::console::views::ChangeView;
-use crate::domain::Site;
-use crate::store::redis::RedisStore;
-use crate::store::{Change, Fence, Store, StoreError};
+use crate::domain::{Site, Timestamp};
+use crate::store::redis::{RedisStore, Relayed};
+use crate::store::{Change, FeedStart, Fence, Store, StoreError};
 
 /// How long a lease lasts, and so how long nothing is told after its holder died.
 const LEASE: Duration = Duration::from_secs(10);
-/// A lease that is older is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(2);
 /// How often is looked for news while there are none.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How often all sites are looked at: what a process that died did not note is told then.
@@ -43,16 +41,9 @@ const PAGE: usize = 500;
 pub(super) struct Relay {
     broker: Arc<RabbitBroker>,
     store: Arc<RedisStore>,
-    owner: Uuid,
-    lease: Option<Held>,
-}
-
-#[derive(Debug)]
-struct Held {
-    fence: Fence,
-    renewed_at: Instant,
-    /// When all sites were looked at under this lease.
-    looked_at_all: Option<Instant>,
+    lease: Lease,
+    /// When all sites were looked at, and under which lease.
+    looked_at_all: Option<(Fence, Instant)>,
 }
 
 /// Why a step was not made.
@@ -66,7 +57,8 @@ enum StepError {
 
 impl Relay {
     pub(super) fn new(broker: Arc<RabbitBroker>, store: Arc<RedisStore>) -> Self {
-        Self { broker, store, owner: Uuid::now_v7(), lease: None }
+        let lease = Lease::new(Some(Arc::clone(&store)), "relay", LEASE);
+        Self { broker, store, lease, looked_at_all: None }
     }
 
     /// Tells what there is until `stop`. Cancel safe: what is not noted is told again.
@@ -85,8 +77,7 @@ impl Relay {
                             tracing::warn!(%error, "cannot tell changes of stock; trying again");
                         }
                         failing = true;
-                        // What was taken from the notes is found by looking at all sites.
-                        self.lease = None;
+                        self.lose();
                         PAUSE
                     }
                 };
@@ -98,61 +89,54 @@ impl Relay {
 
     /// Tells what is new; answers how long to rest.
     async fn turn(&mut self) -> Result<Duration, StepError> {
-        if self.lease().await?.is_none() {
-            return Ok(LOOK_AGAIN);
-        }
-        let looked = self.lease.as_ref().and_then(|held| held.looked_at_all);
-        let is_due = looked.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
+        let Some(fence) = self.lease.hold().await? else { return Ok(LOOK_AGAIN) };
+        // Under another number, somebody else may have taken notes meanwhile.
+        let looked = self.looked_at_all.filter(|(under, _)| *under == fence);
+        let is_due = looked.is_none_or(|(_, looked)| looked.elapsed() >= ALL_EVERY);
         let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
         let rest = if sites.is_empty() { LOOK_AGAIN } else { Duration::ZERO };
         for site in sites {
             if !self.tell(&site).await? {
-                self.lease = None;
+                self.lose();
                 return Ok(LOOK_AGAIN);
             }
         }
-        if let Some(held) = self.lease.as_mut().filter(|_| is_due) {
-            held.looked_at_all = Some(Instant::now());
+        if is_due {
+            self.looked_at_all = Some((fence, Instant::now()));
         }
         Ok(rest)
     }
 
-    /// The lease's number, renewed in time; `None` while it is another's.
-    async fn lease(&mut self) -> Result<Option<Fence>, StoreError> {
-        if let Some(held) = &self.lease
-            && held.renewed_at.elapsed() < RENEW_AFTER
-        {
-            return Ok(Some(held.fence));
-        }
-        let (renewed_at, now) = (Instant::now(), clock::now());
-        let until = now.plus_micros(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
-        let fence = self.store.lease_relay(self.owner, now, until).await?;
-        let before = self.lease.take();
-        self.lease = fence.map(|fence| {
-            // Under another number, somebody else may have taken notes meanwhile.
-            let same = before.filter(|held| held.fence == fence);
-            Held { fence, renewed_at, looked_at_all: same.and_then(|held| held.looked_at_all) }
-        });
-        Ok(fence)
+    /// Takes nothing for granted: what was taken from the notes is found by looking at all sites.
+    fn lose(&mut self) {
+        self.lease.doubt();
+        self.looked_at_all = None;
     }
 
     /// Tells the changes of one site; `false` if the lease is another's by now.
     async fn tell(&mut self, site: &Site) -> Result<bool, StepError> {
-        let mut told = self.store.relayed(site).await?;
         loop {
-            let Some(fence) = self.lease().await? else { return Ok(false) };
-            let changes = self.store.changes(site, told, PAGE).await?;
-            let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
+            let Some(fence) = self.lease.hold().await? else { return Ok(false) };
+            let start = self.store.feed_start(site).await?;
+            let told = self.store.relayed(site).await?;
+            let is_other = told.as_ref().is_some_and(|told| told.epoch != start.epoch);
+            let told = told.map_or(0, |told| told.sequence);
+            let mut changes = self.store.changes(site, told, PAGE).await?;
+            // The feed may have been replaced, or trimmed, since its start was read.
+            changes.retain(|change| change.epoch == start.epoch);
+            let first = changes.first().map(|first| first.sequence);
+            let next = first.unwrap_or_else(|| start.trimmed.max(told) + 1);
+            let resync = (is_other || next > told + 1).then(|| resync(site, told, next, &start));
+            if resync.is_none() && changes.is_empty() {
                 return Ok(true);
-            };
-            let gap = (first.sequence > told + 1).then(|| resync(site, told, first));
-            let last = last.sequence;
-            let news = gap.into_iter().chain(changes.iter().map(|change| changed(site, change)));
+            }
+            let sequence = changes.last().map_or(next - 1, |last| last.sequence);
+            let news = resync.into_iter().chain(changes.iter().map(|change| changed(site, change)));
             self.broker.announce(news.collect()).await?;
-            if !self.store.note_relayed(site, fence, last).await? {
+            let relayed = Relayed { epoch: start.epoch, sequence };
+            if !self.store.note_relayed(site, fence, &relayed).await? {
                 return Ok(false);
             }
-            told = last;
         }
     }
 }
@@ -162,7 +146,7 @@ fn changed(site: &Site, change: &Change) -> Announcement {
     let key = change.key.to_string();
     let id = format!("{}-{}", change.epoch, change.sequence);
     let kind = "storekeeper.stock.changed";
-    event(kind, id, site, &key, change, &ChangeView::new(site, change))
+    event(kind, id, site, &key, change.sequence, change.at, &ChangeView::new(site, change))
 }
 
 /// What is told in place of changes that are gone.
@@ -176,11 +160,11 @@ struct Resync<'a> {
     next: u64,
 }
 
-/// Says that changes before this one are gone.
-fn resync(site: &Site, after: u64, next: &Change) -> Announcement {
-    let data = Resync { site: site.as_str(), epoch: &next.epoch, after, next: next.sequence };
-    let id = format!("{}-{}-resync", next.epoch, next.sequence);
-    event("storekeeper.stock.resync", id, site, "resync", next, &data)
+/// Says that changes before the next one are gone, or are others than were told.
+fn resync(site: &Site, after: u64, next: u64, start: &FeedStart) -> Announcement {
+    let data = Resync { site: site.as_str(), epoch: &start.epoch, after, next };
+    let id = format!("{}-{next}-resync", start.epoch);
+    event("storekeeper.stock.resync", id, site, "resync", next, clock::now(), &data)
 }
 
 fn event(
@@ -188,7 +172,8 @@ fn event(
     id: String,
     site: &Site,
     subject: &str,
-    change: &Change,
+    sequence: u64,
+    at: Timestamp,
     data: &impl Serialize,
 ) -> Announcement {
     let data = serde_json::to_vec(data).expect("texts and numbers are always JSON");
@@ -199,8 +184,8 @@ fn event(
             ("source", format!("/v1/sites/{}", crate::domain::identifier::encode(site.as_str()))),
             ("type", kind.to_owned()),
             ("subject", subject.to_owned()),
-            ("time", change.at.to_string()),
-            ("sequence", change.sequence.to_string()),
+            ("time", at.to_string()),
+            ("sequence", sequence.to_string()),
         ],
         data: data.into(),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::lease::Lease;
 use crate::broker::Broker;
 use crate::broker::embedded::EmbeddedBroker;
 use crate::clock;
@@ -17,7 +18,7 @@ use crate::store::{Store, StoreError};
 use crate::worker::closing::close_settled;
 
 /// How often it is looked.
-const SWEEP_EVERY: Duration = Duration::from_hours(1);
+pub(super) const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// How soon it is looked again whether orders may be closed.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
@@ -29,6 +30,7 @@ pub(super) struct Sweeper {
     /// The queue, ahead of whose backlog no order is closed.
     queue: Arc<dyn Broker>,
     store: Arc<dyn Store>,
+    lease: Lease,
     metrics: Arc<Metrics>,
     /// `journal.retention`
     journal_kept: Duration,
@@ -42,17 +44,18 @@ pub(super) struct Sweeper {
 
 impl Sweeper {
     /// A sweeper that keeps all for as long as the settings say.
-    pub(super) const fn new(
+    pub(super) fn new(
         settings: &Settings,
         journal: Option<Arc<EmbeddedBroker>>,
         queue: Arc<dyn Broker>,
-        store: Arc<dyn Store>,
+        (store, lease): (Arc<dyn Store>, Lease),
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             journal,
             queue,
             store,
+            lease,
             metrics,
             journal_kept: settings.journal.retention,
             changes_kept: settings.changes.retention,
@@ -62,9 +65,18 @@ impl Sweeper {
     }
 
     /// Sweeps at once and every hour, until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut turns = tokio::time::interval(SWEEP_EVERY);
         while stop.run_until_cancelled(turns.tick()).await.is_some() {
+            match stop.run_until_cancelled(self.lease.hold()).await {
+                None => return,
+                Some(Ok(None)) => continue,
+                Some(Ok(Some(_))) => {}
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "cannot sweep; trying again later");
+                    continue;
+                }
+            }
             if stop.run_until_cancelled(self.turn()).await.is_none() {
                 return;
             }

@@ -201,6 +201,11 @@ impl Metrics {
         }
     }
 
+    /// Notes that another process audits now.
+    pub fn forget_audit(&self) {
+        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Counts an event of a name that no rule knows.
     ///
     /// Names come from outside: only the first few get a counter of their own, and only if they

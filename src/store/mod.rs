@@ -146,6 +146,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn note_outcomes(&self, id: ReplayId, fence: Fence)
     -> Result<Option<Replay>, StoreError>;
 
+    /// Whether the Store has everything from its beginning on, as far as is known. One that is new
+    /// has not, as nobody told it yet whether there is a journal.
+    async fn is_whole(&self) -> Result<bool, StoreError>;
+
+    /// Notes that it has: the whole journal was put through the workers, or there is none, or a
+    /// person is content with a part.
+    async fn note_whole(&self) -> Result<(), StoreError>;
+
     /// Every site that anything was committed for, in order of name; and maybe one whose first
     /// commit was under way when its process died, or was refused.
     async fn sites(&self) -> Result<Vec<Site>, StoreError>;

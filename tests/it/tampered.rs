@@ -219,6 +219,14 @@ impl<F: Faults> Store for Tampered<F> {
         self.write(self.inner.note_outcomes(id, fence)).await
     }
 
+    async fn is_whole(&self) -> Result<bool, StoreError> {
+        self.inner.is_whole().await
+    }
+
+    async fn note_whole(&self) -> Result<(), StoreError> {
+        self.inner.note_whole().await
+    }
+
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
         self.inner.sites().await
     }

@@ -322,6 +322,7 @@ fn a_line_that_changes_its_key_is_noted_once_whichever_event_comes_first() {
             let arrival = Arrival {
                 message_id: MessageId(uuid::Uuid::nil()),
                 received_at: Timestamp::from_millis(T0),
+                replays: 0,
                 event_type: event.event_type.clone(),
             };
             let decision = decide(state, &[(&event.content, &arrival)], &in_force).unwrap();

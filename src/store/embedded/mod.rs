@@ -241,6 +241,17 @@ impl Store for EmbeddedStore {
         Ok(self.database.write(write).await?)
     }
 
+    /// A file that has a site was not begun empty beside a journal, unless webhooks came before it
+    /// was rebuilt: a person who replaces the file is told to stop the service before.
+    async fn is_whole(&self) -> Result<bool, StoreError> {
+        Ok(!self.sites().await?.is_empty())
+    }
+
+    /// The file's sites say so by themselves.
+    async fn note_whole(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
         self.read(read::sites).await
     }

@@ -5,7 +5,7 @@
 //!   that one did not run.
 //! - Every call ends within the deadlines of connecting and of its answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -71,6 +71,11 @@ impl Client {
     /// Whether a server keeps nothing of its last writes on disk, as it said last.
     pub(super) fn is_volatile(&self) -> Option<bool> {
         self.slot.servers().is_volatile()
+    }
+
+    /// The histories of data that the last look at the servers found.
+    pub(super) fn histories(&self) -> BTreeSet<String> {
+        self.slot.servers().histories()
     }
 
     /// How often data of another history was found where the Store was.

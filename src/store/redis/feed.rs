@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::client::Client;
-use super::sites;
 use super::value::{self, at_most, parsed, unreadable};
+use super::{relay, sites};
+use crate::clock;
 use crate::domain::{
     EntityName, Identifier, MessageId, OrderId, ReceiptId, Site, StockKey, Timestamp,
 };
@@ -72,7 +73,8 @@ pub(super) async fn start(client: &Client, site: &Site) -> Result<FeedStart, Sto
     Ok(FeedStart { epoch, trimmed })
 }
 
-/// Removes what is older than a time and before any younger entry, from every site.
+/// Removes what is older than a time and before any younger entry, from every site. What is not
+/// relayed yet stays, unless it is twice as old.
 pub(super) async fn trim(client: &Client, before: Timestamp) -> Result<u64, StoreError> {
     let mut removed = 0;
     for site in sites::list(client).await? {
@@ -95,15 +97,20 @@ async fn trim_step(
 ) -> Result<(u64, bool), StoreError> {
     let key = stream_key(client, site);
     let oldest = oldest(client, site, TRIM_STEP).await?;
+    // Where nothing was ever relayed, nobody listens.
+    let relayed = relay::relayed(client, site).await?.map_or(u64::MAX, |relayed| relayed.sequence);
+    let twice_as_old = before.plus_micros(before.micros().saturating_sub(clock::now().micros()));
     let mut last = None;
     for entry in &oldest {
+        let number = sequence(&key, entry)?;
+        let before = if number > relayed { twice_as_old } else { before };
         let at = entry.1.get("at").ok_or_else(|| unreadable(&key))?;
         // Times need not grow with the number: what stands behind a younger entry stays with it,
         // so that the feed has no gap.
         if value::time(&key, at)? >= before {
             break;
         }
-        last = Some(sequence(&key, entry)?);
+        last = Some(number);
     }
     let Some(last) = last else { return Ok((0, false)) };
     let mut trim = redis::cmd("XTRIM");

@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | `sk:sites` | sorted set | sites by name, each listed before its first commit |
 //! | `sk:policy` | hash | `revision` and `policy` in force |
+//! | `sk:history` | hash | `names` of the histories of the data, `settled_before` |
+//! | `sk:lease:<name>` | hash | `owner`, `fence`, `until` of what one process does at a time |
+//! | `sk:dirty` | set | sites with news for the relay |
+//! | `sk:{site}:relay` | hash | `epoch` and `sequence` of what was relayed last, `fence` of who did |
 //! | `sk:epoch`, `sk:probe` | string | the Store's epoch; what checks write |
 //! | `sk:{site}:site` | hash | `epoch`, `policy` (its revision), `sequence` (the feed's last), `closed_before` (the watermark) |
 //! | `sk:{site}:order:<kind>:<id>` | hash | `rev`, `state` |

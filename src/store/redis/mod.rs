@@ -24,7 +24,9 @@ mod connection;
 mod entity;
 mod failure;
 mod feed;
+mod history;
 mod keys;
+mod lease;
 mod letters;
 mod lex;
 mod moment;
@@ -43,7 +45,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use self::client::Client;
+pub use self::history::KnownHistory;
 pub use self::options::{RedisMode, RedisOptions};
+pub use self::relay::Relayed;
 use super::{
     AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
     DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, FeedStart, Loaded, Page,
@@ -303,6 +307,14 @@ impl Store for RedisStore {
         page: &PageRequest,
     ) -> Result<Page<AuditedItem>, StoreError> {
         audit::items(&self.client, site, page).await
+    }
+
+    async fn is_whole(&self) -> Result<bool, StoreError> {
+        history::is_whole(&self.client).await
+    }
+
+    async fn note_whole(&self) -> Result<(), StoreError> {
+        history::note_whole(&self.client).await
     }
 
     /// Writes for real: a server that is full, or no master, still answers to who only asks.

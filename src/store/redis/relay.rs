@@ -1,43 +1,23 @@
-//! What the relay of the change feed keeps: its lease, the sites with news, and how far it is.
+//! What the relay of the change feed keeps: the sites with news, and how far it is.
 //!
 //! News are noted after a commit, beside it: a process that dies in between leaves a site without
 //! its note. So whoever takes the lease looks at every site first, and all do so now and then.
 
 use std::collections::BTreeSet;
 
-use uuid::Uuid;
-
 use super::RedisStore;
 use super::client::{Call, Client};
 use super::script::Script;
 use super::value::parsed;
-use crate::domain::{Site, Timestamp};
+use crate::domain::Site;
 use crate::store::{Commit, Committed, Fence, StoreError};
 
-static LEASE: Script = Script::new("relay lease", &[include_str!("relay/lease.lua")]);
 static NOTE: Script = Script::new("relay note", &[include_str!("relay/note.lua")]);
 
 /// Sites that are taken from the notes at a time.
 const NEWS_MAX: usize = 100;
 
 impl RedisStore {
-    /// Takes or renews the lease of whoever relays; `None` while another holds it. The number is
-    /// another for every holder.
-    pub async fn lease_relay(
-        &self,
-        owner: Uuid,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Fence>, StoreError> {
-        let call = Call::of(&LEASE)
-            .key(self.client.keys().global("relay"))
-            .arg(owner.to_string())
-            .arg(now.micros().to_string())
-            .arg(until.micros().to_string());
-        let fence: Option<u64> = self.client.run(&call).await?;
-        Ok(fence.map(Fence))
-    }
-
     /// Takes some sites that have news. Whoever takes them looks at their feeds afterwards: a
     /// commit from now on notes its site again.
     pub async fn take_news(&self) -> Result<Vec<Site>, StoreError> {
@@ -48,28 +28,43 @@ impl RedisStore {
         names.into_iter().map(site).collect()
     }
 
-    /// The number of a site's last change that was relayed; 0 before the first.
-    pub async fn relayed(&self, site: &Site) -> Result<u64, StoreError> {
-        let mut get = redis::cmd("HGET");
-        get.arg(place(&self.client, site)).arg("sequence");
-        let sequence: Option<u64> = self.client.query(&get).await?;
-        Ok(sequence.unwrap_or(0))
+    /// Where a site's last change stands that was relayed; `None` before the first.
+    pub async fn relayed(&self, site: &Site) -> Result<Option<Relayed>, StoreError> {
+        relayed(&self.client, site).await
     }
 
-    /// Notes the number of a site's last change that was relayed; `false`, and nothing is noted, if
+    /// Notes where a site's last change stands that was relayed; `false`, and nothing is noted, if
     /// a later holder of the lease has noted something.
     pub async fn note_relayed(
         &self,
         site: &Site,
         fence: Fence,
-        sequence: u64,
+        relayed: &Relayed,
     ) -> Result<bool, StoreError> {
         let call = Call::of(&NOTE)
             .key(place(&self.client, site))
             .arg(fence.0.to_string())
-            .arg(sequence.to_string());
+            .arg(relayed.sequence.to_string())
+            .arg(relayed.epoch.as_str());
         self.client.run(&call).await
     }
+}
+
+/// A place in a site's feed that the relay has reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relayed {
+    /// The epoch of the feed.
+    pub epoch: String,
+    /// The number of the change.
+    pub sequence: u64,
+}
+
+/// See [`RedisStore::relayed`].
+pub(super) async fn relayed(client: &Client, site: &Site) -> Result<Option<Relayed>, StoreError> {
+    let mut get = redis::cmd("HMGET");
+    get.arg(place(client, site)).arg("epoch").arg("sequence");
+    let (epoch, sequence): (Option<String>, Option<u64>) = client.query(&get).await?;
+    Ok(epoch.zip(sequence).map(|(epoch, sequence)| Relayed { epoch, sequence }))
 }
 
 /// Notes which sites have news after these commits. It is a hint: that it fails is no failure of

@@ -1,12 +1,11 @@
 //! What a server says of itself, looked at over every new connection: whether it may hold the
 //! Store, and whether it is the one that held it before.
 
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::{RedisError, Value};
-use tokio::sync::Mutex;
 
 use super::connection::Connection;
 
@@ -19,10 +18,18 @@ pub(super) struct Servers {
     allow_volatile: bool,
     has_warned: AtomicBool,
     /// Whether some node keeps nothing of its last writes on disk; `None` if that is not known.
-    is_volatile: std::sync::Mutex<Option<bool>>,
-    /// The history of each node's data, by its address.
-    histories: Mutex<BTreeMap<String, String>>,
+    is_volatile: Mutex<Option<bool>>,
+    histories: Mutex<Histories>,
     failovers: AtomicU64,
+}
+
+/// The names of histories of data.
+#[derive(Debug, Default)]
+struct Histories {
+    /// Those that were ever seen.
+    seen: BTreeSet<String>,
+    /// Those that the last look found.
+    present: BTreeSet<String>,
 }
 
 /// Why a look ended without a good word.
@@ -63,11 +70,12 @@ impl Servers {
             }
             Err(error) => return Err(Finding::Failed(error)),
         };
-        let volatile = nodes.iter().filter_map(|(_, info)| Info(info).is_volatile());
+        let volatile = nodes.iter().filter_map(|info| Info(info).is_volatile());
         // One of several is enough.
         let is_volatile = volatile.max();
         *self.is_volatile.lock().unwrap_or_else(PoisonError::into_inner) = is_volatile;
-        for (address, info) in nodes {
+        let mut present = BTreeSet::new();
+        for info in nodes {
             let info = Info(&info);
             info.fitness().map_err(Finding::Unfit)?;
             if info.is_volatile() == Some(true) && !self.allow_volatile {
@@ -76,9 +84,15 @@ impl Servers {
                            or redis.allow_volatile to true if that is meant",
                 );
             }
-            self.remember(address, &info).await;
+            present.extend(info.field("master_replid").map(str::to_owned));
         }
+        self.remember(present);
         Ok(())
+    }
+
+    /// The histories that the last look found.
+    pub(super) fn histories(&self) -> BTreeSet<String> {
+        self.known().present.clone()
     }
 
     fn warn(&self, what: &str) {
@@ -87,29 +101,35 @@ impl Servers {
         }
     }
 
-    /// Another history is that of a replica which was promoted, or of a server that began anew.
-    async fn remember(&self, address: String, info: &Info<'_>) {
-        let Some(history) = info.field("master_replid") else { return };
-        let before = self.histories.lock().await.insert(address, history.to_owned());
-        if before.is_some_and(|before| before != history) {
+    /// Another history is that of a replica which was promoted, or of a server that began anew. It
+    /// may have an address that was never seen: a cluster shows its masters only.
+    fn remember(&self, present: BTreeSet<String>) {
+        let mut histories = self.known();
+        let is_first = histories.seen.is_empty();
+        let has_news = !present.is_subset(&histories.seen);
+        histories.seen.extend(present.iter().cloned());
+        histories.present = present;
+        drop(histories);
+        if has_news && !is_first {
             self.failovers.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 "redis has data of another history: writes of the last moments may be lost"
             );
         }
     }
+
+    fn known(&self) -> MutexGuard<'_, Histories> {
+        self.histories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What `INFO` says, for each node that was asked.
-fn nodes_of(answer: Value) -> Vec<(String, String)> {
+fn nodes_of(answer: Value) -> Vec<String> {
     let text = |value| redis::from_redis_value::<String>(value).ok();
     if let Value::Map(nodes) = answer {
-        return nodes
-            .into_iter()
-            .filter_map(|(address, info)| Some((text(address)?, text(info)?)))
-            .collect();
+        return nodes.into_iter().filter_map(|(_, info)| text(info)).collect();
     }
-    text(answer).map(|info| (String::new(), info)).into_iter().collect()
+    text(answer).into_iter().collect()
 }
 
 /// The lines of `INFO`.
@@ -162,6 +182,21 @@ mod tests {
         ] {
             assert_eq!(Info(info).is_volatile(), is_volatile, "{info}");
         }
+    }
+
+    #[test]
+    fn a_history_that_was_never_seen_is_a_failover_wherever_it_is_found() {
+        let servers = Servers::new(true);
+        let look = |names: &[&str]| {
+            servers.remember(names.iter().map(|name| (*name).to_owned()).collect());
+            servers.failovers()
+        };
+        assert_eq!(look(&["a", "b"]), 0, "all are new at first");
+        assert_eq!(look(&["b"]), 0, "one is away");
+        assert_eq!(look(&["b", "c"]), 1, "a replica took its place");
+        assert_eq!(look(&["b", "c"]), 1);
+        assert_eq!(look(&["a", "c"]), 1, "it is back as it was");
+        assert_eq!(servers.histories(), ["a", "c"].map(str::to_owned).into());
     }
 
     #[test]

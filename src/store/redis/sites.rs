@@ -92,9 +92,22 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
         return Ok(epoch);
     }
     let mut draw = redis::cmd("SET");
-    draw.arg(&key).arg(format!("{:032x}", rand::random::<u128>())).arg("NX");
+    draw.arg(&key).arg(draw_epoch()).arg("NX");
     client.query::<Value>(&draw).await?;
     client.query(&find).await
+}
+
+/// Draws another epoch.
+pub(super) async fn begin_epoch(client: &Client) -> Result<String, StoreError> {
+    let epoch = draw_epoch();
+    let mut set = redis::cmd("SET");
+    set.arg(client.keys().global("epoch")).arg(&epoch);
+    client.query::<()>(&set).await?;
+    Ok(epoch)
+}
+
+fn draw_epoch() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// The policy in force.

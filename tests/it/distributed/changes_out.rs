@@ -124,3 +124,39 @@ async fn all_changes_are_told_in_order_although_who_tells_them_is_killed() {
     }
     drop(worker);
 }
+
+/// What was never told and is gone, and what is told under numbers that were told before, is said
+/// to be missing.
+#[tokio::test]
+async fn what_cannot_be_told_is_said_to_be_missing() {
+    let deployment = Deployment::start().await;
+    let ingress = deployment.role("ingress", "ingress").await;
+    let channel = listen(&deployment, "stock.#").await;
+    let worker = deployment.role("worker", "worker-1").await;
+    let next = async || eventually("something is told", async || told(&channel).await).await;
+    order(&ingress, "a", 1).await;
+    let (properties, _) = next().await;
+    assert_eq!(attributes(&properties)["cloudEvents_type"], "storekeeper.stock.changed");
+    worker.kill();
+    // Nobody tells this: the worker of the next lines has a lease to wait for.
+    let store = deployment.store().await;
+    let worker = deployment.role("worker", "worker-2").await;
+    let site = Site::parse("a").unwrap();
+    order(&ingress, "a", 2).await;
+    eventually("it is counted", async || {
+        (store.changes(&site, 1, 10).await.unwrap().len() == 1).then_some(())
+    })
+    .await;
+    worker.kill();
+    let mut redis = deployment.redis.connection();
+    redis::cmd("XTRIM").arg("sk:{a}:changes").arg("MAXLEN").arg(0).exec(&mut redis).unwrap();
+    redis::cmd("HSET").arg("sk:{a}:relay").arg("sequence").arg(1).exec(&mut redis).unwrap();
+    let worker = deployment.role("worker", "worker-3").await;
+    let resync = eventually("the gap is told", async || {
+        let (properties, data) = told(&channel).await?;
+        (attributes(&properties)["cloudEvents_type"] == "storekeeper.stock.resync").then_some(data)
+    })
+    .await;
+    assert_eq!((&resync["after"], &resync["next"]), (&Value::from(1), &Value::from(3)));
+    drop(worker);
+}

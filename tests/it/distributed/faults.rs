@@ -221,3 +221,37 @@ async fn redis_replaced_by_an_empty_one_and_rebuilt() {
     })
     .await;
 }
+
+/// A backup is older than what was answered; nobody is told to do anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_restored_from_a_backup_heals_by_itself() {
+    survives(async |deployment, _| {
+        // Without this the backup would be of a Store that begins.
+        eventually("all is noted to be well", async || {
+            let names: Option<String> = ask(deployment, &["HGET", "sk:history", "names"]);
+            names.filter(|names| !names.is_empty())
+        })
+        .await;
+        let epoch: String = ask(deployment, &["GET", "sk:epoch"]).unwrap();
+        let backup = deployment.redis.back_up();
+        let keys: u64 = ask(deployment, &["DBSIZE"]).unwrap();
+        eventually("more is counted than the backup has", async || {
+            ask(deployment, &["DBSIZE"]).filter(|now: &u64| *now > keys + 100)
+        })
+        .await;
+        deployment.redis.kill();
+        deployment.redis.restore(&backup);
+        deployment.redis.start_again();
+        eventually("the feeds begin anew", async || {
+            ask(deployment, &["GET", "sk:epoch"]).filter(|now: &String| *now != epoch)
+        })
+        .await;
+    })
+    .await;
+}
+
+/// What Redis answers, if it does.
+fn ask<T: redis::FromRedisValue>(deployment: &Deployment, command: &[&str]) -> Option<T> {
+    let mut connection = deployment.redis.connection();
+    redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).ok()
+}

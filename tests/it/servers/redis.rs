@@ -2,8 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
+
+use tempfile::TempDir;
 
 use crate::harness::free_port;
 
@@ -50,6 +53,7 @@ rm -rf "$directory"
 #[derive(Debug)]
 pub(crate) struct RedisServer {
     port: u16,
+    directory: PathBuf,
     watchdog: Mutex<Watchdog>,
 }
 
@@ -84,8 +88,9 @@ impl RedisServer {
         // A free port may be taken until the server listens: then another is tried.
         for _ in 0..10 {
             let port = free_port();
-            let watchdog = Mutex::new(Watchdog::start(port, settings, sentinel));
-            let server = Self { port, watchdog };
+            let directory = tempfile::tempdir().unwrap().keep();
+            let watchdog = Mutex::new(Watchdog::start(port, &directory, settings, sentinel));
+            let server = Self { port, directory, watchdog };
             if server.order("start") == "done" {
                 return server;
             }
@@ -128,6 +133,25 @@ impl RedisServer {
         assert_eq!(self.order("thaw"), "done");
     }
 
+    /// Copies its append-only files as they are now, which is a backup; gives the copy's place.
+    pub(crate) fn back_up(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        Self::copy(&self.directory, copy.path());
+        copy
+    }
+
+    /// Puts a backup in the place of the files of a server that was killed.
+    pub(crate) fn restore(&self, backup: &TempDir) {
+        std::fs::remove_dir_all(self.directory.join("appendonlydir")).unwrap();
+        Self::copy(backup.path(), &self.directory);
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        let (from, to) = (from.join("appendonlydir"), to.join("appendonlydir"));
+        let copied = Command::new("cp").arg("-r").args([&from, &to]).status().unwrap();
+        assert!(copied.success(), "{} cannot be copied", from.display());
+    }
+
     fn order(&self, order: &str) -> String {
         let mut watchdog = self.watchdog.lock().unwrap();
         writeln!(watchdog.orders.as_mut().unwrap(), "{order}").unwrap();
@@ -138,14 +162,13 @@ impl RedisServer {
 }
 
 impl Watchdog {
-    fn start(port: u16, settings: &[&str], sentinel: Option<&str>) -> Self {
-        let directory = tempfile::tempdir().unwrap().keep();
+    fn start(port: u16, directory: &Path, settings: &[&str], sentinel: Option<&str>) -> Self {
         if let Some(sentinel) = sentinel {
             std::fs::write(directory.join("sentinel.conf"), sentinel).unwrap();
         }
         let mut process = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog", &port.to_string()])
-            .arg(&directory)
+            .arg(directory)
             .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

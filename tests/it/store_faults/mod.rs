@@ -6,7 +6,9 @@
 mod alike;
 mod durability;
 mod exact;
+mod memory;
 mod policies;
+mod relayed;
 mod sentinel;
 mod server;
 

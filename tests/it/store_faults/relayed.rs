@@ -1,0 +1,53 @@
+//! What the relay has not told yet outlives its retention, but not for ever.
+
+use std::time::Duration;
+
+use storekeeper::clock;
+use storekeeper::domain::{Policy, Timestamp};
+use storekeeper::store::redis::{RedisStore, Relayed};
+use storekeeper::store::{Commit, Store};
+use uuid::Uuid;
+
+use super::{first, options, site};
+use crate::harness::eventually;
+use crate::servers::shared_redis;
+
+fn days_ago(days: i64) -> Timestamp {
+    clock::now().plus_micros(-days * 24 * 3600 * 1_000_000)
+}
+
+#[tokio::test]
+async fn what_is_not_told_is_kept_for_twice_as_long() {
+    let store = RedisStore::start(&options(shared_redis())).unwrap();
+    store.replace_policy(&Policy::default()).await.unwrap();
+    for number in 1..=4 {
+        let commit = Commit { at: days_ago(10), ..first("alpha", number) };
+        store.commit(vec![commit]).await.unwrap();
+    }
+    let fence = store.lease("relay", Uuid::now_v7(), Duration::from_mins(1)).await.unwrap();
+    let epoch = store.feed_start(&site("alpha")).await.unwrap().epoch;
+    let relayed = Relayed { epoch, sequence: 2 };
+    assert!(store.note_relayed(&site("alpha"), fence.unwrap(), &relayed).await.unwrap());
+    assert_eq!(store.relayed(&site("alpha")).await.unwrap(), Some(relayed));
+    let trimmed = async |days| {
+        store.trim_changes(days_ago(days)).await.unwrap();
+        store.feed_start(&site("alpha")).await.unwrap().trimmed
+    };
+    assert_eq!(trimmed(11).await, 0);
+    assert_eq!(trimmed(6).await, 2, "what is told goes");
+    assert_eq!(trimmed(4).await, 4, "all goes in the end");
+}
+
+#[tokio::test]
+async fn a_lease_is_held_by_one_until_it_is_over() {
+    let store = RedisStore::start(&options(shared_redis())).unwrap();
+    let [first, second] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    let (long, short) = (Duration::from_mins(1), Duration::from_millis(50));
+    let lease = async |owner, lasts| store.lease("sweep", owner, lasts).await.unwrap();
+    let held = lease(first, long).await.unwrap();
+    assert_eq!(lease(second, long).await, None);
+    assert_eq!(lease(first, short).await, Some(held), "the holder renews it");
+    let other = eventually("it is over", async || lease(second, long).await).await;
+    assert!(other.0 > held.0, "{other:?} {held:?}");
+    assert_eq!(lease(first, long).await, None);
+}
