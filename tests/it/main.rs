@@ -32,6 +32,7 @@ mod receipt_commands;
 mod receipts;
 mod replays;
 mod rules_read;
+mod rules_say;
 mod servers;
 mod shutdown;
 mod simulate;
