@@ -1,5 +1,8 @@
 //! From a webhook over HTTP to the stock: the real binary, seen through its API.
 
+mod documented;
+mod hostile;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
