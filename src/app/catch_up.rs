@@ -65,6 +65,8 @@ impl CatchUp {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut failing = false;
         let turns = async {
+            // What is missing in RabbitMQ is declared meanwhile.
+            sleep(LOOK_AGAIN).await;
             loop {
                 let rest = match self.turn().await {
                     Ok(()) => {

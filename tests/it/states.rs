@@ -68,7 +68,7 @@ async fn a_state_of_a_newer_release_is_left_alone_and_pauses_the_worker() {
     assert!(reasons.contains("newer release"), "{reasons}");
     post(&server, "b", 1).await;
     let queues = get(&server, "/v1/queues").await;
-    assert_eq!(queues["retry"]["ready"], 0, "waiting is no attempt");
+    assert_eq!(queues["dead"], json!({"intake": 0, "parked": 0}), "nobody is blamed");
     server.signal("TERM");
     assert_eq!(server.ended().await.code(), Some(0), "a pause holds no stop up");
     assert_eq!(replace_state(directory.path(), newer), newer, "it was not touched");

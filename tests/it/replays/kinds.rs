@@ -14,14 +14,13 @@ use super::letter;
 const TIME: i64 = 1_700_000_000_000;
 /// Every outcome that a letter can have here, and every reason, [`always`] has at least once.
 pub(super) const OUTCOMES: [&str; 4] = ["applied", "superseded", "duplicate", "ignored"];
-pub(super) const REASONS: [&str; 10] = [
+pub(super) const REASONS: [&str; 9] = [
     "",
     "after_deletion",
     "test_mode",
     "ambiguous",
     "refund_without_id",
     "reference_reused",
-    "order_closed",
     "unknown_event_type",
     "edited",
     "discarded",
