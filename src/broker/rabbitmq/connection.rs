@@ -408,6 +408,7 @@ mod tests {
         tasks.map(name).filter(|name| name.starts_with("lapin")).count()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "threads end in real time; the test's is paused")]
     #[tokio::test(start_paused = true)]
     async fn a_node_that_is_silent_costs_one_thread_however_often_it_is_asked() {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
