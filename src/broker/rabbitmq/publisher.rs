@@ -4,18 +4,23 @@
 //! A message that was written is awaited to its end, even when its caller has given up: a confirm
 //! that is dropped would stay in the channel for ever.
 //!
+//! Messages are handed to lapin without waiting until the ones before are on the wire: what piles
+//! up while it writes goes out in one piece, which RabbitMQ reads, stores and confirms as one. lapin
+//! gives a message its tag and its place among the frames in the first poll: that of each is made
+//! here, in their order.
+//!
 //! # Invariants
 //! - `Ok` is answered after RabbitMQ's confirm, and after nothing else.
-//! - At most `in_flight_max` messages are unconfirmed.
+//! - At most `in_flight_max` messages are unconfirmed, and few of them not on the wire.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
@@ -30,6 +35,9 @@ use crate::broker::BrokerError;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long nothing is tried on a connection that gives no channel.
 const PAUSE: Duration = Duration::from_millis(250);
+/// So many messages wait for the wire at once: lapin has their bodies until then, and when RabbitMQ
+/// reads no more, they are what may still reach it.
+const UNWRITTEN_MAX: usize = 64;
 
 /// A message on its way.
 #[derive(Debug, Clone)]
@@ -158,6 +166,7 @@ struct Task {
 type Answer = oneshot::Sender<Result<(), BrokerError>>;
 type Confirmed = (Answer, lapin::Result<Confirmation>);
 type Written = (Answer, lapin::Result<PublisherConfirm>);
+type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
 
 impl Task {
     /// Waits for a connection and opens a channel; whoever wants to publish while there is none is
@@ -195,33 +204,37 @@ impl Task {
     /// Publishes on a channel until it fails.
     async fn publish_on(&mut self, channel: Channel) {
         let mut confirms = FuturesUnordered::new();
-        // One at a time, to its end: so tags are given in the order in which frames are sent.
-        let mut writing: Option<Pin<Box<dyn Future<Output = Written> + Send>>> = None;
+        let mut unwritten: FuturesUnordered<Writing> = FuturesUnordered::new();
         let mut is_broken = false;
-        while !is_broken || !confirms.is_empty() || writing.is_some() {
-            let takes = !is_broken && writing.is_none() && confirms.len() < self.in_flight_max;
+        while !is_broken || !confirms.is_empty() || !unwritten.is_empty() {
+            let has_room = unwritten.len() < UNWRITTEN_MAX
+                && unwritten.len() + confirms.len() < self.in_flight_max;
             tokio::select! {
                 Some((answer, confirmation)) = confirms.next() => {
                     let confirmation: lapin::Result<Confirmation> = confirmation;
                     is_broken |= confirmation.is_err();
                     reply(answer, outcome(confirmation));
                 }
-                (answer, written) = wait_for(writing.as_mut()) => {
-                    writing = None;
-                    match written {
-                        Ok(confirm) => confirms.push(confirmed(answer, confirm)),
-                        Err(error) => {
-                            is_broken = true;
-                            reply(answer, Err(unknown(&format!("cannot publish: {error}"))));
-                        }
+                Some((answer, written)) = unwritten.next() => match written {
+                    Ok(confirm) => confirms.push(confirmed(answer, confirm)),
+                    Err(error) => {
+                        is_broken = true;
+                        reply(answer, Err(unknown(&format!("cannot publish: {error}"))));
                     }
-                }
-                Some(request) = self.next(), if takes => {
+                },
+                Some(request) = self.next(), if has_room && !is_broken => {
                     if !channel.status().connected() {
                         // It was lost while there was nothing to do; this one has not failed.
                         self.kept = Some(request);
+                    } else if let Err(error) = self.link.takes_messages() {
+                        reply(request.answer, Err(error));
                     } else if !request.answer.is_closed() {
-                        writing = Some(Box::pin(write(channel.clone(), request)));
+                        let mut writing: Writing = Box::pin(write(channel.clone(), request));
+                        // The first poll, before that of any other.
+                        match (&mut writing).now_or_never() {
+                            Some(written) => unwritten.push(Box::pin(ready(written))),
+                            None => unwritten.push(writing),
+                        }
                     }
                 }
             }
@@ -236,13 +249,6 @@ async fn write(channel: Channel, Request { message, answer }: Request) -> Writte
     let Message { exchange, key, properties, body } = message;
     let options = BasicPublishOptions::default();
     (answer, channel.basic_publish(exchange, key, options, &body, properties).await)
-}
-
-async fn wait_for(writing: Option<&mut Pin<Box<dyn Future<Output = Written> + Send>>>) -> Written {
-    match writing {
-        Some(writing) => writing.await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn confirmed(answer: Answer, confirm: PublisherConfirm) -> Confirmed {

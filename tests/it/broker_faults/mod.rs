@@ -1,6 +1,7 @@
 //! What only a broker at the other end of a network can do: go away, stand still, run short, and be
 //! changed by somebody else.
 
+mod confirms;
 mod management;
 mod outages;
 mod settings;
