@@ -24,6 +24,7 @@ mod session;
 mod shared;
 mod topology;
 mod unrouted;
+mod waiting;
 mod wire;
 
 use std::fmt;

@@ -16,7 +16,7 @@
 //! - At most `prefetch` deliveries are handed out and not settled.
 //! - Only what RabbitMQ has as this channel's is acknowledged: tags of another would hit others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,33 +37,15 @@ use super::consumer::Consumer;
 use super::holdings::Held;
 use super::prefix::Prefix;
 use super::topology::{self, short};
+use super::waiting::{Arrival, Waiting};
 use super::wire::{self, Received};
 use crate::backoff::Delays;
-use crate::broker::{BrokerError, DeadReason, Delivery, Disposition, Envelope};
+use crate::broker::{BrokerError, Delivery, Disposition};
 
 /// How long what is finished waits for what is before it.
 const GAP_PATIENCE: Duration = Duration::from_millis(20);
 /// How long a broker that is closed tries to write what was decided.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
-/// What was delivered so often without being settled is handed out alone.
-const SUSPECT_DELIVERIES: u32 = 2;
-
-/// A delivery that came.
-pub(super) struct Arrival {
-    tag: u64,
-    acker: Acker,
-    place: Held,
-    pub(super) envelope: Arc<Envelope>,
-    pub(super) attempt: u32,
-    pub(super) dead: Option<DeadReason>,
-    delivery_count: u32,
-}
-
-impl Arrival {
-    const fn is_suspect(&self) -> bool {
-        self.delivery_count >= SUSPECT_DELIVERIES
-    }
-}
 
 /// A delivery that is out, and what became of it; `None` if it was dropped.
 type Out = Pin<Box<dyn Future<Output = (Arrival, Option<Disposition>)> + Send>>;
@@ -81,7 +63,7 @@ pub(super) struct Session<'a> {
     /// Whether more than one delivery may come at a time.
     is_wide: bool,
     /// What came and is not handed out, in order.
-    waiting: VecDeque<Arrival>,
+    waiting: Waiting,
     out: FuturesUnordered<Out>,
     moving: FuturesUnordered<Moving>,
     /// All that is out or decided, until RabbitMQ is told.
@@ -100,7 +82,7 @@ impl<'a> Session<'a> {
             channel,
             stream: None,
             is_wide: false,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             out: FuturesUnordered::new(),
             moving: FuturesUnordered::new(),
             held: BTreeMap::new(),
@@ -124,7 +106,7 @@ impl<'a> Session<'a> {
                 () = stop.cancelled() => return self.close_down().await,
                 () = self.consumer.dropped() => {
                     self.stop_handing_out().await?;
-                    let waiting = std::mem::take(&mut self.waiting);
+                    let waiting = self.waiting.take_all();
                     self.give_back(waiting).await?;
                 }
                 Some(settled) = self.out.next() => {
@@ -135,6 +117,7 @@ impl<'a> Session<'a> {
                 Some(tag) = self.moving.next() => self.finish(tag),
                 delivery = next(self.stream.as_mut()) => {
                     self.arrive(delivery)?;
+                    self.arrive_now()?;
                     delays.reset();
                 }
                 () = until(self.stragglers_at) => self.acknowledge_stragglers().await?,
@@ -147,7 +130,7 @@ impl<'a> Session<'a> {
     /// Hands over what may be out now, and widens or narrows what may come.
     async fn hand_out(&mut self) -> Result<(), BrokerError> {
         while self.consumer.deliveries.is_some() && !self.is_alone {
-            let has_suspects = self.waiting.iter().any(Arrival::is_suspect);
+            let has_suspects = self.waiting.has_suspects();
             if self.stream.is_none() && self.waiting.is_empty() && self.held.is_empty() {
                 self.consume(1).await?;
             }
@@ -158,8 +141,7 @@ impl<'a> Session<'a> {
             if self.held.len() >= usize::from(self.consumer.prefetch) {
                 break;
             }
-            let ordinary = self.waiting.iter().position(|arrival| !arrival.is_suspect());
-            if let Some(arrival) = ordinary.and_then(|place| self.waiting.remove(place)) {
+            if let Some(arrival) = self.waiting.take_ordinary() {
                 self.hand_over(arrival);
                 if !has_suspects && !self.is_wide && self.stream.is_some() {
                     self.cancel().await?;
@@ -170,8 +152,8 @@ impl<'a> Session<'a> {
             if !has_suspects || !self.held.is_empty() {
                 break;
             }
-            let others = self.waiting.split_off(1);
-            if let Some(suspect) = self.waiting.pop_front() {
+            if let Some(suspect) = self.waiting.take_suspect() {
+                let others = self.waiting.take_all();
                 self.give_back(others).await?;
                 self.hand_over(suspect);
                 self.is_alone = true;
@@ -232,7 +214,7 @@ impl<'a> Session<'a> {
                 let envelope = Arc::new(envelope);
                 let arrival =
                     Arrival { tag, acker, place, envelope, attempt, dead, delivery_count };
-                self.waiting.push_back(arrival);
+                self.waiting.push(arrival);
             }
             Err(error) => {
                 self.held.insert(tag, (acker, None));
@@ -242,6 +224,14 @@ impl<'a> Session<'a> {
                     tag
                 }));
             }
+        }
+        Ok(())
+    }
+
+    /// What else has come by now: it is handed out at once.
+    fn arrive_now(&mut self) -> Result<(), BrokerError> {
+        while let Some(delivery) = next(self.stream.as_mut()).now_or_never() {
+            self.arrive(delivery)?;
         }
         Ok(())
     }
@@ -332,8 +322,9 @@ impl<'a> Session<'a> {
         for tag in tags {
             self.release(tag);
         }
-        let due_at = self.stragglers_at.unwrap_or_else(|| Instant::now() + GAP_PATIENCE);
-        self.stragglers_at = self.prefix.has_stragglers().then_some(due_at);
+        let due_at = self.stragglers_at;
+        self.stragglers_at = (self.prefix.has_stragglers())
+            .then(|| due_at.unwrap_or_else(|| Instant::now() + GAP_PATIENCE));
         Ok(())
     }
 
@@ -368,7 +359,7 @@ impl<'a> Session<'a> {
             for (tag, acker) in undecided {
                 self.return_one(tag, &acker).await?;
             }
-            let waiting = std::mem::take(&mut self.waiting);
+            let waiting = self.waiting.take_all();
             self.give_back(waiting).await?;
             topology::close(&self.channel).await;
             Ok(())
@@ -385,7 +376,7 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         let holdings = self.consumer.shared.holdings(self.consumer.queue);
         let held = self.held.values().filter_map(|(_, place)| *place);
-        for place in held.chain(self.waiting.iter().map(|arrival| arrival.place)) {
+        for place in held.chain(self.waiting.places()) {
             holdings.release(place);
         }
     }
