@@ -189,10 +189,13 @@ impl Client {
 
     async fn send_part(&self, part: Vec<(usize, Cmd)>) -> Result<Vec<(usize, Value)>, Unsent> {
         let mut answers = Vec::with_capacity(part.len());
-        for piece in part.chunks(PIPELINE_MAX) {
-            let mut pipeline = Pipeline::with_capacity(piece.len());
-            for (_, command) in piece {
-                pipeline.add_command(command.clone());
+        let mut part = part.into_iter().peekable();
+        while part.peek().is_some() {
+            let (places, commands): (Vec<usize>, Vec<Cmd>) =
+                part.by_ref().take(PIPELINE_MAX).unzip();
+            let mut pipeline = Pipeline::with_capacity(commands.len());
+            for command in commands {
+                pipeline.add_command(command);
             }
             let mut lease = self.slot.lease().await.map_err(Unsent::Away)?;
             let found = lease.connection.send_all(&pipeline).await;
@@ -202,7 +205,7 @@ impl Client {
             };
             self.slot.note(&lease, error.as_ref()).await;
             let found = found.map_err(Unsent::Failed)?;
-            answers.extend(piece.iter().map(|(place, _)| *place).zip(found));
+            answers.extend(places.into_iter().zip(found));
         }
         Ok(answers)
     }
