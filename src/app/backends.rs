@@ -31,8 +31,8 @@ pub(super) struct Backends {
 /// What only one of the processes on RabbitMQ and Redis does at a time.
 #[derive(Debug)]
 pub(super) struct SharedUpkeep {
-    /// Tells changes of stock to listeners.
-    pub(super) relay: Relay,
+    /// Tells changes of stock to listeners, where that is wanted.
+    pub(super) relay: Option<Relay>,
     /// Puts back what Redis lost.
     pub(super) catch_up: CatchUp,
     /// Redis once more, over a connection of its own: what takes long is not in the way of commits.
@@ -68,7 +68,8 @@ impl Backends {
                     None
                 };
                 let shared = store.clone().map(|store| {
-                    let relay = Relay::new(Arc::clone(&broker), Arc::clone(&store));
+                    let relay = || Relay::new(Arc::clone(&broker), Arc::clone(&store));
+                    let relay = settings.changes.announce.then(relay);
                     let overlap = settings.journal.overlap;
                     let catch_up = CatchUp::new(Arc::clone(&broker), store, overlap);
                     let aside = Arc::new(RedisStore::start(&redis_options(settings))?);

@@ -43,7 +43,12 @@ impl Upkeep {
         async move {
             let agreeing = async {
                 if let Some(SharedUpkeep { relay, catch_up, .. }) = shared {
-                    tokio::join!(relay.run(stop.clone()), catch_up.run(stop.clone()));
+                    let relaying = async {
+                        if let Some(relay) = relay {
+                            relay.run(stop.clone()).await;
+                        }
+                    };
+                    tokio::join!(relaying, catch_up.run(stop.clone()));
                 }
             };
             tokio::join!(

@@ -329,6 +329,8 @@ pub struct ChangesSettings {
     /// How long entries of the change feed are kept.
     #[serde(serialize_with = "show::duration")]
     pub retention: Duration,
+    /// Whether changes are told to listeners in RabbitMQ.
+    pub announce: bool,
 }
 
 /// `console.*`

@@ -81,8 +81,7 @@ impl Settings {
             dead_letters: root.section("dead_letters", |s| {
                 Ok(DeadLetterSettings { retention: s.take("retention")? })
             })?,
-            changes: root
-                .section("changes", |s| Ok(ChangesSettings { retention: s.take("retention")? }))?,
+            changes: root.section("changes", read_changes)?,
             console: root.section("console", |s| {
                 Ok(ConsoleSettings { listen: s.take("listen")?, tokens: s.take("tokens")? })
             })?,
@@ -95,6 +94,13 @@ impl Settings {
         root.finish()?;
         Ok(settings)
     }
+}
+
+fn read_changes(section: &mut Section) -> Result<ChangesSettings, SettingsError> {
+    Ok(ChangesSettings {
+        retention: section.take("retention")?,
+        announce: section.take("announce")?,
+    })
 }
 
 fn read_ingress(section: &mut Section) -> Result<IngressSettings, SettingsError> {

@@ -125,6 +125,32 @@ async fn all_changes_are_told_in_order_although_who_tells_them_is_killed() {
     drop(worker);
 }
 
+/// What one worker keeps to itself is told by the next that tells.
+#[tokio::test]
+async fn a_worker_that_shall_not_tell_changes_tells_none() {
+    let deployment = Deployment::start().await;
+    let ingress = deployment.role("ingress", "ingress").await;
+    let silent = [("STOREKEEPER__CHANGES__ANNOUNCE", "false")];
+    let silent = deployment.role_with("worker", "silent", &silent).await;
+    let store = deployment.store().await;
+    let site = Site::parse("a").unwrap();
+    for number in 1..=5 {
+        order(&ingress, "a", number).await;
+        let is_written = async || {
+            let feed = store.changes(&site, 0, 10).await.unwrap();
+            (feed.len() == number).then_some(())
+        };
+        eventually("the change is written", is_written).await;
+    }
+    // Told where nobody listens, they would not be told again.
+    let channel = listen(&deployment, "stock.#").await;
+    drop(silent);
+    let worker = deployment.role("worker", "worker").await;
+    let (_, data) = eventually("the changes are told", async || told(&channel).await).await;
+    assert_eq!(data["sequence"], 1);
+    drop(worker);
+}
+
 /// What was never told and is gone, and what is told under numbers that were told before, is said
 /// to be missing.
 #[tokio::test]

@@ -44,7 +44,14 @@ impl Deployment {
 
     /// Starts a process of a role; of several, each has a name of its own.
     pub(super) async fn role(&self, role: &str, name: &str) -> Server {
-        Server::start_as(role, &self.place(name), &self.environment()).await
+        self.role_with(role, name, &[]).await
+    }
+
+    /// Starts a process of a role with settings of its own.
+    pub(super) async fn role_with(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Server {
+        let mut settings = self.environment();
+        settings.extend(more);
+        Server::start_as(role, &self.place(name), &settings).await
     }
 
     /// Runs a command to its end.
