@@ -23,8 +23,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::distributed::Place;
+use crate::body;
 use crate::end_to_end::{LINES, PRODUCTS};
+use crate::place::Place;
 
 const PREFETCH: u16 = 256;
 const BATCH: usize = 64;
@@ -43,10 +44,12 @@ type Publish = (Bytes, oneshot::Sender<()>);
 
 /// Serves until it is killed; the first line that it prints is its address.
 #[expect(clippy::print_stdout, reason = "the benchmark reads the address there")]
-pub(crate) async fn serve(place: &Place) {
+pub(crate) async fn serve(place: &Place, consumes_only: bool) {
     let (publish, requests) = mpsc::channel::<Publish>(1024);
     let tracker = TaskTracker::new();
-    tracker.spawn(publish_all(channel(place).await, place.namespace.clone(), requests));
+    if !consumes_only {
+        tracker.spawn(publish_all(channel(place).await, place.namespace.clone(), requests));
+    }
     let done = Arc::new(AtomicU64::new(0));
     tracker.spawn(consume(channel(place).await, place.clone(), Arc::clone(&done)));
     let take = async |State(publish): State<mpsc::Sender<Publish>>, body: Bytes| {
@@ -62,6 +65,19 @@ pub(crate) async fn serve(place: &Place) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     axum::serve(listener, router).await.unwrap();
+}
+
+/// Puts a backlog of so many creations there.
+pub(crate) async fn fill(place: &Place, events: u32) {
+    let (publish, requests) = mpsc::channel::<Publish>(1024);
+    let publishing = publish_all(channel(place).await, place.namespace.clone(), requests);
+    let requesting = async move {
+        for order in 0..events {
+            let (answer, _unheard) = oneshot::channel();
+            publish.send((body::of(order).into(), answer)).await.unwrap();
+        }
+    };
+    tokio::join!(publishing, requesting);
 }
 
 /// A channel on a connection of its own, with everything declared.

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::end_to_end::{LINES, PRODUCTS};
 
+/// Orders are of so many sites in turn.
+pub(crate) const SITES: u32 = 4;
+
 /// The body, where every second part is the name of what stands there: making one must cost the
 /// clients little.
 static PARTS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -18,7 +21,7 @@ static PARTS: LazyLock<Vec<String>> = LazyLock::new(|| {
 pub(crate) fn of(order: u32) -> String {
     let value = |name: &str| match name {
         "order" => u64::from(order),
-        "site" => u64::from(order % 4),
+        "site" => u64::from(order % SITES),
         "timestamp" => 1_705_083_178_000 + u64::from(order),
         line => u64::from((order * 7 + line.parse::<u32>().unwrap() * 131) % PRODUCTS),
     };

@@ -1,254 +1,232 @@
 //! The server on RabbitMQ and Redis, beside a bare pipeline on the same, in turns.
+//!
+//! The server is measured with its changes of stock told to listeners, which is its default, and
+//! without, which is what the bare pipeline does. The rate ends with the last outcome; the time on the
+//! processor, with the last change that was told.
 
-use std::io::{BufRead, BufReader};
-use std::ops::Range;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use lapin::options::QueueDeleteOptions;
-use lapin::{Connection, ConnectionProperties};
-use serde_json::Value;
-use storekeeper::app::Addresses;
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
 use tokio::time::Instant;
 
-use crate::end_to_end::post;
-use crate::{Arguments, median, per_second};
+use crate::place::Place;
+use crate::process::{Process, settled};
+use crate::servers::{Servers, ServersCpu};
+use crate::{Arguments, bare_pipeline, median, per_second};
 
-/// How often a process is asked whether it is done.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// Ticks of the processor's clock in a second, as Linux counts the time of processes.
-const TICKS: f64 = 100.0;
-const ROUNDS: usize = 5;
-/// The delays of the retry ladder, by which its queues are named.
-const LADDER: [u32; 4] = [5, 30, 120, 600];
+/// How many processes of the server share a backlog, and whether they tell changes.
+const POOLS: [(u32, bool); 4] = [(1, false), (2, false), (3, false), (1, true)];
 
-/// Where a run has its queues and keys.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) rabbitmq: String,
-    pub(crate) redis: String,
-    pub(crate) namespace: String,
-}
-
-impl Place {
-    /// Empty queues and keys, which nobody else uses.
-    fn fresh(arguments: &Arguments) -> Self {
-        Self {
-            rabbitmq: arguments.rabbitmq.clone(),
-            redis: arguments.redis.clone(),
-            namespace: format!("bench-{}", uuid::Uuid::now_v7().simple()),
-        }
-    }
-
-    /// Removes queues and keys: they have the bodies of all events.
-    async fn remove(&self) {
-        let properties = ConnectionProperties::default();
-        let connection = Connection::connect(&self.rabbitmq, properties).await.unwrap();
-        let queues = ["work", "journal", "dead", "unrouted"].map(str::to_owned).into_iter();
-        let retries = ["retry", "dead-retry"].into_iter();
-        let retries = retries.flat_map(|kind| LADDER.map(|seconds| format!("{kind}.{seconds}")));
-        let channel = connection.create_channel().await.unwrap();
-        for queue in queues.chain(retries) {
-            let name = format!("{}.{queue}", self.namespace);
-            // One that is not there is fine.
-            channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.ok();
-        }
-        connection.close(200, "done".into()).await.ok();
-        let client = redis::Client::open(self.redis.as_str()).unwrap();
-        let mut keys = client.get_multiplexed_async_connection().await.unwrap();
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("{}:*", self.namespace));
-            let (next, found): (u64, Vec<String>) =
-                scan.arg("COUNT").arg(1000).query_async(&mut keys).await.unwrap();
-            if !found.is_empty() {
-                redis::cmd("UNLINK").arg(found).exec_async(&mut keys).await.unwrap();
-            }
-            if next == 0 {
-                return;
-            }
-            cursor = next;
-        }
-    }
-}
-
-/// What is measured of a process: events a second, and its time on the processor for each event in
-/// microseconds.
+/// What is measured: events a second, and times on the processor for each event in microseconds.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     rate: f64,
-    cpu: f64,
+    own: f64,
+    rabbitmq: Option<f64>,
+    redis: Option<f64>,
+}
+
+/// A clock of processors, which began with the run.
+struct Began {
+    at: Instant,
+    own: f64,
+    servers: ServersCpu,
+}
+
+impl Began {
+    fn now(servers: Servers, processes: &[Process]) -> Self {
+        let own = processes.iter().map(Process::cpu).sum();
+        Self { at: Instant::now(), own, servers: servers.cpu() }
+    }
+
+    /// What a run of so many events took, if its last outcome was at this rate.
+    fn measured(
+        &self,
+        servers: Servers,
+        processes: &[Process],
+        events: u32,
+        rate: f64,
+    ) -> Measured {
+        let each = |seconds: f64| seconds * 1e6 / f64::from(events);
+        let own: f64 = processes.iter().map(Process::cpu).sum();
+        let now = servers.cpu();
+        let between = |now: Option<f64>, then: Option<f64>| Some(each(now? - then?));
+        Measured {
+            rate,
+            own: each(own - self.own),
+            rabbitmq: between(now.rabbitmq, self.servers.rabbitmq),
+            redis: between(now.redis, self.servers.redis),
+        }
+    }
 }
 
 pub(crate) async fn run(arguments: &Arguments) {
+    let servers = Servers::find(arguments);
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header([
+        "",
+        "events/s",
+        "to bare",
+        "process us",
+        "to bare",
+        "RabbitMQ us",
+        "to bare",
+        "Redis us",
+        "to bare",
+    ]);
     for clients in [64, 256] {
-        compare(arguments, clients).await;
+        compare(arguments, servers, clients, &mut table).await;
     }
-    drain(arguments).await;
-}
-
-/// From the first request to the last acknowledgement.
-async fn compare(arguments: &Arguments, clients: u32) {
-    let events = arguments.scaled(20_000);
-    let (mut bare, mut whole) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let place = Place::fresh(arguments);
-        bare.push(Process::bare(&place).measure(events, clients).await);
-        place.remove().await;
-        let place = Place::fresh(arguments);
-        whole.push(Process::role("serve", &place).await.measure(events, clients).await);
-        place.remove().await;
+    drain(arguments, servers, &mut table).await;
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
-    let rates = |runs: &[Measured]| median(runs.iter().map(|run| run.rate).collect());
-    let cpus = |runs: &[Measured]| median(runs.iter().map(|run| run.cpu).collect());
+    println!("{table}");
     println!(
-        "on RabbitMQ and Redis: {:.0} events/s with {clients} clients and {:.0} us of processor an \
-         event; a bare pipeline: {:.0} events/s and {:.0} us; ratios {:.2} and {:.2} (medians of \
-         {ROUNDS} rounds of {events})",
-        rates(&whole),
-        cpus(&whole),
-        rates(&bare),
-        cpus(&bare),
-        rates(&whole) / rates(&bare),
-        cpus(&whole) / cpus(&bare),
+        "medians of {} rounds in turns; `us` is time on the processor for each event; bodies of \
+         {} bytes; {}",
+        arguments.rounds,
+        crate::body::of(0).len(),
+        keeping(arguments).await,
     );
 }
 
-/// How fast workers get through a backlog that waited for them.
-async fn drain(arguments: &Arguments) {
-    let events = arguments.scaled(200_000);
-    for workers in 1..=3 {
+/// From the first request to the last outcome.
+async fn compare(arguments: &Arguments, servers: Servers, clients: u32, table: &mut Table) {
+    let events = arguments.scaled(20_000);
+    let (mut bare, mut whole) =
+        (Vec::new(), [false, true].map(|announces| (announces, Vec::new())));
+    for _ in 0..arguments.rounds {
         let place = Place::fresh(arguments);
-        let ingress = Process::role("ingress", &place).await;
-        ingress.post(0..events, 256).await;
-        let mut pool = Vec::new();
-        let began = Instant::now();
-        for _ in 0..workers {
-            pool.push(Process::role("worker", &place).await);
-        }
-        let console = Process::role("console", &place).await;
-        console.settled(0).await;
-        let rate = per_second(events, began.elapsed());
-        println!("a backlog of {events} is drained by {workers} worker(s) at {rate:.0} events/s");
-        drop((ingress, console, pool));
+        let process = [Process::bare(&place, false)];
+        bare.push(end_to_end(&place, &process, servers, events, clients).await);
+        drop(process);
         place.remove().await;
-    }
-}
-
-/// The server in a role, or the bare pipeline.
-struct Process {
-    child: Child,
-    _directory: tempfile::TempDir,
-    addresses: Addresses,
-    is_bare: bool,
-    client: reqwest::Client,
-}
-
-impl Process {
-    async fn role(role: &str, place: &Place) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let ready: PathBuf = directory.path().join("ready.json");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_storekeeper"));
-        command.args([role, "--ready-file"]).arg(&ready).env_clear();
-        command.current_dir(directory.path()).stderr(Stdio::inherit());
-        for (setting, value) in [
-            ("BACKEND", "distributed"),
-            ("RABBITMQ__URL", &place.rabbitmq),
-            ("RABBITMQ__NAMESPACE", &place.namespace),
-            ("REDIS__URL", &place.redis),
-            ("REDIS__PREFIX", &place.namespace),
-            ("REDIS__ALLOW_VOLATILE", "true"),
-            ("INGRESS__LISTEN", "127.0.0.1:0"),
-            ("CONSOLE__LISTEN", "127.0.0.1:0"),
-            ("PROBES__LISTEN", "127.0.0.1:0"),
-            ("LOG__LEVEL", "error"),
-        ] {
-            command.env(format!("STOREKEEPER__{setting}"), value);
-        }
-        let child = command.spawn().unwrap();
-        let addresses = loop {
-            if let Ok(text) = std::fs::read(&ready) {
-                break serde_json::from_slice(&text).unwrap();
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        };
-        Self { child, _directory: directory, addresses, is_bare: false, client: client() }
-    }
-
-    fn bare(place: &Place) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--bare-pipeline", &place.namespace, "--rabbitmq", &place.rabbitmq]);
-        command.args(["--redis", &place.redis]).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().parse().unwrap();
-        let addresses = Addresses { ingress: Some(address), console: None, probes: address };
-        Self { child, _directory: directory, addresses, is_bare: true, client: client() }
-    }
-
-    async fn measure(&self, events: u32, clients: u32) -> Measured {
-        // Connections are warm when the clock starts.
-        let warm = events / 10;
-        self.post(0..warm, clients).await;
-        self.settled(warm).await;
-        let (began, cpu) = (Instant::now(), self.cpu());
-        self.post(warm..warm + events, clients).await;
-        self.settled(warm + events).await;
-        let rate = per_second(events, began.elapsed());
-        Measured { rate, cpu: (self.cpu() - cpu) * 1e6 / f64::from(events) }
-    }
-
-    async fn post(&self, orders: Range<u32>, clients: u32) {
-        let url = format!("http://{}/webhooks/duda", self.addresses.ingress.unwrap());
-        post(&self.client, &url, orders, clients).await;
-    }
-
-    /// Waits until every event has its outcome; the bare pipeline counts how many it had in all.
-    async fn settled(&self, events: u32) {
-        loop {
-            let waits = if self.is_bare {
-                let url = format!("http://{}/done", self.addresses.probes);
-                let done: u32 = self.ask(&url).await.parse().unwrap();
-                u64::from(events - done)
-            } else {
-                let url = format!("http://{}/v1/queues", self.addresses.console.unwrap());
-                let queues: Value = serde_json::from_str(&self.ask(&url).await).unwrap();
-                let waits = |path| queues.pointer(path).and_then(Value::as_u64).unwrap();
-                waits("/work/ready") + waits("/work/in_flight")
-            };
-            if waits == 0 {
-                return;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
+        for (announces, measured) in &mut whole {
+            let place = Place::fresh(arguments);
+            let process = [Process::role("serve", &place, *announces).await];
+            measured.push(end_to_end(&place, &process, servers, events, clients).await);
+            drop(process);
+            place.remove().await;
         }
     }
-
-    async fn ask(&self, url: &str) -> String {
-        self.client.get(url).send().await.unwrap().text().await.unwrap()
-    }
-
-    /// The seconds that the process has had of the processor.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name in parentheses may have spaces; behind it, the 12th and 13th fields are ticks.
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS
+    let bare = middle(&bare);
+    add(table, &format!("{events} by {clients} clients, bare"), bare, bare);
+    for (announces, measured) in whole {
+        let name = format!("{events} by {clients} clients{}", told(announces));
+        add(table, &name, middle(&measured), bare);
     }
 }
 
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().pool_max_idle_per_host(512).build().unwrap()
+const fn told(announces: bool) -> &'static str {
+    if announces { ", changes told" } else { "" }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself; then the benchmark has failed already.
-        self.child.kill().ok();
-        self.child.wait().ok();
+async fn end_to_end(
+    place: &Place,
+    process: &[Process; 1],
+    servers: Servers,
+    events: u32,
+    clients: u32,
+) -> Measured {
+    process[0].is_settled_in(place).await;
+    // Connections are warm when the clock starts.
+    let warm = events / 10;
+    process[0].post(0..warm, clients).await;
+    settled(place, process, warm).await;
+    process[0].is_through(place).await;
+    let began = Began::now(servers, process);
+    process[0].post(warm..warm + events, clients).await;
+    settled(place, process, warm + events).await;
+    let rate = per_second(events, began.at.elapsed());
+    process[0].is_through(place).await;
+    began.measured(servers, process, events, rate)
+}
+
+/// How fast workers get through a backlog that waited for them.
+async fn drain(arguments: &Arguments, servers: Servers, table: &mut Table) {
+    let events = arguments.scaled(arguments.backlog);
+    let mut bare = Vec::new();
+    let mut pools = POOLS.map(|pool| (pool, Vec::new()));
+    for _ in 0..arguments.rounds.div_ceil(2) {
+        let place = Place::fresh(arguments);
+        bare_pipeline::fill(&place, events).await;
+        let began = Began::now(servers, &[]);
+        let process = [Process::bare(&place, true)];
+        settled(&place, &process, events).await;
+        let rate = per_second(events, began.at.elapsed());
+        bare.push(began.measured(servers, &process, events, rate));
+        drop(process);
+        place.remove().await;
+        for ((workers, announces), measured) in &mut pools {
+            let place = Place::fresh(arguments);
+            let first = Process::role("worker", &place, false).await;
+            first.is_settled_in(&place).await;
+            drop(first);
+            let ingress = Process::role("ingress", &place, false).await;
+            ingress.post(0..events, 256).await;
+            drop(ingress);
+            let began = Began::now(servers, &[]);
+            let pool = (0..*workers).map(|_| Process::role("worker", &place, *announces));
+            let pool = futures_util::future::join_all(pool).await;
+            settled(&place, &pool, events).await;
+            let rate = per_second(events, began.at.elapsed());
+            pool[0].is_through(&place).await;
+            measured.push(began.measured(servers, &pool, events, rate));
+            drop(pool);
+            place.remove().await;
+        }
     }
+    let bare = middle(&bare);
+    add(table, &format!("backlog of {events}, bare"), bare, bare);
+    for ((workers, announces), measured) in pools {
+        let name = format!("backlog of {events}, {workers} worker(s){}", told(announces));
+        add(table, &name, middle(&measured), bare);
+    }
+}
+
+/// The medians of each figure.
+fn middle(runs: &[Measured]) -> Measured {
+    let of = |figure: fn(&Measured) -> f64| median(runs.iter().map(figure).collect());
+    let known = |figure: fn(&Measured) -> Option<f64>| {
+        runs.iter().map(figure).collect::<Option<Vec<f64>>>().map(median)
+    };
+    Measured {
+        rate: of(|run| run.rate),
+        own: of(|run| run.own),
+        rabbitmq: known(|run| run.rabbitmq),
+        redis: known(|run| run.redis),
+    }
+}
+
+fn add(table: &mut Table, name: &str, of: Measured, bare: Measured) {
+    let figure =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
+    let ratio = |value: Option<f64>, bare: Option<f64>| {
+        let ratio = value.zip(bare).map(|(value, bare)| value / bare);
+        ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+    };
+    table.add_row([
+        name.to_owned(),
+        figure(Some(of.rate)),
+        ratio(Some(of.rate), Some(bare.rate)),
+        figure(Some(of.own)),
+        ratio(Some(of.own), Some(bare.own)),
+        figure(of.rabbitmq),
+        ratio(of.rabbitmq, bare.rabbitmq),
+        figure(of.redis),
+        ratio(of.redis, bare.redis),
+    ]);
+}
+
+/// What Redis keeps on disk, which its figures depend on.
+async fn keeping(arguments: &Arguments) -> String {
+    let client = redis::Client::open(arguments.redis.as_str()).unwrap();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut setting = async |name: &str| {
+        let mut asked = redis::cmd("CONFIG");
+        let answer = asked.arg("GET").arg(name).query_async::<(String, String)>(&mut redis).await;
+        answer.map_or_else(|_| "unknown".to_owned(), |(_, value)| value)
+    };
+    let (appends, syncs) = (setting("appendonly").await, setting("appendfsync").await);
+    format!("Redis with appendonly {appends}, appendfsync {syncs}")
 }

@@ -1,11 +1,13 @@
 //! The real binary under load: from the first request to the last commit.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use storekeeper::app::Addresses;
 use tokio::task::JoinSet;
@@ -39,6 +41,18 @@ pub(crate) async fn run(events: u32, clients: u32) -> Run {
     Run { rate: per_second(events, began.elapsed()), memory: server.memory() }
 }
 
+/// How many webhooks a second of a history have their outcome.
+pub(crate) async fn run_history(bodies: &Arc<[Bytes]>, clients: u32) -> f64 {
+    let server = Server::start().await;
+    let (count, url) = (u32::try_from(bodies.len()).unwrap(), server.url());
+    let began = Instant::now();
+    let bodies = Arc::clone(bodies);
+    post_each(&server.client, &url, 0..count, clients, move |place| bodies[place as usize].clone())
+        .await;
+    server.settled().await;
+    per_second(count, began.elapsed())
+}
+
 /// The cost of an event as the store grows, and what it takes on disk.
 pub(crate) async fn grow(arguments: &Arguments) {
     let server = Server::start().await;
@@ -55,10 +69,11 @@ pub(crate) async fn grow(arguments: &Arguments) {
         server.post(orders..orders + probe, 128).await;
         server.settled().await;
         let cost = began.elapsed().as_secs_f64() * 1e6 / f64::from(probe);
+        let at = orders;
         orders += probe;
         let (broker, store) = (server.bytes("broker.db"), server.bytes("store.db"));
         println!(
-            "at {orders} orders: {cost:.0} us an event; on disk {} bytes an event in the journal, \
+            "at {at} orders: {cost:.0} us an event; on disk {} bytes an event in the journal, \
              {} bytes an order in the store; {} MiB resident at most",
             broker / u64::from(orders),
             store / u64::from(orders),
@@ -68,23 +83,29 @@ pub(crate) async fn grow(arguments: &Arguments) {
 }
 
 /// Posts the creations of these orders, by so many clients at a time.
-pub(crate) async fn post(
+pub(crate) async fn post(client: &reqwest::Client, url: &str, orders: Range<u32>, clients: u32) {
+    post_each(client, url, orders, clients, |order| body::of(order).into()).await;
+}
+
+async fn post_each(
     client: &reqwest::Client,
     url: &str,
-    orders: std::ops::Range<u32>,
+    places: Range<u32>,
     clients: u32,
+    body: impl Fn(u32) -> Bytes + Clone + Send + 'static,
 ) {
-    let next = Arc::new(AtomicU32::new(orders.start));
+    let next = Arc::new(AtomicU32::new(places.start));
     let mut tasks = JoinSet::new();
     for _ in 0..clients {
         let (next, url, client) = (Arc::clone(&next), url.to_owned(), client.clone());
+        let body = body.clone();
         tasks.spawn(async move {
             loop {
-                let order = next.fetch_add(1, Ordering::Relaxed);
-                if order >= orders.end {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                if place >= places.end {
                     return;
                 }
-                let answer = client.post(&url).body(body::of(order)).send().await.unwrap();
+                let answer = client.post(&url).body(body(place)).send().await.unwrap();
                 assert_eq!(answer.status(), 200);
                 answer.bytes().await.unwrap();
             }
@@ -123,9 +144,12 @@ impl Server {
     }
 
     /// Posts the creations of these orders.
-    async fn post(&self, orders: std::ops::Range<u32>, clients: u32) {
-        let url = format!("http://{}/webhooks/duda", self.addresses.ingress.unwrap());
-        post(&self.client, &url, orders, clients).await;
+    async fn post(&self, orders: Range<u32>, clients: u32) {
+        post(&self.client, &self.url(), orders, clients).await;
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/webhooks/duda", self.addresses.ingress.unwrap())
     }
 
     /// Waits until every event has its outcome.

@@ -18,9 +18,16 @@ mod bare_pipeline;
 mod body;
 mod distributed;
 mod end_to_end;
+mod place;
+mod process;
 mod rules;
+mod servers;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use clap::Parser;
+use storekeeper::simulate::{History, HistoryOptions};
 
 const ROUNDS: usize = 5;
 
@@ -42,9 +49,18 @@ struct Arguments {
     /// The Redis of `--distributed`.
     #[arg(long, default_value = "redis://127.0.0.1:6379")]
     redis: String,
+    /// How many rounds `--distributed` has; half as many with a backlog.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How many events wait for the workers of `--distributed`.
+    #[arg(long, default_value_t = 200_000)]
+    backlog: u32,
     /// Is the bare pipeline, in queues and keys of this name.
     #[arg(long, hide = true)]
     bare_pipeline: Option<String>,
+    /// Is its consumer alone.
+    #[arg(long, hide = true)]
+    bare_consumer: Option<String>,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -59,10 +75,12 @@ impl Arguments {
 fn main() {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let Some(namespace) = arguments.bare_pipeline {
+    let part = arguments.bare_consumer.as_ref().or(arguments.bare_pipeline.as_ref());
+    if let Some(namespace) = part.cloned() {
+        let consumes_only = arguments.bare_consumer.is_some();
         let Arguments { rabbitmq, redis, .. } = arguments;
-        let place = distributed::Place { rabbitmq, redis, namespace };
-        return runtime.block_on(bare_pipeline::serve(&place));
+        let place = place::Place { rabbitmq, redis, namespace };
+        return runtime.block_on(bare_pipeline::serve(&place, consumes_only));
     }
     println!("{}", machine());
     if arguments.distributed {
@@ -73,6 +91,7 @@ fn main() {
         for clients in [64, 256] {
             compare(&arguments, clients).await;
         }
+        mixed(&arguments).await;
         end_to_end::grow(&arguments).await;
     });
 }
@@ -93,6 +112,26 @@ async fn compare(arguments: &Arguments, clients: u32) {
          rows: {bare:.0} events/s in transactions of {clients}; ratio {:.2} (medians of {ROUNDS} \
          rounds of {events}); {memory} MiB resident at most",
         whole / bare,
+    );
+}
+
+/// What shops send over a year: updates, cancellations and refunds among the creations, shuffled and
+/// repeated.
+async fn mixed(arguments: &Arguments) {
+    let orders = arguments.scaled(5000);
+    let options = HistoryOptions { seed: 1, orders, duplicates_per_mille: 200 };
+    let history = History::write(options);
+    let bodies: Arc<[Bytes]> =
+        history.deliveries.into_iter().map(|delivery| delivery.body).collect();
+    let mut rates = Vec::new();
+    for _ in 0..ROUNDS {
+        rates.push(end_to_end::run_history(&bodies, 64).await);
+    }
+    println!(
+        "a mixed history of {orders} orders: {:.0} webhooks/s with 64 clients (median of {ROUNDS} \
+         rounds of {})",
+        median(rates),
+        bodies.len(),
     );
 }
 
