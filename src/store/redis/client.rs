@@ -62,7 +62,7 @@ impl Client {
             Ok(()) => Ok(()),
             Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
             Err(Finding::Failed(error)) => {
-                self.slot.note(&lease, Some(&error)).await;
+                self.slot.note(&lease, Some(&error));
                 Err(failure::of("INFO", error))
             }
         }
@@ -87,7 +87,7 @@ impl Client {
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
         let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
         let answer = lease.connection.send(command).await.and_then(Value::extract_error);
-        self.slot.note(&lease, answer.as_ref().err()).await;
+        self.slot.note(&lease, answer.as_ref().err());
         let answer = answer.map_err(|error| failure::of(&name_of(command), error))?;
         T::from_redis_value(answer).map_err(|_| failure::odd_value(&name_of(command)))
     }
@@ -203,7 +203,7 @@ impl Client {
                 Ok(values) => values.iter().find_map(error_of),
                 Err(error) => Some(error.clone()),
             };
-            self.slot.note(&lease, error.as_ref()).await;
+            self.slot.note(&lease, error.as_ref());
             let found = found.map_err(Unsent::Failed)?;
             answers.extend(places.into_iter().zip(found));
         }
@@ -211,8 +211,8 @@ impl Client {
     }
 
     /// Lets go of the connection; nobody is served any more.
-    pub(super) async fn close(&self) {
-        self.slot.close().await;
+    pub(super) fn close(&self) {
+        self.slot.close();
     }
 }
 

@@ -337,6 +337,6 @@ impl Store for RedisStore {
     }
 
     async fn close(&self) {
-        self.client.close().await;
+        self.client.close();
     }
 }

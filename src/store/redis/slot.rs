@@ -1,14 +1,20 @@
 //! The connection in use, and the making of the next one.
 //!
-//! Nothing runs in the background: whoever needs a connection makes it, others wait for that one,
-//! and after a failure everybody is refused at once until the next attempt is due.
+//! Whoever needs a connection begins an attempt, others wait for that one, and after a failure
+//! everybody is refused at once until the next attempt is due.
+//!
+//! # Invariants
+//! - No attempt depends on who asked for it: it is a task of its own. Who asked may be a future that
+//!   nobody polls any more, as those of a worker's batches while it waits for the Store.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::RedisError;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::RedisOptions;
 use super::connection::{CONNECT_DEADLINE, Connection, Target};
@@ -30,6 +36,7 @@ pub(super) struct Slot {
     servers: Servers,
     state: Mutex<State>,
     timeouts: AtomicU32,
+    attempts: TaskTracker,
 }
 
 struct State {
@@ -39,8 +46,12 @@ struct State {
     delays: Delays,
 }
 
+/// What became of an attempt, once it has ended.
+type Attempt = watch::Receiver<Option<Result<Lease, Refusal>>>;
+
 enum Use {
     Connected(Connection),
+    Connecting(Attempt),
     /// Not before this, as the last attempt failed.
     Away(Option<(Instant, Refusal)>),
     Closed,
@@ -73,6 +84,7 @@ impl Refusal {
 }
 
 /// The connection in use, for one call.
+#[derive(Clone)]
 pub(super) struct Lease {
     pub(super) connection: Connection,
     number: u64,
@@ -87,6 +99,7 @@ impl Slot {
             servers: Servers::new(options.allow_volatile),
             state: Mutex::new(State { in_use: Use::Away(None), made: 0, delays }),
             timeouts: AtomicU32::new(0),
+            attempts: TaskTracker::new(),
         })
     }
 
@@ -96,20 +109,41 @@ impl Slot {
     }
 
     /// The connection in use, or a new one if an attempt is due.
-    pub(super) async fn lease(&self) -> Result<Lease, Refusal> {
-        let mut state = self.state.lock().await;
-        match &state.in_use {
-            Use::Connected(connection) => {
-                return Ok(Lease { connection: connection.clone(), number: state.made });
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Refusal> {
+        let mut attempt = {
+            let mut state = self.state();
+            match &state.in_use {
+                Use::Connected(connection) => {
+                    return Ok(Lease { connection: connection.clone(), number: state.made });
+                }
+                Use::Closed => return Err(closed()),
+                Use::Away(Some((not_before, why))) if Instant::now() < *not_before => {
+                    return Err(why.clone());
+                }
+                Use::Connecting(attempt) if attempt.has_changed().is_ok() => attempt.clone(),
+                // An attempt whose task is gone was one of a runtime that has ended.
+                Use::Away(_) | Use::Connecting(_) => {
+                    let (told, attempt) = watch::channel(None);
+                    state.in_use = Use::Connecting(attempt.clone());
+                    let slot = Arc::clone(self);
+                    self.attempts
+                        .spawn(async move { told.send_replace(Some(slot.attempt().await)) });
+                    attempt
+                }
             }
-            Use::Closed => return Err(Refusal::Away("the connection to redis was closed".into())),
-            Use::Away(Some((not_before, why))) if Instant::now() < *not_before => {
-                return Err(why.clone());
-            }
-            Use::Away(_) => {}
-        }
+        };
+        let ended = attempt.wait_for(Option::is_some).await.map(|ended| ended.clone());
+        ended.ok().flatten().unwrap_or_else(|| Err(away("connecting was broken off")))
+    }
+
+    /// Connects, and notes what became of it.
+    async fn attempt(&self) -> Result<Lease, Refusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
         let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
+        let mut state = self.state();
+        if matches!(state.in_use, Use::Closed) {
+            return Err(closed());
+        }
         match attempt {
             Ok(connection) => {
                 state.delays.reset();
@@ -136,7 +170,7 @@ impl Slot {
     }
 
     /// Learns how a call went: a connection that is of no use any more is dropped.
-    pub(super) async fn note(&self, lease: &Lease, error: Option<&RedisError>) {
+    pub(super) fn note(&self, lease: &Lease, error: Option<&RedisError>) {
         let is_of_no_use = if error.is_some_and(RedisError::is_timeout) {
             self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX
         } else {
@@ -146,18 +180,53 @@ impl Slot {
         if !is_of_no_use {
             return;
         }
-        let mut state = self.state.lock().await;
+        let mut state = self.state();
         if state.made == lease.number && matches!(state.in_use, Use::Connected(_)) {
             state.in_use = Use::Away(None);
         }
     }
 
     /// Lets go of the connection for good.
-    pub(super) async fn close(&self) {
-        self.state.lock().await.in_use = Use::Closed;
+    pub(super) fn close(&self) {
+        self.state().in_use = Use::Closed;
     }
+
+    /// Never held across an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn closed() -> Refusal {
+    Refusal::Away("the connection to redis was closed".into())
 }
 
 fn away(why: impl std::fmt::Display) -> Refusal {
     Refusal::Away(format!("redis cannot be reached: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_a_connection_and_is_not_polled_holds_nobody_up() {
+        let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = format!("redis://{}", listening.local_addr().unwrap());
+        let slot = Arc::new(Slot::new(&RedisOptions::single(&silent)).unwrap());
+        let mut idle = pin!(slot.lease());
+        assert!(poll!(&mut idle).is_pending());
+        let patience = CONNECT_DEADLINE + LAST_DELAY;
+        for _ in 0..3 {
+            let refused = timeout(patience, slot.lease()).await.expect("it waits for the idle one");
+            assert!(matches!(refused, Err(Refusal::Away(_))));
+            tokio::time::sleep(LAST_DELAY).await;
+        }
+        assert!(matches!(idle.await, Err(Refusal::Away(_))));
+    }
 }
