@@ -11,6 +11,7 @@
 
 pub mod embedded;
 mod envelope;
+mod out;
 pub mod rabbitmq;
 
 use std::fmt::Debug;

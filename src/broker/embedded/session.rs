@@ -30,6 +30,7 @@ use super::Shared;
 use super::dispatch::Dispatcher;
 use super::lock::QueueLock;
 use super::queue::{self, Lease, Settlement};
+use crate::broker::out::{Out, known_now};
 use crate::broker::{Delivery, Disposition, Queue};
 use crate::clock;
 use crate::domain::Timestamp;
@@ -59,7 +60,7 @@ pub(super) struct Session {
     deliveries: Option<mpsc::Sender<Delivery>>,
     /// Rows to hand out next, by their place in the queue.
     upcoming: BTreeMap<i64, Lease>,
-    out: FuturesUnordered<Out>,
+    out: FuturesUnordered<Out<Settled>>,
     decided: Vec<Settlement>,
     /// A group whose write failed; it goes before what was decided later.
     unwritten: Option<Arc<Vec<Settlement>>>,
@@ -155,7 +156,11 @@ impl Session {
     /// is delivered again.
     async fn write_the_rest(&mut self) -> Result<(), SqliteError> {
         self.stop_handing_out();
-        self.take_back_ready();
+        let mut decided = known_now(std::mem::take(&mut self.out));
+        decided.sort_unstable_by_key(|(lease, _)| lease.seq);
+        for (lease, disposition) in decided {
+            self.take_back(lease, disposition);
+        }
         let writes = async {
             loop {
                 self.start_writing();
@@ -346,7 +351,7 @@ impl Session {
 }
 
 /// A delivery that is out, and what became of it; `None` if it was dropped.
-type Out = Pin<Box<dyn Future<Output = (Lease, Option<Disposition>)> + Send>>;
+type Settled = (Lease, Option<Disposition>);
 
 /// A group that is being written.
 struct Writing {

@@ -40,6 +40,7 @@ use super::topology::{self, short};
 use super::waiting::{Arrival, Waiting};
 use super::wire::{self, Received};
 use crate::backoff::Delays;
+use crate::broker::out::{Out, known_now};
 use crate::broker::{BrokerError, Delivery, Disposition};
 
 /// How long what is finished waits for what is before it.
@@ -47,8 +48,8 @@ const GAP_PATIENCE: Duration = Duration::from_millis(20);
 /// How long a broker that is closed tries to write what was decided.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A delivery that is out, and what became of it; `None` if it was dropped.
-type Out = Pin<Box<dyn Future<Output = (Arrival, Option<Disposition>)> + Send>>;
+/// A delivery that was out, and what became of it; `None` if it was dropped.
+type Settled = (Arrival, Option<Disposition>);
 /// What comes on a channel.
 type Came = lapin::Result<lapin::message::Delivery>;
 /// The tag of a delivery that is published elsewhere.
@@ -64,7 +65,7 @@ pub(super) struct Session<'a> {
     is_wide: bool,
     /// What came and is not handed out, in order.
     waiting: Waiting,
-    out: FuturesUnordered<Out>,
+    out: FuturesUnordered<Out<Settled>>,
     moving: FuturesUnordered<Moving>,
     /// All that is out or decided, until RabbitMQ is told.
     held: BTreeMap<u64, (Acker, Option<Held>)>,
@@ -236,15 +237,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// What else was settled by now.
-    fn settled_now(&mut self) -> Vec<(Arrival, Option<Disposition>)> {
+    /// Some of what else was settled by now.
+    fn settled_now(&mut self) -> Vec<Settled> {
         std::iter::from_fn(|| self.out.next().now_or_never().flatten()).collect()
     }
 
-    async fn settle(
-        &mut self,
-        mut batch: Vec<(Arrival, Option<Disposition>)>,
-    ) -> Result<(), BrokerError> {
+    async fn settle(&mut self, mut batch: Vec<Settled>) -> Result<(), BrokerError> {
         batch.sort_unstable_by_key(|(arrival, _)| arrival.tag);
         let mut dropped = Vec::new();
         for (arrival, disposition) in batch {
@@ -349,6 +347,8 @@ impl<'a> Session<'a> {
     async fn close_down(mut self) -> Result<(), BrokerError> {
         let told = async {
             self.stop_handing_out().await?;
+            let decided = known_now(std::mem::take(&mut self.out));
+            self.settle(decided).await?;
             while let Some(tag) = self.moving.next().await {
                 self.finish(tag);
             }

@@ -1,5 +1,6 @@
 //! What becomes of a delivery: done, again later, dead.
 
+use futures_util::future::try_join_all;
 use storekeeper::domain::{Identifier, OrderId, Site};
 use tokio::time::Instant;
 
@@ -8,6 +9,7 @@ use super::*;
 promises! {
     what_was_acked_never_comes_again,
     closing_waits_for_what_was_decided,
+    what_was_decided_before_a_close_is_settled_however_much_it_is,
     a_retry_comes_after_its_delay_as_the_next_attempt,
     what_is_put_off_comes_after_its_delay_as_the_same_attempt,
     a_retry_survives_a_crash,
@@ -51,6 +53,22 @@ async fn closing_waits_for_what_was_decided(backend: impl Backend) {
     acknowledge(take(&mut work(&broker, 100).await, 100).await);
     broker.close().await;
     assert_eq!(backend.open().await.depth().await.unwrap(), QueueDepth::default());
+}
+
+async fn what_was_decided_before_a_close_is_settled_however_much_it_is(backend: impl Backend) {
+    const COUNT: u16 = 1000;
+    let broker = backend.open().await;
+    let numbers: Vec<String> = (0..COUNT).map(|number| number.to_string()).collect();
+    try_join_all(numbers.iter().map(|body| broker.publish(envelope(body)))).await.unwrap();
+    let mut subscription = work(&broker, COUNT.into()).await;
+    let mut deliveries = take(&mut subscription, COUNT.into()).await;
+    let undecided = deliveries.remove(0);
+    acknowledge(deliveries);
+    broker.close().await;
+    let broker = backend.open().await;
+    eventually_depth(&broker, |depth| depth.work_ready == 1).await;
+    let again = take_one(&mut work(&broker, 10).await).await;
+    assert_eq!(again.envelope.message_id, undecided.envelope.message_id);
 }
 
 async fn a_retry_comes_after_its_delay_as_the_next_attempt(backend: impl Backend) {
