@@ -15,6 +15,7 @@ mod conformance;
 mod console;
 mod crash;
 mod distributed;
+mod drain;
 mod fixtures;
 mod fuzz;
 mod generators;

@@ -30,7 +30,7 @@ impl Deployment {
     }
 
     /// The same, with more settings of every process.
-    pub(super) async fn start_with(more: &[(&'static str, &'static str)]) -> Self {
+    pub(super) async fn start_with(more: &[(&'static str, &str)]) -> Self {
         let rabbitmq = RabbitMq::start().await;
         let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
         let mut settings = vec![

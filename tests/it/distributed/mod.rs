@@ -2,6 +2,7 @@
 
 mod changes_out;
 mod deployment;
+mod drains;
 mod faults;
 mod outages;
 mod roles;
