@@ -41,5 +41,6 @@ mod states;
 mod store_faults;
 mod tampered;
 mod tidy;
+mod upgrade;
 mod upkeep;
 mod worker;

@@ -1,0 +1,126 @@
+//! A queue and a Store of this release, on whatever they find.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use storekeeper::broker::embedded::EmbeddedBroker;
+use storekeeper::broker::rabbitmq::{RabbitBroker, RabbitOptions};
+use storekeeper::broker::{Broker, Envelope};
+use storekeeper::config::Settings;
+use storekeeper::health::Health;
+use storekeeper::metrics::Metrics;
+use storekeeper::rebuild::{self, Selection};
+use storekeeper::store::Store;
+use storekeeper::store::embedded::EmbeddedStore;
+use storekeeper::store::redis::{RedisOptions, RedisStore};
+use storekeeper::worker::{Drained, Pool};
+use tokio_util::sync::CancellationToken;
+
+use super::given::{KEY, SITE, later, policy};
+use super::same;
+use super::seen::{seen, unordered};
+use crate::harness::eventually;
+use crate::servers::RedisServer;
+
+pub(super) struct Shop {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) store: Arc<dyn Store>,
+}
+
+impl Shop {
+    pub(super) fn embedded(directory: &Path) -> Self {
+        Self {
+            broker: Arc::new(EmbeddedBroker::open(directory).unwrap()),
+            store: Arc::new(EmbeddedStore::open(directory).unwrap()),
+        }
+    }
+
+    pub(super) async fn distributed(rabbitmq: &RabbitOptions, redis: &RedisServer) -> Self {
+        let options = RedisOptions { allow_volatile: true, ..RedisOptions::single(&redis.url()) };
+        Self {
+            broker: Arc::new(RabbitBroker::connect(rabbitmq).await.unwrap()),
+            store: Arc::new(RedisStore::connect(&options).await.unwrap()),
+        }
+    }
+
+    pub(super) async fn seen(&self) -> Value {
+        seen(&*self.store).await
+    }
+
+    /// Publishes one after the other, each when the one before is done.
+    pub(super) async fn publish_and_work_off(&self, envelopes: &[Envelope]) {
+        let settings = Settings::load_from(None, []).unwrap();
+        let pool = Pool::new(
+            Arc::clone(&self.broker),
+            Arc::clone(&self.store),
+            Arc::new(Metrics::new()),
+            Arc::new(Health::new()),
+            self.store.adopt_policy(&policy()).await.unwrap(),
+            &settings.worker,
+            &settings.retry,
+        );
+        let stop = CancellationToken::new();
+        let working = Box::pin(pool.run(stop.clone(), CancellationToken::new()));
+        let publishing = async {
+            self.settled().await;
+            for envelope in envelopes {
+                self.broker.publish(envelope.clone()).await.unwrap();
+                self.settled().await;
+            }
+            stop.cancel();
+        };
+        let (drained, ()) = tokio::join!(working, publishing);
+        assert_eq!(drained.unwrap(), Drained::Whole);
+    }
+
+    pub(super) async fn work_off(&self) {
+        self.publish_and_work_off(&[]).await;
+    }
+
+    async fn settled(&self) {
+        eventually("the queues are empty", async || {
+            let depth = self.broker.depth().await.unwrap();
+            let waiting =
+                depth.work_ready + depth.work_in_flight + depth.retry_ready + depth.dead_intake;
+            (waiting == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Publishes what comes after an upgrade: it acts on the orders that were there.
+    pub(super) async fn later_events_are_applied(&self) {
+        let holds = async || self.seen().await["sites"][SITE]["holds"].clone();
+        let name = |order: &str| format!("id:{order} of {KEY}");
+        let before = holds().await;
+        assert_eq!(before[name("3")]["committed"], "3");
+        assert_eq!(before[name("4")]["committed"], "4");
+        self.publish_and_work_off(&later()).await;
+        let after = holds().await;
+        assert_eq!(after[name("3")], json!({"committed": "7", "fulfilled": "0"}));
+        assert_eq!(after[name("4")], Value::Null);
+        self.audit_is_clean().await;
+    }
+
+    /// Fails unless the empty Store becomes what was seen, from the journal alone.
+    pub(super) async fn is_rebuilt_as(&self, what: &Path, expected: Value) {
+        assert_eq!(self.store.sites().await.unwrap(), []);
+        let all = Selection::default();
+        rebuild::replay(&*self.broker, &*self.store, all, |_| {}).await.unwrap();
+        self.work_off().await;
+        same(what, &unordered(self.seen().await), &unordered(expected));
+        self.audit_is_clean().await;
+    }
+
+    pub(super) async fn audit_is_clean(&self) {
+        for site in self.store.sites().await.unwrap() {
+            let found = storekeeper::audit::site(&*self.store, &site, |_| {}).await.unwrap();
+            assert_eq!(found.differences, [], "{site}");
+        }
+    }
+
+    pub(super) async fn close(self) {
+        self.broker.close().await;
+        self.store.close().await;
+    }
+}
