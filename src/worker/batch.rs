@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::Pool;
+use super::{Pool, fault};
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
@@ -57,6 +57,7 @@ pub(super) async fn process(
     pool: &Pool,
     envelopes: &[Arc<Envelope>],
 ) -> Result<Vec<Verdict>, StoreError> {
+    fault::taken(envelopes);
     let mut verdicts = vec![None; envelopes.len()];
     let mut waiting = decode(pool, envelopes, &mut verdicts);
     // A conflict means that another commit of the same entity was written: somebody makes
@@ -200,6 +201,7 @@ async fn round(
             return Err((error, StillWaiting(groups.collect())));
         }
     };
+    fault::committed();
     let mut again = Vec::new();
     for ((entity, told), written) in decided.into_iter().zip(written) {
         match written {

@@ -15,11 +15,13 @@
 
 mod batch;
 pub mod closing;
+mod fault;
 mod gate;
 mod ladder;
 mod letters;
 mod parking;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,8 +233,17 @@ impl Pool {
         }
         // One that was left unsettled before may be what kills workers: it is handled alone, so
         // that it takes no other with it.
-        let (alone, together): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(|delivery| {
-            delivery.delivery_count >= 2 || letters::concerns_letter(&delivery.envelope)
+        let (mut alone, together): (Vec<_>, Vec<_>) =
+            deliveries.into_iter().partition(|delivery| {
+                delivery.delivery_count >= 2 || letters::concerns_letter(&delivery.envelope)
+            });
+        // In another order each time: behind what kills, the others would never have their turn,
+        // and reach the limit with it.
+        alone.sort_by_cached_key(|delivery| {
+            let count = delivery.delivery_count;
+            let mut hasher = DefaultHasher::new();
+            (delivery.envelope.message_id.0, count).hash(&mut hasher);
+            (count >= 2).then(|| hasher.finish())
         });
         if !together.is_empty() {
             self.work_together(together).await;

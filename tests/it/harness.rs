@@ -1,6 +1,8 @@
 //! What several tests need: seeds, deadlines, and the real binary as a child process.
 
+use std::io::Write;
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -26,6 +28,12 @@ pub(crate) fn seed() -> u64 {
     });
     eprintln!("STOREKEEPER_TEST_SEED={seed}");
     seed
+}
+
+/// Says something to whoever runs the tests, also of a test that passes: the runner keeps what is
+/// printed in the usual way to itself.
+pub(crate) fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 #[expect(clippy::disallowed_methods, reason = "these variables are for tests and no settings")]
@@ -54,11 +62,78 @@ pub(crate) async fn eventually_within<T>(
     }
 }
 
+/// The real binary as a child process, which may not be ready.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+    ready: PathBuf,
+}
+
+impl Process {
+    /// Starts a command that stays, on a directory.
+    pub(crate) fn start(role: &str, directory: &Path, settings: &[(&str, &str)]) -> Self {
+        let ready = directory.join(format!("{role}.json"));
+        // Left by a server that was killed: it would be taken for this one's.
+        std::fs::remove_file(&ready).ok();
+        let log = directory.join(format!("{role}.log"));
+        let append = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = command(directory, settings)
+            .args([role, "--ready-file"])
+            .arg(&ready)
+            .stdout(Stdio::null())
+            .stderr(append)
+            .spawn()
+            .unwrap();
+        Self { child, log, ready }
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(mut self) -> Server {
+        let addresses = eventually("the server is ready", async || {
+            if let Some(status) = self.has_ended() {
+                panic!("it ended: {status}\n{}", self.log());
+            }
+            let text = std::fs::read(&self.ready).ok()?;
+            Some(serde_json::from_slice(&text).unwrap())
+        });
+        Server { addresses: addresses.await, process: self }
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the server ends", async || self.has_ended()).await
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// The last lines that it logged.
+    pub(crate) fn log(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 /// The real binary, serving on files that outlive it.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
-    log: PathBuf,
+    process: Process,
     pub(crate) addresses: Addresses,
 }
 
@@ -70,27 +145,7 @@ impl Server {
 
     /// Starts a command that stays on a directory and waits until it is ready.
     pub(crate) async fn start_as(role: &str, directory: &Path, settings: &[(&str, &str)]) -> Self {
-        let ready = directory.join(format!("{role}.json"));
-        // Left by a server that was killed: it would be taken for this one's.
-        std::fs::remove_file(&ready).ok();
-        let log = directory.join(format!("{role}.log"));
-        let append = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = command(directory, settings)
-            .args([role, "--ready-file"])
-            .arg(&ready)
-            .stdout(Stdio::null())
-            .stderr(append)
-            .spawn()
-            .unwrap();
-        let addresses = eventually("the server is ready", async || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("{role} ended: {status}\n{}", tail(&log));
-            }
-            let text = std::fs::read(&ready).ok()?;
-            Some(serde_json::from_slice(&text).unwrap())
-        });
-        let addresses = addresses.await;
-        Self { child, log, addresses }
+        Process::start(role, directory, settings).ready().await
     }
 
     /// Where webhooks are posted to.
@@ -103,34 +158,28 @@ impl Server {
         format!("http://{}{path}", self.addresses.console.unwrap())
     }
 
-    /// Sends a signal by its name.
-    pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
-    }
-
     /// Ends the process without a chance to do anything.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        drop(self.process);
     }
 
-    /// Waits until the process has ended.
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
-        eventually("the server ends", async || self.child.try_wait().unwrap()).await
-    }
-
-    /// The last lines that it logged.
-    pub(crate) fn log(&self) -> String {
-        tail(&self.log)
+    /// The process alone, which may be made to end.
+    pub(crate) fn into_process(self) -> Process {
+        self.process
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.child.kill().ok();
-        self.child.wait().ok();
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 

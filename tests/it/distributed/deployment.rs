@@ -1,5 +1,6 @@
-//! A RabbitMQ and a Redis of a test's own, and processes on them.
+//! Processes on a RabbitMQ and a Redis of a test's own.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
@@ -10,54 +11,59 @@ use storekeeper::config::Settings;
 use storekeeper::store::Store;
 use tempfile::TempDir;
 
-use crate::harness::{Server, command};
+use crate::harness::{Process, Server, command};
 use crate::servers::RedisServer;
 use crate::servers::rabbitmq::RabbitMq;
 
-/// Two servers that nobody else uses.
-pub(super) struct Deployment {
+/// What processes of one deployment have in common.
+pub(crate) struct Surroundings {
     directory: TempDir,
-    pub(super) rabbitmq: RabbitMq,
-    pub(super) redis: RedisServer,
     /// Settings of every process, as environment variables.
     settings: Vec<(&'static str, String)>,
 }
 
-impl Deployment {
-    /// A RabbitMQ, and a Redis that has on disk what it answered.
-    pub(super) async fn start() -> Self {
-        Self::start_with(&[]).await
-    }
-
-    /// The same, with more settings of every process.
-    pub(super) async fn start_with(more: &[(&'static str, &str)]) -> Self {
-        let rabbitmq = RabbitMq::start().await;
-        let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+impl Surroundings {
+    /// On these servers, with more settings of every process.
+    pub(crate) fn new(
+        rabbitmq: String,
+        redis: String,
+        more: &[(&'static str, &str)],
+    ) -> Self {
         let mut settings = vec![
             ("STOREKEEPER__BACKEND", "distributed".to_owned()),
-            ("STOREKEEPER__RABBITMQ__URL", rabbitmq.url()),
-            ("STOREKEEPER__REDIS__URL", redis.url()),
+            ("STOREKEEPER__RABBITMQ__URL", rabbitmq),
+            ("STOREKEEPER__REDIS__URL", redis),
         ];
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Self { directory: tempfile::tempdir().unwrap(), rabbitmq, redis, settings }
+        Self { directory: tempfile::tempdir().unwrap(), settings }
     }
 
     /// Starts a process of a role; of several, each has a name of its own.
-    pub(super) async fn role(&self, role: &str, name: &str) -> Server {
-        self.role_with(role, name, &[]).await
+    pub(crate) async fn role(&self, role: &str, name: &str) -> Server {
+        self.launch(role, name, &[]).ready().await
     }
 
-    /// Starts a process of a role with settings of its own.
-    pub(super) async fn role_with(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Server {
-        let mut settings = self.environment();
-        settings.extend(more);
-        Server::start_as(role, &self.place(name), &settings).await
+    /// The same, with more settings of this process.
+    pub(crate) async fn role_with(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Server {
+        self.launch(role, name, more).ready().await
+    }
+
+    /// The same, and waits for nothing.
+    pub(crate) fn launch(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Process {
+        Process::start(role, &self.place(name), &[&self.environment(), more].concat())
     }
 
     /// Runs a command to its end.
-    pub(super) fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = command(&self.place("command"), &self.environment());
         command.args(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must do what it is asked for.
+    pub(crate) fn run_well(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -66,11 +72,11 @@ impl Deployment {
         place
     }
 
-    pub(super) async fn broker(&self) -> Arc<dyn Broker> {
+    pub(crate) async fn broker(&self) -> Arc<dyn Broker> {
         app::open_broker(&self.settings()).await.unwrap()
     }
 
-    pub(super) async fn store(&self) -> Arc<dyn Store> {
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
         app::open_store(&self.settings()).await.unwrap()
     }
 
@@ -81,5 +87,51 @@ impl Deployment {
 
     fn environment(&self) -> Vec<(&str, &str)> {
         self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+}
+
+/// Two servers that nobody else uses.
+pub(crate) struct Deployment {
+    surroundings: Surroundings,
+    pub(crate) rabbitmq: RabbitMq,
+    pub(crate) redis: RedisServer,
+}
+
+impl Deployment {
+    /// A RabbitMQ, and a Redis that has on disk what it answered.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with more settings of every process.
+    pub(crate) async fn start_with(more: &[(&'static str, &str)]) -> Self {
+        Self::start_on(RabbitMq::start().await, more)
+    }
+
+    /// The same on a RabbitMQ that was started otherwise.
+    pub(crate) fn start_on(rabbitmq: RabbitMq, more: &[(&'static str, &str)]) -> Self {
+        let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let surroundings = Surroundings::new(rabbitmq.url(), redis.url(), more);
+        Self { surroundings, rabbitmq, redis }
+    }
+
+    /// What Redis answers, if it does.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> Option<T> {
+        let mut connection = redis::Client::open(self.redis.url()).ok()?.get_connection().ok()?;
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).ok()
+    }
+
+    /// Has Redis do something that it must do.
+    pub(crate) fn tell_redis(&self, command: &[&str]) {
+        let mut connection = self.redis.connection();
+        redis::cmd(command[0]).arg(&command[1..]).exec(&mut connection).unwrap();
+    }
+}
+
+impl Deref for Deployment {
+    type Target = Surroundings;
+
+    fn deref(&self) -> &Surroundings {
+        &self.surroundings
     }
 }

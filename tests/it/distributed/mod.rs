@@ -6,6 +6,7 @@ mod drains;
 mod faults;
 mod outages;
 mod roles;
+mod surviving;
 mod tls;
 
 use deployment::Deployment;

@@ -146,6 +146,12 @@ impl RedisServer {
         Self::copy(backup.path(), &self.directory);
     }
 
+    /// Puts an empty directory in the place of that of a server that was killed.
+    pub(crate) fn lose_all(&self) {
+        std::fs::remove_dir_all(&self.directory).unwrap();
+        std::fs::create_dir(&self.directory).unwrap();
+    }
+
     fn copy(from: &Path, to: &Path) {
         let (from, to) = (from.join("appendonlydir"), to.join("appendonlydir"));
         let copied = Command::new("cp").arg("-r").args([&from, &to]).status().unwrap();
