@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::harness::{DEADLINE, Server, eventually};
 
 /// Clients that post at the same time.
-const CLIENTS: usize = 16;
+pub(crate) const CLIENTS: usize = 16;
 
 /// Posts every delivery until it is answered; gives the message id of each, by its place. The count
 /// of answers is told while it grows.
@@ -48,7 +48,7 @@ pub(crate) async fn post_all(
 }
 
 /// Posts a body until it is answered 200; gives its message id.
-async fn post(client: &reqwest::Client, url: &str, body: bytes::Bytes) -> String {
+pub(crate) async fn post(client: &reqwest::Client, url: &str, body: bytes::Bytes) -> String {
     let give_up = Instant::now() + DEADLINE;
     loop {
         assert!(Instant::now() < give_up, "a body was not answered 200 within {DEADLINE:?}");

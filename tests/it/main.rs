@@ -34,6 +34,7 @@ mod receipts;
 mod replays;
 mod rules_read;
 mod rules_say;
+mod scaling;
 mod servers;
 mod shutdown;
 mod simulate;

@@ -39,13 +39,16 @@ pub(crate) struct RabbitMq {
     directory: TempDir,
     port: u16,
     mapper_port: u16,
+    management_port: u16,
 }
 
 impl RabbitMq {
     /// The node that all tests share which do no harm to it.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceLock<RabbitMq> = OnceLock::new();
-        let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Self::spawn("")));
+        let shared = tokio::task::spawn_blocking(|| {
+            SHARED.get_or_init(|| Self::spawn("", |_| String::new()))
+        });
         let shared = shared.await.unwrap();
         shared.ready().await;
         shared
@@ -58,14 +61,37 @@ impl RabbitMq {
 
     /// A node of a test's own, with more lines in its configuration.
     pub(crate) async fn start_with(settings: &str) -> Self {
-        let server = Self::spawn(settings);
+        let server = Self::spawn("", |_| settings.to_owned());
         server.ready().await;
         server
     }
 
-    fn spawn(settings: &str) -> Self {
+    /// A node of a test's own whose management API says how long queues are: as they were so
+    /// long ago or, since it samples no more often, a second. By default that is 5 s.
+    pub(crate) async fn start_with_management(old: Duration) -> Self {
+        let old = old.as_millis();
+        let server = Self::spawn("rabbitmq_management", |port| {
+            // The API shows samples, and by default it takes one every 5 s.
+            let samples = ["global", "basic", "detailed"]
+                .map(|of| format!("management.sample_retention_policies.{of}.minute = 1\n"));
+            format!(
+                "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n\
+                 collect_statistics_interval = {old}\n{}",
+                samples.concat()
+            )
+        });
+        server.ready().await;
+        // Quorum queues count for themselves; those that are declared from now on do so as often.
+        let set = format!("application:set_env(rabbit, quorum_tick_interval, {old}).");
+        server.control(&["eval", &set]).await;
+        server
+    }
+
+    /// Starts a node with that plugin, and with the settings for its management port.
+    fn spawn(plugin: &str, settings: impl FnOnce(u16) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [port, distribution, mapper_port] = [(); 3].map(|()| free_port());
+        let [port, distribution, mapper_port, management_port] = [(); 4].map(|()| free_port());
+        let settings = settings(management_port);
         let path = |name: &str| directory.path().join(name);
         let configuration = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\nlog.console.level = warning\n\
@@ -74,7 +100,7 @@ impl RabbitMq {
              {settings}"
         );
         std::fs::write(path("rabbitmq.conf"), configuration).unwrap();
-        std::fs::write(path("enabled_plugins"), "[].\n").unwrap();
+        std::fs::write(path("enabled_plugins"), format!("[{plugin}].\n")).unwrap();
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog"])
             .arg(directory.path())
@@ -96,7 +122,7 @@ impl RabbitMq {
             .unwrap();
         let (said, done) = (watchdog.stdin.take(), watchdog.stdout.take());
         let words = Mutex::new(said.zip(done.map(BufReader::new)));
-        let server = Self { watchdog, words, directory, port, mapper_port };
+        let server = Self { watchdog, words, directory, port, mapper_port, management_port };
         server.tell("start");
         server
     }
@@ -104,6 +130,11 @@ impl RabbitMq {
     /// Where it is, with the login.
     pub(crate) fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Where the management API is, of a node that was started with it.
+    pub(crate) fn management_url(&self) -> String {
+        format!("http://guest:guest@127.0.0.1:{}", self.management_port)
     }
 
     /// Waits until a client can connect.

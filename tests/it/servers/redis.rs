@@ -98,6 +98,11 @@ impl RedisServer {
         panic!("redis-server does not start; is it installed, with redis-cli?");
     }
 
+    /// The port that it listens to, of this machine.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its address.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
