@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
@@ -328,8 +329,11 @@ impl<'a> Session<'a> {
 
     async fn acknowledge_stragglers(&mut self) -> Result<(), BrokerError> {
         self.stragglers_at = None;
-        for (tag, acker) in self.prefix.take_stragglers() {
-            acknowledge(&acker, false).await?;
+        let stragglers = self.prefix.take_stragglers();
+        // All at once: one after the other, each waits until it is written, and a broker that is
+        // closed has no time for a thousand of that.
+        try_join_all(stragglers.iter().map(|(_, acker)| acknowledge(acker, false))).await?;
+        for (tag, _) in stragglers {
             self.release(tag);
         }
         Ok(())
