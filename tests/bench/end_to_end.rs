@@ -129,6 +129,8 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_storekeeper"));
         command.args(["serve", "--ready-file"]).arg(&ready).env_clear();
         command.env("STOREKEEPER__EMBEDDED__PATH", directory.path()).stderr(Stdio::inherit());
+        // A mixed history has dead letters, and each is a warning.
+        command.env("STOREKEEPER__LOG__LEVEL", "error");
         for listener in ["INGRESS", "CONSOLE", "PROBES"] {
             command.env(format!("STOREKEEPER__{listener}__LISTEN"), "127.0.0.1:0");
         }
