@@ -28,8 +28,6 @@ use crate::store::redis::{KnownHistory, RedisStore};
 /// How often it is looked, and how long a lease lasts.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(20);
-/// How long a process may take to declare its queues.
-const START_PATIENCE: Duration = Duration::from_secs(1);
 /// How long nothing is tried after a failure.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -68,7 +66,7 @@ impl CatchUp {
         let mut failing = false;
         let turns = async {
             // What is missing in RabbitMQ is declared meanwhile.
-            sleep(START_PATIENCE).await;
+            sleep(LOOK_AGAIN).await;
             loop {
                 let rest = match self.turn().await {
                     Ok(()) => {

@@ -88,10 +88,14 @@ pub(crate) async fn all_accounted_for(broker: &dyn Broker, ids: &BTreeMap<usize,
             assert!(journalled.insert(id.clone()), "{id} is in the journal twice");
         }
     }
-    let depth = broker.depth().await.unwrap();
-    let waiting = [depth.work_ready, depth.work_in_flight, depth.retry_ready, depth.dead_intake];
-    assert_eq!(waiting, [0; 4], "something is in a queue after all was settled");
-    assert_eq!(depth.aside, 0, "something is put aside");
+    // What a worker has in hand shows nowhere, unless it is handed back.
+    eventually("nothing is in a queue", async || {
+        let depth = broker.depth().await.ok()?;
+        assert_eq!(depth.aside, 0, "something is put aside");
+        let waiting = depth.work_ready + depth.work_in_flight + depth.retry_ready;
+        (waiting + depth.dead_intake == 0).then_some(())
+    })
+    .await;
     for id in ids.values() {
         assert!(journalled.contains(id), "{id} was answered 200 and is lost");
     }
@@ -156,7 +160,9 @@ pub(crate) async fn stock_equals_the_model(
         let letter = store.dead_letter(letter.id).await.unwrap().unwrap();
         found.insert(letter.envelope.body);
     }
-    assert!(found == expected, "{} bodies, not {}", found.len(), expected.len());
+    let counts = store.dead_letter_counts().await.unwrap();
+    let counts: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    assert!(found == expected, "{} bodies, not {}: {counts:?}", found.len(), expected.len());
     for (place, delivery) in history.deliveries.iter().enumerate() {
         let Some(code) = delivery.kind.code() else { continue };
         let id = MessageId(ids[&place].parse().unwrap());

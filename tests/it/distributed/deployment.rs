@@ -24,11 +24,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     /// On these servers, with more settings of every process.
-    pub(crate) fn new(
-        rabbitmq: String,
-        redis: String,
-        more: &[(&'static str, &str)],
-    ) -> Self {
+    pub(crate) fn new(rabbitmq: String, redis: String, more: &[(&'static str, &str)]) -> Self {
         let mut settings = vec![
             ("STOREKEEPER__BACKEND", "distributed".to_owned()),
             ("STOREKEEPER__RABBITMQ__URL", rabbitmq),

@@ -45,7 +45,7 @@ pub(super) fn draw(path: &Path, samples: &[Sample], speed: u32) -> Drawn {
     let conditions = [
         format!(
             "KEDA's and Kubernetes' formulas with the manifest's numbers, on real processes, RabbitMQ \
-             and Redis. Time is {speed} times as fast."
+             and Redis. Time is {speed} times as fast: a second here is 1/{speed} s."
         ),
         format!(
             "Of value ({}) and worker.prefetch ({prefetch}), one {SHARE}th each; Redis answers {} ms \
