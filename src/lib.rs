@@ -34,7 +34,8 @@
 //!
 //! [`app`] makes processes of these parts, one role or all in one, and stops them in order. What
 //! is due now and then, such as closing old orders and forgetting old bodies, is its sweep; its
-//! relay tells listeners at RabbitMQ what the feed says.
+//! relay tells listeners at RabbitMQ what the feed says; its catching up notices that Redis has
+//! data of another history, and puts what it may have lost into the queue again.
 //! [`config`] says how everything is set. [`simulate`] invents histories of orders and knows, by a
 //! model of its own, what the stock must be.
 //!

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rust_decimal::Decimal;
 use storekeeper::broker::Broker;
 use storekeeper::domain::MessageId;
@@ -48,7 +49,7 @@ pub(crate) async fn post_all(
 }
 
 /// Posts a body until it is answered 200; gives its message id.
-pub(crate) async fn post(client: &reqwest::Client, url: &str, body: bytes::Bytes) -> String {
+pub(crate) async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> String {
     let give_up = Instant::now() + DEADLINE;
     loop {
         assert!(Instant::now() < give_up, "a body was not answered 200 within {DEADLINE:?}");
@@ -146,6 +147,8 @@ pub(crate) async fn stock_equals_the_model(
     history: &History,
     ids: &BTreeMap<usize, String>,
 ) {
+    // What a worker of another process has in hand shows in no queue.
+    stock_becomes_that_of_the_model(store, history).await;
     assert_eq!(stock_of(store).await.unwrap(), stock_of_the_model(history));
     for site in store.sites().await.unwrap() {
         let found = audit::site(store, &site, |_| {}).await.unwrap();
@@ -154,15 +157,17 @@ pub(crate) async fn stock_equals_the_model(
     // A body that was taken, but not answered, was posted again: it may be there twice.
     let expected = history.deliveries.iter().filter(|delivery| delivery.kind.code().is_some());
     let expected: BTreeSet<_> = expected.map(|delivery| delivery.body.clone()).collect();
-    let all = PageRequest::first(1_000);
-    let mut found = BTreeSet::new();
-    for letter in store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap().items {
-        let letter = store.dead_letter(letter.id).await.unwrap().unwrap();
-        found.insert(letter.envelope.body);
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        let found = bodies_of_dead_letters(store).await;
+        if found == expected {
+            break;
+        }
+        let counts = store.dead_letter_counts().await.unwrap();
+        let (found, expected) = (found.len(), expected.len());
+        assert!(Instant::now() < give_up, "{found} bodies, not {expected}: {counts:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let counts = store.dead_letter_counts().await.unwrap();
-    let counts: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-    assert!(found == expected, "{} bodies, not {}: {counts:?}", found.len(), expected.len());
     for (place, delivery) in history.deliveries.iter().enumerate() {
         let Some(code) = delivery.kind.code() else { continue };
         let id = MessageId(ids[&place].parse().unwrap());
@@ -170,4 +175,14 @@ pub(crate) async fn stock_equals_the_model(
         assert_eq!(letter.rejection.code.as_str(), code);
         assert_eq!(letter.envelope.body, delivery.body);
     }
+}
+
+async fn bodies_of_dead_letters(store: &dyn Store) -> BTreeSet<Bytes> {
+    let (every, all) = (DeadLetterFilter::default(), PageRequest::first(1_000));
+    let mut bodies = BTreeSet::new();
+    for letter in store.dead_letters(&every, &all).await.unwrap().items {
+        let letter = store.dead_letter(letter.id).await.unwrap().unwrap();
+        bodies.insert(letter.envelope.body);
+    }
+    bodies
 }

@@ -36,11 +36,6 @@ impl Fleet {
         }
     }
 
-    /// Whether there ever was a worker.
-    pub(super) const fn has_begun(&self) -> bool {
-        self.started > 0
-    }
-
     fn start(&mut self) {
         self.started += 1;
         let name = format!("worker-{}", self.started);
