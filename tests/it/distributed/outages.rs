@@ -59,7 +59,15 @@ async fn what_is_held_is_handed_back_before_rabbitmq_takes_it_away() {
     order(&ingress, "shop", ORDERS).await;
     let broker = deployment.broker().await;
     let is_empty = async || (broker.depth().await.ok()? == QueueDepth::default()).then_some(());
-    eventually("the worker works", is_empty).await;
+    let store = deployment.store().await;
+    let (site, key) = (Site::parse("shop").unwrap(), StockKey::parse("product:a.b").unwrap());
+    // What the worker has in hand shows in no queue.
+    let committed = async |units: usize| {
+        let item = store.stock_item(&site, &key, &PageRequest::first(1)).await.ok()??;
+        (item.item.counts.committed.to_string() == units.to_string()).then_some(())
+    };
+    eventually("the worker works", async || committed(1).await).await;
+    eventually("it has settled that", is_empty).await;
     deployment.redis.freeze();
     let frozen_at = Instant::now();
     for number in 0..ORDERS {
@@ -73,11 +81,8 @@ async fn what_is_held_is_handed_back_before_rabbitmq_takes_it_away() {
     let depth = broker.depth().await.unwrap();
     assert_eq!(depth.work_ready, ORDERS as u64, "and not taken again");
     deployment.redis.thaw();
-    eventually("the worker works", is_empty).await;
-    let (site, key) = (Site::parse("shop").unwrap(), StockKey::parse("product:a.b").unwrap());
-    let store = deployment.store().await;
-    let item = store.stock_item(&site, &key, &PageRequest::first(1)).await.unwrap().unwrap();
-    assert_eq!(item.item.counts.committed.to_string(), (ORDERS + 1).to_string());
+    eventually("the worker works", async || committed(ORDERS + 1).await).await;
+    eventually("nothing waits", is_empty).await;
     assert_eq!(store.dead_letter_counts().await.unwrap(), []);
     let said = deployment.rabbitmq.log();
     assert!(!said.contains("timed out waiting"), "{said}");

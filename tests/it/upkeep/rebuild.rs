@@ -200,7 +200,8 @@ async fn webhooks_find_room_while_a_large_journal_is_replayed() {
         count
     };
     let (replayed, new) = tokio::join!(rebuild, webhooks);
-    assert_eq!((replayed, new > 0), (1200, true));
+    // The first webhook may be in the journal before its end is looked for.
+    assert!((1200..=1201).contains(&replayed) && new > 0, "{replayed} and {new}");
     shop.settled().await;
     worker.stop().await;
     assert_eq!(shop.stock().await.values().next().unwrap().committed, (1200 + new).into());
