@@ -185,15 +185,8 @@ impl Link {
         let mut failed = BrokerError::Unavailable { source: "rabbitmq.url is empty".into() };
         let places = self.nodes.iter().enumerate().cycle().skip(first);
         for (place, node) in places.take(self.nodes.len()) {
-            let address = &node.address;
-            let attempt = timeout(CONNECT_PATIENCE, self.connect_to(node)).await;
-            match attempt.unwrap_or_else(|_| {
-                node.is_silent.store(true, Ordering::Relaxed);
-                let message = format!("{address}: no answer within {CONNECT_PATIENCE:?}");
-                Err(BrokerError::Unavailable { source: message.into() })
-            }) {
+            match self.attempt(node).await {
                 Ok(connection) => {
-                    node.is_silent.store(false, Ordering::Relaxed);
                     self.preferred.store(place, Ordering::Relaxed);
                     return Ok(connection);
                 }
@@ -201,6 +194,34 @@ impl Link {
             }
         }
         Err(failed)
+    }
+
+    /// A connection of the caller's own to the address that comes so many places behind the
+    /// preferred one. Where there is a balancer behind an address, it may lead to any node.
+    pub(super) async fn connect_elsewhere(&self, places: usize) -> Result<Connection, BrokerError> {
+        let place = self.preferred.load(Ordering::Relaxed) + places;
+        match self.nodes.iter().cycle().nth(place) {
+            Some(node) => self.attempt(node).await,
+            None => Err(self.away()),
+        }
+    }
+
+    /// How many addresses there are.
+    pub(super) fn places(&self) -> usize {
+        self.nodes.len()
+    }
+
+    async fn attempt(&self, node: &Node) -> Result<Connection, BrokerError> {
+        let attempt = timeout(CONNECT_PATIENCE, self.connect_to(node)).await;
+        let connected = attempt.unwrap_or_else(|_| {
+            node.is_silent.store(true, Ordering::Relaxed);
+            let message = format!("{}: no answer within {CONNECT_PATIENCE:?}", node.address);
+            Err(BrokerError::Unavailable { source: message.into() })
+        });
+        if connected.is_ok() {
+            node.is_silent.store(false, Ordering::Relaxed);
+        }
+        connected
     }
 
     async fn connect_to(&self, node: &Node) -> Result<Connection, BrokerError> {

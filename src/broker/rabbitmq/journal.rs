@@ -7,17 +7,20 @@
 //!
 //! A reader stays attached between pages, as long as each goes on where the last one ended.
 //!
+//! RabbitMQ hands out the copy that a node has itself, and none where a node has none: of more nodes
+//! than copies, or for a while after it was started again. Then another node is asked.
+//!
 //! # Invariants
 //! - A page that is not full ends at a marker that was put there during the call.
 //! - Markers are in no page, and no place of an extent is a marker's.
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use lapin::Channel;
+use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -37,6 +40,10 @@ const PREFETCH: u16 = 128;
 /// Clocks of machines may differ by so much: what was received at a time is looked for from so much
 /// before it on.
 const CLOCK_SKEW_SECONDS: i64 = 600;
+/// What a node says that has no copy of the stream.
+const NO_COPY: &str = "replica on the local node";
+/// How often another node is tried at least, where a balancer may be behind one address.
+const ELSEWHERE_MIN: usize = 4;
 /// How far to look back for the last record at first.
 const LOOK_BACK: u64 = 64;
 
@@ -47,6 +54,7 @@ pub(super) struct Journal {
 }
 
 /// Where to begin.
+#[derive(Clone, Copy)]
 enum Start {
     First,
     Offset(u64),
@@ -68,6 +76,19 @@ struct Reader {
     ahead: Option<Uuid>,
     /// Deliveries that RabbitMQ does not know of as read.
     unacknowledged: u16,
+    /// The connection, if it is for this alone.
+    own: Option<OwnConnection>,
+}
+
+/// A connection that ends with its only user.
+#[derive(Debug)]
+struct OwnConnection(Connection);
+
+impl Drop for OwnConnection {
+    fn drop(&mut self) {
+        // The first poll sends it; nobody waits for the answer.
+        self.0.close(200, "".into()).now_or_never();
+    }
 }
 
 /// What stands in the stream.
@@ -218,7 +239,32 @@ impl Reader {
         start: Start,
         last: Option<JournalPosition>,
     ) -> Result<Self, BrokerError> {
-        timeout(PATIENCE, Self::attached(shared, start, last)).await.unwrap_or_else(|_| {
+        let connection = shared.consuming.connection()?;
+        if let Some(reader) = Self::attach_on(shared, &connection, start, last).await? {
+            return Ok(reader);
+        }
+        for places in 1..=shared.consuming.places().max(ELSEWHERE_MIN) {
+            // One that is away tells nothing of the others.
+            let Ok(connection) = shared.consuming.connect_elsewhere(places).await else { continue };
+            let own = OwnConnection(connection);
+            if let Some(mut reader) = Self::attach_on(shared, &own.0, start, last).await? {
+                reader.own = Some(own);
+                return Ok(reader);
+            }
+        }
+        let message = "no node of rabbitmq.url has a copy of the journal for now";
+        Err(BrokerError::Unavailable { source: message.into() })
+    }
+
+    /// One on a connection; `None` if the node there has no copy of the stream.
+    async fn attach_on(
+        shared: &Shared,
+        connection: &Connection,
+        start: Start,
+        last: Option<JournalPosition>,
+    ) -> Result<Option<Self>, BrokerError> {
+        let attached = Self::attached(shared, connection, start, last);
+        timeout(PATIENCE, attached).await.unwrap_or_else(|_| {
             let message = "RabbitMQ does not begin to hand out the journal";
             Err(BrokerError::Unavailable { source: message.into() })
         })
@@ -226,10 +272,11 @@ impl Reader {
 
     async fn attached(
         shared: &Shared,
+        connection: &Connection,
         start: Start,
         last: Option<JournalPosition>,
-    ) -> Result<Self, BrokerError> {
-        let channel = open(&*shared.consuming.connection()?).await?;
+    ) -> Result<Option<Self>, BrokerError> {
+        let channel = open(connection).await?;
         let refused = |error: lapin::Error| refusal("cannot read the journal", &error);
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(refused)?;
         let (offset, next) = match start {
@@ -247,9 +294,13 @@ impl Reader {
         arguments.insert("x-stream-offset".into(), offset);
         let (queue, tag) = (short(&shared.topology.name("journal")), ShortString::default());
         let options = BasicConsumeOptions::default();
-        let stream = channel.basic_consume(queue, tag, options, arguments).await;
-        let stream = stream.map_err(refused)?;
-        Ok(Self { channel, stream, next, last, ahead: None, unacknowledged: 0 })
+        let stream = match channel.basic_consume(queue, tag, options, arguments).await {
+            Ok(stream) => stream,
+            Err(error) if error.to_string().contains(NO_COPY) => return Ok(None),
+            Err(error) => return Err(refused(error)),
+        };
+        let (ahead, unacknowledged, own) = (None, 0, None);
+        Ok(Some(Self { channel, stream, next, last, ahead, unacknowledged, own }))
     }
 
     /// Whether the next thing that it reads is the next behind a place.

@@ -113,14 +113,12 @@ impl Deployment {
 
     /// What Redis answers, if it does.
     pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> Option<T> {
-        let mut connection = redis::Client::open(self.redis.url()).ok()?.get_connection().ok()?;
-        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).ok()
+        self.redis.ask(command)
     }
 
     /// Has Redis do something that it must do.
     pub(crate) fn tell_redis(&self, command: &[&str]) {
-        let mut connection = self.redis.connection();
-        redis::cmd(command[0]).arg(&command[1..]).exec(&mut connection).unwrap();
+        self.redis.tell(command);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The roles apart, as real processes on a RabbitMQ and a Redis that may fail.
 
 mod changes_out;
+mod clusters;
 pub(crate) mod deployment;
 mod drains;
 mod faults;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::deployment::{Deployment, Surroundings};
 use crate::harness::{Server, is_long, seed, tell};
 use crate::load::{
-    all_accounted_for, eventually_settled, post_all, stock_becomes_that_of_the_model,
+    CLIENTS, all_accounted_for, eventually_settled, post_all, stock_becomes_that_of_the_model,
     stock_equals_the_model,
 };
 
@@ -35,6 +35,14 @@ impl Processes {
         let all = self.all;
         // An error means that all are answered.
         self.answered.wait_for(|count| *count == all).await.ok();
+    }
+
+    /// Waits until webhooks are answered that were posted from now on.
+    pub(super) async fn answered_again(&mut self) {
+        // Each client waits for one answer at a time.
+        let more = self.all.min(*self.answered.borrow() + CLIENTS + 1);
+        // An error means that all are answered.
+        self.answered.wait_for(|count| *count >= more).await.ok();
     }
 
     /// Tells all workers to stop, and waits until they have.

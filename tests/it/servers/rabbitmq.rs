@@ -5,7 +5,9 @@
 //! and removes its directory. Node name, cookie, ports and port mapper are the node's own, so that
 //! several test runs go on beside each other.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -30,6 +32,9 @@ const WATCHDOG: &str = r#"
     for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2>/dev/null && break; sleep 0.1; done
 "#;
 
+/// Two threads that sleep when there is nothing to do, and nobody from another machine.
+const ERLANG: &str = "+S 2:2 +sbwt none +sbwtdcpu none -kernel inet_dist_use_interface {127,0,0,1}";
+
 /// A node, started and ready.
 #[derive(Debug)]
 pub(crate) struct RabbitMq {
@@ -37,9 +42,34 @@ pub(crate) struct RabbitMq {
     /// What it reads, and where it says that it has done so.
     words: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
     directory: TempDir,
+    place: Place,
+    management_port: u16,
+}
+
+/// Where a node is, and how those of its cluster know it for one of theirs.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
     port: u16,
     mapper_port: u16,
-    management_port: u16,
+    cookie: String,
+}
+
+impl Place {
+    /// One apart from all others.
+    pub(super) fn free() -> Self {
+        let cookie = format!("{:032x}", rand::random::<u128>());
+        Self { port: free_port(), mapper_port: free_port(), cookie }
+    }
+
+    /// Another one of the same cluster.
+    pub(super) fn beside(&self) -> Self {
+        Self { port: free_port(), ..self.clone() }
+    }
+
+    /// What the node there is called.
+    pub(super) fn node(&self) -> String {
+        format!("test{}@localhost", self.port)
+    }
 }
 
 impl RabbitMq {
@@ -47,7 +77,7 @@ impl RabbitMq {
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceLock<RabbitMq> = OnceLock::new();
         let shared = tokio::task::spawn_blocking(|| {
-            SHARED.get_or_init(|| Self::spawn("", |_| String::new()))
+            SHARED.get_or_init(|| Self::spawn(Place::free(), "", |_| String::new()))
         });
         let shared = shared.await.unwrap();
         shared.ready().await;
@@ -61,16 +91,21 @@ impl RabbitMq {
 
     /// A node of a test's own, with more lines in its configuration.
     pub(crate) async fn start_with(settings: &str) -> Self {
-        let server = Self::spawn("", |_| settings.to_owned());
+        let server = Self::start_at(Place::free(), settings);
         server.ready().await;
         server
+    }
+
+    /// The same at a place that others know of, and waits for nothing.
+    pub(super) fn start_at(place: Place, settings: &str) -> Self {
+        Self::spawn(place, "", |_| settings.to_owned())
     }
 
     /// A node of a test's own whose management API says how long queues are: as they were so
     /// long ago or, since it samples no more often, a second. By default that is 5 s.
     pub(crate) async fn start_with_management(old: Duration) -> Self {
         let old = old.as_millis();
-        let server = Self::spawn("rabbitmq_management", |port| {
+        let server = Self::spawn(Place::free(), "rabbitmq_management", |port| {
             // The API shows samples, and by default it takes one every 5 s.
             let samples = ["global", "basic", "detailed"]
                 .map(|of| format!("management.sample_retention_policies.{of}.minute = 1\n"));
@@ -88,9 +123,10 @@ impl RabbitMq {
     }
 
     /// Starts a node with that plugin, and with the settings for its management port.
-    fn spawn(plugin: &str, settings: impl FnOnce(u16) -> String) -> Self {
+    fn spawn(place: Place, plugin: &str, settings: impl FnOnce(u16) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [port, distribution, mapper_port, management_port] = [(); 4].map(|()| free_port());
+        let [distribution, management_port] = [(); 2].map(|()| free_port());
+        let port = place.port;
         let settings = settings(management_port);
         let path = |name: &str| directory.path().join(name);
         let configuration = format!(
@@ -101,12 +137,15 @@ impl RabbitMq {
         );
         std::fs::write(path("rabbitmq.conf"), configuration).unwrap();
         std::fs::write(path("enabled_plugins"), format!("[{plugin}].\n")).unwrap();
+        std::fs::write(path(".erlang.cookie"), &place.cookie).unwrap();
+        // Erlang takes no cookie that others may read.
+        std::fs::set_permissions(path(".erlang.cookie"), Permissions::from_mode(0o400)).unwrap();
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog"])
             .arg(directory.path())
             .arg(programs())
             .env("HOME", directory.path())
-            .env("RABBITMQ_NODENAME", format!("test{port}@localhost"))
+            .env("RABBITMQ_NODENAME", place.node())
             .env("RABBITMQ_MNESIA_BASE", path("mnesia"))
             .env("RABBITMQ_LOG_BASE", path("logs"))
             .env("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf"))
@@ -114,22 +153,22 @@ impl RabbitMq {
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_PID_FILE", path("pid"))
             .env("RABBITMQ_DIST_PORT", distribution.to_string())
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none")
-            .env("ERL_EPMD_PORT", mapper_port.to_string())
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG)
+            .env("ERL_EPMD_PORT", place.mapper_port.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let (said, done) = (watchdog.stdin.take(), watchdog.stdout.take());
         let words = Mutex::new(said.zip(done.map(BufReader::new)));
-        let server = Self { watchdog, words, directory, port, mapper_port, management_port };
+        let server = Self { watchdog, words, directory, place, management_port };
         server.tell("start");
         server
     }
 
     /// Where it is, with the login.
     pub(crate) fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.place.port)
     }
 
     /// Where the management API is, of a node that was started with it.
@@ -157,7 +196,7 @@ impl RabbitMq {
     pub(crate) async fn kill(&self) {
         self.tell("kill");
         eventually("RabbitMQ is gone", async || {
-            TcpStream::connect(("127.0.0.1", self.port)).await.err()
+            TcpStream::connect(("127.0.0.1", self.place.port)).await.err()
         })
         .await;
     }
@@ -186,17 +225,28 @@ impl RabbitMq {
         self.tell("CONT");
     }
 
-    /// Runs a command of `rabbitmqctl` to its end.
-    pub(crate) async fn control(&self, arguments: &[&str]) {
+    /// Runs a command of `rabbitmqctl` to its end; gives what it printed.
+    pub(crate) async fn control(&self, arguments: &[&str]) -> String {
+        self.try_control(arguments).await.unwrap_or_else(|complaint| panic!("{complaint}"))
+    }
+
+    /// The same of a node that may not run yet; an error is what was printed of it.
+    pub(super) async fn try_control(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(format!("{}/rabbitmqctl", programs()));
         command
             .args(arguments)
             .env("HOME", self.directory.path())
-            .env("RABBITMQ_NODENAME", format!("test{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", self.place.node())
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("ERL_EPMD_PORT", self.mapper_port.to_string());
+            .env("ERL_EPMD_PORT", self.place.mapper_port.to_string());
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        output.status.success().then(|| text(output.stdout)).ok_or_else(|| text(output.stderr))
+    }
+
+    /// What it is called in its cluster.
+    pub(super) fn node(&self) -> String {
+        self.place.node()
     }
 
     /// What it has said of errors and warnings.

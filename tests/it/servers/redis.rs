@@ -118,6 +118,17 @@ impl RedisServer {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
 
+    /// What it answers, if it does.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> Option<T> {
+        let mut connection = redis::Client::open(self.url()).ok()?.get_connection().ok()?;
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).ok()
+    }
+
+    /// Has it do something that it must do.
+    pub(crate) fn tell(&self, command: &[&str]) {
+        redis::cmd(command[0]).arg(&command[1..]).exec(&mut self.connection()).unwrap();
+    }
+
     /// Ends it without a chance to do anything.
     pub(crate) fn kill(&self) {
         assert_eq!(self.order("kill"), "done");

@@ -1,20 +1,11 @@
 //! Redis has lost what it had, or a part of it, and a person has it put back from the journal.
 //!
-//! Workers put back by themselves what is lost. Here they cannot: somebody else has the lease for
-//! that, and never does anything.
+//! Workers put back by themselves what is lost; here they cannot.
 
 use storekeeper::clock;
 
-use super::super::Deployment;
 use super::super::surviving::survives;
-use super::{eventually_received, receive, received};
-
-/// Lets nobody catch up but a person.
-fn hinder_workers(deployment: &Deployment) {
-    let never = "9000000000000000";
-    let lease = ["owner", "nobody", "fence", "1", "until", never];
-    deployment.tell_redis(&[&["HSET", "sk:lease:catch-up"], &lease[..]].concat());
-}
+use super::{LEASE_OF_NOBODY, eventually_received, receive, received};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_restored_from_a_backup_and_brought_up_to_date_by_a_person() {
@@ -28,7 +19,7 @@ async fn redis_restored_from_a_backup_and_brought_up_to_date_by_a_person() {
         deployment.redis.kill();
         deployment.redis.restore(&backup);
         deployment.redis.start_again();
-        hinder_workers(deployment);
+        deployment.tell_redis(&LEASE_OF_NOBODY);
         assert_eq!(received(deployment), None, "it came after the backup");
         let histories: Option<String> = deployment.ask(&["HGET", "sk:history", "names"]);
         for name in ["worker-3", "worker-4"] {
@@ -58,7 +49,7 @@ async fn redis_replaced_by_an_empty_one_and_rebuilt() {
         deployment.redis.start_again();
         assert_eq!(deployment.ask(&["EXISTS", "sk:sites"]), Some(0));
         assert_ne!(id(), before, "it is another server");
-        hinder_workers(deployment);
+        deployment.tell_redis(&LEASE_OF_NOBODY);
         for name in ["worker-3", "worker-4"] {
             processes.workers.push(deployment.role("worker", name).await);
         }
