@@ -2,14 +2,18 @@
 //! others is, and the audit says which numbers are not right meanwhile.
 
 use std::process::Output;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use storekeeper::domain::MessageId;
 use storekeeper::simulate::History;
 use storekeeper::simulate::history::{Delivery, Kind};
+use tokio::sync::watch;
 
 use super::super::Deployment;
 use super::super::surviving::{Processes, history, survives_on};
 use crate::harness::eventually;
+use crate::load::{post, post_all};
 
 /// An order of one unit of A, and of so many of another item.
 fn order(name: &str, item: &str, quantity: u32) -> Delivery {
@@ -95,4 +99,55 @@ async fn refused_for_its_type(fault: &str, key: &str) {
         deployment.tell_redis(&["DEL", key]);
     })
     .await;
+}
+
+/// How many orders of the largest size there may be of an item.
+const LARGEST: usize = 4_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_passes_the_limit_of_a_total_is_a_dead_letter_alone() {
+    const FULL: &str = "4000000000000000000";
+    let deployment = Deployment::start().await;
+    let ingress = deployment.role("ingress", "ingress").await;
+    let (client, url) = (reqwest::Client::new(), ingress.webhooks());
+    let mut worker = deployment.role("worker", "worker-1").await;
+    let mut largest = history();
+    let numbers = 1..=LARGEST;
+    largest.deliveries =
+        numbers.map(|number| order(&format!("largest-{number}"), "C", 1_000_000_000)).collect();
+    post_all(&Arc::new(largest), url.clone(), watch::channel(0).0).await;
+    eventually("the total is at its limit", async || {
+        committed(&deployment, "C").filter(|units| units == FULL)
+    })
+    .await;
+    worker.signal("TERM");
+    worker.ended().await;
+    let units = |good: usize| Some((good * 1_000_000).to_string());
+    assert_eq!(committed(&deployment, "A"), units(LARGEST));
+    // They meet in a batch, with the one that is refused in the middle.
+    for number in 1..=5 {
+        post(&client, &url, order(&format!("before-{number}"), "B", 1).body).await;
+    }
+    let refused = post(&client, &url, order("odd", "C", 1).body).await;
+    for number in 1..=5 {
+        post(&client, &url, order(&format!("after-{number}"), "B", 1).body).await;
+    }
+    let _worker = deployment.role("worker", "worker-2").await;
+    eventually("the good orders are counted", async || {
+        (committed(&deployment, "A") == units(LARGEST + 10)).then_some(())
+    })
+    .await;
+    let store = deployment.store().await;
+    let id = MessageId(refused.parse().unwrap());
+    let letter = eventually("the refused one is a dead letter", async || {
+        store.dead_letter(id).await.unwrap()
+    })
+    .await;
+    assert_eq!(letter.rejection.code.as_str(), "stock.overflow");
+    let counts = store.dead_letter_counts().await.unwrap();
+    assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 1, "{counts:?}");
+    assert_eq!(committed(&deployment, "A"), units(LARGEST + 10), "nothing of the refused order");
+    assert_eq!(committed(&deployment, "C").unwrap(), FULL);
+    assert_eq!(deployment.ask(&["EXISTS", "sk:{refused}:order:id:odd"]), Some(0));
+    deployment.run_well(&["audit"]);
 }
