@@ -163,6 +163,10 @@ async fn what_cannot_be_told_is_said_to_be_missing() {
     order(&ingress, "a", 1).await;
     let (properties, _) = next().await;
     assert_eq!(attributes(&properties)["cloudEvents_type"], "storekeeper.stock.changed");
+    eventually("it is noted to be told", async || {
+        deployment.ask(&["HGET", "sk:{a}:relay", "sequence"]).filter(|told: &u64| *told == 1)
+    })
+    .await;
     worker.kill();
     // Nobody tells this: the worker of the next lines has a lease to wait for.
     let store = deployment.store().await;
