@@ -109,32 +109,35 @@ local function check_type(key, expected)
     if found ~= 'none' and found ~= expected then
         wrong = wrong or ('CORRUPT ' .. key .. ' is a ' .. found)
     end
+    return found ~= 'none'
 end
 if kind == 'receipt' then
     check_type(INDEX, 'hash')
-else
+elseif not found then
     check_type(INDEX, 'zset')
 end
-if kind == 'order' then check_type(SETTLED, 'zset') end
+if kind == 'order' and (found or settled_at ~= '') then check_type(SETTLED, 'zset') end
 if kind == 'catalogue' then
     check_type(NAMES, 'zset')
     check_type(NAMED, 'zset')
 end
-if is_news then check_type(CHANGES, 'stream') end
 if is_oversold_news then check_type(OVERSOLD, 'set') end
 for _, change in ipairs(changes) do
     if change.is_first then check_type(ITEMS, 'zset') end
     if change.hold ~= '' then check_type(change.holds, 'hash') end
 end
+-- Of names, a look that is needed anyway tells the type too.
 for _, it in ipairs(borne or {}) do
-    check_type(it.alias, 'string')
-    check_type(it.more, 'set')
-    check_type(it.closed, 'set')
+    it.first = redis.pcall('GET', it.alias)
+    it.was_closed = redis.pcall('SISMEMBER', it.closed, it.alias_hash)
+    if type(it.first) == 'table' then check_type(it.alias, 'string') end
+    if type(it.was_closed) == 'table' then check_type(it.closed, 'set') end
+    it.has_more = check_type(it.more, 'set')
 end
 if wrong then return redis.error_reply(wrong) end
 
 -- From here on everything is written. The feed comes first: its first entry is the one write that
--- may still fail, if the stream is ahead of the site's sequence.
+-- may still fail, if the stream is none, or ahead of the site's sequence.
 for _, change in ipairs(changes) do
     if change.is_news then
         sequence = sequence + 1
@@ -142,7 +145,8 @@ for _, change in ipairs(changes) do
             'key', change.key, 'cause', kind .. ' ' .. name, 'message', message,
             'delta', table.concat(change.delta, ' '), 'after', table.concat(change.after, ' '))
         if added.err then
-            return redis.error_reply('CORRUPT ' .. CHANGES .. ' is ahead of ' .. SITE)
+            check_type(CHANGES, 'stream')
+            return redis.error_reply(wrong or 'CORRUPT ' .. CHANGES .. ' is ahead of ' .. SITE)
         end
     end
 end
@@ -183,10 +187,8 @@ end
 -- An order bears its own name by being there; of the others each is noted once.
 local is_conflict = false
 for _, it in ipairs(borne) do
-    local is_new = not found
-    local first = redis.call('GET', it.alias)
-    local is_borne = first or redis.call('EXISTS', it.more) == 1
-        or redis.call('SISMEMBER', it.closed, it.alias_hash) == 1
+    local is_new, first = not found, it.first
+    local is_borne = first or it.has_more or it.was_closed == 1
     if not it.is_own then
         is_new = first ~= name and redis.call('SISMEMBER', it.more, name) == 0
         is_borne = is_borne or redis.call('EXISTS', it.order) == 1
