@@ -74,6 +74,8 @@ pub(crate) enum Then {
     Nameless(Code),
     /// It means something else, by what stands there now.
     Counts,
+    /// It means what it did: what it is a part of says nothing.
+    AsBefore,
     /// It is another event, or a deletion, of which so much is not read: the model alone says
     /// what it means.
     AsTheModelSays,

@@ -50,6 +50,15 @@ impl Shop {
 
     /// Publishes one after the other, each when the one before is done.
     pub(super) async fn publish_and_work_off(&self, envelopes: &[Envelope]) {
+        self.work(envelopes).await;
+        // A dead letter that was in hand shows in no queue until it is handed back.
+        while self.waiting().await > 0 {
+            self.work(&[]).await;
+        }
+    }
+
+    /// Publishes and works until nothing waits.
+    async fn work(&self, envelopes: &[Envelope]) {
         let settings = Settings::load_from(None, []).unwrap();
         let pool = Pool::new(
             Arc::clone(&self.broker),
@@ -79,13 +88,13 @@ impl Shop {
     }
 
     async fn settled(&self) {
-        eventually("the queues are empty", async || {
-            let depth = self.broker.depth().await.unwrap();
-            let waiting =
-                depth.work_ready + depth.work_in_flight + depth.retry_ready + depth.dead_intake;
-            (waiting == 0).then_some(())
-        })
-        .await;
+        eventually("the queues are empty", async || (self.waiting().await == 0).then_some(()))
+            .await;
+    }
+
+    async fn waiting(&self) -> u64 {
+        let depth = self.broker.depth().await.unwrap();
+        depth.work_ready + depth.work_in_flight + depth.retry_ready + depth.dead_intake
     }
 
     /// Publishes what comes after an upgrade: it acts on the orders that were there.
