@@ -151,7 +151,9 @@ pub(crate) async fn stock_equals_the_model(
     stock_becomes_that_of_the_model(store, history).await;
     assert_eq!(stock_of(store).await.unwrap(), stock_of_the_model(history));
     for site in store.sites().await.unwrap() {
-        let found = audit::site(store, &site, |_| {}).await.unwrap();
+        // A server that shares the machine with all of this may not answer in time.
+        let audited = async || audit::site(store, &site, |_| {}).await.ok();
+        let found = eventually("an audit comes to its end", audited).await;
         assert_eq!(found.differences, [], "{site}");
     }
     // A body that was taken, but not answered, was posted again: it may be there twice.
