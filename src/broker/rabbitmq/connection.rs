@@ -10,23 +10,19 @@
 //!   it: a confirm for a message that nothing is bound for would be a lie.
 //! - No error, log line or `Debug` has a password.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
-use std::{fmt, io};
 
 use futures_util::StreamExt;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::tcp::OwnedTLSConfig;
-use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::Address;
 use super::topology::Topology;
 use crate::backoff::Delays;
 use crate::broker::BrokerError;
@@ -40,72 +36,6 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 /// How often the connection is looked at, beside what it tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Seconds between heartbeats; a connection is given up after two without one.
-const HEARTBEAT: u16 = 15;
-
-/// Where RabbitMQ is, with the login.
-#[derive(Clone)]
-pub(super) struct Address(AMQPUri);
-
-impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, BrokerError> {
-        let mut uri: AMQPUri = url.parse().map_err(|_| BrokerError::Rejected {
-            // Neither the text nor the parser's error: both may have the password.
-            source: "an address of rabbitmq.url is not of the form \
-                     amqp://user:password@host:port/vhost or amqps://..."
-                .into(),
-        })?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        Ok(Self(uri))
-    }
-
-    /// The virtual host, as the management API names it.
-    pub(super) fn vhost(&self) -> &str {
-        &self.0.vhost
-    }
-
-    /// Waits for the first byte of an answer. Asked of a peer that was silent, before lapin is: of
-    /// lapin each attempt without an answer leaves a thread behind.
-    async fn answers(&self) -> io::Result<()> {
-        let host = &*self.0.authority.host;
-        let hello = match self.0.scheme {
-            AMQPScheme::AMQPS => tls_hello(host)?,
-            AMQPScheme::AMQP => b"AMQP\0\0\x09\x01".to_vec(),
-        };
-        let mut stream = TcpStream::connect((host, self.0.authority.port)).await?;
-        stream.write_all(&hello).await?;
-        stream.read_u8().await.map(drop)
-    }
-
-    pub(super) fn login(&self) -> (&str, &str) {
-        let login = &self.0.authority.userinfo;
-        (&login.username, &login.password)
-    }
-}
-
-/// What a client begins TLS with. Nothing is trusted that is answered: it is only waited for.
-fn tls_hello(host: &str) -> io::Result<Vec<u8>> {
-    let trusted = RootCertStore::empty();
-    let config = ClientConfig::builder().with_root_certificates(trusted).with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let mut hello = Vec::new();
-    let mut client = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    client.write_tls(&mut hello)?;
-    Ok(hello)
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
-        write!(f, "{scheme}://{}:{}, virtual host {vhost:?}", authority.host, authority.port)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What a link has for now.
 #[derive(Clone)]
@@ -226,7 +156,6 @@ impl Link {
 
     async fn connect_to(&self, node: &Node) -> Result<Connection, BrokerError> {
         let Node { address, is_silent } = node;
-        let Address(uri) = address;
         if is_silent.load(Ordering::Relaxed) {
             address.answers().await.map_err(|error| {
                 let message = format!("{address}: {error}");
@@ -238,7 +167,8 @@ impl Link {
         let connect = async {
             let runtime = lapin::runtime::default_runtime()?;
             let tls = OwnedTLSConfig::default();
-            Connection::connect_uri_with_config(uri.clone(), properties, tls, runtime).await
+            Connection::connect_uri_with_config(address.uri().clone(), properties, tls, runtime)
+                .await
         };
         let connection = connect.await.map_err(|error| refusal(&address.to_string(), &error))?;
         if self.declares {
@@ -423,7 +353,7 @@ mod tests {
     /// The threads that lapin has started and not ended.
     fn threads() -> usize {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        let name = |task: io::Result<std::fs::DirEntry>| {
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
             std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
         };
         tasks.map(name).filter(|name| name.starts_with("lapin")).count()

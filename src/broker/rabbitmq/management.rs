@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::connection::Address;
+use super::address::Address;
 use crate::broker::BrokerError;
 
 /// How long an answer may take.

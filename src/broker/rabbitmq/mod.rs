@@ -11,6 +11,7 @@
 //! - What is decided about a delivery is told to RabbitMQ on the channel that it came on, or never.
 //! - No type of lapin leaves this module.
 
+mod address;
 mod arguments;
 mod changes;
 mod connection;
@@ -39,8 +40,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::address::Address;
 pub use self::changes::Announcement;
-use self::connection::{Address, Link};
+use self::connection::Link;
 use self::consumer::Consumer;
 use self::management::Management;
 use self::shared::Shared;
