@@ -98,13 +98,17 @@ async fn compare(arguments: &Arguments, servers: Servers, clients: u32, table: &
     for _ in 0..arguments.rounds {
         let place = Place::fresh(arguments);
         let process = [Process::bare(&place, false)];
-        bare.push(end_to_end(&place, &process, servers, events, clients).await);
+        let run = end_to_end(&place, &process, servers, events, clients).await;
+        tell(&format!("{clients} clients, bare"), run);
+        bare.push(run);
         drop(process);
         place.remove().await;
         for (announces, measured) in &mut whole {
             let place = Place::fresh(arguments);
             let process = [Process::role("serve", &place, *announces).await];
-            measured.push(end_to_end(&place, &process, servers, events, clients).await);
+            let run = end_to_end(&place, &process, servers, events, clients).await;
+            tell(&format!("{clients} clients{}", told(*announces)), run);
+            measured.push(run);
             drop(process);
             place.remove().await;
         }
@@ -154,7 +158,9 @@ async fn drain(arguments: &Arguments, servers: Servers, table: &mut Table) {
         let process = [Process::bare(&place, true)];
         settled(&place, &process, events).await;
         let rate = per_second(events, began.at.elapsed());
-        bare.push(began.measured(servers, &process, events, rate));
+        let run = began.measured(servers, &process, events, rate);
+        tell("backlog, bare", run);
+        bare.push(run);
         drop(process);
         place.remove().await;
         for ((workers, announces), measured) in &mut pools {
@@ -171,7 +177,9 @@ async fn drain(arguments: &Arguments, servers: Servers, table: &mut Table) {
             settled(&place, &pool, events).await;
             let rate = per_second(events, began.at.elapsed());
             pool[0].is_through(&place).await;
-            measured.push(began.measured(servers, &pool, events, rate));
+            let run = began.measured(servers, &pool, events, rate);
+            tell(&format!("backlog, {workers} worker(s){}", told(*announces)), run);
+            measured.push(run);
             drop(pool);
             place.remove().await;
         }
@@ -182,6 +190,11 @@ async fn drain(arguments: &Arguments, servers: Servers, table: &mut Table) {
         let name = format!("backlog of {events}, {workers} worker(s){}", told(announces));
         add(table, &name, middle(&measured), bare);
     }
+}
+
+/// Says what one run was, as all of them take minutes.
+fn tell(name: &str, run: Measured) {
+    eprintln!("{name}: {:.0} events/s, {:.0} us in its processes", run.rate, run.own);
 }
 
 /// The medians of each figure.

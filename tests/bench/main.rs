@@ -8,6 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
     reason = "a benchmark reports to a person, and a failure ends it"
