@@ -20,6 +20,11 @@ pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }
 
+/// Adds a text as [`encode`] writes it.
+pub fn push_encoded(to: &mut String, text: &str) {
+    to.extend(utf8_percent_encode(text, KEPT));
+}
+
 /// The inverse of [`encode`]; `None` if the result is not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)

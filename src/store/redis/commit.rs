@@ -4,13 +4,14 @@
 //! done in two cases only: its site was not listed, or did not know the policy in force yet.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use redis::Value;
 
 use super::client::{Call, Client};
 use super::closed::{self, Mark};
 use super::keys::Keys;
-use super::packed::pack;
+use super::packed::Packer;
 use super::script::Script;
 use super::value::{self, hold_text, read};
 use super::{entity, failure, lex, sites};
@@ -40,8 +41,9 @@ pub(super) async fn commit(
     client: &Client,
     commits: &[Commit],
 ) -> Result<Vec<Committed>, StoreError> {
-    let calls: Vec<Call> =
-        commits.iter().map(|commit| call(client.keys(), commit)).collect::<Result<_, _>>()?;
+    let mut packer = Packer::new();
+    let calls = commits.iter().map(|commit| call(client.keys(), commit, &mut packer));
+    let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
     let mut committed: Vec<Option<Committed>> = vec![None; commits.len()];
     for _ in 0..ROUNDS_MAX {
         let open: Vec<(usize, &Commit, &Call)> = commits
@@ -114,7 +116,7 @@ const fn policy_of(commit: &Commit) -> Option<PolicyRevision> {
 }
 
 /// Checks a commit's form and makes the run of the script that writes it.
-fn call(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
+fn call(keys: &Keys, commit: &Commit, packer: &mut Packer) -> Result<Call, StoreError> {
     commit.check_form()?;
     let site = &commit.entity.site;
     let of_site = |name| keys.of_site(site.as_str(), &[name]);
@@ -128,34 +130,28 @@ fn call(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
     };
     let mut call = Call::of(&COMMIT).key(of_site("site")).key(entity::key(keys, &commit.entity));
     call.push_key(index);
-    for name in ["stock", "items", "changes", "oversold", "settled", "names", "named"] {
+    for name in ["stock", "items", "changes", "oversold"] {
         call.push_key(of_site(name));
     }
-    let settled_at = is_settled(&commit.state).then(|| commit.at.micros().to_string());
-    for arg in [
-        kind.to_owned(),
-        name,
-        commit.loaded.map(|revision| revision.0.to_string()).unwrap_or_default(),
-        rand::random::<u64>().to_string(),
-    ] {
-        call.push_arg(arg);
-    }
-    call.push_arg(pack(&state::encode_entity(&commit.state)?));
-    for arg in [
-        policy_of(commit).map(|policy| policy.to_string()).unwrap_or_default(),
-        commit.at.micros().to_string(),
-        settled_at.unwrap_or_default(),
-        commit.message_id.to_string(),
-    ] {
-        call.push_arg(arg);
-    }
+    call.push_arg(kind);
+    call.push_arg(name);
+    push_known(&mut call, commit.loaded.map(|revision| revision.0));
+    call.push_shown(&rand::random::<u64>());
+    call.push_arg(packer.pack(&state::encode_entity(&commit.state)?));
+    push_known(&mut call, policy_of(commit));
+    call.push_shown(&commit.at.micros());
+    push_known(&mut call, is_settled(&commit.state).then(|| commit.at.micros()));
+    call.push_shown(&commit.message_id);
     push_changes(&mut call, keys, site, &commit.changes);
     match (&commit.entity.name, &commit.state) {
         (EntityName::Order(order), EntityState::Order(state)) => {
+            call.push_key(of_site("settled"));
             push_names(&mut call, keys, site, order, state);
         }
         (_, EntityState::Receipt(receipt)) => push_received(&mut call, receipt),
         (EntityName::Catalogue(id), EntityState::Catalogue(entry)) => {
+            call.push_key(of_site("names"));
+            call.push_key(of_site("named"));
             push_given(&mut call, id, entry);
         }
         _ => {}
@@ -163,15 +159,23 @@ fn call(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
     Ok(call)
 }
 
+/// Adds what there is; '' stands for nothing.
+fn push_known(call: &mut Call, known: Option<impl Display>) {
+    match known {
+        Some(known) => call.push_shown(&known),
+        None => call.push_arg(""),
+    }
+}
+
 fn push_changes(call: &mut Call, keys: &Keys, site: &Site, changes: &[StockChange]) {
-    call.push_arg(changes.len().to_string());
+    call.push_shown(&changes.len());
     for change in changes {
         let key = change.key.to_string();
         call.push_key(keys.of_site(site.as_str(), &["holds", &key]));
         call.push_arg(key);
         let delta = [change.delta.received, change.delta.committed, change.delta.fulfilled];
         for count in delta.map(Quantity::millionths) {
-            call.push_arg(count.to_string());
+            call.push_shown(&count);
         }
         call.push_arg(change.hold.as_ref().map(hold_text).unwrap_or_default());
     }
@@ -182,7 +186,7 @@ fn push_names(call: &mut Call, keys: &Keys, site: &Site, order: &OrderId, state:
     call.push_key(closed::key(keys, site, order));
     call.push_arg(closed::member(Mark::Closed, order));
     let names = exclusive_names(order, state);
-    call.push_arg(names.len().to_string());
+    call.push_shown(&names.len());
     for name in names {
         call.push_arg(if name == order { "1" } else { "0" });
         for key in name_keys(keys, site, name) {
@@ -215,7 +219,7 @@ pub(super) fn name_keys(keys: &Keys, site: &Site, name: &OrderId) -> [String; 4]
 }
 
 fn push_received(call: &mut Call, receipt: &Receipt) {
-    call.push_arg(receipt.content.received().millionths().to_string());
+    call.push_shown(&receipt.content.received().millionths());
 }
 
 /// The names that a catalogue entry gives to items, in the form in which an item finds its own, and
@@ -226,7 +230,7 @@ fn push_given(call: &mut Call, id: &CatalogueId, entry: &CatalogueEntry) {
         call.push_arg("0");
         return;
     };
-    call.push_arg(keys.len().to_string());
+    call.push_shown(&keys.len());
     let rank = if entry.is_deleted() { "1" } else { "0" };
     for key in keys {
         let (key, entry) = (key.to_string(), id.to_string());

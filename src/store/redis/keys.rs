@@ -30,7 +30,7 @@
 //! - All keys of a site have its name as their tag and are in one hash slot; all of dead letters
 //!   are in another.
 
-use crate::domain::identifier::encode;
+use crate::domain::identifier::{encode, push_encoded};
 
 /// The tag of dead letters. No site has it: an encoded name has no asterisk.
 const DEAD: &str = "*dead";
@@ -62,10 +62,12 @@ impl Keys {
     }
 
     fn tagged(&self, tag: &str, parts: &[&str]) -> String {
-        let mut key = format!("{}:{{{tag}}}", self.prefix);
+        // Most keys are shorter; a longer one takes more.
+        let mut key = String::with_capacity(96);
+        key.extend([&self.prefix, ":{", tag, "}"]);
         for part in parts {
             key.push(':');
-            key.push_str(&encode(part));
+            push_encoded(&mut key, part);
         }
         key
     }

@@ -25,9 +25,9 @@ impl Moment {
     #[must_use]
     pub(super) fn ask(mut self, command: &str, key: &str, args: &[&str]) -> Self {
         let number = self.call.push_key(key);
-        self.call.push_arg(args.len().to_string());
+        self.call.push_shown(&args.len());
         self.call.push_arg(command);
-        self.call.push_arg(number.to_string());
+        self.call.push_shown(&number);
         for arg in args {
             self.call.push_arg(*arg);
         }

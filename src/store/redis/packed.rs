@@ -56,20 +56,8 @@ pub(super) enum PackedError {
     Damaged,
 }
 
-/// Packs a text.
-pub(super) fn pack(text: &str) -> Vec<u8> {
-    // The texts of states have none; one that had would be read as something else.
-    if text.bytes().any(|byte| byte < b' ') {
-        return text.as_bytes().to_vec();
-    }
-    let mut packer = Packer::new(text);
-    while packer.at < packer.window.len() {
-        packer.step();
-    }
-    packer.packed
-}
-
-struct Packer {
+/// Packs texts, one after the other.
+pub(super) struct Packer {
     /// The words, then the text.
     window: Vec<u8>,
     places: Places,
@@ -113,13 +101,31 @@ static WORD_PLACES: LazyLock<Places> = LazyLock::new(|| {
 });
 
 impl Packer {
-    fn new(text: &str) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            window: [WORDS.as_bytes(), text.as_bytes()].concat(),
+            window: WORDS.into(),
             places: WORD_PLACES.clone(),
             at: WORDS.len(),
-            packed: vec![FORM],
+            packed: Vec::new(),
         }
+    }
+
+    /// Packs a text.
+    pub(super) fn pack(&mut self, text: &str) -> Vec<u8> {
+        // The texts of states have none; one that had would be read as something else.
+        if text.bytes().any(|byte| byte < b' ') {
+            return text.as_bytes().to_vec();
+        }
+        // Nothing of the text before: what is packed does not depend on it.
+        self.window.truncate(WORDS.len());
+        self.window.extend_from_slice(text.as_bytes());
+        self.places.0.clone_from(&WORD_PLACES.0);
+        self.at = WORDS.len();
+        self.packed.push(FORM);
+        while self.at < self.window.len() {
+            self.step();
+        }
+        std::mem::take(&mut self.packed)
     }
 
     fn step(&mut self) {
@@ -207,7 +213,7 @@ fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push((number & 0x7f) as u8);
 }
 
-/// Reads what [`pack`] wrote, or a text.
+/// Reads what [`Packer::pack`] wrote, or a text.
 pub(super) fn unpack(bytes: Vec<u8>) -> Result<String, PackedError> {
     let text = match bytes.split_first() {
         Some((&FORM, packed)) => unpack_form(packed).ok_or(PackedError::Damaged)?,
@@ -326,6 +332,10 @@ mod tests {
         assert_eq!(unpack(vec![b'{', 0xff]), Err(PackedError::Damaged));
     }
 
+    fn pack(text: &str) -> Vec<u8> {
+        Packer::new().pack(text)
+    }
+
     fn texts() -> impl Strategy<Value = String> {
         let part = prop_oneof![
             "[a-f0-9-]{0,40}",
@@ -345,6 +355,13 @@ mod tests {
         #[test]
         fn what_is_read_is_what_was_written(text in texts()) {
             prop_assert_eq!(unpack(pack(&text)), Ok(text));
+        }
+
+        #[test]
+        fn a_text_is_packed_the_same_behind_another(before in texts(), text in texts()) {
+            let mut packer = Packer::new();
+            packer.pack(&before);
+            prop_assert_eq!(packer.pack(&text), pack(&text));
         }
 
         #[test]

@@ -10,6 +10,7 @@
 //! - No quantity is a Lua number: those are floats.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::OnceLock;
 
 use redis::Cmd;
@@ -58,12 +59,39 @@ impl fmt::Debug for Script {
     }
 }
 
+/// Words behind each other: a run has dozens, and each would be a piece of memory by itself.
+#[derive(Debug)]
+struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    const NONE: Self = Self { bytes: Vec::new(), ends: Vec::new() };
+
+    fn push(&mut self, word: &[u8]) {
+        self.bytes.extend_from_slice(word);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn push_shown(&mut self, word: &dyn fmt::Display) {
+        write!(self.bytes, "{word}").expect("memory takes every byte");
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let bounds = starts.zip(self.ends.iter().copied());
+        bounds.map(|(start, end)| self.bytes.get(start..end).unwrap_or_default())
+    }
+}
+
 /// One run of a script.
 #[derive(Debug)]
 pub(super) struct Call {
     script: &'static Script,
-    keys: Vec<String>,
-    args: Vec<Vec<u8>>,
+    keys: Words,
+    args: Words,
 }
 
 /// As errors name it: the script and its first key.
@@ -76,32 +104,37 @@ impl fmt::Display for Call {
 impl Call {
     /// A run without keys and arguments so far.
     pub(super) const fn of(script: &'static Script) -> Self {
-        Self { script, keys: Vec::new(), args: Vec::new() }
+        Self { script, keys: Words::NONE, args: Words::NONE }
     }
 
     /// The same run with one more of `KEYS`.
     #[must_use]
-    pub(super) fn key(mut self, key: impl Into<String>) -> Self {
-        self.keys.push(key.into());
+    pub(super) fn key(mut self, key: impl AsRef<str>) -> Self {
+        self.push_key(key);
         self
     }
 
     /// The same run with one more of `ARGV`.
     #[must_use]
-    pub(super) fn arg(mut self, arg: impl Into<Vec<u8>>) -> Self {
-        self.args.push(arg.into());
+    pub(super) fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
+        self.push_arg(arg);
         self
     }
 
     /// Adds one of `KEYS`; answers its number, by which the script finds it.
-    pub(super) fn push_key(&mut self, key: impl Into<String>) -> usize {
-        self.keys.push(key.into());
-        self.keys.len()
+    pub(super) fn push_key(&mut self, key: impl AsRef<str>) -> usize {
+        self.keys.push(key.as_ref().as_bytes());
+        self.keys.ends.len()
     }
 
     /// Adds one of `ARGV`.
-    pub(super) fn push_arg(&mut self, arg: impl Into<Vec<u8>>) {
-        self.args.push(arg.into());
+    pub(super) fn push_arg(&mut self, arg: impl AsRef<[u8]>) {
+        self.args.push(arg.as_ref());
+    }
+
+    /// Adds one of `ARGV`: what is shown as its text.
+    pub(super) fn push_shown(&mut self, arg: &dyn fmt::Display) {
+        self.args.push_shown(arg);
     }
 
     /// The script that is run.
@@ -111,13 +144,20 @@ impl Call {
 
     /// The key that says to which hash slot the run goes.
     pub(super) fn first_key(&self) -> &str {
-        self.keys.first().map_or("", String::as_str)
+        self.keys.iter().next().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
     }
 
     /// The command that runs it.
     pub(super) fn command(&self) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.script.text().hash).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
+        let hash = &self.script.text().hash;
+        let (keys, args) = (&self.keys, &self.args);
+        let bytes = hash.len() + keys.bytes.len() + args.bytes.len();
+        // The name of the command and the count of keys are short.
+        let mut command = Cmd::with_capacity(3 + keys.ends.len() + args.ends.len(), bytes + 32);
+        command.arg("EVALSHA").arg(hash).arg(keys.ends.len());
+        for word in keys.iter().chain(args.iter()) {
+            command.arg(word);
+        }
         command
     }
 }

@@ -1,9 +1,11 @@
 //! What was answered is there, once, whatever happens to the server in between.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use storekeeper::domain::{OrderId, StockKey};
 use storekeeper::store::{Commit, Committed, EntityState, Store, StoreError};
 use tokio_util::task::TaskTracker;
 
@@ -207,4 +209,74 @@ async fn of_two_stores_exactly_one_wins_each_revision() {
         won += fighter.await.unwrap();
     }
     assert_eq!(committed_everywhere(&open(&options), "alpha").await, won);
+}
+
+/// All keys of a prefix, each as Redis itself would write it down.
+fn everything(connection: &mut redis::Connection, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg(format!("{prefix}:*")).query(connection).unwrap();
+    let mut dump = |key: &String| redis::cmd("DUMP").arg(key).query(connection).unwrap();
+    let dumps: Vec<Vec<u8>> = keys.iter().map(&mut dump).collect();
+    keys.into_iter().zip(dumps).collect()
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_fails_a_commit_with_nothing_written() {
+    let (known, other) = (StockKey::parse("sku:A").unwrap(), StockKey::parse("sku:B").unwrap());
+    let names = ["external-id:E"].map(|name| OrderId::parse(name).unwrap());
+    let new = |commit: &mut Commit| {
+        commit.entity = order_entity("alpha", 2);
+        commit.changes[0].key = other.clone();
+        let EntityState::Order(state) = &mut commit.state else { panic!("no order") };
+        let held = state.applied.remove(&known).unwrap();
+        state.applied.insert(other.clone(), held);
+        state.aliases.extend(names.clone());
+    };
+    let cases = [
+        (true, "site"),
+        (true, "order:id:2"),
+        (true, "orders"),
+        (true, "stock"),
+        (true, "items"),
+        (true, "changes"),
+        (true, "oversold"),
+        (true, "holds:sku%3AB"),
+        (true, "closed:"),
+        (true, "alias:id:2"),
+        (true, "aliases:id:2"),
+        (true, "alias:external-id:E"),
+        (true, "aliases:external-id:E"),
+        (false, "order:id:1"),
+        (false, "settled"),
+        (false, "stock"),
+        (false, "changes"),
+        (false, "holds:sku%3AA"),
+    ];
+    let mut connection = shared_redis().connection();
+    for (is_new, part) in cases {
+        let options = options(shared_redis());
+        let store = open(&options);
+        commit(&store, first("alpha", 1)).await.unwrap();
+        let loaded = store.load(&[order_entity("alpha", 1)]).await.unwrap().remove(0).unwrap();
+        let mut refused = holding(order_entity("alpha", 1), 1, 2, 1);
+        refused.loaded = Some(loaded.revision);
+        if is_new {
+            refused = first("alpha", 2);
+            new(&mut refused);
+        }
+        // Which of these sets has a name is nobody's business.
+        let parts: Vec<String> = match part {
+            "closed:" => (0..512).map(|set| format!("{part}{set}")).collect(),
+            _ => vec![part.to_owned()],
+        };
+        for part in parts {
+            let key = format!("{}:{{alpha}}:{part}", options.prefix);
+            redis::cmd("DEL").arg(&key).query::<()>(&mut connection).unwrap();
+            redis::cmd("RPUSH").arg(&key).arg("a list").query::<()>(&mut connection).unwrap();
+        }
+        let before = everything(&mut connection, &options.prefix);
+        let error = commit(&store, refused).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { .. }), "{part}: {error:?}");
+        assert_eq!(everything(&mut connection, &options.prefix), before, "{part}");
+    }
 }
