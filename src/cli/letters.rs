@@ -53,7 +53,7 @@ pub async fn replay(
     let mut replay = made.context("cannot make the replay")?;
     if replay.state == ReplayState::Running {
         output.say(format_args!(
-            "replay {id}: {} letters; it goes on without this command",
+            "replay {id}, letters in it: {}; it goes on without this command",
             replay.selected
         ))?;
     }
@@ -353,7 +353,7 @@ pub async fn import(
         let letter = exported.and_then(Exported::letter);
         letters.push(letter.with_context(|| format!("line {number} is no exported dead letter"))?);
     }
-    let sentence = format_args!("{number} letters read");
+    let sentence = format_args!("letters read: {number}");
     output.verdict(sentence, &serde_json::json!({ "read": number }))?;
     Ok(ExitStatus::Done)
 }
