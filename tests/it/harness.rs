@@ -1,5 +1,6 @@
 //! What several tests need: seeds, deadlines, and the real binary as a child process.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::net::TcpListener;
 use std::ops::{Deref, DerefMut};
@@ -52,13 +53,25 @@ pub(crate) async fn eventually_within<T>(
     what: &str,
     mut look: impl AsyncFnMut() -> Option<T>,
 ) -> T {
+    eventually_or_told(deadline, what, async || look().await.ok_or("nothing else is known")).await
+}
+
+/// Waits no longer than that until `look` finds what it looks for; a failure tells what was there
+/// instead.
+pub(crate) async fn eventually_or_told<T, E: Display>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let give_up = Instant::now() + deadline;
     loop {
-        if let Some(found) = look().await {
-            return found;
+        match look().await {
+            Ok(found) => return found,
+            Err(told) if Instant::now() >= give_up => {
+                panic!("not within {deadline:?}: {what}; {told}")
+            }
+            Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
-        assert!(Instant::now() < give_up, "not within {deadline:?}: {what}");
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::harness::{DEADLINE, Server, eventually};
+use crate::harness::{DEADLINE, Server, eventually, eventually_or_told};
 
 /// Clients that post at the same time.
 pub(crate) const CLIENTS: usize = 16;
@@ -66,12 +66,14 @@ pub(crate) async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> St
 
 /// Waits until nothing waits, as a console says.
 pub(crate) async fn eventually_settled(console: &Server) {
-    eventually("the queues are empty", async || {
-        let answer = reqwest::get(console.console("/v1/queues")).await.ok()?;
-        let queues: serde_json::Value = answer.json().await.ok()?;
+    eventually_or_told(DEADLINE, "the queues are empty", async || {
+        let answer = reqwest::get(console.console("/v1/queues")).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let queues: serde_json::Value = answer.json().await.map_err(|error| error.to_string())?;
         let waiting = ["/work/ready", "/work/in_flight", "/retry/ready", "/dead/intake"];
         // A problem, while a backend is away, has none of these.
-        waiting.iter().all(|path| queues.pointer(path).is_some_and(|it| *it == 0)).then_some(())
+        let is_empty = waiting.iter().all(|path| queues.pointer(path).is_some_and(|it| *it == 0));
+        if is_empty { Ok(()) } else { Err(queues.to_string()) }
     })
     .await;
 }
