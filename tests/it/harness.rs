@@ -136,7 +136,11 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it when the test fails")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the end of {}:\n{}", self.log.display(), self.log());
+        }
         // It may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();

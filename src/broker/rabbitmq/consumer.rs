@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::chain;
-use super::session::Session;
+use super::session::{Over, Session};
 use super::{Shared, topology};
 use crate::backoff::Delays;
 use crate::broker::{BrokerError, Delivery, Queue};
@@ -62,7 +62,11 @@ impl Consumer {
                 }
                 Err(error) => Err(error),
             };
-            let Err(error) = served else { return };
+            let error = match served {
+                Ok(Over::Done) => return,
+                Ok(Over::Silent) => continue,
+                Err(error) => error,
+            };
             let (queue, error) = (topology::key_of(self.queue), chain(&error));
             tracing::warn!(queue, error, "consuming was cut short; beginning again");
             // What is missing is declared again now, not in a while.

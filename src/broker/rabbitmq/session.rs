@@ -12,6 +12,12 @@
 //! one delivery at a time, and widens when one comes that is no suspect. A suspect that comes later
 //! narrows it again; other suspects are then given back.
 //!
+//! # Why does a session end when nothing comes?
+//! When a queue is deleted and declared again at once, RabbitMQ may have a consumer of the old queue
+//! consume the new one, say nothing of it, and hand over nothing: what it counts as delivered there
+//! is back only when the channel is closed. Silence looks the same when there is nothing to do, so
+//! after a while of it, the next channel takes over.
+//!
 //! # Invariants
 //! - At most `prefetch` deliveries are handed out and not settled.
 //! - Only what RabbitMQ has as this channel's is acknowledged: tags of another would hit others.
@@ -46,6 +52,8 @@ use crate::broker::{BrokerError, Delivery, Disposition};
 
 /// How long what is finished waits for what is before it.
 const GAP_PATIENCE: Duration = Duration::from_millis(20);
+/// How long nothing comes until it is asked for on another channel.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long a broker that is closed tries to write what was decided.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -75,6 +83,17 @@ pub(super) struct Session<'a> {
     prefix: Prefix,
     /// When what waits for a gap is acknowledged singly.
     stragglers_at: Option<Instant>,
+    /// When something came last, or was done.
+    active_at: Instant,
+}
+
+/// Why a session is over, with nothing of it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The broker is closed, or the subscription was dropped and all that was taken is settled.
+    Done,
+    /// Nothing has come for long.
+    Silent,
 }
 
 impl<'a> Session<'a> {
@@ -91,21 +110,23 @@ impl<'a> Session<'a> {
             is_alone: false,
             prefix: Prefix::new(),
             stragglers_at: None,
+            active_at: Instant::now(),
         }
     }
 
-    /// Consumes until the broker is closed, or the subscription was dropped and all that was taken
-    /// is settled. An error means that the channel is lost.
-    pub(super) async fn run(mut self, delays: &mut Delays) -> Result<(), BrokerError> {
+    /// Consumes until there is no more to do, or until nothing has come for long. An error means
+    /// that the channel is lost.
+    pub(super) async fn run(mut self, delays: &mut Delays) -> Result<Over, BrokerError> {
         let stop = self.consumer.stop.clone();
         loop {
             self.acknowledge().await?;
             self.hand_out().await?;
             if self.consumer.deliveries.is_none() && self.held.is_empty() {
-                break;
+                topology::close(&self.channel).await;
+                return Ok(Over::Done);
             }
             tokio::select! {
-                () = stop.cancelled() => return self.close_down().await,
+                () = stop.cancelled() => return self.close_down().await.map(|()| Over::Done),
                 () = self.consumer.dropped() => {
                     self.stop_handing_out().await?;
                     let waiting = self.waiting.take_all();
@@ -123,10 +144,24 @@ impl<'a> Session<'a> {
                     delays.reset();
                 }
                 () = until(self.stragglers_at) => self.acknowledge_stragglers().await?,
+                () = sleep_until(self.active_at + SILENCE_MAX) => {
+                    if self.is_silent().await? {
+                        topology::close(&self.channel).await;
+                        return Ok(Over::Silent);
+                    }
+                }
             }
+            self.active_at = Instant::now();
         }
-        topology::close(&self.channel).await;
-        Ok(())
+    }
+
+    /// Whether nothing is held, and nothing comes before RabbitMQ says that it sends no more: what
+    /// would be on its way when the channel is closed would count as delivered.
+    async fn is_silent(&mut self) -> Result<bool, BrokerError> {
+        if self.held.is_empty() {
+            self.cancel().await?;
+        }
+        Ok(self.held.is_empty() && self.waiting.is_empty())
     }
 
     /// Hands over what may be out now, and widens or narrows what may come.

@@ -1,13 +1,18 @@
 //! Queues and bindings that somebody removes, messages that kill, and what RabbitMQ notes in them.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
+use futures_util::future::join_all;
 use lapin::BasicProperties;
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use storekeeper::broker::{Disposition, QueueDepth};
 use storekeeper::domain::Code;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -32,6 +37,79 @@ async fn a_queue_that_was_deleted_is_declared_again() {
     assert_eq!(body(&delivery), "after");
     delivery.settle(Disposition::Ack);
     eventually("it is ready", async || broker.check().await.ok()).await;
+    eventually("nothing is left", async || {
+        (broker.depth().await.ok()? == QueueDepth::default()).then_some(())
+    })
+    .await;
+}
+
+/// RabbitMQ may then let a consumer of the old queue take from the new one, and hand nothing over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_under_load_is_consumed_again() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let publisher = RabbitBroker::connect(&options).await.unwrap();
+    let mut consumers = JoinSet::new();
+    for _ in 0..2 {
+        let broker = RabbitBroker::connect(&options).await.unwrap();
+        consumers.spawn(async move {
+            let mut subscription = work(&broker).await;
+            loop {
+                for delivery in subscription.next_batch(16).await {
+                    delivery.settle(Disposition::Ack);
+                }
+            }
+        });
+    }
+    let queue = format!("{}.work", options.namespace);
+    for _ in 0..4 {
+        let is_deleted = Cell::new(false);
+        let publishing = (0..8).map(async |_| {
+            while !is_deleted.get() {
+                publish_at_last(&publisher, "a body").await;
+            }
+            publish_at_last(&publisher, "a body").await;
+        });
+        let deleting = behind_its_back(server, async |channel| {
+            let options = QueueDeleteOptions::default();
+            channel.queue_delete(queue.as_str().into(), options).await.unwrap();
+            is_deleted.set(true);
+        });
+        tokio::join!(join_all(publishing), deleting);
+        eventually("nothing is left, and both consume", async || {
+            let mut is_left = true;
+            behind_its_back(server, async |channel| {
+                let options = QueueDeclareOptions::durable().passive();
+                let found =
+                    channel.queue_declare(queue.as_str().into(), options, FieldTable::default());
+                is_left = found.await.ok().is_none_or(|found| found.consumer_count() < 2);
+            })
+            .await;
+            let depth = publisher.depth().await.ok()?;
+            (depth == QueueDepth::default() && !is_left).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A subscription asks anew when nothing comes for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_silence_costs_no_delivery() {
+    const LONG: Duration = Duration::from_secs(11);
+    let server = RabbitMq::shared().await;
+    let broker = RabbitBroker::connect(&options(server)).await.unwrap();
+    let mut subscription = work(&broker).await;
+    publish_at_last(&broker, "a").await;
+    let held = take_one(&mut subscription).await;
+    tokio::time::sleep(LONG).await;
+    held.settle(Disposition::Ack);
+    for silence in [Duration::ZERO, LONG] {
+        tokio::time::sleep(silence).await;
+        publish_at_last(&broker, "b").await;
+        let delivery = take_one(&mut subscription).await;
+        assert_eq!((body(&delivery), delivery.delivery_count), ("b", 0));
+        delivery.settle(Disposition::Ack);
+    }
     eventually("nothing is left", async || {
         (broker.depth().await.ok()? == QueueDepth::default()).then_some(())
     })
