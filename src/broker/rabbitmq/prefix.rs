@@ -33,6 +33,11 @@ impl Prefix {
         self.finished.insert(tag, None);
     }
 
+    /// Whether a delivery is finished.
+    pub(super) fn has(&self, tag: u64) -> bool {
+        tag < self.next || self.finished.contains_key(&tag)
+    }
+
     /// Takes what is finished without a gap: the tags, and the acker that covers them all.
     pub(super) fn take(&mut self) -> (Vec<u64>, Option<Acker>) {
         let (mut tags, mut last) = (Vec::new(), None);
@@ -100,10 +105,12 @@ mod tests {
         prefix.finish(2, acker(2));
         prefix.finish(3, acker(3));
         assert!(prefix.has_stragglers());
+        assert_eq!([1, 2, 3, 4].map(|tag| prefix.has(tag)), [false, true, true, false]);
         assert_eq!(prefix.take_stragglers(), [(2, acker(2)), (3, acker(3))]);
         assert!(!prefix.has_stragglers());
         prefix.finish(1, acker(1));
         prefix.finish(4, acker(4));
         assert_eq!(prefix.take(), (vec![1, 4], Some(acker(4))));
+        assert!([1, 2, 3, 4].iter().all(|tag| prefix.has(*tag)));
     }
 }

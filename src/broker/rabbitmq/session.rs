@@ -391,15 +391,17 @@ impl<'a> Session<'a> {
             while let Some(tag) = self.moving.next().await {
                 self.finish(tag);
             }
-            self.acknowledge().await?;
-            self.acknowledge_stragglers().await?;
-            let undecided: Vec<(u64, Acker)> =
-                self.held.iter().map(|(tag, (acker, _))| (*tag, acker.clone())).collect();
+            // First what is undecided: then nothing is between what was decided, and one word is
+            // enough for all of it. RabbitMQ lets go of words that its queue has not heard when the
+            // channel is closed.
+            let held = self.held.iter().filter(|(tag, _)| !self.prefix.has(**tag));
+            let undecided: Vec<_> = held.map(|(tag, (acker, _))| (*tag, acker.clone())).collect();
             for (tag, acker) in undecided {
                 self.return_one(tag, &acker).await?;
             }
             let waiting = self.waiting.take_all();
             self.give_back(waiting).await?;
+            self.acknowledge().await?;
             topology::close(&self.channel).await;
             Ok(())
         };
