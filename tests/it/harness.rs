@@ -221,7 +221,8 @@ pub(crate) fn free_port() -> u16 {
     std::iter::repeat_with(|| rand::random_range(20_000..32_000)).find(free).unwrap()
 }
 
-fn tail(log: &Path) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")

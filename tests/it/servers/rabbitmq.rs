@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::harness::{eventually, free_port, variable};
+use crate::harness::{eventually, free_port, tail, variable};
 
 /// What the shell does; `$1` is the node's directory.
 const WATCHDOG: &str = r#"
@@ -192,11 +192,25 @@ impl RabbitMq {
         Connection::connect(&self.url(), ConnectionProperties::default()).await.unwrap()
     }
 
-    /// Kills the node, as a power failure does, and waits until it is gone.
+    /// Kills the node, as a power failure does, and waits until it is gone. It must have a stream.
     pub(crate) async fn kill(&self) {
+        self.has_streams_on_disk().await;
         self.tell("kill");
         eventually("RabbitMQ is gone", async || {
             TcpStream::connect(("127.0.0.1", self.place.port)).await.err()
+        })
+        .await;
+    }
+
+    /// RabbitMQ 3.10 writes a moment after the first stream was declared that there are any. Killed
+    /// before, it never finds them again.
+    async fn has_streams_on_disk(&self) {
+        const COORDINATOR: &[u8] = b"rabbit_stream_coordinator";
+        let node = self.node();
+        let place = format!("mnesia/{node}/coordination/{node}/names.dets");
+        eventually("RabbitMQ has on disk that it has streams", async || {
+            let names = std::fs::read(self.directory.path().join(&place)).ok()?;
+            names.windows(COORDINATOR.len()).any(|found| found == COORDINATOR).then_some(())
         })
         .await;
     }
@@ -265,7 +279,11 @@ impl RabbitMq {
 }
 
 impl Drop for RabbitMq {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it when the test fails")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("what RabbitMQ says:\n{}", tail(&self.directory.path().join("log")));
+        }
         drop(self.words.lock().unwrap().take());
         self.watchdog.wait().unwrap();
     }
