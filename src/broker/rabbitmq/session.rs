@@ -144,8 +144,10 @@ impl<'a> Session<'a> {
                     delays.reset();
                 }
                 () = until(self.stragglers_at) => self.acknowledge_stragglers().await?,
-                () = sleep_until(self.active_at + SILENCE_MAX) => {
-                    if self.is_silent().await? {
+                () = sleep_until(self.active_at + SILENCE_MAX), if self.held.is_empty() => {
+                    // What is on its way when the channel is closed would count as delivered.
+                    self.cancel().await?;
+                    if self.held.is_empty() && self.waiting.is_empty() {
                         topology::close(&self.channel).await;
                         return Ok(Over::Silent);
                     }
@@ -153,15 +155,6 @@ impl<'a> Session<'a> {
             }
             self.active_at = Instant::now();
         }
-    }
-
-    /// Whether nothing is held, and nothing comes before RabbitMQ says that it sends no more: what
-    /// would be on its way when the channel is closed would count as delivered.
-    async fn is_silent(&mut self) -> Result<bool, BrokerError> {
-        if self.held.is_empty() {
-            self.cancel().await?;
-        }
-        Ok(self.held.is_empty() && self.waiting.is_empty())
     }
 
     /// Hands over what may be out now, and widens or narrows what may come.
@@ -382,6 +375,31 @@ impl<'a> Session<'a> {
         self.settle(dropped).await
     }
 
+    /// Acknowledges what is decided and gives back all else, with one word for each run of either:
+    /// RabbitMQ's queue hears few words at a time, and those that it has not heard when the channel
+    /// is closed are forgotten.
+    async fn tell_in_runs(&mut self) -> Result<(), BrokerError> {
+        for Arrival { tag, acker, place, .. } in self.waiting.take_all() {
+            self.held.insert(tag, (acker, Some(place)));
+        }
+        let held = self.held.iter();
+        let held: Vec<_> =
+            held.map(|(tag, (acker, _))| (*tag, acker.clone(), self.prefix.has(*tag))).collect();
+        for run in held.chunk_by(|one, next| one.2 == next.2) {
+            let Some((_, acker, is_decided)) = run.last() else { continue };
+            if *is_decided {
+                acknowledge(acker, true).await?;
+            } else {
+                let options = BasicNackOptions { requeue: true, multiple: true };
+                acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
+            }
+            for (tag, ..) in run {
+                self.release(*tag);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells RabbitMQ what was decided before the broker was closed, and gives back the rest.
     async fn close_down(mut self) -> Result<(), BrokerError> {
         let told = async {
@@ -391,17 +409,7 @@ impl<'a> Session<'a> {
             while let Some(tag) = self.moving.next().await {
                 self.finish(tag);
             }
-            // First what is undecided: then nothing is between what was decided, and one word is
-            // enough for all of it. RabbitMQ lets go of words that its queue has not heard when the
-            // channel is closed.
-            let held = self.held.iter().filter(|(tag, _)| !self.prefix.has(**tag));
-            let undecided: Vec<_> = held.map(|(tag, (acker, _))| (*tag, acker.clone())).collect();
-            for (tag, acker) in undecided {
-                self.return_one(tag, &acker).await?;
-            }
-            let waiting = self.waiting.take_all();
-            self.give_back(waiting).await?;
-            self.acknowledge().await?;
+            self.tell_in_runs().await?;
             topology::close(&self.channel).await;
             Ok(())
         };
