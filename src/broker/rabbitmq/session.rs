@@ -15,8 +15,7 @@
 //! # Why does a session end when nothing comes?
 //! When a queue is deleted and declared again at once, RabbitMQ may have a consumer of the old queue
 //! consume the new one, say nothing of it, and hand over nothing: what it counts as delivered there
-//! is back only when the channel is closed. Silence looks the same when there is nothing to do, so
-//! after a while of it, the next channel takes over.
+//! is back only when the channel is closed. So after a while of silence, the next one takes over.
 //!
 //! # Invariants
 //! - At most `prefetch` deliveries are handed out and not settled.
@@ -54,6 +53,8 @@ use crate::broker::{BrokerError, Delivery, Disposition};
 const GAP_PATIENCE: Duration = Duration::from_millis(20);
 /// How long nothing comes until it is asked for on another channel.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// So many are given back one by one at a close.
+const FEW: usize = 16;
 /// How long a broker that is closed tries to write what was decided.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -143,7 +144,8 @@ impl<'a> Session<'a> {
                     self.arrive_now()?;
                     delays.reset();
                 }
-                () = until(self.stragglers_at) => self.acknowledge_stragglers().await?,
+                () = sleep_until(self.stragglers_at.unwrap_or(self.active_at)),
+                    if self.stragglers_at.is_some() => self.acknowledge_stragglers().await?,
                 () = sleep_until(self.active_at + SILENCE_MAX), if self.held.is_empty() => {
                     // What is on its way when the channel is closed would count as delivered.
                     self.cancel().await?;
@@ -358,8 +360,7 @@ impl<'a> Session<'a> {
     async fn acknowledge_stragglers(&mut self) -> Result<(), BrokerError> {
         self.stragglers_at = None;
         let stragglers = self.prefix.take_stragglers();
-        // All at once: one after the other, each waits until it is written, and a broker that is
-        // closed has no time for a thousand of that.
+        // All at once: one after the other, each waits until it is written.
         try_join_all(stragglers.iter().map(|(_, acker)| acknowledge(acker, false))).await?;
         for (tag, _) in stragglers {
             self.release(tag);
@@ -376,8 +377,8 @@ impl<'a> Session<'a> {
     }
 
     /// Acknowledges what is decided and gives back all else, with one word for each run of either:
-    /// RabbitMQ's queue hears few words at a time, and those that it has not heard when the channel
-    /// is closed are forgotten.
+    /// its queue hears few at a time, and forgets the others when the channel is closed. Few are
+    /// given back one by one, which keeps their order.
     async fn tell_in_runs(&mut self) -> Result<(), BrokerError> {
         for Arrival { tag, acker, place, .. } in self.waiting.take_all() {
             self.held.insert(tag, (acker, Some(place)));
@@ -385,7 +386,8 @@ impl<'a> Session<'a> {
         let held = self.held.iter();
         let held: Vec<_> =
             held.map(|(tag, (acker, _))| (*tag, acker.clone(), self.prefix.has(*tag))).collect();
-        for run in held.chunk_by(|one, next| one.2 == next.2) {
+        let are_few = held.iter().filter(|it| !it.2).count() <= FEW;
+        for run in held.chunk_by(|one, next| one.2 == next.2 && (one.2 || !are_few)) {
             let Some((_, acker, is_decided)) = run.last() else { continue };
             if *is_decided {
                 acknowledge(acker, true).await?;
@@ -443,13 +445,6 @@ async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), BrokerError> {
 async fn next(stream: Option<&mut lapin::Consumer>) -> Option<Came> {
     match stream {
         Some(stream) => stream.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(due_at: Option<Instant>) {
-    match due_at {
-        Some(due_at) => sleep_until(due_at).await,
         None => std::future::pending().await,
     }
 }
