@@ -17,16 +17,19 @@
 //!    survive a crash.
 //! 2. [`broker`] holds the queue, the retries, the intake of dead letters and the journal of raw
 //!    bodies; [`broker::embedded`] is a SQLite file, [`broker::rabbitmq`] is RabbitMQ.
-//! 3. [`worker`] takes batches of what is ready and folds the events of one order into one step.
-//! 4. [`domain`] says what a body means and what an order should hold. It is pure: who wants to
-//!    know the rules needs to read nothing else.
+//! 3. [`worker`] takes batches of what is ready and folds the events whose names lead to one order
+//!    into one step.
+//! 4. [`domain`] says what a body means, which records make one order, and what that should hold.
+//!    It is pure: who wants to know the rules needs to read nothing else.
 //! 5. [`store`] writes a decision whole or not at all; [`store::embedded`] is a SQLite file,
 //!    [`store::redis`] is Redis.
 //! 6. [`dead_letters`] sends again, on a person's word, what could not be applied.
 //! 7. [`console`] and [`probes`] show it to people and machines; [`cli`] does so without HTTP.
 //!
-//! Goods and counts take the same way: [`receipts`] makes envelopes of them. [`changes`] reads the
-//! feed of what changed from a cursor on.
+//! What people say takes the same way: [`receipts`] makes envelopes of goods, adjustments and counts,
+//! [`corrections`] of what a person decides about an order; [`asking`] is what both have in common,
+//! and [`items`] finds the item that is meant. [`changes`] reads the feed of what changed from a
+//! cursor on.
 //!
 //! Three modules keep the numbers true over the years: [`audit`] computes each again and compares,
 //! [`recompute`] does what a new policy asks for, [`rebuild`] puts the journal through the workers
@@ -42,12 +45,14 @@
 //! # Invariants
 //!
 //! - **Durable before 200.** The answer waits for the write to disk that holds the body.
-//! - **Order, repetition and delay leave no trace.** An order's state is a join: maxima and
-//!   unions of what was seen. Stock changes are `desired - applied`, never computed from an event
-//!   alone. One limit makes an exception: of more refunds than an order's state has room for, those
-//!   that came first stay, and the others are dead letters (`order.too_many_refunds`).
-//! - **Once.** State, stock and change feed of a decision are one transaction; the revision that
-//!   it was computed from must still be there.
+//! - **Order, repetition and delay leave no trace.** A record is a join: maxima and unions of what
+//!   was seen under one name. An order is the join of the records whose names lead to it. Stock
+//!   changes are `desired - applied`, never computed from an event alone. Limits make an exception:
+//!   of more refunds, second names or corrections than a record has room for, those that came first
+//!   stay, and the others are dead letters (`order.too_many_refunds`, `order.too_many_names`,
+//!   `correction.invalid`).
+//! - **Once.** State, stock and change feed of a decision are one transaction; all that it was
+//!   computed from, what was not there included, must still be so.
 //! - **Nothing is dropped silently.** Every accepted body ends as applied, superseded, duplicate,
 //!   ignored or dead letter, with a reason and a counter. A dead letter ends by a replay, or is
 //!   discarded by a person or expired after its retention; both are counted.
@@ -62,8 +67,13 @@
 //!
 //! **Why a join, and not deduplication by order id and timestamp?** Duda's own samples carry
 //! three events of one order with one timestamp. Such a key would drop the update and the
-//! deletion. The key here is timestamp, class of event, status and a fingerprint of the content,
-//! and it only names an event: what counts is what joining it changes.
+//! deletion. The key here is class, timestamp, kind of event, status and a fingerprint of the
+//! content, and it only names an event: what counts is what joining it changes.
+//!
+//! **Why records, and links between them?** One event calls an order by its id, another by an
+//! external id, and a plugin may write one external id on every order. What is seen under a name
+//! stays with that name, and a name leads to an id only while exactly one was ever seen beside it.
+//! Nothing is poured together, so a link that turns out wrong is undone by the next commit.
 //!
 //! **Why deltas from a difference?** An event says what an order is, not what changed. The
 //! difference between what an order should hold and what it holds is right after any number of
@@ -97,6 +107,7 @@
 //! other's work. The Store has one policy in force; configuration only proposes one.
 
 pub mod app;
+pub mod asking;
 pub mod audit;
 pub mod backoff;
 pub mod broker;
@@ -105,11 +116,13 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod corrections;
 pub mod dead_letters;
 pub mod domain;
 pub mod health;
 pub mod http;
 pub mod ingress;
+pub mod items;
 pub mod metrics;
 pub mod probes;
 pub mod rebuild;

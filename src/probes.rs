@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, BrokerError};
+use crate::domain::List;
 use crate::domain::Timestamp;
 use crate::health::{Health, NotReady};
 use crate::http::problem::{Problem, ProblemCode};
@@ -105,8 +106,14 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
     let store = probes.store.as_ref();
     let parked = async { answered(store?.dead_letter_counts()).await };
     let oversold = async { answered(store?.oversold()).await };
-    let (checked, depth, parked, oversold) =
-        tokio::join!(probes.check_backends(), answered(probes.broker.depth()), parked, oversold);
+    let waiting = async { answered(store?.count_listed(List::Waiting)).await };
+    let (checked, depth, parked, oversold, waiting) = tokio::join!(
+        probes.check_backends(),
+        answered(probes.broker.depth()),
+        parked,
+        oversold,
+        waiting
+    );
     let readings = Readings {
         broker: checked.broker,
         store_up: checked.store_up,
@@ -114,6 +121,7 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
         depth,
         parked,
         oversold,
+        waiting,
         reconnects: probes.broker.reconnects(),
         failovers: store.map(|store| store.failovers()),
         process: ProcessReadings::read(probes.started_at),

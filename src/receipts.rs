@@ -10,22 +10,17 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde_json::json;
+use futures_util::FutureExt as _;
+use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::backoff::Delays;
+use crate::asking::{self, AskError, Progress};
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
-use crate::clock;
 use crate::domain::{
-    MessageId, QUANTITY_MAX, Quantity, Receipt, ReceiptContent, ReceiptId, Rejection, Site,
+    Counts, Identifier, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent,
+    ReceiptId, Said, Site,
 };
-use crate::store::{EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
-
-/// How long the broker may take to confirm.
-const PUBLISH_TIMEOUT: Duration = Duration::from_millis(2500);
-/// The shortest and longest delay between two looks for the receipt.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
 
 /// What somebody says of the goods of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +31,19 @@ pub struct ReceiptRequest {
     pub receipt: ReceiptId,
     /// What is said.
     pub amount: Amount,
+    /// Why, and who.
+    pub note: Note,
 }
 
 /// What a receipt is asked to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
-    /// So many units came in.
+    /// So many units came in, or went for another reason than an order.
     Received(Quantity),
     /// So many units were found on the shelf.
     OnHand(Quantity),
+    /// What stands under this reference counts for nothing.
+    Void,
 }
 
 impl Amount {
@@ -54,6 +53,7 @@ impl Amount {
         match content {
             ReceiptContent::Goods { quantity } => self == Self::Received(quantity),
             ReceiptContent::Count { on_hand, .. } => self == Self::OnHand(on_hand),
+            ReceiptContent::Void => self == Self::Void,
         }
     }
 }
@@ -69,17 +69,10 @@ pub struct Answer {
     pub progress: Progress,
     /// What a count's difference may lack; `None` for goods, and for what was asked for before.
     pub pending: Option<Pending>,
-}
-
-/// How far a receipt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It is in the stock since now.
-    Applied,
-    /// It was in the stock before; nothing was counted.
-    Repeated,
-    /// It is durable, and not in the stock yet.
-    Queued,
+    /// The item's counts before it was asked for.
+    pub before: Counts,
+    /// The item's counts now, as far as it is counted.
+    pub after: Option<Counts>,
 }
 
 /// Events of all sites that were not in the stock when a difference was computed.
@@ -95,28 +88,49 @@ pub struct Pending {
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
     /// The reference says something else already.
-    #[error("the reference is taken: message {0} said something else under it")]
-    ReferenceReused(MessageId),
+    #[error("the reference is taken: {}", said_before(.0))]
+    ReferenceReused(Box<Said>),
     /// What was counted is too far from what is known for one receipt.
     #[error("the count differs by more than 1e9 from what is known")]
     DifferenceTooLarge,
-    /// The worker put it aside for a person.
-    #[error("message {message_id} became a dead letter: {}: {}", rejection.code, rejection.detail)]
-    DeadLetter {
-        /// The message.
-        message_id: MessageId,
-        /// Why.
-        rejection: Box<Rejection>,
-    },
-    /// The broker did not confirm in time; the receipt may or may not be on the queue.
-    #[error("the broker did not confirm in time; ask again with the same reference")]
-    Unconfirmed,
-    /// The broker did not take it, or could not be asked.
-    #[error("the receipt was not taken")]
-    Broker(#[from] BrokerError),
-    /// What is known could not be read.
-    #[error("cannot read what is known of the item")]
-    Store(#[from] StoreError),
+    /// It did not get so far.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+fn said_before(said: &Said) -> String {
+    let what = match said.content {
+        ReceiptContent::Goods { quantity } => format!("{quantity} received"),
+        ReceiptContent::Count { on_hand, .. } => format!("{on_hand} counted"),
+        ReceiptContent::Void => "void".to_owned(),
+    };
+    format!("message {} said {what} under it", said.message_id)
+}
+
+impl From<StoreError> for ReceiptError {
+    fn from(error: StoreError) -> Self {
+        Self::Ask(error.into())
+    }
+}
+
+/// What the envelope of a receipt says.
+#[derive(Serialize)]
+struct Body<'a> {
+    site: &'a str,
+    key: String,
+    reference: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_hand: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    void: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
 }
 
 /// Makes the envelope of a receipt, under a new message id.
@@ -124,35 +138,28 @@ pub fn envelope(
     site: &Site,
     receipt: &ReceiptId,
     content: ReceiptContent,
+    note: &Note,
     source: &str,
 ) -> Envelope {
-    let (site, key, reference) =
-        (site.as_str(), receipt.key.to_string(), receipt.reference.as_str());
-    let body = match content {
-        ReceiptContent::Goods { quantity } => json!({
-            "site": site,
-            "key": key,
-            "reference": reference,
-            "quantity": quantity.to_string(),
-        }),
-        ReceiptContent::Count { on_hand, difference } => json!({
-            "site": site,
-            "key": key,
-            "reference": reference,
-            "on_hand": on_hand.to_string(),
-            "difference": difference.to_string(),
-        }),
+    let text = |text: &Option<Identifier>| text.as_ref().map(ToString::to_string);
+    let (quantity, on_hand, difference) = match content {
+        ReceiptContent::Goods { quantity } => (Some(quantity), None, None),
+        ReceiptContent::Count { on_hand, difference } => (None, Some(on_hand), Some(difference)),
+        ReceiptContent::Void => (None, None, None),
     };
-    Envelope {
-        message_id: MessageId(uuid::Uuid::now_v7()),
-        kind: EnvelopeKind::Receipt,
-        received_at: clock::now(),
-        source: source.to_owned(),
-        replays: 0,
-        traceparent: None,
-        tracestate: None,
-        body: Bytes::from(body.to_string()),
-    }
+    let body = Body {
+        site: site.as_str(),
+        key: receipt.key.to_string(),
+        reference: receipt.reference.as_str(),
+        quantity: quantity.map(|it| it.to_string()),
+        on_hand: on_hand.map(|it| it.to_string()),
+        difference: difference.map(|it| it.to_string()),
+        void: (content == ReceiptContent::Void).then_some(true),
+        reason: text(&note.reason),
+        actor: text(&note.actor),
+    };
+    let body = serde_json::to_value(body).expect("it has text keys only");
+    asking::envelope(EnvelopeKind::Receipt, &body, source)
 }
 
 /// Publishes a receipt unless it is stored already, and waits for so long until it is.
@@ -167,48 +174,70 @@ pub async fn ask(
     source: &str,
     patience: Duration,
 ) -> Result<Answer, ReceiptError> {
-    if let Some(known) = find(store, request).await? {
-        return answer(request, known, Progress::Repeated, None);
-    }
     // Before what is known is read: an event that is applied in between is in the difference, and
     // said to be pending. The other way round it would be in neither.
     let pending = match request.amount {
-        Amount::Received(_) => None,
-        Amount::OnHand(_) => Some(pending(broker).await?),
+        Amount::Received(_) | Amount::Void => None,
+        Amount::OnHand(_) => Some(pending(broker).await.map_err(AskError::from)?),
     };
-    let content = content(store, request).await?;
-    let envelope = envelope(&request.site, &request.receipt, content, source);
-    let asked = Receipt { message_id: envelope.message_id, content };
-    let published = tokio::time::timeout(PUBLISH_TIMEOUT, broker.publish(envelope));
-    published.await.map_err(|_| ReceiptError::Unconfirmed)??;
-    match wait(store, request, asked.message_id, Instant::now() + patience).await? {
-        // Somebody else may have asked at the same time.
-        Some(stored) if stored.message_id != asked.message_id => {
-            answer(request, stored, Progress::Repeated, None)
+    let before = counts(store, request).await?;
+    if let Some(known) = find(store, request).await? {
+        return answer(request, known, Progress::Repeated, None, (before, Some(before)));
+    }
+    let content = content(request, before)?;
+    let envelope = envelope(&request.site, &request.receipt, content, &request.note, source);
+    let (message_id, received_at) = (envelope.message_id, envelope.received_at);
+    let asked = Said { message_id, received_at, content, note: request.note.clone() };
+    asking::publish(broker, envelope).await?;
+    let deadline = Instant::now() + patience;
+    let stored = asking::wait(store, message_id, deadline, || find(store, request).boxed());
+    match stored.await? {
+        None => answer(request, asked, Progress::Queued, pending, (before, None)),
+        Some(stored) => {
+            let after = counts(store, request).await?;
+            // Somebody else may have asked at the same time.
+            if stored.message_id == asked.message_id {
+                answer(request, stored, Progress::Applied, pending, (before, Some(after)))
+            } else {
+                answer(request, stored, Progress::Repeated, None, (before, Some(after)))
+            }
         }
-        Some(stored) => answer(request, stored, Progress::Applied, pending),
-        None => answer(request, asked, Progress::Queued, pending),
     }
 }
 
 fn answer(
     request: &ReceiptRequest,
-    receipt: Receipt,
+    said: Said,
     progress: Progress,
     pending: Option<Pending>,
+    (before, after): (Counts, Option<Counts>),
 ) -> Result<Answer, ReceiptError> {
-    let Receipt { message_id, content } = receipt;
-    if !request.amount.is_said_by(content) {
-        return Err(ReceiptError::ReferenceReused(message_id));
+    if !request.amount.is_said_by(said.content) {
+        return Err(ReceiptError::ReferenceReused(Box::new(said)));
     }
-    Ok(Answer { message_id, content, progress, pending })
+    let Said { message_id, content, .. } = said;
+    Ok(Answer { message_id, content, progress, pending, before, after })
 }
 
-/// The receipt that is stored under the request's reference.
-async fn find(store: &dyn Store, request: &ReceiptRequest) -> Result<Option<Receipt>, StoreError> {
-    let name = EntityName::Receipt(request.receipt.clone());
-    let entity = EntityId { site: request.site.clone(), name };
-    let loaded = store.load(&[entity]).await?.into_iter().next().flatten();
+/// What is stored under the request's reference: for a void, what made it void.
+async fn find(store: &dyn Store, request: &ReceiptRequest) -> Result<Option<Said>, StoreError> {
+    let receipt = read(store, &request.site, &request.receipt).await?;
+    Ok(receipt.and_then(|receipt| match request.amount {
+        Amount::Void => receipt.void,
+        Amount::Received(_) | Amount::OnHand(_) => receipt.said,
+    }))
+}
+
+/// The receipt that is stored under a reference.
+pub async fn read(
+    store: &dyn Store,
+    site: &Site,
+    receipt: &ReceiptId,
+) -> Result<Option<Receipt>, StoreError> {
+    let name = EntityName::Receipt(receipt.clone());
+    let entities = vec![EntityId { site: site.clone(), name }];
+    let found = store.load(&Asked { entities, links: Vec::new() }).await?;
+    let loaded = found.entities.into_iter().next().flatten();
     Ok(loaded.and_then(|loaded| match loaded.state {
         EntityState::Receipt(receipt) => Some(receipt),
         EntityState::Order(_) | EntityState::Catalogue(_) => None,
@@ -221,18 +250,19 @@ async fn pending(broker: &dyn Broker) -> Result<Pending, BrokerError> {
     Ok(Pending { queued, retrying: depth.retry_ready })
 }
 
-/// What the receipt says, with a count's difference to what is known now.
-async fn content(
-    store: &dyn Store,
-    request: &ReceiptRequest,
-) -> Result<ReceiptContent, ReceiptError> {
-    let on_hand = match request.amount {
-        Amount::Received(quantity) => return Ok(ReceiptContent::Goods { quantity }),
-        Amount::OnHand(on_hand) => on_hand,
-    };
+async fn counts(store: &dyn Store, request: &ReceiptRequest) -> Result<Counts, StoreError> {
     let no_holds = PageRequest::first(1);
     let known = store.stock_item(&request.site, &request.receipt.key, &no_holds).await?;
-    let counts = known.map(|known| known.item.counts).unwrap_or_default();
+    Ok(known.map(|known| known.item.counts).unwrap_or_default())
+}
+
+/// What the receipt says, with a count's difference to what is known.
+fn content(request: &ReceiptRequest, counts: Counts) -> Result<ReceiptContent, ReceiptError> {
+    let on_hand = match request.amount {
+        Amount::Received(quantity) => return Ok(ReceiptContent::Goods { quantity }),
+        Amount::Void => return Ok(ReceiptContent::Void),
+        Amount::OnHand(on_hand) => on_hand,
+    };
     // Totals are within 4e18 of zero and a count within 1e15: no difference passes 64 bits.
     let known = counts.received.saturating_sub(counts.fulfilled);
     let difference = on_hand.saturating_sub(known);
@@ -240,47 +270,6 @@ async fn content(
         return Err(ReceiptError::DifferenceTooLarge);
     }
     Ok(ReceiptContent::Count { on_hand, difference })
-}
-
-/// Waits until a receipt is stored under the request's reference; `None` if it is not by then.
-async fn wait(
-    store: &dyn Store,
-    request: &ReceiptRequest,
-    message_id: MessageId,
-    deadline: Instant,
-) -> Result<Option<Receipt>, ReceiptError> {
-    let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
-    loop {
-        match look(store, request, message_id).await {
-            Ok(None) => {}
-            Ok(stored) => return Ok(stored),
-            // It is on the queue, whatever the Store says: that is worth an answer too.
-            Err(ReceiptError::Store(error)) if error.is_transient() => {}
-            Err(error) => return Err(error),
-        }
-        let now = Instant::now();
-        if now >= deadline {
-            return Ok(None);
-        }
-        tokio::time::sleep_until(deadline.min(now + delays.next())).await;
-    }
-}
-
-async fn look(
-    store: &dyn Store,
-    request: &ReceiptRequest,
-    message_id: MessageId,
-) -> Result<Option<Receipt>, ReceiptError> {
-    if let Some(stored) = find(store, request).await? {
-        return Ok(Some(stored));
-    }
-    match store.dead_letter(message_id).await? {
-        None => Ok(None),
-        Some(letter) => {
-            let rejection = Box::new(letter.rejection);
-            Err(ReceiptError::DeadLetter { message_id, rejection })
-        }
-    }
 }
 
 #[cfg(test)]
@@ -304,12 +293,17 @@ mod tests {
             ReceiptContent::Goods { quantity: QUANTITY_MAX },
             ReceiptContent::Count { on_hand: units(3), difference: units(-7) },
             ReceiptContent::Count { on_hand: Quantity::ZERO, difference: -QUANTITY_MAX },
+            ReceiptContent::Goods { quantity: units(-4) },
+            ReceiptContent::Void,
         ] {
-            let envelope = envelope(&site, &receipt, content, "test");
+            let identifier = |text| Some(Identifier::parse(text).unwrap());
+            let note = Note { reason: identifier("fell \"down\""), actor: identifier("anna") };
+            let envelope = envelope(&site, &receipt, content, &note, "test");
             let event = decode_receipt(&envelope.body).unwrap();
             assert_eq!(event.site, site);
             let Content::Receipt(decoded) = event.content else { panic!("no receipt") };
             assert_eq!((decoded.receipt, decoded.content), (receipt.clone(), content));
+            assert_eq!(decoded.note, note);
         }
     }
 

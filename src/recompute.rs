@@ -17,12 +17,10 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Counts, EntityName, EntityState, MessageId, OrderId, OrderState, PolicyInForce, Site,
-    StockChange, StockKey, Timestamp, recompute,
+    Counts, List, MessageId, Names, OrderId, PolicyInForce, Site, StockChange, StockKey, Timestamp,
+    recompute,
 };
-use crate::store::{
-    Commit, Committed, EntityId, PageRequest, Revision, Store, StoreError, StoredOrder,
-};
+use crate::store::{Committed, Direction, PageRequest, Store, StoreError, orders};
 
 /// Orders that are read, and written, at a time.
 const PAGE: usize = 200;
@@ -87,98 +85,82 @@ pub async fn site(
     progress: impl Fn(u64) + Send,
 ) -> Result<Effect, RecomputeError> {
     let mut effect = Effect::default();
+    // Whatever is committed from now on is computed with this policy.
+    let newest = &PageRequest::first(1);
+    let newest = store.listed(site, List::All, Direction::NewestFirst, newest).await?;
+    let Some(end) = newest.items.first().map(|order| order.at) else { return Ok(effect) };
     let mut page = PageRequest::first(PAGE);
     loop {
-        let found = store.orders(site, &page).await?;
-        let read = u64::try_from(found.items.len()).unwrap_or(u64::MAX);
-        let mut waiting: Vec<_> = found.items.into_iter().map(Waiting::from).collect();
+        let found = store.listed(site, List::All, Direction::OldestFirst, &page).await?;
+        let read = found.items.len();
+        let due = found.items.into_iter().take_while(|order| order.at <= end);
+        let due: Vec<OrderId> = due.map(|order| order.order).collect();
+        let is_whole = due.len() == read;
+        progress(u64::try_from(due.len()).unwrap_or(u64::MAX));
+        let mut run = Run { store, site, in_force, mode, effect: &mut effect };
+        let mut waiting = due;
         // A conflict means that somebody else wrote the order: that is progress, so this ends.
         while !waiting.is_empty() {
-            waiting.retain(|order| order.state.policy != in_force.revision);
-            waiting = match mode {
-                Mode::DryRun => foresee(waiting, in_force, &mut effect),
-                Mode::Write { message_id, at } => {
-                    let commit = |order| commit(order, in_force, message_id, at);
-                    let commits = waiting.into_iter().map(commit).collect();
-                    write(store, site, commits, &mut effect).await?
-                }
-            };
+            waiting = run.turn(waiting).await?;
         }
-        progress(read);
-        let Some(next) = found.next else { break };
-        page.after = Some(next);
+        match found.next {
+            Some(next) if is_whole => page.after = Some(next),
+            Some(_) | None => break,
+        }
     }
     effect.items.retain(|_, delta| *delta != Counts::default());
     Ok(effect)
 }
 
-/// An order that may have to be computed again.
-struct Waiting {
-    id: EntityId,
-    revision: Revision,
-    state: OrderState,
+struct Run<'a> {
+    store: &'a dyn Store,
+    site: &'a Site,
+    in_force: &'a PolicyInForce,
+    mode: Mode,
+    effect: &'a mut Effect,
 }
 
-impl From<StoredOrder> for Waiting {
-    fn from(stored: StoredOrder) -> Self {
-        let id = EntityId { site: stored.site, name: EntityName::Order(stored.order) };
-        Self { id, revision: stored.revision, state: stored.state }
-    }
-}
-
-fn foresee(waiting: Vec<Waiting>, in_force: &PolicyInForce, effect: &mut Effect) -> Vec<Waiting> {
-    for order in waiting {
-        effect.add(&recompute(order.state, in_force).changes);
-    }
-    Vec::new()
-}
-
-fn commit(
-    order: Waiting,
-    in_force: &PolicyInForce,
-    message_id: MessageId,
-    at: Timestamp,
-) -> Commit {
-    let decision = recompute(order.state, in_force);
-    Commit {
-        entity: order.id,
-        loaded: Some(order.revision),
-        state: EntityState::Order(Box::new(decision.state)),
-        changes: decision.changes,
-        message_id,
-        at,
-    }
-}
-
-/// Writes orders and answers with those that somebody else has written meanwhile.
-async fn write(
-    store: &dyn Store,
-    site: &Site,
-    commits: Vec<Commit>,
-    effect: &mut Effect,
-) -> Result<Vec<Waiting>, RecomputeError> {
-    let written = store.commit(commits.clone()).await?;
-    let mut conflicted = Vec::new();
-    for (commit, written) in commits.into_iter().zip(written) {
-        match written {
-            Committed::Written { .. } => effect.add(&commit.changes),
-            Committed::Conflict => conflicted.push(commit.entity),
-            // It was closed meanwhile: what it holds is what it held under its own policy.
-            Committed::Closed { .. } => {}
-            Committed::PolicyChanged => return Err(RecomputeError::PolicyChanged),
-            Committed::Overflow(error) => {
-                if let EntityName::Order(order) = commit.entity.name {
-                    tracing::warn!(%site, %order, %error, "the order stays as it is");
-                    effect.overflowed.push(order);
+impl Run<'_> {
+    /// Computes orders and answers with those that somebody else has written meanwhile.
+    async fn turn(&mut self, waiting: Vec<OrderId>) -> Result<Vec<OrderId>, RecomputeError> {
+        let mut readings = orders::read(self.store, self.site, &waiting).await?;
+        let of_site = readings.of(self.site);
+        let (mut outdated, mut commits) = (Vec::new(), Vec::new());
+        for order in waiting {
+            let record = of_site.reading.record(&order);
+            if record.is_none_or(|record| record.policy == self.in_force.revision) {
+                continue;
+            }
+            let part = of_site.reading.part([&Names::only(order.clone())]);
+            let decision = recompute(&part, self.in_force);
+            match self.mode {
+                Mode::DryRun => self.effect.add(&decision.changes),
+                Mode::Write { message_id, at } => {
+                    let message = (message_id, at);
+                    let revision = self.in_force.revision;
+                    commits.push(of_site.commit(self.site, &part, decision, revision, message));
+                    outdated.push(order);
                 }
             }
         }
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changes: Vec<_> = commits.iter().map(|commit| commit.changes.clone()).collect();
+        let written = self.store.commit(commits).await?;
+        let mut conflicted = Vec::new();
+        for ((order, changes), written) in outdated.into_iter().zip(changes).zip(written) {
+            match written {
+                Committed::Written => self.effect.add(&changes),
+                // A name of a closed order is no name of an order that is open.
+                Committed::Conflict | Committed::Closed { .. } => conflicted.push(order),
+                Committed::PolicyChanged => return Err(RecomputeError::PolicyChanged),
+                Committed::Overflow(error) => {
+                    tracing::warn!(site = %self.site, %order, %error, "the order stays as it is");
+                    self.effect.overflowed.push(order);
+                }
+            }
+        }
+        Ok(conflicted)
     }
-    let loaded = store.load(&conflicted).await?;
-    let waiting = conflicted.into_iter().zip(loaded).filter_map(|(id, loaded)| {
-        let loaded = loaded?;
-        let EntityState::Order(state) = loaded.state else { return None };
-        Some(Waiting { id, revision: loaded.revision, state: *state })
-    });
-    Ok(waiting.collect())
 }

@@ -2,8 +2,8 @@
 //!
 //! The first worker of an empty Store records its configuration as the policy. Later, a worker
 //! whose configuration differs does not consume: two workers with two meanings of an order would
-//! undo each other's work. One that consumes when another policy is put in force is told so by the
-//! Store's next refusal, and waits again.
+//! undo each other's work. One that consumes when another policy is put in force finds that out
+//! within seconds, or by the Store's next refusal, and waits again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Delays;
 use crate::broker::Broker;
+use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Policy, PolicyInForce, SourceRules};
+use crate::domain::{Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, SourceRules};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -23,6 +24,9 @@ use crate::worker::{Drained, Pool, PoolError};
 /// The shortest and longest delay between two looks at the policy.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// Who records the first policy of a Store.
+const ACTOR: &str = "the first worker";
+
 /// What a worker needs.
 pub(super) struct Consumer {
     pub(super) broker: Arc<dyn Broker>,
@@ -30,7 +34,7 @@ pub(super) struct Consumer {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
     /// The policy that the configuration proposes.
-    pub(super) policy: Policy,
+    pub(super) policy: ProposedPolicy,
     /// Which sites each source of webhooks may write.
     pub(super) sources: SourceRules,
     pub(super) worker: WorkerSettings,
@@ -73,8 +77,10 @@ impl Consumer {
         let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
         let mut said = None;
         loop {
-            let why = match self.store.adopt_policy(&self.policy).await {
-                Ok(in_force) if in_force.policy == self.policy => {
+            let first = self.policy.over(&Policy::default());
+            let origin = PolicyOrigin { actor: ACTOR.to_owned(), at: clock::now() };
+            let why = match self.store.adopt_policy(&first, &origin).await {
+                Ok(in_force) if in_force.policy == self.policy.over(&in_force.policy) => {
                     self.health.resume_worker();
                     decided.take().map(|decided| decided.send(()));
                     return in_force;
@@ -86,7 +92,7 @@ impl Consumer {
                          `storekeeper policy show` prints that one: set {} as it says, \
                          or run `storekeeper policy apply`",
                         in_force.revision,
-                        differing(&self.policy, &in_force.policy).join(", "),
+                        differing(&self.policy.over(&in_force.policy), &in_force.policy).join(", "),
                     )
                 }
                 Err(error) => format!("cannot read the policy in force: {error}"),

@@ -16,8 +16,9 @@ use std::future::Future;
 
 pub use rules::{Difference, Kind};
 
-use crate::domain::{PolicyInForce, Site};
-use crate::store::{Page, PageRequest, Store, StoreError};
+use crate::domain::{Link, List, Names, OrderId, PolicyInForce, Reading, Site};
+use crate::store::orders::{self, Readings};
+use crate::store::{AuditedOrder, Direction, PageRequest, Store, StoreError};
 
 /// Rows that are read at a time.
 const PAGE: usize = 500;
@@ -31,8 +32,9 @@ pub struct Findings {
     pub differences: Vec<Difference>,
     /// How many differences there are.
     pub differences_count: u64,
-    /// Orders whose names another order bears too: for a person to look at, and no difference.
-    pub alias_conflicts: Vec<crate::domain::OrderId>,
+    /// How many second names were seen beside several ids: for a person to look at, and no
+    /// difference.
+    pub names_contested: u64,
     /// How many orders were looked at.
     pub orders: u64,
     /// How many items were looked at.
@@ -55,6 +57,7 @@ pub async fn site(
 ) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
     orders(store, site, &progress, &mut findings).await?;
+    names(store, site, &mut findings).await?;
     holds(store, site, &mut findings).await?;
     items(store, site, &mut findings).await?;
     findings.add(feed::differences(store, site).await?);
@@ -68,36 +71,94 @@ async fn orders(
     progress: &(impl Fn(u64) + Send),
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
+    // What is committed meanwhile moves behind the newest, and is met again: up to there is enough.
+    let newest = PageRequest::first(1);
+    let newest = store.listed(site, List::All, Direction::NewestFirst, &newest).await?;
+    let Some(end) = newest.items.first().map(|order| order.at) else { return Ok(()) };
     let mut page = PageRequest::first(PAGE);
     loop {
-        let (found, in_force) = read_orders(store, site, &page).await?;
-        let differences = rules::of_orders(&found.items, in_force.as_ref());
-        let read = u64::try_from(found.items.len()).unwrap_or(u64::MAX);
-        progress(read);
-        findings.orders += read;
-        let conflicts = found.items.iter().filter(|order| order.stored.alias_conflict);
-        let room = KEPT_MAX.saturating_sub(findings.alias_conflicts.len());
-        let conflicts = conflicts.map(|order| order.stored.order.clone()).take(room);
-        findings.alias_conflicts.extend(conflicts);
-        let persisting = persisting(differences, async || {
-            let (again, in_force) = read_orders(store, site, &page).await?;
-            Ok(rules::of_orders(&again.items, in_force.as_ref()))
-        });
+        let found = store.listed(site, List::All, Direction::OldestFirst, &page).await?;
+        let read = found.items.len();
+        let due = found.items.into_iter().take_while(|order| order.at <= end);
+        let due: Vec<OrderId> = due.map(|order| order.order).collect();
+        let count = u64::try_from(due.len()).unwrap_or(u64::MAX);
+        progress(count);
+        findings.orders += count;
+        let differences = of_orders(store, site, &due).await?;
+        let persisting = persisting(differences, async || of_orders(store, site, &due).await);
+        findings.add(persisting.await?);
+        let is_whole = due.len() == read;
+        match found.next {
+            Some(next) if is_whole => page.after = Some(next),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}
+
+/// What differs of orders. Should the policy change between two readings, the orders differ from it
+/// only until they are computed again.
+async fn of_orders(
+    store: &dyn Store,
+    site: &Site,
+    names: &[OrderId],
+) -> Result<Vec<Difference>, StoreError> {
+    let mut readings = orders::read(store, site, names).await?;
+    let reading = &readings.of(site).reading;
+    // Also what leads to an order, which must hold nothing by itself.
+    let members: Vec<OrderId> = names
+        .iter()
+        .flat_map(|order| reading.members(order).into_iter().map(|(name, _)| name.clone()))
+        .collect();
+    let audited: Vec<AuditedOrder> = store.audit_orders(site, &members).await?;
+    let in_force: Option<PolicyInForce> = store.policy().await?;
+    Ok(rules::of_orders(&audited, reading, in_force.as_ref()))
+}
+
+/// Compares what second names and invoice numbers lead to with what is there.
+async fn names(store: &dyn Store, site: &Site, findings: &mut Findings) -> Result<(), StoreError> {
+    let mut page = PageRequest::first(PAGE);
+    loop {
+        let found = store.links(site, &page).await?;
+        let is_contested =
+            |(name, link): &&(OrderId, Link)| name.kind.is_second_name() && link.is_contested();
+        let contested = found.items.iter().filter(is_contested).count();
+        findings.names_contested += u64::try_from(contested).unwrap_or(u64::MAX);
+        let names: Vec<OrderId> = found.items.into_iter().map(|(name, _)| name).collect();
+        let differences = of_names(store, site, &names).await?;
+        let persisting = persisting(differences, async || of_names(store, site, &names).await);
         findings.add(persisting.await?);
         let Some(next) = found.next else { return Ok(()) };
         page.after = Some(next);
     }
 }
 
-/// Orders and the policy in force; should that change between the two, the orders differ from it
-/// only until they are computed again.
-async fn read_orders(
+async fn of_names(
     store: &dyn Store,
     site: &Site,
-    page: &PageRequest,
-) -> Result<(Page<crate::store::AuditedOrder>, Option<PolicyInForce>), StoreError> {
-    let orders = store.audit_orders(site, page).await?;
-    Ok((orders, store.policy().await?))
+    names: &[OrderId],
+) -> Result<Vec<Difference>, StoreError> {
+    let own: Vec<Names> = names.iter().cloned().map(Names::only).collect();
+    let mut readings = Readings::default();
+    let events: Vec<_> = own.iter().map(|names| (site, names)).collect();
+    readings.fill(store, &events, Vec::new()).await?;
+    readings.fill_links(store, site, names).await?;
+    // Whoever was seen beside a name must be there, also where it leads nowhere.
+    let beside: Vec<OrderId> = {
+        let reading: &Reading = &readings.of(site).reading;
+        names.iter().flat_map(|name| reading.link(name).ids).collect()
+    };
+    let beside: Vec<Names> = beside.into_iter().map(Names::only).collect();
+    let events: Vec<_> = beside.iter().map(|names| (site, names)).collect();
+    readings.fill(store, &events, Vec::new()).await?;
+    // A contested name keeps the ids that were seen beside it, also those of closed orders.
+    let reading = &readings.of(site).reading;
+    let gone = beside.iter().map(Names::own).filter(|id| reading.record(id).is_none());
+    let gone: Vec<OrderId> = gone.cloned().collect();
+    if !gone.is_empty() {
+        let (closed, watermark) = store.closed(site, &gone).await?;
+        readings.note_closed(site, gone.into_iter().zip(closed), watermark);
+    }
+    Ok(rules::of_names(names, &readings.of(site).reading))
 }
 
 /// Compares what items say that orders hold with what those say.

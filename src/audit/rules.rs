@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{Counts, Hold, OrderId, PolicyInForce, Quantity, StockKey, desired};
+use crate::domain::{
+    Counts, Hold, List, OrderId, PolicyInForce, Quantity, Reading, Record, StockKey, desired,
+};
 use crate::store::{AuditedHold, AuditedItem, AuditedOrder, Revision};
+
+/// So many invoice numbers a record keeps at least.
+const INVOICES_KEPT: usize = 16;
 
 /// Two numbers that should be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub enum Kind {
     Applied,
     /// The policy that an order was computed with is the one in force.
     Policy,
+    /// A name leads to its order, and the order knows it.
+    Name,
     /// The change feed has no gaps.
     Sequence,
     /// The counts after a change are those before it and the change.
@@ -55,6 +62,7 @@ impl Kind {
             Self::Hold => "order.hold",
             Self::Applied => "order.applied",
             Self::Policy => "order.policy",
+            Self::Name => "order.name",
             Self::Sequence => "changes.sequence",
             Self::After => "changes.after",
             Self::Latest => "changes.latest",
@@ -77,34 +85,94 @@ impl Difference {
     }
 }
 
-/// Orders against the items that they hold, and against the policy in force.
+/// Records against the items that they hold, and against the policy in force. `reading` has the
+/// orders that they belong to.
 pub(super) fn of_orders(
-    orders: &[AuditedOrder],
+    records: &[AuditedOrder],
+    reading: &Reading,
     in_force: Option<&PolicyInForce>,
 ) -> Vec<Difference> {
     let mut differences = Vec::new();
-    for AuditedOrder { stored, held } in orders {
-        let state = &stored.state;
-        let of_order =
-            |difference: Difference| difference.of_order(&stored.order, Some(stored.revision));
-        for (key, applied) in &state.applied {
+    for AuditedOrder { order, revision, record, held } in records {
+        let of_order = |difference: Difference| difference.of_order(order, Some(*revision));
+        for (key, applied) in &record.applied {
             let held = held.get(key).copied().unwrap_or_default();
             let difference = hold_difference(Kind::Hold, held, *applied);
             differences.extend(difference.map(|it| of_order(it).of_item(key)));
         }
-        let Some(in_force) = in_force else { continue };
-        if state.policy != in_force.revision {
-            let difference = Difference::new(Kind::Policy, &state.policy, &in_force.revision);
+        let is_leading = reading.lead(order) == *order;
+        if is_leading != record.lists.has(List::All) {
+            let difference = Difference::new(
+                Kind::Name,
+                &in_a_list(record.lists.has(List::All)),
+                &in_a_list(is_leading),
+            );
+            differences.push(of_order(difference));
+        }
+        for name in &record.second_names {
+            // Of a contested name only the lowest ids are kept.
+            let link = reading.link(name);
+            if !link.ids.contains(order) && !link.is_contested() {
+                let found = "a name that does not lead to it";
+                differences.push(of_order(Difference::new(Kind::Name, &found, name)));
+            }
+        }
+        let Some(in_force) = in_force.filter(|_| is_leading) else { continue };
+        if record.policy != in_force.revision {
+            let difference = Difference::new(Kind::Policy, &record.policy, &in_force.revision);
             differences.push(of_order(difference));
             continue;
         }
-        let wanted = desired(state, &in_force.policy);
-        let keys: BTreeSet<_> = wanted.keys().chain(state.applied.keys()).collect();
+        let members: Vec<&Record> = reading
+            .members(order)
+            .into_iter()
+            .map(|(name, member)| if name == order { record } else { member })
+            .collect();
+        let wanted = desired(&Record::union(&members), &in_force.policy).holds;
+        let keys: BTreeSet<_> = wanted.keys().chain(record.applied.keys()).collect();
         for key in keys {
-            let applied = state.applied.get(key).copied().unwrap_or_default();
+            let applied = record.applied.get(key).copied().unwrap_or_default();
             let wanted = wanted.get(key).copied().unwrap_or_default();
             let difference = hold_difference(Kind::Applied, applied, wanted);
             differences.extend(difference.map(|it| of_order(it).of_item(key)));
+        }
+    }
+    differences
+}
+
+const fn in_a_list(is_in: bool) -> &'static str {
+    if is_in { "an order of its own" } else { "a part of another order" }
+}
+
+/// Names against the orders that they were seen beside.
+pub(super) fn of_names(names: &[OrderId], reading: &Reading) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for name in names {
+        let link = reading.link(name);
+        for id in &link.ids {
+            let found = match reading.record(id) {
+                None if link.is_contested() && reading.closed.contains_key(id) => None,
+                None => Some("no such order"),
+                Some(record) if !name.kind.is_second_name() => {
+                    let knows = record.invoices.iter().any(|(_, invoice)| invoice == name);
+                    // Of many invoice numbers the oldest are forgotten.
+                    (!knows && record.invoices.len() < INVOICES_KEPT)
+                        .then_some("an order without it")
+                }
+                Some(record) => {
+                    (!record.second_names.contains(name)).then_some("an order without it")
+                }
+            };
+            differences.extend(
+                found.map(|found| Difference::new(Kind::Name, &found, name).of_order(id, None)),
+            );
+        }
+        // An invoice number leads nowhere: of an order that has no other name it is the name.
+        let leads_away = name.kind.is_second_name() && link.leads_to().is_some();
+        let holds = reading.record(name).is_some_and(|record| !record.applied.is_empty());
+        if leads_away && holds {
+            let found = "holds something beside the order that it leads to";
+            differences.push(Difference::new(Kind::Name, &found, &"nothing").of_order(name, None));
         }
     }
     differences
@@ -159,8 +227,7 @@ const fn parts(counts: &Counts) -> [Quantity; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{OrderState, Policy, Site};
-    use crate::store::StoredOrder;
+    use crate::domain::{Link, Policy};
 
     fn key() -> StockKey {
         StockKey::parse("sku:S").unwrap()
@@ -174,17 +241,18 @@ mod tests {
         PolicyInForce { revision, policy: Policy::default() }
     }
 
-    fn order(applied: Hold, held: Hold) -> AuditedOrder {
-        let state =
-            OrderState { applied: [(key(), applied)].into(), policy: 1, ..OrderState::default() };
-        let stored = StoredOrder {
-            site: Site::parse("shop").unwrap(),
-            order: OrderId::parse("id:1").unwrap(),
-            revision: Revision(7),
-            state,
-            alias_conflict: false,
+    fn order(applied: Hold, held: Hold) -> (AuditedOrder, Reading) {
+        let order = OrderId::parse("id:1").unwrap();
+        let record = Record {
+            applied: [(key(), applied)].into(),
+            policy: 1,
+            lists: [List::All].into_iter().collect(),
+            ..Record::default()
         };
-        AuditedOrder { stored, held: [(key(), held)].into() }
+        let mut reading = Reading::default();
+        reading.records.insert(order.clone(), Some(record.clone()));
+        let held = [(key(), held)].into();
+        (AuditedOrder { order, revision: Revision(7), record, held }, reading)
     }
 
     #[track_caller]
@@ -195,22 +263,72 @@ mod tests {
 
     #[test]
     fn an_order_is_compared_with_its_items_and_with_the_policy() {
-        let stray = order(committed(2), committed(2));
-        check(&of_orders(std::slice::from_ref(&stray), None), &[]);
+        let (stray, reading) = order(committed(2), committed(2));
+        check(&of_orders(std::slice::from_ref(&stray), &reading, None), &[]);
         let applied = (Kind::Applied, "committed 2", "nothing");
-        check(&of_orders(&[stray], Some(&in_force(1))), &[applied]);
-        let torn = order(committed(2), committed(3));
+        check(&of_orders(&[stray], &reading, Some(&in_force(1))), &[applied]);
+        let (torn, reading) = order(committed(2), committed(3));
         let hold = (Kind::Hold, "committed 3", "committed 2");
-        check(&of_orders(std::slice::from_ref(&torn), None), &[hold]);
-        check(&of_orders(&[torn], Some(&in_force(2))), &[hold, (Kind::Policy, "1", "2")]);
+        check(&of_orders(std::slice::from_ref(&torn), &reading, None), &[hold]);
+        let policy = (Kind::Policy, "1", "2");
+        check(&of_orders(&[torn], &reading, Some(&in_force(2))), &[hold, policy]);
     }
 
     #[test]
     fn the_same_difference_of_another_revision_is_another() {
-        let first = order(committed(2), committed(3));
+        let (first, reading) = order(committed(2), committed(3));
         let mut later = first.clone();
-        later.stored.revision = Revision(8);
-        assert_ne!(of_orders(&[first], None), of_orders(&[later], None));
+        later.revision = Revision(8);
+        assert_ne!(of_orders(&[first], &reading, None), of_orders(&[later], &reading, None));
+    }
+
+    #[test]
+    fn a_name_leads_to_an_order_that_knows_it() {
+        let name = OrderId::parse("external-id:E").unwrap();
+        let id = OrderId::parse("id:1").unwrap();
+        let (_, mut reading) = order(committed(1), committed(1));
+        let mut link = Link::default();
+        link.ids.insert(id.clone());
+        reading.links.insert(name.clone(), Some(link));
+        let names = [name.clone()];
+        check(&of_names(&names, &reading), &[(Kind::Name, "an order without it", "external-id:E")]);
+        if let Some(Some(record)) = reading.records.get_mut(&id) {
+            record.second_names.insert(name.clone());
+        }
+        check(&of_names(&names, &reading), &[]);
+        let (own, _) = order(committed(1), committed(1));
+        reading.records.insert(name, Some(own.record));
+        let found = "holds something beside the order that it leads to";
+        check(&of_names(&names, &reading), &[(Kind::Name, found, "nothing")]);
+        reading.records.insert(id, None);
+        assert_eq!(of_names(&names, &reading).len(), 2);
+    }
+
+    #[test]
+    fn a_contested_name_may_keep_an_id_whose_order_was_closed() {
+        let name = OrderId::parse("external-id:E").unwrap();
+        let ids = ["id:1", "id:2"].map(|id| OrderId::parse(id).unwrap());
+        let link = Link { ids: ids.clone().into(), led_to_closed: false };
+        let mut reading = Reading::default();
+        reading.links.insert(name.clone(), Some(link));
+        let missing = (Kind::Name, "no such order", "external-id:E");
+        check(&of_names(std::slice::from_ref(&name), &reading), &[missing, missing]);
+        let closed = ids.map(|id| (id, crate::domain::ClosedName::Itself));
+        reading.closed.extend(closed);
+        check(&of_names(&[name], &reading), &[]);
+    }
+
+    #[test]
+    fn an_invoice_number_leads_nowhere_and_may_be_an_order_of_its_own() {
+        let (invoice, id) = (OrderId::parse("invoice-number:N"), OrderId::parse("id:1"));
+        let (invoice, id) = (invoice.unwrap(), id.unwrap());
+        let (own, mut reading) = order(committed(1), committed(1));
+        let link = Link { ids: [id].into(), led_to_closed: false };
+        reading.links.insert(invoice.clone(), Some(link));
+        reading.records.insert(invoice.clone(), Some(own.record));
+        // All that is wrong here is that the order beside it does not know it.
+        let unknown = (Kind::Name, "an order without it", "invoice-number:N");
+        check(&of_names(&[invoice], &reading), &[unknown]);
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub enum EnvelopeKind {
     /// Goods that came in, or a count.
     #[serde(rename = "storekeeper.receipt")]
     Receipt,
+    /// A person corrects what an order holds.
+    #[serde(rename = "storekeeper.correction")]
+    Correction,
     /// Another body for a dead letter.
     #[serde(rename = "storekeeper.edit")]
     Edit,
@@ -49,6 +52,7 @@ impl EnvelopeKind {
         match self {
             Self::Webhook => "duda.webhook",
             Self::Receipt => "storekeeper.receipt",
+            Self::Correction => "storekeeper.correction",
             Self::Edit => "storekeeper.edit",
             Self::Discard => "storekeeper.discard",
         }
@@ -56,7 +60,7 @@ impl EnvelopeKind {
 
     /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Webhook, Self::Receipt, Self::Edit, Self::Discard];
+        let all = [Self::Webhook, Self::Receipt, Self::Correction, Self::Edit, Self::Discard];
         all.into_iter().find(|kind| kind.as_str() == name)
     }
 }

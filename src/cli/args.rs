@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use reqwest::Url;
 
+use super::actor::ActorArgs;
 use super::receipts;
 use crate::clock::PastTime;
-use crate::domain::{Code, MessageId, OrderId, Site, StockKey};
+use crate::domain::{Code, MessageId, Quantity, QuantityError, Site};
 
 /// The longest that a command waits.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
@@ -67,23 +68,9 @@ pub enum StockCommand {
         /// The shop, as Duda names it in `site_name`.
         #[arg(value_name = "SITE", value_parser = Site::parse)]
         site: Site,
-        /// The item, as `stock list` prints it: `variation:V1`, `product:P1`, `sku:S1`, ...
-        #[arg(value_name = "KEY", value_parser = parse_key)]
-        key: StockKey,
-    },
-}
-
-/// What `orders` can do.
-#[derive(Debug, Subcommand)]
-pub enum OrdersCommand {
-    /// Shows what an order holds, and every event of it.
-    Show {
-        /// The shop, as Duda names it in `site_name`.
-        #[arg(value_name = "SITE", value_parser = Site::parse)]
-        site: Site,
-        /// The order: `id:1234`, `external-id:..`, `invoice-number:..` or `store-order:..`.
-        #[arg(value_name = "ORDER", value_parser = parse_order)]
-        order: OrderId,
+        /// The item, by any of its names: `variation:V1`, `sku:S1`, or just `S1`.
+        #[arg(value_name = "KEY")]
+        key: String,
     },
 }
 
@@ -198,7 +185,7 @@ pub enum ConfigCommand {
 }
 
 /// What `policy` can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
     /// Prints the policy that the Store has in force.
     Show,
@@ -210,6 +197,9 @@ pub enum PolicyCommand {
         /// Only says what would change in stock.
         #[arg(long)]
         dry_run: bool,
+        /// Who.
+        #[command(flatten)]
+        by: ActorArgs,
     },
 }
 
@@ -221,15 +211,13 @@ pub struct HealthArgs {
     pub url: Url,
 }
 
-/// A stock key, or what is wrong with it and how one looks.
-pub(super) fn parse_key(text: &str) -> Result<StockKey, String> {
-    let key = StockKey::parse(text);
-    key.map_err(|error| format!("{error}; items are named as variation:V1, product:P1 or sku:S1"))
-}
-
-fn parse_order(text: &str) -> Result<OrderId, String> {
-    let order = OrderId::parse(text);
-    order.map_err(|error| format!("{error}; orders are named as id:1234 or invoice-number:7"))
+/// A quantity with its sign: more is `2` or `+2`, less is `-2`.
+pub(super) fn parse_adjustment(text: &str) -> Result<Quantity, QuantityError> {
+    match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(less), _) => Quantity::exact(less).map(|quantity| -quantity),
+        (None, Some(more)) => Quantity::exact(more),
+        (None, None) => Quantity::exact(text),
+    }
 }
 
 fn parse_code(text: &str) -> Result<Code, &'static str> {

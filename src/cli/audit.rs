@@ -50,6 +50,8 @@ struct Summary {
     orders: u64,
     /// What differs; of very many, not all have a line.
     differences: u64,
+    /// Second names that were seen beside several ids, and lead to none; no difference.
+    names_contested: u64,
 }
 
 /// Audits the sites and writes what differs, and how much was looked at.
@@ -66,7 +68,7 @@ pub async fn run(
         None => store.sites().await.context("cannot list the sites")?,
     };
     let mut listing = Listing::new(&COLUMNS, output.width);
-    let (mut differences, mut orders, mut items) = (0, 0, 0);
+    let (mut differences, mut orders, mut items, mut names_contested) = (0, 0, 0, 0);
     let bar = progress::count("orders audited");
     for site in &sites {
         let found = audit::site(store, site, |read| bar.inc(read)).await;
@@ -75,16 +77,28 @@ pub async fn run(
         differences += found.differences_count;
         orders += found.orders;
         items += found.items;
+        names_contested += found.names_contested;
     }
     bar.finish_and_clear();
     listing.finish(output.out)?;
+    let contested = match names_contested {
+        0 => None,
+        1 => Some("1 name was seen beside several ids, and leads to none of them".to_owned()),
+        names => {
+            Some(format!("{names} names were seen beside several ids, and lead to none of them"))
+        }
+    };
+    if let Some(contested) = contested {
+        output
+            .say(format_args!("note: {contested}; `orders list --contested` shows the orders"))?;
+    }
     let verdict = if differences == 0 {
         "nothing differs".to_owned()
     } else {
         format!("{differences} differ; restore a backup and replay the journal, or report it")
     };
     let sentence = format_args!("{items} stock items and {orders} orders: {verdict}");
-    output.verdict(sentence, &Summary { items, orders, differences })?;
+    output.verdict(sentence, &Summary { items, orders, differences, names_contested })?;
     Ok(if differences == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
@@ -100,11 +114,6 @@ fn write_findings(
             Format::Table => listing.add(output.out, std::iter::once(row(&view)))?,
             Format::Json => output.json(&view)?,
         }
-    }
-    for order in &found.alias_conflicts {
-        output.say(format_args!(
-            "note: {order} of {site} shares an id with another order; they are not merged"
-        ))?;
     }
     Ok(())
 }

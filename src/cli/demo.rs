@@ -14,7 +14,7 @@ use super::{DemoArgs, ExitStatus, Format, serve};
 use crate::app::{App, Roles};
 use crate::broker::Broker;
 use crate::config::Settings;
-use crate::domain::{Identifier, Quantity, ReceiptContent, ReceiptId, Site, StockKey};
+use crate::domain::{Identifier, Note, Quantity, ReceiptContent, ReceiptId, Site, StockKey};
 use crate::receipts;
 use crate::shutdown::Signals;
 use crate::simulate::model::{ModelPolicy, Receipt};
@@ -130,9 +130,9 @@ async fn simulate(
             key: StockKey::parse(&goods.item.key)?,
             reference: Identifier::parse(goods.reference)?,
         };
-        let quantity = Quantity::parse(&goods.quantity.to_string())?;
+        let quantity = Quantity::exact(&goods.quantity.to_string())?;
         let content = ReceiptContent::Goods { quantity };
-        let envelope = receipts::envelope(&site, &receipt, content, SOURCE);
+        let envelope = receipts::envelope(&site, &receipt, content, &Note::default(), SOURCE);
         received.push(Receipt {
             item: goods.item.clone(),
             reference: goods.reference.to_owned(),

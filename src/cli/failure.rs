@@ -3,7 +3,12 @@
 use std::io;
 
 use super::ExitStatus;
+use super::import::ItemsUnresolved;
+use crate::asking::AskError;
 use crate::broker::BrokerError;
+use crate::console::lookup::OrderError;
+use crate::corrections::CorrectionError;
+use crate::items::ItemError;
 use crate::receipts::ReceiptError;
 use crate::store::StoreError;
 
@@ -19,21 +24,60 @@ pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
         if let Some(error) = cause.downcast_ref::<BrokerError>() {
             return Some(of_backend(error.is_transient()));
         }
-        match cause.downcast_ref::<ReceiptError>() {
-            Some(ReceiptError::ReferenceReused(_) | ReceiptError::DeadLetter { .. }) => {
-                return Some(ExitStatus::NotHeld);
-            }
-            Some(ReceiptError::Unconfirmed) => return Some(ExitStatus::Unreachable),
-            // What a backend said is further down.
-            Some(
-                ReceiptError::DifferenceTooLarge | ReceiptError::Broker(_) | ReceiptError::Store(_),
-            )
-            | None => {}
+        if let Some(status) = of_request(cause) {
+            return Some(status);
         }
         let error = cause.downcast_ref::<io::Error>()?;
         (error.kind() == io::ErrorKind::BrokenPipe).then_some(ExitStatus::Done)
     };
     error.chain().find_map(of_cause).unwrap_or(ExitStatus::Usage)
+}
+
+/// What a change that was asked for, or a name that was given, came to. What a backend said is further
+/// down the chain.
+fn of_request(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
+    if let Some(error) = cause.downcast_ref::<ReceiptError>() {
+        return match error {
+            ReceiptError::ReferenceReused(_) => Some(ExitStatus::NotHeld),
+            ReceiptError::DifferenceTooLarge => None,
+            ReceiptError::Ask(error) => of_asking(error),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<CorrectionError>() {
+        return match error {
+            CorrectionError::Unknown { .. }
+            | CorrectionError::NoSnapshot(_)
+            | CorrectionError::Outdated(_)
+            | CorrectionError::ReferenceReused(_) => Some(ExitStatus::NotHeld),
+            CorrectionError::Ask(error) => of_asking(error),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<ItemError>() {
+        return match error {
+            ItemError::Ambiguous { .. }
+            | ItemError::Unknown { .. }
+            | ItemError::UnknownSite { .. } => Some(ExitStatus::NotHeld),
+            ItemError::Invalid { .. } | ItemError::Store(_) => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<OrderError>() {
+        return match error {
+            OrderError::Ambiguous { .. }
+            | OrderError::Closed { .. }
+            | OrderError::Unknown { .. }
+            | OrderError::UnknownSite(_) => Some(ExitStatus::NotHeld),
+            OrderError::Invalid { .. } | OrderError::Store(_) => None,
+        };
+    }
+    cause.is::<ItemsUnresolved>().then_some(ExitStatus::NotHeld)
+}
+
+const fn of_asking(error: &AskError) -> Option<ExitStatus> {
+    match error {
+        AskError::DeadLetter { .. } => Some(ExitStatus::NotHeld),
+        AskError::Unconfirmed => Some(ExitStatus::Unreachable),
+        AskError::Broker(_) | AskError::Store(_) => None,
+    }
 }
 
 const fn of_backend(is_transient: bool) -> ExitStatus {
@@ -61,9 +105,19 @@ mod tests {
         let away = BrokerError::Unavailable { source: source() };
         assert_eq!(exit_status(&away.into()), ExitStatus::Unreachable);
         let away = BrokerError::Unavailable { source: source() };
-        assert_eq!(exit_status(&ReceiptError::from(away).into()), ExitStatus::Unreachable);
-        assert_eq!(exit_status(&ReceiptError::Unconfirmed.into()), ExitStatus::Unreachable);
+        let asked = |error| exit_status(&ReceiptError::Ask(error).into());
+        assert_eq!(asked(AskError::Broker(away)), ExitStatus::Unreachable);
+        assert_eq!(asked(AskError::Unconfirmed), ExitStatus::Unreachable);
         assert_eq!(exit_status(&ReceiptError::DifferenceTooLarge.into()), ExitStatus::Usage);
+        let site = || crate::domain::Site::parse("shop").unwrap();
+        let unknown = ItemError::UnknownSite { site: site() };
+        assert_eq!(exit_status(&unknown.into()), ExitStatus::NotHeld);
+        let unknown = OrderError::UnknownSite(site());
+        assert_eq!(exit_status(&unknown.into()), ExitStatus::NotHeld);
+        let away = StoreError::Unavailable { source: source() };
+        assert_eq!(exit_status(&OrderError::Store(away).into()), ExitStatus::Unreachable);
+        let away = AskError::Store(StoreError::Unavailable { source: source() });
+        assert_eq!(exit_status(&CorrectionError::Ask(away).into()), ExitStatus::Unreachable);
         assert_eq!(exit_status(&anyhow::anyhow!("no such file")), ExitStatus::Usage);
     }
 }

@@ -8,6 +8,7 @@
 //! - What a command prints with `--format json` is the API's shape, one object a line for lists.
 //! - Every way to end has one [`ExitStatus`].
 
+pub mod actor;
 mod args;
 pub mod audit;
 pub mod backup;
@@ -42,8 +43,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use args::{
     ConfigCommand, DeadLettersCommand, DeadLettersListArgs, DeadLettersReplayArgs, DemoArgs,
-    HealthArgs, OrdersCommand, PolicyCommand, ServeArgs, StockCommand, StockCommands,
+    HealthArgs, PolicyCommand, ServeArgs, StockCommand, StockCommands,
 };
+pub use orders::{OrdersCommand, OrdersCommands};
 
 use crate::shutdown;
 
@@ -145,15 +147,24 @@ pub enum Command {
         after_help = "Examples:\n  storekeeper stock list\n  \
         storekeeper stock show my-shop variation:V1\n  \
         storekeeper stock receive my-shop variation:V1 100 --reference PO-1234\n  \
+        storekeeper stock adjust my-shop variation:V1 -2 --reference D-7 --reason broken\n  \
         storekeeper stock count my-shop variation:V1 97 --reference stocktaking-2026\n  \
+        storekeeper stock void my-shop variation:V1 --reference PO-1234\n  \
         storekeeper stock import goods.csv\n  \
         storekeeper stock export --format json"
     )]
     Stock(StockCommands),
 
-    /// Shows what is known of an order.
-    #[command(subcommand, after_help = "Example:\n  storekeeper orders show my-shop id:1234")]
-    Orders(OrdersCommand),
+    /// Shows what orders hold and why, and corrects it.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  storekeeper orders list my-shop --ambiguous\n  \
+        storekeeper orders list --status processed --older-than 7d\n  \
+        storekeeper orders show my-shop 1234\n  \
+        storekeeper orders release my-shop id:1234 --reference T-7 --reason returned\n  \
+        storekeeper orders ship my-shop id:1234 --reference T-8 --reason handed-over"
+    )]
+    Orders(OrdersCommands),
 
     /// Shows what changed in a site's stock, oldest first, and with `--follow` what comes.
     ///
@@ -326,9 +337,9 @@ mod tests {
     #[test]
     fn names_from_outside_are_checked_as_usage() {
         for line in [
-            "storekeeper stock show shop V1",
-            "storekeeper stock show shop colour:red",
-            "storekeeper orders show shop 1234",
+            "storekeeper stock adjust shop sku:S many --reference R --reason T",
+            "storekeeper orders list --older-than yesterday",
+            "storekeeper orders hold shop id:1 --reference R --reason T --shown something",
             "storekeeper dead-letters list --reason decode.nothing",
             "storekeeper dead-letters list --older-than yesterday",
             "storekeeper dead-letters show 1234",
@@ -346,9 +357,14 @@ mod tests {
         for (line, reason) in [
             ("storekeeper stock receive shop sku:S -1 --reference R", "is negative"),
             ("storekeeper stock count shop sku:S -0.5 --reference R", "is negative"),
-            ("storekeeper stock show shop V1", "kind:identifier; items are named as variation:V1"),
-            ("storekeeper stock show shop colour:red", "unknown kind before the colon; items are"),
-            ("storekeeper orders show shop 1234", "kind:identifier; orders are named as id:1234"),
+            (
+                "storekeeper stock adjust shop sku:S many --reference R --reason T",
+                "is not a number",
+            ),
+            (
+                "storekeeper orders ship shop 1 --reference R --reason T --shown x",
+                "is not what showing",
+            ),
             ("storekeeper dead-letters list --reason nope", "`storekeeper dead-letters groups` pr"),
             ("storekeeper dead-letters show abc", "is no message id; `storekeeper dead-letters"),
             ("storekeeper health --url foo", "is no address such as http://HOST:PORT"),
@@ -361,6 +377,28 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
             assert!(error.to_string().contains(reason), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn an_adjustment_has_a_sign() {
+        for (written, millionths) in [("-2", -2_000_000), ("+0.5", 500_000), ("3", 3_000_000)] {
+            let line =
+                format!("storekeeper stock adjust shop S {written} --reference R --reason T");
+            let command = parse(&line).unwrap().command;
+            let Command::Stock(StockCommands::Change(receipts::ReceiptCommand::Adjust { args })) =
+                command
+            else {
+                panic!("{line}")
+            };
+            assert_eq!(args.quantity.millionths(), millionths, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_looked_for_in_one_list_at_most() {
+        let line = "storekeeper orders list shop --waiting --corrected";
+        assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ArgumentConflict);
+        assert!(parse("storekeeper orders list shop --waiting --query 1").is_ok());
     }
 
     #[test]

@@ -4,25 +4,28 @@ use anyhow::Context;
 use comfy_table::Cell;
 use serde::Serialize;
 
+use super::actor::ActorArgs;
 use super::output::Output;
-use super::table::{Column, Listing, quantity, text, write_facts};
+use super::table::{Column, Listing, optional, quantity, text, write_facts};
 use super::{ExitStatus, Format, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
-use crate::domain::{MessageId, Policy, PolicyInForce, Site};
+use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, Site};
 use crate::recompute::{self, Effect, Mode};
 use crate::store::Store;
 
 /// Does what `policy` was told to.
 pub async fn run(
     store: &dyn Store,
-    command: PolicyCommand,
-    configured: &Policy,
+    command: &PolicyCommand,
+    proposed: &ProposedPolicy,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     match command {
         PolicyCommand::Show => show(store, output).await,
-        PolicyCommand::Apply { dry_run } => apply(store, configured, dry_run, output).await,
+        PolicyCommand::Apply { dry_run, by } => {
+            apply(store, proposed, (*dry_run, by), output).await
+        }
     }
 }
 
@@ -69,17 +72,20 @@ struct Summary {
 /// name an older revision.
 async fn apply(
     store: &dyn Store,
-    configured: &Policy,
-    dry_run: bool,
+    proposed: &ProposedPolicy,
+    (dry_run, by): (bool, &ActorArgs),
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
+    let foreseen = foreseen(store, proposed).await?;
     let (in_force, mode) = if dry_run {
-        (foreseen(store, configured).await?, Mode::DryRun)
+        (foreseen, Mode::DryRun)
     } else {
-        let in_force = store.replace_policy(configured).await;
+        let at = clock::now();
+        let origin = PolicyOrigin { actor: by.name().to_string(), at };
+        let in_force = store.replace_policy(&foreseen.policy, &origin).await;
         let in_force = in_force.context("cannot put the policy in force")?;
         let message_id = MessageId(uuid::Uuid::now_v7());
-        (in_force, Mode::Write { message_id, at: clock::now() })
+        (in_force, Mode::Write { message_id, at })
     };
     let sites = store.sites().await.context("cannot list the sites")?;
     let mut listing = Listing::new(&COLUMNS, output.width);
@@ -137,15 +143,17 @@ fn write_effect(
     Ok(())
 }
 
-/// The configured policy with the revision that it would have.
-async fn foreseen(store: &dyn Store, configured: &Policy) -> anyhow::Result<PolicyInForce> {
+/// The policy that would be in force, with the revision that it would have: what is in force, with
+/// what is proposed in its place.
+async fn foreseen(store: &dyn Store, proposed: &ProposedPolicy) -> anyhow::Result<PolicyInForce> {
     let in_force = store.policy().await.context("cannot read the policy in force")?;
     Ok(match in_force {
-        Some(in_force) if in_force.policy == *configured => in_force,
-        other => PolicyInForce {
-            revision: other.map_or(0, |in_force| in_force.revision) + 1,
-            policy: configured.clone(),
-        },
+        None => PolicyInForce { revision: 1, policy: proposed.over(&Policy::default()) },
+        Some(in_force) => {
+            let policy = proposed.over(&in_force.policy);
+            let is_other = policy != in_force.policy;
+            PolicyInForce { revision: in_force.revision + u64::from(is_other), policy }
+        }
     })
 }
 
@@ -165,12 +173,15 @@ async fn show(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<Exit
         output.say("no policy is in force yet; the first `storekeeper serve` records its own")?;
         return Ok(ExitStatus::NotHeld);
     };
-    let view = PolicyView::from(&in_force);
+    let origin = store.policy_origin().await.context("cannot read who put the policy in force")?;
+    let view = PolicyView::new(&in_force, origin.as_ref());
     match output.format {
         Format::Json => output.json(&view)?,
         Format::Table => {
             let facts = vec![
                 ("revision", Cell::new(view.revision)),
+                ("put in force by", optional(view.actor.as_deref())),
+                ("put in force at", optional(view.at.as_deref())),
                 ("stock.key_precedence", text(&view.key_precedence.join(", "))),
                 ("orders.test_mode", text(view.test_mode)),
                 ("orders.cancelled", text(view.cancelled)),

@@ -1,20 +1,23 @@
-//! `stock receive`, `stock count` and `stock import`: what changes stock without an order.
+//! `stock receive`, `adjust`, `count`, `void` and `import`: what changes stock without an order.
 //!
 //! They publish as the API does, beside a running `serve`, and wait until its worker has counted.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use comfy_table::Cell;
 
-use super::args::{parse_key, parse_timeout};
+use super::actor::ActorArgs;
+use super::args::{parse_adjustment, parse_timeout};
 use super::output::Output;
-use super::table::{optional, quantity, text, write_facts};
+use super::table::{Column, optional, quantity, text, write_facts, write_table};
 use super::{ExitStatus, Format, import};
+use crate::asking::Progress;
 use crate::broker::Broker;
-use crate::console::views::ReceiptView;
-use crate::domain::{Identifier, Quantity, ReceiptId, Site, StockKey};
-use crate::receipts::{self, Amount, Progress, ReceiptRequest};
+use crate::console::views::{CountsView, ReceiptView};
+use crate::domain::{Identifier, Note, Quantity, ReceiptId, Site};
+use crate::items::{self, Create};
+use crate::receipts::{self, Amount, ReceiptRequest};
 use crate::store::Store;
 
 /// The source that the envelopes name.
@@ -26,11 +29,20 @@ pub enum ReceiptCommand {
     /// Counts goods that came in.
     ///
     /// Once for each item and reference: running it again counts nothing. Exits 1 when the
-    /// reference is taken, or when no `serve` has counted the goods in time; they stay queued.
+    /// reference is taken, when there is no such item and `--create` is not given, or when no
+    /// `serve` has counted the goods in time; then they stay queued.
     Receive {
         /// What is received, of what.
         #[command(flatten)]
         args: ReceiptArgs,
+    },
+    /// Adds to what was received, or takes away from it, for a reason such as damage.
+    ///
+    /// Once for each item and reference, as `stock receive`.
+    Adjust {
+        /// What is adjusted, of what.
+        #[command(flatten)]
+        args: AdjustArgs,
     },
     /// Sets what is on the shelf to what a count found.
     ///
@@ -40,39 +52,85 @@ pub enum ReceiptCommand {
         #[command(flatten)]
         args: ReceiptArgs,
     },
+    /// Takes back what stands under a reference: a receipt, an adjustment or a count.
+    ///
+    /// For good, and also if the receipt itself is only counted later.
+    Void {
+        /// What is taken back.
+        #[command(flatten)]
+        args: VoidArgs,
+    },
     /// Counts goods from a CSV file with the columns `site,key,quantity,reference`.
     ///
     /// The first line names the columns. Nothing is counted unless every row is right. Rows that
     /// were counted before are not counted again, so an import that broke off is run again whole.
-    Import {
-        /// The file; `-` is stdin.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// How long a row may take to be counted before the others are only queued.
-        #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
-        timeout: Duration,
-    },
+    Import(import::ImportArgs),
 }
 
-/// What a receipt takes.
+/// An item and a reference.
 #[derive(Debug, Args)]
-pub struct ReceiptArgs {
+pub struct ItemArgs {
     /// The shop, as Duda names it in `site_name`.
     #[arg(value_name = "SITE", value_parser = Site::parse)]
     pub site: Site,
-    /// The item, as `stock list` prints it: `variation:V1`, `product:P1`, `sku:S1`, ...
-    #[arg(value_name = "KEY", value_parser = parse_key)]
-    pub key: StockKey,
-    /// How many units, with at most six decimals.
-    // A negative one is no option: it is refused with a reason.
-    #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::parse)]
-    pub quantity: Quantity,
+    /// The item, by any of its names: `variation:V1`, `sku:S1`, or just `S1`.
+    #[arg(value_name = "KEY")]
+    pub key: String,
     /// The name under which this is counted once, as of a delivery note.
     #[arg(long, value_name = "R", value_parser = Identifier::parse)]
     pub reference: Identifier,
+    /// Who.
+    #[command(flatten)]
+    pub by: ActorArgs,
     /// How long to wait for it to be counted.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
+}
+
+/// What a receipt or a count takes.
+#[derive(Debug, Args)]
+pub struct ReceiptArgs {
+    /// Which item.
+    #[command(flatten)]
+    pub item: ItemArgs,
+    /// How many units, with at most six decimals.
+    // A negative one is no option: it is refused with a reason.
+    #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::exact)]
+    pub quantity: Quantity,
+    /// Why; kept with it.
+    #[arg(long, value_name = "T", value_parser = Identifier::parse)]
+    pub reason: Option<Identifier>,
+    /// Makes an item or a site that does not exist; the item then needs its kind: `sku:S1`.
+    #[arg(long)]
+    pub create: bool,
+}
+
+/// What an adjustment takes.
+#[derive(Debug, Args)]
+pub struct AdjustArgs {
+    /// Which item.
+    #[command(flatten)]
+    pub item: ItemArgs,
+    /// How many units more, or fewer: `+2` or `-2`, with at most six decimals.
+    #[arg(value_name = "±QTY", allow_negative_numbers = true, value_parser = parse_adjustment)]
+    pub quantity: Quantity,
+    /// Why; kept with it.
+    #[arg(long, value_name = "T", value_parser = Identifier::parse)]
+    pub reason: Identifier,
+    /// Makes an item or a site that does not exist; the item then needs its kind: `sku:S1`.
+    #[arg(long)]
+    pub create: bool,
+}
+
+/// What a void takes.
+#[derive(Debug, Args)]
+pub struct VoidArgs {
+    /// Which item, and which reference of it.
+    #[command(flatten)]
+    pub item: ItemArgs,
+    /// Why; kept with it.
+    #[arg(long, value_name = "T", value_parser = Identifier::parse)]
+    pub reason: Option<Identifier>,
 }
 
 /// Does what `stock` was told to change.
@@ -82,30 +140,43 @@ pub async fn run(
     command: &ReceiptCommand,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    match command {
+    let (item, amount, reason, create) = match command {
         ReceiptCommand::Receive { args } => {
-            ask(broker, store, args, Amount::Received(args.quantity), output).await
+            (&args.item, Amount::Received(args.quantity), args.reason.as_ref(), args.create)
+        }
+        ReceiptCommand::Adjust { args } => {
+            (&args.item, Amount::Received(args.quantity), Some(&args.reason), args.create)
         }
         ReceiptCommand::Count { args } => {
-            ask(broker, store, args, Amount::OnHand(args.quantity), output).await
+            (&args.item, Amount::OnHand(args.quantity), args.reason.as_ref(), args.create)
         }
-        ReceiptCommand::Import { file, timeout } => {
-            import::run(broker, store, file, *timeout, output).await
-        }
-    }
+        ReceiptCommand::Void { args } => (&args.item, Amount::Void, args.reason.as_ref(), false),
+        ReceiptCommand::Import(args) => return import::run(broker, store, args, output).await,
+    };
+    let key = items::resolve(store, &item.site, &item.key, creation(create)).await?;
+    let request = ReceiptRequest {
+        site: item.site.clone(),
+        receipt: ReceiptId { key, reference: item.reference.clone() },
+        amount,
+        note: Note { reason: reason.cloned(), actor: Some(item.by.name()) },
+    };
+    ask(broker, store, &request, item.timeout, output).await
+}
+
+/// What `--create` says.
+pub(super) const fn creation(create: bool) -> Create {
+    if create { Create::Yes } else { Create::No }
 }
 
 async fn ask(
     broker: &dyn Broker,
     store: &dyn Store,
-    args: &ReceiptArgs,
-    amount: Amount,
+    request: &ReceiptRequest,
+    timeout: Duration,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let receipt = ReceiptId { key: args.key.clone(), reference: args.reference.clone() };
-    let request = ReceiptRequest { site: args.site.clone(), receipt, amount };
-    let answer = receipts::ask(broker, store, &request, SOURCE, args.timeout).await?;
-    let view = ReceiptView::new(&request, &answer);
+    let answer = receipts::ask(broker, store, request, SOURCE, timeout).await?;
+    let view = ReceiptView::new(request, &answer);
     match output.format {
         Format::Table => write_receipt(&view, output)?,
         Format::Json => output.json(&view)?,
@@ -132,7 +203,9 @@ fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> anyhow::Result<
         ("reference", text(&view.reference)),
         ("state", text(view.state)),
     ];
-    if view.received.is_some() {
+    if view.void.is_some() {
+        facts.push(("void", text("yes")));
+    } else if view.received.is_some() {
         facts.push(("received", amount(&view.received)));
     } else {
         facts.push(("on hand", amount(&view.on_hand)));
@@ -143,5 +216,29 @@ fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> anyhow::Result<
         facts.push(("events not counted then", text(&events)));
     }
     facts.push(("message", text(&view.message_id)));
-    Ok(write_facts(output.out, output.width, facts)?)
+    write_facts(output.out, output.width, facts)?;
+    writeln!(output.out)?;
+    let after = view.after.as_ref().map(|counts| counts_row("after", counts));
+    let rows = std::iter::once(counts_row("before", &view.before)).chain(after);
+    Ok(write_table(output.out, output.width, &COUNTS_COLUMNS, rows)?)
+}
+
+const COUNTS_COLUMNS: [Column; 6] = [
+    Column::Text("COUNTS"),
+    Column::Number("RECEIVED"),
+    Column::Number("COMMITTED"),
+    Column::Number("FULFILLED"),
+    Column::Number("ON HAND"),
+    Column::Number("AVAILABLE"),
+];
+
+fn counts_row(when: &str, counts: &CountsView) -> Vec<Cell> {
+    vec![
+        text(when),
+        quantity(&counts.received),
+        quantity(&counts.committed),
+        quantity(&counts.fulfilled),
+        quantity(&counts.on_hand),
+        quantity(&counts.available),
+    ]
 }

@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
+use super::orders::CorrectionCommand;
 use super::output::Output;
+use super::receipts::ReceiptCommand;
 use super::{
-    Cli, Command, ConfigCommand, ExitStatus, StockCommands, audit, backup, changes, completions,
-    config, dead_letters, demo, failure, health, journal, orders, policy, receipts, serve,
-    simulate, stock, topology,
+    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
+    completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
+    serve, simulate, stock, topology,
 };
 use crate::app::{Role, Roles, StartError, open_broker, open_or_create_store, open_store};
 use crate::clock;
@@ -53,16 +55,14 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             ended(&*store, stock::run(&*store, &command, output).await).await
         }
         Command::Stock(StockCommands::Change(command)) => {
-            let settings = settings()?;
-            let store = open_store(&settings).await?;
-            let broker = open_broker(&settings).await?;
-            let changed = receipts::run(&*broker, &*store, &command, output).await;
-            broker.close().await;
-            ended(&*store, changed).await
+            change_stock(&settings()?, &command, output).await
         }
-        Command::Orders(command) => {
+        Command::Orders(OrdersCommands::Read(command)) => {
             let store = open_store(&settings()?).await?;
-            ended(&*store, orders::run(&*store, &command, output).await).await
+            ended(&*store, orders::run(&*store, &command, clock::now(), output).await).await
+        }
+        Command::Orders(OrdersCommands::Change(command)) => {
+            correct_order(&settings()?, &command, output).await
         }
         Command::Changes(args) => {
             let store = open_store(&settings()?).await?;
@@ -80,8 +80,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Policy(command) => {
             let settings = settings()?;
             let store = open_store(&settings).await?;
-            let configured = settings.policy();
-            ended(&*store, policy::run(&*store, command, &configured, output).await).await
+            let proposed = settings.policy();
+            ended(&*store, policy::run(&*store, &command, &proposed, output).await).await
         }
         Command::Journal(command) => {
             let settings = settings()?;
@@ -99,6 +99,30 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             ended(&*store, audit::run(&*store, &args, output).await).await
         }
     }
+}
+
+async fn change_stock(
+    settings: &Settings,
+    command: &ReceiptCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let store = open_store(settings).await?;
+    let broker = open_broker(settings).await?;
+    let changed = receipts::run(&*broker, &*store, command, output).await;
+    broker.close().await;
+    ended(&*store, changed).await
+}
+
+async fn correct_order(
+    settings: &Settings,
+    command: &CorrectionCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let store = open_store(settings).await?;
+    let broker = open_broker(settings).await?;
+    let corrected = orders::correct(&*broker, &*store, command, output).await;
+    broker.close().await;
+    ended(&*store, corrected).await
 }
 
 /// Closes the state, however the command ended.

@@ -12,6 +12,7 @@ use super::table::{
 use super::{ExitStatus, Format, StockCommand, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey};
+use crate::items::{self, Create, ItemError};
 use crate::store::{HeldBy, PageRequest, StockDetail, Store};
 
 /// Items asked for at a time.
@@ -65,7 +66,7 @@ async fn list(
     Ok(ExitStatus::Done)
 }
 
-const LIST_COLUMNS: [Column; 8] = [
+const LIST_COLUMNS: [Column; 9] = [
     Column::Text("SITE"),
     Column::Text("KEY"),
     Column::Text("NAME"),
@@ -74,6 +75,7 @@ const LIST_COLUMNS: [Column; 8] = [
     Column::Number("FULFILLED"),
     Column::Number("ON HAND"),
     Column::Number("AVAILABLE"),
+    Column::Text(""),
 ];
 
 fn list_row(item: &StockItemView) -> Vec<Cell> {
@@ -85,8 +87,15 @@ fn list_row(item: &StockItemView) -> Vec<Cell> {
         quantity(&item.counts.committed),
         quantity(&item.counts.fulfilled),
         quantity(&item.counts.on_hand),
-        quantity(&item.counts.available),
+        available(item),
+        text(if item.tracked { "" } else { "not tracked" }),
     ]
+}
+
+/// What is available; less than nothing stands out where that is an oversale.
+fn available(item: &StockItemView) -> Cell {
+    let units = &item.counts.available;
+    if item.tracked { quantity(units) } else { text(units) }
 }
 
 /// Writes every stock item of all sites for another program.
@@ -137,13 +146,24 @@ fn no_formula(name: String) -> String {
 async fn show(
     store: &dyn Store,
     site: &Site,
-    key: &StockKey,
+    name: &str,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let Some(detail) = whole_detail(store, site, key).await? else {
-        if sites::is_known(store, site, output).await? {
-            output.say(format_args!("{key} of {site} was never counted"))?;
+    let detail = match items::resolve(store, site, name, Create::No).await {
+        Ok(key) => whole_detail(store, site, &key).await?,
+        Err(ItemError::Unknown { .. }) => None,
+        Err(ItemError::UnknownSite { .. }) => {
+            sites::is_known(store, site, output).await?;
+            return Ok(ExitStatus::NotHeld);
         }
+        Err(error @ ItemError::Ambiguous { .. }) => {
+            output.say(error)?;
+            return Ok(ExitStatus::NotHeld);
+        }
+        Err(error @ (ItemError::Invalid { .. } | ItemError::Store(_))) => return Err(error.into()),
+    };
+    let Some(detail) = detail else {
+        output.say(format_args!("{} of {site} was never counted", printable(name, false)))?;
         return Ok(ExitStatus::NotHeld);
     };
     // Commands ask no broker: what is queued is the server's to say.
@@ -179,7 +199,7 @@ async fn whole_detail(
 
 fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> anyhow::Result<()> {
     let item = &view.item;
-    let facts = vec![
+    let mut facts = vec![
         ("site", text(&item.site)),
         ("key", text(&item.key)),
         ("name", optional(item.name.as_deref())),
@@ -187,13 +207,16 @@ fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> anyhow::Resu
         ("committed", quantity(&item.counts.committed)),
         ("fulfilled", quantity(&item.counts.fulfilled)),
         ("on hand", quantity(&item.counts.on_hand)),
-        ("available", quantity(&item.counts.available)),
+        ("available", available(item)),
         (
             "closed orders",
             text(&format!("{}, fulfilled {}", view.closed.orders, view.closed.fulfilled)),
         ),
         ("dead letters of the site", Cell::new(view.pending.dead)),
     ];
+    if !item.tracked {
+        facts.push(("tracked", text("no: it is in no oversale figure")));
+    }
     write_facts(output.out, output.width, facts)?;
     write_heading(output.out, "Held by")?;
     if view.holds.is_empty() {

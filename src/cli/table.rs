@@ -84,6 +84,8 @@ impl Listing {
         let mut table = plain_table(self.width);
         if self.widths.is_empty() {
             table.set_header(self.columns.iter().map(|column| match column {
+                // A style of nothing would be no nothing: spaces before it could not be trimmed.
+                Column::Text("") => Cell::new(""),
                 Column::Text(head) | Column::Number(head) => {
                     Cell::new(head).add_attribute(Attribute::Bold)
                 }

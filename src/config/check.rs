@@ -178,7 +178,7 @@ impl Settings {
     }
 
     fn check_key_precedence(&self) -> Result<(), SettingsError> {
-        let kinds = &self.stock.key_precedence;
+        let Some(kinds) = &self.stock.key_precedence else { return Ok(()) };
         let setting = "stock.key_precedence";
         if kinds.is_empty() {
             return Err(self.fault(setting, "is empty; without a key nothing would be counted"));
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn the_defaults_are_in_range() {
         let settings = Settings::load_from(None, []).unwrap();
-        assert_eq!(settings.policy(), crate::domain::Policy::default());
+        assert_eq!(settings.policy(), crate::domain::ProposedPolicy::default());
         assert_eq!(settings.retry.ladder.len(), 4);
     }
 

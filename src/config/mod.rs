@@ -32,7 +32,7 @@ pub use byte_size::ByteSize;
 pub use log_filter::LogFilter;
 
 use crate::domain::{
-    Cancelled, Deleted, Policy, Restock, Site, SourceRules, StockKeyKind, TestMode,
+    Cancelled, Deleted, ProposedPolicy, Restock, Site, SourceRules, StockKeyKind, TestMode,
 };
 
 /// Everything that can be set.
@@ -77,8 +77,8 @@ pub struct Settings {
 
 impl Settings {
     /// The policy that these settings propose to the Store.
-    pub fn policy(&self) -> Policy {
-        Policy {
+    pub fn policy(&self) -> ProposedPolicy {
+        ProposedPolicy {
             key_precedence: self.stock.key_precedence.clone(),
             test_mode: self.orders.test_mode,
             cancelled: self.orders.cancelled,
@@ -280,18 +280,18 @@ pub struct RetrySettings {
 #[derive(Debug, Clone, Serialize)]
 pub struct StockSettings {
     /// The first of these names that a line has is its stock key.
-    pub key_precedence: Vec<StockKeyKind>,
+    pub key_precedence: Option<Vec<StockKeyKind>>,
 }
 
 /// `orders.*`
 #[derive(Debug, Clone, Serialize)]
 pub struct OrderSettings {
     /// What orders of mode TEST hold.
-    pub test_mode: TestMode,
+    pub test_mode: Option<TestMode>,
     /// What cancelled orders hold.
-    pub cancelled: Cancelled,
+    pub cancelled: Option<Cancelled>,
     /// What deleted orders hold.
-    pub deleted: Deleted,
+    pub deleted: Option<Deleted>,
     /// How long settled orders are kept; `None` means for ever.
     #[serde(serialize_with = "show::retention")]
     pub retention: Option<Duration>,
@@ -301,7 +301,7 @@ pub struct OrderSettings {
 #[derive(Debug, Clone, Serialize)]
 pub struct RefundSettings {
     /// Whether refunded goods come back.
-    pub restock: Restock,
+    pub restock: Option<Restock>,
 }
 
 /// `journal.*`

@@ -63,18 +63,19 @@ impl Settings {
                 Ok(RetrySettings { ladder: s.take("ladder")?, max_age: s.take("max_age")? })
             })?,
             stock: root.section("stock", |s| {
-                Ok(StockSettings { key_precedence: s.take("key_precedence")? })
+                Ok(StockSettings { key_precedence: s.take_optional("key_precedence")? })
             })?,
             orders: root.section("orders", |s| {
                 Ok(OrderSettings {
-                    test_mode: s.take("test_mode")?,
-                    cancelled: s.take("cancelled")?,
-                    deleted: s.take("deleted")?,
+                    test_mode: s.take_optional("test_mode")?,
+                    cancelled: s.take_optional("cancelled")?,
+                    deleted: s.take_optional("deleted")?,
                     retention: s.take("retention")?,
                 })
             })?,
-            refunds: root
-                .section("refunds", |s| Ok(RefundSettings { restock: s.take("restock")? }))?,
+            refunds: root.section("refunds", |s| {
+                Ok(RefundSettings { restock: s.take_optional("restock")? })
+            })?,
             journal: root.section("journal", |s| {
                 Ok(JournalSettings { retention: s.take("retention")?, overlap: s.take("overlap")? })
             })?,
@@ -296,8 +297,10 @@ mod tests {
         assert_eq!(settings.ingress.body_bytes_max, 2048);
         assert_eq!(settings.worker.drain_timeout, Duration::from_millis(1500));
         let policy = settings.policy();
-        assert_eq!(policy.key_precedence, [StockKeyKind::Sku, StockKeyKind::ExternalProduct]);
-        assert_eq!(policy.cancelled, Cancelled::ReleaseUnlessShipped);
+        let precedence = vec![StockKeyKind::Sku, StockKeyKind::ExternalProduct];
+        assert_eq!(policy.key_precedence, Some(precedence));
+        assert_eq!(policy.cancelled, Some(Cancelled::ReleaseUnlessShipped));
+        assert_eq!(policy.deleted, None);
         assert_eq!(settings.log.format, LogFormat::Json);
     }
 

@@ -60,6 +60,11 @@ impl Settings {
 
     /// The values are texts, numbers, booleans and lists of texts, which JSON writes as TOML does.
     fn write_setting(&self, text: &mut String, setting: &str, name: &str, value: &Value) {
+        // What is not configured and has no default proposes nothing.
+        if value.is_null() {
+            writeln!(text, "# {name} is not set").expect("writing to a string cannot fail");
+            return;
+        }
         let origin = self.origins.get(setting).map(|origin| format!("  # from {origin}"));
         writeln!(text, "{name} = {value}{}", origin.unwrap_or_default())
             .expect("writing to a string cannot fail");

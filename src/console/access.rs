@@ -22,6 +22,7 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::Backends;
 use crate::config::{ConsoleToken, Role};
+use crate::domain::Identifier;
 use crate::http::problem::{Problem, ProblemCode};
 
 /// How a caller without a token is asked for one.
@@ -36,6 +37,18 @@ pub(super) fn needs(role: Role, methods: MethodRouter<Backends>) -> MethodRouter
 
 /// The role that the request at hand has; for handlers that show an operator more.
 pub(super) type Caller = Extension<Role>;
+
+/// Who acts, as it is kept with what they do: the role of their token, or the console if there are
+/// no tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Actor(&'static str);
+
+impl Actor {
+    /// The name that is kept.
+    pub(super) fn name(self) -> Identifier {
+        Identifier::parse(self.0).expect("it is a short plain text")
+    }
+}
 
 /// The known tokens, as digests: of one length, so that comparing them tells nothing of theirs.
 #[derive(Clone)]
@@ -113,7 +126,9 @@ fn unauthorized(detail: &str, ask: &'static str) -> Problem {
 async fn authenticate(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     match access.role_of(request.headers()) {
         Ok(role) => {
+            let actor = Actor(if access.is_open() { "console" } else { role.as_str() });
             request.extensions_mut().insert(role);
+            request.extensions_mut().insert(actor);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),

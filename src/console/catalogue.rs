@@ -7,11 +7,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::openapi::Refusals;
+use super::items::check_site;
+use super::openapi::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, parse_site};
 use super::views::{CatalogueEntryView, ListView};
 use super::{Backends, cursor, list_problem};
-use crate::http::problem::Problem;
+use crate::http::problem::{Body, Problem};
 
 /// The query of a site's catalogue.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -33,7 +34,8 @@ pub(super) struct CatalogueQuery {
     tag = "stock",
     params(("site" = String, Path, description = "The shop."), CatalogueQuery),
     responses(
-        (status = 200, description = "A page of entries; empty for an unknown shop.", body = ListView<CatalogueEntryView>),
+        (status = 200, description = "A page of entries.", body = ListView<CatalogueEntryView>),
+        (status = 404, description = "There is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
@@ -46,6 +48,9 @@ pub(super) async fn list(
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.catalogue(&site, &page).await;
     let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    if found.items.is_empty() {
+        check_site(&backends, &site).await?;
+    }
     let items = found.items.iter().map(CatalogueEntryView::from).collect();
     Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
 }

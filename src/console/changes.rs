@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use super::cursor::{LIMIT_DEFAULT, LIMIT_MAX};
+use super::items::check_site;
 use super::openapi::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ChangeView, ListView};
@@ -70,6 +71,7 @@ pub(super) struct ChangesQuery {
             (ListView<ChangeView> = "application/json"),
             (String = "text/event-stream"),
         )),
+        (status = 404, description = "There is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 410, description = "Changes behind the cursor are no longer kept: read the stock anew.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
@@ -95,6 +97,9 @@ pub(super) async fn list(
     }
     let found = changes::read(&*backends.store, &site, after.as_ref(), limit).await;
     let found = found.map_err(|error| problem(&error))?;
+    if found.is_empty() {
+        check_site(&backends, &site).await?;
+    }
     let is_full = found.len() == limit;
     let items: Vec<_> = found.iter().map(|change| ChangeView::new(&site, change)).collect();
     let next_cursor = items.last().filter(|_| is_full).map(|last| last.cursor.clone());
@@ -149,6 +154,9 @@ async fn follow(
         _permit: permit,
     };
     feed.refill().await.map_err(|error| problem(&error))?;
+    if feed.ready.is_empty() {
+        check_site(backends, &feed.site).await?;
+    }
     Ok(Sse::new(feed.into_events()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
@@ -214,7 +222,30 @@ mod tests {
 
     use super::*;
     use crate::broker::embedded::EmbeddedBroker;
+    use crate::domain::{CatalogueEntry, CatalogueId, Lists, MessageId, Timestamp, Write};
     use crate::store::embedded::EmbeddedStore;
+    use crate::store::{Commit, Committed, EntityName, EntityState};
+
+    /// Something is known of the site, and nothing was counted.
+    async fn make_known(store: &dyn Store, site: &Site) {
+        let name = EntityName::Catalogue(CatalogueId::parse("product:P1").unwrap());
+        let state = Some(EntityState::Catalogue(CatalogueEntry::default()));
+        let lists = (Lists::NONE, Lists::NONE);
+        let commit = Commit {
+            site: site.clone(),
+            read: vec![(name.clone(), None)],
+            links_read: Vec::new(),
+            new_names: Vec::new(),
+            policy: None,
+            writes: vec![Write { name, state, lists }],
+            links: Vec::new(),
+            changes: Vec::new(),
+            closing: None,
+            message_id: MessageId(uuid::Uuid::nil()),
+            at: Timestamp::default(),
+        };
+        assert_eq!(store.commit(vec![commit]).await.unwrap(), [Committed::Written]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_without_news_says_that_it_is_there_and_ends_when_told() {
@@ -228,6 +259,8 @@ mod tests {
             stop: stop.clone(),
         };
         let site = Site::parse("shop").unwrap();
+        assert!(follow(&backends, site.clone(), None).await.is_err(), "nobody knows the site");
+        make_known(&*backends.store, &site).await;
         let answer = follow(&backends, site.clone(), None).await.unwrap().into_response();
         assert!(follow(&backends, site, None).await.is_err(), "there is room for one");
         let mut body = answer.into_body();

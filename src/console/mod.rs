@@ -1,7 +1,9 @@
 //! The operator API: what is in stock, who holds it, and what went wrong.
 //!
 //! Requests come in, JSON of [`views`] goes out. Handlers ask the Store and the Broker and decide
-//! nothing; what changes stock is published, and the worker decides; every route is listed in one table, and `/v1/openapi.json` describes the same routes.
+//! nothing; what changes stock is published, and the worker decides. Every route is listed in one
+//! table, and `/v1/openapi.json` describes the same routes. What the commands find in the same way,
+//! they ask of [`lookup`] and [`order_list`].
 //!
 //! # Adding a route
 //! A line in [`routes`] says the role that a route needs: `Role::Read` for what shows counts,
@@ -10,6 +12,7 @@
 //! takes a [`Caller`](access::Caller).
 //!
 //! # Invariants
+//! - A site that does not exist is 404; only a change that says so makes one.
 //! - Every answer that is no success is a problem with a stable code.
 //! - Without tokens, only this machine is answered: [`guard`] checks it before anything else.
 //! - A change has a body that says it is JSON: no page of a browser can send one unasked.
@@ -21,11 +24,15 @@
 mod access;
 mod catalogue;
 mod changes;
+mod corrections;
 mod cursor;
 mod dead_letters;
 mod guard;
+mod items;
 mod letter_orders;
+pub mod lookup;
 mod openapi;
+pub mod order_list;
 mod orders;
 mod queues;
 mod receipts;
@@ -42,6 +49,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::AskError;
 use crate::broker::{Broker, BrokerError};
 use crate::config::{Role, Settings};
 use crate::domain::SourceRules;
@@ -91,8 +99,12 @@ fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
         ("/v1/sites/{site}/stock", Role::Read, get(stock::list)),
         ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show)),
         ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive)),
+        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust)),
         ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count)),
-        ("/v1/sites/{site}/orders/{order}", Role::Read, get(orders::show)),
+        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void)),
+        ("/v1/sites/{site}/orders", Role::Read, get(orders::list)),
+        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show)),
+        ("/v1/sites/{site}/orders/{name}/corrections", Role::Operate, post(corrections::correct)),
         ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list)),
         ("/v1/sites/{site}/changes", Role::Read, get(changes::list)),
         ("/v1/dead-letters", Role::Read, get(dead_letters::list)),
@@ -123,7 +135,7 @@ fn store_problem(error: &StoreError) -> Problem {
         StoreError::Unavailable { .. } => {
             Problem::new(ProblemCode::StoreUnavailable, "the store is unavailable; try again later")
         }
-        StoreError::Corrupt { .. } | StoreError::Newer { .. } => {
+        StoreError::Corrupt { .. } | StoreError::Newer { .. } | StoreError::Older { .. } => {
             Problem::new(ProblemCode::Internal, error.to_string())
         }
         StoreError::Rejected { .. } => {
@@ -139,7 +151,20 @@ fn list_problem(error: &StoreError, has_cursor: bool) -> Problem {
         StoreError::Rejected { .. }
         | StoreError::Unavailable { .. }
         | StoreError::Newer { .. }
+        | StoreError::Older { .. }
         | StoreError::Corrupt { .. } => store_problem(error),
+    }
+}
+
+/// Says what it means to the caller that what was asked for is not known to be done.
+fn ask_problem(error: &AskError) -> Problem {
+    match error {
+        AskError::Broker(error) => broker_problem(error),
+        AskError::Store(error) => store_problem(error),
+        AskError::Unconfirmed => Problem::new(ProblemCode::BrokerUnavailable, error.to_string()),
+        AskError::DeadLetter { .. } => {
+            Problem::new(ProblemCode::ReceiptDeadLetter, error.to_string())
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::request::{NoParameters, Query};
 use super::{
-    catalogue, changes, dead_letters, letter_orders, orders, queues, receipts, replays, sites,
-    stock,
+    catalogue, changes, corrections, dead_letters, letter_orders, orders, queues, receipts,
+    replays, sites, stock,
 };
 use crate::http::problem::{Body, Problem};
 
@@ -23,8 +23,12 @@ use crate::http::problem::{Body, Problem};
         stock::list,
         stock::show,
         receipts::receive,
+        receipts::adjust,
         receipts::count,
+        receipts::void,
+        orders::list,
         orders::show,
+        corrections::correct,
         catalogue::list,
         changes::list,
         dead_letters::list,
@@ -42,7 +46,8 @@ use crate::http::problem::{Body, Problem};
     modifiers(&Tokens),
     security(("token" = []), ()),
     tags(
-        (name = "stock", description = "What is in stock, who holds it, and why."),
+        (name = "stock", description = "What is in stock, and who holds it."),
+        (name = "orders", description = "What orders hold, why, and how people correct it."),
         (name = "dead letters", description = "What was put aside for a person."),
         (name = "queues", description = "What is waiting."),
         (name = "api", description = "The API itself."),
@@ -211,7 +216,7 @@ mod tests {
         let item: Vec<&str> = required("StockItem");
         assert!(!item.contains(&"name") && item.contains(&"available"));
         let order: Vec<&str> = required("Order");
-        assert!(order.contains(&"snapshot") && !order.contains(&"payment_status"));
+        assert!(order.contains(&"snapshot") && order.contains(&"left_since"));
         let list: Vec<&str> = required("List_StockItem");
         assert_eq!(list, ["items", "next_cursor"]);
     }

@@ -1,57 +1,171 @@
-//! `GET /v1/sites/{site}/orders/{order}`
+//! `GET /v1/sites/{site}/orders` and `GET /v1/sites/{site}/orders/{name}`
+
+#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
 use axum::Json;
 use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::items::{check_site, site_unknown};
+use super::lookup::{self, OrderError};
 use super::openapi::{PROBLEM_JSON, Refusals};
-use super::request::{NoParameters, Path, Query, parse_order, parse_site};
-use super::views::OrderView;
-use super::{Backends, store_problem};
-use crate::domain::Timestamp;
+use super::order_list::{self, FLAGS, OrderFilter};
+use super::request::{NoParameters, Path, Query, invalid, parse_site};
+use super::views::{ListView, OrderSummaryView, OrderView};
+use super::{Backends, cursor, list_problem, store_problem};
+use crate::clock::{self, PastTime};
+use crate::domain::{IDENTIFIER_BYTES_MAX, List, Policy, Site};
 use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::orders::StoredOrder;
 
-/// What is said of an order that was closed, as all that came before a time may be.
-fn closed_text(before: Timestamp) -> String {
-    format!(
-        "the order was closed, as nothing had come for long before {before}: what has left for it \
-         stays counted, its details are gone; orders.retention says when"
-    )
+/// The query of a site's orders.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OrdersQuery {
+    /// `next_cursor` of the page before, for the same filters.
+    cursor: Option<String>,
+    /// Orders of the page; 100 if left out. A page may have fewer and still a next one.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+    /// Only orders whose latest snapshot says this status, in any case.
+    #[param(max_length = 256)]
+    status: Option<String>,
+    /// Only orders whose last change is older than this, a duration or RFC 3339: oldest first.
+    #[param(example = "2h")]
+    older_than: Option<String>,
+    /// Only orders in this list: `ambiguous`, `contested`, `after-deletion`, `unmapped`, `waiting`
+    /// or `corrected`.
+    #[param(example = "ambiguous")]
+    flag: Option<String>,
+    /// Only orders one of whose names begins so, in any case, with or without its kind.
+    #[param(max_length = 256)]
+    q: Option<String>,
+}
+
+impl OrdersQuery {
+    fn filter(&self) -> Result<OrderFilter, Problem> {
+        let short = |name: &str, text: &Option<String>| {
+            let text = text.clone().filter(|text| !text.is_empty());
+            if text.as_ref().is_some_and(|text| text.len() > IDENTIFIER_BYTES_MAX) {
+                return Err(invalid(format!(
+                    "{name}: is longer than {IDENTIFIER_BYTES_MAX} bytes"
+                )));
+            }
+            Ok(text)
+        };
+        let flag = |name: &String| {
+            let flag = List::parse(name).filter(|flag| FLAGS.contains(flag));
+            let known = FLAGS.map(List::as_str).join(", ");
+            flag.ok_or_else(|| invalid(format!("flag: is none of {known}")))
+        };
+        let before = |text: &String| {
+            let time = PastTime::parse(text);
+            let time = time.map_err(|error| invalid(format!("older_than: {error}")))?;
+            Ok(time.resolve(clock::now()))
+        };
+        Ok(OrderFilter {
+            list: self.flag.as_ref().map(flag).transpose()?,
+            status: short("status", &self.status)?,
+            changed_before: self.older_than.as_ref().map(before).transpose()?,
+            query: short("q", &self.q)?,
+        })
+    }
+}
+
+/// Lists a shop's orders, the one that was changed last first
+///
+/// Filters are applied to a bounded part of the list at a time: a page may have fewer orders than
+/// were asked for, or none, and still a next one.
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/orders",
+    operation_id = "list_orders",
+    tag = "orders",
+    params(("site" = String, Path, description = "The shop."), OrdersQuery),
+    responses(
+        (status = 200, description = "A page of orders.", body = ListView<OrderSummaryView>),
+        (status = 404, description = "There is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn list(
+    State(backends): State<Backends>,
+    Path(site): Path<String>,
+    Query(query): Query<OrdersQuery>,
+) -> Result<Json<ListView<OrderSummaryView>>, Problem> {
+    let site = parse_site(&site)?;
+    let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
+    let filter = query.filter()?;
+    let found = order_list::page(&*backends.store, &site, &filter, &page).await;
+    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    if found.items.is_empty() {
+        check_site(&backends, &site).await?;
+    }
+    let policy = policy(&backends).await?;
+    let items = found.items.iter().map(|order| OrderSummaryView::new(order, &policy)).collect();
+    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
 }
 
 /// Shows an order: what it holds, and why
 #[utoipa::path(
     get,
-    path = "/v1/sites/{site}/orders/{order}",
+    path = "/v1/sites/{site}/orders/{name}",
     operation_id = "show_order",
-    tag = "stock",
+    tag = "orders",
     params(
         ("site" = String, Path, description = "The shop."),
-        ("order" = String, Path, description = "The order as `kind:identifier`, a slash as %2F.", example = "store-order:12345%2F678"),
+        ("name" = String, Path, description = "Any name of the order, bare or as `kind:identifier`, a slash as %2F.", example = "store-order:12345%2F678"),
     ),
     responses(
         (status = 200, description = "The order.", body = OrderView),
+        (status = 404, description = "No event of the order was applied, or there is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "Several orders go by the name: `candidates` lists them.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 410, description = "The order was closed: what has left for it stays counted, its details are gone.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 404, description = "No event of the order was applied.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
 pub(super) async fn show(
     State(backends): State<Backends>,
-    Path((site, order)): Path<(String, String)>,
+    Path((site, name)): Path<(String, String)>,
     _: Query<NoParameters>,
 ) -> Result<Json<OrderView>, Problem> {
-    let (site, order) = (parse_site(&site)?, parse_order(&order)?);
-    let stored =
-        backends.store.order(&site, &order).await.map_err(|error| store_problem(&error))?;
-    let Some(stored) = stored else {
-        let closed = backends.store.closed_order(&site, &order).await;
-        return Err(match closed.map_err(|error| store_problem(&error))? {
-            Some(before) => Problem::new(ProblemCode::OrderClosed, closed_text(before)),
-            None => Problem::new(ProblemCode::OrderUnknown, "no event of this order was applied"),
-        });
-    };
+    let order = find(&backends, &parse_site(&site)?, &name).await?;
+    let policy = policy(&backends).await?;
+    Ok(Json(OrderView::new(&order, &policy)))
+}
+
+/// The one order that goes by a name.
+pub(super) async fn find(
+    backends: &Backends,
+    site: &Site,
+    name: &str,
+) -> Result<StoredOrder, Problem> {
+    let found = lookup::find(&*backends.store, site, name).await;
+    found.map_err(|error| match &error {
+        OrderError::Ambiguous { candidates, .. } => {
+            let candidates = candidates.iter().map(ToString::to_string).collect();
+            let problem = Problem::new(ProblemCode::OrderAmbiguous, error.to_string());
+            problem.with_candidates(candidates)
+        }
+        OrderError::Closed { before, .. } => {
+            let detail = format!(
+                "{error}; nothing had come for it since before {before}, and orders.retention says \
+                 when orders are closed"
+            );
+            Problem::new(ProblemCode::OrderClosed, detail)
+        }
+        OrderError::Unknown { .. } => Problem::new(ProblemCode::OrderUnknown, error.to_string()),
+        OrderError::UnknownSite(site) => site_unknown(site),
+        OrderError::Invalid { source, .. } => invalid(format!("order: {source}")),
+        OrderError::Store(error) => store_problem(error),
+    })
+}
+
+/// The policy in force. Orders are applied under a recorded policy only, so the default is never
+/// met with one.
+async fn policy(backends: &Backends) -> Result<Policy, Problem> {
     let in_force = backends.store.policy().await.map_err(|error| store_problem(&error))?;
-    // Orders are applied under a recorded policy only, so the default is never met with one.
-    let policy = in_force.map(|in_force| in_force.policy).unwrap_or_default();
-    Ok(Json(OrderView::new(&stored, &policy)))
+    Ok(in_force.map(|in_force| in_force.policy).unwrap_or_default())
 }

@@ -1,24 +1,31 @@
-//! `POST /v1/sites/{site}/stock/{key}/receipts` and `PUT /v1/sites/{site}/stock/{key}/count`
+//! What changes a stock item without an order: goods that came in, adjustments, counts, and voids
+//! of any of these.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::access::Actor;
 use super::guard::Patience;
+use super::items::{self, Purpose};
 use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
-use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_site, parse_stock_key};
+use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::ReceiptView;
-use super::{Backends, broker_problem, store_problem};
-use crate::domain::{Identifier, Quantity, ReceiptId};
+use super::{Backends, ask_problem};
+use crate::asking::{AskError, Progress};
+use crate::domain::{Identifier, Note, Quantity, QuantityError, ReceiptId};
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::receipts::{self, Amount, Progress, ReceiptError, ReceiptRequest};
+use crate::items::Create;
+use crate::receipts::{self, Amount, ReceiptError, ReceiptRequest};
 
 /// The source that the envelopes name.
-const SOURCE: &str = "console";
+pub(super) const SOURCE: &str = "console";
+
+/// What is answered of what was asked for.
+type Answered = (StatusCode, Json<ReceiptView>);
 
 /// Goods that came in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -32,6 +39,33 @@ pub(super) struct GoodsBody {
     /// The name under which the goods are counted once for this item, as of a delivery note.
     #[schema(value_type = String, max_length = 256, example = "PO-1234")]
     reference: Identifier,
+    /// Why; kept with the receipt.
+    #[schema(value_type = Option<String>, max_length = 256)]
+    reason: Option<Identifier>,
+    /// Whether an item or site that does not exist is made.
+    #[serde(default)]
+    create: bool,
+}
+
+/// An adjustment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Adjustment)]
+pub(super) struct AdjustmentBody {
+    /// Units that are there more than was known, or fewer, if it is below zero: a decimal string,
+    /// or a number.
+    #[serde(deserialize_with = "difference")]
+    #[schema(value_type = String, example = "-2")]
+    quantity: Quantity,
+    /// The name under which the adjustment is counted once for this item.
+    #[schema(value_type = String, max_length = 256, example = "DAMAGE-7")]
+    reference: Identifier,
+    /// Why; kept with the adjustment.
+    #[schema(value_type = String, max_length = 256, example = "broken in the warehouse")]
+    reason: Identifier,
+    /// Whether an item or site that does not exist is made.
+    #[serde(default)]
+    create: bool,
 }
 
 /// What a count found.
@@ -46,6 +80,25 @@ pub(super) struct CountBody {
     /// The name under which the count is counted once for this item.
     #[schema(value_type = String, max_length = 256, example = "stocktaking-2026")]
     reference: Identifier,
+    /// Why; kept with the count.
+    #[schema(value_type = Option<String>, max_length = 256)]
+    reason: Option<Identifier>,
+    /// Whether an item or site that does not exist is made.
+    #[serde(default)]
+    create: bool,
+}
+
+/// What is taken back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Void)]
+pub(super) struct VoidBody {
+    /// The reference of this item whose receipt, adjustment or count is taken back for good.
+    #[schema(value_type = String, max_length = 256, example = "PO-1234")]
+    reference: Identifier,
+    /// Why; kept with the void.
+    #[schema(value_type = Option<String>, max_length = 256)]
+    reason: Option<Identifier>,
 }
 
 /// Counts goods that came in
@@ -58,13 +111,14 @@ pub(super) struct CountBody {
     tag = "stock",
     params(
         ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "The stock item as `kind:identifier`, a slash as %2F.", example = "product:P1"),
+        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
     ),
     request_body = GoodsBody,
     responses(
         (status = 200, description = "The goods are in the stock.", body = ReceiptView),
         (status = 202, description = "They are durable, and not in the stock within 5 s.", body = ReceiptView),
-        (status = 409, description = "The reference says something else already, or the receipt became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
         Refusals,
     ),
@@ -74,10 +128,55 @@ pub(super) async fn receive(
     Path((site, key)): Path<(String, String)>,
     _: Query<NoParameters>,
     Extension(patience): Extension<Patience>,
+    Extension(actor): Extension<Actor>,
     JsonBody(body): JsonBody<GoodsBody>,
-) -> Result<Response, Problem> {
-    let request = request(&site, &key, body.reference, Amount::Received(body.quantity))?;
-    ask(&backends, &request, patience).await
+) -> Result<Answered, Problem> {
+    let said = Said {
+        amount: Amount::Received(body.quantity),
+        reference: body.reference,
+        note: Note { reason: body.reason, actor: Some(actor.name()) },
+        create: create(body.create),
+    };
+    said.ask(&backends, (&site, &key), patience).await
+}
+
+/// Corrects what was received of an item, for a reason such as damage
+///
+/// Once for each item and reference: to ask again is safe, and answers with the first message.
+#[utoipa::path(
+    post,
+    path = "/v1/sites/{site}/stock/{key}/adjustments",
+    operation_id = "adjust_stock",
+    tag = "stock",
+    params(
+        ("site" = String, Path, description = "The shop."),
+        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
+    ),
+    request_body = AdjustmentBody,
+    responses(
+        (status = 200, description = "The adjustment is in the stock.", body = ReceiptView),
+        (status = 202, description = "It is durable, and not in the stock within 5 s.", body = ReceiptView),
+        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        BodyRefusals,
+        Refusals,
+    ),
+)]
+pub(super) async fn adjust(
+    State(backends): State<Backends>,
+    Path((site, key)): Path<(String, String)>,
+    _: Query<NoParameters>,
+    Extension(patience): Extension<Patience>,
+    Extension(actor): Extension<Actor>,
+    JsonBody(body): JsonBody<AdjustmentBody>,
+) -> Result<Answered, Problem> {
+    let said = Said {
+        amount: Amount::Received(body.quantity),
+        reference: body.reference,
+        note: Note { reason: Some(body.reason), actor: Some(actor.name()) },
+        create: create(body.create),
+    };
+    said.ask(&backends, (&site, &key), patience).await
 }
 
 /// Sets what is on the shelf to what a count found
@@ -91,13 +190,14 @@ pub(super) async fn receive(
     tag = "stock",
     params(
         ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "The stock item as `kind:identifier`, a slash as %2F.", example = "product:P1"),
+        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
     ),
     request_body = CountBody,
     responses(
         (status = 200, description = "The count is in the stock.", body = ReceiptView),
         (status = 202, description = "It is durable, and not in the stock within 5 s.", body = ReceiptView),
-        (status = 409, description = "The reference says something else already, or the receipt became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
         Refusals,
     ),
@@ -107,55 +207,117 @@ pub(super) async fn count(
     Path((site, key)): Path<(String, String)>,
     _: Query<NoParameters>,
     Extension(patience): Extension<Patience>,
+    Extension(actor): Extension<Actor>,
     JsonBody(body): JsonBody<CountBody>,
-) -> Result<Response, Problem> {
-    let request = request(&site, &key, body.reference, Amount::OnHand(body.on_hand))?;
-    ask(&backends, &request, patience).await
-}
-
-fn request(
-    site: &str,
-    key: &str,
-    reference: Identifier,
-    amount: Amount,
-) -> Result<ReceiptRequest, Problem> {
-    let receipt = ReceiptId { key: parse_stock_key(key)?, reference };
-    Ok(ReceiptRequest { site: parse_site(site)?, receipt, amount })
-}
-
-async fn ask(
-    backends: &Backends,
-    request: &ReceiptRequest,
-    Patience(patience): Patience,
-) -> Result<Response, Problem> {
-    let asked = receipts::ask(&*backends.broker, &*backends.store, request, SOURCE, patience).await;
-    let answer = asked.map_err(|error| problem(&error))?;
-    let status = match answer.progress {
-        Progress::Applied | Progress::Repeated => StatusCode::OK,
-        Progress::Queued => StatusCode::ACCEPTED,
+) -> Result<Answered, Problem> {
+    let said = Said {
+        amount: Amount::OnHand(body.on_hand),
+        reference: body.reference,
+        note: Note { reason: body.reason, actor: Some(actor.name()) },
+        create: create(body.create),
     };
-    Ok((status, Json(ReceiptView::new(request, &answer))).into_response())
+    said.ask(&backends, (&site, &key), patience).await
+}
+
+/// Takes back what stands under a reference
+///
+/// For good, and also if its receipt only comes later. To ask again is safe.
+#[utoipa::path(
+    post,
+    path = "/v1/sites/{site}/stock/{key}/voids",
+    operation_id = "void_receipt",
+    tag = "stock",
+    params(
+        ("site" = String, Path, description = "The shop."),
+        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
+    ),
+    request_body = VoidBody,
+    responses(
+        (status = 200, description = "The reference counts for nothing.", body = ReceiptView),
+        (status = 202, description = "It is durable, and not in effect within 5 s.", body = ReceiptView),
+        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        BodyRefusals,
+        Refusals,
+    ),
+)]
+pub(super) async fn void(
+    State(backends): State<Backends>,
+    Path((site, key)): Path<(String, String)>,
+    _: Query<NoParameters>,
+    Extension(patience): Extension<Patience>,
+    Extension(actor): Extension<Actor>,
+    JsonBody(body): JsonBody<VoidBody>,
+) -> Result<Answered, Problem> {
+    let said = Said {
+        amount: Amount::Void,
+        reference: body.reference,
+        note: Note { reason: body.reason, actor: Some(actor.name()) },
+        create: Create::No,
+    };
+    said.ask(&backends, (&site, &key), patience).await
+}
+
+const fn create(is_wanted: bool) -> Create {
+    if is_wanted { Create::Yes } else { Create::No }
+}
+
+/// What a body says of an item.
+struct Said {
+    amount: Amount,
+    reference: Identifier,
+    note: Note,
+    create: Create,
+}
+
+impl Said {
+    async fn ask(
+        self,
+        backends: &Backends,
+        path: (&str, &str),
+        Patience(patience): Patience,
+    ) -> Result<Answered, Problem> {
+        let (site, key) = items::resolve(backends, path, Purpose::Change(self.create)).await?;
+        let receipt = ReceiptId { key, reference: self.reference };
+        let request = ReceiptRequest { site, receipt, amount: self.amount, note: self.note };
+        let (broker, store) = (&*backends.broker, &*backends.store);
+        let answer = receipts::ask(broker, store, &request, SOURCE, patience).await;
+        let answer = answer.map_err(|error| problem(&error))?;
+        let status = match answer.progress {
+            Progress::Applied | Progress::Repeated => StatusCode::OK,
+            Progress::Queued => StatusCode::ACCEPTED,
+        };
+        Ok((status, Json(ReceiptView::new(&request, &answer))))
+    }
 }
 
 fn problem(error: &ReceiptError) -> Problem {
-    match error {
-        ReceiptError::ReferenceReused(_) => {
-            Problem::new(ProblemCode::ReceiptReferenceReused, error.to_string())
-        }
-        ReceiptError::DifferenceTooLarge => invalid(format!("on_hand: {error}")),
-        ReceiptError::DeadLetter { .. } => {
-            Problem::new(ProblemCode::ReceiptDeadLetter, error.to_string())
-        }
-        ReceiptError::Unconfirmed => {
-            Problem::new(ProblemCode::BrokerUnavailable, error.to_string())
-        }
-        ReceiptError::Broker(error) => broker_problem(error),
-        ReceiptError::Store(error) => store_problem(error),
-    }
+    let code = match error {
+        ReceiptError::ReferenceReused(_) => ProblemCode::ReceiptReferenceReused,
+        ReceiptError::DifferenceTooLarge => return invalid(format!("on_hand: {error}")),
+        ReceiptError::Ask(AskError::DeadLetter { .. }) => ProblemCode::ReceiptDeadLetter,
+        ReceiptError::Ask(error) => return ask_problem(error),
+    };
+    Problem::new(code, error.to_string())
 }
 
 /// Reads the text of a number, in quotes or not: a float would lose units.
 fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
+    read(deserializer, Quantity::exact)
+}
+
+/// As [`quantity`], and it may be below zero.
+fn difference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
+    read(deserializer, |text| match text.strip_prefix('-') {
+        Some(less) => Quantity::exact(less).map(|quantity| -quantity),
+        None => Quantity::exact(text),
+    })
+}
+
+fn read<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    parse: impl FnOnce(&str) -> Result<Quantity, QuantityError>,
+) -> Result<Quantity, D::Error> {
     use serde::de::Error;
     let raw = <&RawValue>::deserialize(deserializer)?.get();
     let text = if raw.starts_with('"') {
@@ -163,7 +325,7 @@ fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::E
     } else {
         raw.to_owned()
     };
-    Quantity::parse(&text).map_err(|error| D::Error::custom(format!("the quantity {error}")))
+    parse(&text).map_err(|error| D::Error::custom(format!("the quantity {error}")))
 }
 
 #[cfg(test)]
@@ -190,6 +352,21 @@ mod tests {
         for written in
             ["-1", "null", "true", "[1]", "{}", r#"" 1""#, "0.0000001", "1e10", r#""\ud800""#]
         {
+            assert!(read(written).is_err(), "{written}");
+        }
+    }
+
+    #[test]
+    fn an_adjustment_may_be_below_zero() {
+        let read = |quantity: &str| {
+            let body = format!(r#"{{"quantity": {quantity}, "reference": "R", "reason": "lost"}}"#);
+            let read = serde_json::from_str::<AdjustmentBody>(&body);
+            read.map(|body| body.quantity.to_string()).map_err(|error| error.to_string())
+        };
+        for (written, expected) in [("-1.5", "-1.5"), (r#""-2""#, "-2"), ("3", "3")] {
+            assert_eq!(read(written).unwrap(), expected, "{written}");
+        }
+        for written in [r#""--1""#, r#""-""#, r#""+1""#, "-1e10", "-0.0000001"] {
             assert!(read(written).is_err(), "{written}");
         }
     }

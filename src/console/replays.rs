@@ -96,6 +96,7 @@ pub(super) async fn make(
             StoreError::Rejected { .. } => invalid("selection: selects too many letters"),
             StoreError::Unavailable { .. }
             | StoreError::Newer { .. }
+            | StoreError::Older { .. }
             | StoreError::Corrupt { .. } => store_problem(&error),
         })?;
         ReplayView::from(&made)

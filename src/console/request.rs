@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{MessageId, OrderId, Site, StockKey};
+use crate::domain::{MessageId, Site};
 use crate::http::problem::{Problem, ProblemCode};
 
 /// The parameters in a path, each percent-decoded once.
@@ -116,14 +116,6 @@ pub(super) fn invalid(detail: impl Into<String>) -> Problem {
 
 pub(super) fn parse_site(text: &str) -> Result<Site, Problem> {
     Site::parse(text).map_err(|error| invalid(format!("site: {error}")))
-}
-
-pub(super) fn parse_stock_key(text: &str) -> Result<StockKey, Problem> {
-    StockKey::parse(text).map_err(|error| invalid(format!("stock key: {error}")))
-}
-
-pub(super) fn parse_order(text: &str) -> Result<OrderId, Problem> {
-    OrderId::parse(text).map_err(|error| invalid(format!("order: {error}")))
 }
 
 pub(super) fn parse_message_id(text: &str) -> Result<MessageId, Problem> {

@@ -7,8 +7,9 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::items::{self, Purpose, check_site};
 use super::openapi::{PROBLEM_JSON, Refusals};
-use super::request::{Path, Query, invalid, parse_site, parse_stock_key};
+use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ListView, StockDetailView, StockItemView};
 use super::{Backends, cursor, list_problem};
 use crate::domain::IDENTIFIER_BYTES_MAX;
@@ -49,7 +50,8 @@ pub(super) struct HoldsQuery {
     tag = "stock",
     params(("site" = String, Path, description = "The shop."), StockQuery),
     responses(
-        (status = 200, description = "A page of stock items; empty for an unknown shop.", body = ListView<StockItemView>),
+        (status = 200, description = "A page of stock items.", body = ListView<StockItemView>),
+        (status = 404, description = "There is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
@@ -66,6 +68,9 @@ pub(super) async fn list(
     }
     let found = backends.store.stock(&site, prefix, &page).await;
     let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    if found.items.is_empty() {
+        check_site(&backends, &site).await?;
+    }
     let items = found.items.iter().map(StockItemView::from).collect();
     Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
 }
@@ -78,12 +83,13 @@ pub(super) async fn list(
     tag = "stock",
     params(
         ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "The stock item as `kind:identifier`, a slash as %2F.", example = "product:P1"),
+        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
         HoldsQuery,
     ),
     responses(
         (status = 200, description = "The item, and 100 of the orders that hold some of it.", body = StockDetailView),
-        (status = 404, description = "The item was never counted.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 404, description = "The item was never counted, or there is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "Several items go by the name: `candidates` lists them.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
@@ -92,8 +98,8 @@ pub(super) async fn show(
     Path((site, key)): Path<(String, String)>,
     Query(query): Query<HoldsQuery>,
 ) -> Result<Json<StockDetailView>, Problem> {
-    let (site, key) = (parse_site(&site)?, parse_stock_key(&key)?);
     let page = cursor::page_request(query.cursor.as_deref(), Some(HOLDS_LIMIT))?;
+    let (site, key) = items::resolve(&backends, (&site, &key), Purpose::Read).await?;
     let detail = backends.store.stock_item(&site, &key, &page).await;
     let mut detail = detail
         .map_err(|error| list_problem(&error, page.after.is_some()))?

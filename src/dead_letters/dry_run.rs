@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Arrival, Code, Counts, Decision, Decoded, EntityName, EntityState, Event, Outcome,
-    PolicyInForce, Reason, Rejection, Settled, Site, SourceRules, StockChange, StockKey,
-    TotalError, after_closing, decide,
+    Arrival, Code, Content, Counts, Decision, Decoded, EntityName, EntityState, Event, Names,
+    OrderId, Outcome, PolicyInForce, Reading, Reason, Rejection, Settled, Site, SourceRules,
+    StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders, decide_receipt,
 };
+use crate::store::orders::Readings;
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest, Store,
-    StoreError,
+    Asked, DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest,
+    Store, StoreError,
 };
 use crate::worker::{outcome_of_order, understand};
 
@@ -77,7 +78,8 @@ pub async fn dry_run(
 ) -> Result<Option<DryRun>, StoreError> {
     let Some(policy) = store.policy().await? else { return Ok(None) };
     let (states, stock) = (BTreeMap::new(), BTreeMap::new());
-    let mut imagined = Imagined { store, sources, policy, states, stock };
+    let readings = Readings::default();
+    let mut imagined = Imagined { store, sources, policy, readings, states, stock };
     let mut done = DryRun::default();
     let mut page = PageRequest::first(PAGE);
     'pages: loop {
@@ -108,6 +110,9 @@ struct Imagined<'a> {
     store: &'a dyn Store,
     sources: &'a SourceRules,
     policy: PolicyInForce,
+    /// Orders, as they would be.
+    readings: Readings,
+    /// Catalogue entries and receipts, as they would be.
     states: BTreeMap<EntityId, Option<EntityState>>,
     /// What each item counts, and what would be added.
     stock: BTreeMap<(Site, StockKey), (Counts, Counts)>,
@@ -118,7 +123,7 @@ impl Imagined<'_> {
         if let Some(outcome) = outcome_of_order(&letter.envelope) {
             return Ok(outcome.map_or_else(WouldBe::from, WouldBe::Settled));
         }
-        let event = match understand(&letter.envelope, &self.policy.policy, self.sources) {
+        let event = match understand(&letter.envelope, self.sources) {
             Ok(Decoded::Event(event)) => *event,
             Ok(Decoded::Unknown { .. }) => {
                 let reason = Reason::UnknownEventType;
@@ -126,11 +131,9 @@ impl Imagined<'_> {
             }
             Err(rejection) => return Ok(WouldBe::from(*rejection)),
         };
-        let entity = EntityId { site: event.site.clone(), name: event.content.entity() };
-        let before = self.state(&entity).await?;
-        let is_first = before.is_none();
-        let Some(decision) = self.decide(before, &event, letter) else {
-            return Ok(WouldBe::Settled(Settled::plain(Outcome::Duplicate)));
+        let decision = match event.content.names() {
+            Some(names) => self.decide_order(&event, &names, letter).await?,
+            None => self.decide_entity(&event, letter).await?,
         };
         let settled = match decision.settled.first() {
             Some(Ok(settled)) => *settled,
@@ -140,49 +143,92 @@ impl Imagined<'_> {
             }
             None => Settled::plain(Outcome::Duplicate),
         };
-        if decision.changed {
-            // As a commit asks: whether the order was closed comes before what fits.
-            if is_first && let Some(closed) = self.after_closing(&entity, &event, letter).await? {
-                return Ok(closed);
-            }
-            if let Err(error) = self.add(&entity.site, &decision.changes).await? {
-                let detail = error.to_string();
-                return Ok(WouldBe::Rejected { code: Code::StockOverflow, detail });
-            }
+        if let Err(error) = self.add(&event.site, &decision.changes).await? {
+            let detail = error.to_string();
+            return Ok(WouldBe::Rejected { code: Code::StockOverflow, detail });
         }
-        self.states.insert(entity, Some(decision.state));
+        self.keep(&event.site, decision);
         Ok(WouldBe::Settled(settled))
     }
 
-    fn decide(
-        &self,
-        before: Option<EntityState>,
+    async fn decide_order(
+        &mut self,
         event: &Event,
+        names: &Names,
         letter: &DeadLetter,
-    ) -> Option<Decision<EntityState>> {
-        decide(before, &[(&event.content, &arrival(event, letter))], &self.policy)
+    ) -> Result<Decision, StoreError> {
+        self.readings.fill(self.store, &[(&event.site, names)], Vec::new()).await?;
+        let arrival = arrival(event, letter);
+        let decide = |part: &Reading, policy| decide_orders(part, &[(event, &arrival)], policy);
+        let part = self.readings.of(&event.site).reading.part([names]);
+        let decision = decide(&part, &self.policy);
+        // As a commit asks: whether the order was closed comes before what fits.
+        let new: Vec<OrderId> = decision.new_names.iter().map(|(name, _)| name.clone()).collect();
+        if new.is_empty() {
+            return Ok(decision);
+        }
+        let (closed, watermark) = self.store.closed(&event.site, &new).await?;
+        if closed.iter().all(Option::is_none) {
+            return Ok(decision);
+        }
+        self.readings.note_closed(&event.site, new.into_iter().zip(closed), watermark);
+        let part = self.readings.of(&event.site).reading.part([names]);
+        Ok(decide(&part, &self.policy))
     }
 
-    /// What becomes of an event whose order was closed; `None` if it was not.
-    async fn after_closing(
+    async fn decide_entity(
         &self,
-        entity: &EntityId,
         event: &Event,
         letter: &DeadLetter,
-    ) -> Result<Option<WouldBe>, StoreError> {
-        let EntityName::Order(order) = &entity.name else { return Ok(None) };
-        let watermark = self.store.closed_order(&entity.site, order).await?;
-        Ok(watermark.map(|watermark| {
-            after_closing(event, order, &arrival(event, letter), watermark)
-                .map_or_else(|rejection| WouldBe::from(*rejection), WouldBe::Settled)
-        }))
+    ) -> Result<Decision, StoreError> {
+        let arrival = arrival(event, letter);
+        let of_site = |name| EntityId { site: event.site.clone(), name };
+        Ok(match &event.content {
+            Content::Catalogue(entry) => {
+                let id = of_site(EntityName::Catalogue(entry.entry.clone()));
+                let before = match self.state(&id).await? {
+                    Some(EntityState::Catalogue(before)) => Some(before),
+                    Some(EntityState::Order(_) | EntityState::Receipt(_)) | None => None,
+                };
+                decide_catalogue(&entry.entry, before.as_ref(), &[entry], &self.policy.policy)
+            }
+            Content::Receipt(receipt) => {
+                let id = of_site(EntityName::Receipt(receipt.receipt.clone()));
+                let before = match self.state(&id).await? {
+                    Some(EntityState::Receipt(before)) => Some(before),
+                    Some(EntityState::Order(_) | EntityState::Catalogue(_)) | None => None,
+                };
+                decide_receipt(&receipt.receipt, before.as_ref(), &[(receipt, &arrival)])
+            }
+            Content::Order(_)
+            | Content::Refund(_)
+            | Content::Notice(_)
+            | Content::Correction(_) => Decision::default(),
+        })
     }
 
-    async fn state(&mut self, entity: &EntityId) -> Result<Option<EntityState>, StoreError> {
+    /// Notes what would be written.
+    fn keep(&mut self, site: &Site, decision: Decision) {
+        let reading = &mut self.readings.of(site).reading;
+        reading.links.extend(decision.links);
+        for Write { name, state, .. } in decision.writes {
+            match (name, state) {
+                (EntityName::Order(order), Some(EntityState::Order(record))) => {
+                    reading.records.insert(order, Some(*record));
+                }
+                (name, state) => {
+                    self.states.insert(EntityId { site: site.clone(), name }, state);
+                }
+            }
+        }
+    }
+
+    async fn state(&self, entity: &EntityId) -> Result<Option<EntityState>, StoreError> {
         if let Some(state) = self.states.get(entity) {
             return Ok(state.clone());
         }
-        let loaded = self.store.load(std::slice::from_ref(entity)).await?.pop().flatten();
+        let asked = Asked { entities: vec![entity.clone()], links: Vec::new() };
+        let loaded = self.store.load(&asked).await?.entities.pop().flatten();
         Ok(loaded.map(|loaded| loaded.state))
     }
 
@@ -192,10 +238,11 @@ impl Imagined<'_> {
         site: &Site,
         changes: &[StockChange],
     ) -> Result<Result<(), TotalError>, StoreError> {
-        let mut after = Vec::new();
+        // Two orders that become one may change one item twice.
+        let mut after = BTreeMap::new();
         for change in changes {
             let place = (site.clone(), change.key.clone());
-            let (counts, added) = match self.stock.get(&place) {
+            let (counts, added) = match after.get(&place).or_else(|| self.stock.get(&place)) {
                 Some(found) => *found,
                 None => (self.counts(&place).await?, Counts::default()),
             };
@@ -205,7 +252,7 @@ impl Imagined<'_> {
             if let Err(error) = counts.plus(added) {
                 return Ok(Err(error));
             }
-            after.push((place, (counts, added)));
+            after.insert(place, (counts, added));
         }
         self.stock.extend(after);
         Ok(Ok(()))

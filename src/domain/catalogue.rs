@@ -1,9 +1,11 @@
 //! Catalogue entries: products and categories, which never touch stock and give it its names.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::identifier::{Identifier, kind_and_identifier};
-use super::{StockKey, Version};
+use super::{LineNames, StockKey, Version};
 
 /// Which identity space an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,17 +69,23 @@ pub struct CatalogueEvent {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// A product's `name`, a category's `title`; cut to the length of an identifier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `external_id`
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<Identifier>,
     /// `sku`
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<Identifier>,
-    /// The stock keys that this entry gives its name to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stock_keys: Vec<StockKey>,
+    /// Whether nobody counts its stock: the shop does not manage it, or it is of a type that has
+    /// none.
+    pub is_untracked: bool,
+    /// What goods of this entry may be called: those of the product itself, and of each variation.
+    pub goods: Vec<LineNames>,
+}
+
+impl Description {
+    /// The stock keys that this entry gives its name to, each once.
+    pub fn stock_keys(&self) -> BTreeSet<StockKey> {
+        self.goods.iter().flat_map(LineNames::keys).collect()
+    }
 }
 
 /// The state of a catalogue entry: the latest of each, so that a deletion that comes first does
@@ -85,13 +93,10 @@ pub struct Description {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueEntry {
     /// The highest version of a creation or update.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub described: Option<Version>,
     /// What that event said.
-    #[serde(default)]
     pub description: Description,
     /// The highest version of a deletion.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Version>,
 }
 

@@ -3,9 +3,14 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::order::{Hold, REFUNDED_LINES_MAX, REFUNDS_MAX};
+use super::correction::CORRECTIONS_MAX;
+use super::names::SECOND_NAMES_MAX;
 use super::quantity::STOCK_TOTAL_MAX;
-use super::{Code, Quantity, StockKey};
+use super::record::{REFUNDED_LINES_MAX, REFUNDS_MAX};
+use super::{
+    ClosedName, Code, EntityName, EntityState, Hold, Identifier, Link, Lists, OrderId, Quantity,
+    StockKey, Timestamp, Version,
+};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,7 +42,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The order was deleted before; a deletion is final.
+    /// It is newer than a deletion of the order, which is final.
     AfterDeletion,
     /// The mode is TEST, which the policy ignores.
     TestMode,
@@ -45,6 +50,8 @@ pub enum Reason {
     Ambiguous,
     /// The refund bears no id, so it cannot be told from its own repetition.
     RefundWithoutId,
+    /// It is stamped more than a day after it was received.
+    TimestampAhead,
     /// Another content stands under the same reference.
     ReferenceReused,
     /// The order was closed; it was settled, and untouched for long.
@@ -65,6 +72,7 @@ impl Reason {
             Self::TestMode => "test_mode",
             Self::Ambiguous => "ambiguous",
             Self::RefundWithoutId => "refund_without_id",
+            Self::TimestampAhead => "timestamp_ahead",
             Self::ReferenceReused => "reference_reused",
             Self::OrderClosed => "order_closed",
             Self::UnknownEventType => "unknown_event_type",
@@ -95,47 +103,103 @@ impl Settled {
     }
 }
 
-/// Why an event cannot be joined into the state that it meets; nothing of it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why an event cannot be joined into what it meets; nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The order's state would grow past its limit.
+    /// The record would grow past its limit of refunds.
     #[error(
         "the order would have more than {REFUNDS_MAX} refunds, or more than {REFUNDED_LINES_MAX} \
          refunded lines, of all its events together; nothing was applied"
     )]
     TooManyRefunds,
+    /// More second names would lead to the order than may.
+    #[error("the order would have more than {SECOND_NAMES_MAX} second names; nothing was applied")]
+    TooManyNames,
+    /// The record would grow past its limit of corrections.
+    #[error("the order has {CORRECTIONS_MAX} corrections, and gets no more")]
+    TooManyCorrections,
+    /// The order was closed, and the event came after that.
+    #[error(
+        "the order was closed, as nothing had come since {watermark}; orders.retention says \
+         when{}", open_record(.open.as_ref())
+    )]
+    Expired {
+        /// Closed orders were untouched since before this time.
+        watermark: Timestamp,
+        /// A record that is open under another name of the event.
+        open: Option<OrderId>,
+    },
+}
+
+fn open_record(open: Option<&OrderId>) -> String {
+    open.map_or_else(String::new, |open| {
+        format!(
+            "; {open} is open under another of its names: `storekeeper orders release` frees it"
+        )
+    })
 }
 
 impl Refused {
     /// The reason of the dead letter that the event becomes.
-    pub const fn code(self) -> Code {
+    pub const fn code(&self) -> Code {
         match self {
             Self::TooManyRefunds => Code::TooManyRefunds,
+            Self::TooManyNames => Code::TooManyNames,
+            Self::TooManyCorrections => Code::CorrectionInvalid,
+            Self::Expired { .. } => Code::OrderExpired,
         }
     }
 }
 
-/// What events of one entity do to it, folded into one step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision<S> {
-    /// The entity's new state.
-    pub state: S,
-    /// Whether that differs from the old one; if not, nothing is to be written.
-    pub changed: bool,
-    /// What changes in the site's stock, at most one change a stock key.
+/// What events do to the entities that they concern, folded into one step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// The entities that are another than before, or gone.
+    pub writes: Vec<Write>,
+    /// The links that are others than before, or gone.
+    pub links: Vec<(OrderId, Option<Link>)>,
+    /// Names that are new, each with what is known of its closing: it must be so still.
+    pub new_names: Vec<(OrderId, Option<ClosedName>)>,
+    /// Names of orders that are closed by this.
+    pub closes: Vec<(OrderId, ClosedName)>,
+    /// What changes in the site's stock, in order; at most one change a stock key and cause.
     pub changes: Vec<StockChange>,
+    /// What items are called, for people.
+    pub item_names: Vec<ItemNames>,
     /// What became of each event, in the order given. One that was refused left no trace.
     pub settled: Vec<Result<Settled, Refused>>,
     /// What is to be counted once the decision is written.
     pub findings: Findings,
 }
 
-impl<S> Decision<S> {
-    /// The same decision about a state in another form.
-    pub(super) fn map<T>(self, form: impl FnOnce(S) -> T) -> Decision<T> {
-        let Self { state, changed, changes, settled, findings } = self;
-        Decision { state: form(state), changed, changes, settled, findings }
+impl Decision {
+    /// Whether there is anything to be written.
+    pub const fn changes_anything(&self) -> bool {
+        !self.writes.is_empty() || !self.links.is_empty()
     }
+}
+
+/// An entity that is another than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The entity.
+    pub name: EntityName,
+    /// Its new state; `None` if it goes.
+    pub state: Option<EntityState>,
+    /// The lists that it was in, and those that it is in now.
+    pub lists: (Lists, Lists),
+}
+
+/// What an order or the catalogue calls an item, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemNames {
+    /// The item.
+    pub key: StockKey,
+    /// What a line calls it, and the snapshot that says so: of two names, the one of the higher
+    /// version is shown, and of equal versions the greater text.
+    pub line: Option<(Version, String)>,
+    /// The names by which people may look for it, its own among them.
+    pub also: Vec<StockKey>,
 }
 
 /// Oddities that are worth a counter.
@@ -151,6 +215,16 @@ pub struct Findings {
     pub ambiguous: u64,
     /// Refunded lines that belong to no line of the order.
     pub refunds_unmatched: u64,
+    /// Second names that are contested from now on.
+    pub names_contested: u64,
+    /// Names that could not be read.
+    pub names_unreadable: u64,
+    /// Quantities that were rounded.
+    pub quantities_rounded: u64,
+    /// Events that are stamped more than a day after they were received.
+    pub timestamps_ahead: u64,
+    /// Corrections that were taken.
+    pub corrections: u64,
 }
 
 /// How the counts of one stock item change.
@@ -158,10 +232,23 @@ pub struct Findings {
 pub struct StockChange {
     /// The item.
     pub key: StockKey,
+    /// What the change is due to.
+    pub cause: Cause,
     /// What is added to its counts.
     pub delta: Counts,
-    /// What the order holds of it from now on; `None` when no order is concerned.
+    /// What the order that it is due to holds of it from now on.
     pub hold: Option<Hold>,
+    /// What the order leaves for good, if this closes it.
+    pub closed: Option<Quantity>,
+}
+
+/// What a change of stock is due to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// An order, by the name that it is shown by.
+    Order(OrderId),
+    /// A receipt of the item, by its reference.
+    Receipt(Identifier),
 }
 
 /// The three counts of a stock item, or a difference of them.

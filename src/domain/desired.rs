@@ -1,127 +1,173 @@
-//! What an order should hold: a pure function of its state and the policy.
+//! What an order should hold: a pure function of what is known of it and the policy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::event::{Line, Snapshot};
 use super::{
-    Cancelled, Deleted, Hold, Identifier, OrderState, Policy, Quantity, Restock, Status, StockKey,
-    TestMode,
+    Action, Cancelled, Deleted, Departure, Hold, Identifier, Line, Mode, Policy, Quantity, Record,
+    Restock, Status, StockKey, TestMode,
 };
 
-/// In which way an order holds what it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stance {
-    Nothing,
-    Committed,
-    Fulfilled,
+/// What an order should hold, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// What it should hold of each stock item; items of which it should hold nothing are left out.
+    pub holds: BTreeMap<StockKey, Hold>,
+    /// The rule that decided.
+    pub why: Why,
 }
 
-/// What an order should hold of each stock item; items of which it should hold nothing are left
-/// out.
-pub fn desired(state: &OrderState, policy: &Policy) -> BTreeMap<StockKey, Hold> {
-    let mut holds = BTreeMap::<StockKey, Hold>::new();
-    let Some(latest) = &state.latest else { return holds };
-    let stance = stance(state, latest.version.status, latest.snapshot.test, policy);
-    if stance == Stance::Nothing {
-        return holds;
+/// The rule that decides what an order holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// No snapshot of it is known.
+    NoSnapshot,
+    /// A person released it.
+    Released,
+    /// It is deleted.
+    Deleted,
+    /// Its mode is TEST.
+    TestMode,
+    /// It is not placed yet.
+    Incomplete,
+    /// Its status says that the money was given back.
+    Refunded,
+    /// It is cancelled.
+    Cancelled,
+    /// All of its lines are refunded.
+    RefundedInFull,
+    /// A person holds it.
+    Held,
+    /// Its goods have left.
+    Left,
+    /// Its goods are promised and still here.
+    Promised,
+}
+
+impl Why {
+    /// The rule's name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSnapshot => "no_snapshot",
+            Self::Released => "released",
+            Self::Deleted => "deleted",
+            Self::TestMode => "test_mode",
+            Self::Incomplete => "incomplete",
+            Self::Refunded => "refunded",
+            Self::Cancelled => "cancelled",
+            Self::RefundedInFull => "refunded_in_full",
+            Self::Held => "held",
+            Self::Left => "left",
+            Self::Promised => "promised",
+        }
     }
-    let refunded = Refunded::of(state, &latest.snapshot);
-    if policy.restock == Restock::Full && refunded.covers(&latest.snapshot.lines) {
-        return holds;
+}
+
+/// What an order should hold of each stock item.
+pub fn desired(order: &Record, policy: &Policy) -> Desired {
+    let departure = order.departure();
+    match stance(order, departure, policy) {
+        Ok(why) => held(order, departure, policy, why),
+        Err(why) => Desired { holds: BTreeMap::new(), why },
     }
-    for line in &latest.snapshot.lines {
-        let Some(key) = line.key(&policy.key_precedence) else { continue };
-        let quantity = match policy.restock {
-            Restock::Never | Restock::Full => line.quantity,
-            Restock::Lines => {
-                line.quantity.saturating_sub(refunded.of_line(line)).max(Quantity::ZERO)
-            }
+}
+
+/// Whether the order holds anything: the rows of the table apply one after the other, and any may
+/// say "nothing".
+fn stance(order: &Record, departure: Option<Departure>, policy: &Policy) -> Result<Why, Why> {
+    let latest = order.latest.as_ref().ok_or(Why::NoSnapshot)?;
+    let status = latest.version.status;
+    let corrections = order.corrections_in_force();
+    let has_left = departure.is_some();
+    if corrections.decides == Some(Action::Release) {
+        return Err(Why::Released);
+    }
+    let is_deleted = corrections.deleted.is_some();
+    if is_deleted && !(has_left && policy.deleted == Deleted::ReleaseUnlessShipped) {
+        return Err(Why::Deleted);
+    }
+    let is_held = corrections.decides == Some(Action::Hold) && !is_deleted;
+    if !is_held {
+        let mode = order.mode.map(|(_, mode)| mode);
+        if mode == Some(Mode::Test) && policy.test_mode == TestMode::Ignore {
+            return Err(Why::TestMode);
+        }
+        if status == Status::Incomplete {
+            return Err(Why::Incomplete);
+        }
+    }
+    if status == Status::Refunded && !has_left && policy.restock != Restock::Never {
+        return Err(Why::Refunded);
+    }
+    if !is_held && status == Status::Cancelled {
+        let holds = match policy.cancelled {
+            Cancelled::Keep => true,
+            Cancelled::ReleaseUnlessShipped => has_left,
+            Cancelled::Release => false,
         };
+        if !holds {
+            return Err(Why::Cancelled);
+        }
+    }
+    Ok(match (is_held, has_left) {
+        (true, _) => Why::Held,
+        (false, true) => Why::Left,
+        (false, false) => Why::Promised,
+    })
+}
+
+fn held(order: &Record, departure: Option<Departure>, policy: &Policy, why: Why) -> Desired {
+    let mut holds = BTreeMap::<StockKey, Hold>::new();
+    let refunded = match policy.restock {
+        Restock::Never => None,
+        Restock::Unshipped => Some(Refunded::of(order, departure)),
+        Restock::Lines | Restock::Full => Some(Refunded::of(order, None)),
+    };
+    if policy.restock == Restock::Full && refunded.as_ref().is_some_and(Refunded::is_whole) {
+        return Desired { holds, why: Why::RefundedInFull };
+    }
+    for (line, key) in order.keyed_lines(&policy.key_precedence) {
+        let Some(key) = key else { continue };
+        let back = match (&refunded, policy.restock) {
+            (Some(refunded), Restock::Unshipped | Restock::Lines) => refunded.of_line(line),
+            (Some(_) | None, _) => Quantity::ZERO,
+        };
+        let quantity = line.quantity.saturating_sub(back).max(Quantity::ZERO);
         if quantity.is_zero() {
             continue;
         }
         let hold = holds.entry(key).or_default();
-        let count = match stance {
-            Stance::Fulfilled => &mut hold.fulfilled,
-            Stance::Committed | Stance::Nothing => &mut hold.committed,
-        };
+        let count = if departure.is_some() { &mut hold.fulfilled } else { &mut hold.committed };
         *count = count.saturating_add(quantity);
     }
-    holds
-}
-
-fn stance(state: &OrderState, status: Status, test: bool, policy: &Policy) -> Stance {
-    let released_by_deletion = state.deleted.is_some()
-        && match policy.deleted {
-            Deleted::Release => true,
-            Deleted::ReleaseUnlessShipped => !state.ever_shipped,
-        };
-    if released_by_deletion || (test && policy.test_mode == TestMode::Ignore) {
-        return Stance::Nothing;
-    }
-    let by_shipping = if state.ever_shipped { Stance::Fulfilled } else { Stance::Committed };
-    match status {
-        Status::Pending | Status::InProgress | Status::Processed => Stance::Committed,
-        Status::Dispatched | Status::Shipped | Status::Delivered => Stance::Fulfilled,
-        Status::Disputed | Status::Unknown => by_shipping,
-        Status::Cancelled => match policy.cancelled {
-            Cancelled::Keep => by_shipping,
-            Cancelled::ReleaseUnlessShipped if state.ever_shipped => Stance::Fulfilled,
-            Cancelled::Release | Cancelled::ReleaseUnlessShipped => Stance::Nothing,
-        },
-    }
-}
-
-/// How many refunded lines can be told to no line of the order: they bear no id, or one that
-/// stands twice in it.
-pub(super) fn refunds_unmatched(state: &OrderState) -> u64 {
-    let lines = state.latest.as_ref().map_or(&[][..], |latest| &latest.snapshot.lines);
-    let repeated = Ids::of(lines).repeated;
-    let refunded = state.refunds.values().flat_map(|refund| &refund.lines);
-    let unmatched =
-        refunded.filter(|line| line.id.as_ref().is_none_or(|id| repeated.contains(id))).count();
-    u64::try_from(unmatched).unwrap_or(u64::MAX)
-}
-
-/// The ids of an order's lines.
-struct Ids<'a> {
-    all: BTreeSet<&'a Identifier>,
-    /// Those that stand there twice: a refund of one cannot be told to its line.
-    repeated: BTreeSet<&'a Identifier>,
-}
-
-impl<'a> Ids<'a> {
-    fn of(lines: &'a [Line]) -> Self {
-        let mut ids = Self { all: BTreeSet::new(), repeated: BTreeSet::new() };
-        for id in lines.iter().filter_map(|line| line.id.as_ref()) {
-            if !ids.all.insert(id) {
-                ids.repeated.insert(id);
-            }
-        }
-        ids
-    }
-
-    fn is_unique(&self, id: &Identifier) -> bool {
-        self.all.contains(id) && !self.repeated.contains(id)
-    }
+    Desired { holds, why }
 }
 
 /// How much of each line was refunded, by the line's id.
 struct Refunded<'a> {
+    lines: &'a [Line],
     by_line: BTreeMap<&'a Identifier, Quantity>,
 }
 
 impl<'a> Refunded<'a> {
-    /// Sums the refunds of the lines whose id stands once in the order; others cannot be told.
-    fn of(state: &'a OrderState, snapshot: &'a Snapshot) -> Self {
-        let ids = Ids::of(&snapshot.lines);
+    /// Sums the refunds of the lines whose id stands once in the order; others cannot be told. Once
+    /// the goods have left, only those that were made before.
+    fn of(order: &'a Record, departure: Option<Departure>) -> Self {
+        let lines = order.latest.as_ref().map_or(&[][..], |latest| &latest.snapshot.lines);
         let mut by_line = BTreeMap::<_, Quantity>::new();
-        for line in state.refunds.values().flat_map(|refund| &refund.lines) {
-            let Some(id) = line.id.as_ref().filter(|id| ids.is_unique(id)) else { continue };
+        if order.refunds.is_empty() {
+            return Self { lines, by_line };
+        }
+        let told_apart = super::record::told_apart(lines);
+        let before = |at| departure.is_none_or(|departure| at < departure.since);
+        let refunds = order.refunds.values().filter(|refund| before(refund.at()));
+        for line in refunds.flat_map(|refund| &refund.lines) {
+            let Some(id) = line.id.as_ref().filter(|id| told_apart.contains_key(id)) else {
+                continue;
+            };
             let sum = by_line.entry(id).or_default();
             *sum = sum.saturating_add(line.quantity);
         }
-        Self { by_line }
+        Self { lines, by_line }
     }
 
     fn of_line(&self, line: &Line) -> Quantity {
@@ -129,7 +175,21 @@ impl<'a> Refunded<'a> {
     }
 
     /// Whether there is a line, and every line is refunded to its quantity.
-    fn covers(&self, lines: &[Line]) -> bool {
-        !lines.is_empty() && lines.iter().all(|line| self.of_line(line) >= line.quantity)
+    fn is_whole(&self) -> bool {
+        !self.lines.is_empty() && self.lines.iter().all(|line| self.of_line(line) >= line.quantity)
     }
+}
+
+/// The refunded lines that can be told to no line of the order: they bear no id, or one that the
+/// latest snapshot lacks or has twice. Before there is a snapshot, none can be told yet.
+pub fn refunds_unmatched(order: &Record) -> u64 {
+    let Some(latest) = &order.latest else { return 0 };
+    if order.refunds.is_empty() {
+        return 0;
+    }
+    let told_apart = super::record::told_apart(&latest.snapshot.lines);
+    let refunded = order.refunds.values().flat_map(|refund| &refund.lines);
+    let unmatched =
+        refunded.filter(|line| line.id.as_ref().is_none_or(|id| !told_apart.contains_key(id)));
+    u64::try_from(unmatched.count()).unwrap_or(u64::MAX)
 }

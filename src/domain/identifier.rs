@@ -50,8 +50,9 @@ pub enum IdentifierError {
 pub struct Identifier(Arc<str>);
 
 impl Identifier {
-    /// Checks a text that came from outside.
+    /// Checks a text that came from outside; white space around it is no part of the name.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
+        let text = text.trim();
         if text.is_empty() {
             return Err(IdentifierError::Empty);
         }

@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod closing;
+mod correction;
 mod decide;
 mod decision;
 mod decode;
@@ -14,12 +15,15 @@ mod desired;
 mod entity;
 mod event;
 pub mod identifier;
-mod notice;
-mod order;
+mod lists;
+mod names;
 mod order_id;
 mod policy;
 mod quantity;
+mod reading;
 mod receipt;
+mod record;
+mod refund;
 mod rejection;
 mod source;
 mod stock_key;
@@ -27,33 +31,42 @@ mod timestamp;
 mod version;
 
 pub use catalogue::{CatalogueEntry, CatalogueEvent, CatalogueId, CatalogueKind, Description};
-pub use closing::{Remains, after_closing, close};
-pub use decide::{Arrival, check, decide, recompute};
-pub use decision::{
-    Counts, Decision, Findings, Outcome, Reason, Refused, Settled, StockChange, TotalError,
+pub use closing::close;
+pub use correction::{
+    Action, CORRECTIONS_MAX, Correction, CorrectionContent, CorrectionEvent, Shown, ShownError,
 };
-pub use decode::{Decoded, decode_receipt, decode_webhook};
-pub use desired::desired;
-use desired::refunds_unmatched;
+pub use decide::{Arrival, decide_catalogue, decide_orders, decide_receipt, recompute};
+pub use decision::{
+    Cause, Counts, Decision, Findings, ItemNames, Outcome, Reason, Refused, Settled, StockChange,
+    TotalError, Write,
+};
+pub use decode::{Decoded, decode_correction, decode_receipt, decode_webhook};
+pub use desired::{Desired, Why, desired, refunds_unmatched};
 pub use entity::{EntityName, EntityState};
 pub use event::{
-    Content, Event, Line, OrderEvent, Refund, RefundEntry, RefundEvent, RefundLine, Snapshot,
+    Content, Event, Line, LineNames, Mode, NoticeEvent, Oddities, OrderEvent, RefundEvent, Snapshot,
 };
 pub use identifier::{IDENTIFIER_BYTES_MAX, Identifier, IdentifierError, NameError, Site};
-pub use notice::{NoticeEvent, NoticeStatus};
-pub use order::{
-    Hold, Latest, Notice, OrderState, REFUNDED_LINES_MAX, REFUNDS_MAX, TIMELINE_LENGTH_MAX,
-    TimelineEntry,
-};
+pub use lists::{List, Lists};
+pub use names::{ClosedName, Link, Names, SECOND_NAMES_MAX};
 pub use order_id::{OrderId, OrderIdKind};
-pub use policy::{Cancelled, Deleted, Policy, PolicyInForce, PolicyRevision, Restock, TestMode};
+pub use policy::{
+    Cancelled, Deleted, Policy, PolicyInForce, PolicyOrigin, PolicyRevision, ProposedPolicy,
+    Restock, TestMode,
+};
 pub use quantity::{QUANTITY_MAX, Quantity, QuantityError, STOCK_TOTAL_MAX};
-pub use receipt::{Receipt, ReceiptContent, ReceiptEvent, ReceiptId};
+pub use reading::{Missing, Reading};
+pub use receipt::{Note, Receipt, ReceiptContent, ReceiptEvent, ReceiptId, Said};
+pub use record::{
+    CorrectionsInForce, Departure, Hold, Latest, REFUNDED_LINES_MAX, REFUNDS_MAX, Record,
+    Remembered, TIMELINE_LENGTH_MAX, TimelineEntry,
+};
+pub use refund::{Refund, RefundEntry, RefundLine};
 pub use rejection::{Code, Rejection, UnknownCode};
 pub use source::SourceRules;
 pub use stock_key::{StockKey, StockKeyKind};
 pub use timestamp::Timestamp;
-pub use version::{Fingerprint, Rank, Status, Version};
+pub use version::{Class, Fingerprint, Rank, Status, Version};
 
 use serde::{Deserialize, Serialize};
 

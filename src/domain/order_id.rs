@@ -41,12 +41,14 @@ impl OrderIdKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether two orders of a site that bear the same name of this kind are in conflict.
-    ///
-    /// Invoice numbers are not exclusive: Duda's own samples give two orders the same one. Nor are
-    /// the names of third-party stores: a notice may name its order by one of them only.
-    pub const fn is_exclusive(self) -> bool {
-        matches!(self, Self::Id | Self::ExternalId)
+    /// Whether it is the order's id: two ids are never one order.
+    pub const fn is_id(self) -> bool {
+        matches!(self, Self::Id | Self::StoreOrder)
+    }
+
+    /// Whether it may lead to an id.
+    pub const fn is_second_name(self) -> bool {
+        matches!(self, Self::ExternalId | Self::StoreOrderId)
     }
 }
 

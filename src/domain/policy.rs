@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Timestamp;
 use super::stock_key::StockKeyKind;
 
 /// What decides how much an order holds, beside the order itself.
@@ -20,6 +21,38 @@ pub struct Policy {
     pub restock: Restock,
 }
 
+/// What the configuration proposes: a setting that is not configured proposes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProposedPolicy {
+    /// `stock.key_precedence`
+    pub key_precedence: Option<Vec<StockKeyKind>>,
+    /// `orders.test_mode`
+    pub test_mode: Option<TestMode>,
+    /// `orders.cancelled`
+    pub cancelled: Option<Cancelled>,
+    /// `orders.deleted`
+    pub deleted: Option<Deleted>,
+    /// `refunds.restock`
+    pub restock: Option<Restock>,
+}
+
+impl ProposedPolicy {
+    /// A policy with what is proposed in its place.
+    #[must_use]
+    pub fn over(&self, policy: &Policy) -> Policy {
+        Policy {
+            key_precedence: self
+                .key_precedence
+                .clone()
+                .unwrap_or_else(|| policy.key_precedence.clone()),
+            test_mode: self.test_mode.unwrap_or(policy.test_mode),
+            cancelled: self.cancelled.unwrap_or(policy.cancelled),
+            deleted: self.deleted.unwrap_or(policy.deleted),
+            restock: self.restock.unwrap_or(policy.restock),
+        }
+    }
+}
+
 /// What orders of mode TEST hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,32 +68,34 @@ pub enum TestMode {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cancelled {
-    /// Nothing.
+    /// Nothing, unless the goods have left.
     #[default]
-    Release,
-    /// What they held, as a disputed order does.
-    Keep,
-    /// Nothing, unless the goods had left.
     ReleaseUnlessShipped,
+    /// Nothing.
+    Release,
+    /// What they held before.
+    Keep,
 }
 
 /// What deleted orders hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deleted {
-    /// Nothing.
+    /// Nothing, unless the goods have left.
     #[default]
-    Release,
-    /// Nothing, unless the goods had left.
     ReleaseUnlessShipped,
+    /// Nothing.
+    Release,
 }
 
 /// Whether refunded goods come back on the shelf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restock {
-    /// Never: a refund is about money.
+    /// Units that were refunded before they left.
     #[default]
+    Unshipped,
+    /// Never: a refund is about money.
     Never,
     /// When every line is refunded to its quantity.
     Full,
@@ -90,4 +125,13 @@ pub struct PolicyInForce {
     pub revision: PolicyRevision,
     /// The policy.
     pub policy: Policy,
+}
+
+/// Who put a policy in force, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyOrigin {
+    /// Who.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
 }

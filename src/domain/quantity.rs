@@ -60,31 +60,56 @@ impl Quantity {
         Decimal::new(self.0, DECIMALS).normalize()
     }
 
-    /// Reads a non-negative number by JSON's grammar: at most six significant decimals, at most
-    /// 1e9. Leading and trailing zeros and exponents are fine; a minus sign is not, even of zero.
-    pub fn parse(text: &str) -> Result<Self, QuantityError> {
+    /// Reads a non-negative number by JSON's grammar, at most 1e9, and says whether it was rounded:
+    /// what is finer than six decimals is, half to even. Leading and trailing zeros and exponents
+    /// are fine; a minus sign is not, even of zero.
+    pub fn parse(text: &str) -> Result<(Self, bool), QuantityError> {
         let number = JsonNumber::parse(text).ok_or(QuantityError::NotANumber)?;
         if number.negative {
             return Err(QuantityError::Negative);
         }
-        let Some((digits, exponent)) = number.significant() else { return Ok(Self::ZERO) };
-        if exponent < -i64::from(DECIMALS) {
-            return Err(QuantityError::TooFine);
-        }
+        let Some((digits, exponent)) = number.significant() else {
+            return Ok((Self::ZERO, false));
+        };
         // 1e9 has ten digits before the point: more can only be too large. This also bounds what
         // follows, whatever exponent the text has.
         let length = i64::try_from(digits.len()).map_err(|_| QuantityError::TooLarge)?;
-        if length.saturating_add(exponent) > 10 {
+        let before_point = length.saturating_add(exponent);
+        if before_point > 10 {
             return Err(QuantityError::TooLarge);
         }
-        let decimal = Decimal::from_scientific(&format!("{digits}e{exponent}"))
-            .map_err(|_| QuantityError::NotANumber)?;
-        let millionths = (decimal * Decimal::from(MILLION)).normalize();
-        let quantity = i64::try_from(millionths.mantissa()).map_err(|_| QuantityError::TooLarge)?;
-        if Self(quantity) > QUANTITY_MAX {
+        // How many of the digits count millionths; those behind them are rounded away.
+        let kept = usize::try_from(before_point.saturating_add(i64::from(DECIMALS))).ok();
+        let (kept, rest) = match kept {
+            None => ("", "1"),
+            Some(kept) if kept >= digits.len() => (digits.as_str(), ""),
+            Some(kept) => digits.split_at_checked(kept).ok_or(QuantityError::NotANumber)?,
+        };
+        let scale = if rest.is_empty() { exponent.saturating_add(i64::from(DECIMALS)) } else { 0 };
+        let millionths = Decimal::from_scientific(&format!("0{kept}e{scale}"))
+            .map_err(|_| QuantityError::NotANumber)?
+            .normalize();
+        let whole = i64::try_from(millionths.mantissa()).map_err(|_| QuantityError::TooLarge)?;
+        // The digits end in none that is zero: exactly half is a single five.
+        let is_up = match rest.as_bytes() {
+            [b'5'] => before_point >= -i64::from(DECIMALS) && whole % 2 != 0,
+            [first, ..] => before_point >= -i64::from(DECIMALS) && *first >= b'5',
+            [] => false,
+        };
+        let quantity = Self(whole + i64::from(is_up));
+        if quantity > QUANTITY_MAX {
             return Err(QuantityError::TooLarge);
         }
-        Ok(Self(quantity))
+        Ok((quantity, !rest.is_empty()))
+    }
+
+    /// Reads what a person or our own publishers wrote: as [`parse`](Self::parse), and nothing is
+    /// rounded.
+    pub fn exact(text: &str) -> Result<Self, QuantityError> {
+        match Self::parse(text)? {
+            (quantity, false) => Ok(quantity),
+            (_, true) => Err(QuantityError::TooFine),
+        }
     }
 
     /// The sum, or `None` past 64 bits of millionths.
@@ -183,7 +208,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Result<&str, QuantityError>) {
-        let found = Quantity::parse(text).map(|quantity| quantity.to_string());
+        let found = Quantity::parse(text).map(|(quantity, _)| quantity.to_string());
         assert_eq!(found.as_deref(), expected.as_ref().map(|text| *text), "{text}");
     }
 
@@ -207,6 +232,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_finer_than_millionths_is_rounded_half_to_even() {
+        for (text, rounded) in [
+            ("0.30000000000000004", "0.3"),
+            ("0.0000001", "0"),
+            ("1e-7", "0"),
+            ("9e-7", "0.000001"),
+            ("1e-999999999999999999999", "0"),
+            ("1.2345678", "1.234568"),
+            ("0.0000005", "0"),
+            ("0.00000050", "0"),
+            ("0.0000015", "0.000002"),
+            ("0.0000025", "0.000002"),
+            ("0.00000250000000000000000000000000001", "0.000003"),
+            ("0.0000024999999999999999999999999999999999999", "0.000002"),
+            ("2.9999999", "3"),
+            ("1000000000.0000001", "1000000000"),
+        ] {
+            check(text, Ok(rounded));
+            assert!(Quantity::parse(text).unwrap().1, "{text}");
+        }
+        assert!(!Quantity::parse("0.3000000000000").unwrap().1);
+        assert_eq!(Quantity::exact("1.2345678"), Err(QuantityError::TooFine));
+    }
+
+    #[test]
     fn what_is_no_quantity_is_refused_for_its_reason() {
         for text in ["", " 1", "1 ", "01", "1.", ".5", "+1", "1e", "1e+", "NaN", "0x1", "1,5", "١"]
         {
@@ -215,10 +265,9 @@ mod tests {
         for text in ["-1", "-0", "-0.0", "-1e400"] {
             check(text, Err(QuantityError::Negative));
         }
-        for text in ["0.0000001", "1e-7", "1.2345678", "1e-999999999999999999999"] {
-            check(text, Err(QuantityError::TooFine));
-        }
-        for text in ["1000000000.000001", "1e10", "1e400", "1e999999999999999999999"] {
+        for text in
+            ["1000000000.000001", "1000000000.0000006", "1e10", "1e400", "1e999999999999999999999"]
+        {
             check(text, Err(QuantityError::TooLarge));
         }
     }

@@ -1,16 +1,27 @@
-//! Receipts: goods that came in, and counts.
+//! Receipts: goods that came in, adjustments, counts, and what takes them back.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identifier, MessageId, Quantity, StockKey};
+use super::{Identifier, MessageId, Quantity, StockKey, Timestamp};
 
-/// Goods came in or were counted.
+/// Goods came in or were counted, or a receipt is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptEvent {
     /// Which receipt it is.
     pub receipt: ReceiptId,
     /// What it says.
     pub content: ReceiptContent,
+    /// Why, and who says so.
+    pub note: Note,
+}
+
+/// Why a person did something, and who.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Why.
+    pub reason: Option<Identifier>,
+    /// Who.
+    pub actor: Option<Identifier>,
 }
 
 /// A receipt is applied once for each stock key and reference of a site.
@@ -24,7 +35,7 @@ pub struct ReceiptId {
 
 /// What a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(rename_all = "lowercase")]
 pub enum ReceiptContent {
     /// A count found `on_hand`, which is `difference` more than was known when it was asked for.
     Count {
@@ -33,11 +44,13 @@ pub enum ReceiptContent {
         /// What that adds to `received`; may be negative.
         difference: Quantity,
     },
-    /// So many units came in.
+    /// So many units came in, or went for another reason than an order.
     Goods {
-        /// What that adds to `received`.
+        /// What that adds to `received`; may be negative.
         quantity: Quantity,
     },
+    /// The receipt of this reference counts for nothing, whatever it says.
+    Void,
 }
 
 impl ReceiptContent {
@@ -46,15 +59,41 @@ impl ReceiptContent {
         match self {
             Self::Count { difference, .. } => difference,
             Self::Goods { quantity } => quantity,
+            Self::Void => Quantity::ZERO,
         }
     }
 }
 
-/// The state of a receipt: of two contents under one reference, the lower message id's is in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The state of a receipt: of two contents under one reference, the lower message id's is in force,
+/// unless the reference is void.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Receipt {
-    /// The message that brought it.
+    /// What it said.
+    pub said: Option<Said>,
+    /// What made it void.
+    pub void: Option<Said>,
+}
+
+/// What one message said of a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The message.
     pub message_id: MessageId,
+    /// When it was received.
+    pub received_at: Timestamp,
     /// What it said.
     pub content: ReceiptContent,
+    /// Why, and who said so.
+    pub note: Note,
+}
+
+impl Receipt {
+    /// What the receipt adds to the item's `received`.
+    pub fn received(&self) -> Quantity {
+        match (&self.said, &self.void) {
+            (Some(said), None) => said.content.received(),
+            (Some(_) | None, _) => Quantity::ZERO,
+        }
+    }
 }

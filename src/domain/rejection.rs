@@ -34,18 +34,21 @@ codes! {
     MissingSite = "decode.missing_site", "`resource_data.site_name` is missing or empty.";
     InvalidEventType = "decode.invalid_event_type", "`event_type` is missing or no name.";
     InvalidTimestamp = "decode.invalid_timestamp",
-        "`event_timestamp` is no number of milliseconds, before 2010 or in the future.";
+        "`event_timestamp` is no number of milliseconds, or not between 2010 and 2100.";
     MissingData = "decode.missing_data", "`data` is missing or no object.";
     InvalidItems = "decode.invalid_items", "A list of lines or refunds is missing or no list.";
     InvalidLine = "decode.invalid_line", "A line or refund is no object.";
     InvalidQuantity = "decode.invalid_quantity",
-        "A quantity is missing, no number, negative, finer than millionths or over 1e9.";
+        "A quantity is missing, no number, negative or over 1e9.";
     InvalidIdentifier = "decode.invalid_identifier",
-        "A name is no text, longer than 256 bytes or has control characters.";
+        "No name by which the order can be told can be read.";
     TooManyLines = "decode.too_many_lines", "The order has more than 1,000 lines.";
     NoIdentity = "order.no_identity", "Nothing in the body names the order.";
     TooManyRefunds = "order.too_many_refunds",
         "The order would have more than 1,000 refunds or 10,000 refunded lines.";
+    TooManyNames = "order.too_many_names", "More than 64 second names would lead to the order.";
+    CorrectionInvalid = "correction.invalid",
+        "The correction is not of its form, or the order has 64 of them.";
     OrderExpired = "order.expired", "The order was closed, and this event came after that.";
     RefundNoOrder = "refund.no_order", "The refund names no order.";
     CatalogueNoIdentity = "catalogue.no_identity", "Nothing in the body names the entry.";

@@ -1,18 +1,24 @@
 //! An event's place among the events of its entity.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::Timestamp;
 
 /// The version of an event; versions are compared field by field, in this order.
 ///
-/// Timestamps tie in practice (a creation and its update often carry the same), so the class and
-/// the status come next, and a fingerprint of the content last.
+/// A creation precedes all else, whatever the clocks say. Timestamps tie in practice (an update
+/// and a deletion often carry the same), so the rank and the status come next, and a fingerprint
+/// of the content last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
+    /// Whether it is the creation of its order.
+    pub class: Class,
     /// `event_timestamp`, in milliseconds.
     pub event_timestamp: i64,
+    /// When the store was asked, in milliseconds; 0 for what the store said unasked.
+    pub observed_at: i64,
     /// What kind of event it is.
     pub rank: Rank,
     /// How far the status says that the order has come.
@@ -24,9 +30,12 @@ pub struct Version {
 impl Version {
     /// Whether only the fingerprint tells the two apart.
     pub fn ties_with(&self, other: &Self) -> bool {
-        (self.event_timestamp, self.rank, self.status)
-            == (other.event_timestamp, other.rank, other.status)
-            && self.fingerprint != other.fingerprint
+        self.place() == other.place() && self.fingerprint != other.fingerprint
+    }
+
+    /// All but the fingerprint.
+    pub(super) const fn place(&self) -> (Class, i64, i64, Rank, Status) {
+        (self.class, self.event_timestamp, self.observed_at, self.rank, self.status)
     }
 
     /// When the event happened.
@@ -35,24 +44,38 @@ impl Version {
     }
 }
 
-/// The first eight bytes of a SHA-256, written as sixteen hexadecimal digits.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(try_from = "String", into = "String")]
+/// Whether an event creates its order; a creation precedes all other events of its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A creation of an order.
+    Creation,
+    /// Anything else.
+    Later,
+}
+
+/// The first eight bytes of a SHA-256; as text, sixteen hexadecimal digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub u64);
 
-impl TryFrom<String> for Fingerprint {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        u64::from_str_radix(&text, 16).map(Self)
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&format_args!("{:016x}", self.0))
+        } else {
+            self.0.to_be_bytes().serialize(serializer)
+        }
     }
 }
 
-impl From<Fingerprint> for String {
-    fn from(fingerprint: Fingerprint) -> Self {
-        format!("{:016x}", fingerprint.0)
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+            u64::from_str_radix(&text, 16).map(Self).map_err(D::Error::custom)
+        } else {
+            <[u8; 8]>::deserialize(deserializer).map(|bytes| Self(u64::from_be_bytes(bytes)))
+        }
     }
 }
 
@@ -87,6 +110,8 @@ pub enum Status {
     /// None of those below, or none at all.
     #[default]
     Unknown,
+    /// Begun, and not placed yet.
+    Incomplete,
     /// Not paid yet.
     Pending,
     /// Being worked on.
@@ -101,13 +126,17 @@ pub enum Status {
     Delivered,
     /// The payment is disputed.
     Disputed,
+    /// The money was given back; a status of third-party stores.
+    Refunded,
     /// Called off.
     Cancelled,
 }
 
 impl Status {
-    const ALL: [Self; 9] = [
+    /// Every status.
+    pub const ALL: [Self; 11] = [
         Self::Unknown,
+        Self::Incomplete,
         Self::Pending,
         Self::InProgress,
         Self::Processed,
@@ -115,6 +144,7 @@ impl Status {
         Self::Shipped,
         Self::Delivered,
         Self::Disputed,
+        Self::Refunded,
         Self::Cancelled,
     ];
 
@@ -122,6 +152,7 @@ impl Status {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "UNKNOWN",
+            Self::Incomplete => "INCOMPLETE",
             Self::Pending => "PENDING",
             Self::InProgress => "IN_PROGRESS",
             Self::Processed => "PROCESSED",
@@ -129,17 +160,31 @@ impl Status {
             Self::Shipped => "SHIPPED",
             Self::Delivered => "DELIVERED",
             Self::Disputed => "DISPUTED",
+            Self::Refunded => "REFUNDED",
             Self::Cancelled => "CANCELLED",
         }
     }
 
-    /// The status of that name; any other name is [`Status::Unknown`].
+    /// The status of that name, in any case, and cancelled with one L; any other name is
+    /// [`Status::Unknown`].
     pub fn parse(name: &str) -> Self {
-        Self::ALL.into_iter().find(|status| status.as_str() == name).unwrap_or_default()
+        let name = name.trim();
+        if name.eq_ignore_ascii_case("CANCELED") {
+            return Self::Cancelled;
+        }
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str().eq_ignore_ascii_case(name))
+            .unwrap_or_default()
     }
 
     /// Whether the goods have left.
     pub const fn is_shipped(self) -> bool {
         matches!(self, Self::Dispatched | Self::Shipped | Self::Delivered)
+    }
+
+    /// Whether the goods are still here, as far as the shop says.
+    pub const fn is_unshipped(self) -> bool {
+        matches!(self, Self::Pending | Self::InProgress | Self::Processed)
     }
 }

@@ -37,12 +37,20 @@ problems! {
     AuthForbidden = "auth.forbidden", FORBIDDEN, "The caller may not do this.";
     RouteUnknown = "route.unknown", NOT_FOUND, "There is nothing at this path.";
     StockUnknown = "stock.unknown", NOT_FOUND, "There is no such stock item.";
+    StockAmbiguous = "stock.ambiguous", CONFLICT, "Several stock items go by the name.";
+    StockCreateNeeded = "stock.create_needed", CONFLICT, "The stock item or its site does not exist yet, and is created on request only.";
+    SiteUnknown = "site.unknown", NOT_FOUND, "There is no such site.";
     OrderUnknown = "order.unknown", NOT_FOUND, "There is no such order.";
+    OrderAmbiguous = "order.ambiguous", CONFLICT, "Several orders go by the name.";
     OrderClosed = "order.closed", GONE, "The order was closed: its details are gone.";
     DeadLetterUnknown = "dead_letter.unknown", NOT_FOUND, "There is no such dead letter.";
     DeadLetterInReplay = "dead_letter.in_replay", CONFLICT, "The dead letter is being replayed.";
     ReceiptReferenceReused = "receipt.reference_reused", CONFLICT, "The reference of a receipt is taken.";
     ReceiptDeadLetter = "receipt.dead_letter", CONFLICT, "The receipt became a dead letter.";
+    CorrectionOutdated = "correction.outdated", CONFLICT, "The order no longer says what was shown.";
+    CorrectionNoSnapshot = "correction.no_snapshot", CONFLICT, "No snapshot of the order is known.";
+    CorrectionReferenceReused = "correction.reference_reused", CONFLICT, "The reference of a correction is taken.";
+    CorrectionDeadLetter = "correction.dead_letter", CONFLICT, "The correction became a dead letter.";
     ChangesCursorGone = "changes.cursor_gone", GONE, "Changes behind the cursor are no longer kept.";
     ReplayUnknown = "replay.unknown", NOT_FOUND, "There is no such replay.";
     Method = "request.method", METHOD_NOT_ALLOWED, "The path does not take this method.";
@@ -65,6 +73,7 @@ const RETRY_AFTER_SECONDS: &str = "5";
 pub struct Problem {
     code: ProblemCode,
     detail: String,
+    candidates: Vec<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -72,7 +81,14 @@ impl Problem {
     /// A problem with a sentence for the person who reads the answer; it must hold no secret and
     /// nothing of a body.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), headers: Vec::new() }
+        Self { code, detail: detail.into(), candidates: Vec::new(), headers: Vec::new() }
+    }
+
+    /// Adds the names that the caller can choose from.
+    #[must_use]
+    pub fn with_candidates(mut self, candidates: Vec<String>) -> Self {
+        self.candidates = candidates;
+        self
     }
 
     /// Adds a header to the answer.
@@ -95,6 +111,7 @@ impl Problem {
             status: status.as_u16(),
             detail: &self.detail,
             code: self.code.as_str(),
+            candidates: &self.candidates,
         };
         serde_json::to_vec(&body).expect("texts and a number are always JSON")
     }
@@ -118,6 +135,10 @@ pub(crate) struct Body<'a> {
     /// What was wrong, for a program; stable.
     #[schema(example = "request.invalid")]
     code: &'static str,
+    /// The names to choose from, where one name fits several orders or items; else left out.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(value_type = Vec<String>, required = false, example = json!(["id:1001", "id:1002"]))]
+    candidates: &'a [String],
 }
 
 impl IntoResponse for Problem {

@@ -66,8 +66,16 @@ pub struct Metrics {
     pub orders_status_unknown: Counter,
     /// Versions that only a fingerprint told apart.
     pub orders_ambiguous: Counter,
-    /// Orders that were found to share an exclusive name with another.
-    pub orders_alias_conflict: Counter,
+    /// Second names of orders that were found beside another id.
+    pub names_contested: Counter,
+    /// Names in bodies that could not be read, and count as absent.
+    pub names_unreadable: Counter,
+    /// Quantities that were finer than millionths.
+    pub quantities_rounded: Counter,
+    /// Events that are stamped more than a day after they were received.
+    pub timestamps_ahead: Counter,
+    /// Corrections of orders that were taken.
+    pub orders_corrected: Counter,
     /// Refunded lines that belong to no line of their order.
     pub refund_lines_unmatched: Counter,
     /// Time for which the Store was away, in seconds.
@@ -139,7 +147,11 @@ impl Metrics {
             order_lines_rekeyed: add(r, "order_lines_rekeyed", "Lines whose stock key changed"),
             orders_status_unknown: add(r, "orders_status_unknown", "Snapshots of unknown status"),
             orders_ambiguous: add(r, "orders_ambiguous", "Versions told apart by fingerprint only"),
-            orders_alias_conflict: add(r, "orders_alias_conflict", "Orders found to share a name"),
+            names_contested: add(r, "names_contested", "Second names found beside another id"),
+            names_unreadable: add(r, "names_unreadable", "Names that could not be read"),
+            quantities_rounded: add(r, "quantities_rounded", "Quantities finer than millionths"),
+            timestamps_ahead: add(r, "timestamps_ahead", "Events stamped a day after receipt"),
+            orders_corrected: add(r, "orders_corrected", "Corrections of orders that were taken"),
             refund_lines_unmatched: add(r, "refund_lines_unmatched", "Refunds of no known line"),
             store_away_seconds: add(r, "store_away_seconds", "Time for which the Store was away"),
             roles: add(r, "role", "Roles of the process"),
@@ -164,6 +176,11 @@ impl Metrics {
         self.orders_status_unknown.inc_by(findings.statuses_unknown);
         self.orders_ambiguous.inc_by(findings.ambiguous);
         self.refund_lines_unmatched.inc_by(findings.refunds_unmatched);
+        self.names_contested.inc_by(findings.names_contested);
+        self.names_unreadable.inc_by(findings.names_unreadable);
+        self.quantities_rounded.inc_by(findings.quantities_rounded);
+        self.timestamps_ahead.inc_by(findings.timestamps_ahead);
+        self.orders_corrected.inc_by(findings.corrections);
     }
 
     /// Measures how long an event took from its receipt.

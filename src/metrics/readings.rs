@@ -26,6 +26,8 @@ pub struct Readings {
     pub parked: Option<Vec<(Code, u64)>>,
     /// How many stock items have less than nothing available.
     pub oversold: Option<u64>,
+    /// Of how many orders nothing but refunds, corrections or notices is known.
+    pub waiting: Option<u64>,
     /// How often this process had to connect to the queue anew.
     pub reconnects: u64,
     /// How often it found another server in place of the Store's, if it uses the Store.
@@ -91,6 +93,10 @@ impl Readings {
         if let Some(oversold) = self.oversold {
             let help = "Stock items with less than nothing available";
             set(r, "stock_items_oversold", help, oversold);
+        }
+        if let Some(waiting) = self.waiting {
+            let help = "Orders of which only refunds, corrections or notices are known";
+            set(r, "orders_waiting", help, waiting);
         }
         registry
     }

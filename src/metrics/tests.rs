@@ -28,6 +28,7 @@ fn readings() -> Readings {
         }),
         parked: Some(vec![(Code::NotJson, 3)]),
         oversold: Some(1),
+        waiting: Some(3),
         reconnects: 2,
         failovers: Some(0),
         now: Timestamp::from_millis(3_500),
@@ -48,6 +49,7 @@ const NONE: Readings = Readings {
     depth: None,
     parked: None,
     oversold: None,
+    waiting: None,
     reconnects: 0,
     failovers: None,
     now: Timestamp::from_micros(0),
@@ -89,11 +91,15 @@ fn the_metrics_have_their_public_names() {
     storekeeper_deliveries_retried counter
     storekeeper_events_ignored counter
     storekeeper_events_settled counter
+    storekeeper_names_contested counter
+    storekeeper_names_unreadable counter
     storekeeper_order_lines_rekeyed counter
     storekeeper_order_lines_unmapped counter
-    storekeeper_orders_alias_conflict counter
     storekeeper_orders_ambiguous counter
+    storekeeper_orders_corrected counter
     storekeeper_orders_status_unknown counter
+    storekeeper_orders_waiting gauge
+    storekeeper_quantities_rounded counter
     storekeeper_queue_aside gauge
     storekeeper_queue_in_flight gauge
     storekeeper_queue_oldest_age_seconds gauge
@@ -106,6 +112,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_store_failovers counter
     storekeeper_store_up gauge
     storekeeper_store_volatile gauge
+    storekeeper_timestamps_ahead counter
     storekeeper_webhook_to_commit_seconds histogram
     storekeeper_webhooks_received counter
     ");

@@ -9,7 +9,7 @@
 //! - There is one writer connection a handle and file; other processes wait for its lock.
 //! - A job whose closure fails or panics leaves nothing behind and does not touch its neighbours.
 //! - WAL with `synchronous=FULL`: a commit survives the loss of power.
-//! - A file that is not ours, or newer than this program, is refused before anything is written.
+//! - A file that is not ours, or newer or much older than this program, is refused before anything is written.
 
 mod copy;
 mod open;
@@ -38,8 +38,19 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Schema {
     /// Tells our files from any other SQLite file (`PRAGMA application_id`); not 0.
     pub application_id: i32,
-    /// The statements that lead from each version to the next, from an empty file on.
+    /// The statements that lead from each version to the next, from an empty file on. The first
+    /// may be [`UNREAD`]: the next then leads from an empty file to its own version at once.
     pub migrations: &'static [&'static str],
+}
+
+/// Stands for the statements that led to a version whose files are no longer read.
+pub const UNREAD: &str = "";
+
+impl Schema {
+    fn is_unread(&self, version: i64) -> bool {
+        let unread = self.migrations.iter().take_while(|migration| **migration == UNREAD).count();
+        usize::try_from(version).is_ok_and(|version| (1..=unread).contains(&version))
+    }
 }
 
 /// Why a file or a statement did not do what was asked.
@@ -140,7 +151,8 @@ impl Database {
     /// Opens the file, brings its schema up to date and starts its writer thread. A missing file
     /// and its directory are created so that only their owner can read them.
     ///
-    /// Blocks. A file of a newer schema or of another program is refused and left as it is.
+    /// Blocks. A file of a newer schema, of one that is no longer read, or of another program is
+    /// refused and left as it is.
     pub fn open(path: &Path, schema: &Schema) -> Result<Self, SqliteError> {
         Self::start(path, schema, Upkeep::Allowed)
     }
@@ -151,6 +163,13 @@ impl Database {
     /// Blocks.
     pub fn open_existing(path: &Path, schema: &Schema) -> Result<Self, SqliteError> {
         Self::start(path, schema, Upkeep::Refused)
+    }
+
+    /// Whether the file was refused because its schema is no longer read.
+    ///
+    /// Blocks.
+    pub fn is_unread(path: &Path, schema: &Schema) -> bool {
+        open::is_unread(path, schema, &path.display().to_string()).unwrap_or(false)
     }
 
     fn start(path: &Path, schema: &Schema, upkeep: Upkeep) -> Result<Self, SqliteError> {

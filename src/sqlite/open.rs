@@ -153,6 +153,30 @@ fn check_is_current(
     }
 }
 
+/// Whether a file is of a version that is no longer read.
+pub(super) fn is_unread(path: &Path, schema: &Schema, file: &str) -> Result<bool, SqliteError> {
+    let connection = connect(path, file)?;
+    let found = find(&connection).map_err(|error| SqliteError::new(file, &error))?;
+    let is_ours = found.application_id == i64::from(schema.application_id);
+    Ok(is_ours && schema.is_unread(found.version))
+}
+
+/// What tells whose file this is.
+struct Found {
+    application_id: i64,
+    version: i64,
+    tables: i64,
+}
+
+fn find(connection: &Connection) -> rusqlite::Result<Found> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get(0));
+    Ok(Found {
+        application_id: pragma("application_id")?,
+        version: pragma("user_version")?,
+        tables: connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?,
+    })
+}
+
 /// Reads whose file this is; answers with its schema version, or `None` if there is nothing in it.
 fn inspect(
     connection: &Connection,
@@ -160,13 +184,8 @@ fn inspect(
     file: &str,
 ) -> Result<Option<usize>, SqliteError> {
     let unusable = |message: String| SqliteError::Unusable { file: file.to_owned(), message };
-    let sql = |error: rusqlite::Error| SqliteError::new(file, &error);
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let application_id = pragma("application_id").map_err(sql)?;
-    let version = pragma("user_version").map_err(sql)?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
-        .map_err(sql)?;
+    let Found { application_id, version, tables } =
+        find(connection).map_err(|error| SqliteError::new(file, &error))?;
     if application_id == 0 && version == 0 && tables == 0 {
         return Ok(None);
     }
@@ -174,6 +193,11 @@ fn inspect(
         return Err(unusable("is a database of another program; choose another path".to_owned()));
     }
     let known = schema.migrations.len();
+    if schema.is_unread(version) {
+        return Err(unusable(format!(
+            "has schema version {version}, of an older release, and this release needs {known}"
+        )));
+    }
     let version_known = usize::try_from(version).ok().filter(|version| *version <= known);
     version_known.map(Some).ok_or_else(|| {
         unusable(format!(

@@ -237,6 +237,24 @@ fn a_newer_schema_is_refused_untouched() {
     check_refused_untouched(&directory, &path, "schema version 3, and this release knows 2");
 }
 
+#[tokio::test]
+async fn a_schema_that_is_no_longer_read_is_refused_untouched() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let older = Schema { migrations: &SCHEMA.migrations[..1], ..SCHEMA };
+    Database::open(&path, &older).unwrap().close().await;
+    let migrations = &[UNREAD, "CREATE TABLE second (name TEXT) STRICT"];
+    let schema = Schema { migrations, ..SCHEMA };
+    for open in [Database::open, Database::open_existing] {
+        check_untouched(&directory, || open(&path, &schema), "version 1, of an older release");
+    }
+    assert!(Database::is_unread(&path, &schema) && !Database::is_unread(&path, &SCHEMA));
+    let new = directory.path().join("new.db");
+    Database::open(&new, &schema).unwrap().close().await;
+    assert!(!Database::is_unread(&new, &schema));
+    Database::open_existing(&new, &schema).unwrap().close().await;
+}
+
 #[test]
 fn a_database_of_another_program_is_refused_untouched() {
     let directory = directory();

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::{Commit, EntityName, EntityState, StoreError};
-use crate::domain::Quantity;
+use crate::domain::{Cause, Link, Quantity};
 
 /// What is wrong with a commit.
 #[derive(Debug, thiserror::Error)]
-#[error("the commit of {entity} is ill-formed: {what}")]
+#[error("a commit of site {site} is ill-formed: {what}")]
 struct IllFormed {
-    entity: String,
+    site: String,
     what: &'static str,
 }
 
@@ -20,31 +20,48 @@ impl Commit {
     /// Refuses a commit that no backend may write.
     pub(super) fn check_form(&self) -> Result<(), StoreError> {
         let Some(what) = self.flaw() else { return Ok(()) };
-        let flaw = IllFormed { entity: self.entity.to_string(), what };
+        let flaw = IllFormed { site: self.site.to_string(), what };
         Err(StoreError::Rejected { source: flaw.into() })
     }
 
     fn flaw(&self) -> Option<&'static str> {
-        let flaw = match (&self.entity.name, &self.state) {
-            (EntityName::Order(_), EntityState::Order(_)) => None,
-            (EntityName::Catalogue(_), EntityState::Catalogue(_)) => {
-                (!self.changes.is_empty()).then_some("a catalogue entry changes stock")
-            }
-            (EntityName::Receipt(receipt), EntityState::Receipt(_)) => self
-                .changes
-                .iter()
-                .any(|change| change.key != receipt.key || change.hold.is_some())
-                .then_some("a receipt changes more than its own stock item"),
-            _ => Some("its state is of another kind than its name"),
+        let read: BTreeSet<_> = self.read.iter().map(|(name, _)| name).collect();
+        let links_read: BTreeSet<_> = self.links_read.iter().map(|(name, _)| name).collect();
+        if read.len() < self.read.len() || links_read.len() < self.links_read.len() {
+            return Some("something is read twice");
+        }
+        let is_unread = self.writes.iter().any(|write| !read.contains(&write.name))
+            || self.links.iter().any(|(name, _)| !links_read.contains(name));
+        if is_unread {
+            return Some("something is written that was not read");
+        }
+        // Of a name of which nothing was seen there is no link.
+        if self.links.iter().any(|(_, link)| link.as_ref().is_some_and(Link::is_empty)) {
+            return Some("a link says nothing");
+        }
+        let is_of_its_kind = |name: &EntityName, state: &Option<EntityState>| {
+            matches!(
+                (name, state),
+                (_, None)
+                    | (EntityName::Order(_), Some(EntityState::Order(_)))
+                    | (EntityName::Catalogue(_), Some(EntityState::Catalogue(_)))
+                    | (EntityName::Receipt(_), Some(EntityState::Receipt(_)))
+            )
         };
-        flaw.or_else(|| self.flaw_of_changes())
+        if self.writes.iter().any(|write| !is_of_its_kind(&write.name, &write.state)) {
+            return Some("a state is of another kind than its name");
+        }
+        self.flaw_of_changes()
     }
 
     fn flaw_of_changes(&self) -> Option<&'static str> {
-        let mut keys = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         self.changes.iter().find_map(|change| {
-            if !keys.insert(&change.key) {
-                return Some("two changes of one stock item");
+            if !seen.insert((&change.key, &change.cause)) {
+                return Some("two changes of one stock item are due to the same");
+            }
+            if matches!(change.cause, Cause::Receipt(_)) && change.hold.is_some() {
+                return Some("a receipt holds something");
             }
             let hold = change.hold.unwrap_or_default();
             (hold.committed < Quantity::ZERO || hold.fulfilled < Quantity::ZERO)

@@ -14,52 +14,75 @@
 //! - No order is written under a policy that is not in force.
 //! - No type of a database's client library crosses this port.
 
+mod commit;
 pub mod embedded;
 mod form;
 mod letter;
+pub mod orders;
 mod read;
 pub mod redis;
 pub mod state;
 mod sums;
 
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use commit::{
+    Asked, Change, Closing, Commit, Committed, Direction, EntityId, FeedStart, Found, Listed,
+    Loaded, Revision,
+};
 pub use letter::{
     DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace, REPLAY_LETTERS_MAX,
     Replay, ReplayId, ReplayState,
 };
 pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
-    SettledOrder, StockDetail, StockItem, StoredOrder,
+    StockDetail, StockItem,
 };
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder};
 
-pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 use crate::domain::{
-    MessageId, OrderId, Policy, Remains, Site, StockChange, Timestamp, TotalError,
+    ClosedName, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
+    StockKey, StockKeyKind, Timestamp,
 };
+pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
 /// The state that events act on, and its reading.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
-    /// Reads entities, in the order asked for; `None` for one that nothing was committed of.
-    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError>;
+    /// Reads entities and links, in the order asked for, in one round trip; `None` for what nothing
+    /// was committed of.
+    async fn load(&self, asked: &Asked) -> Result<Found, StoreError>;
 
-    /// Writes commits, each whole or not at all, and answers in their order. At most one commit
-    /// of an entity may be in one call. Returns once what it answers for would survive a crash.
+    /// Writes commits one after the other, each whole or not at all, and answers in their order. At
+    /// most one commit of an entity may be in one call; several may have read one link, and each
+    /// must have read it as those before it leave it. Returns once what it answers for would survive
+    /// a crash.
     ///
     /// Dies before the answer: each commit is written or not; computing it again from a fresh
     /// [`load`](Store::load) finds out which. Cancelling the call leaves the same question open.
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError>;
 
+    /// Notes what items are called, for people. Of two names that lines give an item, the one of the
+    /// higher version stays, and of equal versions the greater text.
+    ///
+    /// Dies before the answer: some are noted; the next event that says a name notes it.
+    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError>;
+
     /// The policy in force; `None` before the first was recorded.
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError>;
 
     /// Records the first policy, or answers with the one that is in force already.
-    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError>;
+    async fn adopt_policy(
+        &self,
+        proposed: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError>;
+
+    /// Who put the policy in force, and when; `None` before the first was recorded.
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError>;
 
     /// Files dead letters. One whose message id and generation are there already, or were there,
     /// changes nothing; one of a later generation takes the place of the earlier, and keeps its
@@ -170,20 +193,41 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn stock_item(
         &self,
         site: &Site,
-        key: &crate::domain::StockKey,
+        key: &StockKey,
         holds: &PageRequest,
     ) -> Result<Option<StockDetail>, StoreError>;
 
-    /// One order; `None` if no event of it was applied.
-    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError>;
-
-    /// The site's watermark, if the order was closed: what was received before it is taken for
-    /// known.
-    async fn closed_order(
+    /// What is known of the closing of orders of these names, in the order asked for, and the site's
+    /// watermark: what was received before it is taken for known where an order is closed.
+    async fn closed(
         &self,
         site: &Site,
-        order: &OrderId,
-    ) -> Result<Option<Timestamp>, StoreError>;
+        names: &[OrderId],
+    ) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError>;
+
+    /// The orders of a list by the time of their last commit, and among equal times by name; each by
+    /// the name that it is shown by. An order that is committed while pages are read moves to the
+    /// newest end: oldest first, none is missed.
+    async fn listed(
+        &self,
+        site: &Site,
+        list: List,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<Page<Listed>, StoreError>;
+
+    /// How many orders are in a list, over all sites.
+    async fn count_listed(&self, list: List) -> Result<u64, StoreError>;
+
+    /// The items that orders or the catalogue call by a name, in order of key; at most so many.
+    /// Without a kind, by that name of any kind.
+    async fn items_named(
+        &self,
+        site: &Site,
+        kind: Option<StockKeyKind>,
+        name: &Identifier,
+        limit: usize,
+    ) -> Result<Vec<StockKey>, StoreError>;
 
     /// A site's catalogue entries in order of kind and id.
     async fn catalogue(
@@ -226,39 +270,28 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// How many stock items have less than nothing available.
     async fn oversold(&self) -> Result<u64, StoreError>;
 
-    /// Orders that are settled and whose last commit was made before a time, in no special order.
-    async fn settled_orders(
-        &self,
-        before: Timestamp,
-        page: &PageRequest,
-    ) -> Result<Page<SettledOrder>, StoreError>;
-
-    /// Closes orders, each whole or not at all: what one held moves into the closed sums of its
-    /// stock items, its state goes, and its name is remembered. Answers, in their order, which are
-    /// closed now; one that has another revision than was loaded, or is closed already, is not, nor
-    /// is one after which a closed sum would pass [`STOCK_TOTAL_MAX`](crate::domain::STOCK_TOTAL_MAX).
-    ///
-    /// Dies before the answer: each is closed or not, and closing it again changes nothing.
-    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError>;
-
     /// Puts a policy in force under the next revision, unless it is the one in force; answers with
     /// what is in force then. From that moment no order is committed under another revision.
-    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError>;
+    async fn replace_policy(
+        &self,
+        policy: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError>;
 
-    /// A site's orders in order of their names.
-    async fn orders(
+    /// What was seen beside the site's second names and invoice numbers, in order of name.
+    async fn links(
         &self,
         site: &Site,
         page: &PageRequest,
-    ) -> Result<Page<StoredOrder>, StoreError>;
+    ) -> Result<Page<(OrderId, Link)>, StoreError>;
 
-    /// A site's orders in order of their names, each beside what the items say that it holds, both
-    /// at one moment.
+    /// Records of orders, in the order asked for, each beside what the items say that it holds, both
+    /// at one moment; one that is not there is left out.
     async fn audit_orders(
         &self,
         site: &Site,
-        page: &PageRequest,
-    ) -> Result<Page<AuditedOrder>, StoreError>;
+        orders: &[OrderId],
+    ) -> Result<Vec<AuditedOrder>, StoreError>;
 
     /// What a site's items say that orders hold, each beside what the order says, both at one
     /// moment.
@@ -314,6 +347,12 @@ pub enum StoreError {
         /// What was found, and what to do.
         detail: String,
     },
+    /// It has data of a release whose data this one does not read; it was not touched.
+    #[error("the store has data of an older release: {detail}")]
+    Older {
+        /// What was found, and what to do.
+        detail: String,
+    },
     /// Its data is not what this program writes.
     #[error("the store's data cannot be used: {detail}")]
     Corrupt {
@@ -327,123 +366,4 @@ impl StoreError {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
-}
-
-/// Something that events act on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityId {
-    /// The shop.
-    pub site: Site,
-    /// Which of its entities.
-    pub name: EntityName,
-}
-
-/// As people read it: `order id:1 of site alpha`.
-impl fmt::Display for EntityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            EntityName::Order(order) => write!(f, "order {order}")?,
-            EntityName::Catalogue(entry) => write!(f, "catalogue entry {entry}")?,
-            EntityName::Receipt(receipt) => {
-                write!(f, "receipt {} of {}", receipt.reference, receipt.key)?;
-            }
-        }
-        write!(f, " of site {}", self.site)
-    }
-}
-
-/// A random token that every commit of an entity replaces; compared for equality only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Revision(pub u64);
-
-/// An entity's state and the revision that a commit of it must name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// The token of this state.
-    pub revision: Revision,
-    /// The state.
-    pub state: EntityState,
-}
-
-/// What one decision changes: all of it is written, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    /// The entity.
-    pub entity: EntityId,
-    /// The revision that the decision was computed from; `None` if there was no state.
-    pub loaded: Option<Revision>,
-    /// The entity's new state; of the kind that its name says.
-    pub state: EntityState,
-    /// What changes in the site's stock, at most one change a stock key.
-    pub changes: Vec<StockChange>,
-    /// The message that the changes are due to, for the change feed.
-    pub message_id: MessageId,
-    /// When the decision was made, for the change feed.
-    pub at: Timestamp,
-}
-
-/// The closing of one order: all of it is written, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closing {
-    /// The shop.
-    pub site: Site,
-    /// The order.
-    pub order: OrderId,
-    /// The revision that was found to be settled.
-    pub loaded: Revision,
-    /// What remains of it.
-    pub remains: Remains,
-    /// It was untouched since before this time, to which the site's watermark rises.
-    pub before: Timestamp,
-}
-
-/// What became of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Committed {
-    /// It is written.
-    Written {
-        /// Whether another order bears an exclusive name of this one since this commit.
-        alias_conflict: bool,
-    },
-    /// The entity has another revision than was loaded; nothing is written.
-    Conflict,
-    /// It is an order, computed with another policy than the one in force; nothing is written.
-    PolicyChanged,
-    /// A total would pass a limit; nothing is written.
-    Overflow(TotalError),
-    /// The order was closed; nothing is written.
-    Closed {
-        /// The site's watermark: what was received before it is taken for known.
-        watermark: Timestamp,
-    },
-}
-
-/// Where a site's change feed begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeedStart {
-    /// The Store's epoch: a feed of another epoch is another feed.
-    pub epoch: String,
-    /// Entries up to this number are no longer kept; 0 if all are.
-    pub trimmed: u64,
-}
-
-/// One entry of a site's change feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Its number within the site, without gaps, from 1.
-    pub sequence: u64,
-    /// The Store's epoch: a feed of another epoch is another feed.
-    pub epoch: String,
-    /// When it was decided.
-    pub at: Timestamp,
-    /// The item.
-    pub key: crate::domain::StockKey,
-    /// The order or receipt that it is due to.
-    pub cause: EntityName,
-    /// The message that it is due to.
-    pub message_id: MessageId,
-    /// What was added to the item's counts.
-    pub delta: crate::domain::Counts,
-    /// The item's counts after it.
-    pub after: crate::domain::Counts,
 }

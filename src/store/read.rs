@@ -1,10 +1,9 @@
 //! What is read of a Store: shapes for people and for the API, none of which a rule reads.
 
-use super::Revision;
 use crate::broker::Envelope;
 use crate::domain::{
-    CatalogueEntry, CatalogueId, Code, Counts, Hold, MessageId, OrderId, OrderState, Quantity,
-    Rejection, Site, StockKey, Timestamp,
+    CatalogueEntry, CatalogueId, Code, Counts, Hold, MessageId, OrderId, Quantity, Rejection, Site,
+    StockKey, Timestamp,
 };
 
 /// Which part of a list is wanted.
@@ -39,8 +38,10 @@ pub struct StockItem {
     pub site: Site,
     /// Its name within the shop.
     pub key: StockKey,
-    /// The catalogue's name for it.
+    /// The catalogue's name for it, or else the newest that an order's line gave it.
     pub name: Option<String>,
+    /// Whether the catalogue says that nobody counts it.
+    pub is_untracked: bool,
     /// Its counts.
     pub counts: Counts,
 }
@@ -67,34 +68,6 @@ pub struct HeldBy {
     pub order: OrderId,
     /// What it keeps.
     pub hold: Hold,
-}
-
-/// An order as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredOrder {
-    /// The shop.
-    pub site: Site,
-    /// Its name within the shop.
-    pub order: OrderId,
-    /// The token of this state.
-    pub revision: Revision,
-    /// The state.
-    pub state: OrderState,
-    /// Whether another order of the site bears the same exclusive name.
-    pub alias_conflict: bool,
-}
-
-/// An order of which nothing more is expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettledOrder {
-    /// The shop.
-    pub site: Site,
-    /// Its name within the shop.
-    pub order: OrderId,
-    /// The token of this state.
-    pub revision: Revision,
-    /// The state.
-    pub state: OrderState,
 }
 
 /// A catalogue entry as it is stored.

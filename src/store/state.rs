@@ -1,11 +1,11 @@
-//! States as text: compact JSON with a number that says how to read it.
+//! States as text and as bytes, by one type: JSON for people who look into a file with any SQL
+//! tool, and a compact form for memory.
 //!
-//! Every backend keeps the same text, so a state can be moved from one to another. The number
-//! stands outside of the state: a release that does not know it can say so without understanding
-//! the rest.
+//! Each begins with a number that says how to read it. It stands outside of the state: a release
+//! that does not know it can say so without understanding the rest.
 //!
 //! # Invariants
-//! - A text of a higher format is never read as if it were of ours.
+//! - A state of a higher format is never read as if it were of ours.
 //! - Errors name the entity and the place in the text, never what stands there.
 
 use std::fmt::Display;
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::{EntityId, EntityName, EntityState, StoreError};
 
 /// The format that this release writes, and the highest that it reads.
-const STATE_FORMAT: u32 = 1;
+const STATE_FORMAT: u8 = 2;
 
 /// Why a stored text is no state for this release.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum StateError {
         /// What was read.
         what: String,
         /// Its format.
-        found: u32,
+        found: u64,
     },
     /// No release wrote it.
     #[error("{what} cannot be read from column {column} on; restore it from a backup")]
@@ -40,6 +40,12 @@ pub enum StateError {
         /// Where in the text reading stopped.
         column: usize,
     },
+    /// No release wrote these bytes.
+    #[error("{what} cannot be read; restore it from a backup")]
+    UnreadableBytes {
+        /// What was read.
+        what: String,
+    },
 }
 
 impl From<StateError> for StoreError {
@@ -47,20 +53,22 @@ impl From<StateError> for StoreError {
         let detail = error.to_string();
         match error {
             StateError::Newer { .. } => Self::Newer { detail },
-            StateError::Unreadable { .. } => Self::Corrupt { detail },
+            StateError::Unreadable { .. } | StateError::UnreadableBytes { .. } => {
+                Self::Corrupt { detail }
+            }
         }
     }
 }
 
 #[derive(Serialize)]
 struct Written<'a, T> {
-    format: u32,
+    format: u8,
     state: &'a T,
 }
 
 #[derive(Deserialize)]
 struct Read<'a> {
-    format: u32,
+    format: u64,
     // A newer format may have no such field, and must still be told by its number.
     #[serde(borrow)]
     state: Option<&'a RawValue>,
@@ -80,26 +88,49 @@ pub(super) fn decode<T: DeserializeOwned>(
     let unreadable =
         |column: usize| StateError::Unreadable { what: format!("the state of {what}"), column };
     let read: Read<'_> = serde_json::from_str(text).map_err(|error| unreadable(error.column()))?;
-    if read.format > STATE_FORMAT {
+    if read.format > u64::from(STATE_FORMAT) {
         let what = format!("the state of {what}");
         return Err(StateError::Newer { what, found: read.format });
     }
-    let state = read.state.ok_or_else(|| unreadable(0))?.get();
+    // What an older release wrote says other things by the same words.
+    let state = read.state.filter(|_| read.format == u64::from(STATE_FORMAT));
+    let state = state.ok_or_else(|| unreadable(0))?.get();
     // The state is a part of the text: its own columns start where it starts.
     let offset = text.len() - state.len();
     serde_json::from_str(state).map_err(|error| unreadable(offset + error.column()))
 }
 
-/// Writes an entity's state.
+/// Writes a state as bytes.
+fn encode_bytes<T: Serialize>(state: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_extend(state, vec![STATE_FORMAT])
+        .map_err(|error| StoreError::Rejected { source: error.into() })
+}
+
+/// Reads what [`encode_bytes`] wrote.
+fn decode_bytes<T: DeserializeOwned>(what: &impl Display, bytes: &[u8]) -> Result<T, StateError> {
+    let what = || format!("the state of {what}");
+    match bytes {
+        [STATE_FORMAT, state @ ..] => match postcard::take_from_bytes(state) {
+            Ok((state, [])) => Ok(state),
+            Ok(_) | Err(_) => Err(StateError::UnreadableBytes { what: what() }),
+        },
+        [found, ..] if *found > STATE_FORMAT => {
+            Err(StateError::Newer { what: what(), found: u64::from(*found) })
+        }
+        _ => Err(StateError::UnreadableBytes { what: what() }),
+    }
+}
+
+/// Writes an entity's state as text.
 pub fn encode_entity(state: &EntityState) -> Result<String, StoreError> {
     match state {
-        EntityState::Order(order) => encode(order),
+        EntityState::Order(record) => encode(record),
         EntityState::Catalogue(entry) => encode(entry),
         EntityState::Receipt(receipt) => encode(receipt),
     }
 }
 
-/// Reads an entity's state, of the kind that its name says.
+/// Reads an entity's state from text; it is of the kind that its name says.
 pub fn decode_entity(entity: &EntityId, text: &str) -> Result<EntityState, StateError> {
     Ok(match entity.name {
         EntityName::Order(_) => EntityState::Order(decode(entity, text)?),
@@ -108,10 +139,31 @@ pub fn decode_entity(entity: &EntityId, text: &str) -> Result<EntityState, State
     })
 }
 
+/// Writes an entity's state as bytes.
+pub fn encode_entity_bytes(state: &EntityState) -> Result<Vec<u8>, StoreError> {
+    match state {
+        EntityState::Order(record) => encode_bytes(record),
+        EntityState::Catalogue(entry) => encode_bytes(entry),
+        EntityState::Receipt(receipt) => encode_bytes(receipt),
+    }
+}
+
+/// Reads an entity's state from bytes; it is of the kind that its name says.
+pub fn decode_entity_bytes(entity: &EntityId, bytes: &[u8]) -> Result<EntityState, StateError> {
+    Ok(match entity.name {
+        EntityName::Order(_) => EntityState::Order(decode_bytes(entity, bytes)?),
+        EntityName::Catalogue(_) => EntityState::Catalogue(decode_bytes(entity, bytes)?),
+        EntityName::Receipt(_) => EntityState::Receipt(decode_bytes(entity, bytes)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Hold, OrderId, OrderState, Quantity, Site, StockKey};
+    use crate::domain::{
+        Class, Fingerprint, Hold, Latest, Line, List, OrderId, Quantity, Rank, Record, Site,
+        Snapshot, Status, StockKey, StockKeyKind, Version,
+    };
 
     fn entity() -> EntityId {
         EntityId {
@@ -120,49 +172,88 @@ mod tests {
         }
     }
 
-    /// If this fails, states of older releases may not be readable: raise the format.
-    #[test]
-    fn the_text_of_a_state_is_pinned() {
+    fn state() -> EntityState {
+        let version = Version {
+            class: Class::Creation,
+            event_timestamp: 7,
+            observed_at: 0,
+            rank: Rank::Created,
+            status: Status::Processed,
+            fingerprint: Fingerprint(1),
+        };
+        let identifier = |text| crate::domain::Identifier::parse(text).unwrap();
+        let line = Line {
+            id: Some(identifier("l1")),
+            names: [(StockKeyKind::Sku, identifier("S"))].into_iter().collect(),
+            quantity: Quantity::from_millionths(3),
+            name: None,
+        };
+        let snapshot = Snapshot { words: Fingerprint(2), lines: vec![line] };
         let hold = Hold { committed: Quantity::from_millionths(3), fulfilled: Quantity::ZERO };
-        let state = OrderState {
-            ever_shipped: true,
-            aliases: vec![OrderId::parse("external-id:E").unwrap()],
+        EntityState::Order(Box::new(Record {
+            latest: Some(Latest { version, is_ambiguous: false, snapshot }),
+            second_names: [OrderId::parse("external-id:E").unwrap()].into(),
             applied: [(StockKey::parse("sku:S").unwrap(), hold)].into(),
             policy: 1,
-            ..OrderState::default()
-        };
-        let text = encode_entity(&EntityState::Order(Box::new(state.clone()))).unwrap();
-        assert_eq!(
-            text,
-            r#"{"format":1,"state":{"ever_shipped":true,"aliases":["external-id:E"],"#.to_owned()
-                + r#""applied":{"sku:S":{"committed":3}},"policy":1}}"#
-        );
-        let read = decode_entity(&entity(), &text).unwrap();
-        assert_eq!(read, EntityState::Order(Box::new(state)));
+            lists: [List::All].into_iter().collect(),
+            ..Record::default()
+        }))
     }
 
-    /// What is noted only where there is something to note is left out otherwise, as by the releases
-    /// that knew no such note.
+    /// If this fails, states that are stored may not be readable: raise the format.
     #[test]
-    fn a_timeline_without_notes_is_the_text_that_it_always_was() {
-        let text = r#"{"format":1,"state":{"policy":1,"timeline":[{"version":{"event_timestamp":7,"#
-            .to_owned()
-            + r#""rank":"created","status":"PROCESSED","fingerprint":"0000000000000001"},"#
-            + r#""message_id":"00000000-0000-0000-0000-000000000000","event_type":"E","#
-            + r#""received_at":7,"outcome":"applied"}]}}"#;
-        let read = decode_entity(&entity(), &text).unwrap();
-        assert_eq!(encode_entity(&read).unwrap(), text);
+    fn the_text_of_a_state_is_pinned() {
+        let text = encode_entity(&state()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"format":2,"state":{"latest":{"version":{"class":"creation","event_timestamp":7,"#
+                .to_owned()
+                + r#""observed_at":0,"rank":"created","status":"PROCESSED","#
+                + r#""fingerprint":"0000000000000001"},"is_ambiguous":false,"#
+                + r#""snapshot":{"words":"0000000000000002","lines":[{"id":"l1","#
+                + r#""names":[["sku","S"]],"quantity":3,"name":null}]}},"deleted":null,"mode":null,"#
+                + r#""remembered":[],"refunds":{},"shipped":[],"unshipped":null,"corrections":{},"#
+                + r#""second_names":["external-id:E"],"invoices":[],"timeline":[],"#
+                + r#""applied":{"sku:S":{"committed":3,"fulfilled":0}},"policy":1,"lists":1}}"#
+        );
+        assert_eq!(decode_entity(&entity(), &text).unwrap(), state());
+    }
+
+    /// If this fails, states that are stored may not be readable: raise the format.
+    #[test]
+    fn the_bytes_of_a_state_are_pinned() {
+        let bytes = encode_entity_bytes(&state()).unwrap();
+        let mut expected = vec![2, 1, 0, 14, 0, 0, 3 + 1];
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 1, 2]);
+        expected.extend(b"l1");
+        expected.extend([1, 4, 1, b'S', 6, 0, 0, 0, 0, 0, 0, 0, 0, 1, 13]);
+        expected.extend(b"external-id:E");
+        expected.extend([0, 0, 1, 5]);
+        expected.extend(b"sku:S");
+        expected.extend([6, 0, 1, 1]);
+        assert_eq!(bytes, expected);
+        assert_eq!(decode_entity_bytes(&entity(), &bytes).unwrap(), state());
     }
 
     #[test]
     fn a_newer_format_is_told_by_its_number_alone() {
-        for text in [r#"{"format":2,"state":{"policy":"new"}}"#, r#"{"format":2,"other":[]}"#] {
-            let error = decode_entity(&entity(), text).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                "the state of order id:1 of site alpha has format 2, \
-                 and this release knows 1; run a newer release"
-            );
+        let expected = "the state of order id:1 of site alpha has format 3, \
+                        and this release knows 2; run a newer release";
+        for text in [r#"{"format":3,"state":{"policy":"new"}}"#, r#"{"format":3,"other":[]}"#] {
+            assert_eq!(decode_entity(&entity(), text).unwrap_err().to_string(), expected);
+        }
+        assert_eq!(decode_entity_bytes(&entity(), &[3]).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_read_are_named() {
+        let bytes = encode_entity_bytes(&state()).unwrap();
+        let mut longer = bytes.clone();
+        longer.push(0);
+        let cut = (0..bytes.len()).map(|length| &bytes[..length]);
+        for bytes in cut.chain([longer.as_slice(), &[1, 0]]) {
+            let error = StoreError::from(decode_entity_bytes(&entity(), bytes).unwrap_err());
+            assert!(error.to_string().contains("order id:1 of site alpha cannot be read"));
         }
     }
 
@@ -171,9 +262,9 @@ mod tests {
         for text in [
             "",
             "secret",
-            r#"{"format":1}"#,
-            r#"{"format":1,"state":"secret"}"#,
-            r#"{"format":1,"state":{"policy":1,"aliases":["secret"]}}"#,
+            r#"{"format":2}"#,
+            r#"{"format":2,"state":"secret"}"#,
+            r#"{"format":2,"state":{"policy":1,"second_names":["secret"]}}"#,
         ] {
             let error = StoreError::from(decode_entity(&entity(), text).unwrap_err()).to_string();
             assert!(error.contains("order id:1 of site alpha cannot be read"), "{error}");

@@ -1,14 +1,18 @@
 //! What an audit compares: each total beside what it is made of.
 
-use super::StoredOrder;
-use crate::domain::{Counts, Hold, OrderId, StockKey};
+use super::Revision;
+use crate::domain::{Counts, Hold, OrderId, Record, StockKey};
 use std::collections::BTreeMap;
 
-/// An order, and what the items that it says it holds say of it.
+/// A record, and what the items that it says its order holds say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditedOrder {
-    /// The order.
-    pub stored: StoredOrder,
+    /// Its name.
+    pub order: OrderId,
+    /// The token of this state.
+    pub revision: Revision,
+    /// The record.
+    pub record: Record,
     /// What those items say; one that says nothing is left out.
     pub held: BTreeMap<StockKey, Hold>,
 }

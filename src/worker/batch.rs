@@ -9,18 +9,20 @@
 //! The Store refuses an order that was computed with another policy than the one in force. Such a
 //! delivery is handed back, and the pool ends: it decides by a policy that nobody wants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use super::decided::{Arrived, Told, decide_entity, decide_grouped};
 use super::{Pool, fault};
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
-    Arrival, Code, Decoded, EntityName, Event, Findings, Identifier, MessageId, Outcome, Policy,
-    Refused, Rejection, Settled, SourceRules, Timestamp, TotalError, after_closing, check, decide,
-    decode_receipt, decode_webhook,
+    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, Identifier, OrderId, Rejection,
+    Settled, Site, SourceRules, Timestamp, TotalError, decode_correction, decode_receipt,
+    decode_webhook,
 };
+use crate::store::orders::Readings;
 use crate::store::{Commit, Committed, EntityId, StoreError};
 
 /// What became of one envelope.
@@ -38,15 +40,8 @@ pub(super) enum Verdict {
     Outdated,
 }
 
-/// An event and the envelope that brought it, by its place in the batch.
-struct Arrived {
-    place: usize,
-    event: Event,
-    arrival: Arrival,
-}
-
-/// The events of one entity, in the order of the batch.
-type Group = (EntityId, Vec<Arrived>);
+/// What is known of the closing of names, by site; a commit that was refused said so.
+type Closed = BTreeMap<Site, (BTreeMap<OrderId, Option<ClosedName>>, Timestamp)>;
 
 /// Does a batch and answers with a verdict for each envelope, in their order.
 ///
@@ -58,247 +53,237 @@ pub(super) async fn process(
     envelopes: &[Arc<Envelope>],
 ) -> Result<Vec<Verdict>, StoreError> {
     fault::taken(envelopes);
-    let mut verdicts = vec![None; envelopes.len()];
-    let mut waiting = decode(pool, envelopes, &mut verdicts);
+    let mut batch =
+        Batch { pool, envelopes, verdicts: vec![None; envelopes.len()], closed: Closed::new() };
+    let mut waiting = batch.decode();
     // A conflict means that another commit of the same entity was written: somebody makes
     // progress, so this ends.
     while !waiting.is_empty() {
-        let (first, later) = one_of_each(waiting);
-        waiting = match round(pool, first, envelopes, &mut verdicts).await {
+        let (now, later) = next(waiting);
+        waiting = match batch.round(now).await {
             Ok(conflicted) => {
                 pool.gate.succeeded();
                 conflicted
             }
-            Err((error, StillWaiting(groups))) if error.is_transient() => {
+            Err((error, StillWaiting(arrived))) if error.is_transient() => {
                 pool.gate.wait_out(&error).await;
-                groups
+                arrived
             }
             Err((error, _)) => return Err(error),
         };
         waiting.extend(later);
     }
-    // Every place was decoded to a verdict or to a group, and every group ended with one.
-    Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Failed)).collect())
+    // Every place was decoded to a verdict or to an event, and every event ended with one.
+    Ok(batch.verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Failed)).collect())
 }
 
-/// The first group of each entity, and the others: two commits of one entity may not be in one
-/// call, and the second must be computed from what the first wrote.
-fn one_of_each(groups: Vec<Group>) -> (Vec<Group>, Vec<Group>) {
-    let mut seen = BTreeSet::new();
-    groups.into_iter().partition(|(entity, _)| seen.insert(entity.clone()))
-}
-
-/// Decodes every envelope: to a verdict, or to an event in the group of its entity.
-fn decode(
-    pool: &Pool,
-    envelopes: &[Arc<Envelope>],
-    verdicts: &mut [Option<Verdict>],
-) -> Vec<Group> {
-    let mut groups = BTreeMap::<EntityId, Vec<Arrived>>::new();
-    for (place, (envelope, verdict)) in envelopes.iter().zip(verdicts).enumerate() {
-        match decode_one(pool, envelope) {
-            Ok(Decoded::Event(event)) => {
-                let arrival = Arrival {
-                    message_id: envelope.message_id,
-                    received_at: envelope.received_at,
-                    replays: envelope.replays,
-                    event_type: event.event_type.clone(),
-                };
-                let arrived = Arrived { place, event: *event, arrival };
-                groups.entry(entity_of(&arrived.event)).or_default().push(arrived);
-            }
-            Ok(Decoded::Unknown { event_type }) => *verdict = Some(Verdict::Unknown(event_type)),
-            Err(rejection) => *verdict = Some(Verdict::Rejected(rejection)),
-        }
+/// All that may be decided together; or, once nothing else waits, the next that is decided alone.
+fn next(waiting: Vec<Arrived>) -> (Vec<Arrived>, Vec<Arrived>) {
+    let (alone, together): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| it.alone);
+    if together.is_empty() {
+        let mut alone = alone.into_iter();
+        return (alone.by_ref().take(1).collect(), alone.collect());
     }
-    groups.into_iter().collect()
+    (together, alone)
 }
 
-fn decode_one(pool: &Pool, envelope: &Envelope) -> Result<Decoded, Box<Rejection>> {
-    understand(envelope, &pool.policy.policy, &pool.sources)
-}
-
-/// Says what an envelope means under a policy, if its source may say so. Pure; a dry run asks the
-/// same.
-pub fn understand(
-    envelope: &Envelope,
-    policy: &Policy,
-    sources: &SourceRules,
-) -> Result<Decoded, Box<Rejection>> {
+/// Says what an envelope means, if its source may say so. Pure; a dry run asks the same.
+pub fn understand(envelope: &Envelope, sources: &SourceRules) -> Result<Decoded, Box<Rejection>> {
     let decoded = match envelope.kind {
         EnvelopeKind::Receipt => Decoded::Event(Box::new(decode_receipt(&envelope.body)?)),
+        EnvelopeKind::Correction => Decoded::Event(Box::new(decode_correction(&envelope.body)?)),
         EnvelopeKind::Webhook => decode_webhook(&envelope.body, envelope.received_at)?,
         EnvelopeKind::Edit | EnvelopeKind::Discard => {
             return Err(Box::new(Rejection::new(Code::NotJson, "what it is about has no event")));
         }
     };
-    if let Decoded::Event(event) = &decoded {
-        check(event, policy)?;
-        // A receipt is our own publishers' word; only webhooks come from configured sources.
-        if envelope.kind == EnvelopeKind::Webhook {
-            sources.check(&envelope.source, event)?;
-        }
+    // What people say is our own publishers' word; only webhooks come from configured sources.
+    if let (Decoded::Event(event), EnvelopeKind::Webhook) = (&decoded, envelope.kind) {
+        sources.check(&envelope.source, event)?;
     }
     Ok(decoded)
 }
 
-/// What an envelope acts on, if it is an event at all.
+/// What an envelope acts on first, if it is an event at all.
 pub(super) fn entity(pool: &Pool, envelope: &Envelope) -> Option<EntityId> {
-    match decode_one(pool, envelope) {
+    match understand(envelope, &pool.sources) {
         Ok(Decoded::Event(event)) => Some(entity_of(&event)),
         Ok(Decoded::Unknown { .. }) | Err(_) => None,
     }
 }
 
 fn entity_of(event: &Event) -> EntityId {
-    EntityId { site: event.site.clone(), name: event.content.entity() }
+    let name = match &event.content {
+        Content::Catalogue(entry) => EntityName::Catalogue(entry.entry.clone()),
+        Content::Receipt(receipt) => EntityName::Receipt(receipt.receipt.clone()),
+        Content::Order(order) => EntityName::Order(order.names.own().clone()),
+        Content::Notice(notice) => EntityName::Order(notice.names.own().clone()),
+        Content::Refund(refund) => EntityName::Order(refund.order.clone()),
+        Content::Correction(correction) => EntityName::Order(correction.order.clone()),
+    };
+    EntityId { site: event.site.clone(), name }
 }
 
 /// What a round that failed gives back, to be done again.
-struct StillWaiting(Vec<Group>);
+struct StillWaiting(Vec<Arrived>);
 
-/// Loads, decides and commits every group once; answers with those that conflicted.
-async fn round(
-    pool: &Pool,
-    groups: Vec<Group>,
-    envelopes: &[Arc<Envelope>],
-    verdicts: &mut [Option<Verdict>],
-) -> Result<Vec<Group>, (StoreError, StillWaiting)> {
-    let entities: Vec<_> = groups.iter().map(|(entity, _)| entity.clone()).collect();
-    let loaded = match pool.store.load(&entities).await {
-        Ok(loaded) => loaded,
-        Err(error) => return Err((error, StillWaiting(groups))),
-    };
-    let mut commits = Vec::new();
-    let mut decided = Vec::new();
-    for ((entity, arrived), loaded) in groups.into_iter().zip(loaded) {
-        let (revision, before) = loaded.map(|loaded| (loaded.revision, loaded.state)).unzip();
-        let events: Vec<_> =
-            arrived.iter().map(|arrived| (&arrived.event.content, &arrived.arrival)).collect();
-        let Some(decision) = decide(before, &events, &pool.policy) else { continue };
-        let told = Told { arrived, settled: decision.settled, findings: decision.findings };
-        if decision.changed {
-            commits.push(Commit {
-                entity: entity.clone(),
-                loaded: revision,
-                state: decision.state,
-                changes: decision.changes,
-                message_id: told.cause(),
-                at: clock::now(),
-            });
-            decided.push((entity, told));
-        } else {
-            told.conclude(pool, envelopes, verdicts);
+/// A batch on its way.
+struct Batch<'a> {
+    pool: &'a Pool,
+    envelopes: &'a [Arc<Envelope>],
+    verdicts: Vec<Option<Verdict>>,
+    closed: Closed,
+}
+
+impl Batch<'_> {
+    /// Decodes every envelope: to a verdict, or to an event.
+    fn decode(&mut self) -> Vec<Arrived> {
+        let mut arrived = Vec::with_capacity(self.envelopes.len());
+        for (place, envelope) in self.envelopes.iter().enumerate() {
+            match understand(envelope, &self.pool.sources) {
+                Ok(Decoded::Event(event)) => {
+                    let arrival = Arrival {
+                        message_id: envelope.message_id,
+                        received_at: envelope.received_at,
+                        replays: envelope.replays,
+                        event_type: event.event_type.clone(),
+                    };
+                    let names = event.content.names();
+                    arrived.push(Arrived { place, event: *event, arrival, names, alone: false });
+                }
+                Ok(Decoded::Unknown { event_type }) => {
+                    self.conclude(place, Verdict::Unknown(event_type));
+                }
+                Err(rejection) => self.conclude(place, Verdict::Rejected(rejection)),
+            }
+        }
+        arrived
+    }
+
+    fn conclude(&mut self, place: usize, verdict: Verdict) {
+        if let Some(slot) = self.verdicts.get_mut(place) {
+            *slot = Some(verdict);
         }
     }
-    if commits.is_empty() {
-        return Ok(Vec::new());
-    }
-    let written = match pool.store.commit(commits).await {
-        Ok(written) => written,
-        Err(error) => {
-            let groups = decided.into_iter().map(|(entity, told)| (entity, told.arrived));
-            return Err((error, StillWaiting(groups.collect())));
+
+    /// Loads, decides and commits everything once; answers with what is to be done again.
+    async fn round(
+        &mut self,
+        waiting: Vec<Arrived>,
+    ) -> Result<Vec<Arrived>, (StoreError, StillWaiting)> {
+        let (orders, others): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|arrived| arrived.names.is_some());
+        let mut by_entity: BTreeMap<EntityId, Vec<Arrived>> = BTreeMap::new();
+        for arrived in others {
+            by_entity.entry(entity_of(&arrived.event)).or_default().push(arrived);
         }
-    };
-    fault::committed();
-    let mut again = Vec::new();
-    for ((entity, told), written) in decided.into_iter().zip(written) {
-        match written {
-            Committed::Written { alias_conflict } => {
-                pool.metrics.orders_alias_conflict.inc_by(u64::from(alias_conflict));
-                told.conclude(pool, envelopes, verdicts);
+        let mut readings = Readings::default();
+        for (site, (names, watermark)) in &self.closed {
+            let names = names.iter().map(|(name, closed)| (name.clone(), *closed));
+            readings.note_closed(site, names, *watermark);
+        }
+        let events: Vec<_> = orders
+            .iter()
+            .filter_map(|arrived| Some((&arrived.event.site, arrived.names.as_ref()?)))
+            .collect();
+        let entities = by_entity.keys().cloned().collect();
+        let loaded = match readings.fill(&*self.pool.store, &events, entities).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let others = by_entity.into_values().flatten();
+                return Err((error, StillWaiting(orders.into_iter().chain(others).collect())));
             }
-            Committed::Conflict => {
-                pool.metrics.commit_conflicts.inc();
-                again.push((entity, told.arrived));
+        };
+        let mut decided = Vec::new();
+        for (group, loaded) in by_entity.into_iter().zip(loaded) {
+            decided.push(decide_entity(self.pool, group, loaded));
+        }
+        decided.extend(decide_grouped(self.pool, orders, &mut readings));
+        self.write(decided).await
+    }
+
+    /// Commits what was decided; answers with what is to be decided again.
+    async fn write(
+        &mut self,
+        decided: Vec<(Option<Commit>, Told)>,
+    ) -> Result<Vec<Arrived>, (StoreError, StillWaiting)> {
+        let (mut commits, mut open) = (Vec::new(), Vec::new());
+        for (commit, told) in decided {
+            match commit {
+                Some(commit) => {
+                    commits.push(commit);
+                    open.push(told);
+                }
+                None => self.tell(told),
             }
-            Committed::Closed { watermark } => closed(&entity, told.arrived, watermark, verdicts),
-            Committed::PolicyChanged => {
-                for arrived in &told.arrived {
-                    if let Some(verdict) = verdicts.get_mut(arrived.place) {
-                        *verdict = Some(Verdict::Outdated);
+        }
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let written = match self.pool.store.commit(commits).await {
+            Ok(written) => written,
+            Err(error) => {
+                let arrived = open.into_iter().flat_map(|told| told.arrived);
+                return Err((error, StillWaiting(arrived.collect())));
+            }
+        };
+        fault::committed();
+        let mut again = Vec::new();
+        for (mut told, written) in open.into_iter().zip(written) {
+            match written {
+                Committed::Written => {
+                    let names = std::mem::take(&mut told.item_names);
+                    self.pool.naming.add(&told.site, names);
+                    self.tell(told);
+                }
+                Committed::Conflict => {
+                    self.pool.metrics.commit_conflicts.inc();
+                    again.extend(told.arrived);
+                }
+                Committed::Closed { names, watermark } => {
+                    let known = self.closed.entry(told.site.clone()).or_default();
+                    known.0.extend(names);
+                    known.1 = watermark;
+                    again.extend(told.arrived);
+                }
+                Committed::PolicyChanged => {
+                    for arrived in &told.arrived {
+                        self.conclude(arrived.place, Verdict::Outdated);
                     }
                 }
-            }
-            Committed::Overflow(error) => {
-                overflowed(&entity, told.arrived, error, &mut again, verdicts);
+                Committed::Overflow(error) => self.overflowed(told.arrived, error, &mut again),
             }
         }
-    }
-    Ok(again)
-}
-
-/// The events of a group and what was decided of each.
-struct Told {
-    arrived: Vec<Arrived>,
-    settled: Vec<Result<Settled, Refused>>,
-    findings: Findings,
-}
-
-impl Told {
-    /// The message that the change is due to: of several, the last that did something.
-    fn cause(&self) -> MessageId {
-        let applied = self.arrived.iter().zip(&self.settled).rev();
-        let mut applied = applied.filter(|(_, settled)| {
-            settled.is_ok_and(|settled| settled.outcome == Outcome::Applied)
-        });
-        let last = applied.next().map(|(arrived, _)| arrived).or_else(|| self.arrived.last());
-        last.map_or(MessageId(uuid::Uuid::nil()), |arrived| arrived.arrival.message_id)
+        Ok(again)
     }
 
     /// Notes the verdicts and counts; what was decided is durable, or changed nothing.
-    fn conclude(self, pool: &Pool, envelopes: &[Arc<Envelope>], verdicts: &mut [Option<Verdict>]) {
+    fn tell(&mut self, told: Told) {
         let now = clock::now();
-        pool.metrics.count_findings(self.findings);
-        for (arrived, settled) in self.arrived.iter().zip(self.settled) {
-            if let Some(verdict) = verdicts.get_mut(arrived.place) {
-                *verdict = Some(match settled {
-                    Ok(settled) => Verdict::Settled(settled),
-                    Err(refused) => rejected(&arrived.event, refused.code(), &refused),
-                });
-            }
-            if let Some(envelope) = envelopes.get(arrived.place) {
-                pool.metrics.observe_webhook_to_commit(envelope.received_at, now);
-            }
-        }
-    }
-}
-
-/// The order was closed: nothing is joined any more.
-fn closed(
-    entity: &EntityId,
-    arrived: Vec<Arrived>,
-    watermark: Timestamp,
-    verdicts: &mut [Option<Verdict>],
-) {
-    let EntityName::Order(order) = &entity.name else { return };
-    for Arrived { place, event, arrival } in arrived {
-        if let Some(verdict) = verdicts.get_mut(place) {
-            *verdict = Some(match after_closing(&event, order, &arrival, watermark) {
+        self.pool.metrics.count_findings(told.findings);
+        for (arrived, settled) in told.arrived.iter().zip(told.settled) {
+            let verdict = match settled {
                 Ok(settled) => Verdict::Settled(settled),
-                Err(rejection) => Verdict::Rejected(rejection),
-            });
+                Err(refused) => rejected(&arrived.event, refused.code(), &refused),
+            };
+            self.conclude(arrived.place, verdict);
+            if let Some(envelope) = self.envelopes.get(arrived.place) {
+                self.pool.metrics.observe_webhook_to_commit(envelope.received_at, now);
+            }
         }
     }
-}
 
-/// A total would pass a limit. Of several events, each is tried alone, so that only the one
-/// that does not fit becomes a dead letter.
-fn overflowed(
-    entity: &EntityId,
-    mut arrived: Vec<Arrived>,
-    error: TotalError,
-    again: &mut Vec<Group>,
-    verdicts: &mut [Option<Verdict>],
-) {
-    if arrived.len() > 1 {
-        again.extend(arrived.into_iter().map(|arrived| (entity.clone(), vec![arrived])));
-        return;
-    }
-    let Some(arrived) = arrived.pop() else { return };
-    if let Some(verdict) = verdicts.get_mut(arrived.place) {
-        *verdict = Some(rejected(&arrived.event, Code::StockOverflow, &error));
+    /// A total would pass a limit. Of several events, each is tried alone, so that only the one
+    /// that does not fit becomes a dead letter.
+    fn overflowed(&mut self, arrived: Vec<Arrived>, error: TotalError, again: &mut Vec<Arrived>) {
+        if arrived.len() > 1 {
+            again.extend(arrived.into_iter().map(|arrived| Arrived { alone: true, ..arrived }));
+            return;
+        }
+        for arrived in arrived {
+            let verdict = rejected(&arrived.event, Code::StockOverflow, &error);
+            self.conclude(arrived.place, verdict);
+        }
     }
 }
 
@@ -309,9 +294,6 @@ fn rejected(event: &Event, code: Code, why: &dyn Display) -> Verdict {
         detail: why.to_string(),
         site: Some(event.site.clone()),
         event_type: Some(event.event_type.clone()),
-        order: match event.content.entity() {
-            EntityName::Order(order) => Some(order),
-            EntityName::Catalogue(_) | EntityName::Receipt(_) => None,
-        },
+        order: event.content.order().cloned(),
     }))
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::backoff::Delays;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::store::{EntityId, Store, StoreError};
+use crate::store::{Asked, EntityId, Store, StoreError};
 
 /// The shortest delay before a probe.
 const FIRST: Duration = Duration::from_millis(100);
@@ -117,7 +117,8 @@ impl Gate {
     async fn may_open(&self, why: &Why) -> bool {
         let error = match why {
             Why::Newer(entity) => {
-                let loaded = self.store.load(std::slice::from_ref(entity)).await;
+                let asked = Asked { entities: vec![entity.clone()], links: Vec::new() };
+                let loaded = self.store.load(&asked).await;
                 return !matches!(loaded, Err(StoreError::Newer { .. }));
             }
             Why::Away => self.store.check().await.err(),

@@ -19,7 +19,7 @@ pub fn outcome_of_order(envelope: &Envelope) -> Option<Result<Settled, Rejection
     let is_readable = match envelope.kind {
         EnvelopeKind::Edit => LetterName::parse_edit(&envelope.body).is_some(),
         EnvelopeKind::Discard => LetterName::parse_discard(&envelope.body).is_some(),
-        EnvelopeKind::Webhook | EnvelopeKind::Receipt => return None,
+        EnvelopeKind::Webhook | EnvelopeKind::Receipt | EnvelopeKind::Correction => return None,
     };
     Some(if is_readable { Ok(noted(envelope)) } else { Err(misread()) })
 }
@@ -34,7 +34,7 @@ const fn reason(envelope: &Envelope) -> Option<Reason> {
     match envelope.kind {
         EnvelopeKind::Edit => Some(Reason::Edited),
         EnvelopeKind::Discard => Some(Reason::Discarded),
-        EnvelopeKind::Webhook | EnvelopeKind::Receipt => None,
+        EnvelopeKind::Webhook | EnvelopeKind::Receipt | EnvelopeKind::Correction => None,
     }
 }
 

@@ -15,10 +15,13 @@
 
 mod batch;
 pub mod closing;
+mod decided;
 mod fault;
 mod gate;
+mod in_hand;
 mod ladder;
 mod letters;
+mod naming;
 mod parking;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -41,8 +44,13 @@ use crate::store::{Store, StoreError};
 
 pub use batch::understand;
 use gate::Gate;
+use in_hand::InHand;
 use ladder::Ladder;
 pub use letters::outcome_of_order;
+use naming::Naming;
+
+/// How often is looked whether another policy was put in force.
+const POLICY_EVERY: Duration = Duration::from_secs(2);
 
 /// Everything that the pool works with.
 #[derive(Debug)]
@@ -53,6 +61,7 @@ pub struct Pool {
     health: Arc<Health>,
     gate: Gate,
     ladder: Ladder,
+    naming: Naming,
     policy: PolicyInForce,
     sources: SourceRules,
     limits: Limits,
@@ -114,7 +123,20 @@ impl Pool {
         let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
         let outdated = CancellationToken::new();
         let sources = SourceRules::default();
-        Self { broker, store, metrics, health, gate, ladder, policy, sources, limits, outdated }
+        let naming = Naming::default();
+        Self {
+            broker,
+            store,
+            metrics,
+            health,
+            gate,
+            ladder,
+            naming,
+            policy,
+            sources,
+            limits,
+            outdated,
+        }
     }
 
     /// The same pool, in which each source of webhooks writes its own sites only.
@@ -134,6 +156,10 @@ impl Pool {
         let (mut prober, mut tasks) = (JoinSet::new(), JoinSet::new());
         let probing = Arc::clone(&pool);
         prober.spawn(async move { probing.gate.probe().await });
+        let watching = Arc::clone(&pool);
+        prober.spawn(async move { watching.watch_policy().await });
+        let naming = Arc::clone(&pool);
+        prober.spawn(async move { naming.naming.run(&*naming.store).await });
         let ended = loop {
             match pool.consume(&stop, &mut tasks).await {
                 Ended::Stopped => break Ok(()),
@@ -160,6 +186,7 @@ impl Pool {
             while let Some(ended) = tasks.join_next().await {
                 note_end(ended);
             }
+            pool.naming.note(&*pool.store).await;
         };
         if abandoned.run_until_cancelled(drained).await.is_some() {
             return ended.map(|()| Drained::Whole);
@@ -167,6 +194,19 @@ impl Pool {
         tracing::warn!(batches = tasks.len(), "drain deadline passed; what is left comes again");
         tasks.shutdown().await;
         Ok(Drained::InPart)
+    }
+
+    /// Looks now and then whether the policy is still in force: without webhooks, no refusal says so.
+    async fn watch_policy(&self) {
+        loop {
+            tokio::time::sleep(POLICY_EVERY).await;
+            // A Store that is away is the gate's business.
+            if let Ok(Some(in_force)) = self.store.policy().await
+                && in_force.revision != self.policy.revision
+            {
+                return self.outdated.cancel();
+            }
+        }
     }
 
     /// Subscribes, and hands batches to tasks until something ends that.
@@ -374,25 +414,6 @@ impl Pool {
 fn note_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a task of the worker failed; its deliveries come again");
-    }
-}
-
-/// Deliveries that a task has, for liveness; however the task ends, it has them no longer.
-struct InHand<'a> {
-    health: &'a Health,
-    deliveries: usize,
-}
-
-impl<'a> InHand<'a> {
-    fn new(health: &'a Health, deliveries: usize) -> Self {
-        health.count_taken(deliveries);
-        Self { health, deliveries }
-    }
-}
-
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        self.health.count_done(self.deliveries);
     }
 }
 

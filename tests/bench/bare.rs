@@ -1,8 +1,8 @@
 //! What the disk allows: a bare writer of the same rows, without HTTP, rules or promises.
 //!
 //! An event costs a journal row with its body and a queue row that goes again, in one file, and
-//! the rows of an order in another: its state, its two names, and for each line a hold, a stock item
-//! and an entry of the change feed. The tables and indices are those of the product. Transactions
+//! the rows of an order in another: its state, who bears its invoice number, its place in the list of
+//! orders, and for each line a hold, a stock item, its name and an entry of the change feed. The tables and indices are those of the product. Transactions
 //! are as large as the clients of the other run allow: all that wait share one.
 
 use std::path::Path;
@@ -77,12 +77,19 @@ fn write_order(store: &Connection, event: u32, state: &str) {
     let order = format!("id:order-{event}");
     put(
         store,
-        "INSERT INTO orders (site, id, rev, state) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO orders (site, name, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?3)",
         params![site, order, event, state],
     );
-    for alias in [&order, &format!("invoice:EX-{event}")] {
-        put(store, "INSERT INTO aliases VALUES (?1, ?2, ?3)", params![site, alias, order]);
-    }
+    put(
+        store,
+        "INSERT INTO links (site, name, ids) VALUES (?1, ?2, ?3)",
+        params![site, format!("invoice-number:EX-{event}"), order],
+    );
+    put(
+        store,
+        "INSERT INTO order_lists (site, list, at, name) VALUES (?1, 'all', ?2, ?3)",
+        params![site, event, order],
+    );
     for line in 0..LINES {
         let key = format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS);
         put(
@@ -96,6 +103,19 @@ fn write_order(store: &Connection, event: u32, state: &str) {
             "INSERT INTO holds (site, key, order_id, committed, fulfilled)
              VALUES (?1, ?2, ?3, 1, 0)",
             params![site, key, order],
+        );
+        put(
+            store,
+            "INSERT INTO line_names (site, key, version, name, lowercase)
+             VALUES (?1, ?2, ?3, 'An example of a product', 'an example of a product')
+             ON CONFLICT DO UPDATE SET version = excluded.version",
+            params![site, key, format!("{event:020}")],
+        );
+        put(
+            store,
+            "INSERT INTO other_names (site, identifier, kind, key)
+             VALUES (?1, substr(?2, 9), 'product', ?2) ON CONFLICT DO NOTHING",
+            params![site, key],
         );
         put(
             store,

@@ -29,15 +29,22 @@ use crate::place::Place;
 
 const PREFETCH: u16 = 256;
 const BATCH: usize = 64;
-/// What an order writes: its state, and for each line a hold, two counts and a change.
+/// The compact form of an order of two lines takes about so much.
+const STATE_BYTES: usize = 400;
+/// What an order writes: its state, who bears its invoice number, its place in the list of orders, for
+/// each line a hold and the item's counts, and one entry of the change feed.
 const SCRIPT: &str = "#!lua
 redis.call('HSET', KEYS[1], 'rev', ARGV[1], 'state', ARGV[2])
+redis.call('HSET', KEYS[6], 'invoice-number:EX-' .. ARGV[1], KEYS[1])
+redis.call('ZADD', KEYS[7], ARGV[1], KEYS[1])
+local counts = redis.call('HMGET', KEYS[3], unpack(ARGV, 3))
 for i = 3, #ARGV do
-    redis.call('HSET', KEYS[2] .. ARGV[i], KEYS[1], '1|0')
-    redis.call('HINCRBY', KEYS[3], ARGV[i] .. '|committed', 1)
+    redis.call('HSET', KEYS[2] .. ARGV[i], KEYS[1], '1 0')
+    local committed = tonumber(string.match(counts[i - 2] or '0 0 0', ' (%d+) ')) + 1
+    redis.call('HSET', KEYS[3], ARGV[i], '0 ' .. committed .. ' 0')
     redis.call('ZADD', KEYS[4], 0, ARGV[i])
-    redis.call('XADD', KEYS[5], '*', 'k', ARGV[i], 'd', '0|1|0', 'o', KEYS[1])
 end
+redis.call('XADD', KEYS[5], '*', 'o', KEYS[1], 'd', table.concat(ARGV, ' 0 1 0 ', 3))
 return 1";
 
 type Publish = (Bytes, oneshot::Sender<()>);
@@ -140,7 +147,7 @@ async fn consume(channel: Channel, place: Place, done: Arc<AtomicU64>) {
     let consumer = channel.basic_consume(queue.as_str().into(), "bare".into(), options, none);
     let mut batches = consumer.await.unwrap().ready_chunks(BATCH);
     let mut event = 0_u32;
-    let state = "x".repeat(500);
+    let state = "x".repeat(STATE_BYTES);
     while let Some(batch) = batches.next().await {
         let mut pipeline = redis::pipe();
         for _ in &batch {
@@ -156,8 +163,8 @@ async fn consume(channel: Channel, place: Place, done: Arc<AtomicU64>) {
 
 fn write(pipe: &mut redis::Pipeline, script: &redis::Script, tag: &str, event: u32, state: &str) {
     let key = |name: &str| format!("{tag}:{{shop-{}}}:{name}", event % 4);
-    let keys =
-        [key(&format!("order:{event}")), key("holds:"), key("stock"), key("items"), key("changes")];
+    let keys = ["holds:", "stock", "items", "changes", "names", "orders"].map(key);
+    let keys = [&[key(&format!("order:{event}"))][..], &keys].concat();
     pipe.cmd("EVALSHA").arg(script.get_hash()).arg(keys.len()).arg(&keys).arg(event).arg(state);
     for line in 0..LINES {
         pipe.arg(format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS));

@@ -13,7 +13,7 @@ const FEED: &str = "/v1/sites/shop/changes";
 
 async fn receive(server: &Server, reference: &str) {
     let url = server.console("/v1/sites/shop/stock/sku:A/receipts");
-    let goods = json!({"quantity": 1, "reference": reference});
+    let goods = json!({"quantity": 1, "reference": reference, "create": true});
     let answer = reqwest::Client::new().post(url).json(&goods).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
@@ -98,6 +98,7 @@ async fn a_stream_ends_cleanly_with_the_server() {
 async fn streams_are_bounded_and_leave_room_for_others() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]).await;
+    receive(&server, "first").await;
     let mut streams = Vec::new();
     for _ in 0..32 {
         streams.push(Events::follow(&server, &[]).await);
@@ -106,7 +107,7 @@ async fn streams_are_bounded_and_leave_room_for_others() {
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.json::<Value>().await.unwrap()["code"], "console.busy");
     // What is no stream is answered as ever.
-    receive(&server, "first").await;
+    receive(&server, "second").await;
     drop(streams.pop());
     eventually("there is room again", async || {
         (Events::open(&server, &[]).await.status() == 200).then_some(())

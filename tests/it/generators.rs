@@ -1,8 +1,8 @@
 //! What random tests of whole histories are made of: policies, events, and the judge of ties.
 //!
-//! Events are of four orders and a few instants, so that they tie, overtake and contradict each
-//! other often. Each order is named by one field throughout, as the rules ask of a history; beside
-//! it, events give it other names, which two orders may share.
+//! Events are of few orders and a few instants, so that they tie, overtake and contradict each
+//! other often. They name their orders by one field or several, which may lead to one another, or
+//! be contested; what they write may be padded, a number, or in another case.
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -17,7 +17,7 @@ use storekeeper::simulate::model::{
     CancelledOrders, DeletedOrders, KeyKind, Refund, RestockedRefunds, TestOrders, Tied,
 };
 
-const T0: i64 = 1_700_000_000_000;
+pub(crate) const T0: i64 = 1_700_000_000_000;
 /// A time at which all events could have been received.
 pub(crate) const RECEIVED: Timestamp = Timestamp::from_millis(T0 + 1000);
 
@@ -56,7 +56,10 @@ fn refund(tied: &Refund) -> u64 {
     let refunds = match decoded(&tied.body).content {
         Content::Order(order) => order.refunds,
         Content::Refund(event) => event.refund.into_iter().collect(),
-        Content::Catalogue(_) | Content::Notice(_) | Content::Receipt(_) => Vec::new(),
+        Content::Catalogue(_)
+        | Content::Notice(_)
+        | Content::Correction(_)
+        | Content::Receipt(_) => panic!("it has no refunds"),
     };
     let entry = refunds.into_iter().find(|refund| refund.id.as_str() == tied.id).unwrap().entry;
     let mut lines: Vec<_> =
@@ -86,7 +89,7 @@ pub(crate) fn policies() -> impl Strategy<Value = Policy> {
     let cancelled =
         select(vec![Cancelled::Release, Cancelled::Keep, Cancelled::ReleaseUnlessShipped]);
     let deleted = select(vec![Deleted::Release, Deleted::ReleaseUnlessShipped]);
-    let restock = select(vec![Restock::Never, Restock::Full, Restock::Lines]);
+    let restock = select(vec![Restock::Unshipped, Restock::Never, Restock::Full, Restock::Lines]);
     let test_mode = select(vec![TestMode::Ignore, TestMode::Count]);
     (precedence, test_mode, cancelled, deleted, restock).prop_map(
         |(key_precedence, test_mode, cancelled, deleted, restock)| Policy {
@@ -120,6 +123,7 @@ pub(crate) fn model_policy(policy: &Policy) -> ModelPolicy {
             Deleted::ReleaseUnlessShipped => DeletedOrders::ReleaseUnlessShipped,
         },
         restock: match policy.restock {
+            Restock::Unshipped => RestockedRefunds::Unshipped,
             Restock::Never => RestockedRefunds::Never,
             Restock::Full => RestockedRefunds::Full,
             Restock::Lines => RestockedRefunds::Lines,
@@ -127,16 +131,9 @@ pub(crate) fn model_policy(policy: &Policy) -> ModelPolicy {
     }
 }
 
-/// An order of each field that can name one, and two of the first.
-const ORDERS: [(&str, &str); 4] =
-    [("id", "A"), ("id", "B"), ("external_id", "A"), ("invoice_number", "A")];
-
-/// The fields that name an order, the first that is there before the others.
-const NAMES: [&str; 3] = ["id", "external_id", "invoice_number"];
-
 /// Events of one of the sites.
 pub(crate) fn events(sites: &[&'static str]) -> impl Strategy<Value = Value> {
-    let content = prop_oneof![8 => order_events(), 3 => refund_events()];
+    let content = prop_oneof![10 => order_events(), 3 => refund_events(), 1 => notices()];
     (select(sites.to_vec()), content).prop_map(|(site, mut event)| {
         event["resource_data"] = json!({"site_name": site});
         event
@@ -144,60 +141,98 @@ pub(crate) fn events(sites: &[&'static str]) -> impl Strategy<Value = Value> {
 }
 
 fn order_events() -> impl Strategy<Value = Value> {
-    let names = vec!["CREATED", "UPDATED", "UPDATED", "STATUS_UPDATED", "DELETED"];
+    let happened = vec!["CREATED", "UPDATED", "UPDATED", "UPDATED", "STATUS_UPDATED", "DELETED"];
     let statuses = vec![
+        "INCOMPLETE",
         "PENDING",
         "IN_PROGRESS",
         "PROCESSED",
         "PROCESSED",
+        "processed",
         "DISPATCHED",
         "SHIPPED",
-        "DELIVERED",
+        "Delivered",
         "DISPUTED",
+        "REFUNDED",
         "CANCELLED",
+        "canceled",
         "ON_THE_MOON",
     ];
-    let refunds = prop::collection::vec((refund_ids(), refund_lines()), 0..3);
+    let modes = select(vec![
+        json!("LIVE"),
+        json!("LIVE"),
+        json!("LIVE"),
+        json!(""),
+        Value::Null,
+        json!(5),
+        json!("test"),
+    ]);
+    let refunds = prop::collection::vec((refund_ids(), created(), refund_lines()), 0..3);
     let lines = prop::collection::vec(lines(), 0..4);
-    let test = prop::bool::weighted(0.1);
-    let when = 0..4_i64;
-    (select(names), select(statuses), order_names(), when, lines, refunds, test).prop_map(
-        |(name, status, order, at, lines, refunds, test)| {
-            let refunds: Vec<Value> =
-                refunds.into_iter().map(|(id, items)| json!({"id": id, "items": items})).collect();
-            let mode = if test { "TEST" } else { "LIVE" };
+    let when = 0..5_i64;
+    (select(happened), select(statuses), order_names(), when, lines, refunds, modes).prop_map(
+        |(happened, status, order, at, lines, refunds, mode)| {
+            let refunds: Vec<Value> = refunds
+                .into_iter()
+                .map(|(id, created, items)| json!({"id": id, "created": created, "items": items}))
+                .collect();
             let mut data =
                 json!({"status": status, "mode": mode, "items": lines, "refunds": refunds});
             for (field, name) in order {
                 data[field] = name;
             }
-            webhook(&format!("ECOMM_ORDER_{name}"), at, &data)
+            webhook(&format!("ECOMM_ORDER_{happened}"), at, &data)
         },
     )
 }
 
-/// What the fields that name an order say of one: nothing in those before its own, and in those
-/// after it another name, or nothing.
-fn order_names() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
-    let others = vec![json!("A"), json!("B"), json!("C"), json!(""), Value::Null, Value::Null];
-    let nothing = select(vec![json!(""), Value::Null]);
-    let names = (select(ORDERS.to_vec()), nothing, [select(others.clone()), select(others)]);
-    names.prop_map(|((own, name), nothing, others)| {
-        let place = NAMES.iter().position(|field| *field == own).unwrap();
-        let before = NAMES[..place].iter().map(|field| (*field, nothing.clone()));
-        let after = NAMES[place + 1..].iter().copied().zip(others);
-        before.chain([(own, json!(name))]).chain(after).collect()
+/// What the fields that name an order say: two ids, second names that may lead to either or be
+/// contested, one constant that every order may bear, and an invoice number.
+fn order_names() -> impl Strategy<Value = [(&'static str, Value); 3]> {
+    let ids = select(vec![json!("A"), json!(" A"), json!(7), json!("7"), Value::Null, json!(" ")]);
+    let seconds = select(vec![
+        json!("E"),
+        json!("E"),
+        json!("F"),
+        json!(" F\t"),
+        json!("constant"),
+        Value::Null,
+        Value::Null,
+        json!(""),
+    ]);
+    let invoices = select(vec![json!("A"), Value::Null, json!("N")]);
+    let has_name =
+        |name: &Value| name.as_str().map_or_else(|| !name.is_null(), |it| !it.trim().is_empty());
+    (ids, seconds, invoices).prop_filter_map("it has no name", move |(id, second, invoice)| {
+        let names = [("id", id), ("external_id", second), ("invoice_number", invoice)];
+        names.iter().any(|(_, name)| has_name(name)).then_some(names)
     })
 }
 
-/// Refunds of the orders that an id names, and of one that never comes: an order's other names do
-/// not lead a refund to it.
+/// Refunds of the orders that an id names, and of one that never comes.
 fn refund_events() -> impl Strategy<Value = Value> {
-    let orders = select(vec!["A", "A", "B", "B", "C"]);
-    (refund_ids(), orders, 0..4_i64, refund_lines()).prop_map(|(id, order, at, items)| {
-        let data = json!({"id": id, "order_id": order, "items": items});
-        webhook("ECOMM_REFUND_CREATED", at, &data)
-    })
+    let orders = select(vec![json!("A"), json!("A"), json!(7), json!("7"), json!("C")]);
+    (refund_ids(), orders, 0..5_i64, created(), refund_lines()).prop_map(
+        |(id, order, at, created, items)| {
+            let data = json!({"id": id, "order_id": order, "created": created, "items": items});
+            webhook("ECOMM_REFUND_CREATED", at, &data)
+        },
+    )
+}
+
+/// Notices of a third-party store, by either of its names.
+fn notices() -> impl Strategy<Value = Value> {
+    let happened = select(vec!["CREATED", "UPDATED", "DELETED"]);
+    let entities = select(vec![json!(1), json!("2"), Value::Null]);
+    let orders = select(vec![json!("x"), json!("y"), Value::Null]);
+    (happened, entities, orders, 0..5_i64).prop_filter_map(
+        "it has no name",
+        |(happened, entity, order, at)| {
+            let is_named = !(entity.is_null() && order.is_null());
+            let data = json!({"storeId": 9, "entityId": entity, "data": {"orderId": order}});
+            is_named.then(|| webhook(&format!("STORE_ORDER_{happened}"), at, &data))
+        },
+    )
 }
 
 fn webhook(event_type: &str, at: i64, data: &Value) -> Value {
@@ -214,9 +249,16 @@ fn lines() -> impl Strategy<Value = Value> {
             names.iter().map(|name| Some(*name)).chain([None, None, Some("")]).collect();
         select(names)
     };
-    let quantities =
-        select(vec![json!(0), json!(1), json!("2"), json!("1.25"), json!(0.5), json!("1e1")]);
-    let of_product = (name(&["V"]), name(&["P", "Q"]));
+    let quantities = select(vec![
+        json!(0),
+        json!(1),
+        json!("2"),
+        json!("1.25"),
+        json!(0.5),
+        json!("1e1"),
+        json!("0.30000000000000004"),
+    ]);
+    let of_product = (name(&["V", "W"]), name(&["P", "Q"]));
     let of_erp = (name(&["W"]), name(&["E"]));
     (name(&["l1", "l2"]), of_product, of_erp, name(&["S"]), quantities).prop_map(
         |(id, (variation, product), (external_variation, external_product), sku, quantity)| {
@@ -237,9 +279,15 @@ fn refund_ids() -> impl Strategy<Value = Option<&'static str>> {
     select(vec![Some("r1"), Some("r1"), Some("r2"), None])
 }
 
+/// When a refund was made, before or after a shipment of the same history.
+fn created() -> impl Strategy<Value = Value> {
+    let at = |millis: i64| json!(format!("2023-11-14T22:13:20.00{millis}Z"));
+    select(vec![at(0), at(2), at(4), Value::Null, Value::Null, json!("yesterday")])
+}
+
 fn refund_lines() -> impl Strategy<Value = Vec<Value>> {
     let ids = select(vec![Some("l1"), Some("l1"), Some("l2"), Some("elsewhere"), None]);
-    let quantities = select(vec![json!(1), json!("0.5"), json!(10), json!("1.25")]);
+    let quantities = select(vec![json!(1), json!("0.5"), json!(10), json!("1.25"), Value::Null]);
     let line = (ids, quantities).prop_map(|(id, quantity)| json!({"id": id, "quantity": quantity}));
     prop::collection::vec(line, 0..3)
 }

@@ -9,6 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use storekeeper::app::Addresses;
+use storekeeper::clock;
+use storekeeper::domain::PolicyOrigin;
 use tokio::time::Instant;
 
 /// How long anything may take before a test gives up on it.
@@ -40,6 +42,11 @@ pub(crate) fn tell(line: &str) {
 #[expect(clippy::disallowed_methods, reason = "these variables are for tests and no settings")]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Who puts policies in force in tests, now.
+pub(crate) fn origin() -> PolicyOrigin {
+    PolicyOrigin { actor: "anna".to_owned(), at: clock::now() }
 }
 
 /// Waits until `look` finds what it looks for.

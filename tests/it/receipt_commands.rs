@@ -29,14 +29,18 @@ async fn goods_and_counts_are_counted_beside_a_server() {
     let _server = Server::start(directory.path(), &[]).await;
     let receive = |quantity: &str| {
         let asked = ["stock", "receive", "shop", "sku:A", quantity, "--reference", "R"];
-        run(directory.path(), &[&asked[..], &["--format", "json"]].concat())
+        run(directory.path(), &[&asked[..], &["--create", "--format", "json"]].concat())
     };
     let (status, printed, said) = receive("12.5");
     assert_eq!((status, said.as_str()), (Some(0), ""));
     let first = json_of(&printed);
     assert_eq!((&first["state"], &first["received"]), (&json!("applied"), &json!("12.5")));
+    assert_eq!(
+        (&first["before"]["on_hand"], &first["after"]["on_hand"]),
+        (&json!("0"), &json!("12.5"))
+    );
     let (status, printed, said) = receive("12.50");
-    assert_eq!((status, json_of(&printed)), (Some(0), first));
+    assert_eq!((status, &json_of(&printed)["message_id"]), (Some(0), &first["message_id"]));
     assert_eq!(said, "counted before; nothing was added\n");
     let (status, printed, said) = receive("13");
     assert_eq!((status, printed.as_str()), (Some(1), ""));
@@ -45,6 +49,8 @@ async fn goods_and_counts_are_counted_beside_a_server() {
     let (status, printed, _) = run(directory.path(), &count);
     assert_eq!(status, Some(0));
     assert!(printed.contains("difference               -2.5\n"), "{printed}");
+    let after = printed.lines().last().unwrap();
+    assert_eq!(after.split_whitespace().collect::<Vec<_>>(), ["after", "10", "0", "0", "10", "10"]);
     let (_, exported, _) = run(directory.path(), &["stock", "export"]);
     assert_eq!(
         exported,
@@ -62,15 +68,14 @@ async fn what_nobody_counts_is_queued_and_said_to_be() {
     let mut server = Server::start(directory.path(), &[]).await;
     server.signal("TERM");
     assert!(server.ended().await.success());
-    let receive =
-        ["stock", "receive", "shop", "sku:A", "1", "--reference", "R", "--timeout", "1ms"];
-    let (status, printed, said) = run(directory.path(), &receive);
+    let receive = ["stock", "receive", "shop", "sku:A", "1", "--reference", "R", "--create"];
+    let hasty = [&receive[..], &["--timeout", "1ms"]].concat();
+    let (status, printed, said) = run(directory.path(), &hasty);
     assert_eq!(status, Some(1));
     assert!(printed.contains("state      queued\n"), "{printed}");
     assert!(said.contains("queued, and not counted yet"), "{said}");
     let _server = Server::start(directory.path(), &[]).await;
-    let (status, printed, _) =
-        run(directory.path(), &["stock", "receive", "shop", "sku:A", "1", "--reference", "R"]);
+    let (status, printed, _) = run(directory.path(), &receive);
     assert_eq!(status, Some(0));
     assert!(printed.contains("state      applied\n"), "{printed}");
     let (_, exported, _) = run(directory.path(), &["stock", "export"]);
@@ -86,12 +91,13 @@ async fn an_import_is_counted_whole_or_not_at_all_and_only_once() {
     for number in 0..300 {
         writeln!(rows, "shop,sku:{number},{number}.5,opening").unwrap();
     }
-    std::fs::write(&file, format!("{rows}shop,sku:x,many,opening\nshop,x,1,opening\n")).unwrap();
-    let import = || run(directory.path(), &["stock", "import", "goods.csv", "--format", "json"]);
+    std::fs::write(&file, format!("{rows}shop,sku:x,many,opening\nshop,,1,opening\n")).unwrap();
+    let import = ["stock", "import", "goods.csv", "--create", "--format", "json"];
+    let import = || run(directory.path(), &import);
     let (status, printed, said) = import();
     assert_eq!((status, printed.as_str()), (Some(2), ""));
     assert!(said.contains("line 302: quantity: is not a number\n"), "{said}");
-    assert!(said.contains("line 303: key: is not of the form kind:identifier\n"), "{said}");
+    assert!(said.contains("line 303: key: is empty\n"), "{said}");
     let listed = || run(directory.path(), &["stock", "list", "--format", "json"]).1;
     assert_eq!(listed(), "", "nothing was counted");
     let summary = |applied, repeated, reused| {
@@ -115,10 +121,97 @@ async fn an_import_is_counted_whole_or_not_at_all_and_only_once() {
     assert!(said.starts_with("line 9: the reference is taken"), "{said}");
     // The same from stdin.
     let mut import = command(directory.path(), &[]);
-    import.args(["stock", "import", "-", "--format", "json"]).stdin(File::open(&file).unwrap());
+    import
+        .args(["stock", "import", "-", "--create", "--format", "json"])
+        .stdin(File::open(&file).unwrap());
     let piped = import.output().unwrap();
     assert_eq!(json_of(str::from_utf8(&piped.stdout).unwrap()), summary(0, 300, 1));
     let after = listed();
     let kept: Vec<&str> = after.lines().filter(|line| !line.contains("sku:new")).collect();
     assert_eq!(kept, before.lines().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn goods_are_adjusted_and_taken_back_by_any_name_of_the_item() {
+    let directory = tempfile::tempdir().unwrap();
+    let _server = Server::start(directory.path(), &[]).await;
+    let change = |arguments: &[&str]| {
+        run(directory.path(), &[&["stock"], arguments, &["--format", "json"]].concat())
+    };
+    let (status, printed, said) = change(&["receive", "shop", "sku:A", "5", "--reference", "R"]);
+    assert_eq!((status, printed.as_str()), (Some(1), ""));
+    assert!(said.contains("there is no site shop") && said.contains("--create"), "{said}");
+    let receive = ["receive", "shop", "sku:A", "5", "--reference", "R", "--create"];
+    assert_eq!(change(&receive).0, Some(0));
+    let damage = ["--reference", "D", "--reason", "fell down", "--as", "anna"];
+    let (status, printed, said) = change(&[&["adjust", "shop", "A", "-2"], &damage[..]].concat());
+    assert_eq!((status, said.as_str()), (Some(0), ""));
+    let adjusted = json_of(&printed);
+    assert_eq!((&adjusted["key"], &adjusted["received"]), (&json!("sku:A"), &json!("-2")));
+    let counts =
+        |counts: &Value| json!([counts["received"], counts["on_hand"], counts["available"]]);
+    assert_eq!(counts(&adjusted["before"]), json!(["5", "5", "5"]));
+    assert_eq!(counts(&adjusted["after"]), json!(["3", "3", "3"]));
+    let (status, _, said) =
+        change(&["adjust", "shop", "B", "+2", "--reference", "D", "--reason", "x"]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("has no item \"B\""), "{said}");
+    let (status, printed, _) = change(&["void", "shop", "A", "--reference", "R"]);
+    assert_eq!(status, Some(0));
+    let voided = json_of(&printed);
+    assert_eq!(
+        (&voided["void"], counts(&voided["after"])),
+        (&json!(true), json!(["-2", "-2", "-2"]))
+    );
+    let (status, _, said) = change(&["void", "shop", "sku:A", "--reference", "R"]);
+    assert_eq!((status, said.as_str()), (Some(0), "counted before; nothing was added\n"));
+    // A void comes before its receipt, too.
+    assert_eq!(change(&["void", "shop", "A", "--reference", "late"]).0, Some(0));
+    let (_, printed, _) = change(&["receive", "shop", "A", "9", "--reference", "late"]);
+    assert_eq!(counts(&json_of(&printed)["after"]), json!(["-2", "-2", "-2"]));
+    let (_, shown, _) = change(&["show", "shop", "A"]);
+    assert_eq!(json_of(&shown)["received"], "-2");
+}
+
+#[tokio::test]
+async fn an_import_finds_the_items_that_its_rows_mean_or_counts_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let _server = Server::start(directory.path(), &[]).await;
+    for (number, key) in ["sku:A", "sku:B", "product:B"].into_iter().enumerate() {
+        let reference = number.to_string();
+        let receive = ["stock", "receive", "shop", key, "1", "--reference", &reference, "--create"];
+        assert_eq!(run(directory.path(), &receive).0, Some(0));
+    }
+    let import = |rows: &str, more: &[&str]| {
+        let file = directory.path().join("goods.csv");
+        std::fs::write(file, format!("site,key,quantity,reference\n{rows}")).unwrap();
+        run(
+            directory.path(),
+            &[&["stock", "import", "goods.csv", "--format", "json"], more].concat(),
+        )
+    };
+    let rows =
+        "shop,A,1,I\nshop,B,1,I\nshop,C,1,I\nshop,sku:C,1,I\nother,sku:A,1,I\nshop,sku:A,2,I\n";
+    let (status, printed, said) = import(rows, &[]);
+    assert_eq!((status, printed.as_str()), (Some(1), ""));
+    for line in [
+        "line 3: key: \"B\" may be any of product:B, sku:B; name one of them\n",
+        "line 4: key: site shop has no item \"C\"",
+        "line 5: key: site shop has no item \"sku:C\"",
+        "line 6: key: there is no site other",
+        "line 7: line 2 has another quantity for this reference\n",
+        "5 of the file's rows mean no single item; nothing was counted\n",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let summary = |rows, applied, repeated| {
+        json!({
+            "rows": rows, "applied": applied, "repeated": repeated, "queued": 0, "reused": 0,
+            "dead": 0,
+        })
+    };
+    let rows = "shop,A,1,I\nshop,sku:A,1.0,I\nshop,sku:C,1,I\nother,sku:A,1,I\n";
+    let (status, printed, said) = import(rows, &["--create", "--reason", "opening"]);
+    assert_eq!((status, said.as_str()), (Some(0), ""), "{printed}");
+    assert_eq!(json_of(&printed), summary(4, 3, 1));
 }

@@ -38,8 +38,11 @@ pub(crate) fn is_read(event_type: &str, path: &str) -> bool {
 
 const ENVELOPE: &[&str] =
     &["event_type", "resource_data", "resource_data.site_name", "event_timestamp", "data"];
-const ORDER_NAMES: &[&str] = &["data.id", "data.external_id", "data.invoice_number", "data.status"];
-const ORDER: &[&str] = &["data.mode", "data.items", "data.items[]", "data.items[].quantity"];
+/// What a deletion says of its order, too.
+const ORDER_NAMES: &[&str] =
+    &["data.id", "data.external_id", "data.invoice_number", "data.status", "data.mode"];
+const ORDER: &[&str] =
+    &["data.items", "data.items[]", "data.items[].quantity", "data.items[].name"];
 const LINE_NAMES: &[&str] = &[
     "data.items[].id",
     "data.items[].variation_id",
@@ -52,6 +55,7 @@ const REFUNDS: &[&str] = &[
     "data.refunds",
     "data.refunds[]",
     "data.refunds[].id",
+    "data.refunds[].created",
     "data.refunds[].items",
     "data.refunds[].items[]",
     "data.refunds[].items[].id",
@@ -60,6 +64,7 @@ const REFUNDS: &[&str] = &[
 const REFUND: &[&str] = &[
     "data.id",
     "data.order_id",
+    "data.created",
     "data.items",
     "data.items[]",
     "data.items[].id",
@@ -68,6 +73,8 @@ const REFUND: &[&str] = &[
 const PRODUCT: &[&str] = &[
     "data.id",
     "data.name",
+    "data.type",
+    "data.managed_inventory",
     "data.external_id",
     "data.sku",
     "data.variations",

@@ -5,11 +5,13 @@
 
 use storekeeper::domain::Code;
 
-use Then::{AsTheModelSays, AsWithout, Counts, Nameless, Refused};
+use Then::{
+    AsLive, AsTheModelSays, AsUnreadable, AsWithout, Counts, Nameless, Refused, Unreadable,
+};
 use Thing::{
-    Control, Empty, EmptyList, Exact, Huge, HugeText, ListOfLists, ListOfObjects, Long, LongList,
-    Missing, NegativeZero, Null, Object, Text, Whole, WithLines, WordOfEvents, WordOfModes,
-    WordOfStatuses,
+    Blank, Control, Empty, EmptyList, Exact, Fine, Huge, HugeText, ListOfLists, ListOfObjects,
+    Long, LongList, Missing, No, Null, Object, Text, Time, Whole, WithLines, WordOfEvents,
+    WordOfGoods, WordOfModes, WordOfStatuses, Zero,
 };
 
 /// Kinds of wrong things. Things of one kind end the same wherever they stand.
@@ -21,14 +23,20 @@ pub(crate) enum Thing {
     Null,
     /// A text without anything in it.
     Empty,
+    /// A text of nothing but white space.
+    Blank,
     /// A text that may name something.
     Text,
+    /// A text that may name something, too, and is a time.
+    Time,
     /// The text of a status that a rule knows.
     WordOfStatuses,
     /// The text of the one mode that a rule knows.
     WordOfModes,
     /// The text of a deletion's event type.
     WordOfEvents,
+    /// The text of a type of goods that have no stock.
+    WordOfGoods,
     /// The digits of a time in milliseconds, as text.
     HugeText,
     /// A text with control characters.
@@ -39,14 +47,18 @@ pub(crate) enum Thing {
     BrokenText,
     /// A small number of units.
     Whole,
-    /// Zero with a minus sign.
-    NegativeZero,
+    /// Zero: a number of units, and no name.
+    Zero,
+    /// A number of units with more than six decimals.
+    Fine,
     /// A time in milliseconds.
     Huge,
-    /// A number that is negative, no integer, or out of every range.
+    /// A number that is negative, or out of every range.
     Odd,
-    /// `true` or `false`
-    Flag,
+    /// `true`
+    Yes,
+    /// `false`
+    No,
     /// An object without anything that a rule reads.
     Object,
     /// An object with an id and with a line of no quantity.
@@ -70,8 +82,16 @@ pub(crate) enum Then {
     Refused(Code),
     /// It means what it would without the place.
     AsWithout,
-    /// The same; but if nothing else names what it is about, it is refused for this code.
+    /// The same, and a name is counted that could not be read.
+    AsUnreadable,
+    /// It means what it would with a mode that is no special one.
+    AsLive,
+    /// It means what it would without the place; but if nothing else names what it is about, it is
+    /// refused for this code.
     Nameless(Code),
+    /// A name that cannot be read; it is refused for that unless something else, which is no
+    /// invoice number, names what it is about.
+    Unreadable,
     /// It means something else, by what stands there now.
     Counts,
     /// It means what it did: what it is a part of says nothing.
@@ -96,11 +116,13 @@ pub(crate) enum Role {
     NamedData(Code),
     /// An identifier that something goes by, unless another field names it.
     Name(Code),
+    /// The identifier that something goes by.
+    OnlyName(Code),
+    /// An invoice number: it tells no order from another where a better name cannot be read.
+    Invoice,
     /// An identifier that need not be there.
     OptionalName,
     SiteAlias,
-    /// An identifier of a third-party store: an integer or a text.
-    StoreName(Code),
     /// The details of a third-party order: an object, or as if there were none.
     Details,
     /// The lines of an order.
@@ -110,14 +132,22 @@ pub(crate) enum Role {
     /// The refunds of an order.
     Refunds,
     Line,
+    /// A line of a refund.
+    RefundedLine,
     Refund,
     Quantity,
+    /// The quantity of a refunded line, without which it is about money.
+    RefundedQuantity,
+    /// When a refund was made.
+    Created,
     Status,
     Mode,
+    /// The type of a product.
+    Goods,
+    /// Whether the shop counts a product.
+    Managed,
     /// A text to show: cut to size, never refused.
     Title,
-    /// An identifier that is left out if it is none.
-    LenientName,
     /// The variations of a product, and one of them: left out if they are none.
     Variations,
     Variation,
@@ -138,6 +168,7 @@ pub(crate) fn role(event_type: &str, path: &str) -> Option<Role> {
     };
     let is_refund = nameless == Code::RefundNoOrder;
     let is_entry = nameless == Code::CatalogueNoIdentity;
+    let is_notice_of_order = event_type.starts_with("STORE_ORDER_");
     Some(match path {
         "event_type" => Role::EventType,
         "resource_data" => Role::Resource,
@@ -146,36 +177,53 @@ pub(crate) fn role(event_type: &str, path: &str) -> Option<Role> {
         "event_timestamp" => Role::Timestamp,
         "data" if is_deletion || is_entry => Role::NamedData(nameless),
         "data" => Role::Data(nameless),
-        "data.external_id" if is_entry => Role::LenientName,
-        "data.order_id" | "data.id" | "data.external_id" | "data.invoice_number"
-            if !(is_refund && path == "data.id") =>
-        {
+        "data.external_id" if is_entry => Role::OptionalName,
+        "data.id" if is_refund => Role::OptionalName,
+        "data.id" if is_entry => Role::OnlyName(nameless),
+        "data.order_id" | "data.storeId" => Role::OnlyName(nameless),
+        "data.entityId" if !is_notice_of_order => Role::OnlyName(nameless),
+        "data.id" | "data.external_id" | "data.entityId" | "data.data.orderId" => {
             Role::Name(nameless)
         }
+        "data.invoice_number" => Role::Invoice,
         "data.siteAlias" => Role::SiteAlias,
-        "data.storeId" | "data.entityId" | "data.data.orderId" => Role::StoreName(nameless),
         "data.data" => Role::Details,
         "data.status" => Role::Status,
         "data.mode" => Role::Mode,
-        "data.name" | "data.title" => Role::Title,
+        "data.type" => Role::Goods,
+        "data.managed_inventory" => Role::Managed,
         "data.data.newPaymentStatus"
         | "data.data.newFulfillmentStatus"
-        | "data.sku"
+        | "data.name"
+        | "data.title"
+        | "data.items[].name" => Role::Title,
+        "data.sku"
         | "data.variations[].id"
         | "data.variations[].external_id"
-        | "data.variations[].sku" => Role::LenientName,
+        | "data.variations[].sku" => Role::OptionalName,
         "data.variations" => Role::Variations,
         "data.variations[]" => Role::Variation,
         _ if is_deletion && path.starts_with("data.refunds") => Role::DeletedRefunds,
-        "data.items" if is_refund => Role::RefundedLines,
-        "data.items" => Role::Lines,
         "data.refunds" => Role::Refunds,
         "data.refunds[]" => Role::Refund,
+        _ => return role_in_lines(path, is_refund),
+    })
+}
+
+/// What a place in lines and refunds is to the rules.
+fn role_in_lines(path: &str, is_refund: bool) -> Option<Role> {
+    Some(match path {
+        "data.items" if is_refund => Role::RefundedLines,
+        "data.items[]" if is_refund => Role::RefundedLine,
+        "data.items[].quantity" if is_refund => Role::RefundedQuantity,
+        "data.items" => Role::Lines,
+        "data.items[]" => Role::Line,
+        "data.items[].quantity" => Role::Quantity,
         "data.refunds[].items" => Role::RefundedLines,
-        "data.items[]" | "data.refunds[].items[]" => Role::Line,
-        "data.items[].quantity" | "data.refunds[].items[].quantity" => Role::Quantity,
-        "data.id"
-        | "data.refunds[].id"
+        "data.refunds[].items[]" => Role::RefundedLine,
+        "data.refunds[].items[].quantity" => Role::RefundedQuantity,
+        "data.refunds[].created" | "data.created" => Role::Created,
+        "data.refunds[].id"
         | "data.refunds[].items[].id"
         | "data.items[].id"
         | "data.items[].variation_id"
@@ -188,11 +236,13 @@ pub(crate) fn role(event_type: &str, path: &str) -> Option<Role> {
 }
 
 /// What says that nothing is there.
-const ABSENT: &[Thing] = &[Missing, Null, Empty];
+const ABSENT: &[Thing] = &[Missing, Null, Empty, Blank];
 /// What may name something.
-const NAMES: &[Thing] = &[Text, HugeText, WordOfStatuses, WordOfModes, WordOfEvents];
-/// What is an integer.
-const INTEGERS: &[Thing] = &[Whole, NegativeZero, Huge];
+const NAMES: &[Thing] =
+    &[Text, Time, HugeText, Whole, Huge, WordOfStatuses, WordOfModes, WordOfEvents, WordOfGoods];
+/// Texts that say something; numbers do not.
+const TEXTS: &[Thing] =
+    &[Text, Time, HugeText, WordOfStatuses, WordOfModes, WordOfEvents, WordOfGoods, Control, Long];
 
 /// The first line that has the thing; what is in none ends otherwise.
 fn find(thing: Thing, table: &[(&[Thing], Then)], otherwise: Then) -> Then {
@@ -209,21 +259,21 @@ pub(crate) fn then(role: Role, thing: Thing) -> Then {
     match role {
         // Another name is another event; one that no rule knows is ignored.
         Role::EventType => in_table(
-            &[(&[WordOfEvents], AsTheModelSays), (NAMES, Counts)],
+            &[
+                (&[WordOfEvents], AsTheModelSays),
+                (&[Whole, Huge], Refused(Code::InvalidEventType)),
+                (NAMES, Counts),
+            ],
             Refused(Code::InvalidEventType),
         ),
         Role::Resource => Refused(Code::MissingSite),
-        Role::Site => in_table(
-            &[(NAMES, Counts), (&[Control, Long], Refused(Code::InvalidIdentifier))],
-            Refused(Code::MissingSite),
-        ),
-        Role::NoticeSite => in_table(
-            &[
-                (NAMES, Refused(Code::SiteMismatch)),
-                (&[Control, Long], Refused(Code::InvalidIdentifier)),
-            ],
-            Refused(Code::MissingSite),
-        ),
+        Role::Site | Role::NoticeSite => {
+            let another = if role == Role::Site { Counts } else { Refused(Code::SiteMismatch) };
+            in_table(
+                &[(NAMES, another), (&[Control, Long], Refused(Code::InvalidIdentifier))],
+                Refused(Code::MissingSite),
+            )
+        }
         Role::Timestamp => {
             in_table(&[(&[Huge, HugeText], Counts)], Refused(Code::InvalidTimestamp))
         }
@@ -240,35 +290,53 @@ pub(crate) fn then(role: Role, thing: Thing) -> Then {
             &[(&[Object], Refused(nameless)), (&[WithLines], Counts)],
             Refused(Code::MissingData),
         ),
-        Role::OptionalName => name(thing, AsWithout, Counts),
-        Role::SiteAlias => name(thing, AsWithout, Refused(Code::SiteMismatch)),
-        Role::StoreName(_) if INTEGERS.contains(&thing) => Counts,
-        Role::Name(nameless) | Role::StoreName(nameless) => name(thing, Nameless(nameless), Counts),
+        Role::OptionalName => in_table(&[(ABSENT, AsWithout), (NAMES, Counts)], AsUnreadable),
+        Role::SiteAlias => in_table(&[(NAMES, Refused(Code::SiteMismatch))], AsWithout),
+        Role::Name(nameless) => {
+            in_table(&[(ABSENT, Nameless(nameless)), (NAMES, Counts)], Unreadable)
+        }
+        Role::OnlyName(nameless) => in_table(
+            &[(ABSENT, Refused(nameless)), (NAMES, Counts)],
+            Refused(Code::InvalidIdentifier),
+        ),
+        Role::Invoice => {
+            in_table(&[(ABSENT, Nameless(Code::NoIdentity)), (NAMES, Counts)], Unreadable)
+        }
         Role::Details => Nameless(Code::NoticeNoIdentity),
-        Role::Lines | Role::RefundedLines | Role::Refunds => list(role, thing),
-        Role::Line => in_table(
-            &[(&[Missing], AsWithout), (&[Object, WithLines], Refused(Code::InvalidQuantity))],
-            Refused(Code::InvalidLine),
-        ),
-        Role::Refund => in_table(
-            &[(&[Missing, Object], AsWithout), (&[WithLines], Refused(Code::InvalidQuantity))],
-            Refused(Code::InvalidLine),
-        ),
-        Role::Quantity => in_table(&[(&[Whole], Counts)], Refused(Code::InvalidQuantity)),
-        Role::Status => in_table(&[(&[WordOfStatuses], Counts)], AsWithout),
-        Role::Mode => in_table(&[(&[WordOfModes], Counts)], AsWithout),
-        Role::Title => in_table(&[(NAMES, Counts), (&[Control, Long], Counts)], AsWithout),
-        Role::LenientName => in_table(&[(NAMES, Counts)], AsWithout),
+        Role::Created => in_table(&[(&[Time], Counts)], AsWithout),
+        Role::Status | Role::Title => in_table(&[(TEXTS, Counts)], AsWithout),
+        Role::Mode => in_table(&[(&[WordOfModes], AsTheModelSays), (TEXTS, AsLive)], AsWithout),
+        Role::Goods => in_table(&[(&[WordOfGoods], AsTheModelSays)], AsWithout),
+        Role::Managed => in_table(&[(&[No], AsTheModelSays)], AsWithout),
         Role::Variations => AsWithout,
         Role::Variation => in_table(&[(&[WithLines], Counts)], AsWithout),
         Role::DeletedRefunds => AsTheModelSays,
+        Role::Lines | Role::RefundedLines | Role::Refunds => list(role, thing),
+        Role::Line => element(thing, NO_QUANTITY, NO_QUANTITY),
+        // Without a quantity it is about money.
+        Role::RefundedLine => element(thing, AsWithout, AsWithout),
+        Role::Refund => element(thing, AsWithout, NO_QUANTITY),
+        Role::Quantity => quantity(thing, NO_QUANTITY),
+        Role::RefundedQuantity => quantity(thing, AsWithout),
     }
 }
 
-/// What becomes of a body with such a thing in the place of an identifier: what an absent one
-/// means, and another.
-fn name(thing: Thing, absent: Then, named: Then) -> Then {
-    find(thing, &[(ABSENT, absent), (NAMES, named)], Refused(Code::InvalidIdentifier))
+/// A quantity is needed, or is there and is none.
+const NO_QUANTITY: Then = Refused(Code::InvalidQuantity);
+
+/// What becomes of a body with such a thing in the place of a line or refund: what an empty one
+/// means, and one with lines of its own.
+fn element(thing: Thing, empty: Then, with_lines: Then) -> Then {
+    find(
+        thing,
+        &[(&[Missing], AsWithout), (&[Object], empty), (&[WithLines], with_lines)],
+        Refused(Code::InvalidLine),
+    )
+}
+
+/// What becomes of a body with such a thing in the place of a quantity, and what without one.
+fn quantity(thing: Thing, absent: Then) -> Then {
+    find(thing, &[(&[Whole, Zero, Fine], Counts), (&[Missing, Null], absent)], NO_QUANTITY)
 }
 
 /// What becomes of a body with such a thing in the place of a list.
@@ -279,8 +347,8 @@ fn list(role: Role, thing: Thing) -> Then {
     } else {
         (AsWithout, AsWithout)
     };
-    // An empty refund says nothing; an empty line lacks its quantity.
-    let of_objects = if role == Role::Refunds { AsWithout } else { Refused(Code::InvalidQuantity) };
+    // An empty refund says nothing, and so does an empty line of one; a line lacks its quantity.
+    let of_objects = if role == Role::Lines { Refused(Code::InvalidQuantity) } else { AsWithout };
     find(
         thing,
         &[

@@ -70,7 +70,7 @@ async fn a_first_signal_drains_and_ends_with_zero() {
 async fn a_stop_does_not_wait_for_a_policy_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     EmbeddedStore::open(directory.path()).unwrap().close().await;
-    let newer = "INSERT INTO policy VALUES (1, 1, '{\"format\":1000}')";
+    let newer = "INSERT INTO policy VALUES (1, 1, '{\"format\":1000}', 'anna', 0)";
     let file = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
     file.execute(newer, ()).unwrap();
     let mut settings = Settings::load_from(None, []).unwrap();

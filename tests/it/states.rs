@@ -48,9 +48,9 @@ async fn not_ready_because(server: &Server) -> String {
 /// Replaces the stored state of order `a`, and answers with the one that was there.
 fn replace_state(directory: &Path, state: &str) -> String {
     let store = rusqlite::Connection::open(directory.join("data/store.db")).unwrap();
-    let find = "SELECT state FROM orders WHERE id = 'id:a'";
+    let find = "SELECT state FROM orders WHERE name = 'id:a'";
     let before: String = store.query_row(find, (), |row| row.get(0)).unwrap();
-    let replaced = store.execute("UPDATE orders SET state = ? WHERE id = 'id:a'", [state]);
+    let replaced = store.execute("UPDATE orders SET state = ? WHERE name = 'id:a'", [state]);
     assert_eq!(replaced, Ok(1));
     before
 }

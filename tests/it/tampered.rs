@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use storekeeper::domain::{
-    Code, MessageId, OrderId, Policy, PolicyInForce, Site, StockKey, Timestamp, TotalError,
+    ClosedName, Code, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyInForce,
+    PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Ending, EntityId, FeedStart,
-    Fence, LetterEdit, LetterName, Loaded, NewReplay, Page, PageRequest, Replay, ReplayId,
-    SettledOrder, StockDetail, StockItem, Store, StoreError, StoredOrder,
+    Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Direction, Ending, EntityId,
+    EntityName, FeedStart, Fence, Found, LetterEdit, LetterName, Listed, NewReplay, Page,
+    PageRequest, Replay, ReplayId, StockDetail, StockItem, Store, StoreError,
 };
 
 /// What goes wrong with a call.
@@ -100,14 +101,19 @@ fn away() -> StoreError {
 
 #[async_trait]
 impl<F: Faults> Store for Tampered<F> {
-    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        let fault = self.faults.strike(Call::Load, entities);
-        self.suffer(fault, self.inner.load(entities)).await
+    async fn load(&self, asked: &Asked) -> Result<Found, StoreError> {
+        let fault = self.faults.strike(Call::Load, &asked.entities);
+        self.suffer(fault, self.inner.load(asked)).await
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
-        let entities: Vec<_> = commits.iter().map(|commit| commit.entity.clone()).collect();
-        if entities.iter().collect::<BTreeSet<_>>().len() < commits.len() {
+        let written = |commit: &Commit| -> Vec<EntityId> {
+            let entity =
+                |name: &EntityName| EntityId { site: commit.site.clone(), name: name.clone() };
+            commit.writes.iter().map(|write| entity(&write.name)).collect()
+        };
+        let entities: Vec<EntityId> = commits.iter().flat_map(written).collect();
+        if entities.iter().collect::<BTreeSet<_>>().len() < entities.len() {
             self.repeating_calls.fetch_add(1, Ordering::SeqCst);
         }
         let fault = self.faults.strike(Call::Commit, &entities);
@@ -124,8 +130,20 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.policy().await
     }
 
-    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError> {
-        self.write(self.inner.adopt_policy(proposed)).await
+    async fn adopt_policy(
+        &self,
+        proposed: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError> {
+        self.write(self.inner.adopt_policy(proposed, origin)).await
+    }
+
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        self.inner.policy_origin().await
+    }
+
+    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError> {
+        self.write(self.inner.name_items(site, names)).await
     }
 
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
@@ -249,16 +267,36 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.stock_item(site, key, holds).await
     }
 
-    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
-        self.inner.order(site, order).await
-    }
-
-    async fn closed_order(
+    async fn closed(
         &self,
         site: &Site,
-        order: &OrderId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.closed_order(site, order).await
+        names: &[OrderId],
+    ) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError> {
+        self.inner.closed(site, names).await
+    }
+
+    async fn listed(
+        &self,
+        site: &Site,
+        list: List,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<Page<Listed>, StoreError> {
+        self.inner.listed(site, list, direction, page).await
+    }
+
+    async fn count_listed(&self, list: List) -> Result<u64, StoreError> {
+        self.inner.count_listed(list).await
+    }
+
+    async fn items_named(
+        &self,
+        site: &Site,
+        kind: Option<StockKeyKind>,
+        name: &Identifier,
+        limit: usize,
+    ) -> Result<Vec<StockKey>, StoreError> {
+        self.inner.items_named(site, kind, name, limit).await
     }
 
     async fn catalogue(
@@ -298,36 +336,28 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.oversold().await
     }
 
-    async fn settled_orders(
+    async fn replace_policy(
         &self,
-        before: Timestamp,
-        page: &PageRequest,
-    ) -> Result<Page<SettledOrder>, StoreError> {
-        self.inner.settled_orders(before, page).await
+        policy: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError> {
+        self.write(self.inner.replace_policy(policy, origin)).await
     }
 
-    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError> {
-        self.write(self.inner.close_orders(closings)).await
-    }
-
-    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError> {
-        self.write(self.inner.replace_policy(policy)).await
-    }
-
-    async fn orders(
+    async fn links(
         &self,
         site: &Site,
         page: &PageRequest,
-    ) -> Result<Page<StoredOrder>, StoreError> {
-        self.inner.orders(site, page).await
+    ) -> Result<Page<(OrderId, Link)>, StoreError> {
+        self.inner.links(site, page).await
     }
 
     async fn audit_orders(
         &self,
         site: &Site,
-        page: &PageRequest,
-    ) -> Result<Page<AuditedOrder>, StoreError> {
-        self.inner.audit_orders(site, page).await
+        orders: &[OrderId],
+    ) -> Result<Vec<AuditedOrder>, StoreError> {
+        self.inner.audit_orders(site, orders).await
     }
 
     async fn audit_holds(

@@ -43,7 +43,7 @@ impl From<&Catalogue> for CatalogueEntryView {
             name: description.name.clone(),
             external_id: description.external_id.as_ref().map(ToString::to_string),
             sku: description.sku.as_ref().map(ToString::to_string),
-            stock_keys: description.stock_keys.iter().map(ToString::to_string).collect(),
+            stock_keys: description.stock_keys().iter().map(ToString::to_string).collect(),
             deleted: entry.is_deleted(),
             changed_at: entry.described.max(entry.deleted).map(|version| version.at().to_string()),
         }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::changes::Cursor;
-use crate::domain::{Counts, Site};
-use crate::store::{Change, EntityName};
+use crate::domain::{Cause, Counts, Site};
+use crate::store::Change;
 
 /// A change of a stock item's counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -48,10 +48,8 @@ impl ChangeView {
     /// A change of this site.
     pub fn new(site: &Site, change: &Change) -> Self {
         let (order, reference) = match &change.cause {
-            EntityName::Order(order) => (Some(order.to_string()), None),
-            EntityName::Receipt(receipt) => (None, Some(receipt.reference.to_string())),
-            // The catalogue counts nothing.
-            EntityName::Catalogue(_) => (None, None),
+            Cause::Order(order) => (Some(order.to_string()), None),
+            Cause::Receipt(reference) => (None, Some(reference.to_string())),
         };
         Self {
             cursor: Cursor::behind(change).to_string(),

@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod change;
+mod correction;
 mod dead_letter;
 mod order;
 mod policy;
@@ -20,8 +21,13 @@ use utoipa::ToSchema;
 
 pub use catalogue::CatalogueEntryView;
 pub use change::{ChangeView, CountsView};
+pub use correction::CorrectionAnswerView;
 pub use dead_letter::{BodyView, DeadLetterDetailView, DeadLetterView, HeadersView};
-pub use order::{LineView, OrderHoldView, OrderView, SnapshotView, TimelineEntryView};
+pub(super) use order::status_of;
+pub use order::{
+    CorrectionView, LineView, OrderHoldView, OrderNameView, OrderSummaryView, OrderView,
+    RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
+};
 pub use policy::PolicyView;
 pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
 pub use receipt::{PendingEventsView, ReceiptView};

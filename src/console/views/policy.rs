@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{Cancelled, Deleted, Restock, TestMode};
+use crate::domain::{Cancelled, Deleted, PolicyOrigin, Restock, TestMode};
 use crate::store::PolicyInForce;
 
 /// The policy that every order is computed with.
@@ -10,6 +10,10 @@ use crate::store::PolicyInForce;
 pub struct PolicyView {
     /// Its number.
     pub revision: u64,
+    /// Who put it in force; null if nobody is known.
+    pub actor: Option<String>,
+    /// When it was put in force; null if that is not known.
+    pub at: Option<String>,
     /// The first of these names that a line has is its stock key.
     #[serde(rename = "stock.key_precedence")]
     pub key_precedence: Vec<&'static str>,
@@ -27,11 +31,14 @@ pub struct PolicyView {
     pub restock: &'static str,
 }
 
-impl From<&PolicyInForce> for PolicyView {
-    fn from(in_force: &PolicyInForce) -> Self {
+impl PolicyView {
+    /// The policy in force, and who put it there.
+    pub fn new(in_force: &PolicyInForce, origin: Option<&PolicyOrigin>) -> Self {
         let policy = &in_force.policy;
         Self {
             revision: in_force.revision,
+            actor: origin.map(|origin| origin.actor.clone()),
+            at: origin.map(|origin| origin.at.to_string()),
             key_precedence: policy.key_precedence.iter().map(|kind| kind.as_str()).collect(),
             test_mode: match policy.test_mode {
                 TestMode::Ignore => "ignore",
@@ -47,6 +54,7 @@ impl From<&PolicyInForce> for PolicyView {
                 Deleted::ReleaseUnlessShipped => "release-unless-shipped",
             },
             restock: match policy.restock {
+                Restock::Unshipped => "unshipped",
                 Restock::Never => "never",
                 Restock::Full => "full",
                 Restock::Lines => "lines",

@@ -3,10 +3,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::CountsView;
+use crate::asking::Progress;
 use crate::domain::ReceiptContent;
-use crate::receipts::{Answer, Pending, Progress, ReceiptRequest};
+use crate::receipts::{Answer, Pending, ReceiptRequest};
 
-/// What became of goods that came in, or of a count.
+/// What became of goods that came in, of an adjustment, a count or a void.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Receipt)]
 pub struct ReceiptView {
@@ -24,20 +26,29 @@ pub struct ReceiptView {
     /// Whether it is in the stock: `applied`, or only `queued` so far.
     #[schema(example = "applied")]
     pub state: &'static str,
-    /// Units that came in; left out of a count.
+    /// Units that came in, below zero if they went; left out of a count and a void.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "12.5")]
     pub received: Option<String>,
-    /// Units that were found; left out of goods.
+    /// Units that were found; of a count only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "40")]
     pub on_hand: Option<String>,
-    /// What a count adds to `received` of the item, computed when it was first asked for; left
-    /// out of goods.
+    /// What a count adds to `received` of the item, computed when it was first asked for; of a
+    /// count only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "-2")]
     pub difference: Option<String>,
-    /// What a count's difference may lack; null for goods, and for what was asked for before.
+    /// True for a void, which takes back whatever stands under the reference; else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = true)]
+    pub void: Option<bool>,
+    /// The item's counts before.
+    pub before: CountsView,
+    /// The item's counts now; null while it is queued.
+    #[schema(required)]
+    pub after: Option<CountsView>,
+    /// What a count's difference may lack; null for all else, and for what was asked for before.
     #[schema(required)]
     pub pending: Option<PendingEventsView>,
 }
@@ -50,6 +61,7 @@ impl ReceiptView {
             ReceiptContent::Count { on_hand, difference } => {
                 (None, Some(on_hand), Some(difference))
             }
+            ReceiptContent::Void => (None, None, None),
         };
         Self {
             message_id: answer.message_id.to_string(),
@@ -63,6 +75,9 @@ impl ReceiptView {
             received: received.map(|received| received.to_string()),
             on_hand: on_hand.map(|on_hand| on_hand.to_string()),
             difference: difference.map(|difference| difference.to_string()),
+            void: (answer.content == ReceiptContent::Void).then_some(true),
+            before: CountsView::from(answer.before),
+            after: answer.after.map(CountsView::from),
             pending: answer.pending.map(PendingEventsView::from),
         }
     }

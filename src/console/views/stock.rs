@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::CountsView;
 use crate::broker::QueueDepth;
-use crate::domain::Site;
+use crate::domain::{Site, StockKeyKind};
 use crate::store::{HeldBy, StockDetail, StockItem};
 
 /// A shop.
@@ -33,10 +33,14 @@ pub struct StockItemView {
     /// Its name within the shop.
     #[schema(example = "product:P1")]
     pub key: String,
-    /// The catalogue's name for it; left out when the catalogue has none.
+    /// The catalogue's name for it, else the newest that a line of an order gave it; left out when
+    /// there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
+    /// Whether its stock is tracked: not where the catalogue says that nobody counts it, nor for a
+    /// `line:` key, which nobody can receive. Only a tracked item can be oversold.
+    pub tracked: bool,
     /// What is counted of it; `available` below zero is an oversale.
     #[serde(flatten)]
     pub counts: CountsView,
@@ -48,6 +52,7 @@ impl From<&StockItem> for StockItemView {
             site: item.site.to_string(),
             key: item.key.to_string(),
             name: item.name.clone(),
+            tracked: !item.is_untracked && item.key.kind != StockKeyKind::Line,
             counts: CountsView::from(item.counts),
         }
     }

@@ -1,16 +1,38 @@
 //! Products and categories: the latest description, the latest deletion, and which is later.
 
-use crate::domain::{CatalogueEntry, CatalogueEvent, Decision, Findings, Outcome, Settled};
+use crate::domain::{
+    CatalogueEntry, CatalogueEvent, CatalogueId, Decision, EntityName, EntityState, ItemNames,
+    Lists, Outcome, Policy, Settled, Write,
+};
 
 /// Joins events into a catalogue entry. Stock is never touched.
-pub(super) fn decide(
+pub fn decide_catalogue(
+    id: &CatalogueId,
     before: Option<&CatalogueEntry>,
     events: &[&CatalogueEvent],
-) -> Decision<CatalogueEntry> {
+    policy: &Policy,
+) -> Decision {
     let mut state = before.cloned().unwrap_or_default();
     let settled = events.iter().map(|event| Ok(join(&mut state, event))).collect();
-    let changed = before != Some(&state);
-    Decision { state, changed, changes: Vec::new(), settled, findings: Findings::default() }
+    let mut decision = Decision { settled, ..Decision::default() };
+    if before != Some(&state) {
+        decision.item_names = item_names(&state, policy);
+        decision.writes.push(Write {
+            name: EntityName::Catalogue(id.clone()),
+            state: Some(EntityState::Catalogue(state)),
+            lists: (Lists::NONE, Lists::NONE),
+        });
+    }
+    decision
+}
+
+/// What the goods of an entry may be called.
+fn item_names(state: &CatalogueEntry, policy: &Policy) -> Vec<ItemNames> {
+    let goods = state.description.goods.iter().filter_map(|names| {
+        let key = names.key(None, &policy.key_precedence)?;
+        Some(ItemNames { key, line: None, also: names.keys().collect() })
+    });
+    goods.collect()
 }
 
 fn join(state: &mut CatalogueEntry, event: &CatalogueEvent) -> Settled {

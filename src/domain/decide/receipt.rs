@@ -1,60 +1,68 @@
 //! Receipts: once for each stock key and reference.
 
+use super::Arrival;
 use crate::domain::{
-    Counts, Decision, Findings, MessageId, Outcome, Quantity, Reason, Receipt, ReceiptEvent,
-    Settled, StockChange,
+    Cause, Counts, Decision, EntityName, EntityState, Lists, Outcome, Reason, Receipt,
+    ReceiptContent, ReceiptEvent, ReceiptId, Said, Settled, StockChange, Write,
 };
 
-/// Joins receipts of one reference. Of two contents the lower message id's counts, in every order
-/// of arrival.
-pub(super) fn decide(
-    before: Option<Receipt>,
-    events: &[(&ReceiptEvent, MessageId)],
-) -> Option<Decision<Receipt>> {
-    let mut state = before;
-    let outcomes = events
-        .iter()
-        .map(|(event, message_id)| {
-            Ok(join(&mut state, Receipt { message_id: *message_id, content: event.content }))
-        })
-        .collect();
-    let state = state?;
-    let key = &events.first()?.0.receipt.key;
-    let received_before = before.map_or(Quantity::ZERO, |receipt| receipt.content.received());
-    let received = state.content.received().saturating_sub(received_before);
-    let differs = before != Some(state);
-    let changes = differs.then(|| StockChange {
-        key: key.clone(),
-        delta: Counts { received, ..Counts::default() },
-        hold: None,
+/// Joins what was said of one receipt. Of two contents the lower message id's counts, and a void
+/// counts whenever it comes.
+pub fn decide_receipt(
+    id: &ReceiptId,
+    before: Option<&Receipt>,
+    events: &[(&ReceiptEvent, &Arrival)],
+) -> Decision {
+    let mut state = before.cloned().unwrap_or_default();
+    let outcomes = events.iter().map(|(event, arrival)| Ok(join(&mut state, event, arrival)));
+    let mut decision = Decision { settled: outcomes.collect(), ..Decision::default() };
+    let known = before.cloned().unwrap_or_default();
+    if known == state {
+        return decision;
+    }
+    let received = state.received().saturating_sub(known.received());
+    // An item is known from its first receipt on, also from one of nothing.
+    if !received.is_zero() || (known.said.is_none() && state.said.is_some()) {
+        decision.changes.push(StockChange {
+            key: id.key.clone(),
+            cause: Cause::Receipt(id.reference.clone()),
+            delta: Counts { received, ..Counts::default() },
+            hold: None,
+            closed: None,
+        });
+    }
+    decision.writes.push(Write {
+        name: EntityName::Receipt(id.clone()),
+        state: Some(EntityState::Receipt(state)),
+        lists: (Lists::NONE, Lists::NONE),
     });
-    Some(Decision {
-        state,
-        changed: differs,
-        changes: changes.into_iter().collect(),
-        settled: outcomes,
-        findings: Findings::default(),
-    })
+    decision
 }
 
-fn join(state: &mut Option<Receipt>, receipt: Receipt) -> Settled {
-    match state {
-        None => {
-            *state = Some(receipt);
-            Settled::plain(Outcome::Applied)
-        }
-        Some(known) if known.message_id == receipt.message_id => Settled::plain(Outcome::Duplicate),
-        Some(known) => {
-            let same = known.content == receipt.content;
-            let wins = receipt.message_id < known.message_id;
-            if wins {
-                *known = receipt;
-            }
-            match (same, wins) {
-                (true, _) => Settled::plain(Outcome::Duplicate),
-                (false, true) => Settled::because(Outcome::Applied, Reason::ReferenceReused),
-                (false, false) => Settled::because(Outcome::Superseded, Reason::ReferenceReused),
-            }
-        }
+fn join(state: &mut Receipt, event: &ReceiptEvent, arrival: &Arrival) -> Settled {
+    let said = Said {
+        message_id: arrival.message_id,
+        received_at: arrival.received_at,
+        content: event.content,
+        note: event.note.clone(),
+    };
+    let is_void = event.content == ReceiptContent::Void;
+    let known = if is_void { &mut state.void } else { &mut state.said };
+    let Some(before) = known else {
+        *known = Some(said);
+        return Settled::plain(Outcome::Applied);
+    };
+    let (same_message, same) =
+        (before.message_id == said.message_id, before.content == said.content);
+    let wins = said.message_id < before.message_id;
+    if wins {
+        *before = said;
+    }
+    if same_message || same {
+        Settled::plain(Outcome::Duplicate)
+    } else if wins {
+        Settled::because(Outcome::Applied, Reason::ReferenceReused)
+    } else {
+        Settled::because(Outcome::Superseded, Reason::ReferenceReused)
     }
 }

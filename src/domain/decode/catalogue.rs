@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::json::{Value, present, text};
-use super::{Fault, inner_fields, read_identifier, read_lenient, read_list};
+use super::{Context, Fault, inner_fields, names, read_list, read_name};
 use crate::domain::version::fingerprint;
 use crate::domain::{
-    CatalogueEvent, CatalogueId, CatalogueKind, Code, Description, IDENTIFIER_BYTES_MAX,
-    Identifier, Rank, Status, StockKey, StockKeyKind, Version,
+    CatalogueEvent, CatalogueId, CatalogueKind, Class, Code, Description, Identifier, LineNames,
+    Rank, Status, StockKeyKind, Version,
 };
 
 /// Reads the `data` of a product or category event.
@@ -18,28 +18,40 @@ pub(super) fn read(
     data: Value<'_>,
     kind: CatalogueKind,
     rank: Rank,
-    event_timestamp: i64,
+    context: &mut Context,
 ) -> Result<CatalogueEvent, Fault> {
-    let [id, name, title, external_id, sku, variations] = inner_fields(
+    let [id, name, title, external_id, sku, variations, kind_of_goods, managed] = inner_fields(
         data,
-        ["id", "name", "title", "external_id", "sku", "variations"],
+        ["id", "name", "title", "external_id", "sku", "variations", "type", "managed_inventory"],
         format_args!("data"),
     )?;
-    let identifier = read_identifier(id, format_args!("data.id"))?
-        .ok_or_else(|| Fault::expected(Code::CatalogueNoIdentity, "data.id", "a string", id))?;
+    let identifier = names::read(id).required("data.id", || {
+        Fault::expected(Code::CatalogueNoIdentity, "data.id", "a string", id)
+    })?;
+    let unreadable = &mut context.oddities.names_unreadable;
     let description = (rank != Rank::Deleted).then(|| {
         let mut description = Description {
             name: read_name(if kind == CatalogueKind::Category { title } else { name }),
-            external_id: read_lenient(external_id),
-            sku: read_lenient(sku),
-            stock_keys: Vec::new(),
+            external_id: names::read(external_id).or_count(unreadable),
+            sku: names::read(sku).or_count(unreadable),
+            is_untracked: is_untracked(kind_of_goods, managed),
+            goods: Vec::new(),
         };
         if kind == CatalogueKind::Product {
-            description.stock_keys = stock_keys(&identifier, &description, variations);
+            description.goods = goods(&identifier, &description, variations, unreadable);
         }
         description
     });
+    let event_timestamp = context.event_timestamp;
     Ok(event(CatalogueId { kind, identifier }, rank, event_timestamp, description))
+}
+
+/// Whether nobody counts the stock of a product.
+fn is_untracked(kind_of_goods: Option<Value<'_>>, managed: Option<Value<'_>>) -> bool {
+    let without_stock = kind_of_goods.and_then(text).is_some_and(|kind| {
+        ["DONATION", "SERVICE"].iter().any(|without| kind.trim().eq_ignore_ascii_case(without))
+    });
+    without_stock || managed.is_some_and(|managed| managed.get() == "false")
 }
 
 /// An event of an entry, with its version.
@@ -49,8 +61,15 @@ pub(super) fn event(
     event_timestamp: i64,
     description: Option<Description>,
 ) -> CatalogueEvent {
-    let fingerprint = fingerprint(&EntryText { description: description.as_ref(), format: 1 });
-    let version = Version { event_timestamp, rank, status: Status::Unknown, fingerprint };
+    let fingerprint = fingerprint(&EntryText { description: description.as_ref(), format: 2 });
+    let version = Version {
+        class: Class::Later,
+        event_timestamp,
+        observed_at: 0,
+        rank,
+        status: Status::Unknown,
+        fingerprint,
+    };
     CatalogueEvent { entry, version, description }
 }
 
@@ -62,25 +81,21 @@ struct EntryText<'a> {
     format: u32,
 }
 
-/// A name to show: control characters made spaces, cut to the length of an identifier.
-fn read_name(value: Option<Value<'_>>) -> Option<String> {
-    let spaced = value.and_then(text)?.replace(char::is_control, " ");
-    let mut name = spaced.trim().to_owned();
-    name.truncate(name.floor_char_boundary(IDENTIFIER_BYTES_MAX));
-    (!name.is_empty()).then_some(name)
-}
-
-/// Every stock key under which a line of this product may come, in canonical order.
-fn stock_keys(
+/// What goods of this product may be called: of the product itself, and of each variation.
+fn goods(
     id: &Identifier,
     description: &Description,
     variations: Option<Value<'_>>,
-) -> Vec<StockKey> {
-    let mut names = vec![
+    unreadable: &mut u32,
+) -> Vec<LineNames> {
+    let named = |names: [(StockKeyKind, Option<Identifier>); 3]| -> LineNames {
+        names.into_iter().filter_map(|(kind, name)| Some((kind, name?))).collect()
+    };
+    let mut goods = vec![named([
         (StockKeyKind::Product, Some(id.clone())),
         (StockKeyKind::ExternalProduct, description.external_id.clone()),
         (StockKeyKind::Sku, description.sku.clone()),
-    ];
+    ])];
     let variations = present(variations)
         .and_then(|variations| read_list(variations, format_args!("data.variations")).ok())
         .unwrap_or_default();
@@ -88,16 +103,15 @@ fn stock_keys(
         let fields =
             inner_fields(variation, ["id", "external_id", "sku"], format_args!("data.variations"));
         if let Ok([id, external_id, sku]) = fields {
-            names.push((StockKeyKind::Variation, read_lenient(id)));
-            names.push((StockKeyKind::ExternalVariation, read_lenient(external_id)));
-            names.push((StockKeyKind::Sku, read_lenient(sku)));
+            goods.push(named([
+                (StockKeyKind::Variation, names::read(id).or_count(unreadable)),
+                (StockKeyKind::ExternalVariation, names::read(external_id).or_count(unreadable)),
+                (StockKeyKind::Sku, names::read(sku).or_count(unreadable)),
+            ]));
         }
     }
-    let mut keys: Vec<_> = names
-        .into_iter()
-        .filter_map(|(kind, identifier)| identifier.map(|identifier| StockKey { kind, identifier }))
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+    goods.sort_unstable();
+    goods.dedup();
+    goods.retain(|names| !names.is_empty());
+    goods
 }

@@ -6,9 +6,10 @@
 
 mod catalogue;
 mod json;
+mod names;
 mod notice;
 mod order;
-mod receipt;
+mod ours;
 mod refund;
 
 #[cfg(test)]
@@ -18,16 +19,22 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::event::{Content, Event};
-use super::{Code, Identifier, IdentifierError, OrderId, Rank, Rejection, Site, Timestamp};
-use json::{Value, present, text, type_name};
+use super::{
+    Code, Content, Event, IDENTIFIER_BYTES_MAX, Identifier, Oddities, OrderId, Rank, Rejection,
+    Site, Timestamp,
+};
+use json::{Value, text, type_name};
+use names::Found;
 
-pub use receipt::decode_receipt;
+pub use ours::{decode_correction, decode_receipt};
 
-/// 2010-01-01 in milliseconds: nothing that is older can be an event of an online shop.
-const EVENT_TIMESTAMP_MIN: i64 = 1_262_304_000_000;
-/// How far behind its receipt an event may claim to have happened, in milliseconds: 24 hours.
+/// From 2010 to 2100, in milliseconds: nothing else can be meant for the time of an event.
+const EVENT_TIMESTAMPS: std::ops::RangeInclusive<i64> = 1_262_304_000_000..=4_102_444_800_000;
+/// An event that claims to have happened so much later than it was received is marked, in
+/// milliseconds: 24 hours.
 const EVENT_TIMESTAMP_AHEAD_MAX: i64 = 86_400_000;
+/// The longest text that is kept of what a status says, in bytes.
+const STATUS_BYTES_MAX: usize = 64;
 /// The most lines of one order, and of one refund.
 const LINES_MAX: usize = 1000;
 
@@ -103,30 +110,46 @@ fn decode(body: &[u8], received_at: Timestamp, known: &mut Known) -> Result<Deco
     };
     let site = read_site(resource_data)?;
     known.site = Some(site.clone());
-    let event_timestamp = read_timestamp(timestamp, received_at)?;
+    let event_timestamp = read_timestamp(timestamp)?;
+    let mut found = Context::new(event_timestamp, received_at);
     let data = data
         .filter(|data| data.get().starts_with('{'))
         .ok_or_else(|| Fault::expected(Code::MissingData, "data", "an object", data))?;
     let content = match kind {
         EventKind::Order(rank) => {
-            Content::Order(order::read(data, rank, event_timestamp, &mut known.order)?)
+            Content::Order(order::read(data, rank, &mut found, &mut known.order)?)
         }
         EventKind::Refund => {
-            Content::Refund(refund::read_event(data, event_timestamp, &mut known.order)?)
+            Content::Refund(refund::read_event(data, &mut found, &mut known.order)?)
         }
         EventKind::Catalogue(kind, rank) => {
-            Content::Catalogue(catalogue::read(data, kind, rank, event_timestamp)?)
+            Content::Catalogue(catalogue::read(data, kind, rank, &mut found)?)
         }
         EventKind::StoreOrder(rank) => {
-            let notice = notice::read_order(data, &site, rank, event_timestamp)?;
-            known.order = Some(notice.order.clone());
+            let notice = notice::read_order(data, &site, rank, &mut found)?;
+            known.order = Some(notice.names.own().clone());
             Content::Notice(notice)
         }
         EventKind::StoreCatalogue(kind, rank) => {
             Content::Catalogue(notice::read_entry(data, &site, kind, rank, event_timestamp)?)
         }
     };
-    Ok(Decoded::Event(Box::new(Event { site, event_type, content })))
+    Ok(Decoded::Event(Box::new(Event { site, event_type, content, oddities: found.oddities })))
+}
+
+/// What the parts of a body need of the whole, and what they found odd.
+#[derive(Debug, Clone)]
+struct Context {
+    event_timestamp: i64,
+    oddities: Oddities,
+}
+
+impl Context {
+    fn new(event_timestamp: i64, received_at: Timestamp) -> Self {
+        let latest = received_at.millis().saturating_add(EVENT_TIMESTAMP_AHEAD_MAX);
+        let oddities = Oddities { is_ahead: event_timestamp > latest, ..Oddities::default() };
+        Self { event_timestamp, oddities }
+    }
 }
 
 /// The families of events, by the names in Duda's documentation.
@@ -215,17 +238,16 @@ fn read_site(resource_data: Option<Value<'_>>) -> Result<Site, Fault> {
     let resource_data =
         resource_data.filter(|value| value.get().starts_with('{')).ok_or_else(|| missing(None))?;
     let [value] = inner_fields(resource_data, ["site_name"], format_args!("resource_data"))?;
-    let name = value.and_then(text).ok_or_else(|| missing(value))?;
-    Site::parse(&name).map_err(|error| {
-        let code = match error {
-            IdentifierError::Empty => Code::MissingSite,
-            IdentifierError::TooLong | IdentifierError::ControlCharacter => Code::InvalidIdentifier,
-        };
-        Fault::new(code, format!("{PATH}: {error}"))
-    })
+    match names::read(value) {
+        Found::Name(name) => Ok(Site(name)),
+        Found::Unreadable(why) if value.and_then(text).is_some() => {
+            Err(Fault::new(Code::InvalidIdentifier, format!("{PATH}: {why}")))
+        }
+        Found::Nothing | Found::Unreadable(_) => Err(missing(value)),
+    }
 }
 
-fn read_timestamp(value: Option<Value<'_>>, received_at: Timestamp) -> Result<i64, Fault> {
+fn read_timestamp(value: Option<Value<'_>>) -> Result<i64, Fault> {
     const PATH: &str = "event_timestamp";
     let wrong = |what: &str| Fault::new(Code::InvalidTimestamp, format!("{PATH}: {what}"));
     let digits = match value.map(RawValue::get) {
@@ -240,33 +262,28 @@ fn read_timestamp(value: Option<Value<'_>>, received_at: Timestamp) -> Result<i6
         })?
         .parse::<i64>()
         .map_err(|_| wrong("is too large"))?;
-    if millis < EVENT_TIMESTAMP_MIN {
-        return Err(wrong("is before 2010; expected milliseconds since 1970"));
-    }
-    if millis > received_at.millis().saturating_add(EVENT_TIMESTAMP_AHEAD_MAX) {
-        return Err(wrong("is more than 24 hours after receipt; expected milliseconds since 1970"));
+    if !EVENT_TIMESTAMPS.contains(&millis) {
+        return Err(wrong("is not between 2010 and 2100; expected milliseconds since 1970"));
     }
     Ok(millis)
 }
 
-/// An identifier; null, the empty string and absence all mean that there is none.
-fn read_identifier(
-    value: Option<Value<'_>>,
-    path: fmt::Arguments<'_>,
-) -> Result<Option<Identifier>, Fault> {
-    let Some(value) = present(value) else { return Ok(None) };
-    let name = text(value)
-        .ok_or_else(|| Fault::expected(Code::InvalidIdentifier, path, "a string", Some(value)))?;
-    match Identifier::parse(&name) {
-        Ok(identifier) => Ok(Some(identifier)),
-        Err(IdentifierError::Empty) => Ok(None),
-        Err(error) => Err(Fault::new(Code::InvalidIdentifier, format!("{path}: {error}"))),
-    }
+/// A name to show: control characters made spaces, cut to the length of an identifier.
+fn read_name(value: Option<Value<'_>>) -> Option<String> {
+    let name = cut(&value.and_then(text)?, IDENTIFIER_BYTES_MAX);
+    (!name.is_empty()).then_some(name)
 }
 
-/// An identifier that no rule reads: one that cannot be taken is left out.
-fn read_lenient(value: Option<Value<'_>>) -> Option<Identifier> {
-    value.and_then(text).and_then(|name| Identifier::parse(&name).ok())
+/// What a status says, as far as it is kept.
+fn short_text(text: &str) -> String {
+    cut(text, STATUS_BYTES_MAX)
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    let spaced = text.replace(char::is_control, " ");
+    let mut text = spaced.trim().to_owned();
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 /// A list of at most [`LINES_MAX`]; null and absence are the caller's business.
@@ -297,6 +314,7 @@ fn read_line<'a, const N: usize>(
 fn read_quantity(
     value: Option<Value<'_>>,
     path: fmt::Arguments<'_>,
+    context: &mut Context,
 ) -> Result<super::Quantity, Fault> {
     let number = match value.map(|value| (value, value.get().as_bytes().first())) {
         Some((value, Some(b'"'))) => text(value),
@@ -305,6 +323,8 @@ fn read_quantity(
     };
     let number =
         number.ok_or_else(|| Fault::expected(Code::InvalidQuantity, path, "a number", value))?;
-    super::Quantity::parse(&number)
-        .map_err(|error| Fault::new(Code::InvalidQuantity, format!("{path}: {error}")))
+    let (quantity, is_rounded) = super::Quantity::parse(&number)
+        .map_err(|error| Fault::new(Code::InvalidQuantity, format!("{path}: {error}")))?;
+    context.oddities.quantities_rounded += u32::from(is_rounded);
+    Ok(quantity)
 }

@@ -5,16 +5,21 @@ use std::fmt;
 use serde::Serialize;
 
 use super::json::{Value, text};
-use super::{Fault, inner_fields, read_identifier, read_line, read_list, read_quantity, refund};
-use crate::domain::event::{Line, OrderEvent, Refund, Snapshot};
+use super::names::{self, Found};
+use super::{
+    Context, Fault, inner_fields, read_line, read_list, read_quantity, refund, short_text,
+};
 use crate::domain::version::fingerprint;
-use crate::domain::{Code, Fingerprint, Identifier, OrderId, OrderIdKind, Rank, Status, Version};
+use crate::domain::{
+    Class, Code, Fingerprint, Identifier, Line, LineNames, Mode, OrderEvent, OrderId, OrderIdKind,
+    Rank, Snapshot, Status, StockKeyKind, Version,
+};
 
 /// Reads the `data` of an order event; `known` gets the order's name as soon as that is read.
 pub(super) fn read(
     data: Value<'_>,
     rank: Rank,
-    event_timestamp: i64,
+    context: &mut Context,
     known: &mut Option<OrderId>,
 ) -> Result<OrderEvent, Fault> {
     let [id, external_id, invoice_number, status, mode, items, refunds] = inner_fields(
@@ -22,68 +27,87 @@ pub(super) fn read(
         ["id", "external_id", "invoice_number", "status", "mode", "items", "refunds"],
         format_args!("data"),
     )?;
-    let aliases = [
-        (OrderIdKind::Id, id, "data.id"),
-        (OrderIdKind::ExternalId, external_id, "data.external_id"),
-        (OrderIdKind::InvoiceNumber, invoice_number, "data.invoice_number"),
-    ]
-    .into_iter()
-    .filter_map(|(kind, value, path)| match read_identifier(value, format_args!("{path}")) {
-        Ok(identifier) => identifier.map(|identifier| Ok(OrderId { kind, identifier })),
-        Err(fault) => Some(Err(fault)),
-    })
-    .collect::<Result<Vec<_>, _>>()?;
-    let order = aliases.first().cloned().ok_or_else(|| {
+    let fields = vec![
+        (OrderIdKind::Id, names::read(id), "data.id"),
+        (OrderIdKind::ExternalId, names::read(external_id), "data.external_id"),
+        (OrderIdKind::InvoiceNumber, names::read(invoice_number), "data.invoice_number"),
+    ];
+    let names = names::of_order(fields, &mut context.oddities.names_unreadable, || {
         let detail = "data: expected one of id, external_id and invoice_number, found none";
         Fault::new(Code::NoIdentity, detail)
     })?;
-    *known = Some(order.clone());
+    *known = Some(names.own().clone());
 
-    let status = status.and_then(text).map_or(Status::Unknown, |name| Status::parse(&name));
+    let written = status.and_then(text);
+    let status = written.as_deref().map_or(Status::Unknown, Status::parse);
+    let said = written.as_deref().filter(|written| *written != status.as_str()).map(short_text);
+    let said = said.filter(|said| !said.is_empty());
+    let mode = mode
+        .and_then(text)
+        .filter(|mode| !mode.trim().is_empty())
+        .map(|mode| if mode.trim().eq_ignore_ascii_case("TEST") { Mode::Test } else { Mode::Live });
+    let word = if status == Status::Unknown {
+        written.as_deref().unwrap_or_default().trim()
+    } else {
+        status.as_str()
+    };
     let (snapshot, refunds) = if rank == Rank::Deleted {
         // A deletion must work whatever else is wrong with it: its lines are not read, and its
         // refunds count only if they can be read as a whole.
-        (None, refund::read_all(refunds, event_timestamp).unwrap_or_default())
+        let mut apart = context.clone();
+        let refunds = refund::read_all(refunds, &mut apart);
+        if refunds.is_ok() {
+            *context = apart;
+        }
+        (None, refunds.unwrap_or_default())
     } else {
-        let test = mode.and_then(text).is_some_and(|mode| mode == "TEST");
-        let lines = read_lines(items)?;
-        (Some(Snapshot { test, lines }), refund::read_all(refunds, event_timestamp)?)
+        let lines = read_lines(items, context)?;
+        let words = words(word, &lines);
+        (Some(Snapshot { words, lines }), refund::read_all(refunds, context)?)
     };
+    let lines = snapshot.as_ref().map(|snapshot| snapshot.lines.as_slice());
     let version = Version {
-        event_timestamp,
+        class: if rank == Rank::Created { Class::Creation } else { Class::Later },
+        event_timestamp: context.event_timestamp,
+        observed_at: 0,
         rank: match (rank, status) {
             (Rank::Updated, Status::Cancelled) => Rank::Cancelled,
             (rank, _) => rank,
         },
         status,
-        fingerprint: order_fingerprint(&aliases, status, snapshot.as_ref(), &refunds.refunds),
+        fingerprint: order_fingerprint(word, mode, lines, &refunds.said),
     };
     Ok(OrderEvent {
-        order,
-        aliases,
+        names,
         version,
+        said,
+        mode,
         snapshot,
-        refunds: refunds.refunds,
+        refunds: refunds.entries,
         refunds_without_id: refunds.without_id,
     })
 }
 
-fn read_lines(items: Option<Value<'_>>) -> Result<Vec<Line>, Fault> {
+fn read_lines(items: Option<Value<'_>>, context: &mut Context) -> Result<Vec<Line>, Fault> {
     const PATH: &str = "data.items";
     let items =
         items.ok_or_else(|| Fault::expected(Code::InvalidItems, PATH, "an array", items))?;
     let mut lines = read_list(items, format_args!("{PATH}"))?
         .into_iter()
         .enumerate()
-        .map(|(place, line)| read_order_line(line, format_args!("{PATH}[{place}]")))
+        .map(|(place, line)| read_order_line(line, format_args!("{PATH}[{place}]"), context))
         .collect::<Result<Vec<_>, _>>()?;
     // In canonical order, so that two snapshots with the same lines are the same snapshot.
     lines.sort_unstable();
     Ok(lines)
 }
 
-fn read_order_line(line: Value<'_>, path: fmt::Arguments<'_>) -> Result<Line, Fault> {
-    const NAMES: [&str; 7] = [
+fn read_order_line(
+    line: Value<'_>,
+    path: fmt::Arguments<'_>,
+    context: &mut Context,
+) -> Result<Line, Fault> {
+    const NAMES: [&str; 8] = [
         "id",
         "variation_id",
         "product_id",
@@ -91,46 +115,107 @@ fn read_order_line(line: Value<'_>, path: fmt::Arguments<'_>) -> Result<Line, Fa
         "external_product_id",
         "sku",
         "quantity",
+        "name",
     ];
-    let [id, variation, product, external_variation, external_product, sku, quantity] =
+    let [id, variation, product, external_variation, external_product, sku, quantity, name] =
         read_line(line, NAMES, path)?;
-    let identifier = |value, name| read_identifier(value, format_args!("{path}.{name}"));
-    Ok(Line {
-        id: identifier(id, "id")?,
-        variation: identifier(variation, "variation_id")?,
-        product: identifier(product, "product_id")?,
-        external_variation: identifier(external_variation, "external_variation_id")?,
-        external_product: identifier(external_product, "external_product_id")?,
-        sku: identifier(sku, "sku")?,
-        quantity: read_quantity(quantity, format_args!("{path}.quantity"))?,
-    })
+    let mut read = |value| -> Option<Identifier> {
+        let found: Found = names::read(value);
+        found.or_count(&mut context.oddities.names_unreadable)
+    };
+    let id = read(id);
+    let names: LineNames = [
+        (StockKeyKind::Variation, variation),
+        (StockKeyKind::Product, product),
+        (StockKeyKind::ExternalVariation, external_variation),
+        (StockKeyKind::ExternalProduct, external_product),
+        (StockKeyKind::Sku, sku),
+    ]
+    .into_iter()
+    .filter_map(|(kind, value)| read(value).map(|name| (kind, name)))
+    .collect();
+    let quantity = read_quantity(quantity, format_args!("{path}.quantity"), context)?;
+    Ok(Line { id, names, quantity, name: super::read_name(name) })
 }
 
-/// Everything of an order event that the state keeps, under sorted keys. A change of this form
-/// changes every fingerprint: it needs a new format number.
+/// What a line says, in the order of its fields' names, which fingerprints depend on.
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct LineText<'a> {
+    external_product: Option<&'a Identifier>,
+    external_variation: Option<&'a Identifier>,
+    id: Option<&'a Identifier>,
+    product: Option<&'a Identifier>,
+    quantity: i64,
+    sku: Option<&'a Identifier>,
+    variation: Option<&'a Identifier>,
+}
+
+impl<'a> LineText<'a> {
+    fn of(line: &'a Line) -> Self {
+        Self {
+            external_product: line.names.get(StockKeyKind::ExternalProduct),
+            external_variation: line.names.get(StockKeyKind::ExternalVariation),
+            id: line.id.as_ref(),
+            product: line.names.get(StockKeyKind::Product),
+            quantity: line.quantity.millionths(),
+            sku: line.names.get(StockKeyKind::Sku),
+            variation: line.names.get(StockKeyKind::Variation),
+        }
+    }
+
+    /// In canonical order: that of the lines depends on what they are called for people.
+    fn all_of(lines: &'a [Line]) -> Vec<Self> {
+        let mut all: Vec<Self> = lines.iter().map(Self::of).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// What an order event says, under sorted keys. A change of this form changes every fingerprint: it
+/// needs a new format number.
 #[derive(Serialize)]
 struct OrderText<'a> {
-    aliases: &'a [OrderId],
     format: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lines: Option<&'a [Line]>,
-    refunds: Vec<(&'a Identifier, Fingerprint)>,
-    status: Status,
-    test: bool,
+    lines: Option<Vec<LineText<'a>>>,
+    mode: Option<Mode>,
+    refunds: &'a [(Identifier, Fingerprint)],
+    status: &'a str,
 }
 
 fn order_fingerprint(
-    aliases: &[OrderId],
-    status: Status,
-    snapshot: Option<&Snapshot>,
-    refunds: &[Refund],
+    status: &str,
+    mode: Option<Mode>,
+    lines: Option<&[Line]>,
+    refunds: &[(Identifier, Fingerprint)],
 ) -> Fingerprint {
-    fingerprint(&OrderText {
-        aliases,
-        format: 1,
-        lines: snapshot.map(|snapshot| snapshot.lines.as_slice()),
-        refunds: refunds.iter().map(|refund| (&refund.id, refund.entry.fingerprint)).collect(),
-        status,
-        test: snapshot.is_some_and(|snapshot| snapshot.test),
-    })
+    fingerprint(&OrderText { format: 2, lines: lines.map(LineText::all_of), mode, refunds, status })
+}
+
+/// The words of a snapshot: its status, and of each line what tells it and its quantity. A change
+/// of this form takes the force from every correction: it needs a new format number.
+#[derive(Serialize)]
+struct WordsText<'a> {
+    format: u32,
+    lines: Vec<LineText<'a>>,
+    status: &'a str,
+}
+
+fn words(status: &str, lines: &[Line]) -> Fingerprint {
+    let mut lines: Vec<LineText<'_>> = lines
+        .iter()
+        .map(|line| match &line.id {
+            Some(id) => LineText {
+                external_product: None,
+                external_variation: None,
+                id: Some(id),
+                product: None,
+                quantity: line.quantity.millionths(),
+                sku: None,
+                variation: None,
+            },
+            None => LineText::of(line),
+        })
+        .collect();
+    lines.sort_unstable();
+    fingerprint(&WordsText { format: 1, lines, status })
 }

@@ -4,101 +4,133 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::json::{Value, present};
-use super::{Fault, inner_fields, read_identifier, read_line, read_list, read_quantity};
-use crate::domain::event::{Refund, RefundEntry, RefundEvent, RefundLine};
+use super::json::{Value, present, text};
+use super::{Context, Fault, inner_fields, names, read_line, read_list, read_quantity};
 use crate::domain::version::fingerprint;
-use crate::domain::{Code, Fingerprint, OrderId, OrderIdKind};
+use crate::domain::{
+    Class, Code, Fingerprint, Identifier, OrderId, OrderIdKind, Rank, Refund, RefundEntry,
+    RefundEvent, RefundLine, Status, Timestamp, Version,
+};
 
 /// The refunds that an order carries.
 #[derive(Debug, Default)]
 pub(super) struct Refunds {
-    /// In canonical order, of two of one id only the one that counts.
-    pub(super) refunds: Vec<Refund>,
+    /// In canonical order, one entry an id.
+    pub(super) entries: Vec<Refund>,
+    /// What the body said of each, also where it said several things of one id; in canonical order.
+    pub(super) said: Vec<(Identifier, Fingerprint)>,
     /// Refunds with lines that bear no id.
     pub(super) without_id: u32,
 }
 
 /// Reads an order's `refunds`; null and absence mean that there are none.
-pub(super) fn read_all(value: Option<Value<'_>>, event_timestamp: i64) -> Result<Refunds, Fault> {
+pub(super) fn read_all(value: Option<Value<'_>>, context: &mut Context) -> Result<Refunds, Fault> {
     const PATH: &str = "data.refunds";
     let mut found = Refunds::default();
     let Some(value) = present(value) else { return Ok(found) };
     for (place, refund) in read_list(value, format_args!("{PATH}"))?.into_iter().enumerate() {
         let path = format_args!("{PATH}[{place}]");
-        let [id, items] = read_line(refund, ["id", "items"], path)?;
-        found.add(read_entry(id, items, path, event_timestamp, false)?);
+        let [id, items, created] = read_line(refund, ["id", "items", "created"], path)?;
+        found.add(read_entry([id, items, created], path, context, false)?);
     }
-    found.refunds.sort_unstable_by(|a, b| (&a.id, &b.entry).cmp(&(&b.id, &a.entry)));
-    found.refunds.dedup_by(|later, kept| later.id == kept.id);
+    let said = found.entries.iter().map(|refund| (refund.id.clone(), refund.entry.fingerprint));
+    found.said = said.collect();
+    found.said.sort_unstable();
+    found.entries.sort_by(|a, b| a.id.cmp(&b.id));
+    found.entries.dedup_by(|other, kept| {
+        let is_same = other.id == kept.id;
+        if is_same {
+            kept.entry.join(&other.entry);
+        }
+        is_same
+    });
     Ok(found)
 }
 
 /// Reads the `data` of a refund event; `known` gets the order's name as soon as that is read.
 pub(super) fn read_event(
     data: Value<'_>,
-    event_timestamp: i64,
+    context: &mut Context,
     known: &mut Option<OrderId>,
 ) -> Result<RefundEvent, Fault> {
-    let [order_id, id, items] =
-        inner_fields(data, ["order_id", "id", "items"], format_args!("data"))?;
-    let identifier =
-        read_identifier(order_id, format_args!("data.order_id"))?.ok_or_else(|| {
-            Fault::expected(Code::RefundNoOrder, "data.order_id", "an order's id", order_id)
-        })?;
+    let [order_id, id, items, created] =
+        inner_fields(data, ["order_id", "id", "items", "created"], format_args!("data"))?;
+    let identifier = names::read(order_id).required("data.order_id", || {
+        Fault::expected(Code::RefundNoOrder, "data.order_id", "an order's id", order_id)
+    })?;
     let order = OrderId { kind: OrderIdKind::Id, identifier };
     *known = Some(order.clone());
-    let (id, entry) = read_entry(id, items, format_args!("data"), event_timestamp, true)?;
-    Ok(RefundEvent { order, event_timestamp, refund: id.map(|id| Refund { id, entry }) })
+    let (id, entry) = read_entry([id, items, created], format_args!("data"), context, true)?;
+    let version = Version {
+        class: Class::Later,
+        event_timestamp: context.event_timestamp,
+        observed_at: 0,
+        rank: Rank::Updated,
+        status: Status::Unknown,
+        // Two refunds may be of the same lines at the same time.
+        fingerprint: fingerprint(&(&id, entry.fingerprint)),
+    };
+    Ok(RefundEvent { order, version, refund: id.map(|id| Refund { id, entry }) })
 }
 
 impl Refunds {
     /// Adds a refund, or counts one that bears no id; an empty one says nothing.
-    fn add(&mut self, (id, entry): (Option<super::Identifier>, RefundEntry)) {
+    fn add(&mut self, (id, entry): (Option<Identifier>, RefundEntry)) {
         match id {
-            Some(id) => self.refunds.push(Refund { id, entry }),
+            Some(id) => self.entries.push(Refund { id, entry }),
             None => self.without_id += u32::from(!entry.lines.is_empty()),
         }
     }
 }
 
 fn read_entry(
-    id: Option<Value<'_>>,
-    items: Option<Value<'_>>,
+    [id, items, created]: [Option<Value<'_>>; 3],
     path: fmt::Arguments<'_>,
-    event_timestamp: i64,
+    context: &mut Context,
     from_event: bool,
-) -> Result<(Option<super::Identifier>, RefundEntry), Fault> {
-    let id = read_identifier(id, format_args!("{path}.id"))?;
-    let mut lines = match present(items) {
-        None => Vec::new(),
-        Some(items) => read_list(items, format_args!("{path}.items"))?
-            .into_iter()
-            .enumerate()
-            .map(|(place, line)| read_refund_line(line, format_args!("{path}.items[{place}]")))
-            .collect::<Result<Vec<_>, _>>()?,
-    };
+) -> Result<(Option<Identifier>, RefundEntry), Fault> {
+    let id = names::read(id).or_count(&mut context.oddities.names_unreadable);
+    let mut lines = Vec::new();
+    if let Some(items) = present(items) {
+        let items = read_list(items, format_args!("{path}.items"))?;
+        for (place, line) in items.into_iter().enumerate() {
+            lines.extend(read_refund_line(line, format_args!("{path}.items[{place}]"), context)?);
+        }
+    }
     lines.sort_unstable();
-    let fingerprint = refund_fingerprint(&lines);
-    Ok((id, RefundEntry { event_timestamp, from_event, fingerprint, lines }))
+    let created = created.and_then(text).and_then(|text| read_created(&text));
+    let fingerprint = fingerprint(&RefundText { created, format: 2, lines: &lines });
+    let event_timestamp = context.event_timestamp;
+    let first_seen = event_timestamp;
+    let entry =
+        RefundEntry { event_timestamp, from_event, fingerprint, lines, created, first_seen };
+    Ok((id, entry))
 }
 
-fn read_refund_line(line: Value<'_>, path: fmt::Arguments<'_>) -> Result<RefundLine, Fault> {
+/// A time that nobody can have meant is none.
+fn read_created(text: &str) -> Option<Timestamp> {
+    let time = Timestamp::parse_rfc3339(text)?;
+    super::EVENT_TIMESTAMPS.contains(&time.millis()).then_some(time)
+}
+
+/// A refunded line without a quantity is about money.
+fn read_refund_line(
+    line: Value<'_>,
+    path: fmt::Arguments<'_>,
+    context: &mut Context,
+) -> Result<Option<RefundLine>, Fault> {
     let [id, quantity] = read_line(line, ["id", "quantity"], path)?;
-    Ok(RefundLine {
-        id: read_identifier(id, format_args!("{path}.id"))?,
-        quantity: read_quantity(quantity, format_args!("{path}.quantity"))?,
-    })
+    let id = names::read(id).or_count(&mut context.oddities.names_unreadable);
+    let Some(quantity) = present(quantity) else { return Ok(None) };
+    let quantity = read_quantity(Some(quantity), format_args!("{path}.quantity"), context)?;
+    Ok(Some(RefundLine { id, quantity }))
 }
 
-/// What the state keeps of a refund beside its id and time. A change of this form changes every
-/// fingerprint: it needs a new format number.
+/// What a refund says beside its id. A change of this form changes every fingerprint: it needs a
+/// new format number.
 #[derive(Serialize)]
 struct RefundText<'a> {
+    created: Option<Timestamp>,
     format: u32,
     lines: &'a [RefundLine],
-}
-
-fn refund_fingerprint(lines: &[RefundLine]) -> Fingerprint {
-    fingerprint(&RefundText { format: 1, lines })
 }

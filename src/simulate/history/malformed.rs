@@ -55,9 +55,9 @@ const FAULTS: [(&str, Fault); 25] = [
     ("decode.invalid_timestamp", Fault::Body("event_timestamp", Some("1704067200"))),
     ("decode.invalid_items", Fault::Order("items", Some("{}"))),
     ("decode.invalid_quantity", Fault::Line("quantity", None)),
-    ("decode.invalid_quantity", Fault::Line("quantity", Some("\"1.0000001\""))),
+    ("decode.invalid_quantity", Fault::Line("quantity", Some("\"1,5\""))),
     ("decode.invalid_quantity", Fault::Line("quantity", Some("1e10"))),
-    ("decode.invalid_identifier", Fault::Line("product_id", Some("12"))),
+    ("decode.invalid_identifier", Fault::Order("id", Some("{}"))),
 ];
 
 /// One in so many orders has a malformed body beside it.

@@ -1,18 +1,22 @@
 //! Histories: what invented shops would send over a year, and how it would arrive.
 //!
 //! Orders in the shapes of Duda's samples are created, edited, shipped, cancelled, refunded,
-//! deleted; catalogues, third-party notices, foreign events and broken bodies come between. Then
-//! everything is delivered late, shuffled and repeated. A seed and a number of orders give the
+//! deleted, under several names and spellings; catalogues, third-party notices, foreign events and
+//! broken bodies come between. Then everything is delivered late, shuffled and repeated. A seed and a number of orders give the
 //! same bytes everywhere, and a longer history of a seed has all events of the shorter ones. All
 //! `event_timestamp`s are in 2024 and December 2023.
 
+mod customer;
 mod delivery;
 mod dice;
+mod fate;
 mod json;
 mod malformed;
 mod noise;
 mod order;
 mod shop;
+mod spelling;
+mod story;
 #[cfg(test)]
 mod tests;
 mod webhook;

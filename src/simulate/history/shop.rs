@@ -1,6 +1,7 @@
 //! Invented shops and what they sell.
 
 use super::dice::Dice;
+use super::{DAY_MS, FIRST_DAY_MS};
 
 /// A shop, the `site` of its webhooks.
 #[derive(Debug, Clone)]
@@ -8,6 +9,14 @@ pub(super) struct Shop {
     pub(super) site: String,
     pub(super) invoice_prefix: &'static str,
     pub(super) products: Vec<Product>,
+    pub(super) plugin: Option<Plugin>,
+}
+
+/// Something that writes the same external id on every order, from some day on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plugin {
+    pub(super) since_ms: i64,
+    pub(super) external_id: &'static str,
 }
 
 /// Something that a shop sells.
@@ -143,6 +152,8 @@ const SHOPS: [(&str, &str, [&str; 3], [&str; 12]); 4] = [
     ),
 ];
 
+const PLUGIN: Plugin = Plugin { since_ms: FIRST_DAY_MS + 240 * DAY_MS, external_id: "storefront" };
+
 /// The shop whose store is a third party's: it sends notices only.
 pub(super) const STORE: &str = "market";
 
@@ -170,6 +181,7 @@ pub(super) fn shops(seed: u64, dice: &mut Dice) -> Vec<Shop> {
                     new_product(dice, place, product, naming, prefix, sizes)
                 })
                 .collect(),
+            plugin: (*name == "garden").then_some(PLUGIN),
         })
         .collect()
 }

@@ -1,22 +1,34 @@
 //! The bodies of order and refund events, in the shapes of Duda's own samples.
 //!
 //! Three shapes occur: the guide's (no ids, amounts as numbers, a name given twice), the
-//! reference's (amounts as texts) and the newer one of orders that an API created (nulls). All
-//! people, addresses and cards are invented.
+//! reference's (amounts as texts) and the newer one of orders that an API created (nulls).
 
-use super::dice::Dice;
+use super::customer::Customer;
 use super::json::{Fields, Json, Layout};
 use super::shop::{Naming, Product, Shop, Variation};
+use super::spelling::{NameForm, QuantityForm, StatusForm};
 
-/// What names an order; the same in all its events.
+/// Which names an order has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// `id`, and often the others too.
+    /// `id` and `invoice_number`.
     Id,
+    /// All three.
+    Several,
+    /// All three, of which the external id is the same for all orders of the shop.
+    Constant,
     /// `external_id` and `invoice_number`.
     ExternalId,
     /// `invoice_number` alone.
     InvoiceNumber,
+}
+
+/// Which names one event bears, of an order that has an id and an external id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Borne {
+    All,
+    IdOnly,
+    ExternalIdOnly,
 }
 
 /// The shape of an order's bodies.
@@ -25,19 +37,6 @@ pub(super) enum Shape {
     Guide,
     Reference,
     Api,
-}
-
-/// How quantities are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum QuantityForm {
-    /// `2` or `1.25`
-    Plain,
-    /// `2.00` or `1.25`
-    Decimals,
-    /// `"2"`
-    Text,
-    /// `20e-1`
-    Exponent,
 }
 
 /// What does not change in an order.
@@ -51,23 +50,15 @@ pub(super) struct Order<'a> {
     pub(super) id: String,
     pub(super) external_id: String,
     pub(super) invoice_number: String,
-    /// `None` leaves the field out.
+    /// Whether the ids of the order and of its lines are numbers.
+    pub(super) has_numeric_ids: bool,
+    /// Whether the shop's SKUs have white space around them.
+    pub(super) pads_skus: bool,
+    /// `None` leaves the field out of all events.
     pub(super) mode: Option<&'static str>,
     pub(super) created_at_ms: i64,
     pub(super) customer: Customer,
     pub(super) metadata: Json,
-}
-
-/// An invented person.
-#[derive(Debug, Clone)]
-pub(super) struct Customer {
-    first_name: &'static str,
-    last_name: &'static str,
-    street: &'static str,
-    number: u64,
-    city: (&'static str, &'static str, &'static str),
-    card: String,
-    address: String,
 }
 
 /// A line of an order.
@@ -78,6 +69,8 @@ pub(super) struct OrderLine<'a> {
     pub(super) variation: Option<&'a Variation>,
     /// The quantity in quarters of a unit.
     pub(super) quarters: u64,
+    /// Whether the product was deleted, so that its ids are known no longer.
+    pub(super) is_discontinued: bool,
 }
 
 /// A refund of some lines of an order.
@@ -87,6 +80,10 @@ pub(super) struct OrderRefund {
     /// Line ids and quarters of a unit.
     pub(super) lines: Vec<(String, u64)>,
     pub(super) cents: u64,
+    /// `created` as it is written; `None` leaves the field out.
+    pub(super) created: Option<String>,
+    /// Whether orders list it without its lines by now.
+    pub(super) is_stub: bool,
 }
 
 /// An order at one moment.
@@ -96,61 +93,16 @@ pub(super) struct Picture<'a> {
     pub(super) lines: &'a [OrderLine<'a>],
     pub(super) refunds: &'a [OrderRefund],
     pub(super) status: &'static str,
+    pub(super) wording: Wording,
 }
 
-const FIRST_NAMES: [&str; 8] =
-    ["Anouk", "Björn", "Chidi", "Dolores", "Emre", "Frida", "Gaël", "Hanako"];
-const LAST_NAMES: [&str; 8] =
-    ["Abbott", "Benoît", "Castellanos", "Dvořák", "Eriksen", "Fujimoto", "Grünwald", "Hollis"];
-const STREETS: [&str; 6] =
-    ["Quarry Lane", "Rue des Tilleuls", "Mill Road", "Lindenstraße", "Harbour Walk", "Calle Mayor"];
-const CITIES: [(&str, &str, &str); 6] = [
-    ("Northfield", "CO", "US"),
-    ("Lille", "Hauts-de-France", "FR"),
-    ("Eastbrook", "ON", "CA"),
-    ("Köln", "NW", "DE"),
-    ("Port Alma", "QLD", "AU"),
-    ("Zaragoza", "AR", "ES"),
-];
-
-impl Customer {
-    pub(super) fn invent(dice: &mut Dice) -> Self {
-        Self {
-            first_name: *dice.pick(&FIRST_NAMES),
-            last_name: *dice.pick(&LAST_NAMES),
-            street: *dice.pick(&STREETS),
-            number: dice.between(1, 240),
-            city: *dice.pick(&CITIES),
-            card: format!("{:04}", dice.below(10_000)),
-            // A block that is kept for documentation.
-            address: format!("192.0.2.{}", dice.between(1, 254)),
-        }
-    }
-
-    fn email(&self) -> String {
-        format!("customer.{}.{}@example.com", self.card, self.number)
-    }
-
-    fn address(&self) -> Json {
-        let (city, region, country) = self.city;
-        let full_name = format!("{} {}", self.first_name, self.last_name);
-        Json::Object(vec![
-            ("name", Json::text(&full_name)),
-            ("first_name", Json::text(self.first_name)),
-            ("last_name", Json::text(self.last_name)),
-            ("full_name", Json::text(&full_name)),
-            ("address_1", Json::text(format!("{} {}", self.number, self.street))),
-            ("address_2", Json::Null),
-            ("street_number", Json::text(self.number.to_string())),
-            ("street_name", Json::text(self.street)),
-            ("city", Json::text(city)),
-            ("sub_locality", Json::Null),
-            ("region", Json::text(region)),
-            ("country", Json::text(country)),
-            ("postal_code", Json::text(format!("{:05}", self.number * 271))),
-            ("phone", Json::text(format!("555-01{:02}", self.number % 100))),
-        ])
-    }
+/// How one event is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wording {
+    pub(super) borne: Borne,
+    pub(super) has_mode: bool,
+    pub(super) names: NameForm,
+    pub(super) status: StatusForm,
 }
 
 impl OrderLine<'_> {
@@ -159,10 +111,16 @@ impl OrderLine<'_> {
         self.product.price_cents * self.quarters / 4
     }
 
-    fn fields(&self, order: &Order<'_>) -> Fields {
+    fn fields(&self, order: &Order<'_>, names: NameForm) -> Fields {
         let product = self.product;
         let (variation, product_id, external_variation, external_product, sku) =
             match product.naming {
+                // What the order's own table still knows.
+                Naming::Variation | Naming::Product | Naming::ExternalVariation
+                    if self.is_discontinued =>
+                {
+                    (false, false, false, false, true)
+                }
                 Naming::Variation => (true, true, false, true, true),
                 Naming::Product => (false, true, false, order.shape == Shape::Api, true),
                 Naming::ExternalVariation => (false, false, true, true, true),
@@ -179,8 +137,9 @@ impl OrderLine<'_> {
         });
         let mut fields = Vec::with_capacity(20);
         if let Some(id) = &self.id {
-            fields.push(("id", Json::text(id)));
+            fields.push(("id", names.write(id)));
         }
+        let sku_form = if order.pads_skus { NameForm::Padded } else { NameForm::Text };
         fields.extend([
             ("product_id", when(product_id, &product.id)),
             ("variation_id", of_variation(variation, |variation| &variation.id)),
@@ -192,7 +151,7 @@ impl OrderLine<'_> {
             ("name", Json::text(product.name)),
             ("image", Json::text(format!("https://img.example.com/{}.jpg", product.sku))),
             // An empty name is no name.
-            ("sku", if sku { Json::text(&product.sku) } else { Json::text("") }),
+            ("sku", if sku { sku_form.write(&product.sku) } else { Json::text("") }),
             ("options", Json::List(options.into_iter().collect())),
             ("quantity", order.quantity_form.write(self.quarters)),
             ("shippable", Json::Bool(product.naming != Naming::Bespoke)),
@@ -208,26 +167,41 @@ impl OrderLine<'_> {
 }
 
 impl OrderRefund {
-    /// The refund as an order carries it, and as the data of an event.
-    pub(super) fn fields(&self, order: &Order<'_>) -> Fields {
+    /// The refund as an order lists it.
+    fn listed(&self, order: &Order<'_>, names: NameForm) -> Fields {
+        if self.is_stub {
+            vec![
+                ("id", Json::text(&self.id)),
+                ("reason", Json::text("It was not the colour that the picture shows.")),
+                ("total", Json::text(format!("-{}", amount(self.cents)))),
+            ]
+        } else {
+            self.fields(order, names)
+        }
+    }
+
+    /// The refund as the data of an event.
+    pub(super) fn fields(&self, order: &Order<'_>, names: NameForm) -> Fields {
         let lines = self.lines.iter().map(|(line, quarters)| {
             Json::Object(vec![
-                ("id", Json::text(line)),
+                ("id", names.write(line)),
                 ("quantity", order.quantity_form.write(*quarters)),
                 ("amount", Json::text(amount(self.cents))),
                 ("taxes", Json::List(vec![tax(self.cents, order.shape)])),
             ])
         });
-        vec![
+        let mut fields = vec![
             ("id", Json::text(&self.id)),
-            ("order_id", Json::text(&order.id)),
+            ("order_id", names.write(&order.id)),
             ("transaction_id", Json::Null),
             ("reason", Json::text("It was not the colour that the picture shows.")),
             ("items", Json::List(lines.collect())),
             ("currency", Json::text("EUR")),
             ("subtotal", Json::text(amount(self.cents))),
             ("total", Json::text(amount(self.cents))),
-        ]
+        ];
+        fields.extend(self.created.as_ref().map(|created| ("created", Json::text(created))));
+        fields
     }
 }
 
@@ -236,24 +210,6 @@ impl Shape {
         match self {
             Self::Guide => Json::Number(amount(cents)),
             Self::Reference | Self::Api => Json::Text(amount(cents)),
-        }
-    }
-}
-
-impl QuantityForm {
-    fn write(self, quarters: u64) -> Json {
-        let (units, hundredths) = (quarters / 4, quarters % 4 * 25);
-        match self {
-            Self::Decimals => Json::Number(format!("{units}.{hundredths:02}")),
-            Self::Exponent => Json::Number(format!("{}e-2", units * 100 + hundredths)),
-            Self::Plain | Self::Text => {
-                let plain = match hundredths {
-                    0 => units.to_string(),
-                    50 => format!("{units}.5"),
-                    _ => format!("{units}.{hundredths:02}"),
-                };
-                if self == Self::Plain { Json::Number(plain) } else { Json::Text(plain) }
-            }
         }
     }
 }
@@ -276,17 +232,18 @@ impl Picture<'_> {
     pub(super) fn data(&self) -> Json {
         let order = self.order;
         let subtotal: u64 = self.lines.iter().map(OrderLine::cents).sum();
-        let lines = self.lines.iter().map(|line| Json::Object(line.fields(order)));
+        let Wording { has_mode, names, status, .. } = self.wording;
+        let lines = self.lines.iter().map(|line| Json::Object(line.fields(order, names)));
         let mut data = Vec::with_capacity(40);
-        data.extend(order.mode.map(|mode| ("mode", Json::text(mode))));
+        data.extend(order.mode.filter(|_| has_mode).map(|mode| ("mode", Json::text(mode))));
         data.extend(self.identity());
         data.extend([
             ("currency", Json::text("EUR")),
-            ("status", Json::text(self.status)),
+            ("status", status.write(self.status)),
             ("email", Json::text(order.customer.email())),
             ("items", Json::List(lines.collect())),
-            ("billing_address", order.customer.address()),
-            ("shipping_address", order.customer.address()),
+            ("billing_address", order.customer.postal_address()),
+            ("shipping_address", order.customer.postal_address()),
             ("shipping_method", self.shipping_method()),
             ("shipping_instructions", Json::text("Please ring twice;\tthe bell is shy.")),
             ("discounts", Json::List(Vec::new())),
@@ -304,7 +261,7 @@ impl Picture<'_> {
                     "Mozilla/5.0 (compatible; ExampleBrowser/118.2; simulated) Gecko/20240101",
                 ),
             ),
-            ("ip_address", Json::text(&order.customer.address)),
+            ("ip_address", Json::text(&order.customer.ip_address)),
             ("metadata", order.metadata.clone()),
         ]);
         Json::Object(data)
@@ -312,18 +269,21 @@ impl Picture<'_> {
 
     fn identity(&self) -> Fields {
         let order = self.order;
-        let id = ("id", Json::text(&order.id));
-        let external = ("external_id", Json::text(&order.external_id));
-        let invoice = ("invoice_number", Json::text(&order.invoice_number));
+        let Wording { borne, names, .. } = self.wording;
+        let id =
+            ("id", names.write_or_null(Some(&order.id).filter(|_| borne != Borne::ExternalIdOnly)));
+        let external = Some(&order.external_id).filter(|_| borne != Borne::IdOnly);
+        let external = ("external_id", names.write_or_null(external));
+        let invoice = ("invoice_number", names.write(&order.invoice_number));
         // The guide gives the number twice; the last one counts.
         let draft = ("invoice_number", Json::text(format!("{}-DRAFT", order.invoice_number)));
-        match (order.identity, order.shape) {
-            (Identity::Id, Shape::Api) => {
+        match order.identity {
+            Identity::Several | Identity::Constant => {
                 vec![("source", Json::text("EXTERNAL")), id, external, invoice]
             }
-            (Identity::Id, _) => vec![id, invoice],
-            (Identity::ExternalId, _) => vec![draft, external, invoice],
-            (Identity::InvoiceNumber, _) => vec![("external_id", Json::Null), draft, invoice],
+            Identity::Id => vec![id, invoice],
+            Identity::ExternalId => vec![draft, external, invoice],
+            Identity::InvoiceNumber => vec![("external_id", Json::Null), draft, invoice],
         }
     }
 
@@ -349,7 +309,8 @@ impl Picture<'_> {
 
     fn refunds(&self) -> Json {
         let order = self.order;
-        let refunds = self.refunds.iter().map(|refund| Json::Object(refund.fields(order)));
+        let names = self.wording.names;
+        let refunds = self.refunds.iter().map(|refund| Json::Object(refund.listed(order, names)));
         let nothing = (order.shape == Shape::Guide).then(|| Json::Object(Vec::new()));
         Json::List(refunds.chain(nothing).collect())
     }
@@ -369,7 +330,12 @@ pub(super) fn envelope(data: Option<Json>, site: &str, at_ms: i64, event_type: &
 
 /// A time as Duda writes it.
 fn created(at_ms: i64) -> String {
+    rfc3339(at_ms, time::UtcOffset::UTC)
+}
+
+/// A time in RFC 3339.
+pub(super) fn rfc3339(at_ms: i64, offset: time::UtcOffset) -> String {
     let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000);
-    let at = at.expect("the history is in 2024");
+    let at = at.expect("the history is in 2024").to_offset(offset);
     at.format(&time::format_description::well_known::Rfc3339).expect("a year of four digits")
 }

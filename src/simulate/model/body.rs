@@ -3,49 +3,66 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use super::fields::{self, Code, Json, Object};
-use super::order::{Fact, Line, Refund, RefundedLine, Snapshot, Status};
+use super::fields::{self, Code, Json, Name, Object};
 use super::policy::KeyKind;
+use super::statement::{Line, Occasion, Refund, RefundedLine, Statement, Status};
 
 const LINES_MAX: usize = 1000;
 
 /// What a body means.
 pub(super) enum Meaning {
-    /// It says something of an order.
-    Order {
-        site: String,
-        order: String,
-        /// Every name that the body gives the order.
-        names: Vec<String>,
-        fact: Fact,
-    },
+    /// It states something of an order.
+    Order { site: String, names: Names, fact: Fact },
+    /// It names an order of a third-party store, and says nothing that stock depends on.
+    Notice { site: String, names: Names },
+    /// It is about a product or category of a third-party store.
+    StoreEntry,
+    /// It is about a product or category.
     Catalogue,
-    Notice,
+    /// No rule knows its name.
     Ignored,
 }
 
+/// What one body says of an order.
+pub(super) enum Fact {
+    Statement(Statement),
+    Refund(Option<Refund>),
+}
+
+/// The names that one body gives an order.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) id: Option<String>,
+    /// The second name, which may lead to an id.
+    pub(super) second: Option<String>,
+    pub(super) invoice: Option<String>,
+}
+
+impl Names {
+    /// The record that the body joins.
+    pub(super) fn record(&self) -> Option<&String> {
+        self.id.as_ref().or(self.second.as_ref()).or(self.invoice.as_ref())
+    }
+}
+
 /// The families of events that the rules know.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Family {
-    Snapshot { is_update: bool },
-    Deletion,
+    Order(Occasion),
     Refund,
     Entry,
-    StoreOrder,
+    StoreOrder { is_deletion: bool },
     StoreEntry,
 }
 
 impl Family {
     fn of(event_type: &str) -> Option<Self> {
         Some(match event_type {
-            "ECOMM_ORDER_CREATED" => Self::Snapshot { is_update: false },
-            "ECOMM_ORDER_UPDATED" | "ECOMM_ORDER_STATUS_UPDATED" => {
-                Self::Snapshot { is_update: true }
-            }
-            "ECOMM_ORDER_DELETED" => Self::Deletion,
+            "ECOMM_ORDER_CREATED" => Self::Order(Occasion::Creation),
+            "ECOMM_ORDER_UPDATED" | "ECOMM_ORDER_STATUS_UPDATED" => Self::Order(Occasion::Update),
+            "ECOMM_ORDER_DELETED" => Self::Order(Occasion::Deletion),
             "ECOMM_REFUND_CREATED" => Self::Refund,
             "ECOMM_PRODUCT_CREATED"
             | "ECOMM_PRODUCT_UPDATED"
@@ -59,9 +76,10 @@ impl Family {
             | "CATEGORY_CREATED"
             | "CATEGORY_UPDATED"
             | "CATEGORY_DELETED" => Self::Entry,
-            "STORE_ORDER_CREATED" | "STORE_ORDER_UPDATED" | "STORE_ORDER_DELETED" => {
-                Self::StoreOrder
+            "STORE_ORDER_CREATED" | "STORE_ORDER_UPDATED" => {
+                Self::StoreOrder { is_deletion: false }
             }
+            "STORE_ORDER_DELETED" => Self::StoreOrder { is_deletion: true },
             "STORE_PRODUCT_CREATED"
             | "STORE_PRODUCT_UPDATED"
             | "STORE_PRODUCT_DELETED"
@@ -73,12 +91,8 @@ impl Family {
     }
 }
 
-/// Reads a body that was received at a time.
-pub(super) fn read(
-    bytes: &Bytes,
-    received_at_ms: i64,
-    precedence: &[KeyKind],
-) -> Result<Meaning, Code> {
+/// Reads a body.
+pub(super) fn read(bytes: &Bytes) -> Result<Meaning, Code> {
     let body = fields::body(bytes)?;
     let event_type = Json::text(&body, "event_type");
     if !fields::is_identifier(&event_type) {
@@ -86,94 +100,154 @@ pub(super) fn read(
     }
     let Some(family) = Family::of(&event_type) else { return Ok(Meaning::Ignored) };
     let site = site(&body)?;
-    let at = fields::timestamp(&body, received_at_ms)?;
+    let at = fields::timestamp(&body)?;
     let data = Json::object(&body, "data").ok_or("decode.missing_data")?;
     match family {
-        Family::Snapshot { is_update } => {
-            let (order, names) = order_names(&data)?;
-            let lines = lines(&data, precedence)?;
-            let refunds = refunds(&data, at, bytes)?;
-            let status = Status::of(&Json::text(&data, "status"));
-            let is_test = Json::text(&data, "mode") == "TEST";
-            let body = bytes.clone();
-            let snapshot =
-                Snapshot { body, event_timestamp: at, is_update, status, is_test, lines };
-            let fact = Fact::Snapshot { snapshot, refunds };
-            Ok(Meaning::Order { site, order, names, fact })
-        }
-        Family::Deletion => {
-            let (order, names) = order_names(&data)?;
-            let status = Status::of(&Json::text(&data, "status"));
-            // Nothing of a deletion but its identity is required; refunds count as a whole or not.
-            let refunds = refunds(&data, at, bytes).unwrap_or_default();
-            Ok(Meaning::Order { site, order, names, fact: Fact::Deletion { status, refunds } })
+        Family::Order(occasion) => {
+            let names = order_names(&data)?;
+            let fact = Fact::Statement(statement(&data, occasion, at, bytes)?);
+            Ok(Meaning::Order { site, names, fact })
         }
         Family::Refund => {
-            let order = fields::identifier(&data, "order_id")?.ok_or("refund.no_order")?;
-            let refund = refund(&data, at, true, bytes)?;
-            let order = format!("id:{order}");
-            // It names its order, and says nothing else of the order's names.
-            Ok(Meaning::Order { site, order, names: Vec::new(), fact: Fact::Refund(refund) })
+            let id = fields::name(&data, "order_id").required("refund.no_order")?;
+            let names = Names { id: Some(format!("id:{id}")), ..Names::default() };
+            let fact = Fact::Refund(refund(&data, at, true, bytes)?);
+            Ok(Meaning::Order { site, names, fact })
         }
         Family::Entry => {
-            fields::identifier(&data, "id")?.ok_or("catalogue.no_identity")?;
+            fields::name(&data, "id").required("catalogue.no_identity")?;
             Ok(Meaning::Catalogue)
         }
-        Family::StoreOrder | Family::StoreEntry => {
-            notice(&data, &site, family == Family::StoreOrder).map(|()| Meaning::Notice)
+        Family::StoreOrder { is_deletion } => {
+            let names = store_order_names(&data, &site)?;
+            if is_deletion {
+                let fact = Fact::Statement(tombstone(at, bytes));
+                Ok(Meaning::Order { site, names, fact })
+            } else {
+                Ok(Meaning::Notice { site, names })
+            }
+        }
+        Family::StoreEntry => {
+            let store = store(&data, &site)?;
+            within(&store, fields::name(&data, "entityId")).required("notice.no_identity")?;
+            Ok(Meaning::StoreEntry)
         }
     }
 }
 
 fn site(body: &Object<'_>) -> Result<String, Code> {
-    let resource = Json::object(body, "resource_data").ok_or("decode.missing_site")?;
-    let site = Json::text(&resource, "site_name");
-    match site.as_str() {
-        "" => Err("decode.missing_site"),
-        name if fields::is_identifier(name) => Ok(site),
-        _ => Err("decode.invalid_identifier"),
+    const MISSING: Code = "decode.missing_site";
+    let resource = Json::object(body, "resource_data").ok_or(MISSING)?;
+    let name = match Json::field(&resource, "site_name") {
+        Some(Json::Text(text)) => Name::of(&text),
+        Some(Json::Number(number)) if fields::is_counting_number(number) => Name::of(number),
+        _ => return Err(MISSING),
+    };
+    name.required(MISSING)
+}
+
+/// The names of an order. One that cannot be read is as good as absent, but then an id or an
+/// external id has to be left: an invoice number may belong to several orders.
+fn order_names(data: &Object<'_>) -> Result<Names, Code> {
+    let id = fields::name(data, "id");
+    let second = fields::name(data, "external_id");
+    let is_unreadable = [&id, &second].contains(&&Name::Unreadable);
+    let names = Names {
+        id: of_kind("id", id),
+        second: of_kind("external-id", second),
+        invoice: of_kind("invoice-number", fields::name(data, "invoice_number")),
+    };
+    if is_unreadable && names.id.is_none() && names.second.is_none() {
+        return Err("decode.invalid_identifier");
+    }
+    if names.record().is_none() { Err("order.no_identity") } else { Ok(names) }
+}
+
+fn of_kind(kind: &str, name: Name) -> Option<String> {
+    name.read().map(|name| format!("{kind}:{name}"))
+}
+
+fn store_order_names(data: &Object<'_>, site: &str) -> Result<Names, Code> {
+    let store = store(data, site)?;
+    let id = within(&store, fields::name(data, "entityId"));
+    let details = Json::object(data, "data").unwrap_or_default();
+    let second = within(&store, fields::name(&details, "orderId"));
+    let is_unreadable = [&id, &second].contains(&&Name::Unreadable);
+    let names = Names {
+        id: of_kind("store-order", id),
+        second: of_kind("store-order-id", second),
+        invoice: None,
+    };
+    match names.record() {
+        Some(_) => Ok(names),
+        None if is_unreadable => Err("decode.invalid_identifier"),
+        None => Err("notice.no_identity"),
     }
 }
 
-/// The order's name by the first field that has one, and all that it has; all three are checked.
-fn order_names(data: &Object<'_>) -> Result<(String, Vec<String>), Code> {
-    let id = fields::identifier(data, "id")?.map(|name| format!("id:{name}"));
-    let external = fields::identifier(data, "external_id")?;
-    let external = external.map(|name| format!("external-id:{name}"));
-    let invoice = fields::identifier(data, "invoice_number")?;
-    let invoice = invoice.map(|name| format!("invoice-number:{name}"));
-    let names: Vec<String> = [id, external, invoice].into_iter().flatten().collect();
-    let first = names.first().cloned().ok_or("order.no_identity")?;
-    Ok((first, names))
+/// The store that a notice is about, which must be that of the site.
+fn store(data: &Object<'_>, site: &str) -> Result<String, Code> {
+    let alias = fields::name(data, "siteAlias").read();
+    if alias.is_some_and(|alias| alias != site) {
+        return Err("store.site_mismatch");
+    }
+    fields::name(data, "storeId").required("notice.no_identity")
 }
 
-fn lines(data: &Object<'_>, precedence: &[KeyKind]) -> Result<Vec<Line>, Code> {
+/// A name within a store. A slash in either part is escaped, so the one between them stands apart.
+fn within(store: &str, name: Name) -> Name {
+    let Name::Read(name) = name else { return name };
+    let [store, name] = [store, &name].map(|part| part.replace('%', "%25").replace('/', "%2F"));
+    Name::of(&format!("{store}/{name}"))
+}
+
+fn statement(
+    data: &Object<'_>,
+    occasion: Occasion,
+    event_timestamp: i64,
+    bytes: &Bytes,
+) -> Result<Statement, Code> {
+    let refunds = refunds(data, event_timestamp, bytes);
+    let (lines, refunds) = match occasion {
+        Occasion::Creation | Occasion::Update => (lines(data)?, refunds?),
+        // Nothing of a deletion but its identity is required; refunds count as a whole or not.
+        Occasion::Deletion => (Vec::new(), refunds.unwrap_or_default()),
+    };
+    let (status, status_word) = Status::of(&Json::trimmed(data, "status"));
+    let mode = Some(Json::trimmed(data, "mode")).filter(|mode| !mode.is_empty());
+    let body = bytes.clone();
+    Ok(Statement { body, occasion, event_timestamp, status, status_word, mode, lines, refunds })
+}
+
+/// What a third-party store's notice of a deletion states: nothing else.
+fn tombstone(event_timestamp: i64, bytes: &Bytes) -> Statement {
+    let (status, status_word) = Status::of("");
+    Statement {
+        body: bytes.clone(),
+        occasion: Occasion::Deletion,
+        event_timestamp,
+        status,
+        status_word,
+        mode: None,
+        lines: Vec::new(),
+        refunds: Vec::new(),
+    }
+}
+
+fn lines(data: &Object<'_>) -> Result<Vec<Line>, Code> {
     let Some(Json::List(items)) = Json::field(data, "items") else {
         return Err("decode.invalid_items");
     };
-    let lines: Vec<Line> = objects(&items)?
-        .map(|item| {
-            let item = item?;
-            let mut names = BTreeMap::new();
-            for kind in KeyKind::ALL {
-                if let Some(name) = fields::identifier(&item, kind.field())? {
-                    names.insert(kind, name);
-                }
-            }
-            Ok(Line { names, quantity: fields::quantity(&item)? })
-        })
-        .collect::<Result<_, Code>>()?;
-    let mut by_key: BTreeMap<String, Decimal> = BTreeMap::new();
-    for line in &lines {
-        if let Some(key) = line.key(precedence) {
-            *by_key.entry(key).or_default() += line.quantity;
-        }
-    }
-    let most = Decimal::from(1_000_000_000);
-    if by_key.values().any(|sum| *sum > most) {
-        return Err("decode.invalid_quantity");
-    }
-    Ok(lines)
+    let lines = objects(&items)?.map(|item| {
+        let item = item?;
+        let names = KeyKind::ALL.into_iter();
+        let names: BTreeMap<KeyKind, String> = names
+            .filter_map(|kind| Some((kind, fields::name(&item, kind.field()).read()?)))
+            .collect();
+        let quantity = fields::quantity(&item)?.ok_or("decode.invalid_quantity")?;
+        Ok(Line { names, quantity })
+    });
+    lines.collect()
 }
 
 /// The lines of a list as objects; their number is checked before any is read.
@@ -206,46 +280,25 @@ fn refunds(data: &Object<'_>, at: i64, bytes: &Bytes) -> Result<Vec<Refund>, Cod
 /// One refund; `None` if it is well formed and bears no id.
 fn refund(
     entry: &Object<'_>,
-    at: i64,
+    event_timestamp: i64,
     from_event: bool,
     bytes: &Bytes,
 ) -> Result<Option<Refund>, Code> {
-    let id = fields::identifier(entry, "id")?;
     let items = match Json::field(entry, "items") {
         None => Vec::new(),
         Some(Json::List(items)) => items,
         Some(_) => return Err("decode.invalid_items"),
     };
-    let lines = objects(&items)?
+    let lines: Vec<Option<RefundedLine>> = objects(&items)?
         .map(|item| {
             let item = item?;
-            let id = fields::identifier(&item, "id")?;
-            Ok(RefundedLine { id, quantity: fields::quantity(&item)? })
+            // A line without a quantity is about money.
+            let Some(quantity) = fields::quantity(&item)? else { return Ok(None) };
+            Ok(Some(RefundedLine { id: fields::name(&item, "id").read(), quantity }))
         })
         .collect::<Result<_, Code>>()?;
-    let body = bytes.clone();
-    Ok(id.map(|id| Refund { body, id, event_timestamp: at, from_event, lines }))
-}
-
-/// Checks a third-party store's notice; it never touches stock.
-fn notice(data: &Object<'_>, site: &str, is_order: bool) -> Result<(), Code> {
-    let alias = fields::identifier(data, "siteAlias")?;
-    if alias.is_some_and(|alias| alias != site) {
-        return Err("store.site_mismatch");
-    }
-    let store = fields::store_identifier(data, "storeId")?;
-    let entity = fields::store_identifier(data, "entityId")?;
-    let details = Json::object(data, "data").unwrap_or_default();
-    let order = if is_order { fields::store_identifier(&details, "orderId")? } else { None };
-    let store = store.ok_or("notice.no_identity")?;
-    let names: Vec<String> =
-        [entity, order].into_iter().flatten().map(|name| format!("{store}/{name}")).collect();
-    if names.is_empty() {
-        return Err("notice.no_identity");
-    }
-    if names.iter().all(|name| fields::is_identifier(name)) {
-        Ok(())
-    } else {
-        Err("decode.invalid_identifier")
-    }
+    let lines = lines.into_iter().flatten().collect();
+    let (body, created_us) = (bytes.clone(), fields::created_us(entry));
+    let id = fields::name(entry, "id").read();
+    Ok(id.map(|id| Refund { body, id, event_timestamp, from_event, created_us, lines }))
 }

@@ -9,6 +9,10 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::quantity::quantity_of;
 
 /// The code of a dead letter.
 pub(super) type Code = &'static str;
@@ -19,9 +23,8 @@ pub(super) type Object<'a> = BTreeMap<String, &'a RawValue>;
 const IDENTIFIER_BYTES_MAX: usize = 256;
 /// 2010-01-01 in milliseconds.
 const EARLIEST_MS: i64 = 1_262_304_000_000;
-const DAY_MS: i64 = 86_400_000;
-/// 1e9 units in millionths has sixteen digits.
-const MILLIONTHS_DIGITS_MAX: i64 = 16;
+/// 2100-01-01 in milliseconds.
+const LATEST_MS: i64 = 4_102_444_800_000;
 
 /// A JSON value, cut one level deep.
 pub(super) enum Json<'a> {
@@ -65,6 +68,11 @@ impl<'a> Json<'a> {
     /// The field of an object as a text; empty if it is none.
     pub(super) fn text(object: &Object<'a>, name: &str) -> String {
         if let Some(Self::Text(found)) = Self::field(object, name) { found } else { String::new() }
+    }
+
+    /// The field of an object as a text without the white space around it; empty if it is none.
+    pub(super) fn trimmed(object: &Object<'a>, name: &str) -> String {
+        Self::text(object, name).trim().to_owned()
     }
 }
 
@@ -112,87 +120,85 @@ pub(super) fn is_identifier(text: &str) -> bool {
     !text.is_empty() && text.len() <= IDENTIFIER_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
-/// A field that names something; absent, null and empty all mean that it is not there.
-pub(super) fn identifier(object: &Object<'_>, name: &str) -> Result<Option<String>, Code> {
-    match Json::field(object, name) {
-        None => Ok(None),
-        Some(Json::Text(text)) if text.is_empty() => Ok(None),
-        Some(Json::Text(text)) if is_identifier(&text) => Ok(Some(text)),
-        Some(_) => Err("decode.invalid_identifier"),
-    }
+/// What a field that names something says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Name {
+    /// It is absent, null, or nothing but white space.
+    Absent,
+    /// It is there and names nothing; every rule treats it as absent, some refuse the body.
+    Unreadable,
+    /// A name, without white space around it.
+    Read(String),
 }
 
-/// A field of a notice that names something: a text or an integer.
-pub(super) fn store_identifier(object: &Object<'_>, name: &str) -> Result<Option<String>, Code> {
-    match Json::field(object, name) {
-        Some(Json::Number(number)) if is_integer(number) && is_identifier(number) => {
-            Ok(Some(number.to_owned()))
+impl Name {
+    /// A name of a text.
+    pub(super) fn of(text: &str) -> Self {
+        match text.trim() {
+            "" => Self::Absent,
+            name if is_identifier(name) => Self::Read(name.to_owned()),
+            _ => Self::Unreadable,
         }
-        _ => identifier(object, name),
+    }
+
+    pub(super) fn read(self) -> Option<String> {
+        if let Self::Read(name) = self { Some(name) } else { None }
+    }
+
+    /// The name that an event cannot do without, or the code for one that has none.
+    pub(super) fn required(self, absent: Code) -> Result<String, Code> {
+        match self {
+            Self::Read(name) => Ok(name),
+            Self::Absent => Err(absent),
+            Self::Unreadable => Err("decode.invalid_identifier"),
+        }
     }
 }
 
-fn is_integer(number: &str) -> bool {
-    number.strip_prefix('-').unwrap_or(number).bytes().all(|byte| byte.is_ascii_digit())
+/// A field that names something: a text, or a whole number above zero as JSON's grammar writes it.
+pub(super) fn name(object: &Object<'_>, field: &str) -> Name {
+    match Json::field(object, field) {
+        None => Name::Absent,
+        Some(Json::Text(text)) => Name::of(&text),
+        Some(Json::Number(number)) if is_counting_number(number) => Name::of(number),
+        Some(_) => Name::Unreadable,
+    }
 }
 
-/// `event_timestamp` in milliseconds.
-pub(super) fn timestamp(object: &Object<'_>, received_at_ms: i64) -> Result<i64, Code> {
+/// Whether a number is written `[1-9][0-9]*`.
+pub(super) fn is_counting_number(number: &str) -> bool {
+    !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `event_timestamp` in milliseconds. How far it is ahead of the clock does not matter.
+pub(super) fn timestamp(object: &Object<'_>) -> Result<i64, Code> {
     let digits = match Json::field(object, "event_timestamp") {
-        Some(Json::Number(number)) if is_integer(number) => number.to_owned(),
-        Some(Json::Text(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text,
+        Some(Json::Number(number)) => number.to_owned(),
+        Some(Json::Text(text)) => text,
         _ => return Err("decode.invalid_timestamp"),
     };
-    let latest = received_at_ms.saturating_add(DAY_MS);
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.parse::<i64>() {
-        Ok(time) if (EARLIEST_MS..=latest).contains(&time) => Ok(time),
+        Ok(time) if is_whole && (EARLIEST_MS..=LATEST_MS).contains(&time) => Ok(time),
         _ => Err("decode.invalid_timestamp"),
     }
 }
 
-/// The field `quantity` of a line.
-pub(super) fn quantity(line: &Object<'_>) -> Result<Decimal, Code> {
+/// When a refund says that it was created, in microseconds; `None` if it is no time, or no time of
+/// these years.
+pub(super) fn created_us(refund: &Object<'_>) -> Option<i64> {
+    let time = OffsetDateTime::parse(&Json::text(refund, "created"), &Rfc3339).ok()?;
+    let time = i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok()?;
+    (EARLIEST_MS * 1000..=LATEST_MS * 1000).contains(&time).then_some(time)
+}
+
+/// The field `quantity` of a line; `None` if it is absent.
+pub(super) fn quantity(line: &Object<'_>) -> Result<Option<Decimal>, Code> {
     let found = match Json::field(line, "quantity") {
+        None => return Ok(None),
         Some(Json::Number(number)) => quantity_of(number),
         Some(Json::Text(text)) => quantity_of(&text),
-        _ => None,
+        Some(_) => None,
     };
-    found.ok_or("decode.invalid_quantity")
-}
-
-/// The quantity that a text is: a number by JSON's grammar without a minus sign, of at most six
-/// significant decimals, at most 1e9.
-pub fn quantity_of(text: &str) -> Option<Decimal> {
-    // Only a digit may come first: that leaves out signs, blanks and everything that is no number.
-    if !text.starts_with(|first: char| first.is_ascii_digit())
-        || !text.ends_with(|last: char| last.is_ascii_digit())
-        || serde_json::from_str::<&RawValue>(text).is_err()
-    {
-        return None;
-    }
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{integer}{fraction}");
-    let digits = digits.trim_start_matches('0');
-    if digits.is_empty() {
-        return Some(Decimal::ZERO);
-    }
-    // An exponent past 64 bits is as good as any that is far too large or far too small.
-    let far = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
-    let exponent = exponent.parse::<i64>().unwrap_or(far).clamp(i64::MIN / 2, i64::MAX / 2);
-    let kept = digits.trim_end_matches('0');
-    let dropped = length(digits) - length(kept);
-    // The value is `kept` and so many zeros, in millionths.
-    let zeros = exponent - length(fraction) + dropped + 6;
-    if zeros < 0 || zeros.saturating_add(length(kept)) > MILLIONTHS_DIGITS_MAX {
-        return None;
-    }
-    let zeros = "0".repeat(usize::try_from(zeros).ok()?);
-    let millionths = format!("{kept}{zeros}").parse::<i64>().ok()?;
-    let quantity = Decimal::new(millionths, 6);
-    (quantity <= Decimal::from(1_000_000_000)).then_some(quantity)
-}
-
-fn length(text: &str) -> i64 {
-    i64::try_from(text.len()).unwrap_or(i64::MAX / 4)
+    found.map(Some).ok_or("decode.invalid_quantity")
 }

@@ -2,20 +2,33 @@
 //!
 //! It is written as a specification. Facts are only collected; every answer is a maximum, a union
 //! or a filter over all of them, so there is no state in which an order of arrival could hide.
-//! It is slow for large orders and simple to check by reading. It knows nothing of retention: no
-//! order is ever closed.
+//! It is slow for large orders and simple to check by reading. It knows nothing of retention (no
+//! order is ever closed), of fetched orders, and of the limits on how much one order may keep.
+//!
+//! # Names
+//! What is seen joins the *record* of one name. An order is the join of its id's record and of the
+//! records of all second names that lead to that id, and is called by the id, its *leading* name.
+//! A record that leads nowhere is an order of its own.
 //!
 //! # Ties
 //! Two different contents under one version are told apart by a fingerprint, which is a hash that a
 //! model cannot know. Such a tie is handed to the closure of [`Model::with_tie_break`]; without
-//! one, the least content wins, and [`Model::ambiguous_orders`] names the orders concerned.
+//! one, the least content wins, and [`Model::ambiguous_orders`] names the orders concerned. Two
+//! contents of one fingerprint are expected to be equal here too: status, mode, lines, refunds.
 
 mod body;
+mod correction;
 mod fields;
 mod order;
 mod policy;
+mod quantity;
+mod refunds;
+mod remembered;
+mod shipment;
+mod statement;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,14 +38,15 @@ use bytes::Bytes;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-pub use fields::quantity_of;
-pub use order::{Line, Refund, RefundedLine, Snapshot, Status, Tied};
+pub use correction::{Action, Correction, Shown};
 pub use policy::{
     CancelledOrders, DeletedOrders, KeyKind, ModelPolicy, RestockedRefunds, TestOrders,
 };
+pub use quantity::quantity_of;
+pub use statement::{Line, Occasion, Refund, RefundedLine, Statement, Status, Tied};
 
-use body::Meaning;
-use order::Order;
+use body::{Meaning, Names};
+use order::{Order, Record};
 
 /// Chooses the winner of a tie: an index into what it is given.
 pub type TieBreak = Arc<dyn Fn(&Tied<'_>) -> usize + Send + Sync>;
@@ -44,12 +58,12 @@ pub enum Verdict {
     Counted {
         /// The shop.
         site: String,
-        /// The order as `kind:id`.
+        /// The record that it joins, as `kind:name`; the order may have another name.
         order: String,
     },
     /// It is a catalogue entry.
     Catalogue,
-    /// It is a third-party store's notice.
+    /// It is a third-party store's notice, which names an order at most.
     Notice,
     /// No rule knows its name.
     Ignored,
@@ -97,7 +111,7 @@ pub(super) fn as_text<S: serde::Serializer>(
 /// What one order holds of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
-    /// The order as `kind:id`.
+    /// The order's leading name, as `kind:name`.
     pub order: String,
     /// Units that are promised and still here.
     #[serde(serialize_with = "as_text")]
@@ -107,7 +121,7 @@ pub struct Holder {
     pub fulfilled: Decimal,
 }
 
-/// Goods that came in.
+/// Goods that came in, or went another way than by an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The item.
@@ -116,19 +130,40 @@ pub struct Receipt {
     pub reference: String,
     /// The message that brought it; of two contents, the lower message's counts.
     pub message_id: String,
-    /// What it adds to `received`; a count may take away.
+    /// What it adds to `received`; less than nothing takes away.
     pub quantity: Decimal,
 }
+
+/// A list in which an order is shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum List {
+    /// Only a fingerprint decides which snapshot counts.
+    Ambiguous,
+    /// One of its names was seen beside two ids.
+    Contested,
+    /// A snapshot comes after its deletion.
+    AfterDeletion,
+    /// Neither a snapshot nor a deletion of it is known.
+    Waiting,
+    /// A line that counts has no stock key.
+    Unmapped,
+    /// A person corrected it.
+    Corrected,
+}
+
+/// A site, and the name of an order, of a record, or a second name within it.
+type SiteAndName = (String, String);
 
 /// What was observed, and what it must lead to.
 #[derive(Clone)]
 pub struct Model {
     policy: ModelPolicy,
     tie_break: TieBreak,
-    orders: BTreeMap<(String, String), Order>,
-    /// Every name that an order event gave each order.
-    names: BTreeMap<(String, String), BTreeSet<String>>,
+    records: BTreeMap<SiteAndName, Record>,
+    /// Every second name, with the ids that were seen beside it.
+    links: BTreeMap<SiteAndName, BTreeSet<String>>,
     receipts: BTreeMap<(Item, String), BTreeMap<String, Decimal>>,
+    voided: BTreeSet<(Item, String)>,
 }
 
 impl Model {
@@ -137,9 +172,10 @@ impl Model {
         Self {
             policy,
             tie_break: Arc::new(|_| 0),
-            orders: BTreeMap::new(),
-            names: BTreeMap::new(),
+            records: BTreeMap::new(),
+            links: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            voided: BTreeSet::new(),
         }
     }
 
@@ -154,21 +190,46 @@ impl Model {
     }
 
     /// Collects what a body says, whatever it is, and answers what the service must make of it.
-    pub fn observe(&mut self, body: &Bytes, received_at_ms: i64) -> Verdict {
-        let event = match body::read(body, received_at_ms, &self.policy.key_precedence) {
-            Ok(event) => event,
-            Err(code) => return Verdict::DeadLetter(code),
-        };
-        let (site, order, names, fact) = match event {
-            Meaning::Ignored => return Verdict::Ignored,
-            Meaning::Catalogue => return Verdict::Catalogue,
-            Meaning::Notice => return Verdict::Notice,
-            Meaning::Order { site, order, names, fact } => (site, order, names, fact),
-        };
-        let name = (site.clone(), order.clone());
-        self.orders.entry(name.clone()).or_default().collect(fact);
-        self.names.entry(name).or_default().extend(names);
-        Verdict::Counted { site, order }
+    /// When it was received decides nothing: a replay must end as the first run did.
+    pub fn observe(&mut self, body: &Bytes, _received_at_ms: i64) -> Verdict {
+        match body::read(body) {
+            Err(code) => Verdict::DeadLetter(code),
+            Ok(Meaning::Ignored) => Verdict::Ignored,
+            Ok(Meaning::Catalogue) => Verdict::Catalogue,
+            Ok(Meaning::StoreEntry) => Verdict::Notice,
+            Ok(Meaning::Notice { site, names }) => {
+                self.record(&site, names);
+                Verdict::Notice
+            }
+            Ok(Meaning::Order { site, names, fact }) => {
+                let (order, record) = self.record(&site, names);
+                record.collect(fact);
+                Verdict::Counted { site, order }
+            }
+        }
+    }
+
+    /// Collects how names stand beside each other; the record that they name.
+    fn record(&mut self, site: &str, names: Names) -> (String, &mut Record) {
+        let name = names.record().cloned().unwrap_or_default();
+        if let Some(second) = names.second {
+            self.links.entry((site.to_owned(), second)).or_default().extend(names.id);
+        }
+        let record = self.records.entry((site.to_owned(), name.clone())).or_default();
+        (name, record)
+    }
+
+    /// Collects a person's correction.
+    pub fn correct(&mut self, correction: Correction) {
+        let record = (correction.site.clone(), correction.order.clone());
+        self.records.entry(record).or_default().correct(correction);
+    }
+
+    /// What a person is shown now of the order with a name, leading or not; `None` as long as
+    /// there is no snapshot of it.
+    pub fn shown(&self, site: &str, order_name: &str) -> Option<Shown> {
+        let leading = self.leading(&(site.to_owned(), order_name.to_owned()));
+        self.orders().get(&leading)?.shown()
     }
 
     /// Collects a receipt.
@@ -180,6 +241,11 @@ impl Model {
             .or_insert(receipt.quantity);
     }
 
+    /// Collects that an item's receipts with a reference do not count, before or after they come.
+    pub fn void(&mut self, item: Item, reference: String) {
+        self.voided.insert((item, reference));
+    }
+
     /// The stock items that count something.
     pub fn stock(&self) -> BTreeMap<Item, Counts> {
         let mut stock: BTreeMap<Item, Counts> = BTreeMap::new();
@@ -188,9 +254,10 @@ impl Model {
             counts.committed = holders.iter().map(|holder| holder.committed).sum();
             counts.fulfilled = holders.iter().map(|holder| holder.fulfilled).sum();
         }
-        for ((item, _), by_message) in &self.receipts {
-            if let Some(quantity) = by_message.values().next() {
-                stock.entry(item.clone()).or_default().received += *quantity;
+        for (name, by_message) in &self.receipts {
+            let counted = by_message.values().next().filter(|_| !self.voided.contains(name));
+            if let Some(quantity) = counted {
+                stock.entry(name.0.clone()).or_default().received += *quantity;
             }
         }
         stock.retain(|_, counts| !counts.is_zero());
@@ -200,8 +267,8 @@ impl Model {
     /// The orders that hold some of each item, in order of their names.
     pub fn holders(&self) -> BTreeMap<Item, Vec<Holder>> {
         let mut holders: BTreeMap<Item, Vec<Holder>> = BTreeMap::new();
-        for ((site, name), order) in &self.orders {
-            for (key, hold) in order.holds(&self.policy, &self.tie_break) {
+        for ((site, name), order) in self.orders() {
+            for (key, hold) in order.holds(&self.policy) {
                 let item = Item { site: site.clone(), key };
                 holders.entry(item).or_default().push(Holder {
                     order: name.clone(),
@@ -213,56 +280,103 @@ impl Model {
         holders
     }
 
-    /// The orders (site, `kind:id`) for which a fingerprint decides something.
+    /// The orders (site, leading name) for which a fingerprint decides something.
     pub fn ambiguous_orders(&self) -> Vec<(String, String)> {
-        let ambiguous = self.orders.iter().filter(|(_, order)| order.is_ambiguous());
-        ambiguous.map(|(name, _)| name.clone()).collect()
+        names(self.orders().into_iter().filter(|(_, order)| order.is_ambiguous()))
     }
 
-    /// The orders (site, `kind:id`) of which nothing more is expected: they are deleted, delivered
-    /// or cancelled.
+    /// The orders (site, leading name) of which nothing more is expected: they are deleted,
+    /// delivered or cancelled.
     pub fn settled_orders(&self) -> Vec<(String, String)> {
-        let settled = self.orders.iter().filter(|(_, order)| order.is_settled());
-        settled.map(|(name, _)| name.clone()).collect()
+        names(self.orders().into_iter().filter(|(_, order)| order.is_settled()))
     }
 
-    /// Every name that was said of each order (site, `kind:id`).
-    pub fn names(&self) -> &BTreeMap<(String, String), BTreeSet<String>> {
-        &self.names
+    /// Every order (site, leading name), and the lists in which it is shown.
+    pub fn lists(&self) -> BTreeMap<(String, String), BTreeSet<List>> {
+        let contested = self.contested_orders();
+        let orders = self.orders().into_iter().map(|(name, order)| {
+            let lists = [
+                (order.has_ambiguous_snapshot(), List::Ambiguous),
+                (contested.contains(&name), List::Contested),
+                (order.is_after_deletion(), List::AfterDeletion),
+                (order.latest().is_none() && !order.is_deleted(), List::Waiting),
+                (order.has_unmapped_line(&self.policy), List::Unmapped),
+                (!order.corrections.is_empty(), List::Corrected),
+            ];
+            let lists = lists.into_iter().filter_map(|(holds, list)| holds.then_some(list));
+            (name, lists.collect())
+        });
+        orders.collect()
     }
 
-    /// The orders (site, `kind:id`) that share an id or an external id with another of their site.
-    /// Shops give invoice numbers more than once: those make no conflict.
-    pub fn alias_conflicts(&self) -> BTreeSet<(String, String)> {
-        let mut bearers: BTreeMap<(&str, &str), BTreeSet<&(String, String)>> = BTreeMap::new();
-        for (order, names) in &self.names {
-            for name in
-                names.iter().chain([&order.1]).filter(|name| !name.starts_with("invoice-number:"))
-            {
-                bearers.entry((&order.0, name)).or_default().insert(order);
-            }
-        }
-        bearers.into_values().filter(|orders| orders.len() > 1).flatten().cloned().collect()
+    /// Every second name that was seen (site, name), and the ids that were seen beside it: none,
+    /// the one that it leads to, or those that contest it.
+    pub fn links(&self) -> &BTreeMap<(String, String), BTreeSet<String>> {
+        &self.links
     }
 
-    /// How many orders were observed.
+    /// The second names (site, name) that were seen beside two ids, and so lead to none.
+    pub fn contested_names(&self) -> BTreeSet<(String, String)> {
+        let contested = self.links.iter().filter(|(_, ids)| ids.len() > 1);
+        contested.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How many orders were observed, those of which only a name is known too.
     pub fn orders_observed(&self) -> usize {
-        self.orders.len()
+        self.leading_names().collect::<BTreeSet<_>>().len()
     }
 
     /// The sites of all orders and receipts that were observed.
     pub fn sites(&self) -> BTreeSet<String> {
-        let of_orders = self.orders.keys().map(|(site, _)| site.clone());
+        let of_orders = self.records.keys().map(|(site, _)| site.clone());
         let of_receipts = self.receipts.keys().map(|(item, _)| item.site.clone());
         of_orders.chain(of_receipts).collect()
     }
+
+    /// The leading name of a record's order: the only id that was seen beside its name, else its
+    /// own name.
+    fn leading(&self, record: &SiteAndName) -> SiteAndName {
+        let mut ids = self.links.get(record).into_iter().flatten();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => (record.0.clone(), id.clone()),
+            _ => record.clone(),
+        }
+    }
+
+    fn leading_names(&self) -> impl Iterator<Item = SiteAndName> {
+        self.records.keys().map(|record| self.leading(record))
+    }
+
+    /// Every order by its leading name.
+    fn orders(&self) -> BTreeMap<SiteAndName, Order<'_>> {
+        let mut joined: BTreeMap<SiteAndName, Vec<&Record>> = BTreeMap::new();
+        for (leading, record) in self.leading_names().zip(self.records.values()) {
+            joined.entry(leading).or_default().push(record);
+        }
+        let orders = joined.into_iter();
+        orders.map(|(name, records)| (name, Order::join(&records, &self.tie_break))).collect()
+    }
+
+    /// The ids that a contested name was seen beside, and that name's own record.
+    fn contested_orders(&self) -> BTreeSet<SiteAndName> {
+        let contested = self.links.iter().filter(|(_, ids)| ids.len() > 1);
+        contested
+            .flat_map(|((site, name), ids)| {
+                ids.iter().chain([name]).map(|name| (site.clone(), name.clone()))
+            })
+            .collect()
+    }
+}
+
+fn names<'a>(orders: impl Iterator<Item = (SiteAndName, Order<'a>)>) -> Vec<SiteAndName> {
+    orders.map(|(name, _)| name).collect()
 }
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model")
             .field("policy", &self.policy)
-            .field("orders", &self.orders.len())
+            .field("records", &self.records.len())
             .field("receipts", &self.receipts.len())
             .finish_non_exhaustive()
     }

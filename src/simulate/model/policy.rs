@@ -25,9 +25,9 @@ impl Default for ModelPolicy {
         Self {
             key_precedence: KeyKind::ALL.to_vec(),
             test_mode: TestOrders::Ignore,
-            cancelled: CancelledOrders::Release,
-            deleted: DeletedOrders::Release,
-            restock: RestockedRefunds::Never,
+            cancelled: CancelledOrders::ReleaseUnlessShipped,
+            deleted: DeletedOrders::ReleaseUnlessShipped,
+            restock: RestockedRefunds::Unshipped,
         }
     }
 }
@@ -102,9 +102,9 @@ pub enum TestOrders {
 pub enum CancelledOrders {
     /// Nothing.
     Release,
-    /// What disputed orders hold.
+    /// The same as others.
     Keep,
-    /// What disputed orders hold if the goods have left, else nothing.
+    /// The same as others if the goods have left, else nothing.
     ReleaseUnlessShipped,
 }
 
@@ -114,7 +114,7 @@ pub enum CancelledOrders {
 pub enum DeletedOrders {
     /// Nothing.
     Release,
-    /// What they would hold undeleted if the goods have left, else nothing.
+    /// The same as others if the goods have left, else nothing.
     ReleaseUnlessShipped,
 }
 
@@ -122,6 +122,8 @@ pub enum DeletedOrders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestockedRefunds {
+    /// Those that are refunded before the goods left; later refunds are about money.
+    Unshipped,
     /// Never.
     Never,
     /// All of the order's, once every line is refunded.

@@ -1,4 +1,4 @@
-//! Reading for audits and for recomputing: every order, hold and item, page by page.
+//! Reading for audits: orders, and every hold and item page by page.
 //!
 //! What is compared is read on one snapshot, so a commit that is written meanwhile is seen in both
 //! or in neither.
@@ -7,78 +7,63 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::read::has_alias_conflict;
 use super::{column, entity};
 use crate::domain::{
-    Counts, Hold, Identifier, OrderId, OrderState, Quantity, Receipt, ReceiptId, Site, StockKey,
+    Counts, Hold, Identifier, OrderId, Quantity, Receipt, ReceiptId, Record, Site, StockKey,
 };
 use crate::store::{
     AuditedHold, AuditedItem, AuditedOrder, EntityId, EntityName, EntityState, Page, PageRequest,
-    StoredOrder, state,
+    Revision, state,
 };
 
 /// Stands between the parts of a cursor; no name has a control character.
 const BETWEEN: char = '\n';
 
+/// Reads records beside what is held for them; one that is not there is left out.
 pub(super) fn orders(
     connection: &Connection,
     site: &Site,
-    page: &PageRequest,
-) -> rusqlite::Result<Page<StoredOrder>> {
-    let after = page.after.as_deref().unwrap_or_default();
-    let mut orders = connection
-        .prepare_cached(
-            "SELECT id, rev, state FROM orders WHERE site = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )?
-        .query_map((site.as_str(), after, column::page_and_one(page.limit)), |row| {
-            stored_order(row, site)
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for stored in &mut orders {
-        stored.alias_conflict = has_alias_conflict(connection, site, &stored.order, &stored.state)?;
+    orders: &[OrderId],
+) -> rusqlite::Result<Vec<AuditedOrder>> {
+    let mut audited = Vec::with_capacity(orders.len());
+    for order in orders {
+        if let Some((revision, record)) = record(connection, site, order)? {
+            let held = held_by(connection, site, order, record.applied.keys())?;
+            audited.push(AuditedOrder { order: order.clone(), revision, record, held });
+        }
     }
-    Ok(column::page(orders, page.limit, |stored| stored.order.to_string()))
+    Ok(audited)
 }
 
-fn stored_order(row: &Row<'_>, site: &Site) -> rusqlite::Result<StoredOrder> {
-    let order = column::parsed(row, "id", OrderId::parse)?;
-    let entity = EntityId { site: site.clone(), name: EntityName::Order(order) };
-    let state: OrderState =
-        state::decode(&entity, column::text(row, "state")?).map_err(column::unreadable)?;
-    let EntityName::Order(order) = entity.name else {
-        return Err(column::unreadable(column::UnknownValue));
-    };
-    let revision = entity::revision(row.get("rev")?);
-    Ok(StoredOrder { site: entity.site, order, revision, state, alias_conflict: false })
-}
-
-pub(super) fn audited_orders(
+fn record(
     connection: &Connection,
     site: &Site,
-    page: &PageRequest,
-) -> rusqlite::Result<Page<AuditedOrder>> {
-    let Page { items, next } = orders(connection, site, page)?;
-    let audited = items.into_iter().map(|stored| {
-        let held = held_by(connection, &stored)?;
-        Ok(AuditedOrder { stored, held })
-    });
-    Ok(Page { items: audited.collect::<rusqlite::Result<Vec<_>>>()?, next })
+    order: &OrderId,
+) -> rusqlite::Result<Option<(Revision, Record)>> {
+    let entity = EntityId { site: site.clone(), name: EntityName::Order(order.clone()) };
+    let loaded = entity::load(connection, &entity)?;
+    Ok(loaded.and_then(|loaded| match loaded.state {
+        EntityState::Order(record) => Some((loaded.revision, *record)),
+        EntityState::Catalogue(_) | EntityState::Receipt(_) => None,
+    }))
 }
 
-/// What the items that an order says it holds say of it.
-fn held_by(
+/// What items say that an order holds.
+fn held_by<'a>(
     connection: &Connection,
-    stored: &StoredOrder,
+    site: &Site,
+    order: &OrderId,
+    keys: impl Iterator<Item = &'a StockKey>,
 ) -> rusqlite::Result<BTreeMap<StockKey, Hold>> {
-    let order = stored.order.to_string();
+    let order = order.to_string();
     let mut held = BTreeMap::new();
-    for key in stored.state.applied.keys() {
+    for key in keys {
         let found = connection
             .prepare_cached(
                 "SELECT committed, fulfilled FROM holds \
                  WHERE site = ?1 AND key = ?2 AND order_id = ?3",
             )?
-            .query_row((stored.site.as_str(), key.to_string(), &order), hold)
+            .query_row((site.as_str(), key.to_string(), &order), hold)
             .optional()?;
         held.extend(found.map(|found| (key.clone(), found)));
     }
@@ -107,10 +92,8 @@ pub(super) fn holds(
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for audited in &mut holds {
-        let name = EntityName::Order(audited.order.clone());
-        let loaded = entity::load(connection, &EntityId { site: site.clone(), name })?;
-        if let Some(EntityState::Order(state)) = loaded.map(|loaded| loaded.state) {
-            audited.applied = state.applied.get(&audited.key).copied().unwrap_or_default();
+        if let Some((_, record)) = record(connection, site, &audited.order)? {
+            audited.applied = record.applied.get(&audited.key).copied().unwrap_or_default();
         }
     }
     Ok(column::page(holds, page.limit, |it| format!("{}{BETWEEN}{}", it.key, it.order)))
@@ -190,7 +173,7 @@ fn sums(connection: &Connection, site: &Site, key: &StockKey) -> rusqlite::Resul
         .prepare_cached("SELECT reference, state FROM receipts WHERE site = ?1 AND key = ?2")?;
     let mut rows = receipts.query((site.as_str(), key.to_string()))?;
     while let Some(row) = rows.next()? {
-        add(receipt(row, site, key)?.content.received(), Hold::default());
+        add(receipt(row, site, key)?.received(), Hold::default());
     }
     Ok(sums)
 }

@@ -4,84 +4,84 @@
 //! that can refuse a commit is looked at before its first write: a commit that is not written has
 //! nothing to undo, and does not touch its neighbours. An error of SQLite undoes the whole call.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
-use super::entity::Place;
-use super::{closing, column};
-use crate::domain::{Counts, Hold, OrderId, OrderState, PolicyRevision, StockChange, TotalError};
+use super::closing::{self, PreparedClosing};
+use super::entity::{Place, Row};
+use super::links::PreparedLink;
+use super::lists::PreparedLists;
+use super::names::PreparedEntry;
+use super::stock::PreparedChanges;
+use crate::domain::{ClosedName, OrderId, PolicyRevision, Timestamp, Write};
 use crate::store::{Commit, Committed, EntityName, EntityState, Revision, StoreError, state};
 
 /// A commit in the form in which it is written.
 pub(super) struct PreparedCommit {
     site: String,
+    at: Timestamp,
+    policy: Option<PolicyRevision>,
+    entities: Vec<PreparedEntity>,
+    links_read: Vec<PreparedLink>,
+    links: Vec<PreparedLink>,
+    new_names: Vec<NewName>,
+    changes: PreparedChanges,
+    closing: Option<PreparedClosing>,
+}
+
+/// An entity that was read, and maybe is written.
+struct PreparedEntity {
     place: Place,
     loaded: Option<Revision>,
+    write: Option<PreparedWrite>,
+}
+
+struct PreparedWrite {
     revision: Revision,
-    state: String,
-    settled_at: Option<i64>,
-    /// The policy that an order was computed with.
-    policy: Option<PolicyRevision>,
-    changes: Vec<PreparedChange>,
-    cause: Option<Cause>,
-    message_id: String,
-    at: i64,
-    borne: Vec<BorneName>,
-    given: Option<GivenNames>,
+    state: Option<String>,
+    /// If it is an order.
+    lists: Option<PreparedLists>,
+    /// If it is of the catalogue.
+    entry: Option<PreparedEntry>,
 }
 
-struct PreparedChange {
-    key: String,
-    delta: Counts,
-    hold: Option<Hold>,
-}
-
-/// What the changes of stock are due to: it stands in the change feed, and an order in its holds.
-enum Cause {
-    Order(String),
-    Receipt(String),
-}
-
-/// A name that an order bears.
-struct BorneName {
-    name: String,
-    is_exclusive: bool,
-}
-
-/// The name that a catalogue entry gives to stock items.
-struct GivenNames {
-    entry: String,
-    is_deleted: bool,
-    name: Option<String>,
-    keys: BTreeSet<String>,
+/// A name that must be as closed, or not, as it was.
+struct NewName {
+    name: OrderId,
+    text: String,
+    closed: Option<ClosedName>,
 }
 
 impl PreparedCommit {
     /// Checks a commit's form and makes its texts.
     pub(super) fn new(commit: &Commit) -> Result<Self, StoreError> {
         commit.check_form()?;
+        let mut writes: BTreeMap<&EntityName, &Write> =
+            commit.writes.iter().map(|write| (&write.name, write)).collect();
+        let entities = commit.read.iter().map(|(name, loaded)| {
+            let write = writes.remove(name).map(PreparedWrite::new).transpose()?;
+            Ok(PreparedEntity { place: Place::of(&commit.site, name), loaded: *loaded, write })
+        });
+        let new_name = |(name, closed): &(OrderId, Option<ClosedName>)| NewName {
+            name: name.clone(),
+            text: name.to_string(),
+            closed: *closed,
+        };
         Ok(Self {
-            site: commit.entity.site.to_string(),
-            place: Place::of(&commit.entity),
-            loaded: commit.loaded,
-            revision: Revision(rand::random()),
-            state: state::encode_entity(&commit.state)?,
-            settled_at: is_settled(&commit.state).then_some(commit.at.micros()),
-            policy: match &commit.state {
-                EntityState::Order(order) => Some(order.policy),
-                EntityState::Catalogue(_) | EntityState::Receipt(_) => None,
-            },
-            changes: commit.changes.iter().map(PreparedChange::new).collect(),
-            cause: Cause::of(&commit.entity.name),
-            message_id: commit.message_id.to_string(),
-            at: commit.at.micros(),
-            borne: BorneName::all_of(commit),
-            given: GivenNames::of(commit),
+            site: commit.site.to_string(),
+            at: commit.at,
+            policy: commit.policy,
+            entities: entities.collect::<Result<_, StoreError>>()?,
+            links_read: PreparedLink::all_of(&commit.links_read),
+            links: PreparedLink::all_of(&commit.links),
+            new_names: commit.new_names.iter().map(new_name).collect(),
+            changes: PreparedChanges::new(&commit.changes, commit.message_id, commit.at),
+            closing: commit.closing.as_ref().map(PreparedClosing::new),
         })
     }
 
-    /// Writes the commit if its revision, its policy and its totals allow it.
+    /// Writes the commit if all that it was computed from is still so, and its totals allow it.
     pub(super) fn write(
         &self,
         connection: &Connection,
@@ -90,284 +90,111 @@ impl PreparedCommit {
         if self.policy.zip(in_force).is_some_and(|(policy, in_force)| policy != in_force) {
             return Ok(Committed::PolicyChanged);
         }
-        let found = self.place.revision(connection)?;
-        if found != self.loaded {
-            return Ok(Committed::Conflict);
+        let Some(rows) = self.rows_as_read(connection)? else { return Ok(Committed::Conflict) };
+        for link in &self.links_read {
+            if !link.is_there(connection, &self.site)? {
+                return Ok(Committed::Conflict);
+            }
         }
-        if let (None, Some(Cause::Order(order))) = (found, &self.cause)
-            && let Some(watermark) = closing::find(connection, &self.site, order)?
-        {
-            return Ok(Committed::Closed { watermark });
+        if let Some(closed) = self.closed_otherwise(connection)? {
+            return Ok(closed);
         }
-        let totals = match self.totals(connection)? {
+        let totals = match self.changes.totals(connection, &self.site)? {
             Ok(totals) => totals,
             Err(error) => return Ok(Committed::Overflow(error)),
         };
-        let (exists, settled_at) = (found.is_some(), self.settled_at);
-        self.place.write(connection, exists, self.revision, &self.state, settled_at)?;
-        let mut sequence = self.reserve_sequences(connection)?;
-        for (change, after) in self.changes.iter().zip(&totals) {
-            self.write_stock(connection, change, after)?;
-            self.write_hold(connection, change)?;
-            if change.delta != Counts::default() {
-                self.write_change(connection, sequence, change, &after.counts)?;
-                sequence += 1;
-            }
+        for (entity, row) in self.entities.iter().zip(rows) {
+            entity.write(connection, &self.site, row, self.at)?;
         }
-        if let Some(given) = &self.given {
-            given.write(connection, &self.site)?;
+        for link in &self.links {
+            link.write(connection, &self.site)?;
         }
-        Ok(Committed::Written { alias_conflict: self.write_aliases(connection)? })
+        self.changes.write(connection, &self.site, &totals)?;
+        if let Some(closing) = &self.closing {
+            closing.write(connection, &self.site)?;
+        }
+        Ok(Committed::Written)
     }
 
-    /// What the changed items will count, unless one of them would pass a limit.
-    fn totals(&self, connection: &Connection) -> rusqlite::Result<Result<Vec<Total>, TotalError>> {
-        let mut totals = Vec::with_capacity(self.changes.len());
-        for change in &self.changes {
-            let found = find_counts(connection, &self.site, &change.key)?;
-            match found.unwrap_or_default().plus(change.delta) {
-                Ok(counts) => totals.push(Total { counts, is_written: found == Some(counts) }),
-                Err(error) => return Ok(Err(error)),
+    /// The rows of the entities that were read, if all are of the revisions that were read.
+    fn rows_as_read(&self, connection: &Connection) -> rusqlite::Result<Option<Vec<Option<Row>>>> {
+        let mut rows = Vec::with_capacity(self.entities.len());
+        for entity in &self.entities {
+            let row = entity.place.find(connection)?;
+            if row.map(|row| row.revision) != entity.loaded {
+                return Ok(None);
             }
+            rows.push(row);
         }
-        Ok(Ok(totals))
+        Ok(Some(rows))
     }
 
-    fn write_stock(
+    /// What is known of the closing of the new names, if it is not what the commit says.
+    fn closed_otherwise(&self, connection: &Connection) -> rusqlite::Result<Option<Committed>> {
+        let mut names = Vec::with_capacity(self.new_names.len());
+        let mut is_as_said = true;
+        for NewName { name, text, closed } in &self.new_names {
+            let known = closing::find(connection, &self.site, text)?;
+            is_as_said &= known == *closed;
+            names.push((name.clone(), known));
+        }
+        if is_as_said {
+            return Ok(None);
+        }
+        let watermark = closing::watermark(connection, &self.site)?;
+        Ok(Some(Committed::Closed { names, watermark }))
+    }
+}
+
+impl PreparedEntity {
+    fn write(
         &self,
         connection: &Connection,
-        change: &PreparedChange,
-        after: &Total,
+        site: &str,
+        row: Option<Row>,
+        at: Timestamp,
     ) -> rusqlite::Result<()> {
-        if after.is_written {
-            return Ok(());
-        }
-        let [received, committed, fulfilled] = millionths(&after.counts);
-        connection
-            .prepare_cached(
-                "INSERT INTO stock (site, key, received, committed, fulfilled) \
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site, key) DO UPDATE SET \
-                 received = excluded.received, committed = excluded.committed, \
-                 fulfilled = excluded.fulfilled",
-            )?
-            .execute((&self.site, &change.key, received, committed, fulfilled))?;
-        Ok(())
-    }
-
-    /// Writes what an order holds; holding nothing leaves no row.
-    fn write_hold(&self, connection: &Connection, change: &PreparedChange) -> rusqlite::Result<()> {
-        let (Some(hold), Some(Cause::Order(order))) = (change.hold, &self.cause) else {
+        let Some(PreparedWrite { revision, state, lists, entry }) = &self.write else {
             return Ok(());
         };
-        if hold == Hold::default() {
-            connection
-                .prepare_cached("DELETE FROM holds WHERE site = ?1 AND key = ?2 AND order_id = ?3")?
-                .execute((&self.site, &change.key, order))?;
-            return Ok(());
-        }
-        connection
-            .prepare_cached(
-                "INSERT INTO holds (site, key, order_id, committed, fulfilled) \
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site, key, order_id) DO UPDATE SET \
-                 committed = excluded.committed, fulfilled = excluded.fulfilled \
-                 WHERE committed <> excluded.committed OR fulfilled <> excluded.fulfilled",
-            )?
-            .execute((
-                &self.site,
-                &change.key,
-                order,
-                hold.committed.millionths(),
-                hold.fulfilled.millionths(),
-            ))?;
-        Ok(())
-    }
-
-    /// Makes the site known, and answers the first of as many numbers as the feed gets entries.
-    fn reserve_sequences(&self, connection: &Connection) -> rusqlite::Result<i64> {
-        let count = self.changes.iter().filter(|change| change.delta != Counts::default()).count();
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        if count == 0 {
-            connection
-                .prepare_cached(
-                    "INSERT INTO sites (site, last_sequence) VALUES (?1, 0) \
-                     ON CONFLICT (site) DO NOTHING",
-                )?
-                .execute((&self.site,))?;
-            return Ok(0);
-        }
-        let last: i64 = connection
-            .prepare_cached(
-                "INSERT INTO sites (site, last_sequence) VALUES (?1, ?2) \
-                 ON CONFLICT (site) DO UPDATE SET \
-                 last_sequence = last_sequence + excluded.last_sequence RETURNING last_sequence",
-            )?
-            .query_row((&self.site, count), |row| row.get(0))?;
-        Ok(last - count + 1)
-    }
-
-    fn write_change(
-        &self,
-        connection: &Connection,
-        sequence: i64,
-        change: &PreparedChange,
-        after: &Counts,
-    ) -> rusqlite::Result<()> {
-        let Some(cause) = &self.cause else { return Ok(()) };
-        let (cause, cause_id) = cause.as_columns();
-        connection
-            .prepare_cached(
-                "INSERT INTO changes (site, sequence, at, key, cause, cause_id, message_id, \
-                 delta_received, delta_committed, delta_fulfilled, \
-                 received, committed, fulfilled) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?
-            .execute((
-                &self.site,
-                sequence,
-                self.at,
-                &change.key,
-                cause,
-                cause_id,
-                &self.message_id,
-                change.delta.received.millionths(),
-                change.delta.committed.millionths(),
-                change.delta.fulfilled.millionths(),
-                after.received.millionths(),
-                after.committed.millionths(),
-                after.fulfilled.millionths(),
-            ))?;
-        Ok(())
-    }
-
-    /// Remembers the names that the order bears, and answers whether one that is new to it is
-    /// exclusive and borne by another order already.
-    fn write_aliases(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let Some(Cause::Order(order)) = &self.cause else { return Ok(false) };
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO aliases (site, alias, order_id) VALUES (?1, ?2, ?3) \
-             ON CONFLICT DO NOTHING",
-        )?;
-        let mut conflict = false;
-        for borne in &self.borne {
-            let is_new = insert.execute((&self.site, &borne.name, order))? > 0;
-            if is_new && borne.is_exclusive && !conflict {
-                conflict = is_borne_by_another(connection, &self.site, &borne.name, order)?;
+        match state {
+            Some(state) => {
+                let written = Row { revision: *revision, at };
+                self.place.write(connection, row.is_some(), written, state)?;
             }
+            None => self.place.remove(connection)?,
         }
-        Ok(conflict)
-    }
-}
-
-/// A stock item after a commit.
-struct Total {
-    counts: Counts,
-    /// Whether the table says so already.
-    is_written: bool,
-}
-
-impl Cause {
-    fn of(name: &EntityName) -> Option<Self> {
-        match name {
-            EntityName::Order(order) => Some(Self::Order(order.to_string())),
-            EntityName::Receipt(receipt) => Some(Self::Receipt(receipt.reference.to_string())),
-            EntityName::Catalogue(_) => None,
+        if let Some(lists) = lists {
+            lists.write(connection, site, row.map(|row| row.at), at)?;
         }
-    }
-
-    fn as_columns(&self) -> (&'static str, &str) {
-        match self {
-            Self::Order(order) => ("order", order),
-            Self::Receipt(reference) => ("receipt", reference),
+        if let Some(entry) = entry {
+            entry.write(connection, site)?;
         }
+        Ok(())
     }
 }
 
-impl PreparedChange {
-    fn new(change: &StockChange) -> Self {
-        Self { key: change.key.to_string(), delta: change.delta, hold: change.hold }
-    }
-}
-
-impl BorneName {
-    fn all_of(commit: &Commit) -> Vec<Self> {
-        let (EntityName::Order(order), EntityState::Order(state)) =
-            (&commit.entity.name, &commit.state)
-        else {
-            return Vec::new();
+impl PreparedWrite {
+    fn new(write: &Write) -> Result<Self, StoreError> {
+        let (before, after) = write.lists;
+        let lists = match &write.name {
+            EntityName::Order(name) => {
+                Some(PreparedLists { name: name.to_string(), before, after })
+            }
+            EntityName::Catalogue(_) | EntityName::Receipt(_) => None,
         };
-        borne_names(order, state)
-            .into_iter()
-            .map(|name| Self { name: name.to_string(), is_exclusive: name.kind.is_exclusive() })
-            .collect()
-    }
-}
-
-impl GivenNames {
-    fn of(commit: &Commit) -> Option<Self> {
-        let (EntityName::Catalogue(id), EntityState::Catalogue(entry)) =
-            (&commit.entity.name, &commit.state)
-        else {
-            return None;
+        let entry = match (&write.name, &write.state) {
+            (EntityName::Catalogue(id), Some(EntityState::Catalogue(entry))) => {
+                Some(PreparedEntry::new(id, Some(entry)))
+            }
+            (EntityName::Catalogue(id), _) => Some(PreparedEntry::new(id, None)),
+            (EntityName::Order(_) | EntityName::Receipt(_), _) => None,
         };
-        Some(Self {
-            entry: id.to_string(),
-            is_deleted: entry.is_deleted(),
-            name: entry.description.name.clone(),
-            keys: entry.description.stock_keys.iter().map(ToString::to_string).collect(),
+        Ok(Self {
+            revision: Revision(rand::random()),
+            state: write.state.as_ref().map(state::encode_entity).transpose()?,
+            lists,
+            entry,
         })
     }
-
-    /// Replaces the names that the entry gave before.
-    fn write(&self, connection: &Connection, site: &str) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached("DELETE FROM names WHERE site = ?1 AND entry = ?2")?
-            .execute((site, &self.entry))?;
-        let Some(name) = &self.name else { return Ok(()) };
-        let lowercase = name.to_lowercase();
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO names (site, key, deleted, entry, name, lowercase) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
-        for key in &self.keys {
-            insert.execute((site, key, self.is_deleted, &self.entry, name, &lowercase))?;
-        }
-        Ok(())
-    }
-}
-
-/// Every name of an order, its own among them, each once.
-pub(super) fn borne_names<'a>(order: &'a OrderId, state: &'a OrderState) -> BTreeSet<&'a OrderId> {
-    state.aliases.iter().chain([order]).collect()
-}
-
-/// Whether an order of the site other than `order` bears the name.
-pub(super) fn is_borne_by_another(
-    connection: &Connection,
-    site: &str,
-    name: &str,
-    order: &str,
-) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT EXISTS \
-             (SELECT 1 FROM aliases WHERE site = ?1 AND alias = ?2 AND order_id <> ?3)",
-        )?
-        .query_row((site, name, order), |row| row.get(0))
-}
-
-fn is_settled(state: &EntityState) -> bool {
-    matches!(state, EntityState::Order(order) if order.is_settled())
-}
-
-fn find_counts(connection: &Connection, site: &str, key: &str) -> rusqlite::Result<Option<Counts>> {
-    connection
-        .prepare_cached(
-            "SELECT received, committed, fulfilled FROM stock WHERE site = ?1 AND key = ?2",
-        )?
-        .query_row((site, key), |row| column::counts(row, 0))
-        .optional()
-}
-
-const fn millionths(counts: &Counts) -> [i64; 3] {
-    [counts.received.millionths(), counts.committed.millionths(), counts.fulfilled.millionths()]
 }

@@ -17,15 +17,18 @@ mod commit;
 mod dead_letters;
 mod entity;
 mod feed;
+mod file;
 mod letters;
+mod links;
+mod lists;
+mod names;
 mod policy;
 mod read;
 mod replays;
 mod schema;
+mod stock;
 #[cfg(test)]
 mod tests;
-
-use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -33,21 +36,22 @@ use uuid::Uuid;
 
 use self::commit::PreparedCommit;
 use self::dead_letters::Selection;
+use self::names::PreparedNames;
 use super::{
-    AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, FeedStart, Loaded, Page,
-    PageRequest, PolicyInForce, SettledOrder, StockDetail, StockItem, Store, StoreError,
-    StoredOrder, state,
+    Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, Listed, Page,
+    PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError, state,
 };
 use super::{
     DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, REPLAY_LETTERS_MAX, Replay,
     ReplayId,
 };
 use crate::clock;
-use crate::domain::{Code, MessageId, OrderId, Policy, Site, StockKey, Timestamp};
-use crate::sqlite::{Database, SqliteError};
-
-const FILE_NAME: &str = "store.db";
+use crate::domain::{
+    ClosedName, Code, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyOrigin,
+    Site, StockKey, StockKeyKind, Timestamp,
+};
+use crate::sqlite::Database;
 
 /// A Store in a directory.
 #[derive(Debug)]
@@ -55,56 +59,17 @@ pub struct EmbeddedStore {
     database: Database,
 }
 
-impl EmbeddedStore {
-    /// Opens the Store of a directory; both are created if they are missing. Blocks.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(&directory.join(FILE_NAME), &schema::SCHEMA)?;
-        Ok(Self { database })
-    }
-
-    /// Opens the Store that a directory has, for commands beside the service: one that is missing or
-    /// of an older schema is told, not created or brought up to date. Blocks.
-    pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
-        let file = directory.join(FILE_NAME);
-        if !file.is_file() {
-            let message = format!(
-                "there is no {}; check embedded.path, or start the service there first",
-                file.display()
-            );
-            return Err(StoreError::Unavailable { source: message.into() });
-        }
-        Ok(Self { database: Database::open_existing(&file, &schema::SCHEMA)? })
-    }
-
-    /// Copies the file into another directory while it is written; see [`Database::copy_to`].
-    pub async fn copy_to(
-        &self,
-        directory: &Path,
-        progress: impl FnMut(u64, u64) + Send + 'static,
-    ) -> Result<(), StoreError> {
-        Ok(self.database.copy_to(&directory.join(FILE_NAME), progress).await?)
-    }
-
-    /// Runs a job on a snapshot; a stored value that cannot be read is the port's `Corrupt`.
-    async fn read<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.database
-            .read(move |connection| match job(connection) {
-                Ok(found) => Ok(Ok(found)),
-                Err(error) => column::corruption(error).map(Err),
-            })
-            .await?
-    }
-}
-
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        let entities = entities.to_vec();
+    async fn load(&self, asked: &Asked) -> Result<Found, StoreError> {
+        let asked = asked.clone();
         self.read(move |connection| {
-            entities.iter().map(|entity| entity::load(connection, entity)).collect()
+            let entities = asked.entities.iter().map(|entity| entity::load(connection, entity));
+            let links = asked.links.iter().map(|(site, name)| links::find(connection, site, name));
+            Ok(Found {
+                entities: entities.collect::<rusqlite::Result<_>>()?,
+                links: links.collect::<rusqlite::Result<_>>()?,
+            })
         })
         .await
     }
@@ -119,17 +84,35 @@ impl Store for EmbeddedStore {
         Ok(self.database.write(write).await?)
     }
 
+    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError> {
+        let site = site.clone();
+        let names: Vec<_> = names.into_iter().map(PreparedNames::new).collect();
+        let write = move |connection: &Connection| {
+            names.iter().try_for_each(|names| names.write(connection, site.as_str()))
+        };
+        Ok(self.database.write(write).await?)
+    }
+
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
         self.read(policy::find).await
     }
 
-    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError> {
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        self.read(policy::origin).await
+    }
+
+    async fn adopt_policy(
+        &self,
+        proposed: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError> {
         // Not only for speed: a worker then starts also while nothing can be written.
         if let Some(in_force) = self.read(policy::find).await? {
             return Ok(in_force);
         }
-        let proposed = state::encode(proposed)?;
-        self.database.write(move |connection| policy::propose(connection, &proposed)).await?;
+        let (proposed, origin) = (state::encode(proposed)?, origin.clone());
+        let propose = move |connection: &_| policy::propose(connection, &proposed, &origin);
+        self.database.write(propose).await?;
         let in_force = self.read(policy::find).await?;
         in_force.ok_or_else(|| StoreError::Corrupt {
             detail: "store.db lost the policy that was just recorded; restore it from a backup"
@@ -276,18 +259,46 @@ impl Store for EmbeddedStore {
         self.read(move |connection| read::stock_item(connection, &site, &key, &holds)).await
     }
 
-    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
-        let (site, order) = (site.clone(), order.clone());
-        self.read(move |connection| read::order(connection, &site, &order)).await
-    }
-
-    async fn closed_order(
+    async fn closed(
         &self,
         site: &Site,
-        order: &OrderId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let (site, order) = (site.to_string(), order.to_string());
-        self.read(move |connection| closing::find(connection, &site, &order)).await
+        names: &[OrderId],
+    ) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError> {
+        let (site, names) = (site.clone(), names.to_vec());
+        self.read(move |connection| {
+            let find = |name: &OrderId| closing::find(connection, site.as_str(), &name.to_string());
+            let closed = names.iter().map(find).collect::<rusqlite::Result<_>>()?;
+            Ok((closed, closing::watermark(connection, site.as_str())?))
+        })
+        .await
+    }
+
+    async fn listed(
+        &self,
+        site: &Site,
+        list: List,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<Page<Listed>, StoreError> {
+        let cursor = lists::parse_cursor(page.after.as_deref(), direction)?;
+        let (site, limit) = (site.clone(), page.limit);
+        self.read(move |connection| lists::page(connection, &site, list, direction, &cursor, limit))
+            .await
+    }
+
+    async fn count_listed(&self, list: List) -> Result<u64, StoreError> {
+        self.read(move |connection| lists::count(connection, list)).await
+    }
+
+    async fn items_named(
+        &self,
+        site: &Site,
+        kind: Option<StockKeyKind>,
+        name: &Identifier,
+        limit: usize,
+    ) -> Result<Vec<StockKey>, StoreError> {
+        let (site, name) = (site.clone(), name.clone());
+        self.read(move |connection| names::items_named(connection, &site, kind, &name, limit)).await
     }
 
     async fn catalogue(
@@ -350,44 +361,32 @@ impl Store for EmbeddedStore {
         self.read(read::oversold).await
     }
 
-    async fn settled_orders(
+    async fn replace_policy(
         &self,
-        before: Timestamp,
-        page: &PageRequest,
-    ) -> Result<Page<SettledOrder>, StoreError> {
-        let (after, limit) = (closing::parse_cursor(page.after.as_deref())?, page.limit);
-        self.read(move |connection| closing::settled(connection, before, after, limit)).await
-    }
-
-    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError> {
-        let close = move |connection: &Connection| {
-            closings.iter().map(|it| closing::close(connection, it)).collect()
-        };
-        Ok(self.database.write(close).await?)
-    }
-
-    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError> {
-        let policy = state::encode(policy)?;
-        let replace = move |connection: &Connection| policy::replace(connection, &policy);
+        policy: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError> {
+        let (policy, origin) = (state::encode(policy)?, origin.clone());
+        let replace = move |connection: &Connection| policy::replace(connection, &policy, &origin);
         Ok(self.database.write(replace).await?)
     }
 
-    async fn orders(
+    async fn links(
         &self,
         site: &Site,
         page: &PageRequest,
-    ) -> Result<Page<StoredOrder>, StoreError> {
+    ) -> Result<Page<(OrderId, Link)>, StoreError> {
         let (site, page) = (site.clone(), page.clone());
-        self.read(move |connection| audit::orders(connection, &site, &page)).await
+        self.read(move |connection| links::list(connection, &site, &page)).await
     }
 
     async fn audit_orders(
         &self,
         site: &Site,
-        page: &PageRequest,
-    ) -> Result<Page<AuditedOrder>, StoreError> {
-        let (site, page) = (site.clone(), page.clone());
-        self.read(move |connection| audit::audited_orders(connection, &site, &page)).await
+        orders: &[OrderId],
+    ) -> Result<Vec<AuditedOrder>, StoreError> {
+        let (site, orders) = (site.clone(), orders.to_vec());
+        self.read(move |connection| audit::orders(connection, &site, &orders)).await
     }
 
     async fn audit_holds(
@@ -431,17 +430,5 @@ impl Store for EmbeddedStore {
 
     async fn close(&self) {
         self.database.close().await;
-    }
-}
-
-impl From<SqliteError> for StoreError {
-    fn from(error: SqliteError) -> Self {
-        match error {
-            SqliteError::Unavailable { .. } | SqliteError::Full { .. } => {
-                Self::Unavailable { source: error.into() }
-            }
-            SqliteError::Unusable { .. } => Self::Corrupt { detail: error.to_string() },
-            SqliteError::Refused { .. } => Self::Rejected { source: error.into() },
-        }
     }
 }

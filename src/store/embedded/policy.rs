@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::column;
-use crate::domain::PolicyRevision;
+use crate::domain::{PolicyOrigin, PolicyRevision};
 use crate::store::{PolicyInForce, state};
 
 /// The revision of the first policy.
@@ -28,25 +28,44 @@ pub(super) fn revision(connection: &Connection) -> rusqlite::Result<Option<Polic
         .optional()
 }
 
+/// Who put the policy in force, and when.
+pub(super) fn origin(connection: &Connection) -> rusqlite::Result<Option<PolicyOrigin>> {
+    connection
+        .prepare_cached("SELECT actor, at FROM policy")?
+        .query_row((), |row| {
+            Ok(PolicyOrigin { actor: row.get("actor")?, at: column::time(row, "at")? })
+        })
+        .optional()
+}
+
 /// Writes the policy over another; answers with what is there then.
-pub(super) fn replace(connection: &Connection, policy: &str) -> rusqlite::Result<PolicyInForce> {
+pub(super) fn replace(
+    connection: &Connection,
+    policy: &str,
+    origin: &PolicyOrigin,
+) -> rusqlite::Result<PolicyInForce> {
     connection
         .prepare_cached(
-            "INSERT INTO policy (only, revision, policy) VALUES (1, ?1, ?2) \
+            "INSERT INTO policy (only, revision, policy, actor, at) VALUES (1, ?1, ?2, ?3, ?4) \
              ON CONFLICT (only) DO UPDATE SET \
-             revision = revision + 1, policy = excluded.policy WHERE policy <> excluded.policy",
+             revision = revision + 1, policy = excluded.policy, actor = excluded.actor, \
+             at = excluded.at WHERE policy <> excluded.policy",
         )?
-        .execute((FIRST_REVISION.cast_signed(), policy))?;
+        .execute((FIRST_REVISION.cast_signed(), policy, &origin.actor, origin.at.micros()))?;
     find(connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
 /// Writes the policy unless there is one.
-pub(super) fn propose(connection: &Connection, policy: &str) -> rusqlite::Result<()> {
+pub(super) fn propose(
+    connection: &Connection,
+    policy: &str,
+    origin: &PolicyOrigin,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO policy (only, revision, policy) VALUES (1, ?1, ?2) \
+            "INSERT INTO policy (only, revision, policy, actor, at) VALUES (1, ?1, ?2, ?3, ?4) \
              ON CONFLICT (only) DO NOTHING",
         )?
-        .execute((FIRST_REVISION.cast_signed(), policy))?;
+        .execute((FIRST_REVISION.cast_signed(), policy, &origin.actor, origin.at.micros()))?;
     Ok(())
 }

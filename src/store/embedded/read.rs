@@ -2,18 +2,34 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::commit::{borne_names, is_borne_by_another};
-use super::{column, entity};
-use crate::domain::{CatalogueId, Identifier, OrderId, OrderState, ReceiptId, Site, StockKey};
+use super::column;
+use crate::domain::{CatalogueId, Cause, Hold, Identifier, OrderId, Site, StockKey};
 use crate::store::{
-    Catalogue, Change, EntityId, EntityName, EntityState, HeldBy, Page, PageRequest, StockDetail,
-    StockItem, StoredOrder, state,
+    Catalogue, Change, EntityId, EntityName, HeldBy, Page, PageRequest, StockDetail, StockItem,
+    state,
 };
 
-/// An item's row, with the first of the names that the catalogue gives it.
-const STOCK_ITEM: &str = "SELECT received, committed, fulfilled, key, \
-     (SELECT name FROM names WHERE names.site = stock.site AND names.key = stock.key \
-      ORDER BY deleted, entry LIMIT 1) AS name FROM stock WHERE site = :site";
+/// SQL that says of a row of `stock` whether nobody counts it: the catalogue says so, or it is
+/// nothing but a line of an order.
+macro_rules! is_untracked {
+    () => {
+        "(stock.key GLOB 'line:*' OR EXISTS (SELECT 1 FROM untracked \
+         WHERE untracked.site = stock.site AND untracked.key = stock.key))"
+    };
+}
+
+/// An item's row, with the first of the names that the catalogue gives it, or else a line's.
+const STOCK_ITEM: &str = concat!(
+    "SELECT received, committed, fulfilled, key, ",
+    is_untracked!(),
+    " AS is_untracked, \
+     coalesce((SELECT name FROM catalogue_names AS given \
+       WHERE given.site = stock.site AND given.key = stock.key \
+       ORDER BY deleted, entry LIMIT 1), \
+     (SELECT name FROM line_names AS line \
+       WHERE line.site = stock.site AND line.key = stock.key)) AS name \
+     FROM stock WHERE site = :site"
+);
 
 pub(super) fn sites(connection: &Connection) -> rusqlite::Result<Vec<Site>> {
     connection
@@ -70,14 +86,22 @@ pub(super) fn stock(
 const WANTED: &str = "SELECT key FROM stock WHERE site = :site \
        AND key > max(:after, :prefix) AND key < :behind_prefix \
      UNION SELECT key FROM stock WHERE site = :site AND key = :prefix AND key > :after \
-     UNION SELECT shown.key FROM names AS shown INDEXED BY names_in_lowercase \
+     UNION SELECT shown.key FROM catalogue_names AS shown \
+       INDEXED BY catalogue_names_in_lowercase \
        WHERE shown.site = :site \
        AND shown.lowercase >= :lowercase AND shown.lowercase < :behind_lowercase \
        AND shown.key > :after \
        AND EXISTS (SELECT 1 FROM stock WHERE stock.site = :site AND stock.key = shown.key) \
-       AND NOT EXISTS (SELECT 1 FROM names AS better WHERE better.site = :site \
+       AND NOT EXISTS (SELECT 1 FROM catalogue_names AS better WHERE better.site = :site \
          AND better.key = shown.key \
          AND (better.deleted, better.entry) < (shown.deleted, shown.entry)) \
+     UNION SELECT line.key FROM line_names AS line INDEXED BY line_names_in_lowercase \
+       WHERE line.site = :site \
+       AND line.lowercase >= :lowercase AND line.lowercase < :behind_lowercase \
+       AND line.key > :after \
+       AND EXISTS (SELECT 1 FROM stock WHERE stock.site = :site AND stock.key = line.key) \
+       AND NOT EXISTS (SELECT 1 FROM catalogue_names AS given \
+         WHERE given.site = :site AND given.key = line.key) \
      ORDER BY 1 LIMIT :limit";
 
 pub(super) fn stock_item(
@@ -121,19 +145,6 @@ pub(super) fn stock_item(
     }))
 }
 
-pub(super) fn order(
-    connection: &Connection,
-    site: &Site,
-    order: &OrderId,
-) -> rusqlite::Result<Option<StoredOrder>> {
-    let id = EntityId { site: site.clone(), name: EntityName::Order(order.clone()) };
-    let Some(loaded) = entity::load(connection, &id)? else { return Ok(None) };
-    let EntityState::Order(state) = loaded.state else { return Ok(None) };
-    let alias_conflict = has_alias_conflict(connection, site, order, &state)?;
-    let (site, order) = (site.clone(), order.clone());
-    Ok(Some(StoredOrder { site, order, revision: loaded.revision, state: *state, alias_conflict }))
-}
-
 pub(super) fn catalogue(
     connection: &Connection,
     site: &Site,
@@ -173,11 +184,8 @@ pub(super) fn changes(
         .query_map((site.as_str(), after, column::at_most(limit)), |row| {
             let key = column::parsed(row, "key", StockKey::parse)?;
             let cause = match column::text(row, "cause")? {
-                "order" => EntityName::Order(column::parsed(row, "cause_id", OrderId::parse)?),
-                "receipt" => EntityName::Receipt(ReceiptId {
-                    key: key.clone(),
-                    reference: column::parsed(row, "cause_id", Identifier::parse)?,
-                }),
+                "order" => Cause::Order(column::parsed(row, "cause_id", OrderId::parse)?),
+                "receipt" => Cause::Receipt(column::parsed(row, "cause_id", Identifier::parse)?),
                 _ => return Err(column::unreadable(column::UnknownValue)),
             };
             Ok(Change {
@@ -197,7 +205,10 @@ pub(super) fn changes(
 /// Totals are within 4e18 of zero: a difference of two fits 64 bits, one of three would not.
 pub(super) fn oversold(connection: &Connection) -> rusqlite::Result<u64> {
     connection
-        .prepare_cached("SELECT count(*) FROM stock WHERE received - committed < fulfilled")?
+        .prepare_cached(concat!(
+            "SELECT count(*) FROM stock WHERE received - committed < fulfilled AND NOT ",
+            is_untracked!()
+        ))?
         .query_row((), |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
 }
 
@@ -206,6 +217,7 @@ fn stock_item_of(row: &Row<'_>, site: &Site) -> rusqlite::Result<StockItem> {
         site: site.clone(),
         key: column::parsed(row, "key", StockKey::parse)?,
         name: row.get("name")?,
+        is_untracked: row.get("is_untracked")?,
         counts: column::counts(row, 0)?,
     })
 }
@@ -214,22 +226,5 @@ fn held_by(row: &Row<'_>) -> rusqlite::Result<HeldBy> {
     let order = column::parsed(row, "order_id", OrderId::parse)?;
     let committed = column::quantity(row, "committed")?;
     let fulfilled = column::quantity(row, "fulfilled")?;
-    Ok(HeldBy { order, hold: crate::domain::Hold { committed, fulfilled } })
-}
-
-pub(super) fn has_alias_conflict(
-    connection: &Connection,
-    site: &Site,
-    order: &OrderId,
-    state: &OrderState,
-) -> rusqlite::Result<bool> {
-    let own = order.to_string();
-    for name in borne_names(order, state) {
-        if name.kind.is_exclusive()
-            && is_borne_by_another(connection, site.as_str(), &name.to_string(), &own)?
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(HeldBy { order, hold: Hold { committed, fulfilled } })
 }

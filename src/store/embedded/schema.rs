@@ -4,14 +4,16 @@
 //! people write it, so that any SQL tool can read the file. Quantities are millionths, times
 //! microseconds since 1970.
 
-use crate::sqlite::Schema;
+use crate::sqlite::{Schema, UNREAD};
 
+/// Version 1 was release 0.1.0's, whose orders were other things than records.
 pub(super) const SCHEMA: Schema =
-    Schema { application_id: i32::from_be_bytes(*b"SKst"), migrations: &[FIRST] };
+    Schema { application_id: i32::from_be_bytes(*b"SKst"), migrations: &[UNREAD, SECOND] };
 
 // Orders, catalogue entries and dead letters are long rows: they are appended to a table, and a
 // slim index finds them. Everything else is short rows, kept in the order in which they are read.
-const FIRST: &str = "
+// An `at` is the time of the last commit.
+const SECOND: &str = "
 CREATE TABLE meta (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     epoch TEXT NOT NULL,
@@ -22,32 +24,53 @@ INSERT INTO meta (only, epoch, probes) VALUES (1, lower(hex(randomblob(16))), 0)
 CREATE TABLE policy (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     revision INTEGER NOT NULL,
-    policy TEXT NOT NULL
+    policy TEXT NOT NULL,
+    -- Who put it in force, and when.
+    actor TEXT NOT NULL,
+    at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE sites (
     site TEXT NOT NULL PRIMARY KEY,
     last_sequence INTEGER NOT NULL,
     -- The watermark: orders that are closed were untouched since before it.
-    closed_before INTEGER
+    closed_before INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
+-- One row for each name under which something was learned of an order.
 CREATE TABLE orders (
     site TEXT NOT NULL,
-    id TEXT NOT NULL,
+    name TEXT NOT NULL,
     rev INTEGER NOT NULL,
     state TEXT NOT NULL,
-    -- When it was last committed, if nothing more is expected of it.
-    settled_at INTEGER,
-    UNIQUE (site, id)
+    at INTEGER NOT NULL,
+    UNIQUE (site, name)
 ) STRICT;
-CREATE INDEX orders_by_settlement ON orders (settled_at) WHERE settled_at IS NOT NULL;
 
--- Orders that were closed. Their exclusive names stay among the aliases.
-CREATE TABLE closed (
+-- What was seen beside second names and invoice numbers: one name a line, '~' for a closed order.
+CREATE TABLE links (
     site TEXT NOT NULL,
-    order_id TEXT NOT NULL,
-    PRIMARY KEY (site, order_id)
+    name TEXT NOT NULL,
+    ids TEXT NOT NULL,
+    PRIMARY KEY (site, name)
+) STRICT, WITHOUT ROWID;
+
+-- The lists that orders are in; the time is that of the order's row.
+CREATE TABLE order_lists (
+    site TEXT NOT NULL,
+    list TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (site, list, at, name)
+) STRICT, WITHOUT ROWID;
+
+-- Names of orders that were closed.
+CREATE TABLE closed_names (
+    site TEXT NOT NULL,
+    name TEXT NOT NULL,
+    -- Whether it is a second name that was seen beside an id.
+    beside_an_id INTEGER NOT NULL CHECK (beside_an_id IN (0, 1)),
+    PRIMARY KEY (site, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE catalogue (
@@ -55,6 +78,7 @@ CREATE TABLE catalogue (
     id TEXT NOT NULL,
     rev INTEGER NOT NULL,
     state TEXT NOT NULL,
+    at INTEGER NOT NULL,
     UNIQUE (site, id)
 ) STRICT;
 
@@ -64,6 +88,7 @@ CREATE TABLE receipts (
     reference TEXT NOT NULL,
     rev INTEGER NOT NULL,
     state TEXT NOT NULL,
+    at INTEGER NOT NULL,
     PRIMARY KEY (site, key, reference)
 ) STRICT, WITHOUT ROWID;
 
@@ -88,15 +113,9 @@ CREATE TABLE holds (
     PRIMARY KEY (site, key, order_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE aliases (
-    site TEXT NOT NULL,
-    alias TEXT NOT NULL,
-    order_id TEXT NOT NULL,
-    PRIMARY KEY (site, alias, order_id)
-) STRICT, WITHOUT ROWID;
-
--- The first row of a key is the name that is shown: entries that are not deleted come first.
-CREATE TABLE names (
+-- What the catalogue calls items. The first row of a key is the name that is shown: entries that are
+-- not deleted come first.
+CREATE TABLE catalogue_names (
     site TEXT NOT NULL,
     key TEXT NOT NULL,
     deleted INTEGER NOT NULL,
@@ -105,8 +124,38 @@ CREATE TABLE names (
     lowercase TEXT NOT NULL,
     PRIMARY KEY (site, key, deleted, entry)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX names_of_entry ON names (site, entry);
-CREATE INDEX names_in_lowercase ON names (site, lowercase);
+CREATE INDEX catalogue_names_of_entry ON catalogue_names (site, entry);
+CREATE INDEX catalogue_names_in_lowercase ON catalogue_names (site, lowercase);
+
+-- What catalogue entries that are not deleted say that nobody counts.
+CREATE TABLE untracked (
+    site TEXT NOT NULL,
+    key TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    PRIMARY KEY (site, key, entry)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX untracked_of_entry ON untracked (site, entry);
+
+-- What lines of orders call items: of each the name of the highest version. Versions are texts that
+-- sort as versions do.
+CREATE TABLE line_names (
+    site TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version TEXT NOT NULL,
+    name TEXT NOT NULL,
+    lowercase TEXT NOT NULL,
+    PRIMARY KEY (site, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX line_names_in_lowercase ON line_names (site, lowercase);
+
+-- By which other names items can be found.
+CREATE TABLE other_names (
+    site TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (site, identifier, kind, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE changes (
     site TEXT NOT NULL,

@@ -4,40 +4,53 @@ use std::fs;
 
 use tempfile::TempDir;
 
+use super::file::FILE_NAME;
 use super::*;
-use crate::domain::{OrderState, Timestamp};
-use crate::store::{EntityName, EntityState};
+use crate::domain::{List, Lists, Record, Timestamp, Write};
+use crate::store::{EntityId, EntityName, EntityState, Revision};
 
 fn site(name: &str) -> Site {
     Site::parse(name).unwrap()
 }
 
-/// The first commit of order `id:1` of a site.
-fn order(site_name: &str) -> Commit {
+fn order() -> OrderId {
+    OrderId::parse("id:1").unwrap()
+}
+
+/// A commit of order `id:1` of a site.
+fn commit(site_name: &str, loaded: Option<Revision>) -> Commit {
+    let all = Lists::from_iter([List::All]);
+    let name = EntityName::Order(order());
+    let record = Record { policy: 1, lists: all, ..Record::default() };
+    let known = if loaded.is_some() { all } else { Lists::NONE };
     Commit {
-        entity: EntityId {
-            site: site(site_name),
-            name: EntityName::Order(OrderId::parse("id:1").unwrap()),
-        },
-        loaded: None,
-        state: EntityState::Order(Box::new(OrderState { policy: 1, ..OrderState::default() })),
+        site: site(site_name),
+        read: vec![(name.clone(), loaded)],
+        links_read: Vec::new(),
+        new_names: Vec::new(),
+        policy: Some(1),
+        writes: vec![Write {
+            name,
+            state: Some(EntityState::Order(Box::new(record))),
+            lists: (known, all),
+        }],
+        links: Vec::new(),
         changes: Vec::new(),
+        closing: None,
         message_id: MessageId(Uuid::from_u128(1)),
         at: Timestamp::from_micros(1),
     }
 }
 
 async fn write(store: &EmbeddedStore, site_name: &str) -> Committed {
-    store.commit(vec![order(site_name)]).await.unwrap()[0]
+    store.commit(vec![commit(site_name, None)]).await.unwrap().remove(0)
 }
-
-const WRITTEN: Committed = Committed::Written { alias_conflict: false };
 
 /// A directory whose `store.db` was written and closed.
 async fn closed() -> (TempDir, Connection) {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
-    assert_eq!(write(&store, "alpha").await, WRITTEN);
+    assert_eq!(write(&store, "alpha").await, Committed::Written);
     store.close().await;
     let connection = Connection::open(directory.path().join(FILE_NAME)).unwrap();
     (directory, connection)
@@ -85,6 +98,39 @@ async fn a_newer_schema_is_refused_untouched() {
     assert_eq!(version, 99);
 }
 
+#[tokio::test]
+async fn a_file_of_release_0_1_0_is_refused_untouched() {
+    let (directory, connection) = closed().await;
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.close().unwrap();
+    let read = || fs::read(directory.path().join(FILE_NAME)).unwrap();
+    let before = read();
+    for open in [EmbeddedStore::open, EmbeddedStore::open_existing] {
+        let error = open(directory.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Older { .. }), "{error:?}");
+        for part in ["store.db: has schema version 1", "0.1.0", "storekeeper journal replay"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+    assert_eq!(read(), before);
+}
+
+#[tokio::test]
+async fn an_order_is_once_in_its_list_at_its_newest_time() {
+    let (directory, _) = closed().await;
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let site = site("alpha");
+    let revision = store.audit_orders(&site, &[order()]).await.unwrap()[0].revision;
+    let at = Timestamp::from_micros(-2);
+    let next = Commit { at, ..commit("alpha", Some(revision)) };
+    assert_eq!(store.commit(vec![next]).await.unwrap(), [Committed::Written]);
+    for direction in [Direction::OldestFirst, Direction::NewestFirst] {
+        let page = store.listed(&site, List::All, direction, &PageRequest::first(9)).await.unwrap();
+        assert_eq!(page.items, [Listed { order: order(), at }]);
+    }
+    assert_eq!(store.count_listed(List::All).await.unwrap(), 1);
+}
+
 #[test]
 fn what_is_no_database_is_corrupt() {
     let directory = tempfile::tempdir().unwrap();
@@ -107,7 +153,7 @@ async fn a_value_that_nobody_writes_is_corrupt() {
 async fn readers_do_not_wait_for_a_writer_and_writers_do() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
-    assert_eq!(write(&store, "alpha").await, WRITTEN);
+    assert_eq!(write(&store, "alpha").await, Committed::Written);
     let other = Connection::open(directory.path().join(FILE_NAME)).unwrap();
     other
         .execute_batch(
@@ -119,7 +165,7 @@ async fn readers_do_not_wait_for_a_writer_and_writers_do() {
         other.execute_batch("COMMIT").unwrap();
     };
     let (written, ()) = tokio::join!(write(&store, "gamma"), read_then_commit);
-    assert_eq!(written, WRITTEN);
+    assert_eq!(written, Committed::Written);
     assert_eq!(store.sites().await.unwrap(), ["alpha", "beta", "gamma"].map(site));
 }
 
@@ -128,17 +174,19 @@ async fn two_handles_on_a_directory_see_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let one = EmbeddedStore::open(directory.path()).unwrap();
     let two = EmbeddedStore::open(directory.path()).unwrap();
-    assert_eq!(write(&one, "alpha").await, WRITTEN);
+    assert_eq!(write(&one, "alpha").await, Committed::Written);
     assert_eq!(write(&two, "alpha").await, Committed::Conflict);
-    let loaded = two.load(&[order("alpha").entity]).await.unwrap();
+    let entity = EntityId { site: site("alpha"), name: EntityName::Order(order()) };
+    let asked = Asked { entities: vec![entity], links: Vec::new() };
+    let loaded = two.load(&asked).await.unwrap().entities;
     let revision = loaded[0].as_ref().map(|loaded| loaded.revision);
-    let next = || vec![Commit { loaded: revision, ..order("alpha") }];
+    let next = || vec![commit("alpha", revision)];
     let (a, b) = tokio::join!(one.commit(next()), two.commit(next()));
-    let mut written = [a.unwrap()[0], b.unwrap()[0]];
+    let mut written = [a.unwrap().remove(0), b.unwrap().remove(0)];
     written.sort_by_key(|committed| *committed == Committed::Conflict);
-    assert_eq!(written, [WRITTEN, Committed::Conflict]);
+    assert_eq!(written, [Committed::Written, Committed::Conflict]);
     one.close().await;
-    assert_eq!(write(&two, "beta").await, WRITTEN);
+    assert_eq!(write(&two, "beta").await, Committed::Written);
     assert_eq!(two.sites().await.unwrap(), ["alpha", "beta"].map(site));
 }
 

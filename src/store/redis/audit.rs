@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::client::Client;
 use super::moment::{self, Moment};
-use super::stock::{CLOSED, closed_of, count_fields, counts_of, holds_page};
+use super::stock::{CLOSED, closed_of, counts_of, hash_page};
 use super::value::{self, page_and_one, parsed, read};
-use super::{entity, failure, lex, orders};
-use crate::domain::{Counts, Hold, OrderId, Quantity, Site, StockKey};
+use super::{entity, failure, lex};
+use crate::domain::{Counts, Hold, OrderId, Quantity, Record, Site, StockKey};
 use crate::store::{
     AuditedHold, AuditedItem, AuditedOrder, EntityId, EntityName, EntityState, Page, PageRequest,
-    StoreError, StoredOrder,
+    Revision, StoreError,
 };
 
 /// So many orders are read at once.
@@ -21,61 +21,64 @@ const ITEMS_AT_ONCE: usize = 2;
 /// So often an order is read again that was committed between two readings.
 const READINGS_MAX: usize = 20;
 
-/// A page of a site's orders, each beside what the items that it names say of it.
-pub(super) async fn audited_orders(
+/// A record as it was read.
+type Loaded = (OrderId, Revision, Record);
+
+/// Records of orders, each beside what the items that it names say of it.
+pub(super) async fn orders(
     client: &Client,
     site: &Site,
-    page: &PageRequest,
-) -> Result<Page<AuditedOrder>, StoreError> {
-    let Page { items, next } = orders::orders(client, site, page).await?;
-    let mut open = items;
+    orders: &[OrderId],
+) -> Result<Vec<AuditedOrder>, StoreError> {
+    let mut open = entity::load_orders(client, site, orders).await?;
     let mut audited = BTreeMap::new();
     for _ in 0..READINGS_MAX {
-        let moments: Vec<Moment> = open.iter().map(|it| moment_of(client, it)).collect();
+        let moments: Vec<Moment> = open.iter().map(|it| moment_of(client, site, it)).collect();
         let found = moment::read_all(client, &moments, ORDERS_AT_ONCE).await?;
         let mut changed = Vec::new();
-        for (stored, found) in open.drain(..).zip(found) {
-            let order = stored.order.clone();
-            match held_by(client, &stored, found)? {
+        for (loaded, found) in open.drain(..).zip(found) {
+            let key = entity::order_key(client.keys(), site, &loaded.0);
+            match held_by(&key, &loaded, found)? {
                 Some(held) => {
-                    audited.insert(order.to_string(), AuditedOrder { stored, held });
+                    let (order, revision, record) = loaded;
+                    let it = AuditedOrder { order: order.clone(), revision, record, held };
+                    audited.insert(order, it);
                 }
-                None => changed.push(order),
+                None => changed.push(loaded.0),
             }
         }
         if changed.is_empty() {
-            return Ok(Page { items: audited.into_values().collect(), next });
+            return Ok(orders.iter().filter_map(|order| audited.remove(order)).collect());
         }
-        open = orders::stored(client, site, &changed).await?;
+        open = entity::load_orders(client, site, &changed).await?;
     }
     Err(failure::unavailable("orders change faster than they can be read; audit again later"))
 }
 
 /// An order's revision, and what the items that it names say of it.
-fn moment_of(client: &Client, stored: &StoredOrder) -> Moment {
-    let (keys, order) = (client.keys(), stored.order.to_string());
-    let key = entity::order_key(keys, &stored.site, &stored.order);
+fn moment_of(client: &Client, site: &Site, (order, _, record): &Loaded) -> Moment {
+    let (keys, name) = (client.keys(), order.to_string());
+    let key = entity::order_key(keys, site, order);
     let revision = Moment::new().ask("HGET", &key, &["rev"]);
-    stored.state.applied.keys().fold(revision, |moment, key| {
-        let holds = keys.of_site(stored.site.as_str(), &["holds", &key.to_string()]);
-        moment.ask("HGET", &holds, &[&order])
+    record.applied.keys().fold(revision, |moment, key| {
+        let holds = keys.of_site(site.as_str(), &["holds", &key.to_string()]);
+        moment.ask("HGET", &holds, &[&name])
     })
 }
 
 /// `None` if the order is another by now.
 fn held_by(
-    client: &Client,
-    stored: &StoredOrder,
+    key: &str,
+    (_, revision, record): &Loaded,
     found: Vec<redis::Value>,
 ) -> Result<Option<BTreeMap<StockKey, Hold>>, StoreError> {
-    let key = entity::order_key(client.keys(), &stored.site, &stored.order);
     let mut found = found.into_iter();
-    let revision: Option<String> = read(&key, found.next().unwrap_or_default())?;
-    if revision != Some(stored.revision.0.to_string()) {
+    let known: Option<String> = read(key, found.next().unwrap_or_default())?;
+    if known != Some(revision.0.to_string()) {
         return Ok(None);
     }
     let mut held = BTreeMap::new();
-    for (key, found) in stored.state.applied.keys().zip(found) {
+    for (key, found) in record.applied.keys().zip(found) {
         let name = key.to_string();
         if let Some(text) = read::<Option<String>>(&name, found)? {
             held.insert(key.clone(), value::hold(&name, &text)?);
@@ -145,7 +148,7 @@ async fn hold_names(
         };
         let holds = client.keys().of_site(site.as_str(), &["holds", &key]);
         let missing = limit - names.len();
-        let found = holds_page(client, &holds, after, missing).await?;
+        let found = hash_page(client, &holds, after, missing).await?;
         names.extend(found.into_keys().map(|order| (key.clone(), order)));
         if names.len() >= limit {
             return Ok(names);
@@ -167,9 +170,8 @@ pub(super) async fn items(
     let names: Vec<String> = client.query(&range).await?;
     let Page { items: names, next } = value::page(names, page.limit, Clone::clone);
     let moment = |name: &String| {
-        let fields = count_fields(name);
         Moment::new()
-            .ask("HMGET", &stock, &fields.each_ref().map(String::as_str))
+            .ask("HGET", &stock, &[name])
             .ask("HGETALL", &of_site(&["holds", name]), &[])
             .ask("HVALS", &of_site(&["receipts", name]), &[])
     };
@@ -181,7 +183,7 @@ pub(super) async fn items(
         let received: Vec<String> = read(name, received)?;
         Ok(AuditedItem {
             key: parsed(&list, name, StockKey::parse)?,
-            counts: counts_of(&stock, read(&stock, counted)?)?,
+            counts: counts_of(&stock, read::<Option<String>>(&stock, counted)?.as_deref())?,
             sums: sums(name, &holds, &received)?,
         })
     });

@@ -4,41 +4,89 @@
 //! have no more than `set-max-intset-entries` members. Two names with one hash would be taken for
 //! one; with ten million closed orders that happens to one new order in a million millions.
 
+use redis::{Cmd, Value};
 use sha2::{Digest, Sha256};
 
+use super::client::Client;
 use super::keys::Keys;
-use crate::domain::{OrderId, Site};
+use super::value::{self, read, unreadable};
+use crate::domain::{ClosedName, OrderId, Site, Timestamp};
+use crate::store::StoreError;
 
 /// Sets of a site. More would cost small shops, fewer would be too long for a packed form in large
 /// ones: with 512 members each, a quarter of a million names of a site stay packed.
 const SETS: u64 = 512;
 
-/// What a closed order's name is remembered as.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Mark {
-    /// The order of that name is closed.
-    Closed,
-    /// A closed order of another name bears this one, too.
-    Borne,
+/// What is known of the closing of these names, and the site's watermark.
+pub(super) async fn closed(
+    client: &Client,
+    site: &Site,
+    names: &[OrderId],
+) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError> {
+    let stock = client.keys().of_site(site.as_str(), &["stock"]);
+    let ask = |name: &OrderId| {
+        let key = key(client.keys(), site, name);
+        let mut find = redis::cmd("SMISMEMBER");
+        find.arg(&key);
+        find.arg(&members(name));
+        (key, find)
+    };
+    // The watermark comes last: it rises with what is found before it.
+    let mut questions: Vec<(String, Cmd)> = names.iter().map(ask).collect();
+    let mut find = redis::cmd("HGET");
+    find.arg(&stock).arg("~closed_before");
+    questions.push((stock.clone(), find));
+    let mut answers = client.query_all(questions).await?;
+    let watermark: Option<String> = read(&stock, answers.pop().unwrap_or_default())?;
+    let watermark = watermark.map(|text| value::time(&stock, &text)).transpose()?;
+    let known = answers.into_iter().map(|answer: Value| {
+        Ok(match read::<(bool, bool)>("the names of closed orders", answer)? {
+            // That a name was seen beside an id is never forgotten.
+            (_, true) => Some(ClosedName::BesideAnId),
+            (true, false) => Some(ClosedName::Itself),
+            (false, false) => None,
+        })
+    });
+    let known = known.collect::<Result<_, StoreError>>()?;
+    Ok((known, watermark.unwrap_or(Timestamp::from_micros(0))))
 }
 
-/// The set of a name; both marks of a name are in one.
+/// The set of a name; all that may be remembered of a name is in one.
 pub(super) fn key(keys: &Keys, site: &Site, name: &OrderId) -> String {
-    let set = hash(Mark::Closed, name) % SETS;
+    let set = hash(ClosedName::Itself, name) % SETS;
     keys.of_site(site.as_str(), &["closed", &set.to_string()])
 }
 
 /// The member of that set.
-pub(super) fn member(mark: Mark, name: &OrderId) -> String {
-    hash(mark, name).cast_signed().to_string()
+pub(super) fn member(closed: ClosedName, name: &OrderId) -> i64 {
+    hash(closed, name).cast_signed()
 }
 
-fn hash(mark: Mark, name: &OrderId) -> u64 {
-    let mark: &[u8] = match mark {
-        Mark::Closed => b"closed ",
-        Mark::Borne => b"borne ",
-    };
-    let digest = Sha256::new().chain_update(mark).chain_update(name.to_string()).finalize();
+/// All that may be remembered of a name, as members of its set.
+pub(super) fn members(name: &OrderId) -> [i64; 2] {
+    [ClosedName::Itself, ClosedName::BesideAnId].map(|closed| member(closed, name))
+}
+
+/// The script's word for what is known of a name.
+pub(super) const fn word(known: Option<ClosedName>) -> &'static str {
+    match known {
+        Some(ClosedName::Itself) => "itself",
+        Some(ClosedName::BesideAnId) => "beside",
+        None => "",
+    }
+}
+
+/// Reads the script's word.
+pub(super) fn of_word(key: &str, word: &str) -> Result<Option<ClosedName>, StoreError> {
+    let all = [Some(ClosedName::Itself), Some(ClosedName::BesideAnId), None];
+    let known = all.into_iter().find(|known| self::word(*known) == word);
+    known.ok_or_else(|| unreadable(key))
+}
+
+fn hash(closed: ClosedName, name: &OrderId) -> u64 {
+    let mark = word(Some(closed));
+    let text = format!("{mark} {name}");
+    let digest = Sha256::digest(text);
     digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
@@ -52,13 +100,14 @@ mod tests {
         let keys = Keys::new("sk");
         let site = Site::parse("shop").unwrap();
         let name = |text| OrderId::parse(text).unwrap();
-        let of = |text| {
-            let name = name(text);
-            let marks = [Mark::Closed, Mark::Borne].map(|mark| member(mark, &name));
-            (key(&keys, &site, &name), marks)
-        };
-        let expected = ["7068644060149250214", "4341435496299269216"].map(str::to_owned);
-        assert_eq!(of("id:1"), ("sk:{shop}:closed:166".to_owned(), expected));
+        let of = |text| (key(&keys, &site, &name(text)), members(&name(text)));
+        assert_eq!(
+            of("id:1"),
+            (
+                "sk:{shop}:closed:122".to_owned(),
+                [-8_688_044_358_393_340_806, 654_888_008_043_247_639]
+            )
+        );
         assert_ne!(of("id:1").1, of("external-id:1").1);
     }
 }

@@ -1,201 +1,277 @@
--- One commit: its revision, its policy and its totals are compared, then everything is written.
+-- One commit. Everything that it was computed from, its totals and the types of its keys are looked
+-- at first; then everything is written.
 --
--- Answers {'written', '1' or '0'}: whether another order bears an exclusive name of this one since
--- this commit; or, with nothing written, {'conflict'}, {'closed', watermark}, {'too-large'},
--- {'negative'}, {'policy', the revision that this site knows}, or {'unregistered'}: nothing was
--- ever committed for the site, and its name must be listed first.
+-- Answers {'written'}; or, with nothing written, {'unregistered'}: nothing was ever committed for
+-- the site, and its name must be listed first; {'policy', the revision that the site knows};
+-- {'conflict'}; {'closed', the watermark, then what is known of each new name: 'itself', 'beside' or
+-- ''}; {'too-large'}; {'negative'}.
 --
--- Every webhook runs this, and in Redis all else waits for it. What costs most here is to make
--- tables and to let them grow: so there are few, made with all that they will hold.
+-- KEYS: the five below; the entities, written ones first; the set of closed names of each new name;
+-- the holds of each item of which a closed order keeps something; with a catalogue entry the titles,
+-- the items by title, and the untracked items; the key of each further write.
+-- ARGV: the texts and counts below; the items, then for each its changes as text: number in the feed,
+-- and what is added to its three counts; the revision that each entity had ('' for none); the new
+-- revision and state of each written one (no state: it goes); the names of links, then their texts
+-- ('' for none); of each new name what should be known of it, and its two members; of each sum of closed orders how many more those are, and what they keep; of each catalogue entry its
+-- number in KEYS, and how many words follow: 'T', 'N' or 'U' and what is added to titles, names or
+-- untracked items; of each further write the command and two arguments (the second may be '').
+--
+-- Every webhook runs this, and in Redis all else waits for it: so there are few calls and tables.
 
-local SITE, ENTITY, INDEX, STOCK, ITEMS, CHANGES, OVERSOLD = unpack(KEYS, 1, 7)
-local kind, name, loaded, revision, state, policy, at, settled_at, message = unpack(ARGV, 1, 9)
--- Of every change there are the key of the item's holds, and as arguments the item, what is added to
--- its three counts, and what the order holds from now on ('' if no order does). Behind all of them
--- stands what only its kind has.
-local changed = tonumber(ARGV[10])
-local keys_read, args_read = 7 + changed, 10 + 5 * changed
+local call, match = redis.call, string.match
+local STOCK, LINKS, ITEMS, CHANGES, OVERSOLD = unpack(KEYS, 1, 5)
+local policy, at, message, before, news, feed = unpack(ARGV, 1, 6)
+local reads, writes, links, names, items, sums, entries = unpack(ARGV, 7, 13)
+reads, writes, links, names = tonumber(reads), tonumber(writes), tonumber(links), tonumber(names)
+items, sums, entries = tonumber(items), tonumber(sums), tonumber(entries)
+-- The last of KEYS and of ARGV before the part that is next.
+local key, arg = 5, 13 + 2 * items
+-- More than some thousand arguments do not fit into a call.
+local AT_ONCE = 1000
 
-local site = redis.call('HMGET', SITE, 'epoch', 'policy', 'sequence', 'closed_before')
-if policy ~= '' and site[2] and site[2] ~= policy then return { 'policy', site[2] } end
-local found = redis.call('HGET', ENTITY, 'rev')
-if (found or '') ~= loaded then return { 'conflict' } end
-
-local SETTLED, closed, borne
-if kind == 'order' then
-    SETTLED, closed = KEYS[keys_read + 1], KEYS[keys_read + 2]
-    if not found and redis.call('SISMEMBER', closed, ARGV[args_read + 1]) == 1 then
-        return { 'closed', site[4] or '0' }
-    end
-    borne = tonumber(ARGV[args_read + 2])
-    keys_read, args_read = keys_read + 2, args_read + 2
+-- What the site counts stands with what it says of itself: one reading and one writing less.
+local stock = call('HMGET', STOCK, '~epoch', '~policy', '~sequence', '~closed_before',
+    unpack(ARGV, 14, 13 + math.min(items, AT_ONCE)))
+local epoch, site_policy, sequence, watermark = unpack(stock, 1, 4)
+if not epoch then return { 'unregistered' } end
+if policy ~= '' and site_policy and site_policy ~= policy then return { 'policy', site_policy } end
+sequence = tonumber(sequence or '0')
+if not sequence then return redis.error_reply('CORRUPT ' .. STOCK .. ' ~sequence') end
+if watermark and not parse(watermark) then
+    return redis.error_reply('CORRUPT ' .. STOCK .. ' ~closed_before')
 end
 
--- What `parse` makes of 0 and of the largest and the least total.
-local ZERO, MOST, LEAST = { 0, 0 }, { 4000000000, 0 }, { -4000000000, 0 }
+for place = 1, reads do
+    if (call('HGET', KEYS[key + place], 'rev') or '') ~= ARGV[arg + place] then
+        return { 'conflict' }
+    end
+end
+local written_arg = arg + reads
+key, arg = key + reads, written_arg + 2 * writes
 
--- A count with what is added to it, and its text; or nothing, and why not.
-local function add(count, text, delta, may_be_negative)
-    if delta == '0' then return count, text end
-    local sum = plus(count, parse(delta))
-    if is_less(sum, LEAST) or is_less(MOST, sum) then return nil, 'too-large' end
+-- Adds to a table the values of the fields that stand in ARGV from one to another.
+local function read_more(values, hash, first, last)
+    for from = first, last, AT_ONCE do
+        local some = call('HMGET', hash, unpack(ARGV, from, math.min(from + AT_ONCE - 1, last)))
+        for place = 1, #some do values[#values + 1] = some[place] end
+    end
+end
+
+if links > 0 then
+    local found = {}
+    read_more(found, LINKS, arg + 1, arg + links)
+    for place = 1, links do
+        if (found[place] or '') ~= ARGV[arg + links + place] then return { 'conflict' } end
+    end
+    arg = arg + 2 * links
+end
+
+if names > 0 then
+    local known, differs = { 'closed', watermark or '0' }, false
+    for place = 1, names do
+        local expected, itself, beside = unpack(ARGV, arg + 1, arg + 3)
+        local marks = call('SMISMEMBER', KEYS[key + place], itself, beside)
+        local found = marks[2] == 1 and 'beside' or marks[1] == 1 and 'itself' or ''
+        known[place + 2] = found
+        differs = differs or found ~= expected
+        arg = arg + 3
+    end
+    if differs then return known end
+    key = key + names
+end
+
+-- A count with what is added to it; or nothing, and why not. Lua's numbers are exact for up to 15
+-- digits; what is longer takes the long way.
+local MOST, LEAST, ZERO = '4000000000000000000', '-4000000000000000000', { 0, 0 }
+local function add(count, delta, may_be_negative)
+    if delta == '0' then return count end
+    if #count < 16 and #delta < 16 then
+        local sum = count + delta
+        if sum < 0 and not may_be_negative then return nil, 'negative' end
+        return string.format('%.0f', sum)
+    end
+    local sum = plus(parse(count), parse(delta))
+    if is_less(sum, parse(LEAST)) or is_less(parse(MOST), sum) then return nil, 'too-large' end
     if not may_be_negative and is_less(sum, ZERO) then return nil, 'negative' end
-    return sum, format(sum)
+    return format(sum)
+end
+
+local function is_oversold(received, committed, fulfilled)
+    if #received < 16 and #committed < 16 and #fulfilled < 16 then
+        return received - committed - fulfilled < 0
+    end
+    return is_less(parse(received), plus(parse(committed), parse(fulfilled)))
 end
 
 -- What the items will count, and which of them are oversold then.
-local FIELDS = { '|received', '|committed', '|fulfilled' }
-local changes, is_news, is_oversold_news = {}, false, false
-for place = 1, changed do
-    local arg = 6 + 5 * place
-    local key, delta1, delta2, delta3, hold = unpack(ARGV, arg, arg + 4)
-    local counted = redis.call('HMGET', STOCK, key .. FIELDS[1], key .. FIELDS[2], key .. FIELDS[3])
-    local text1, text2, text3 = counted[1] or '0', counted[2] or '0', counted[3] or '0'
-    local received, committed, fulfilled = parse(text1), parse(text2), parse(text3)
-    if not (received and committed and fulfilled) then
-        local field = not received and 1 or not committed and 2 or 3
-        return redis.error_reply('CORRUPT ' .. STOCK .. ' ' .. key .. FIELDS[field])
-    end
-    local was_oversold = is_less(received, plus(committed, fulfilled))
-    received, text1 = add(received, text1, delta1, true)
-    if not received then return { text1 } end
-    committed, text2 = add(committed, text2, delta2)
-    if not committed then return { text2 } end
-    fulfilled, text3 = add(fulfilled, text3, delta3)
-    if not fulfilled then return { text3 } end
-    local is_oversold = is_less(received, plus(committed, fulfilled))
-    local change = {
-        key = key, hold = hold, holds = KEYS[7 + place], counted = counted,
-        texts = { text1, text2, text3 },
-        news = (delta1 ~= '0' or delta2 ~= '0' or delta3 ~= '0')
-            and (delta1 .. ' ' .. delta2 .. ' ' .. delta3),
-        is_oversold = is_oversold, is_oversold_news = is_oversold ~= was_oversold,
-    }
-    changes[place] = change
-    is_news = is_news or change.news
-    is_oversold_news = is_oversold_news or change.is_oversold_news
-end
-
--- The names that a catalogue entry gave before stand with it, as they must be found to be replaced.
-local given_before = { names = {}, named = {} }
-local packed = kind == 'catalogue' and redis.call('HGET', ENTITY, 'given')
-if packed then
-    local is_read, unpacked = pcall(cmsgpack.unpack, packed)
-    if not is_read or type(unpacked) ~= 'table' or not unpacked.names or not unpacked.named then
-        return redis.error_reply('CORRUPT ' .. ENTITY .. ' given')
-    end
-    given_before = unpacked
-end
-local sequence = tonumber(site[3] or '0')
-if not sequence then return redis.error_reply('CORRUPT ' .. SITE .. ' sequence') end
-if not site[1] then return { 'unregistered' } end
-
--- A write to a key of another type would fail in the middle. So what was not read is looked at, by
--- a command that fails then, and is told what there is.
-local wrong
-local function look(command, key, ...)
-    local found = redis.pcall(command, key, ...)
-    if type(found) ~= 'table' then return found end
-    wrong = wrong or ('CORRUPT ' .. key .. ' is a ' .. redis.call('TYPE', key).ok)
-    return false
-end
-if kind == 'receipt' then
-    look('HLEN', INDEX)
-elseif not found then
-    look('ZCARD', INDEX)
-end
-local NAMES, NAMED
-if kind == 'catalogue' then
-    NAMES, NAMED = KEYS[keys_read + 1], KEYS[keys_read + 2]
-    look('ZCARD', NAMES)
-    look('ZCARD', NAMED)
-end
-if SETTLED and (found or settled_at ~= '') then look('ZCARD', SETTLED) end
-if is_oversold_news then look('SCARD', OVERSOLD) end
-for place = 1, changed do
-    local change = changes[place]
-    if not change.counted[1] then look('ZCARD', ITEMS) end
-    if change.hold ~= '' then look('HLEN', change.holds) end
-end
--- An order bears its own name by being there; of the others each is noted once.
-local is_conflict, notes = false, {}
-for place = 1, borne or 0 do
-    local key, arg = keys_read + 4 * place - 3, args_read + 3 * place - 2
-    local alias, more, order, gone = unpack(KEYS, key, key + 3)
-    local is_own, hash, alias_hash = ARGV[arg] == '1', ARGV[arg + 1], ARGV[arg + 2]
-    local first, is_new = false, not found
-    if not is_own or is_new then first = look('GET', alias) end
-    if not is_own then
-        is_new = first ~= name and look('SISMEMBER', more, name) == 0
-        if is_new then
-            notes[#notes + 1] = first and { 'SADD', more } or { 'SET', alias }
+local after, counted, fresh, swung = {}, {}, {}, {}
+if items > 0 then
+    read_more(stock, STOCK, 14 + AT_ONCE, 13 + items)
+    for place = 1, items do
+        local item, known = ARGV[13 + place], stock[4 + place]
+        local text = known or '0 0 0'
+        local received, committed, fulfilled = match(text, '^(%-?%d+) (%d+) (%d+)$')
+        if not fulfilled or #received > 20 or #committed > 19 or #fulfilled > 19 then
+            return redis.error_reply('CORRUPT ' .. STOCK .. ' ' .. item)
+        end
+        local was_oversold, why = is_oversold(received, committed, fulfilled), nil
+        local changes = string.gmatch(ARGV[13 + items + place], '(%d+) (%S+) (%S+) (%S+)')
+        for number, delta1, delta2, delta3 in changes do
+            received, why = add(received, delta1, true)
+            if why then return { why } end
+            committed, why = add(committed, delta2)
+            if why then return { why } end
+            fulfilled, why = add(fulfilled, delta3)
+            if why then return { why } end
+            text = received .. ' ' .. committed .. ' ' .. fulfilled
+            after[tonumber(number)] = text
+        end
+        if text ~= known then
+            counted[#counted + 1] = item
+            counted[#counted + 1] = text
+            if not known then
+                fresh[#fresh + 1] = 0
+                fresh[#fresh + 1] = item
+            end
+            local is_now = is_oversold(received, committed, fulfilled)
+            -- Nobody can receive what has no name but its line's.
+            if is_now ~= was_oversold and string.sub(item, 1, 5) ~= 'line:' then
+                swung[#swung + 1] = is_now and 'SADD' or 'SREM'
+                swung[#swung + 1] = item
+            end
         end
     end
-    is_conflict = is_conflict or is_new and (first or look('SCARD', more) ~= 0
-        or look('SISMEMBER', gone, alias_hash) == 1
-        or not is_own and (redis.call('EXISTS', order) == 1 or look('SISMEMBER', gone, hash) == 1))
 end
+
+-- What closed orders will keep of the items.
+local kept = {}
+for place = 1, sums do
+    local holds = KEYS[key + place]
+    local text = call('HGET', holds, '~closed') or '0 0'
+    local orders, fulfilled = match(text, '^(%d+) (%d+)$')
+    if not orders or not parse(orders) or not parse(fulfilled) then
+        return redis.error_reply('CORRUPT ' .. holds .. ' ~closed')
+    end
+    local why
+    orders = add(orders, ARGV[arg + 1])
+    fulfilled, why = add(fulfilled, ARGV[arg + 2])
+    if why then return { why } end
+    kept[place] = orders .. ' ' .. fulfilled
+    arg = arg + 2
+end
+local sums_key = key
+key = key + sums
+
+-- A write to a key of another type would fail in the middle. So what was not read is looked at, and
+-- is told what there is.
+local wrong
+local function look(command, key)
+    if type(redis.pcall(command, key)) == 'table' then
+        wrong = wrong or ('CORRUPT ' .. key .. ' is a ' .. call('TYPE', key).ok)
+    end
+end
+
+-- What a catalogue entry gave before stands with it, as it must be found to be replaced.
+local TITLES, TITLED, UNTRACKED
+local given = {}
+if entries > 0 then
+    TITLES, TITLED, UNTRACKED = unpack(KEYS, key + 1, key + 3)
+    key = key + 3
+    look('ZCARD', TITLES)
+    look('ZCARD', TITLED)
+    look('HLEN', UNTRACKED)
+end
+for place = 1, entries do
+    local entity, count = KEYS[tonumber(ARGV[arg + 1])], tonumber(ARGV[arg + 2])
+    local packed = call('HGET', entity, 'given')
+    local is_read, known = true, {}
+    if packed then is_read, known = pcall(cmsgpack.unpack, packed) end
+    if not is_read or type(known) ~= 'table' then
+        return redis.error_reply('CORRUPT ' .. entity .. ' given')
+    end
+    local words = {}
+    for word = 1, count do words[word] = ARGV[arg + 2 + word] end
+    given[place] = { entity = entity, before = known, now = words }
+    arg = arg + 2 + count
+end
+
+local LOOK = { H = 'HLEN', Z = 'ZCARD', S = 'SCARD' }
+local others = (#ARGV - arg) / 3
+for place = 1, others do
+    look(LOOK[string.sub(ARGV[arg + 3 * place - 2], 1, 1)], KEYS[key + place])
+end
+if #fresh > 0 then look('ZCARD', ITEMS) end
+if #swung > 0 then look('SCARD', OVERSOLD) end
 if wrong then return redis.error_reply(wrong) end
 
--- From here on everything is written. The feed comes first: its first entry is the one write that
--- may still fail, if the stream is none, or ahead of the site's sequence.
-for place = 1, changed do
-    local change = changes[place]
-    if change.news then
-        sequence = sequence + 1
-        local added = redis.pcall('XADD', CHANGES, string.format('%.0f-0', sequence), 'at', at,
-            'key', change.key, 'cause', kind .. ' ' .. name, 'message', message,
-            'delta', change.news, 'after', table.concat(change.texts, ' '))
-        if added.err then
-            look('XLEN', CHANGES)
-            return redis.error_reply(wrong or 'CORRUPT ' .. CHANGES .. ' is ahead of ' .. SITE)
+-- From here on everything is written. The feed comes first: it is the one write that may still fail,
+-- if the stream is none, or ahead of the site's sequence.
+if news ~= '0' then
+    local last = string.format('%.0f', sequence + news)
+    local added = redis.pcall('XADD', CHANGES, last .. '-0', 'at', at, 'message', message,
+        'changes', feed, 'after', table.concat(after, '\n'))
+    if type(added) == 'table' then
+        look('XLEN', CHANGES)
+        return redis.error_reply(wrong or 'CORRUPT ' .. CHANGES .. ' is ahead of ' .. STOCK)
+    end
+    counted[#counted + 1] = '~sequence'
+    counted[#counted + 1] = last
+end
+if before ~= '' and (not watermark or is_less(parse(watermark), parse(before))) then
+    counted[#counted + 1] = '~closed_before'
+    counted[#counted + 1] = before
+end
+for place = 1, writes do
+    local revision, state = ARGV[written_arg + 2 * place - 1], ARGV[written_arg + 2 * place]
+    if state == '' then
+        call('DEL', KEYS[5 + place])
+    else
+        call('HSET', KEYS[5 + place], 'rev', revision, 'state', state)
+    end
+end
+local function write_pairs(command, key, words)
+    for from = 1, #words, 2 * AT_ONCE do
+        call(command, key, unpack(words, from, math.min(from + 2 * AT_ONCE - 1, #words)))
+    end
+end
+write_pairs('HSET', STOCK, counted)
+write_pairs('ZADD', ITEMS, fresh)
+for place = 1, #swung, 2 do call(swung[place], OVERSOLD, swung[place + 1]) end
+for place = 1, others do
+    local command, first, second = unpack(ARGV, arg + 3 * place - 2, arg + 3 * place)
+    if second == '' then
+        call(command, KEYS[key + place], first)
+    else
+        call(command, KEYS[key + place], first, second)
+    end
+end
+for place = 1, sums do call('HSET', KEYS[sums_key + place], '~closed', kept[place]) end
+
+local function give(words, change)
+    for place = 1, #words, 2 do
+        local kind, word = words[place], words[place + 1]
+        if kind == 'U' then
+            local count = (tonumber(call('HGET', UNTRACKED, word)) or 0) + change
+            if count > 0 then
+                call('HSET', UNTRACKED, word, count)
+            else
+                call('HDEL', UNTRACKED, word)
+            end
+        elseif change > 0 then
+            call('ZADD', kind == 'T' and TITLES or TITLED, 0, word)
+        else
+            call('ZREM', kind == 'T' and TITLES or TITLED, word)
         end
     end
 end
-if is_news then redis.call('HSET', SITE, 'sequence', string.format('%.0f', sequence)) end
-redis.call('HSET', ENTITY, 'rev', revision, 'state', state)
-for place = 1, changed do
-    local change = changes[place]
-    local key, counted, texts, holds = change.key, change.counted, change.texts, change.holds
-    for field = 1, 3 do
-        if counted[field] ~= texts[field] then
-            redis.call('HSET', STOCK, key .. FIELDS[field], texts[field])
-        end
-    end
-    if not counted[1] then redis.call('ZADD', ITEMS, 0, key) end
-    if change.is_oversold_news then
-        redis.call(change.is_oversold and 'SADD' or 'SREM', OVERSOLD, key)
-    end
-    if change.hold == '0 0' then
-        redis.call('HDEL', holds, name)
-    elseif change.hold ~= '' then
-        redis.call('HSET', holds, name, change.hold)
+for place = 1, entries do
+    local entry = given[place]
+    give(entry.before, -1)
+    give(entry.now, 1)
+    if #entry.now > 0 then
+        call('HSET', entry.entity, 'given', cmsgpack.pack(entry.now))
+    else
+        call('HDEL', entry.entity, 'given')
     end
 end
-
-if kind == 'receipt' then
-    redis.call('HSET', INDEX, name, ARGV[args_read + 1])
-    return { 'written', '0' }
-end
-if not found then redis.call('ZADD', INDEX, 0, name) end
-if kind == 'catalogue' then
-    local given = { names = {}, named = {} }
-    for place = 1, tonumber(ARGV[args_read + 1]) do
-        given.names[place] = ARGV[args_read + 2 * place]
-        given.named[place] = ARGV[args_read + 2 * place + 1]
-    end
-    for _, member in ipairs(given_before.names) do redis.call('ZREM', NAMES, member) end
-    for _, member in ipairs(given_before.named) do redis.call('ZREM', NAMED, member) end
-    for _, member in ipairs(given.names) do redis.call('ZADD', NAMES, 0, member) end
-    for _, member in ipairs(given.named) do redis.call('ZADD', NAMED, 0, member) end
-    redis.call('HSET', ENTITY, 'given', cmsgpack.pack(given))
-    return { 'written', '0' }
-end
-
-if settled_at ~= '' then
-    redis.call('ZADD', SETTLED, settled_at, name)
-elseif found then
-    redis.call('ZREM', SETTLED, name)
-end
-for _, note in ipairs(notes) do redis.call(note[1], note[2], name) end
-return { 'written', is_conflict and '1' or '0' }
+return { 'written' }

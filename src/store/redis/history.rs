@@ -50,7 +50,9 @@ impl RedisStore {
         let epoch = sites::begin_epoch(&self.client).await?;
         for site in sites::list(&self.client).await? {
             let mut set = redis::cmd("HSET");
-            set.arg(self.client.keys().of_site(site.as_str(), &["site"])).arg("epoch").arg(&epoch);
+            set.arg(self.client.keys().of_site(site.as_str(), &["stock"]))
+                .arg("~epoch")
+                .arg(&epoch);
             self.client.query::<()>(&set).await?;
         }
         Ok(())

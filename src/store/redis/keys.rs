@@ -3,25 +3,27 @@
 //! | key (prefix `sk`) | type | holds |
 //! |---|---|---|
 //! | `sk:sites` | sorted set | sites by name, each listed before its first commit |
-//! | `sk:policy` | hash | `revision` and `policy` in force |
+//! | `sk:policy` | hash | `revision` and `policy` in force, `actor` and `at` of who put it in force |
 //! | `sk:history` | hash | `names` of the histories of the data, `settled_before` |
 //! | `sk:lease:<name>` | hash | `owner`, `fence`, `until` of what one process does at a time |
 //! | `sk:dirty` | set | sites with news for the relay |
 //! | `sk:{site}:relay` | hash | `epoch` and `sequence` of what was relayed last, `fence` of who did |
-//! | `sk:epoch`, `sk:probe` | string | the Store's epoch; what checks write |
-//! | `sk:{site}:site` | hash | `epoch`, `policy` (its revision), `sequence` (the feed's last), `closed_before` (the watermark) |
-//! | `sk:{site}:order:<kind>:<id>` | hash | `rev`, `state` |
-//! | `sk:{site}:receipt:<key>:<reference>`, `:product:<id>`, `:category:<id>` | hash | `rev`, `state`; an entry also has the names that it gives, as `given` |
-//! | `sk:{site}:orders`, `:items`, `:catalogue` | sorted set | names, for lists |
-//! | `sk:{site}:settled` | sorted set | settled orders by the time of their last commit |
-//! | `sk:{site}:stock` | hash | `<key>\|received`, `<key>\|committed`, `<key>\|fulfilled`, in millionths |
-//! | `sk:{site}:oversold` | set | items of which less than nothing is available |
+//! | `sk:layout`, `sk:epoch`, `sk:probe` | string | the number of this layout; the Store's epoch; what checks write |
+//! | `sk:{site}:stock` | hash | each item: `<received> <committed> <fulfilled>`, in millionths; beside them what the site knows of itself: `~epoch`, `~policy` (its revision), `~sequence` (the feed's last), `~closed_before` (the watermark), `~about` |
+//! | `sk:{site}:order:<kind>:<id>` | hash | `rev`, `state` of a record |
+//! | `sk:{site}:receipt:<key>:<reference>`, `:product:<id>`, `:category:<id>`, `:store-product:<id>`, `:store-category:<id>` | hash | `rev`, `state`; an entry also has what it gives to items, as `given` |
+//! | `sk:{site}:names` | hash | second names and invoice numbers: what was seen beside each |
+//! | `sk:{site}:orders`, `:orders:<list>` | sorted set | every order, and those of each other list, by the time of their last commit in microseconds |
+//! | `sk:{site}:items`, `:catalogue` | sorted set | items and catalogue entries, in order of name |
+//! | `sk:{site}:oversold` | set | items of which less than nothing is available; none whose only name is a line's |
+//! | `sk:{site}:untracked` | hash | items that nobody counts: how many catalogue entries say so |
 //! | `sk:{site}:holds:<key>` | hash | order: `<committed> <fulfilled>`; `~closed`: `<orders> <fulfilled>` of closed ones |
 //! | `sk:{site}:receipts:<key>` | hash | reference: what it adds to `received` |
-//! | `sk:{site}:names`, `:named` | sorted set | the catalogue's names by item, and items by name in lower case |
-//! | `sk:{site}:alias:<kind>:<id>`, `:aliases:<kind>:<id>` | string, set | the first order that bears an exclusive name beside its own, and more of them |
+//! | `sk:{site}:titles`, `:titled` | sorted set | the catalogue's names by item, and items by such a name in lower case |
+//! | `sk:{site}:line-names`, `:line-named` | hash, sorted set | of each item the newest name that a line gave it, after its version; items by such a name in lower case |
+//! | `sk:{site}:also` | sorted set | names by which an item can be found: identifier, kind, item |
 //! | `sk:{site}:closed:<n>` | set | names of closed orders, as whole numbers |
-//! | `sk:{site}:changes` | stream | the change feed; ids are `<sequence>-0` |
+//! | `sk:{site}:changes` | stream | the change feed, an entry a commit; ids are `<sequence of its last change>-0` |
 //! | `sk:{*dead}:*` | | parked dead letters and replays; see [`letters`](super::letters) |
 //!
 //! # Invariants

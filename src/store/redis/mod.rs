@@ -12,13 +12,14 @@
 //! - Everything that can refuse a write is looked at before its first write: Redis undoes nothing.
 //! - Nothing that was sent is sent again by itself: a commit without an answer was written or not,
 //!   and a fresh load finds out which.
-//! - No quantity is a float: Lua's numbers are, so counts are texts there.
+//! - No quantity is a float that is not exact: Lua's numbers are floats, so counts are texts there,
+//!   and long ones are added in parts.
 //! - No rule is applied here.
 
 mod audit;
+mod call;
 mod client;
 mod closed;
-mod closing;
 mod commit;
 mod connection;
 mod entity;
@@ -26,13 +27,14 @@ mod failure;
 mod feed;
 mod history;
 mod keys;
+mod layout;
 mod lease;
 mod letters;
 mod lex;
 mod moment;
+mod names;
 mod options;
 mod orders;
-mod packed;
 mod relay;
 mod script;
 mod server;
@@ -49,14 +51,16 @@ pub use self::history::KnownHistory;
 pub use self::options::{RedisMode, RedisOptions};
 pub use self::relay::Relayed;
 use super::{
-    AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Closing, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, FeedStart, Loaded, Page,
-    PageRequest, PolicyInForce, SettledOrder, StockDetail, StockItem, Store, StoreError,
-    StoredOrder,
+    Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, Listed, Page,
+    PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError,
 };
 use super::{DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Replay, ReplayId};
 use crate::clock;
-use crate::domain::{Code, MessageId, OrderId, Policy, Site, StockKey, Timestamp};
+use crate::domain::{
+    ClosedName, Code, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyOrigin,
+    Site, StockKey, StockKeyKind, Timestamp,
+};
 
 /// A Store in Redis.
 #[derive(Debug)]
@@ -81,8 +85,8 @@ impl RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn load(&self, entities: &[EntityId]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        entity::load(&self.client, entities).await
+    async fn load(&self, asked: &Asked) -> Result<Found, StoreError> {
+        entity::load(&self.client, asked).await
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
@@ -91,12 +95,24 @@ impl Store for RedisStore {
         Ok(committed)
     }
 
+    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError> {
+        names::name_items(&self.client, site, &names).await
+    }
+
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
         sites::policy(&self.client).await
     }
 
-    async fn adopt_policy(&self, proposed: &Policy) -> Result<PolicyInForce, StoreError> {
-        sites::adopt_policy(&self.client, proposed).await
+    async fn adopt_policy(
+        &self,
+        proposed: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError> {
+        sites::adopt_policy(&self.client, proposed, origin).await
+    }
+
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        sites::policy_origin(&self.client).await
     }
 
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
@@ -204,16 +220,36 @@ impl Store for RedisStore {
         stock::stock_item(&self.client, site, key, holds).await
     }
 
-    async fn order(&self, site: &Site, order: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
-        orders::order(&self.client, site, order).await
-    }
-
-    async fn closed_order(
+    async fn closed(
         &self,
         site: &Site,
-        order: &OrderId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        orders::closed_order(&self.client, site, order).await
+        names: &[OrderId],
+    ) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError> {
+        closed::closed(&self.client, site, names).await
+    }
+
+    async fn listed(
+        &self,
+        site: &Site,
+        list: List,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<Page<Listed>, StoreError> {
+        orders::listed(&self.client, site, list, direction, page).await
+    }
+
+    async fn count_listed(&self, list: List) -> Result<u64, StoreError> {
+        orders::count_listed(&self.client, list).await
+    }
+
+    async fn items_named(
+        &self,
+        site: &Site,
+        kind: Option<StockKeyKind>,
+        name: &Identifier,
+        limit: usize,
+    ) -> Result<Vec<StockKey>, StoreError> {
+        names::items_named(&self.client, site, kind, name, limit).await
     }
 
     async fn catalogue(
@@ -258,39 +294,31 @@ impl Store for RedisStore {
     }
 
     async fn oversold(&self) -> Result<u64, StoreError> {
-        sites::sum(&self.client, "SCARD", "oversold").await
+        stock::oversold(&self.client).await
     }
 
-    async fn settled_orders(
+    async fn replace_policy(
         &self,
-        before: Timestamp,
-        page: &PageRequest,
-    ) -> Result<Page<SettledOrder>, StoreError> {
-        closing::settled(&self.client, before, page).await
+        policy: &Policy,
+        origin: &PolicyOrigin,
+    ) -> Result<PolicyInForce, StoreError> {
+        sites::replace_policy(&self.client, policy, origin).await
     }
 
-    async fn close_orders(&self, closings: Vec<Closing>) -> Result<Vec<bool>, StoreError> {
-        closing::close(&self.client, &closings).await
-    }
-
-    async fn replace_policy(&self, policy: &Policy) -> Result<PolicyInForce, StoreError> {
-        sites::replace_policy(&self.client, policy).await
-    }
-
-    async fn orders(
+    async fn links(
         &self,
         site: &Site,
         page: &PageRequest,
-    ) -> Result<Page<StoredOrder>, StoreError> {
-        orders::orders(&self.client, site, page).await
+    ) -> Result<Page<(OrderId, Link)>, StoreError> {
+        orders::links(&self.client, site, page).await
     }
 
     async fn audit_orders(
         &self,
         site: &Site,
-        page: &PageRequest,
-    ) -> Result<Page<AuditedOrder>, StoreError> {
-        audit::audited_orders(&self.client, site, page).await
+        orders: &[OrderId],
+    ) -> Result<Vec<AuditedOrder>, StoreError> {
+        audit::orders(&self.client, site, orders).await
     }
 
     async fn audit_holds(

@@ -1,130 +1,102 @@
-//! Orders as they are stored, one or a page of them.
+//! The lists that orders are in, and the links of their names.
 
-use redis::{Cmd, Value};
-
+use super::call::list_key;
 use super::client::Client;
-use super::closed::{self, Mark};
-use super::commit::{exclusive_names, name_keys};
-use super::value::{self, page_and_one, parsed, read};
-use super::{entity, lex};
-use crate::domain::{OrderId, OrderState, Site, Timestamp};
-use crate::store::{Page, PageRequest, StoreError, StoredOrder};
+use super::stock::hash_page;
+use super::value::{self, page_and_one, parsed};
+use super::{failure, sites};
+use crate::domain::{Link, List, OrderId, Site, Timestamp};
+use crate::store::{Direction, Listed, Page, PageRequest, StoreError};
 
-/// One order.
-pub(super) async fn order(
+/// So many members of a list are read at once.
+const READ_STEP: usize = 1000;
+
+/// An order's name with the time of its last commit: its place in a list.
+type Member = (String, i64);
+
+/// A page of a list: by time, and among equal times by name.
+pub(super) async fn listed(
     client: &Client,
     site: &Site,
-    order: &OrderId,
-) -> Result<Option<StoredOrder>, StoreError> {
-    Ok(stored(client, site, std::slice::from_ref(order)).await?.pop())
-}
-
-/// A page of a site's orders, in order of their names.
-pub(super) async fn orders(
-    client: &Client,
-    site: &Site,
+    list: List,
+    direction: Direction,
     page: &PageRequest,
-) -> Result<Page<StoredOrder>, StoreError> {
-    let Page { items: names, next } = names(client, site, page).await?;
-    Ok(Page { items: stored(client, site, &names).await?, next })
+) -> Result<Page<Listed>, StoreError> {
+    let key = list_key(client.keys(), site, list);
+    let after = page.after.as_deref().map(member_of).transpose()?;
+    let members = members(client, &key, direction, after.as_ref(), page_and_one(page.limit));
+    let cursor = |(name, at): &Member| format!("{at}.{name}");
+    let Page { items, next } = value::page(members.await?, page.limit, cursor);
+    let listed = items.into_iter().map(|(name, at)| {
+        let order = parsed(&key, &name, OrderId::parse)?;
+        Ok(Listed { order, at: Timestamp::from_micros(at) })
+    });
+    Ok(Page { items: listed.collect::<Result<_, StoreError>>()?, next })
 }
 
-/// A page of the names of a site's orders.
-async fn names(
-    client: &Client,
-    site: &Site,
-    page: &PageRequest,
-) -> Result<Page<OrderId>, StoreError> {
-    let key = client.keys().of_site(site.as_str(), &["orders"]);
-    let list = lex::after(&key, page.after.as_deref(), page_and_one(page.limit));
-    let found: Vec<String> = client.query(&list).await?;
-    let names = found.iter().map(|name| parsed(&key, name, OrderId::parse));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
-    Ok(value::page(names, page.limit, ToString::to_string))
+fn member_of(cursor: &str) -> Result<Member, StoreError> {
+    let parts = cursor.split_once('.');
+    let member = parts.and_then(|(at, name)| Some((name.to_owned(), at.parse().ok()?)));
+    member.ok_or_else(|| failure::rejected("the cursor is not one of this list"))
 }
 
-/// The orders of these names; one that is not there is left out.
-pub(super) async fn stored(
+/// So many members after one.
+async fn members(
     client: &Client,
-    site: &Site,
-    names: &[OrderId],
-) -> Result<Vec<StoredOrder>, StoreError> {
-    let loaded = entity::load_orders(client, site, names).await?;
-    let questions: Vec<(String, Cmd)> = loaded
-        .iter()
-        .flat_map(|(order, _, state)| others_bearing(client, site, order, state))
-        .collect();
-    let counts: Vec<usize> = loaded
-        .iter()
-        .map(|(order, _, state)| others_bearing(client, site, order, state).len())
-        .collect();
-    let mut answers = client.query_all(questions).await?.into_iter();
-    let mut orders = Vec::with_capacity(loaded.len());
-    for ((order, revision, state), count) in loaded.into_iter().zip(counts) {
-        let name = order.to_string();
-        let mut alias_conflict = false;
-        for answer in answers.by_ref().take(count) {
-            alias_conflict |= is_another(&name, answer)?;
-        }
-        let site = site.clone();
-        orders.push(StoredOrder { site, order, revision, state, alias_conflict });
-    }
-    Ok(orders)
-}
-
-/// What to ask for to learn whether other orders bear an exclusive name of this one.
-fn others_bearing(
-    client: &Client,
-    site: &Site,
-    order: &OrderId,
-    state: &OrderState,
-) -> Vec<(String, Cmd)> {
-    let mut questions = Vec::new();
-    let mut ask = |command: &str, key: &str, member: Option<String>| {
-        let mut question = redis::cmd(command);
-        question.arg(key);
-        if let Some(member) = member {
-            question.arg(member);
-        }
-        questions.push((key.to_owned(), question));
+    key: &str,
+    direction: Direction,
+    after: Option<&Member>,
+    limit: usize,
+) -> Result<Vec<Member>, StoreError> {
+    let start = after.map(|(_, at)| at.to_string());
+    let is_after = |(name, at): &Member| {
+        after.is_none_or(|(last, last_at)| match direction {
+            Direction::OldestFirst => (at, name) > (last_at, last),
+            Direction::NewestFirst => (at, name) < (last_at, last),
+        })
     };
-    for name in exclusive_names(order, state) {
-        let [alias, more, named, closed] = name_keys(client.keys(), site, name);
-        ask("GET", &alias, None);
-        ask("EXISTS", &more, None);
-        ask("SISMEMBER", &closed, Some(closed::member(Mark::Borne, name)));
-        if name != order {
-            ask("EXISTS", &named, None);
-            ask("SISMEMBER", &closed, Some(closed::member(Mark::Closed, name)));
+    let (mut members, mut offset) = (Vec::new(), 0);
+    loop {
+        let mut range = redis::cmd("ZRANGE");
+        range.arg(key);
+        match direction {
+            Direction::OldestFirst => {
+                range.arg(start.as_deref().unwrap_or("-inf")).arg("+inf").arg("BYSCORE");
+            }
+            Direction::NewestFirst => {
+                range.arg(start.as_deref().unwrap_or("+inf")).arg("-inf").arg("BYSCORE").arg("REV");
+            }
+        }
+        let step = limit.min(READ_STEP);
+        range.arg("LIMIT").arg(offset).arg(step).arg("WITHSCORES");
+        let found: Vec<Member> = client.query(&range).await?;
+        offset += found.len();
+        let is_whole = found.len() < step;
+        // Those of the cursor's own moment are in order of name.
+        members.extend(found.into_iter().filter(is_after));
+        if is_whole || members.len() >= limit {
+            members.truncate(limit);
+            return Ok(members);
         }
     }
-    questions
 }
 
-/// Whether an answer speaks of another order than the one of that name.
-fn is_another(name: &str, answer: Value) -> Result<bool, StoreError> {
-    if let Value::Int(count) = answer {
-        return Ok(count > 0);
-    }
-    let bearer: Option<String> = read(name, answer)?;
-    Ok(bearer.is_some_and(|bearer| bearer != name))
+/// How many orders are in a list, over all sites.
+pub(super) async fn count_listed(client: &Client, list: List) -> Result<u64, StoreError> {
+    sites::sum(client, "ZCARD", |site| list_key(client.keys(), site, list)).await
 }
 
-/// The site's watermark, if the order was closed.
-pub(super) async fn closed_order(
+/// A page of a site's links, in order of name.
+pub(super) async fn links(
     client: &Client,
     site: &Site,
-    order: &OrderId,
-) -> Result<Option<Timestamp>, StoreError> {
-    let key = closed::key(client.keys(), site, order);
-    let mut find = redis::cmd("SISMEMBER");
-    find.arg(&key).arg(closed::member(Mark::Closed, order));
-    if !client.query::<bool>(&find).await? {
-        return Ok(None);
-    }
-    let key = client.keys().of_site(site.as_str(), &["site"]);
-    let mut find = redis::cmd("HGET");
-    find.arg(&key).arg("closed_before");
-    let watermark: Option<String> = client.query(&find).await?;
-    watermark.map(|text| value::time(&key, &text)).transpose()
+    page: &PageRequest,
+) -> Result<Page<(OrderId, Link)>, StoreError> {
+    let key = client.keys().of_site(site.as_str(), &["names"]);
+    let found = hash_page(client, &key, page.after.as_deref(), page_and_one(page.limit)).await?;
+    let links = found.into_iter().map(|(name, link)| {
+        Ok((parsed(&key, &name, OrderId::parse)?, parsed(&key, &link, Link::parse)?))
+    });
+    let links = links.collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(value::page(links, page.limit, |(name, _)| name.to_string()))
 }

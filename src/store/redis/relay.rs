@@ -71,9 +71,9 @@ pub(super) async fn relayed(client: &Client, site: &Site) -> Result<Option<Relay
 /// what was committed.
 pub(super) async fn note_news(client: &Client, commits: &[Commit], committed: &[Committed]) {
     let written = commits.iter().zip(committed).filter(|(commit, committed)| {
-        matches!(committed, Committed::Written { .. }) && !commit.changes.is_empty()
+        **committed == Committed::Written && !commit.changes.is_empty()
     });
-    let sites: BTreeSet<&Site> = written.map(|(commit, _)| &commit.entity.site).collect();
+    let sites: BTreeSet<&Site> = written.map(|(commit, _)| &commit.site).collect();
     if sites.is_empty() {
         return;
     }

@@ -7,7 +7,7 @@
 //! # Invariants
 //! - A script checks everything before its first write: what was written before an error stays.
 //! - Every key that a script touches is in its `KEYS`.
-//! - No quantity is a Lua number: those are floats.
+//! - No quantity is a Lua number of more than 15 digits: those are floats.
 
 use std::fmt;
 use std::io::Write;

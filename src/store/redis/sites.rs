@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 use redis::Value;
 
 use super::client::{Call, Client};
-use super::lex;
 use super::script::Script;
 use super::value::{self, parsed};
-use crate::domain::{Policy, PolicyRevision, Site};
+use super::{layout, lex};
+use crate::domain::{Policy, PolicyOrigin, PolicyRevision, Site};
 use crate::store::{PolicyInForce, StoreError, state};
 
 static SITE: Script = Script::new("site.lua", &[include_str!("site.lua")]);
@@ -48,6 +48,7 @@ pub(super) async fn register(client: &Client, sites: &BTreeSet<Site>) -> Result<
     if sites.is_empty() {
         return Ok(());
     }
+    layout::note(client).await?;
     let mut list = redis::cmd("ZADD");
     list.arg(client.keys().global("sites"));
     for site in sites {
@@ -76,7 +77,7 @@ async fn tell(
 ) -> Result<(), StoreError> {
     let policy = policy.map(|revision| revision.to_string()).unwrap_or_default();
     let call = |site: &Site| {
-        let key = client.keys().of_site(site.as_str(), &["site"]);
+        let key = client.keys().of_site(site.as_str(), &["stock"]);
         Call::of(&SITE).key(key).arg(epoch).arg(policy.as_str())
     };
     let calls: Vec<Call> = sites.into_iter().map(call).collect();
@@ -91,6 +92,7 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
     if let Some(epoch) = client.query(&find).await? {
         return Ok(epoch);
     }
+    layout::note(client).await?;
     let mut draw = redis::cmd("SET");
     draw.arg(&key).arg(draw_epoch()).arg("NX");
     client.query::<Value>(&draw).await?;
@@ -100,6 +102,7 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
 /// Draws another epoch.
 pub(super) async fn begin_epoch(client: &Client) -> Result<String, StoreError> {
     let epoch = draw_epoch();
+    layout::note(client).await?;
     let mut set = redis::cmd("SET");
     set.arg(client.keys().global("epoch")).arg(&epoch);
     client.query::<()>(&set).await?;
@@ -136,12 +139,13 @@ async fn revision(client: &Client) -> Result<Option<PolicyRevision>, StoreError>
 pub(super) async fn adopt_policy(
     client: &Client,
     proposed: &Policy,
+    origin: &PolicyOrigin,
 ) -> Result<PolicyInForce, StoreError> {
     // Not only for speed: a worker then starts also while nothing can be written.
     if let Some(in_force) = policy(client).await? {
         return Ok(in_force);
     }
-    put_in_force(client, proposed, "adopt").await
+    put_in_force(client, proposed, origin, "adopt").await
 }
 
 /// Puts a policy in force, and tells every site before it answers. The sites are told also if
@@ -149,17 +153,31 @@ pub(super) async fn adopt_policy(
 pub(super) async fn replace_policy(
     client: &Client,
     policy: &Policy,
+    origin: &PolicyOrigin,
 ) -> Result<PolicyInForce, StoreError> {
-    put_in_force(client, policy, "replace").await
+    put_in_force(client, policy, origin, "replace").await
+}
+
+/// Who put the policy in force, and when.
+pub(super) async fn policy_origin(client: &Client) -> Result<Option<PolicyOrigin>, StoreError> {
+    let key = client.keys().global("policy");
+    let mut find = redis::cmd("HMGET");
+    find.arg(&key).arg("actor").arg("at");
+    let found: (Option<String>, Option<String>) = client.query(&find).await?;
+    let (Some(actor), Some(at)) = found else { return Ok(None) };
+    Ok(Some(PolicyOrigin { actor, at: value::time(&key, &at)? }))
 }
 
 async fn put_in_force(
     client: &Client,
     policy: &Policy,
+    origin: &PolicyOrigin,
     how: &str,
 ) -> Result<PolicyInForce, StoreError> {
+    layout::note(client).await?;
     let key = client.keys().global("policy");
     let call = Call::of(&POLICY).key(key.as_str()).arg(state::encode(policy)?).arg(how);
+    let call = call.arg(origin.actor.as_str()).arg(origin.at.micros().to_string());
     let (revision, policy): (String, String) = client.run(&call).await?;
     let in_force = in_force(&key, &revision, &policy)?;
     let sites = list(client).await?;
@@ -173,15 +191,19 @@ fn in_force(key: &str, revision: &str, policy: &str) -> Result<PolicyInForce, St
     Ok(PolicyInForce { revision, policy })
 }
 
-/// Sums a number over all sites.
-pub(super) async fn sum(client: &Client, command: &str, name: &str) -> Result<u64, StoreError> {
+/// Sums a number over all sites: of each what a command answers of a key.
+pub(super) async fn sum(
+    client: &Client,
+    command: &str,
+    key: impl Fn(&Site) -> String,
+) -> Result<u64, StoreError> {
     let sites = list(client).await?;
     let commands = sites.iter().map(|site| {
-        let key = client.keys().of_site(site.as_str(), &[name]);
+        let key = key(site);
         let mut count = redis::cmd(command);
         count.arg(&key);
         (key, count)
     });
     let answers = client.query_all(commands.collect()).await?;
-    answers.into_iter().map(|answer| value::read::<u64>(name, answer)).sum()
+    answers.into_iter().map(|answer| value::read::<u64>(command, answer)).sum()
 }

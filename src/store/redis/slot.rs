@@ -19,6 +19,8 @@ use tokio_util::task::TaskTracker;
 use super::RedisOptions;
 use super::connection::{CONNECT_DEADLINE, Connection, Target};
 use super::failure::{self, rejected, unavailable};
+use super::keys::Keys;
+use super::layout;
 use super::server::{Finding, Servers};
 use crate::backoff::Delays;
 use crate::store::StoreError;
@@ -33,6 +35,7 @@ const LAST_DELAY: Duration = Duration::from_secs(2);
 /// Makes connections, one at a time.
 pub(super) struct Slot {
     target: Target,
+    keys: Keys,
     servers: Servers,
     state: Mutex<State>,
     timeouts: AtomicU32,
@@ -64,13 +67,19 @@ pub(super) enum Refusal {
     Away(String),
     /// Who answers must not hold the Store.
     Unfit(String),
+    /// The data is of an older release.
+    Older(String),
+    /// The data is of a newer release.
+    Newer(String),
 }
 
 impl Refusal {
-    /// For calls, both may pass: an operator may set the server right while it runs.
+    /// For calls, a server that is set wrong may pass as one that is away does: an operator may set
+    /// it right while it runs.
     pub(super) fn for_calls(self) -> StoreError {
         match self {
-            Self::Away(why) | Self::Unfit(why) => unavailable(why),
+            Self::Unfit(why) => unavailable(why),
+            Self::Away(_) | Self::Older(_) | Self::Newer(_) => self.for_start(),
         }
     }
 
@@ -79,6 +88,8 @@ impl Refusal {
         match self {
             Self::Away(why) => unavailable(why),
             Self::Unfit(why) => rejected(why),
+            Self::Older(detail) => StoreError::Older { detail },
+            Self::Newer(detail) => StoreError::Newer { detail },
         }
     }
 }
@@ -96,6 +107,7 @@ impl Slot {
         let delays = Delays::new(FIRST_DELAY, LAST_DELAY);
         Ok(Self {
             target: Target::new(options)?,
+            keys: Keys::new(&options.prefix),
             servers: Servers::new(options.allow_volatile),
             state: Mutex::new(State { in_use: Use::Away(None), made: 0, delays }),
             timeouts: AtomicU32::new(0),
@@ -163,10 +175,12 @@ impl Slot {
     async fn connect(&self) -> Result<Connection, Refusal> {
         let mut connection = self.target.connect().await.map_err(away)?;
         match self.servers.look_at(&mut connection).await {
-            Ok(()) => Ok(connection),
-            Err(Finding::Failed(error)) => Err(away(error)),
-            Err(Finding::Unfit(why)) => Err(Refusal::Unfit(why)),
+            Ok(()) => {}
+            Err(Finding::Failed(error)) => return Err(away(error)),
+            Err(Finding::Unfit(why)) => return Err(Refusal::Unfit(why)),
         }
+        layout::check(&mut connection, &self.keys).await?;
+        Ok(connection)
     }
 
     /// Learns how a call went: a connection that is of no use any more is dropped.

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../it/properties/decode.rs"]
+#[path = "../../it/properties/decode/mod.rs"]
 mod decode;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| decode::hold(input));

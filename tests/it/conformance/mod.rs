@@ -4,3 +4,5 @@
 
 mod broker;
 mod store;
+
+pub(crate) use store::deciding;

@@ -1,6 +1,7 @@
 //! What the API answers.
 
 use serde_json::{Value, json};
+use storekeeper::domain::Shown;
 
 use super::{Backends, field, given};
 
@@ -36,7 +37,8 @@ async fn stock_is_listed_with_exact_counts_and_names() {
           "name": "Blue mug",
           "on_hand": "10",
           "received": "10",
-          "site": "shop"
+          "site": "shop",
+          "tracked": true
         },
         {
           "available": "3",
@@ -45,7 +47,8 @@ async fn stock_is_listed_with_exact_counts_and_names() {
           "key": "sku:S-1",
           "on_hand": "3",
           "received": "3",
-          "site": "shop"
+          "site": "shop",
+          "tracked": true
         }
       ],
       "next_cursor": null
@@ -112,7 +115,8 @@ async fn a_stock_item_shows_who_holds_it_and_what_may_still_come() {
         "retrying": 0
       },
       "received": "10",
-      "site": "shop"
+      "site": "shop",
+      "tracked": true
     }
     "#);
 }
@@ -120,9 +124,9 @@ async fn a_stock_item_shows_who_holds_it_and_what_may_still_come() {
 #[tokio::test]
 async fn holds_come_a_hundred_to_a_page() {
     let backends = Backends::open();
+    given::policy(&*backends.store).await;
     for number in 0..101 {
-        let id = format!("id:{number:03}");
-        given::order(&*backends.store, "shop", &id, "product:mug", 1).await;
+        given::order(&*backends.store, "shop", &format!("{number:03}"), "mug", 1).await;
     }
     let console = backends.serve_console().await;
     let path = "/v1/sites/shop/stock/product%3Amug";
@@ -140,13 +144,14 @@ async fn an_order_is_shown_with_its_lines_and_its_timeline() {
     let revision = order["revision"].take();
     let revision = revision.as_str().unwrap();
     assert!(revision.len() == 16 && u64::from_str_radix(revision, 16).is_ok(), "{revision}");
+    assert!(Shown::parse(order["shown"].take().as_str().unwrap()).is_ok());
     insta::assert_snapshot!(pretty(&order), @r#"
     {
-      "alias_conflict": false,
+      "after_deletion": false,
       "ambiguous": false,
-      "awaiting_details": false,
+      "contested": false,
+      "corrections": [],
       "deleted": false,
-      "ever_shipped": false,
       "holds": [
         {
           "committed": "12",
@@ -154,23 +159,27 @@ async fn an_order_is_shown_with_its_lines_and_its_timeline() {
           "key": "product:mug"
         }
       ],
+      "left_since": null,
       "mode": "LIVE",
+      "names": [],
       "order": "id:1001",
-      "rekeyed_lines": 1,
+      "refunds": [],
+      "rekeyed_lines": 0,
       "revision": null,
+      "shown": null,
       "site": "shop",
       "snapshot": {
         "event_timestamp": "2023-11-14T22:13:20.000Z",
         "lines": [
           {
+            "key": null,
+            "quantity": "1"
+          },
+          {
             "id": "L1",
             "key": "product:mug",
             "product_id": "mug",
             "quantity": "12"
-          },
-          {
-            "key": null,
-            "quantity": "1"
           }
         ]
       },
@@ -179,36 +188,34 @@ async fn an_order_is_shown_with_its_lines_and_its_timeline() {
         {
           "event_timestamp": "2023-11-14T22:13:20.000Z",
           "event_type": "ECOMM_ORDER_UPDATED",
-          "message_id": "00000000-0000-0000-0000-000000000003",
+          "message_id": "00000000-0000-0000-0000-000000000001",
           "outcome": "applied",
           "received_at": "2023-11-14T22:13:20.250Z",
-          "rekeyed_lines": 1
-        },
-        {
-          "event_timestamp": "2023-11-14T22:13:20.000Z",
-          "event_type": "ECOMM_ORDER_UPDATED",
-          "message_id": "00000000-0000-0000-0000-000000000002",
-          "outcome": "superseded",
-          "reason": "ambiguous",
-          "received_at": "2023-11-14T22:13:20.900Z"
+          "status": "PROCESSED"
         }
       ],
-      "unmapped_lines": 1
+      "unmapped_lines": 1,
+      "waiting": false,
+      "wanted": false,
+      "why": {
+        "rule": "promised",
+        "text": "The goods have not left yet, so the order's lines are committed."
+      }
     }
     "#);
 }
 
 #[tokio::test]
-async fn an_order_that_awaits_its_details_says_what_the_notice_said() {
+async fn an_order_that_waits_for_a_snapshot_says_what_the_notice_said() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
     let console = backends.serve_console().await;
     let order = console.json("/v1/sites/shop/orders/store-order:77%2F5").await;
     assert_eq!(order["order"], "store-order:77/5");
-    assert_eq!(order["status"], "AWAITING_PROCESSING");
-    assert_eq!(order["payment_status"], "PAID");
-    assert_eq!(order["awaiting_details"], true);
-    assert_eq!([&order["mode"], &order["snapshot"]], [&Value::Null, &Value::Null]);
+    assert_eq!(order["status"], "PAID AWAITING_PROCESSING");
+    assert_eq!((&order["waiting"], &order["why"]["rule"]), (&json!(true), &json!("no_snapshot")));
+    let unknown = [&order["mode"], &order["snapshot"], &order["shown"], &order["left_since"]];
+    assert_eq!(unknown, [&Value::Null; 4]);
     assert_eq!(order["holds"], json!([]));
 }
 
@@ -216,13 +223,14 @@ async fn an_order_that_awaits_its_details_says_what_the_notice_said() {
 async fn the_catalogue_is_listed() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
-    given::product(&*backends.store, "shop", "product:zebra", "Zebra").await;
+    given::product(&*backends.store, "shop", "zebra", "Zebra").await;
     let console = backends.serve_console().await;
     let (entries, sizes) = console.pages("/v1/sites/shop/catalogue?limit=1", "next_cursor").await;
     assert_eq!(sizes, [1, 1]);
     let mug = json!({
-        "entry": "product:mug", "name": "Blue mug", "sku": "MUG-1", "stock_keys": ["product:mug"],
-        "deleted": false, "changed_at": "2023-11-14T22:13:20.000Z",
+        "entry": "product:mug", "name": "Blue mug", "sku": "MUG-1",
+        "stock_keys": ["product:mug", "sku:MUG-1"], "deleted": false,
+        "changed_at": "2023-11-14T22:13:20.000Z",
     });
     assert_eq!(entries[0], mug);
     assert_eq!(entries[1]["entry"], "product:zebra");

@@ -41,7 +41,7 @@ async fn a_change_says_what_it_added_and_what_there_is() {
         "cursor": "C",
         "sequence": 3,
         "epoch": "E",
-        "at": "2023-11-14T22:13:20.000Z",
+        "at": "2023-11-14T22:13:20.250Z",
         "site": "shop",
         "key": "product:mug",
         "order": "id:1001",
@@ -157,7 +157,7 @@ async fn the_command_prints_the_apis_changes_and_a_table_for_people() {
     insta::assert_snapshot!(printed.out(), @r"
     NUMBER  AT                        KEY          DUE TO      RECEIVED  COMMITTED  FULFILLED  ON HAND  AVAILABLE
          2  2023-11-14T22:13:20.000Z  sku:S-1      delivery-1         3          0          0        3          3
-         3  2023-11-14T22:13:20.000Z  product:mug  id:1001            0         12          0       10         -2
+         3  2023-11-14T22:13:20.250Z  product:mug  id:1001            0         12          0       10         -2
     ");
     let last = items[2]["cursor"].as_str().unwrap();
     assert_eq!(printed.err(), format!("`--after {last}` goes on from here\n"));

@@ -1,6 +1,6 @@
 //! The read commands.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use storekeeper::broker::BrokerError;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{
@@ -8,7 +8,7 @@ use storekeeper::cli::{
     PolicyCommand, StockCommand,
 };
 use storekeeper::clock::PastTime;
-use storekeeper::domain::{Policy, Site, SourceRules, Timestamp};
+use storekeeper::domain::{ProposedPolicy, Site, SourceRules, Timestamp};
 use storekeeper::store::Store;
 
 use super::{Backends, given};
@@ -33,6 +33,11 @@ impl Printed {
         String::from_utf8(self.err.clone()).unwrap()
     }
 
+    /// Whether something stands out in colour.
+    fn is_coloured(&self) -> bool {
+        String::from_utf8_lossy(&self.out).contains("\u{1b}[38;")
+    }
+
     /// The objects of what was printed, one a line.
     pub(super) fn lines(&self) -> Vec<Value> {
         self.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -49,10 +54,12 @@ async fn stock(store: &dyn Store, command: StockCommand, format: Format) -> (Exi
     (status, printed)
 }
 
-async fn order(store: &dyn Store, id: &str, format: Format) -> (ExitStatus, Printed) {
-    let command = OrdersCommand::Show { site: site(), order: given::order_id(id) };
+async fn order(store: &dyn Store, name: &str, format: Format) -> (ExitStatus, Printed) {
+    let command = OrdersCommand::Show { site: site(), name: name.to_owned() };
     let mut printed = Printed::default();
-    let status = cli::orders::run(store, &command, &mut printed.output(format)).await.unwrap();
+    let output = &mut printed.output(format);
+    let now = Timestamp::from_millis(given::START_MS);
+    let status = cli::orders::run(store, &command, now, output).await.unwrap();
     (status, printed)
 }
 
@@ -75,8 +82,9 @@ async fn dead_letters(
 async fn policy(store: &dyn Store, format: Format) -> (ExitStatus, Printed) {
     let mut printed = Printed::default();
     let output = &mut printed.output(format);
-    let status =
-        cli::policy::run(store, PolicyCommand::Show, &Policy::default(), output).await.unwrap();
+    let status = cli::policy::run(store, &PolicyCommand::Show, &ProposedPolicy::default(), output)
+        .await
+        .unwrap();
     (status, printed)
 }
 
@@ -98,6 +106,24 @@ async fn stock_list_prints_a_table_of_all_sites() {
     shop   product:mug   Blue mug        10         12          0       10         -2
     shop   sku:S-1       -                3          0          0        3          3
     "#);
+}
+
+#[tokio::test]
+async fn what_is_not_tracked_says_so_in_lists_and_is_no_oversale() {
+    let backends = Backends::open();
+    let store = &*backends.store;
+    given::policy(store).await;
+    let gift = json!({"id": "gift", "name": "Gift card", "managed_inventory": false});
+    given::hook(store, "ECOMM_PRODUCT_CREATED", (1, 0), &gift).await;
+    given::order(store, "shop", "9", "gift", 3).await;
+    let list = StockCommand::List { site: None };
+    let (_, printed) = stock(store, list, Format::Table).await;
+    let row = printed.out().lines().nth(1).unwrap().to_owned();
+    assert!(row.ends_with("-3  not tracked"), "{row}");
+    assert!(!printed.is_coloured(), "{}", printed.out());
+    let show = StockCommand::Show { site: site(), key: "gift".to_owned() };
+    let (_, printed) = stock(store, show, Format::Table).await;
+    assert!(printed.out().contains("tracked                   no"), "{}", printed.out());
 }
 
 #[tokio::test]
@@ -132,7 +158,7 @@ async fn a_list_goes_on_past_one_page() {
 #[tokio::test]
 async fn an_exported_name_is_no_formula() {
     let backends = Backends::open();
-    given::product(&*backends.store, "shop", "product:mug", "=HYPERLINK(\"x\")").await;
+    given::product(&*backends.store, "shop", "mug", "=HYPERLINK(\"x\")").await;
     given::goods(&*backends.store, "shop", "product:mug", 1).await;
     let (_, printed) = stock(&*backends.store, StockCommand::Export, Format::Table).await;
     let row = printed.out().lines().nth(1).unwrap().to_owned();
@@ -152,7 +178,7 @@ async fn an_empty_list_is_no_failure_and_says_so() {
 async fn stock_show_prints_the_item_and_its_holds() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
-    let show = || StockCommand::Show { site: site(), key: given::key("product:mug") };
+    let show = || StockCommand::Show { site: site(), key: "product:mug".to_owned() };
     let (status, printed) = stock(&*backends.store, show(), Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
     insta::assert_snapshot!(printed.out(), @r#"
@@ -189,27 +215,26 @@ async fn orders_show_prints_holds_lines_and_timeline() {
     let out = printed.out();
     let shown: Vec<&str> = out.lines().filter(|line| !line.starts_with("revision")).collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
-    site          shop
-    order         id:1001
-    status        PROCESSED
-    mode          LIVE
-    ever shipped  no
+    site      shop
+    order     id:1001
+    status    PROCESSED
+    mode      LIVE
+    left      no
+    The goods have not left yet, so the order's lines are committed.
     1 line has no stock key and holds nothing
-    1 line came with another stock key: see the timeline
 
     Holds
     KEY          COMMITTED  FULFILLED
     product:mug         12          0
 
     Lines as of 2023-11-14T22:13:20.000Z
-    KEY          QUANTITY  NAMES
-    product:mug        12  id=L1 product_id=mug
-    -                   1
+    KEY          QUANTITY  NAME  NAMES
+    -                   1  -
+    product:mug        12  -     id=L1 product_id=mug
 
     Timeline, highest version first
-    EVENT TIME                RECEIVED                  EVENT                OUTCOME                MESSAGE
-    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.250Z  ECOMM_ORDER_UPDATED  applied, 1 rekeyed     00000000-0000-0000-0000-000000000003
-    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.900Z  ECOMM_ORDER_UPDATED  superseded: ambiguous  00000000-0000-0000-0000-000000000002
+    EVENT TIME                RECEIVED                  EVENT                STATUS     OUTCOME  MESSAGE
+    2023-11-14T22:13:20.000Z  2023-11-14T22:13:20.250Z  ECOMM_ORDER_UPDATED  PROCESSED  applied  00000000-0000-0000-0000-000000000001
     "#);
     let console = backends.serve_console().await;
     let (_, printed) = order(&*backends.store, "id:1001", Format::Json).await;
@@ -217,13 +242,13 @@ async fn orders_show_prints_holds_lines_and_timeline() {
 }
 
 #[tokio::test]
-async fn an_order_that_awaits_its_details_says_so() {
+async fn an_order_that_waits_for_its_first_snapshot_says_so() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
     let (_, printed) = order(&*backends.store, "store-order:77/5", Format::Table).await;
     let out = printed.out();
-    assert!(out.contains("awaits its details"), "{out}");
-    assert!(out.contains("payment       PAID"), "{out}");
+    assert!(out.contains("waits for its first snapshot"), "{out}");
+    assert!(out.contains("status    PAID AWAITING_PROCESSING"), "{out}");
     assert!(out.contains("Holds\nnothing\n"), "{out}");
 }
 
@@ -232,11 +257,14 @@ async fn what_is_not_there_is_not_held() {
     let backends = Backends::open();
     let store = &*backends.store;
     given::goods(store, "shop", "sku:S-1", 3).await;
-    let show = StockCommand::Show { site: site(), key: given::key("sku:none") };
+    let show = StockCommand::Show { site: site(), key: "sku:none".to_owned() };
     let letter = DeadLettersCommand::Show { id: given::message(1) };
     for ((status, printed), sentence) in [
         (stock(store, show, Format::Table).await, "sku:none of shop was never counted"),
-        (order(store, "id:1", Format::Json).await, "no event of id:1 of shop was applied"),
+        (
+            order(store, "id:1", Format::Json).await,
+            "no event of the order \"id:1\" of shop was applied",
+        ),
         (
             dead_letters(store, letter, Format::Table).await,
             "no message 00000000-0000-0000-0000-000000000001 is parked",
@@ -335,17 +363,19 @@ async fn dead_letters_show_prints_a_body_that_cannot_steer_the_terminal() {
 #[tokio::test]
 async fn policy_show_prints_the_policy_by_its_settings() {
     let backends = Backends::open();
-    backends.store.adopt_policy(&Policy::default()).await.unwrap();
+    given::policy(&*backends.store).await;
     let (status, printed) = policy(&*backends.store, Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
     insta::assert_snapshot!(printed.out(), @r#"
     revision              1
+    put in force by       anna
+    put in force at       2023-11-14T22:13:20.000Z
     stock.key_precedence  variation, product, external-variation, external-product, sku, line
     orders.test_mode      ignore
-    orders.cancelled      release
-    orders.deleted        release
-    refunds.restock       never
+    orders.cancelled      release-unless-shipped
+    orders.deleted        release-unless-shipped
+    refunds.restock       unshipped
     "#);
     let (_, printed) = policy(&*backends.store, Format::Json).await;
-    assert_eq!(printed.lines()[0]["orders.cancelled"], "release");
+    assert_eq!(printed.lines()[0]["orders.cancelled"], "release-unless-shipped");
 }

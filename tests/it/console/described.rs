@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use storekeeper::domain::Timestamp;
+use storekeeper::domain::{Class, Fingerprint, Rank, Shown, Status, Timestamp, Version};
 use storekeeper::store::Store;
 use storekeeper::worker::closing::close_settled;
 
@@ -26,17 +26,35 @@ fn filled(path: &str) -> String {
     let id = if path.contains("replays") { NOBODY } else { LETTER };
     path.replace("{site}", "shop")
         .replace("{key}", "product:mug")
-        .replace("{order}", "id:1001")
+        .replace("{name}", "id:1001")
         .replace("{id}", id)
 }
 
 fn body_of((method, path): &Operation) -> Value {
     match (method.as_str(), path.rsplit('/').next().unwrap()) {
         ("POST", "receipts") => json!({"quantity": "1", "reference": "R"}),
+        ("POST", "adjustments") => json!({"quantity": "1", "reference": "A", "reason": "found"}),
+        ("POST", "voids") => json!({"reference": "V"}),
+        ("POST", "corrections") => json!({
+            "action": "hold", "shown": shown(), "reference": "H", "reason": "paid",
+        }),
         ("PUT", "count") => json!({"on_hand": "1", "reference": "C"}),
         ("PUT", "body") => json!({"text": "{}"}),
         _ => json!({}),
     }
+}
+
+/// What somebody saw of an order that says something else.
+fn shown() -> String {
+    let version = Version {
+        class: Class::Later,
+        event_timestamp: given::START_MS,
+        observed_at: 0,
+        rank: Rank::Updated,
+        status: Status::Processed,
+        fingerprint: Fingerprint(1),
+    };
+    Shown { version, words: Fingerprint(1), deleted: None }.token()
 }
 
 fn described(document: &Value) -> Statuses {
@@ -87,7 +105,13 @@ async fn given() -> Backends {
     let store: &dyn Store = &*backends.store;
     given::shop(store).await;
     given::dead_letters(store).await;
-    given::delivered_order(store, "shop", "id:closed").await;
+    // Of one name with the product.
+    given::goods(store, "shop", "sku:mug", 1).await;
+    for id in ["2001", "2002"] {
+        let data = json!({"id": id, "invoice_number": "INV-7", "status": "PENDING", "items": []});
+        given::hook(store, "ECOMM_ORDER_CREATED", (7, 0), &data).await;
+    }
+    given::delivered_order(store, "shop", "closed").await;
     assert_eq!(close_settled(store, Timestamp::from_micros(i64::MAX)).await.unwrap(), 1);
     backends
 }
@@ -167,9 +191,21 @@ async fn ask_what_is_special(asking: &mut Asking<'_>, backends: &Backends) {
     let local = "localhost";
     let item = operation(Method::GET, "/v1/sites/{site}/stock/{key}");
     asking.ask(&item, "/v1/sites/shop/stock/sku:none", &Value::Null, local).await;
-    let order = operation(Method::GET, "/v1/sites/{site}/orders/{order}");
+    let order = operation(Method::GET, "/v1/sites/{site}/orders/{name}");
     asking.ask(&order, "/v1/sites/shop/orders/id:none", &Value::Null, local).await;
     asking.ask(&order, "/v1/sites/shop/orders/id:closed", &Value::Null, local).await;
+    asking.ask(&order, "/v1/sites/shop/orders/INV-7", &Value::Null, local).await;
+    asking.ask(&item, "/v1/sites/shop/stock/mug", &Value::Null, local).await;
+    for list in ["stock", "orders", "catalogue", "changes"] {
+        let of_site = operation(Method::GET, &format!("/v1/sites/{{site}}/{list}"));
+        let path = format!("/v1/sites/nowhere/{list}");
+        assert_eq!(asking.ask(&of_site, &path, &Value::Null, local).await, 404);
+    }
+    let correct = operation(Method::POST, "/v1/sites/{site}/orders/{name}/corrections");
+    for (name, status) in [("1001", 409), ("id:none", 404), ("closed", 410)] {
+        let path = format!("/v1/sites/shop/orders/{name}/corrections");
+        assert_eq!(asking.ask(&correct, &path, &body_of(&correct), local).await, status);
+    }
     let feed = operation(Method::GET, "/v1/sites/{site}/changes");
     // A cursor of another epoch: `1.elsewhere`.
     let path = "/v1/sites/shop/changes?after=MS5lbHNld2hlcmU";
@@ -183,16 +219,17 @@ async fn ask_what_is_special(asking: &mut Asking<'_>, backends: &Backends) {
         let operation = operation(method, path);
         asking.ask(&operation, &asked, &body_of(&operation), local).await;
     }
-    for (method, path, last) in [
-        (Method::POST, "/v1/sites/{site}/stock/{key}/receipts", "receipts"),
-        (Method::PUT, "/v1/sites/{site}/stock/{key}/count", "count"),
+    for (method, last) in [
+        (Method::POST, "receipts"),
+        (Method::POST, "adjustments"),
+        (Method::PUT, "count"),
+        (Method::POST, "voids"),
     ] {
-        let operation = operation(method, path);
-        let path = format!("/v1/sites/shop/stock/product:mug/{last}");
-        // That reference has counted ten mugs.
-        let number = if last == "count" { "on_hand" } else { "quantity" };
-        let body = json!({number: "11", "reference": "delivery-1"});
-        assert_eq!(asking.ask(&operation, &path, &body, local).await, 409);
+        let operation = operation(method, &format!("/v1/sites/{{site}}/stock/{{key}}/{last}"));
+        for (key, status) in [("none", 404), ("mug", 409)] {
+            let path = format!("/v1/sites/shop/stock/{key}/{last}");
+            assert_eq!(asking.ask(&operation, &path, &body_of(&operation), local).await, status);
+        }
     }
     let all = json!({"selection": {"ids": [LETTER]}});
     let make = operation(Method::POST, "/v1/replays");

@@ -1,24 +1,19 @@
-//! A shop with a little of everything.
-
-use std::collections::BTreeMap;
+//! A shop with a little of everything: what real events lead to, one after the other.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use storekeeper::broker::{Envelope, EnvelopeKind};
 use storekeeper::domain::{
-    CatalogueEntry, CatalogueId, Code, Counts, Description, Fingerprint, Hold, Identifier, Latest,
-    Line, MessageId, Notice, NoticeStatus, OrderId, OrderState, Outcome, Policy, Quantity, Rank,
-    Reason, Receipt, ReceiptContent, ReceiptId, Rejection, Site, Snapshot, Status, StockChange,
-    StockKey, TimelineEntry, Timestamp, Version,
+    Arrival, Code, Content, Decision, Decoded, EntityName, EntityState, Event, Identifier,
+    MessageId, OrderId, Policy, PolicyOrigin, Rejection, Site, Timestamp, decide_catalogue,
+    decide_orders, decide_receipt, decode_correction, decode_receipt, decode_webhook,
 };
-use storekeeper::store::{Commit, Committed, DeadLetter, EntityId, EntityName, EntityState, Store};
+use storekeeper::store::orders::Readings;
+use storekeeper::store::{Asked, Commit, Committed, DeadLetter, EntityId, Store};
 use uuid::Uuid;
 
 /// 2023-11-14T22:13:20Z
 pub(super) const START_MS: i64 = 1_700_000_000_000;
-
-pub(super) fn key(text: &str) -> StockKey {
-    StockKey::parse(text).unwrap()
-}
 
 pub(super) fn order_id(text: &str) -> OrderId {
     OrderId::parse(text).unwrap()
@@ -32,127 +27,184 @@ fn identifier(text: &str) -> Identifier {
     Identifier::parse(text).unwrap()
 }
 
-fn units(count: i64) -> Quantity {
-    Quantity::from_millionths(count * 1_000_000)
-}
-
-fn version(rank: Rank, status: Status) -> Version {
-    Version { event_timestamp: START_MS, rank, status, fingerprint: Fingerprint(7) }
-}
-
-async fn write(
-    store: &dyn Store,
-    site: &str,
-    name: EntityName,
-    state: EntityState,
-    changes: Vec<StockChange>,
-) {
-    let entity = EntityId { site: Site::parse(site).unwrap(), name };
+/// The policy that every shop has.
+pub(super) async fn policy(store: &dyn Store) {
     let at = Timestamp::from_millis(START_MS);
-    let commit = Commit { entity, loaded: None, state, changes, message_id: message(1), at };
+    let origin = PolicyOrigin { actor: "anna".to_owned(), at };
+    store.adopt_policy(&Policy::default(), &origin).await.unwrap();
+}
+
+/// One event as it is received: its message, so many milliseconds after the start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received {
+    pub(super) message: u128,
+    pub(super) millis: i64,
+}
+
+/// The first of everything.
+pub(super) const FIRST: Received = Received { message: 1, millis: 250 };
+
+/// Applies an event as a worker does.
+pub(super) async fn apply(store: &dyn Store, kind: EnvelopeKind, received: Received, body: &Value) {
+    let body = body.to_string();
+    let received_at = Timestamp::from_millis(START_MS + received.millis);
+    let event = match kind {
+        EnvelopeKind::Receipt => decode_receipt(body.as_bytes()).unwrap(),
+        EnvelopeKind::Correction => decode_correction(body.as_bytes()).unwrap(),
+        EnvelopeKind::Webhook => match decode_webhook(body.as_bytes(), received_at).unwrap() {
+            Decoded::Event(event) => *event,
+            Decoded::Unknown { event_type } => panic!("{event_type}"),
+        },
+        EnvelopeKind::Edit | EnvelopeKind::Discard => panic!("it is no event"),
+    };
+    let arrival = Arrival {
+        message_id: message(received.message),
+        received_at,
+        replays: 0,
+        event_type: event.event_type.clone(),
+    };
+    let names = match event.content.names() {
+        Some(_) => apply_to_order(store, &event, &arrival).await,
+        None => apply_to_entity(store, &event, &arrival).await,
+    };
+    store.name_items(&event.site, names).await.unwrap();
+}
+
+type ItemNames = Vec<storekeeper::domain::ItemNames>;
+
+async fn apply_to_order(store: &dyn Store, event: &Event, arrival: &Arrival) -> ItemNames {
+    let (site, names) = (&event.site, event.content.names().unwrap());
+    let in_force = store.policy().await.unwrap().unwrap();
+    let mut readings = Readings::default();
+    readings.fill(store, &[(site, &names)], Vec::new()).await.unwrap();
+    let of_site = readings.of(site);
+    let part = of_site.reading.part([&names]);
+    let mut decision = decide_orders(&part, &[(event, arrival)], &in_force);
+    assert!(decision.settled[0].is_ok(), "{:?}", decision.settled);
+    let item_names = std::mem::take(&mut decision.item_names);
+    let told = (arrival.message_id, arrival.received_at);
+    let commit = of_site.commit(site, &part, decision, in_force.revision, told);
+    write(store, commit).await;
+    item_names
+}
+
+async fn apply_to_entity(store: &dyn Store, event: &Event, arrival: &Arrival) -> ItemNames {
+    let site = event.site.clone();
+    let name = match &event.content {
+        Content::Catalogue(event) => EntityName::Catalogue(event.entry.clone()),
+        Content::Receipt(event) => EntityName::Receipt(event.receipt.clone()),
+        Content::Order(_) | Content::Refund(_) | Content::Notice(_) | Content::Correction(_) => {
+            panic!("it acts on an order: {event:?}")
+        }
+    };
+    let entities = vec![EntityId { site: site.clone(), name: name.clone() }];
+    let found = store.load(&Asked { entities, links: Vec::new() }).await.unwrap();
+    let loaded = found.entities.into_iter().next().unwrap();
+    let (revision, before) = loaded.map(|loaded| (loaded.revision, loaded.state)).unzip();
+    let mut decision: Decision = match (&event.content, &before) {
+        (Content::Catalogue(event), before) => {
+            let before = before.as_ref().map(|before| match before {
+                EntityState::Catalogue(before) => before,
+                EntityState::Order(_) | EntityState::Receipt(_) => panic!("{before:?}"),
+            });
+            decide_catalogue(&event.entry, before, &[event], &Policy::default())
+        }
+        (Content::Receipt(event), before) => {
+            let before = before.as_ref().map(|before| match before {
+                EntityState::Receipt(before) => before,
+                EntityState::Order(_) | EntityState::Catalogue(_) => panic!("{before:?}"),
+            });
+            decide_receipt(&event.receipt, before, &[(event, arrival)])
+        }
+        other => panic!("{other:?}"),
+    };
+    let item_names = std::mem::take(&mut decision.item_names);
+    let commit = Commit {
+        site,
+        read: vec![(name, revision)],
+        links_read: Vec::new(),
+        new_names: Vec::new(),
+        policy: None,
+        writes: decision.writes,
+        links: Vec::new(),
+        changes: decision.changes,
+        closing: None,
+        message_id: arrival.message_id,
+        at: arrival.received_at,
+    };
+    write(store, commit).await;
+    item_names
+}
+
+async fn write(store: &dyn Store, commit: Commit) {
     let committed = store.commit(vec![commit]).await.unwrap();
-    assert!(matches!(committed[..], [Committed::Written { .. }]), "{committed:?}");
+    assert_eq!(committed, [Committed::Written]);
+}
+
+/// A webhook, so many milliseconds after the start.
+pub(super) fn webhook(site: &str, event_type: &str, millis: i64, data: &Value) -> Value {
+    json!({
+        "event_type": event_type,
+        "event_timestamp": START_MS + millis,
+        "resource_data": {"site_name": site},
+        "data": data,
+    })
+}
+
+/// Applies a webhook that is received a quarter of a second after it happened.
+pub(super) async fn hook(
+    store: &dyn Store,
+    event_type: &str,
+    (number, millis): (u128, i64),
+    data: &Value,
+) {
+    let body = webhook("shop", event_type, millis, data);
+    let received = Received { message: number, millis: millis + 250 };
+    apply(store, EnvelopeKind::Webhook, received, &body).await;
 }
 
 /// So many units of an item came in.
 pub(super) async fn goods(store: &dyn Store, site: &str, item: &str, count: i64) {
-    let content = ReceiptContent::Goods { quantity: units(count) };
-    let id = ReceiptId { key: key(item), reference: identifier("delivery-1") };
-    let state = EntityState::Receipt(Receipt { message_id: message(1), content });
-    let delta = Counts { received: units(count), ..Counts::default() };
-    let change = StockChange { key: key(item), delta, hold: None };
-    write(store, site, EntityName::Receipt(id), state, vec![change]).await;
+    let body = json!({
+        "site": site, "key": item, "reference": "delivery-1", "quantity": count.to_string(),
+    });
+    apply(store, EnvelopeKind::Receipt, Received { millis: 0, ..FIRST }, &body).await;
 }
 
 /// A product that gives its name to an item.
 pub(super) async fn product(store: &dyn Store, site: &str, id: &str, name: &str) {
-    let description = Description {
-        name: Some(name.to_owned()),
-        sku: Some(identifier("MUG-1")),
-        stock_keys: vec![key(id)],
-        ..Description::default()
-    };
-    let described = Some(version(Rank::Created, Status::Unknown));
-    let entry = CatalogueEntry { described, description, deleted: None };
-    let id = EntityName::Catalogue(CatalogueId::parse(id).unwrap());
-    write(store, site, id, EntityState::Catalogue(entry), Vec::new()).await;
+    let data = json!({"id": id, "name": name, "sku": format!("{}-1", id.to_uppercase())});
+    let body = webhook(site, "ECOMM_PRODUCT_CREATED", 0, &data);
+    apply(store, EnvelopeKind::Webhook, FIRST, &body).await;
 }
 
-/// An order that is promised so many units of an item, and has a line that nothing names.
-pub(super) async fn order(store: &dyn Store, site: &str, id: &str, item: &str, count: i64) {
-    let hold = Hold { committed: units(count), fulfilled: Quantity::ZERO };
-    let product = Some(key(item).identifier);
-    let line = Line { id: Some(identifier("L1")), product, quantity: units(count), ..no_line() };
-    let unmapped = Line { quantity: units(1), ..no_line() };
-    let entry = |number, rank, received_at_ms, outcome, reason| TimelineEntry {
-        version: version(rank, Status::Processed),
-        message_id: message(number),
-        event_type: identifier("ECOMM_ORDER_UPDATED"),
-        received_at: Timestamp::from_millis(START_MS + received_at_ms),
-        outcome,
-        reason,
-        rekeyed_lines: u64::from(rank == Rank::Updated),
-    };
-    let state = OrderState {
-        latest: Some(Latest {
-            version: version(Rank::Updated, Status::Processed),
-            snapshot: Snapshot { test: false, lines: vec![line, unmapped] },
-        }),
-        aliases: vec![order_id(id)],
-        applied: BTreeMap::from([(key(item), hold)]),
-        policy: 1,
-        timeline: vec![
-            entry(3, Rank::Updated, 250, Outcome::Applied, None),
-            entry(2, Rank::Created, 900, Outcome::Superseded, Some(Reason::Ambiguous)),
-        ],
-        ..OrderState::default()
-    };
-    let delta = Counts { committed: units(count), ..Counts::default() };
-    let change = StockChange { key: key(item), delta, hold: Some(hold) };
-    let state = EntityState::Order(Box::new(state));
-    write(store, site, EntityName::Order(order_id(id)), state, vec![change]).await;
+/// An order that is promised so many units of a product, and has a line that nothing names.
+pub(super) async fn order(store: &dyn Store, site: &str, id: &str, product: &str, count: i64) {
+    let data = json!({
+        "id": id,
+        "status": "PROCESSED",
+        "mode": "LIVE",
+        "items": [{"id": "L1", "product_id": product, "quantity": count}, {"quantity": 1}],
+    });
+    let body = webhook(site, "ECOMM_ORDER_UPDATED", 0, &data);
+    apply(store, EnvelopeKind::Webhook, FIRST, &body).await;
 }
 
 /// An order that is delivered, and holds nothing.
 pub(super) async fn delivered_order(store: &dyn Store, site: &str, id: &str) {
-    let version = version(Rank::Updated, Status::Delivered);
-    let state = OrderState {
-        latest: Some(Latest { version, snapshot: Snapshot::default() }),
-        aliases: vec![order_id(id)],
-        policy: 1,
-        ..OrderState::default()
-    };
-    let state = EntityState::Order(Box::new(state));
-    write(store, site, EntityName::Order(order_id(id)), state, Vec::new()).await;
-}
-
-fn no_line() -> Line {
-    Line {
-        id: None,
-        variation: None,
-        product: None,
-        external_variation: None,
-        external_product: None,
-        sku: None,
-        quantity: Quantity::ZERO,
-    }
+    let data = json!({"id": id, "status": "DELIVERED", "items": []});
+    let body = webhook(site, "ECOMM_ORDER_UPDATED", 0, &data);
+    apply(store, EnvelopeKind::Webhook, FIRST, &body).await;
 }
 
 /// An order of a third-party store, of which only a notice is known.
-pub(super) async fn noticed_order(store: &dyn Store, site: &str, id: &str) {
-    let status = NoticeStatus {
-        payment: Some(identifier("PAID")),
-        fulfillment: Some(identifier("AWAITING_PROCESSING")),
-    };
-    let notice = Notice { version: version(Rank::Created, Status::Unknown), status };
-    let state = OrderState {
-        notice: Some(notice),
-        aliases: vec![order_id(id)],
-        policy: 1,
-        ..OrderState::default()
-    };
-    let state = EntityState::Order(Box::new(state));
-    write(store, site, EntityName::Order(order_id(id)), state, Vec::new()).await;
+pub(super) async fn noticed_order(store: &dyn Store, site: &str, store_id: u64, entity_id: u64) {
+    let data = json!({
+        "siteAlias": site, "storeId": store_id, "entityId": entity_id,
+        "data": {"newPaymentStatus": "PAID", "newFulfillmentStatus": "AWAITING_PROCESSING"},
+    });
+    let body = webhook(site, "STORE_ORDER_CREATED", 0, &data);
+    apply(store, EnvelopeKind::Webhook, FIRST, &body).await;
 }
 
 /// An envelope that was received so many seconds after the start.
@@ -192,10 +244,10 @@ pub(super) async fn dead_letters(store: &dyn Store) {
 
 /// The shop that most tests look at: ten mugs, of which an order was promised twelve.
 pub(super) async fn shop(store: &dyn Store) {
-    store.adopt_policy(&Policy::default()).await.unwrap();
-    product(store, "shop", "product:mug", "Blue mug").await;
+    policy(store).await;
+    product(store, "shop", "mug", "Blue mug").await;
     goods(store, "shop", "product:mug", 10).await;
     goods(store, "shop", "sku:S-1", 3).await;
-    order(store, "shop", "id:1001", "product:mug", 12).await;
-    noticed_order(store, "shop", "store-order:77/5").await;
+    order(store, "shop", "1001", "mug", 12).await;
+    noticed_order(store, "shop", 77, 5).await;
 }

@@ -2,7 +2,9 @@
 
 use storekeeper::cli::audit::AuditArgs;
 use storekeeper::cli::changes::ChangesArgs;
+use storekeeper::cli::orders::OrdersListArgs;
 use storekeeper::cli::{self, ExitStatus, Format, OrdersCommand, StockCommand};
+use storekeeper::clock;
 use storekeeper::domain::Site;
 use storekeeper::store::Store;
 
@@ -34,15 +36,25 @@ async fn said(store: &dyn Store, name: &str, format: Format) -> Vec<String> {
     };
     let order = async {
         let mut printed = Printed::default();
-        let show = OrdersCommand::Show { site: site(name), order: given::order_id("id:1001") };
-        let status = cli::orders::run(store, &show, &mut printed.output(format)).await.unwrap();
+        let show = OrdersCommand::Show { site: site(name), name: "1001".to_owned() };
+        let output = &mut printed.output(format);
+        let status = cli::orders::run(store, &show, clock::now(), output).await.unwrap();
         (status, printed)
     };
-    let show = StockCommand::Show { site: site(name), key: given::key("sku:S-1") };
+    let orders = async {
+        let mut printed = Printed::default();
+        let args = OrdersListArgs { site: Some(site(name)), ..OrdersListArgs::default() };
+        let output = &mut printed.output(format);
+        let list = OrdersCommand::List(args);
+        let status = cli::orders::run(store, &list, clock::now(), output).await.unwrap();
+        (status, printed)
+    };
+    let show = StockCommand::Show { site: site(name), key: "S-1".to_owned() };
     let all = [
         stock(StockCommand::List { site: Some(site(name)) }).await,
         stock(show).await,
         order.await,
+        orders.await,
         audit.await,
         changes.await,
     ];
@@ -58,12 +70,12 @@ async fn a_mistyped_site_is_not_found_and_the_known_ones_are_named() {
     let backends = Backends::open();
     let store = &*backends.store;
     let sentence = "no such site: shpo; a site is known from its first webhook or receipt on\n";
-    assert_eq!(said(store, "shpo", Format::Table).await, [sentence; 5]);
+    assert_eq!(said(store, "shpo", Format::Table).await, [sentence; 6]);
     given::shop(store).await;
     given::goods(store, "another", "sku:1", 1).await;
     for format in [Format::Table, Format::Json] {
         let sentence = "no such site: shpo; there are: another, shop\n";
-        assert_eq!(said(store, "shpo", format).await, [sentence; 5]);
+        assert_eq!(said(store, "shpo", format).await, [sentence; 6]);
     }
     for number in 0..11 {
         given::goods(store, &format!("shop-{number:02}"), "sku:1", 1).await;
@@ -76,7 +88,7 @@ async fn a_mistyped_site_is_not_found_and_the_known_ones_are_named() {
 #[tokio::test]
 async fn a_site_without_stock_is_known_and_its_lists_are_empty() {
     let backends = Backends::open();
-    given::product(&*backends.store, "shop", "product:mug", "Blue mug").await;
+    given::product(&*backends.store, "shop", "mug", "Blue mug").await;
     let mut printed = Printed::default();
     let list = StockCommand::List { site: Some(site("shop")) };
     let output = &mut printed.output(Format::Table);

@@ -1,7 +1,7 @@
 //! Hostile bodies. Goal: no body makes the rules panic, nothing that no rule reads changes what a
 //! body means, and a wrong thing where a rule reads is refused for the right code, or taken for
-//! what the rules say it is: [`crate::rules_say`] and the model have to agree. Method: every place of every webhook gets every wrong thing; bodies are cut
-//! off and bytes are changed at random.
+//! what the rules say it is: [`crate::rules_say`] and the model have to agree. Method: every place
+//! of every webhook gets every wrong thing; bodies are cut off and bytes are changed at random.
 //!
 //! `STOREKEEPER_TEST_LONG=1` tries everything everywhere, and far more random bodies;
 //! `STOREKEEPER_TEST_SEED` draws others.
@@ -28,11 +28,14 @@ const BROKEN: [&str; 12] =
     ["NaN", "-", "01", "1.", "+1", "'x'", "tru", "\"\u{7}\"", "\"\\x\"", "\"\\u12\"", "[1,]", ""];
 
 /// Of these, at least one changes what a body means at any place that a rule reads.
-const PROBES: [&str; 6] = [
+const PROBES: [&str; 9] = [
     "null",
     "[]",
+    "false",
     "5",
     "\"TEST\"",
+    "\"DONATION\"",
+    "\"2024-01-31T12:00:00Z\"",
     "{\"id\":\"probe\",\"orderId\":\"probe\"}",
     "[{\"id\":\"probe\"}]",
 ];

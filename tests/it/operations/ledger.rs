@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use rust_decimal::Decimal;
 use storekeeper::broker::{EnvelopeKind, JournalRecord};
 use storekeeper::domain::{
-    Code, Content, MessageId, Policy, ReceiptContent, Timestamp, decode_receipt,
+    Action, Code, Content, List, MessageId, Names, Policy, ReceiptContent, Timestamp,
+    decode_receipt,
 };
 use storekeeper::simulate::Model;
-use storekeeper::simulate::model::{Counts, Item, Receipt, Verdict};
+use storekeeper::simulate::model::{self, Correction, Counts, Item, Receipt, Verdict};
 use storekeeper::store::{DeadLetterSummary, LetterName};
 
+use super::closings::Closings;
 use crate::generators::{decoded, greatest_fingerprint, model_policy};
 
 /// An order by its site and name, as the model writes them.
@@ -26,8 +27,8 @@ pub(super) type OrderName = (String, String);
 pub(super) struct Ledger {
     /// Every message that was accepted, in order.
     pub(super) accepted: Vec<Accepted>,
-    /// What is left of the orders that were closed.
-    pub(super) closed: BTreeMap<OrderName, Closed>,
+    /// Which orders were closed.
+    pub(super) closings: Closings,
 }
 
 #[derive(Debug, Clone)]
@@ -37,15 +38,8 @@ pub(super) struct Accepted {
     /// Of a webhook, the body with nothing wrong in it.
     pub(super) repaired: Option<Bytes>,
     pub(super) body: Bytes,
-}
-
-/// What is left of an order.
-#[derive(Debug, Clone)]
-pub(super) struct Closed {
-    /// It was untouched before.
-    before: Timestamp,
-    /// What has left for it, by item.
-    fulfilled: BTreeMap<Item, Decimal>,
+    /// Of a correction, what it says in the words of the model.
+    pub(super) correction: Option<Correction>,
 }
 
 /// A message as the journal has it.
@@ -62,6 +56,12 @@ impl Message {
         let mut reader = Model::new(model_policy(policy));
         let received_at = self.received_at.millis();
         self.bodies.iter().map(move |body| (body, reader.observe(body, received_at)))
+    }
+
+    /// The last body with nothing wrong in it.
+    fn good_body(&self, policy: &Policy) -> Option<&Bytes> {
+        let good = |(_, verdict): &(_, Verdict)| !matches!(verdict, Verdict::DeadLetter(_));
+        self.verdicts(policy).filter(good).last().map(|(body, _)| body)
     }
 }
 
@@ -91,26 +91,15 @@ impl Ledger {
         before: Timestamp,
     ) -> (Vec<OrderName>, Vec<OrderName>) {
         let model = self.observed(records, letters, policy);
-        let mut held: BTreeMap<OrderName, (Decimal, BTreeMap<Item, Decimal>)> = BTreeMap::new();
-        for (item, holders) in model.holders() {
-            for holder in holders {
-                let name = (item.site.clone(), holder.order);
-                let (committed, fulfilled) = held.entry(name).or_default();
-                *committed += holder.committed;
-                fulfilled.insert(item.clone(), holder.fulfilled);
-            }
-        }
-        let (mut closed, mut kept) = (Vec::new(), Vec::new());
-        for name in model.settled_orders() {
-            let (committed, fulfilled) = held.remove(&name).unwrap_or_default();
-            if committed.is_zero() {
-                self.closed.insert(name.clone(), Closed { before, fulfilled });
-                closed.push(name);
-            } else {
-                kept.push(name);
-            }
-        }
-        (closed, kept)
+        let aside: BTreeSet<MessageId> =
+            letters.iter().map(|letter| letter.id).chain(discarded(records)).collect();
+        let applied = messages(records).into_iter().filter(|(id, message)| {
+            let names = names_of(message, policy);
+            !aside.contains(id)
+                && !names.is_some_and(|(site, names)| self.closings.owns(&site, &names))
+        });
+        let applied: Vec<MessageId> = applied.map(|(id, _)| id).collect();
+        self.closings.close(&model, applied, before)
     }
 
     /// The stock that there must be. Fails if a message has no end or two.
@@ -120,33 +109,30 @@ impl Ledger {
         letters: &[DeadLetterSummary],
         policy: &Policy,
     ) -> BTreeMap<Item, Counts> {
-        let mut stock = self.observed(records, letters, policy).stock();
-        for (item, fulfilled) in self.closed.values().flat_map(|closed| &closed.fulfilled) {
-            stock.entry(item.clone()).or_default().fulfilled += fulfilled;
-        }
-        stock.retain(|_, counts| !counts.is_zero());
-        stock
+        self.closings.stock(&self.observed(records, letters, policy))
     }
 
-    /// The orders that there are, each with whether another bears its name. Nothing is said once
-    /// orders were closed: how much of a closed order's names is known is not the model's business.
-    pub(super) fn conflicts(
+    /// The orders that there are, each with the lists that it must be in.
+    pub(super) fn lists(
         &self,
         records: &[JournalRecord],
         letters: &[DeadLetterSummary],
         policy: &Policy,
-    ) -> Vec<(OrderName, bool)> {
-        if !self.closed.is_empty() {
-            return Vec::new();
-        }
+    ) -> BTreeMap<OrderName, BTreeSet<List>> {
         let model = self.observed(records, letters, policy);
-        let conflicts = model.alias_conflicts();
-        let names = model.names().keys();
-        names.map(|name| (name.clone(), conflicts.contains(name))).collect()
+        let settled: BTreeSet<OrderName> = model.settled_orders().into_iter().collect();
+        let mut lists = model.lists();
+        lists.retain(|name, _| !self.closings.have_closed(name));
+        let of_store = |(name, lists): (OrderName, BTreeSet<model::List>)| {
+            let settled = settled.contains(&name).then_some(List::Settled);
+            let lists = lists.into_iter().map(list).chain([List::All]).chain(settled);
+            (name, lists.collect())
+        };
+        lists.into_iter().map(of_store).collect()
     }
 
-    /// The model of all that counts and is not closed.
-    fn observed(
+    /// The model of all that counts, and of what counted until its order was closed.
+    pub(super) fn observed(
         &self,
         records: &[JournalRecord],
         letters: &[DeadLetterSummary],
@@ -159,17 +145,20 @@ impl Ledger {
             assert!(parked.insert(letter.id, letter).is_none(), "{} is parked twice", letter.id);
         }
         for (id, message) in messages(records) {
-            match (parked.remove(&id), message.kind) {
-                (Some(letter), EnvelopeKind::Webhook) => {
-                    assert!(!discarded.contains(&id), "{id} is discarded, and parked");
-                    self.check_reason(&message, letter, policy);
-                }
-                (Some(letter), _) => panic!("nothing is wrong with {letter:?}"),
-                (None, EnvelopeKind::Receipt) => model.receive(receipt(id, &message)),
-                (None, EnvelopeKind::Webhook) if !discarded.contains(&id) => {
+            let letter = parked.remove(&id);
+            if let Some(letter) = letter {
+                assert!(!discarded.contains(&id), "{id} is discarded, and parked");
+                self.check_reason(&message, letter, policy);
+            }
+            // What was applied before its order was closed stays so, also if it came again.
+            let is_aside = letter.is_some() || discarded.contains(&id);
+            match message.kind {
+                EnvelopeKind::Receipt => receive(&mut model, id, &message),
+                EnvelopeKind::Correction => self.correct(&mut model, id, &message),
+                EnvelopeKind::Webhook if !is_aside || self.closings.had_applied(id) => {
                     self.observe(&mut model, id, &message, policy);
                 }
-                (None, _) => {}
+                EnvelopeKind::Webhook | EnvelopeKind::Edit | EnvelopeKind::Discard => {}
             }
         }
         assert!(parked.is_empty(), "nobody sent {parked:?}");
@@ -177,47 +166,74 @@ impl Ledger {
     }
 
     fn observe(&self, model: &mut Model, id: MessageId, message: &Message, policy: &Policy) {
-        let good = |(_, verdict): &(_, Verdict)| !matches!(verdict, Verdict::DeadLetter(_));
-        let Some((body, verdict)) = message.verdicts(policy).filter(good).last() else {
-            panic!("{id} is lost: {message:?}");
-        };
-        let Verdict::Counted { site, order } = verdict else { panic!("{verdict:?}") };
-        if self.closed.contains_key(&(site.clone(), order)) {
-            let is_late = message.received_at >= self.watermark(&site);
-            assert!(!is_late || says_nothing(body), "{id} came after the closing: {message:?}");
+        let Some(body) = message.good_body(policy) else { panic!("{id} is lost: {message:?}") };
+        let Some((site, names)) = names_in(body) else { panic!("{message:?} is of no order") };
+        if self.closings.owns(&site, &names) && !self.closings.had_applied(id) {
+            let is_late = message.received_at >= self.closings.watermark(&site);
+            assert!(!is_late, "{id} came after the closing: {message:?}");
         } else {
             model.observe(body, message.received_at.millis());
         }
     }
 
-    /// The latest time before which something of the site was closed.
-    fn watermark(&self, site: &str) -> Timestamp {
-        let of_site = self.closed.iter().filter(|((closed_site, _), _)| closed_site == site);
-        of_site.map(|(_, closed)| closed.before).max().unwrap()
+    fn correct(&self, model: &mut Model, id: MessageId, message: &Message) {
+        let accepted = self.accepted.iter().find(|accepted| accepted.id == id);
+        let correction = accepted.and_then(|accepted| accepted.correction.clone());
+        let correction = correction.unwrap_or_else(|| panic!("nobody said {message:?}"));
+        model.correct(correction);
     }
 
     /// Fails unless the message gives the reason for which it is parked.
     fn check_reason(&self, message: &Message, letter: &DeadLetterSummary, policy: &Policy) {
         let code = letter.rejection.code;
-        let gives = |(_, verdict): (_, Verdict)| match verdict {
+        assert_eq!(message.kind, EnvelopeKind::Webhook, "nothing is wrong with {letter:?}");
+        let gives = |(body, verdict): (&Bytes, Verdict)| match verdict {
             Verdict::DeadLetter(broken) => code.as_str() == broken,
-            Verdict::Counted { site, order } => {
-                code == Code::OrderExpired && self.closed.contains_key(&(site, order))
+            Verdict::Counted { .. } | Verdict::Notice => {
+                code == Code::OrderExpired
+                    && names_in(body).is_some_and(|(site, names)| self.closings.owns(&site, &names))
             }
-            Verdict::Catalogue | Verdict::Notice | Verdict::Ignored => false,
+            Verdict::Catalogue | Verdict::Ignored => false,
         };
         assert!(message.verdicts(policy).any(gives), "{letter:?} of {message:?}");
     }
 }
 
-/// Whether what a good body says changes nothing whatever its order is.
-fn says_nothing(body: &[u8]) -> bool {
-    match decoded(body).content {
-        Content::Refund(event) => event.refund.is_none(),
-        Content::Order(_) | Content::Catalogue(_) | Content::Notice(_) | Content::Receipt(_) => {
-            false
-        }
+/// The list of the Store by that name.
+fn list(list: model::List) -> List {
+    match list {
+        model::List::Ambiguous => List::Ambiguous,
+        model::List::Contested => List::Contested,
+        model::List::AfterDeletion => List::AfterDeletion,
+        model::List::Waiting => List::Waiting,
+        model::List::Unmapped => List::Unmapped,
+        model::List::Corrected => List::Corrected,
     }
+}
+
+/// An action in the words of the model.
+pub(super) fn action(action: Action) -> model::Action {
+    match action {
+        Action::Release => model::Action::Release,
+        Action::Hold => model::Action::Hold,
+        Action::Ship => model::Action::Ship,
+    }
+}
+
+/// What the good body of a message calls its order.
+fn names_of(message: &Message, policy: &Policy) -> Option<(String, Names)> {
+    match message.kind {
+        EnvelopeKind::Webhook => names_in(message.good_body(policy)?),
+        EnvelopeKind::Receipt
+        | EnvelopeKind::Correction
+        | EnvelopeKind::Edit
+        | EnvelopeKind::Discard => None,
+    }
+}
+
+fn names_in(body: &[u8]) -> Option<(String, Names)> {
+    let event = decoded(body);
+    Some((event.site.to_string(), event.content.names()?))
 }
 
 /// The messages of a journal, without what they were replayed with.
@@ -245,17 +261,15 @@ fn messages(records: &[JournalRecord]) -> BTreeMap<MessageId, Message> {
     messages
 }
 
-fn receipt(id: MessageId, message: &Message) -> Receipt {
+fn receive(model: &mut Model, id: MessageId, message: &Message) {
     let event = decode_receipt(&message.bodies[0]).unwrap();
     let Content::Receipt(receipt) = event.content else { panic!("it is no receipt") };
+    let item = Item { site: event.site.to_string(), key: receipt.receipt.key.to_string() };
+    let reference = receipt.receipt.reference.to_string();
     let quantity = match receipt.content {
-        ReceiptContent::Goods { quantity } => quantity,
-        ReceiptContent::Count { difference, .. } => difference,
+        ReceiptContent::Goods { quantity } => quantity.to_decimal(),
+        ReceiptContent::Count { difference, .. } => difference.to_decimal(),
+        ReceiptContent::Void => return model.void(item, reference),
     };
-    Receipt {
-        item: Item { site: event.site.to_string(), key: receipt.receipt.key.to_string() },
-        reference: receipt.receipt.reference.to_string(),
-        message_id: id.to_string(),
-        quantity: quantity.to_decimal(),
-    }
+    model.receive(Receipt { item, reference, message_id: id.to_string(), quantity });
 }

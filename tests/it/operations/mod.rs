@@ -2,20 +2,22 @@
 //! counts twice.
 //!
 //! Method: random histories of webhooks and receipts of two sites, some of them broken, among
-//! which policies are applied, orders closed, dead letters edited, discarded and replayed, files
-//! backed up, lost, restored and rebuilt, and the process killed. Broker, Store, worker and replayer
+//! which orders are corrected and closed, receipts made void, policies applied, dead letters edited,
+//! discarded and replayed, files backed up, lost, restored and rebuilt, and the process killed. Broker, Store, worker and replayer
 //! are the real ones on real files. The Store fails at random. Whenever orders are closed, and at
 //! the end, all queues must be empty, the stock that of the model, the audit clean, and every
 //! message must have one end; [`ledger`] says which. `STOREKEEPER_TEST_LONG=1` plays 2,000 cases;
 //! `STOREKEEPER_TEST_SEED` plays the cases of a seed again, with tasks that may run in another
 //! order.
 
+mod closings;
 mod lapse;
 mod ledger;
 mod mishaps;
 mod shop;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,9 +25,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError};
 use storekeeper::app::back_up;
 use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
+use storekeeper::corrections::{self, CorrectionRequest};
 use storekeeper::domain::{
-    Code, Identifier, MessageId, OrderId, Policy, ReceiptId, Site, StockKey, Timestamp,
+    Code, Identifier, List, MessageId, Note, OrderId, Policy, ReceiptId, Site, StockKey, Timestamp,
 };
+use storekeeper::simulate::model;
+use storekeeper::store::orders::{StoredOrder, order};
 use storekeeper::store::{DeadLetterFilter, DeadLetterSummary, LetterName, Store};
 use storekeeper::{clock, dead_letters, receipts};
 use tempfile::TempDir;
@@ -33,11 +38,12 @@ use uuid::Uuid;
 
 use crate::generators::{policies, runner};
 use crate::harness::{is_long, seed};
+use closings::Closings;
 use lapse::hurried;
-use ledger::{Accepted, Closed, Ledger, OrderName};
+use ledger::{Accepted, Ledger, OrderName};
 use mishaps::Mishaps;
 use shop::{Shop, is_by_mishap};
-use steps::{Goods, Loss, Step, body, steps};
+use steps::{Goods, Loss, Said, Step, body, steps};
 
 /// Threads that play cases, most of which wait for the disk most of the time.
 const THREADS: u32 = 4;
@@ -107,7 +113,7 @@ struct Case {
 struct BackUp {
     place: TempDir,
     since: Timestamp,
-    closed: std::collections::BTreeMap<OrderName, Closed>,
+    closings: Closings,
     /// Messages that were accepted before.
     accepted: usize,
 }
@@ -128,6 +134,7 @@ impl Case {
                 }
             }
             Step::Receive(goods) => self.receive(&goods).await,
+            Step::Correct(said) => self.correct(said).await,
             Step::Apply(policy) => {
                 self.shop.apply(&policy).await;
                 self.policy = policy;
@@ -174,15 +181,58 @@ impl Case {
             reference: Identifier::parse(goods.reference).unwrap(),
         };
         let site = Site::parse(goods.site).unwrap();
-        let envelope = receipts::envelope(&site, &receipt, goods.content, "test");
+        let envelope = receipts::envelope(&site, &receipt, goods.content, &Note::default(), "test");
         self.publish(envelope, None).await;
+    }
+
+    /// Corrects one of the orders that can be seen, as it is now.
+    async fn correct(&mut self, said: Said) {
+        self.shop.heal().await;
+        let journal = self.shop.journal().await;
+        let letters = self.shop.letters(&DeadLetterFilter::default()).await;
+        let model = self.ledger.observed(&journal, &letters, &self.policy);
+        let names: Vec<OrderName> = model.lists().into_keys().collect();
+        let names: Vec<OrderName> =
+            names.into_iter().filter(|name| !self.ledger.closings.have_closed(name)).collect();
+        let Some(name) = choose(&names, said.order) else { return };
+        let found = self.order(name).await.unwrap_or_else(|| panic!("{name:?} is not there"));
+        let shown = model.shown(&name.0, &name.1);
+        let is_shown = found.record.shown().is_some();
+        assert_eq!(is_shown, shown.is_some(), "{name:?}: {:?}", found.record);
+        let (Some(shown), Some(seen)) = (shown, found.record.shown()) else { return };
+        let request = CorrectionRequest {
+            site: found.site,
+            order: found.order.clone(),
+            action: said.action,
+            shown: None,
+            reference: Identifier::parse(said.reference).unwrap(),
+            note: Note::default(),
+        };
+        let envelope = corrections::envelope(&request, &found.order, &seen, "test");
+        let correction = model::Correction {
+            site: name.0.clone(),
+            order: name.1.clone(),
+            action: ledger::action(said.action),
+            shown,
+            reference: said.reference.to_owned(),
+            message_id: envelope.message_id.to_string(),
+            received_at_us: envelope.received_at.micros(),
+        };
+        self.publish(envelope, None).await;
+        let accepted = self.ledger.accepted.last_mut().unwrap();
+        accepted.correction = Some(correction);
+    }
+
+    async fn order(&self, (site, name): &OrderName) -> Option<StoredOrder> {
+        let (site, name) = (Site::parse(site).unwrap(), OrderId::parse(name).unwrap());
+        order(&*self.shop.store, &site, &name).await.unwrap()
     }
 
     async fn publish(&mut self, envelope: Envelope, repaired: Option<Bytes>) {
         let (id, received_at) = (envelope.message_id, envelope.received_at);
         let body = envelope.body.clone();
         self.shop.broker.publish(envelope).await.unwrap();
-        self.ledger.accepted.push(Accepted { id, received_at, repaired, body });
+        self.ledger.accepted.push(Accepted { id, received_at, repaired, body, correction: None });
     }
 
     /// Closes what is settled. What came before must have been applied: it is taken for known.
@@ -193,12 +243,10 @@ impl Case {
         let letters = self.shop.letters(&DeadLetterFilter::default()).await;
         let (closed, kept) = self.ledger.close(&journal, &letters, &self.policy, before);
         self.shop.close(before).await;
-        for ((site, order), is_there) in
+        for (name, is_there) in
             closed.iter().map(|name| (name, false)).chain(kept.iter().map(|name| (name, true)))
         {
-            let (site, id) = (Site::parse(site).unwrap(), OrderId::parse(order).unwrap());
-            let found = self.shop.store.order(&site, &id).await.unwrap();
-            assert_eq!(found.is_some(), is_there, "{site} {order}");
+            assert_eq!(self.order(name).await.is_some(), is_there, "{name:?}");
         }
     }
 
@@ -208,7 +256,7 @@ impl Case {
         self.backup = Some(BackUp {
             place,
             since: since.unwrap(),
-            closed: self.ledger.closed.clone(),
+            closings: self.ledger.closings.clone(),
             accepted: self.ledger.accepted.len(),
         });
     }
@@ -221,7 +269,7 @@ impl Case {
             let directory = self.shop.lose_store(None).await;
             self.shop = Shop::open(directory, &self.policy, mishaps).await;
             self.shop.replay_journal(None).await;
-            self.ledger.closed.clear();
+            self.ledger.closings = Closings::default();
             return self;
         };
         let copy = backup.place.path().join("copy");
@@ -242,7 +290,7 @@ impl Case {
         }
         self.shop.apply(&self.policy).await;
         self.shop.replay_journal(Some(backup.since)).await;
-        self.ledger.closed.clone_from(&backup.closed);
+        self.ledger.closings.clone_from(&backup.closings);
         self.backup = Some(backup);
         self
     }
@@ -291,7 +339,13 @@ impl Case {
     async fn ordered(&mut self, id: MessageId) {
         let received_at = clock::now();
         let body = Bytes::new();
-        self.ledger.accepted.push(Accepted { id, received_at, repaired: None, body });
+        self.ledger.accepted.push(Accepted {
+            id,
+            received_at,
+            repaired: None,
+            body,
+            correction: None,
+        });
         self.shop.rest().await;
     }
 
@@ -303,12 +357,10 @@ impl Case {
         let letters = self.shop.letters(&DeadLetterFilter::default()).await;
         let expected = self.ledger.stock(&journal, &letters, &self.policy);
         assert_eq!(self.shop.stock().await, expected, "letters: {letters:#?}");
-        for ((site, order), conflict) in self.ledger.conflicts(&journal, &letters, &self.policy) {
-            let (site, id) = (Site::parse(&site).unwrap(), OrderId::parse(&order).unwrap());
-            // Of an order of which nothing is known yet, nothing is kept.
-            if let Some(found) = self.shop.store.order(&site, &id).await.unwrap() {
-                assert_eq!(found.alias_conflict, conflict, "{site} {id}");
-            }
+        for (name, lists) in self.ledger.lists(&journal, &letters, &self.policy) {
+            let found = self.order(&name).await.unwrap_or_else(|| panic!("{name:?} is not there"));
+            let found: BTreeSet<List> = found.record.lists.iter().collect();
+            assert_eq!(found, lists, "{name:?}");
         }
         self.shop.audit().await;
     }

@@ -30,11 +30,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::mishaps::{Mishaps, OfOperators, OfWorkers};
-use crate::harness::eventually_within;
+use crate::harness::{eventually_within, origin};
 use crate::tampered::Tampered;
 
 /// How long the queues may take to be empty, in hurried time.
 const PATIENCE: Duration = Duration::from_mins(20);
+/// How many orders may bear one invoice number.
+const ORDERS_OF_INVOICE_MAX: usize = 8;
 /// Longer than the lease of a replayer lasts, in microseconds.
 const LEASE_MICROS: i64 = 60_000_000;
 const STORE_FILES: [&str; 3] = ["store.db", "store.db-wal", "store.db-shm"];
@@ -61,7 +63,7 @@ impl Shop {
     pub(super) async fn open(directory: TempDir, policy: &Policy, mishaps: Arc<Mishaps>) -> Self {
         let broker = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
-        store.adopt_policy(policy).await.unwrap();
+        store.adopt_policy(policy, &origin()).await.unwrap();
         // Whoever ran replays before is gone, and nobody waits for the end of the lease.
         let now = clock::now();
         let later = now.plus_micros(LEASE_MICROS);
@@ -162,7 +164,7 @@ impl Shop {
     /// `policy apply`
     pub(super) async fn apply(&self, policy: &Policy) {
         until_done(async || {
-            let in_force = self.operated.replace_policy(policy).await?;
+            let in_force = self.operated.replace_policy(policy, &origin()).await?;
             let mode = Mode::Write { message_id: MessageId(Uuid::now_v7()), at: clock::now() };
             for site in self.store.sites().await? {
                 let effect =
@@ -176,7 +178,10 @@ impl Shop {
 
     /// Closes what was settled before a time.
     pub(super) async fn close(&self, before: Timestamp) {
-        until_done(async || close_settled(&self.operated, before).await).await;
+        // Of orders that bear one invoice number each turn closes one: both change what is known of it.
+        for _ in 0..ORDERS_OF_INVOICE_MAX {
+            until_done(async || close_settled(&self.operated, before).await).await;
+        }
     }
 
     /// `journal replay`

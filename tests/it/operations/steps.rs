@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
-use storekeeper::domain::{Policy, Quantity, ReceiptContent};
+use storekeeper::domain::{Action, Policy, Quantity, ReceiptContent};
 
 use crate::generators::{events, policies};
 
@@ -27,8 +27,10 @@ pub(super) enum Step {
     },
     /// A webhook arrives again, as another message.
     Repeat(Index),
-    /// Goods come in, or are counted.
+    /// Goods come in, go, or are counted, or a receipt of them is made void.
     Receive(Goods),
+    /// A person corrects an order, having seen it.
+    Correct(Said),
     /// Another policy is applied.
     Apply(Policy),
     /// Orders that are settled are closed.
@@ -88,6 +90,15 @@ pub(super) struct Goods {
     pub(super) content: ReceiptContent,
 }
 
+/// What a person says of an order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    /// Which of the orders that are there.
+    pub(super) order: Index,
+    pub(super) action: Action,
+    pub(super) reference: &'static str,
+}
+
 /// What is lost.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Loss {
@@ -124,6 +135,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         24 => (events(&SITES), flaws).prop_map(|(event, flaw)| Step::Deliver { event: Event(event), flaw }),
         4 => any::<Index>().prop_map(Step::Repeat),
         3 => goods().prop_map(Step::Receive),
+        4 => said().prop_map(Step::Correct),
         2 => policies().prop_map(Step::Apply),
         3 => Just(Step::Close),
         2 => Just(Step::BackUp),
@@ -141,11 +153,12 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
 fn goods() -> impl Strategy<Value = Goods> {
     let units = |units: i64| Quantity::from_millionths(units * 1_000_000);
     let content = prop_oneof![
-        (1..5_i64).prop_map(move |came| ReceiptContent::Goods { quantity: units(came) }),
+        (-4..5_i64).prop_map(move |came| ReceiptContent::Goods { quantity: units(came) }),
         (-3..3_i64).prop_map(move |more| ReceiptContent::Count {
             on_hand: units(5),
             difference: units(more),
         }),
+        Just(ReceiptContent::Void),
     ];
     let names = (select(SITES.to_vec()), select(KEYS.to_vec()), select(vec!["PO 1", "PO 2"]));
     (names, content).prop_map(|((site, key, reference), content)| Goods {
@@ -153,5 +166,15 @@ fn goods() -> impl Strategy<Value = Goods> {
         key,
         reference,
         content,
+    })
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let actions = vec![Action::Release, Action::Hold, Action::Hold, Action::Ship];
+    let references = select(vec!["c1", "c2", "c3"]);
+    (any::<Index>(), select(actions), references).prop_map(|(order, action, reference)| Said {
+        order,
+        action,
+        reference,
     })
 }

@@ -59,10 +59,10 @@ const PAYLOADS: [Payload; 24] = [
     ("ecomm_category_updated", TILL, "catalogue", "category:z2XkPd7U Outdoor light"),
     ("ecomm_category_deleted", TILL, "catalogue", "category:z2XkPd7U Outdoor light deleted"),
     ("third_party_order_created", THIRD_PARTY, NOTICED_ORDER,
-        "AWAITING_PROCESSING, AWAITING_PAYMENT, awaits details, holds; stock"),
+        "AWAITING_PAYMENT AWAITING_PROCESSING, waiting, holds; stock"),
     ("third_party_order_updated", THIRD_PARTY, NOTICED_ORDER,
-        "DELIVERED, PAID, awaits details, holds; stock"),
-    ("third_party_order_deleted", THIRD_PARTY, NOTICED_ORDER, "UNKNOWN, deleted, holds; stock"),
+        "PAID DELIVERED, waiting, holds; stock"),
+    ("third_party_order_deleted", THIRD_PARTY, NOTICED_ORDER, "PAID DELIVERED, deleted, holds; stock"),
     ("third_party_product_created", THIRD_PARTY, "catalogue", "store-product:52077916/1"),
     ("third_party_product_updated", THIRD_PARTY, "catalogue", "store-product:52077916/1"),
     ("third_party_product_deleted", THIRD_PARTY, "catalogue", "store-product:52077916/1 deleted"),
@@ -97,12 +97,10 @@ async fn told(server: &Server, site: &str, thing: &str) -> String {
         };
         return list(&found["items"], entry).join(", ");
     }
-    let mut facts = vec![text(&found["status"]), text(&found["payment_status"])];
-    for (fact, words) in [("deleted", "deleted"), ("awaiting_details", "awaits details")] {
-        facts.push(if found[fact] == true { words } else { "" }.to_owned());
-    }
-    for doubt in ["ambiguous", "alias_conflict", "ever_shipped"] {
-        facts.push(if found[doubt] == true { doubt } else { "" }.to_owned());
+    assert_eq!(found["left_since"], Value::Null, "{found}");
+    let mut facts = vec![text(&found["status"])];
+    for fact in ["deleted", "waiting", "ambiguous", "contested", "after_deletion"] {
+        facts.push(if found[fact] == true { fact } else { "" }.to_owned());
     }
     facts.retain(|fact| !fact.is_empty());
     let holds = list(&found["holds"], |hold| {

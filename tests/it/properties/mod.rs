@@ -8,6 +8,7 @@
 
 mod api;
 pub(crate) mod decode;
+mod records;
 mod state;
 mod texts;
 

@@ -1,26 +1,30 @@
-//! What holds for every text that stands where a state was stored.
+//! What holds for everything that may stand where a state was stored, as text or as bytes.
 //!
 //! A newer release may have written it, or a disk damaged it: it is read as a state that is
-//! written the same again, or refused for a reason that names the entity.
+//! written the same again in both forms, or refused for a reason that names the entity.
 
+use std::fmt::Display;
 use std::sync::LazyLock;
 
 use storekeeper::console::views::OrderView;
 use storekeeper::domain::{
-    EntityName, OrderId, OrderState, Policy, PolicyInForce, ReceiptId, Site, close, desired,
-    recompute,
+    Decision, EntityName, Names, OrderId, Policy, PolicyInForce, Reading, ReceiptId, Record, Site,
+    close, desired, recompute,
 };
-use storekeeper::store::state::{decode_entity, encode_entity};
-use storekeeper::store::{EntityId, EntityState, Revision, StoreError, StoredOrder};
+use storekeeper::store::orders::StoredOrder;
+use storekeeper::store::state::{
+    decode_entity, decode_entity_bytes, encode_entity, encode_entity_bytes,
+};
+use storekeeper::store::{EntityId, EntityState, Revision, StoreError};
 
 /// An entity of each kind.
-static ENTITIES: LazyLock<[EntityId; 3]> = LazyLock::new(|| {
+pub(crate) static ENTITIES: LazyLock<[EntityId; 3]> = LazyLock::new(|| {
     let receipt = ReceiptId {
         key: "sku:S".to_owned().try_into().expect("it is a stock key"),
         reference: "R".to_owned().try_into().expect("it is an identifier"),
     };
     let names = [
-        EntityName::Order(OrderId::parse("id:1").expect("it is an order's name")),
+        EntityName::Order(order()),
         EntityName::Catalogue("product:1".to_owned().try_into().expect("it is an entry's name")),
         EntityName::Receipt(receipt),
     ];
@@ -28,47 +32,103 @@ static ENTITIES: LazyLock<[EntityId; 3]> = LazyLock::new(|| {
     names.map(|name| EntityId { site: site.clone(), name })
 });
 
+fn order() -> OrderId {
+    OrderId::parse("id:1").expect("it is an order's name")
+}
+
 /// Checks everything that holds for an input of the fuzzer.
 pub(crate) fn hold(input: &[u8]) {
-    let Ok(text) = str::from_utf8(input) else { return };
     for entity in ENTITIES.iter() {
-        match decode_entity(entity, text) {
-            Ok(state) => {
-                check_written_again(entity, &state);
-                if let EntityState::Order(state) = state {
-                    check_order(*state);
-                }
+        if let Ok(text) = str::from_utf8(input) {
+            check_read(entity, decode_entity(entity, text));
+        }
+        check_read(entity, decode_entity_bytes(entity, input));
+    }
+}
+
+/// Checks what was made of something that was stored.
+pub(crate) fn check_read<E>(entity: &EntityId, read: Result<EntityState, E>)
+where
+    E: Display,
+    StoreError: From<E>,
+{
+    match read {
+        Ok(state) => {
+            check_written_again(entity, &state);
+            if let EntityState::Order(record) = state {
+                check_order(*record);
             }
-            Err(error) => {
-                let said = error.to_string();
-                assert!(said.starts_with(&format!("the state of {entity} ")), "{said}");
-                assert!(said.len() < 150, "{said}");
-                assert!(!StoreError::from(error).is_transient(), "trying again cannot help");
-            }
+        }
+        Err(error) => {
+            let said = error.to_string();
+            assert!(said.starts_with(&format!("the state of {entity} ")), "{said}");
+            assert!(said.len() < 150, "{said}");
+            assert!(!StoreError::from(error).is_transient(), "trying again cannot help");
         }
     }
 }
 
-fn check_written_again(entity: &EntityId, state: &EntityState) {
-    let written = encode_entity(state).expect("what was read can be written");
-    let read = decode_entity(entity, &written).expect("what was written can be read");
-    assert_eq!(read, *state, "{written} is read back as another state");
+/// A state in both forms is read back as it was written.
+pub(crate) fn check_written_again(entity: &EntityId, state: &EntityState) {
+    let text = encode_entity(state).expect("a state can be written");
+    let read = decode_entity(entity, &text).expect("what was written can be read");
+    assert_eq!(read, *state, "{text} is read back as another state");
+    let bytes = encode_entity_bytes(state).expect("a state can be written");
+    let read = decode_entity_bytes(entity, &bytes).expect("what was written can be read");
+    assert_eq!(read, *state, "{bytes:?} is read back as another state");
 }
 
-/// Whatever an order's state says, it can be computed again, shown and closed.
-fn check_order(state: OrderState) {
+/// Whatever an order's record says, it can be computed again, shown and closed.
+fn check_order(record: Record) {
     let in_force = PolicyInForce { revision: 7, policy: Policy::default() };
-    let computed = recompute(state.clone(), &in_force);
-    assert_eq!(computed.state.applied, desired(&computed.state, &in_force.policy));
-    let again = recompute(computed.state.clone(), &in_force);
-    assert!(!again.changed && again.changes.is_empty(), "computing it again changes something");
-    let order = OrderId::parse("id:1").expect("it is an order's name");
-    if let Some(remains) = close(&order, &computed.state, in_force.revision) {
-        assert!(computed.state.is_settled(), "{remains:?} remain of an order that is not settled");
+    let (order, names) = (order(), Names::only(order()));
+    let mut reading = Reading::default();
+    reading.records.insert(order.clone(), Some(record));
+    fill(&mut reading, &names);
+    let computed = computed(&reading, recompute(&reading, &in_force), &order);
+    assert_eq!(computed.applied, desired(&computed, &in_force.policy).holds);
+    reading.records.insert(order.clone(), Some(computed.clone()));
+    let again = recompute(&reading, &in_force);
+    assert!(!again.changes_anything(), "computing it again changes something");
+    assert!(again.changes.is_empty(), "computing it again moves stock");
+    for link in reading.missing_to_close(&order).links {
+        reading.links.insert(link, None);
+    }
+    if let Some(closed) = close(&reading, &order, in_force.revision) {
+        assert!(closed.writes.iter().all(|write| write.state.is_none()), "a part of it stays");
+        assert!(closed.closes.iter().any(|(name, _)| *name == order), "it is forgotten");
+        let is_moved = |change: &storekeeper::domain::StockChange| {
+            !(change.delta.committed.is_zero() && change.delta.fulfilled.is_zero())
+        };
+        assert!(!closed.changes.iter().any(is_moved), "closing it moves stock");
     }
     let site = Site::parse("alpha").expect("it is a site's name");
+    let second_names = computed.second_names.iter().map(|name| (name.clone(), false)).collect();
     let revision = Revision(1);
-    let stored = StoredOrder { site, order, revision, state, alias_conflict: false };
+    let stored = StoredOrder { site, order, revision, record: computed, second_names };
     let view = OrderView::new(&stored, &in_force.policy);
     serde_json::to_string(&view).expect("what is stored can be shown");
+}
+
+/// Nothing else of the site is known.
+fn fill(reading: &mut Reading, names: &Names) {
+    loop {
+        let missing = reading.missing([names]);
+        if missing.is_nothing() {
+            return;
+        }
+        missing.records.into_iter().for_each(|name| drop(reading.records.insert(name, None)));
+        missing.links.into_iter().for_each(|name| drop(reading.links.insert(name, None)));
+    }
+}
+
+/// The record as a decision leaves it.
+fn computed(reading: &Reading, decision: Decision, order: &OrderId) -> Record {
+    let name = EntityName::Order(order.clone());
+    let write = decision.writes.into_iter().find(|write| write.name == name);
+    match write.map(|write| write.state) {
+        Some(Some(EntityState::Order(record))) => *record,
+        None => reading.record(order).cloned().expect("it was read"),
+        other => panic!("{order} becomes {other:?}"),
+    }
 }

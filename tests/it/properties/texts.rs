@@ -13,9 +13,8 @@ use storekeeper::clock::PastTime;
 use storekeeper::config::{ByteSize, LogFilter, Settings, SettingsError};
 use storekeeper::domain::identifier::{decode, encode};
 use storekeeper::domain::{
-    CatalogueId, Code, OrderId, QUANTITY_MAX, Quantity, Site, StockKey, Timestamp,
+    CatalogueId, Code, Link, OrderId, QUANTITY_MAX, Quantity, Shown, Site, StockKey, Timestamp,
 };
-use storekeeper::receipts::{Amount, ReceiptRequest};
 
 /// The variable that holds sources.
 const SOURCES: &str = "STOREKEEPER__INGRESS__SOURCES";
@@ -35,31 +34,43 @@ pub(crate) fn hold(input: &[u8]) {
 
 fn check_text(text: &str) {
     assert_eq!(decode(&encode(text)).as_deref(), Some(text), "encoded and decoded");
-    comes_back(text, text, StockKey::parse(text).ok());
-    comes_back(text, text, OrderId::parse(text).ok());
-    comes_back(text, text, CatalogueId::parse(text).ok());
-    comes_back(text, text, Site::parse(text).ok());
-    comes_back(text, text, Code::parse(text));
+    comes_back(text, |text| StockKey::parse(text).ok());
+    comes_back(text, |text| OrderId::parse(text).ok());
+    comes_back(text, |text| CatalogueId::parse(text).ok());
+    comes_back(text, |text| Site::parse(text).ok());
+    comes_back(text, Code::parse);
+    if let Ok(shown) = Shown::parse(text) {
+        assert_eq!(Shown::parse(&shown.token()), Ok(shown), "{text:?}");
+    }
+    if let Ok(link) = Link::parse(text) {
+        assert_eq!(Link::parse(&link.to_text()).as_ref(), Ok(&link), "{text:?}");
+    }
     if let Ok(cursor) = Cursor::parse(text) {
         assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor), "{text:?}");
     }
     if let Some(size) = ByteSize::parse(text) {
         assert_eq!(ByteSize::parse(&size.to_string()), Some(size), "{text:?}");
     }
-    if let Ok(quantity) = Quantity::parse(text) {
+    if let Ok((quantity, is_rounded)) = Quantity::parse(text) {
         assert!((Quantity::ZERO..=QUANTITY_MAX).contains(&quantity), "{text:?} is {quantity}");
-        assert_eq!(Quantity::parse(&quantity.to_string()), Ok(quantity), "{text:?}");
+        assert_eq!(Quantity::parse(&quantity.to_string()), Ok((quantity, false)), "{text:?}");
+        assert_eq!(Quantity::exact(text).ok(), (!is_rounded).then_some(quantity), "{text:?}");
     }
     check_time(text);
     // Which filters there are is not ours; that a wrong one is an error is.
     drop(LogFilter::parse(text));
 }
 
-/// A name is shown as it was given.
-fn comes_back<T: std::fmt::Display>(text: &str, expected: &str, parsed: Option<T>) {
-    if let Some(parsed) = parsed {
-        assert_eq!(parsed.to_string(), expected, "{text:?}");
-    }
+/// A name is shown as it was given, without white space around it, and means itself.
+fn comes_back<T>(text: &str, parse: impl Fn(&str) -> Option<T>)
+where
+    T: std::fmt::Display + PartialEq + std::fmt::Debug,
+{
+    let Some(parsed) = parse(text) else { return };
+    let shown = parsed.to_string();
+    assert_eq!(parse(&shown), Some(parsed), "{text:?}");
+    let without_space = |text: &str| text.replace(char::is_whitespace, "");
+    assert_eq!(without_space(&shown), without_space(text), "{text:?}");
 }
 
 fn check_time(text: &str) {
@@ -126,24 +137,23 @@ fn check_rows(content: &[u8]) {
     assert!(checked.rows.is_sorted_by(|before, after| before.line < after.line));
     let mut again = String::from("site,key,quantity,reference\n");
     for row in &checked.rows {
-        again.push_str(&written(&row.request));
+        again.push_str(&written(row));
     }
     let again = import::check(again.as_bytes());
     assert!(again.faults.is_empty() && again.repeated == 0, "{:?}", again.faults);
-    let requests = |checked: &import::Checked| {
-        checked.rows.iter().map(|row| row.request.clone()).collect::<Vec<_>>()
+    let rows = |checked: &import::Checked| {
+        checked.rows.iter().map(|row| import::Row { line: 0, ..row.clone() }).collect::<Vec<_>>()
     };
-    assert_eq!(requests(&again), requests(&checked));
+    assert_eq!(rows(&again), rows(&checked));
 }
 
-fn written(request: &ReceiptRequest) -> String {
-    let Amount::Received(quantity) = request.amount else { panic!("{request:?} is a count") };
+fn written(row: &import::Row) -> String {
     let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
     let fields = [
-        request.site.to_string(),
-        request.receipt.key.to_string(),
-        quantity.to_string(),
-        request.receipt.reference.to_string(),
+        row.site.to_string(),
+        row.key.clone(),
+        row.quantity.to_string(),
+        row.reference.to_string(),
     ];
     format!("{}\n", fields.map(quoted).join(","))
 }

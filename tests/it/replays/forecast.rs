@@ -12,12 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use storekeeper::clock;
 use storekeeper::dead_letters::{self, DryRun, Effect, WouldBe};
 use storekeeper::domain::{
-    Code, Counts, EntityName, EntityState, Identifier, Quantity, Reason, Receipt, ReceiptContent,
-    ReceiptId, STOCK_TOTAL_MAX, Settled, Site, SourceRules, StockChange, StockKey, Timestamp,
+    Cause, Code, Counts, EntityName, EntityState, Identifier, Lists, Note, Quantity, Reason,
+    Receipt, ReceiptContent, ReceiptId, STOCK_TOTAL_MAX, Said, Settled, Site, SourceRules,
+    StockChange, StockKey, Timestamp, Write,
 };
 use storekeeper::metrics::OutcomeLabels;
 use storekeeper::store::{
-    Commit, Committed, DeadLetter, DeadLetterFilter, EntityId, Pace, PageRequest, Store,
+    Commit, Committed, DeadLetter, DeadLetterFilter, Pace, PageRequest, Store,
 };
 use storekeeper::worker::closing::close_settled;
 
@@ -34,21 +35,32 @@ async fn fill(store: &dyn Store) {
     let key = StockKey::parse("sku:FULL").unwrap();
     let reference = Identifier::parse("first").unwrap();
     let message_id = letter(0, false).envelope.message_id;
-    let content = ReceiptContent::Goods { quantity };
-    let delta = Counts { received: quantity, ..Counts::default() };
-    let commit = Commit {
-        entity: EntityId {
-            site: Site::parse("shop").unwrap(),
-            name: EntityName::Receipt(ReceiptId { key: key.clone(), reference }),
-        },
-        loaded: None,
-        state: EntityState::Receipt(Receipt { message_id, content }),
-        changes: vec![StockChange { key, delta, hold: None }],
+    let at = clock::now();
+    let said = Said {
         message_id,
-        at: clock::now(),
+        received_at: at,
+        content: ReceiptContent::Goods { quantity },
+        note: Note::default(),
     };
-    let written = store.commit(vec![commit]).await.unwrap();
-    assert!(matches!(written[..], [Committed::Written { .. }]), "{written:?}");
+    let receipt = ReceiptId { key: key.clone(), reference: reference.clone() };
+    let name = EntityName::Receipt(receipt);
+    let state = EntityState::Receipt(Receipt { said: Some(said), void: None });
+    let delta = Counts { received: quantity, ..Counts::default() };
+    let cause = Cause::Receipt(reference);
+    let commit = Commit {
+        site: Site::parse("shop").unwrap(),
+        read: vec![(name.clone(), None)],
+        links_read: Vec::new(),
+        new_names: Vec::new(),
+        policy: None,
+        writes: vec![Write { name, state: Some(state), lists: (Lists::NONE, Lists::NONE) }],
+        links: Vec::new(),
+        changes: vec![StockChange { key, cause, delta, hold: None, closed: None }],
+        closing: None,
+        message_id,
+        at,
+    };
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [Committed::Written]);
 }
 
 /// An order that was delivered and is closed; answers with the watermark.

@@ -5,38 +5,45 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use storekeeper::broker::EnvelopeKind;
-use storekeeper::domain::{Code, REFUNDS_MAX, Rejection, Timestamp};
+use storekeeper::domain::{
+    Arrival, Code, EntityState, Policy, PolicyInForce, REFUNDS_MAX, Reading, Rejection,
+    SECOND_NAMES_MAX, Timestamp, decide_orders,
+};
 use storekeeper::store::{DeadLetter, LetterName};
 
 use super::letter;
+use crate::generators::decoded;
 
 /// When events happen.
 const TIME: i64 = 1_700_000_000_000;
 /// Every outcome that a letter can have here, and every reason, [`always`] has at least once.
 pub(super) const OUTCOMES: [&str; 4] = ["applied", "superseded", "duplicate", "ignored"];
-pub(super) const REASONS: [&str; 9] = [
+pub(super) const REASONS: [&str; 10] = [
     "",
     "after_deletion",
     "test_mode",
     "ambiguous",
     "refund_without_id",
+    "timestamp_ahead",
     "reference_reused",
     "unknown_event_type",
     "edited",
     "discarded",
 ];
 /// Why letters come back; of the ways not to be decoded only some.
-pub(super) const CODES: [Code; 10] = [
+pub(super) const CODES: [Code; 12] = [
     Code::NotJson,
     Code::InvalidItems,
     Code::NoIdentity,
     Code::TooManyRefunds,
+    Code::TooManyNames,
     Code::OrderExpired,
     Code::RefundNoOrder,
     Code::SiteMismatch,
     Code::SiteNotAllowed,
     Code::StockOverflow,
     Code::ReceiptInvalid,
+    Code::CorrectionInvalid,
 ];
 
 /// A webhook about the shop that the letters are of.
@@ -79,9 +86,41 @@ fn order(id: &str, status: &str, units: u32, at: i64) -> DeadLetter {
     event("ECOMM_ORDER_UPDATED", at, &order_data(id, status, "LIVE", "P", units))
 }
 
-/// The body of an order that is closed before the letters are replayed.
+/// The body of an order that is closed before the letters are replayed, with an external id.
 pub(super) fn closed_order() -> Bytes {
-    order("closed", "DELIVERED", 2, 0).envelope.body
+    linked(Some("closed"), "closed too", "DELIVERED", 2).envelope.body
+}
+
+/// A snapshot of an order that goes by an external id too, or by that alone.
+fn linked(id: Option<&str>, external: &str, status: &str, units: u32) -> DeadLetter {
+    let mut data = order_data("", status, "LIVE", "P", units);
+    (data["id"], data["external_id"]) = (json!(id), json!(external));
+    event("ECOMM_ORDER_UPDATED", 0, &data)
+}
+
+/// What a person says of an order of which a letter says all that they saw.
+fn correction(seen: &DeadLetter, action: &str, reference: &str) -> DeadLetter {
+    let event = decoded(&seen.envelope.body);
+    let names = event.content.names().unwrap();
+    let arrival = Arrival {
+        message_id: seen.envelope.message_id,
+        received_at: seen.envelope.received_at,
+        replays: 0,
+        event_type: event.event_type.clone(),
+    };
+    let in_force = PolicyInForce { revision: 1, policy: Policy::default() };
+    let decision = decide_orders(&Reading::default(), &[(&event, &arrival)], &in_force);
+    let Some(EntityState::Order(record)) = &decision.writes[0].state else {
+        panic!("{decision:?}")
+    };
+    let body = json!({
+        "site": "shop",
+        "order": names.own().to_string(),
+        "action": action,
+        "shown": record.shown().unwrap().token(),
+        "reference": reference,
+    });
+    of_kind(EnvelopeKind::Correction, body.to_string())
 }
 
 fn refund(order: Option<&str>, id: Option<&str>, units: u32) -> DeadLetter {
@@ -117,7 +156,28 @@ pub(super) fn always(closed_at: Timestamp) -> [Vec<DeadLetter>; 2] {
         let data = order_data("E", "PROCESSED", "LIVE", "P", 1);
         event_of("elsewhere", "ECOMM_ORDER_UPDATED", 0, &data)
     };
-    let first = vec![
+    let held = order("held", "CANCELLED", 4, 0);
+    let named = |number: usize| linked(Some("named"), &format!("N{number}"), "PROCESSED", 1);
+    // Stamped two days after now.
+    let ahead = closed_at.millis() + 2 * 86_400_000 - TIME;
+    let void = json!({"site": "shop", "key": "sku:NEW", "reference": "V", "void": true});
+    let no_action = json!({"site": "shop", "order": "id:held", "reference": "none"});
+    let mut first = vec![
+        correction(&held, "hold", "C1"),
+        correction(&held, "release", "C2"),
+        held,
+        order("ahead", "PROCESSED", 2, ahead),
+        // A name that led to an order that was closed: by itself it is that order, and beside
+        // another id it leads nowhere.
+        linked(None, "closed too", "PROCESSED", 5),
+        linked(Some("other"), "closed too", "PROCESSED", 6),
+        // Two orders that become one.
+        linked(None, "later", "PROCESSED", 7),
+        linked(Some("led"), "later", "PROCESSED", 8),
+        of_kind(EnvelopeKind::Correction, no_action.to_string()),
+        of_kind(EnvelopeKind::Receipt, void.to_string()),
+        receipt("sku:NEW", "V", "9"),
+        receipt("sku:NEW", "damage", "-3"),
         order("passed", "PROCESSED", 2, 5),
         order("twice", "PROCESSED", 2, 0),
         order("tied", "PROCESSED", 1, 0),
@@ -144,12 +204,14 @@ pub(super) fn always(closed_at: Timestamp) -> [Vec<DeadLetter>; 2] {
         receipt("sku:NEW", "R", "3"),
         // The item never had room for so many.
         receipt("sku:FULL", "too many", "11"),
-        receipt("sku:NEW", "negative", "-3"),
+        receipt("sku:NEW", "no number", "a lot"),
         of_kind(EnvelopeKind::Edit, name().edit_body(b"{}")),
         of_kind(EnvelopeKind::Discard, name().discard_body()),
         of_kind(EnvelopeKind::Discard, name().edit_body(b"no discard has a body")),
     ];
+    first.extend((0..SECOND_NAMES_MAX).map(named));
     let second = vec![
+        named(SECOND_NAMES_MAX),
         order("passed", "PROCESSED", 1, 0),
         order("twice", "PROCESSED", 2, 0),
         order("tied", "PROCESSED", 2, 0),

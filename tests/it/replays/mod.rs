@@ -16,7 +16,9 @@ use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::clock;
 use storekeeper::config::Settings;
 use storekeeper::dead_letters::{self, Replayer, WouldBe};
-use storekeeper::domain::{Code, MessageId, Outcome, Rejection, Site, SourceRules, StockKey};
+use storekeeper::domain::{
+    Code, MessageId, Outcome, Policy, Rejection, Site, SourceRules, StockKey,
+};
 use storekeeper::health::Health;
 use storekeeper::metrics::{Metrics, OutcomeLabels};
 use storekeeper::store::embedded::EmbeddedStore;
@@ -28,7 +30,7 @@ use storekeeper::worker::Pool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::harness::{Server, eventually, is_long};
+use crate::harness::{Server, eventually, is_long, origin};
 
 /// The body of an order of one unit; one that is broken if asked for.
 fn body(order: usize, is_broken: bool) -> Bytes {
@@ -128,13 +130,14 @@ impl AtWork {
         let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let settings = Settings::load_from(None, settings).unwrap();
+        let policy = settings.policy().over(&Policy::default());
         let metrics = Arc::new(Metrics::new());
         let pool = Pool::new(
             Arc::clone(&broker),
             Arc::clone(&store),
             Arc::clone(&metrics),
             Arc::new(Health::new()),
-            store.adopt_policy(&settings.policy()).await.unwrap(),
+            store.adopt_policy(&policy, &origin()).await.unwrap(),
             &settings.worker,
             &settings.retry,
         );

@@ -8,7 +8,7 @@ use storekeeper::store::redis::{RedisOptions, RedisStore};
 use storekeeper::store::{Pace, Replay, ReplayState, Store};
 
 use super::{AtWork, committed, letter, make, parked};
-use crate::harness::eventually;
+use crate::harness::{eventually, origin};
 use crate::servers::RedisServer;
 
 const LETTERS: usize = 240;
@@ -25,7 +25,7 @@ fn open(server: &RedisServer) -> Arc<dyn Store> {
 async fn given() -> (RedisServer, Arc<dyn Store>, Replay) {
     let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = open(&server);
-    store.adopt_policy(&Policy::default()).await.unwrap();
+    store.adopt_policy(&Policy::default(), &origin()).await.unwrap();
     let letters = (0..LETTERS).map(|order| letter(order, is_broken(order)));
     store.park(letters.collect()).await.unwrap();
     let replay = make(&*store, Pace { rate: Some(400), ..Pace::default() }).await;

@@ -5,21 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use storekeeper::domain::{OrderId, StockKey};
-use storekeeper::store::{Commit, Committed, EntityState, Store, StoreError};
+use storekeeper::domain::{
+    ClosedName, Counts, Hold, Link, List, Lists, OrderId, Quantity, StockKey, Timestamp,
+};
+use storekeeper::store::{
+    Closing, Commit, Committed, EntityId, EntityName, EntityState, Store, StoreError,
+};
 use tokio_util::task::TaskTracker;
 
-use super::{WRITTEN, commit, committed_everywhere, first, holding, open, options, order_entity};
+use super::{
+    commit, committed_everywhere, first, holding, load, on, open, options, order_entity, order_id,
+};
 use crate::harness::eventually;
 use crate::servers::{RedisServer, shared_redis};
 
 /// Commits until all are there, as a worker does: a call that failed is computed again from what a
 /// fresh load finds. Answers with how many calls failed.
 async fn commit_until_written(store: &Arc<dyn Store>, commits: &[Commit]) -> usize {
-    let entities: Vec<_> = commits.iter().map(|commit| commit.entity.clone()).collect();
+    let entity =
+        |commit: &Commit| EntityId { site: commit.site.clone(), name: commit.read[0].0.clone() };
+    let entities: Vec<_> = commits.iter().map(entity).collect();
     let mut failed = 0;
     loop {
-        let Ok(loaded) = store.load(&entities).await else {
+        let Ok(loaded) = load(store, &entities).await else {
             failed += 1;
             continue;
         };
@@ -29,7 +37,9 @@ async fn commit_until_written(store: &Arc<dyn Store>, commits: &[Commit]) -> usi
             return failed;
         }
         match store.commit(missing).await {
-            Ok(committed) => assert!(committed.iter().all(|it| *it == WRITTEN), "{committed:?}"),
+            Ok(committed) => {
+                assert!(committed.iter().all(|it| *it == Committed::Written), "{committed:?}");
+            }
             Err(error) => {
                 assert!(error.is_transient(), "{error:?}");
                 failed += 1;
@@ -84,10 +94,10 @@ async fn a_full_server_is_away_and_nothing_is_half_written() {
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     }
     assert!(store.check().await.unwrap_err().is_transient());
-    assert_eq!(store.load(&[order_entity("alpha", 2)]).await.unwrap(), [None]);
+    assert_eq!(load(&store, &[order_entity("alpha", 2)]).await.unwrap(), [None]);
     assert_eq!(committed_everywhere(&store, "alpha").await, 1, "it still can be read");
     set_memory(0);
-    assert_eq!(commit(&store, first("alpha", 2)).await.unwrap(), WRITTEN);
+    assert_eq!(commit(&store, first("alpha", 2)).await.unwrap(), Committed::Written);
     assert_eq!(committed_everywhere(&store, "alpha").await, 2);
 }
 
@@ -103,16 +113,16 @@ async fn a_damaged_key_fails_its_own_commit_before_anything_is_written() {
     let error = store.commit(batch).await.unwrap_err();
     assert!(matches!(&error, StoreError::Corrupt { .. }), "{error:?}");
     assert!(error.to_string().contains(&holds), "{error}");
-    assert_eq!(store.load(&[order_entity("beta", 2)]).await.unwrap(), [None]);
+    assert_eq!(load(&store, &[order_entity("beta", 2)]).await.unwrap(), [None]);
     assert_eq!(committed_everywhere(&store, "alpha").await, 3, "its neighbours are written");
 
     let stock = format!("{}:{{alpha}}:stock", options.prefix);
     let mut damage = redis::cmd("HSET");
-    damage.arg(&stock).arg("sku:A|committed").arg("many");
+    damage.arg(&stock).arg("sku:A").arg("0 many 0");
     damage.query::<()>(&mut connection).unwrap();
     let error = commit(&store, first("alpha", 4)).await.unwrap_err();
     assert!(matches!(&error, StoreError::Corrupt { .. }), "{error:?}");
-    assert_eq!(store.load(&[order_entity("alpha", 4)]).await.unwrap(), [None]);
+    assert_eq!(load(&store, &[order_entity("alpha", 4)]).await.unwrap(), [None]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +138,7 @@ async fn what_was_answered_outlives_a_server_that_is_killed() {
                 for number in round * 10_000.. {
                     match commit(&store, first("alpha", number)).await {
                         Ok(committed) => {
-                            assert_eq!(committed, WRITTEN);
+                            assert_eq!(committed, Committed::Written);
                             written.push(order_entity("alpha", number));
                         }
                         Err(error) => {
@@ -150,7 +160,7 @@ async fn what_was_answered_outlives_a_server_that_is_killed() {
         assert!(written.len() >= 49);
         server.start_again();
         eventually("the store is back", async || store.check().await.ok()).await;
-        let found = store.load(&written).await.unwrap();
+        let found = load(&store, &written).await.unwrap();
         assert!(found.iter().all(Option::is_some), "an answered commit is lost");
         answered = u64::try_from(committed_everywhere(&store, "alpha").await).unwrap();
     }
@@ -185,16 +195,16 @@ async fn of_two_stores_exactly_one_wins_each_revision() {
             let entity = order_entity("alpha", 1);
             let mut won = 0;
             for step in 0..200 {
-                let loaded = store.load(std::slice::from_ref(&entity)).await.unwrap().remove(0);
+                let loaded = load(&store, std::slice::from_ref(&entity)).await.unwrap().remove(0);
                 let held = loaded.as_ref().map_or(0, |loaded| {
                     let EntityState::Order(state) = &loaded.state else { unreachable!() };
                     state.applied.values().map(|hold| hold.committed.millionths()).sum()
                 });
                 let add = 1 + (step + fighter) % 3;
-                let mut next = holding(entity.clone(), held, held + add, 1);
-                next.loaded = loaded.map(|loaded| loaded.revision);
+                let next = holding(entity.clone(), held, held + add, 1);
+                let next = on(next, loaded.map(|loaded| loaded.revision));
                 match commit(&store, next).await.unwrap() {
-                    Committed::Written { .. } => won += add,
+                    Committed::Written => won += add,
                     Committed::Conflict => {}
                     other @ (Committed::PolicyChanged
                     | Committed::Overflow(_)
@@ -212,7 +222,10 @@ async fn of_two_stores_exactly_one_wins_each_revision() {
 }
 
 /// All keys of a prefix, each as Redis itself would write it down.
-fn everything(connection: &mut redis::Connection, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn everything(
+    connection: &mut redis::Connection,
+    prefix: &str,
+) -> BTreeMap<String, Vec<u8>> {
     let keys: Vec<String> =
         redis::cmd("KEYS").arg(format!("{prefix}:*")).query(connection).unwrap();
     let mut dump = |key: &String| redis::cmd("DUMP").arg(key).query(connection).unwrap();
@@ -220,50 +233,79 @@ fn everything(connection: &mut redis::Connection, prefix: &str) -> BTreeMap<Stri
     keys.into_iter().zip(dumps).collect()
 }
 
+/// A commit of an order that takes over what a second name held: it writes to every kind of key.
+fn linking() -> Commit {
+    let (known, other) = (StockKey::parse("sku:A").unwrap(), StockKey::parse("sku:B").unwrap());
+    let mut commit = first("alpha", 2);
+    commit.changes[0].key = other.clone();
+    let Some(EntityState::Order(record)) = &mut commit.writes[0].state else { panic!("no order") };
+    let held = record.applied.remove(&known).unwrap();
+    record.applied.insert(other, held);
+    record.lists = [List::All, List::Ambiguous].into_iter().collect();
+    commit.writes[0].lists.1 = record.lists;
+    let name = OrderId::parse("external-id:E").unwrap();
+    commit.links_read = vec![(name.clone(), None)];
+    commit.links = vec![(name, Some(Link { ids: [order_id(2)].into(), led_to_closed: false }))];
+    commit
+}
+
+/// A commit that closes the order that is there.
+fn closing(mut commit: Commit) -> Commit {
+    let EntityName::Order(order) = commit.read[0].0.clone() else { panic!("no order") };
+    commit.writes[0].state = None;
+    commit.writes[0].lists.1 = Lists::NONE;
+    commit.changes[0].delta = Counts::default();
+    commit.changes[0].hold = Some(Hold::default());
+    commit.changes[0].closed = Some(Quantity::ZERO);
+    let before = Timestamp::from_millis(1);
+    let names = vec![(order, ClosedName::Itself)];
+    commit.closing = Some(Closing { names, before });
+    commit
+}
+
 #[tokio::test]
 async fn a_key_of_another_type_fails_a_commit_with_nothing_written() {
-    let (known, other) = (StockKey::parse("sku:A").unwrap(), StockKey::parse("sku:B").unwrap());
-    let names = ["external-id:E"].map(|name| OrderId::parse(name).unwrap());
-    let new = |commit: &mut Commit| {
-        commit.entity = order_entity("alpha", 2);
-        commit.changes[0].key = other.clone();
-        let EntityState::Order(state) = &mut commit.state else { panic!("no order") };
-        let held = state.applied.remove(&known).unwrap();
-        state.applied.insert(other.clone(), held);
-        state.aliases.extend(names.clone());
-    };
+    #[derive(Clone, Copy)]
+    enum Refused {
+        New,
+        Next,
+        Last,
+    }
+    use Refused::{Last, New, Next};
     let cases = [
-        (true, "site"),
-        (true, "order:id:2"),
-        (true, "orders"),
-        (true, "stock"),
-        (true, "items"),
-        (true, "changes"),
-        (true, "oversold"),
-        (true, "holds:sku%3AB"),
-        (true, "closed:"),
-        (true, "alias:id:2"),
-        (true, "aliases:id:2"),
-        (true, "alias:external-id:E"),
-        (true, "aliases:external-id:E"),
-        (false, "order:id:1"),
-        (false, "settled"),
-        (false, "stock"),
-        (false, "changes"),
-        (false, "holds:sku%3AA"),
+        (New, "order:id:2"),
+        (New, "orders"),
+        (New, "orders:ambiguous"),
+        (New, "names"),
+        (New, "stock"),
+        (New, "items"),
+        (New, "changes"),
+        (New, "oversold"),
+        (New, "holds:sku%3AB"),
+        (New, "closed:"),
+        (Next, "order:id:1"),
+        (Next, "orders"),
+        (Next, "stock"),
+        (Next, "changes"),
+        (Next, "holds:sku%3AA"),
+        (Last, "order:id:1"),
+        (Last, "orders"),
+        (Last, "stock"),
+        (Last, "holds:sku%3AA"),
+        (Last, "closed:"),
     ];
     let mut connection = shared_redis().connection();
-    for (is_new, part) in cases {
+    for (refused, part) in cases {
         let options = options(shared_redis());
         let store = open(&options);
         commit(&store, first("alpha", 1)).await.unwrap();
-        let loaded = store.load(&[order_entity("alpha", 1)]).await.unwrap().remove(0).unwrap();
-        let mut refused = holding(order_entity("alpha", 1), 1, 2, 1);
-        refused.loaded = Some(loaded.revision);
-        if is_new {
-            refused = first("alpha", 2);
-            new(&mut refused);
-        }
+        let loaded = load(&store, &[order_entity("alpha", 1)]).await.unwrap().remove(0).unwrap();
+        let next = on(holding(order_entity("alpha", 1), 1, 2, 1), Some(loaded.revision));
+        let refused = match refused {
+            New => linking(),
+            Next => next,
+            Last => closing(next),
+        };
         // Which of these sets has a name is nobody's business.
         let parts: Vec<String> = match part {
             "closed:" => (0..512).map(|set| format!("{part}{set}")).collect(),
@@ -275,8 +317,26 @@ async fn a_key_of_another_type_fails_a_commit_with_nothing_written() {
             redis::cmd("RPUSH").arg(&key).arg("a list").query::<()>(&mut connection).unwrap();
         }
         let before = everything(&mut connection, &options.prefix);
-        let error = commit(&store, refused).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Corrupt { .. }), "{part}: {error:?}");
+        let answer = commit(&store, refused.clone()).await;
+        let is_corrupt = matches!(&answer, Err(StoreError::Corrupt { .. }));
+        assert!(is_corrupt, "{part}: {answer:?} to {refused:?}");
         assert_eq!(everything(&mut connection, &options.prefix), before, "{part}");
     }
+}
+
+/// What only removes gives memory back: it must be possible when there is none.
+#[tokio::test]
+async fn an_order_is_closed_on_a_server_that_is_full() {
+    let server = RedisServer::start(&[]);
+    let store = open(&options(&server));
+    commit(&store, first("alpha", 1)).await.unwrap();
+    let loaded = load(&store, &[order_entity("alpha", 1)]).await.unwrap().remove(0).unwrap();
+    let mut connection = server.connection();
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("maxmemory").arg(1).query::<()>(&mut connection).unwrap();
+    let error = commit(&store, first("alpha", 2)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    let closing = closing(on(first("alpha", 1), Some(loaded.revision)));
+    assert_eq!(commit(&store, closing).await.unwrap(), Committed::Written);
+    assert_eq!(load(&store, &[order_entity("alpha", 1)]).await.unwrap(), [None]);
 }

@@ -6,20 +6,25 @@
 mod alike;
 mod durability;
 mod exact;
+mod linking;
 mod memory;
+mod older;
 mod policies;
 mod relayed;
 mod sentinel;
 mod server;
+mod told;
 
 use std::sync::Arc;
 
 use storekeeper::domain::{
-    Counts, Hold, MessageId, OrderId, OrderState, Quantity, Site, StockChange, StockKey, Timestamp,
+    Cause, Counts, Hold, List, Lists, MessageId, OrderId, PolicyOrigin, Quantity, Record, Site,
+    StockChange, StockKey, Timestamp, Write,
 };
 use storekeeper::store::redis::{RedisOptions, RedisStore};
 use storekeeper::store::{
-    Commit, Committed, EntityId, EntityName, EntityState, PageRequest, Store, StoreError,
+    Asked, Commit, Committed, Direction, EntityId, EntityName, EntityState, Loaded, PageRequest,
+    Revision, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -43,27 +48,57 @@ fn site(name: &str) -> Site {
     Site::parse(name).unwrap()
 }
 
+fn order_id(number: usize) -> OrderId {
+    OrderId::parse(&format!("id:{number}")).unwrap()
+}
+
 fn order_entity(site_name: &str, number: usize) -> EntityId {
-    let name = EntityName::Order(OrderId::parse(&format!("id:{number}")).unwrap());
-    EntityId { site: site(site_name), name }
+    EntityId { site: site(site_name), name: EntityName::Order(order_id(number)) }
+}
+
+/// Who puts policies in force here.
+fn origin() -> PolicyOrigin {
+    PolicyOrigin { actor: "a test".to_owned(), at: Timestamp::from_millis(1_700_000_000_000) }
 }
 
 /// A commit after which an order holds so much of the item `sku:A`, of which it held `held`.
 fn holding(entity: EntityId, held: i64, holds: i64, policy: u64) -> Commit {
+    let EntityName::Order(order) = entity.name.clone() else { panic!("it is no order") };
     let key = StockKey::parse("sku:A").unwrap();
     let committed = Quantity::from_millionths;
     let held_now = Hold { committed: committed(holds), fulfilled: Quantity::ZERO };
     let applied = [(key.clone(), held_now)].into();
-    let state = OrderState { applied, policy, ..OrderState::default() };
+    let lists = Lists::from_iter([List::All]);
+    let record = Record { applied, policy, lists, ..Record::default() };
     let delta = Counts { committed: committed(holds - held), ..Counts::default() };
+    let cause = Cause::Order(order.clone());
     Commit {
-        entity,
-        loaded: None,
-        state: EntityState::Order(Box::new(state)),
-        changes: vec![StockChange { key, delta, hold: Some(held_now) }],
+        site: entity.site,
+        read: vec![(entity.name.clone(), None)],
+        links_read: Vec::new(),
+        new_names: vec![(order, None)],
+        policy: Some(policy),
+        writes: vec![Write {
+            name: entity.name,
+            state: Some(EntityState::Order(Box::new(record))),
+            lists: (Lists::NONE, lists),
+        }],
+        links: Vec::new(),
+        changes: vec![StockChange { key, cause, delta, hold: Some(held_now), closed: None }],
+        closing: None,
         message_id: MessageId(Uuid::now_v7()),
         at: Timestamp::from_millis(1_700_000_000_000),
     }
+}
+
+/// The same, computed from this revision.
+fn on(mut commit: Commit, loaded: Option<Revision>) -> Commit {
+    if loaded.is_some() {
+        commit.read[0].1 = loaded;
+        commit.new_names.clear();
+        commit.writes[0].lists.0 = commit.writes[0].lists.1;
+    }
+    commit
 }
 
 /// The first commit of an order that holds one of the item.
@@ -72,10 +107,16 @@ fn first(site_name: &str, number: usize) -> Commit {
 }
 
 async fn commit(store: &Arc<dyn Store>, commit: Commit) -> Result<Committed, StoreError> {
-    store.commit(vec![commit]).await.map(|committed| committed[0])
+    store.commit(vec![commit]).await.map(|mut committed| committed.remove(0))
 }
 
-const WRITTEN: Committed = Committed::Written { alias_conflict: false };
+async fn load(
+    store: &Arc<dyn Store>,
+    entities: &[EntityId],
+) -> Result<Vec<Option<Loaded>>, StoreError> {
+    let asked = Asked { entities: entities.to_vec(), links: Vec::new() };
+    store.load(&asked).await.map(|found| found.entities)
+}
 
 /// What orders say that they hold, what the item says, and what the feed says: all must be one.
 async fn committed_everywhere(store: &Arc<dyn Store>, site_name: &str) -> i64 {
@@ -87,10 +128,12 @@ async fn committed_everywhere(store: &Arc<dyn Store>, site_name: &str) -> i64 {
         return 0;
     };
     assert_eq!(Some(item.counts), item.sums);
-    let orders = store.audit_orders(&site, &all).await.unwrap().items;
+    let listed = store.listed(&site, List::All, Direction::OldestFirst, &all).await.unwrap();
+    assert_eq!(listed.next, None);
+    let orders: Vec<OrderId> = listed.items.into_iter().map(|listed| listed.order).collect();
     let mut applied = 0;
-    for order in &orders {
-        assert_eq!(order.held, order.stored.state.applied);
+    for order in store.audit_orders(&site, &orders).await.unwrap() {
+        assert_eq!(order.held, order.record.applied);
         applied += order.held.values().map(|hold| hold.committed.millionths()).sum::<i64>();
     }
     assert_eq!(item.counts.committed.millionths(), applied);

@@ -6,7 +6,7 @@ use storekeeper::domain::{Policy, PolicyRevision, Restock};
 use storekeeper::store::{Committed, Store};
 use tokio_util::task::TaskTracker;
 
-use super::{WRITTEN, commit, holding, open, options, order_entity};
+use super::{commit, holding, open, options, order_entity, origin};
 use crate::servers::shared_redis;
 
 /// Two policies that take turns.
@@ -23,7 +23,7 @@ async fn commit_for(store: &Arc<dyn Store>, site_name: &str, policy: PolicyRevis
 async fn no_site_is_new_enough_to_miss_a_new_policy() {
     let options = options(shared_redis());
     let (replacing, committing) = (open(&options), open(&options));
-    replacing.replace_policy(&policy(1)).await.unwrap();
+    replacing.replace_policy(&policy(1), &origin()).await.unwrap();
     for revision in 1..40_u64 {
         let racing = TaskTracker::new().spawn({
             let store = Arc::clone(&committing);
@@ -31,11 +31,11 @@ async fn no_site_is_new_enough_to_miss_a_new_policy() {
                 for number in 0..10 {
                     let site_name = format!("racing-{revision}-{number}");
                     let committed = commit_for(&store, &site_name, revision).await;
-                    assert!(matches!(committed, WRITTEN | Committed::PolicyChanged));
+                    assert!(matches!(committed, Committed::Written | Committed::PolicyChanged));
                 }
             }
         });
-        let in_force = replacing.replace_policy(&policy(revision + 1)).await.unwrap();
+        let in_force = replacing.replace_policy(&policy(revision + 1), &origin()).await.unwrap();
         assert_eq!(in_force.revision, revision + 1);
         // From the answer on, whether the site is new or not.
         let site_name = format!("new-{revision}");
@@ -45,22 +45,22 @@ async fn no_site_is_new_enough_to_miss_a_new_policy() {
         }
         racing.await.unwrap();
     }
-    assert_eq!(commit_for(&committing, "old", 40).await, WRITTEN);
+    assert_eq!(commit_for(&committing, "old", 40).await, Committed::Written);
 }
 
 #[tokio::test]
 async fn sites_that_were_not_told_learn_the_policy_from_the_first_commit() {
     let options = options(shared_redis());
     let store = open(&options);
-    store.replace_policy(&policy(1)).await.unwrap();
-    assert_eq!(commit_for(&store, "alpha", 1).await, WRITTEN);
+    store.replace_policy(&policy(1), &origin()).await.unwrap();
+    assert_eq!(commit_for(&store, "alpha", 1).await, Committed::Written);
     // As if whoever replaced it had died before any site was told.
     let mut connection = shared_redis().connection();
     let mut replace = redis::cmd("HSET");
     replace.arg(format!("{}:policy", options.prefix)).arg("revision").arg(2);
     replace.query::<()>(&mut connection).unwrap();
     let next = holding(order_entity("alpha", 2), 0, 1, 2);
-    assert_eq!(commit(&store, next).await.unwrap(), WRITTEN);
+    assert_eq!(commit(&store, next).await.unwrap(), Committed::Written);
     let late = holding(order_entity("alpha", 3), 0, 1, 1);
     assert_eq!(commit(&store, late).await.unwrap(), Committed::PolicyChanged);
 }

@@ -8,7 +8,7 @@ use storekeeper::store::redis::{RedisStore, Relayed};
 use storekeeper::store::{Commit, Store};
 use uuid::Uuid;
 
-use super::{first, options, site};
+use super::{first, options, origin, site};
 use crate::harness::eventually;
 use crate::servers::shared_redis;
 
@@ -19,7 +19,7 @@ fn days_ago(days: i64) -> Timestamp {
 #[tokio::test]
 async fn what_is_not_told_is_kept_for_twice_as_long() {
     let store = RedisStore::start(&options(shared_redis())).unwrap();
-    store.replace_policy(&Policy::default()).await.unwrap();
+    store.replace_policy(&Policy::default(), &origin()).await.unwrap();
     for number in 1..=4 {
         let commit = Commit { at: days_ago(10), ..first("alpha", number) };
         store.commit(vec![commit]).await.unwrap();

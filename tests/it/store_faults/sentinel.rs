@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use storekeeper::store::Store;
 use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
+use storekeeper::store::{Committed, Store};
 
-use super::{WRITTEN, commit, committed_everywhere, first, options};
+use super::{commit, committed_everywhere, first, options};
 use crate::harness::eventually;
 use crate::servers::RedisServer;
 
@@ -24,7 +24,7 @@ async fn the_store_follows_the_master() {
     let store = Arc::new(RedisStore::connect(&options).await.unwrap());
     let port: Arc<dyn Store> = Arc::<RedisStore>::clone(&store);
     for number in 0..10 {
-        assert_eq!(commit(&port, first("alpha", number)).await.unwrap(), WRITTEN);
+        assert_eq!(commit(&port, first("alpha", number)).await.unwrap(), Committed::Written);
     }
     eventually("the replica has all of it, and the sentinel knows the replica", async || {
         let size = |server: &RedisServer| -> u64 {
@@ -43,6 +43,6 @@ async fn the_store_follows_the_master() {
     assert!(commit(&port, first("alpha", 10)).await.unwrap_err().is_transient());
     eventually("the replica is the master", async || store.check().await.ok()).await;
     assert_eq!(store.failovers(), 1);
-    assert_eq!(commit(&port, first("alpha", 11)).await.unwrap(), WRITTEN);
+    assert_eq!(commit(&port, first("alpha", 11)).await.unwrap(), Committed::Written);
     assert_eq!(committed_everywhere(&port, "alpha").await, 11);
 }

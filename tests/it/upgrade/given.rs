@@ -4,8 +4,10 @@ use bytes::Bytes;
 use serde_json::json;
 use storekeeper::broker::{Envelope, EnvelopeKind};
 use storekeeper::clock;
-use storekeeper::domain::{MessageId, Policy, Restock};
-use storekeeper::store::LetterName;
+use storekeeper::corrections::{self, CorrectionRequest};
+use storekeeper::domain::{Action, Identifier, MessageId, Note, OrderId, Policy, Restock, Site};
+use storekeeper::store::orders::order as stored_order;
+use storekeeper::store::{LetterName, Store};
 use uuid::Uuid;
 
 use crate::bodies::webhooks;
@@ -13,6 +15,8 @@ use crate::bodies::webhooks;
 pub(super) const SITE: &str = "shop";
 /// The one item of [`order`]s.
 pub(super) const KEY: &str = "product:P";
+/// Receipts of that item.
+pub(super) const RECEIPTS: [&str; 4] = ["PO-1", "PO-2", "PO-3", "broken"];
 /// The time of the first event, in milliseconds.
 const BEGUN: i64 = 1_700_000_000_000;
 
@@ -55,12 +59,17 @@ fn receipt(reference: &str, quantity: &str) -> Envelope {
     envelope(EnvelopeKind::Receipt, body.to_string())
 }
 
-/// What was in the queue of a release.
+/// What makes a receipt void, which comes before it.
+fn void(reference: &str) -> Envelope {
+    let body = json!({"site": SITE, "key": KEY, "void": true, "reference": reference});
+    envelope(EnvelopeKind::Receipt, body.to_string())
+}
+
+/// What a release has worked off: every documented webhook, and some of our own.
 pub(super) struct Given {
-    /// What it has worked off: every documented webhook, and some of our own.
     pub(super) done: Vec<Envelope>,
-    /// What waited when it ended: one of every kind.
-    pub(super) pending: Vec<Envelope>,
+    edited: LetterName,
+    discarded: LetterName,
 }
 
 impl Given {
@@ -68,26 +77,54 @@ impl Given {
         let broken = |body: &'static str| envelope(EnvelopeKind::Webhook, body);
         let [kept, edited, discarded] = [broken("{kept"), broken("{edited"), broken("{discarded")];
         let name = |letter: &Envelope| LetterName { message_id: letter.message_id, generation: 1 };
-        let repaired = order("repaired", "CREATED", 0, 3).body;
-        let mut traced = order("1", "UPDATED", 1000, 9);
-        traced.traceparent =
-            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
-        traced.tracestate = Some("vendor=1".to_owned());
-        let pending = vec![
-            traced,
-            order("2", "DELETED", 1000, 2),
-            receipt("PO-2", "5.5"),
-            envelope(EnvelopeKind::Edit, name(&edited).edit_body(&repaired)),
-            envelope(EnvelopeKind::Discard, name(&discarded).discard_body()),
+        let letters = (name(&edited), name(&discarded));
+        let mut done = vec![
+            receipt("PO-1", "100"),
+            receipt("broken", "-1.5"),
+            void("PO-3"),
+            kept,
+            edited,
+            discarded,
         ];
-        let mut done = vec![receipt("PO-1", "100"), kept, edited, discarded];
         for id in 1..=4 {
             done.push(order(&id.to_string(), "CREATED", 0, id));
         }
         let documented = webhooks().into_iter();
         done.extend(documented.map(|(_, body)| envelope(EnvelopeKind::Webhook, body)));
-        Self { done, pending }
+        Self { done, edited: letters.0, discarded: letters.1 }
     }
+}
+
+/// What waits when a release ends that has worked off what it was given: one of every kind.
+pub(super) async fn pending(given: &Given, store: &dyn Store) -> Vec<Envelope> {
+    let repaired = order("repaired", "CREATED", 0, 3).body;
+    let mut traced = order("1", "UPDATED", 1000, 9);
+    traced.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+    traced.tracestate = Some("vendor=1".to_owned());
+    vec![
+        traced,
+        order("2", "DELETED", 1000, 2),
+        receipt("PO-2", "5.5"),
+        receipt("PO-3", "7"),
+        shipped(store).await,
+        envelope(EnvelopeKind::Edit, given.edited.edit_body(&repaired)),
+        envelope(EnvelopeKind::Discard, given.discarded.discard_body()),
+    ]
+}
+
+/// A person says that an order has left.
+async fn shipped(store: &dyn Store) -> Envelope {
+    let (site, order) = (Site::parse(SITE).unwrap(), OrderId::parse("id:4").unwrap());
+    let found = stored_order(store, &site, &order).await.unwrap().unwrap();
+    let request = CorrectionRequest {
+        site,
+        order,
+        action: Action::Ship,
+        shown: None,
+        reference: Identifier::parse("parcel 7").unwrap(),
+        note: Note::default(),
+    };
+    corrections::envelope(&request, &found.order, &found.record.shown().unwrap(), "cli")
 }
 
 /// What comes after an upgrade: an old order changes, and another is deleted.

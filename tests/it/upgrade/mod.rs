@@ -1,15 +1,19 @@
 //! What earlier releases wrote, opened by this one; `fixtures/upgrade/README.md` says how it came.
 //!
 //! Goal: whoever upgrades loses nothing and counts nothing twice. Method: for every release that has
-//! fixtures, each backend is loaded with what that release wrote while webhooks were in flight. What
-//! is read must be what that release read (`before` in `expected.json`), what was in flight is
-//! worked off to what that release would have made of it (`after`), events that come later act on
-//! the old orders, and a rebuild from the old journal comes to the same.
+//! fixtures, and for this one, each backend is loaded with what that release wrote while webhooks
+//! were in flight. What is read must be what that release read (`before` in `expected.json`), what was
+//! in flight is worked off to what that release would have made of it (`after`), events that come
+//! later act on the old orders, and a rebuild from the old journal comes to the same.
+//!
+//! Of release 0.1.0 only the queue and the journal are read: its Store is [`refused`], and an empty
+//! one is filled from them, as the rules are now (`rebuilt.json`).
 
 mod distributed;
 mod embedded;
 mod given;
 mod messages;
+mod refused;
 mod seen;
 mod shop;
 
@@ -26,14 +30,24 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/upgrade")
 }
 
-/// The fixtures of a backend, of every release that has some.
-fn releases(backend: &str) -> Vec<PathBuf> {
+/// What a rebuild must come to, of a release whose Store is not read.
+const REBUILT: &str = "rebuilt.json";
+
+/// The fixtures of a backend: of releases whose Store is read, and of those whose is not.
+fn releases(backend: &str) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let entries = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
     let mut places: Vec<_> =
         entries.filter(|path| path.is_dir()).map(|release| release.join(backend)).collect();
     places.sort();
     assert!(!places.is_empty(), "no release has fixtures");
-    places
+    places.into_iter().partition(|place| !place.join(REBUILT).exists())
+}
+
+/// The fixtures of 0.1.0, of which only the messages are read.
+fn first_release(backend: &str) -> PathBuf {
+    let place = fixtures().join("0.1.0").join(backend);
+    assert!(releases(backend).1.contains(&place), "{} is not there", place.display());
+    place
 }
 
 /// Where this release's fixtures are to be written: theirs, or a directory that is thrown away.

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use storekeeper::domain::{Counts, EntityName, EntityState, Hold, Site};
-use storekeeper::store::{Change, DeadLetterFilter, EntityId, PageRequest, Store};
+use storekeeper::domain::{Cause, Counts, Hold, Identifier, List, ReceiptId, Site, StockKey};
+use storekeeper::receipts;
+use storekeeper::store::{Change, DeadLetterFilter, Direction, PageRequest, Store};
 
-/// Everything: policy, orders, holds, stock, catalogue, receipts, change feed, dead letters.
+use super::given::{KEY, RECEIPTS};
+
+/// Everything: policy, records, links, lists, holds, stock, catalogue, receipts, change feed, dead
+/// letters.
 pub(super) async fn seen(store: &dyn Store) -> Value {
     let policy = store.policy().await.unwrap().expect("a policy is in force");
     let mut sites = BTreeMap::new();
@@ -20,15 +24,34 @@ pub(super) async fn seen(store: &dyn Store) -> Value {
     })
 }
 
+/// What stays true whatever the rules note beside it: the stock, and why letters are parked.
+pub(super) async fn pinned(store: &dyn Store) -> Value {
+    let all = PageRequest::first(10_000);
+    let mut stock = BTreeMap::new();
+    for site in store.sites().await.unwrap() {
+        let items = store.stock(&site, None, &all).await.unwrap().items.into_iter();
+        let counted = items.filter(|item| item.counts != Counts::default());
+        let items: BTreeMap<_, _> =
+            counted.map(|item| (item.key.to_string(), counts(&item.counts))).collect();
+        if !items.is_empty() {
+            stock.insert(site.to_string(), items);
+        }
+    }
+    let page = store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
+    let letters: BTreeMap<_, _> =
+        page.items.iter().map(|it| (it.id.to_string(), it.rejection.code.as_str())).collect();
+    json!({"stock": stock, "dead_letters": letters})
+}
+
 /// What does not depend on the order in which a worker took the same envelopes.
 pub(super) fn unordered(mut seen: Value) -> Value {
     for site in seen["sites"].as_object_mut().unwrap().values_mut() {
         let site = site.as_object_mut().unwrap();
         site.remove("changes");
-        for order in site["orders"].as_object_mut().unwrap().values_mut() {
+        for order in site["records"].as_object_mut().unwrap().values_mut() {
             let order = order.as_object_mut().unwrap();
             order.remove("revision");
-            order["state"].as_object_mut().unwrap().remove("timeline");
+            order["record"].as_object_mut().unwrap().remove("timeline");
         }
         let stock = site["stock"].as_object_mut().unwrap();
         // What nothing is counted of is there only if something was for a moment.
@@ -42,14 +65,29 @@ pub(super) fn unordered(mut seen: Value) -> Value {
 
 async fn site_seen(store: &dyn Store, site: &Site) -> Value {
     let all = PageRequest::first(10_000);
-    let mut orders = BTreeMap::new();
-    for order in store.orders(site, &all).await.unwrap().items {
-        let value = json!({
-            "revision": order.revision.0,
-            "state": order.state,
-            "alias_conflict": order.alias_conflict,
-        });
-        orders.insert(order.order.to_string(), value);
+    let mut links = BTreeMap::new();
+    for (name, link) in store.links(site, &all).await.unwrap().items {
+        links.insert(name.to_string(), link.to_text());
+    }
+    let mut lists = BTreeMap::new();
+    let mut names = Vec::new();
+    for list in List::EVERY {
+        let page = store.listed(site, list, Direction::OldestFirst, &all).await.unwrap();
+        let mut listed: Vec<_> = page.items.into_iter().map(|listed| listed.order).collect();
+        listed.sort();
+        lists.insert(list.as_str(), listed.iter().map(ToString::to_string).collect::<Vec<_>>());
+        names.extend(listed);
+    }
+    // A second name has a record of its own, also where it leads to an order.
+    let second = store.links(site, &all).await.unwrap().items;
+    names
+        .extend(second.into_iter().map(|(name, _)| name).filter(|name| name.kind.is_second_name()));
+    names.sort();
+    names.dedup();
+    let mut records = BTreeMap::new();
+    for found in store.audit_orders(site, &names).await.unwrap() {
+        let value = json!({"revision": found.revision.0, "record": found.record});
+        records.insert(found.order.to_string(), value);
     }
     let mut holds = BTreeMap::new();
     for found in store.audit_holds(site, &all).await.unwrap().items {
@@ -65,21 +103,22 @@ async fn site_seen(store: &dyn Store, site: &Site) -> Value {
         catalogue.insert(found.id.to_string(), json!(found.entry));
     }
     let feed = store.changes(site, 0, 10_000).await.unwrap();
-    let mut receipts = BTreeMap::new();
-    for change in &feed {
-        if let EntityName::Receipt(receipt) = &change.cause {
-            let entity = EntityId { site: site.clone(), name: change.cause.clone() };
-            let loaded = store.load(&[entity]).await.unwrap().remove(0).unwrap();
-            let EntityState::Receipt(state) = &loaded.state else { panic!("{loaded:?}") };
-            receipts.insert(format!("{} of {}", receipt.reference, receipt.key), json!(state));
+    let mut given = BTreeMap::new();
+    for reference in RECEIPTS {
+        let (key, reference) = (StockKey::parse(KEY), Identifier::parse(reference));
+        let receipt = ReceiptId { key: key.unwrap(), reference: reference.unwrap() };
+        if let Some(found) = receipts::read(store, site, &receipt).await.unwrap() {
+            given.insert(receipt.reference.to_string(), json!(found));
         }
     }
     json!({
-        "orders": orders,
+        "records": records,
+        "links": links,
+        "lists": lists,
         "holds": holds,
         "stock": stock,
         "catalogue": catalogue,
-        "receipts": receipts,
+        "receipts": given,
         "changes": feed.iter().map(change).collect::<Vec<_>>(),
     })
 }
@@ -121,9 +160,8 @@ fn hold(hold: Hold) -> Value {
 
 fn change(change: &Change) -> Value {
     let cause = match &change.cause {
-        EntityName::Order(order) => order.to_string(),
-        EntityName::Catalogue(entry) => entry.to_string(),
-        EntityName::Receipt(receipt) => receipt.reference.to_string(),
+        Cause::Order(order) => order.to_string(),
+        Cause::Receipt(reference) => reference.to_string(),
     };
     json!({
         "sequence": change.sequence,

@@ -2,9 +2,11 @@
 
 mod audit;
 mod backup;
+mod closing;
 mod discards;
 mod expired;
 mod killed;
+mod names;
 mod policy;
 mod rebuild;
 
@@ -32,7 +34,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::harness::{eventually, seed};
+use crate::harness::{eventually, origin, seed};
 
 /// Envelopes that are published at a time.
 const PUBLISHED_AT_A_TIME: usize = 64;
@@ -69,12 +71,17 @@ impl Shop {
 
     /// Starts a worker whose configuration says this policy.
     async fn worker(&self, policy: &Policy) -> Worker {
+        self.worker_on(Arc::clone(&self.store) as Arc<dyn Store>, policy).await
+    }
+
+    /// Starts a worker on another Store.
+    async fn worker_on(&self, store: Arc<dyn Store>, policy: &Policy) -> Worker {
         let settings = Settings::load_from(None, []).unwrap();
-        let in_force = self.store.adopt_policy(policy).await.unwrap();
+        let in_force = store.adopt_policy(policy, &origin()).await.unwrap();
         assert_eq!(&in_force.policy, policy);
         let pool = Pool::new(
             Arc::clone(&self.broker) as Arc<dyn Broker>,
-            Arc::clone(&self.store) as Arc<dyn Store>,
+            store,
             Arc::new(Metrics::new()),
             Arc::new(Health::new()),
             in_force,
@@ -205,6 +212,23 @@ fn order(id: &str, status: &str, quantity: u32) -> Envelope {
     envelope(EnvelopeKind::Webhook, Bytes::from(body.to_string()))
 }
 
+/// A webhook of an order that goes by an external id too, or by that alone. What holds more is
+/// newer.
+fn linked(id: Option<&str>, external: &str, status: &str, quantity: u32) -> Envelope {
+    let body = json!({
+        "event_type": "ECOMM_ORDER_UPDATED",
+        "event_timestamp": 1_700_000_000_000_i64 + i64::from(quantity) * 1000,
+        "resource_data": {"site_name": "shop"},
+        "data": {
+            "id": id,
+            "external_id": external,
+            "status": status,
+            "items": [{"id": "L", "product_id": "P", "quantity": quantity}],
+        },
+    });
+    envelope(EnvelopeKind::Webhook, Bytes::from(body.to_string()))
+}
+
 /// The stock that the envelopes must lead to.
 fn expected(envelopes: &[Envelope], policy: ModelPolicy) -> BTreeMap<Item, Counts> {
     let mut model = Model::new(policy);
@@ -216,6 +240,7 @@ fn expected(envelopes: &[Envelope], policy: ModelPolicy) -> BTreeMap<Item, Count
             }
             // They are about dead letters, and move no stock.
             EnvelopeKind::Edit | EnvelopeKind::Discard => {}
+            EnvelopeKind::Correction => panic!("what was shown is not in the envelope"),
         }
     }
     assert_eq!(model.ambiguous_orders(), []);

@@ -1,12 +1,16 @@
 //! `policy apply`: the stock becomes what the new policy says, whoever is at work meanwhile.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use storekeeper::audit::Kind;
+use storekeeper::cli::actor::ActorArgs;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format, PolicyCommand};
+use storekeeper::clock;
 use storekeeper::domain::{
-    Cancelled, Deleted, Policy, Restock, Site, StockKey, StockKeyKind, TestMode,
+    Cancelled, Deleted, Identifier, Policy, ProposedPolicy, Restock, Site, StockKey, StockKeyKind,
+    TestMode,
 };
 use storekeeper::recompute::{self, Mode};
 use storekeeper::simulate::ModelPolicy;
@@ -17,14 +21,15 @@ use storekeeper::store::{PageRequest, Store};
 use storekeeper::worker::PoolError;
 
 use super::{Shop, expected, history, order};
+use crate::harness::origin;
 
 /// Everything otherwise than by default.
 fn another() -> Policy {
     Policy {
         key_precedence: StockKeyKind::ALL.into_iter().rev().collect(),
         test_mode: TestMode::Count,
-        cancelled: Cancelled::ReleaseUnlessShipped,
-        deleted: Deleted::ReleaseUnlessShipped,
+        cancelled: Cancelled::Keep,
+        deleted: Deleted::Release,
         restock: Restock::Lines,
     }
 }
@@ -33,18 +38,36 @@ fn another_of_the_model() -> ModelPolicy {
     ModelPolicy {
         key_precedence: KeyKind::ALL.into_iter().rev().collect(),
         test_mode: TestOrders::Count,
-        cancelled: CancelledOrders::ReleaseUnlessShipped,
-        deleted: DeletedOrders::ReleaseUnlessShipped,
+        cancelled: CancelledOrders::Keep,
+        deleted: DeletedOrders::Release,
         restock: RestockedRefunds::Lines,
     }
+}
+
+/// A configuration that names every setting.
+fn proposing(policy: &Policy) -> ProposedPolicy {
+    ProposedPolicy {
+        key_precedence: Some(policy.key_precedence.clone()),
+        test_mode: Some(policy.test_mode),
+        cancelled: Some(policy.cancelled),
+        deleted: Some(policy.deleted),
+        restock: Some(policy.restock),
+    }
+}
+
+fn application(dry_run: bool) -> PolicyCommand {
+    let actor = Some(Identifier::parse("berta").unwrap());
+    PolicyCommand::Apply { dry_run, by: ActorArgs { actor } }
 }
 
 /// Runs `policy apply`; answers with what was printed, as the sums of each item.
 async fn apply(shop: &Shop, policy: &Policy, dry_run: bool) -> BTreeMap<(String, String), String> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut output = Output { out: &mut out, err: &mut err, format: Format::Json, width: None };
-    let command = PolicyCommand::Apply { dry_run };
-    let status = cli::policy::run(&*shop.store, command, policy, &mut output).await.unwrap();
+    let status =
+        cli::policy::run(&*shop.store, &application(dry_run), &proposing(policy), &mut output)
+            .await
+            .unwrap();
     assert_eq!(status, ExitStatus::Done);
     let lines = std::str::from_utf8(&out).unwrap().lines();
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -70,6 +93,8 @@ async fn another_policy_leads_to_the_stock_of_the_model_under_it() {
     let foreseen = apply(&shop, &another(), true).await;
     assert_eq!(shop.stock().await, before, "a dry run changes nothing");
     assert_eq!(shop.store.policy().await.unwrap().unwrap().revision, 1);
+    assert_eq!(shop.store.policy_origin().await.unwrap().unwrap().actor, "anna");
+    let asked_at = clock::now();
     let done = apply(&shop, &another(), false).await;
     assert_eq!(done, foreseen);
     assert!(!done.is_empty());
@@ -77,6 +102,9 @@ async fn another_policy_leads_to_the_stock_of_the_model_under_it() {
     assert_eq!(shop.stock().await, after);
     assert_ne!(after, before);
     shop.assert_audit_is_clean().await;
+    let origin = shop.store.policy_origin().await.unwrap().unwrap();
+    assert_eq!(origin.actor, "berta");
+    assert!((asked_at..=clock::now()).contains(&origin.at), "{origin:?}");
     assert_eq!(apply(&shop, &another(), false).await, BTreeMap::new());
     assert_eq!(shop.store.policy().await.unwrap().unwrap().revision, 2);
 }
@@ -98,11 +126,25 @@ async fn a_policy_without_effect_says_so_where_results_go() {
     ] {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut output = Output { out: &mut out, err: &mut err, format, width: None };
-        let command = PolicyCommand::Apply { dry_run: true };
-        cli::policy::run(&*shop.store, command, &Policy::default(), &mut output).await.unwrap();
+        let nothing = ProposedPolicy::default();
+        cli::policy::run(&*shop.store, &application(true), &nothing, &mut output).await.unwrap();
         assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
         assert!(err.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_setting_that_is_not_configured_stays_as_it_is_in_force() {
+    let shop = Shop::new();
+    shop.publish(&[order("1", "CANCELLED", 2)]).await;
+    shop.work_off(&another()).await;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut output = Output { out: &mut out, err: &mut err, format: Format::Json, width: None };
+    let only = ProposedPolicy { restock: Some(Restock::Never), ..ProposedPolicy::default() };
+    cli::policy::run(&*shop.store, &application(false), &only, &mut output).await.unwrap();
+    let expected = Policy { restock: Restock::Never, ..another() };
+    assert_eq!(shop.store.policy().await.unwrap().unwrap().policy, expected);
+    shop.assert_audit_is_clean().await;
 }
 
 #[tokio::test]
@@ -112,7 +154,7 @@ async fn a_worker_of_the_old_policy_stops_and_writes_nothing_more() {
     shop.publish(&[order("1", "CANCELLED", 2)]).await;
     shop.settled().await;
     let keep = Policy { cancelled: Cancelled::Keep, ..Policy::default() };
-    shop.store.replace_policy(&keep).await.unwrap();
+    shop.store.replace_policy(&keep, &origin()).await.unwrap();
     shop.publish(&[order("2", "CANCELLED", 3), order("1", "CANCELLED", 2)]).await;
     let ended = worker.ended.await.unwrap();
     assert!(matches!(ended, Err(PoolError::PolicyChanged)), "{ended:?}");
@@ -127,16 +169,25 @@ async fn a_worker_of_the_old_policy_stops_and_writes_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_worker_that_has_nothing_to_do_stops_when_its_policy_is_replaced() {
+    let shop = Shop::new();
+    let worker = shop.worker(&Policy::default()).await;
+    shop.store.replace_policy(&another(), &origin()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), worker.ended).await;
+    let ended = ended.expect("it stops within seconds").unwrap();
+    assert!(matches!(ended, Err(PoolError::PolicyChanged)), "{ended:?}");
+}
+
+#[tokio::test]
 async fn an_application_that_died_is_reported_and_gone_on_with() {
     let shop = Shop::new();
     let envelopes = history(20);
     shop.publish(&envelopes).await;
     shop.work_off(&Policy::default()).await;
     // It dies when the policy is in force and one site is done.
-    let in_force = shop.store.replace_policy(&another()).await.unwrap();
+    let in_force = shop.store.replace_policy(&another(), &origin()).await.unwrap();
     let sites = shop.store.sites().await.unwrap();
-    let mode =
-        Mode::Write { message_id: order("1", "", 1).message_id, at: storekeeper::clock::now() };
+    let mode = Mode::Write { message_id: order("1", "", 1).message_id, at: clock::now() };
     let first = recompute::site(&*shop.store, &sites[0], &in_force, mode, |_| {}).await.unwrap();
     assert!(first.orders > 0);
     let found = storekeeper::audit::site(&*shop.store, &sites[1], |_| {}).await.unwrap();

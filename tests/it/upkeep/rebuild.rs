@@ -9,38 +9,48 @@ use storekeeper::cli::journal::JournalCommand;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::clock::{self, PastTime};
-use storekeeper::domain::{Counts, Policy, Timestamp};
+use storekeeper::domain::{Counts, List, OrderId, Policy, Site, Timestamp};
 use storekeeper::rebuild::{AHEAD_MAX, RebuildError, Selection, replay};
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::{DeadLetterFilter, PageRequest, Store};
+use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
 
 use super::{Shop, expected, history, order};
 
 /// Everything that a Store knows and a rebuild must bring back, as text.
 pub(super) async fn everything(store: &dyn Store) -> Vec<String> {
     let all = PageRequest::first(10_000);
-    let mut lines = Vec::new();
+    let mut found = Vec::new();
     for site in store.sites().await.unwrap() {
-        for order in store.orders(&site, &all).await.unwrap().items {
-            let mut state = order.state;
+        let links = store.links(&site, &all).await.unwrap().items;
+        found.extend(links.iter().map(|(name, link)| format!("{site} {name} {link:?}")));
+        let mut names: Vec<_> = links.into_iter().map(|(name, _)| name).collect();
+        for list in List::EVERY {
+            let mut listed: Vec<_> = listed(store, &site, list).await;
+            listed.sort();
+            found.push(format!("{site} {} {listed:?}", list.as_str()));
+            names.append(&mut listed);
+        }
+        names.sort();
+        names.dedup();
+        for mut audited in store.audit_orders(&site, &names).await.unwrap() {
             // For people: in which order things came is another each time.
-            state.timeline.clear();
-            lines.push(format!("{site} {} {state:?} {}", order.order, order.alias_conflict));
+            audited.record.timeline.clear();
+            found.push(format!("{site} {} {:?}", audited.order, audited.record));
         }
         // An item that nothing is counted of any more is there only if something was for a moment:
         // in which order things came is another each time.
         let is_counted = |counts: &Counts| *counts != Counts::default();
         let mut stock = store.stock(&site, None, &all).await.unwrap().items;
         stock.retain(|item| is_counted(&item.counts));
-        lines.extend(stock.iter().map(|item| format!("{item:?}")));
+        found.extend(stock.iter().map(|item| format!("{item:?}")));
         let mut audited = store.audit_items(&site, &all).await.unwrap().items;
         audited.retain(|item| is_counted(&item.counts));
-        lines.extend(audited.iter().map(|item| format!("{item:?}")));
+        found.extend(audited.iter().map(|item| format!("{item:?}")));
         for hold in store.audit_holds(&site, &all).await.unwrap().items {
-            lines.push(format!("{hold:?}"));
+            found.push(format!("{hold:?}"));
         }
         for entry in store.catalogue(&site, &all).await.unwrap().items {
-            lines.push(format!("{entry:?}"));
+            found.push(format!("{entry:?}"));
         }
     }
     let filter = DeadLetterFilter::default();
@@ -50,8 +60,14 @@ pub(super) async fn everything(store: &dyn Store) -> Vec<String> {
         .map(|it| format!("{} {} {:?}", it.id, it.generation, it.rejection))
         .collect();
     letters.sort();
-    lines.extend(letters);
-    lines
+    found.extend(letters);
+    found
+}
+
+async fn listed(store: &dyn Store, site: &Site, list: List) -> Vec<OrderId> {
+    let all = PageRequest::first(10_000);
+    let page = store.listed(site, list, Direction::OldestFirst, &all).await.unwrap();
+    page.items.into_iter().map(|listed| listed.order).collect()
 }
 
 /// A shop whose Store was lost, and what that knew.

@@ -12,7 +12,9 @@ use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::clock;
 use storekeeper::config::Settings;
-use storekeeper::domain::{Code, MessageId, Policy, REFUNDS_MAX, Site, StockKey, Timestamp};
+use storekeeper::domain::{
+    Code, MessageId, Policy, PolicyOrigin, REFUNDS_MAX, Site, StockKey, Timestamp,
+};
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::store::embedded::EmbeddedStore;
@@ -75,6 +77,7 @@ impl AtWork {
         let inner = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
         let store = Arc::new(Tampered::new(inner, tampering));
         let metrics = Arc::new(Metrics::new());
+        let origin = PolicyOrigin { actor: "test".to_owned(), at: clock::now() };
         let mut settings = Settings::load_from(None, []).unwrap();
         settings.retry.ladder = vec![Duration::from_millis(20)];
         settings.retry.max_age = Duration::from_millis(200);
@@ -84,7 +87,7 @@ impl AtWork {
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&metrics),
             Arc::new(Health::new()),
-            store.adopt_policy(&Policy::default()).await.unwrap(),
+            store.adopt_policy(&Policy::default(), &origin).await.unwrap(),
             &settings.worker,
             &settings.retry,
         );

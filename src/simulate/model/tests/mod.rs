@@ -1,7 +1,18 @@
 //! Every rule of the domain that the model states: bodies, and what they must lead to.
 
+mod arrival;
 mod bodies;
+mod corrections;
+mod field;
+mod identity;
+mod keys;
+mod names;
+mod quantities;
+mod receipts;
+mod refunds;
+mod shipment;
 mod stock;
+mod versions;
 
 use serde_json::{Value, json};
 
@@ -36,6 +47,11 @@ fn updated(at_ms: i64, status: &str, quantity: u32) -> Value {
     order("ECOMM_ORDER_UPDATED", at_ms, status, quantity, json!({}))
 }
 
+/// An update of order `id:A` with other fields.
+fn changed(at_ms: i64, change: Value) -> Value {
+    order("ECOMM_ORDER_UPDATED", at_ms, "PROCESSED", 1, change)
+}
+
 fn deleted(at_ms: i64, status: &str) -> Value {
     order("ECOMM_ORDER_DELETED", at_ms, status, 9, json!({}))
 }
@@ -52,11 +68,38 @@ fn policy(change: impl FnOnce(&mut ModelPolicy)) -> ModelPolicy {
     policy
 }
 
+fn restock(restock: RestockedRefunds) -> ModelPolicy {
+    policy(|policy| policy.restock = restock)
+}
+
 fn bytes(body: &Value) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-/// The stock as `key committed/fulfilled`, after the bodies in this order and in the opposite one.
+fn name(order: &str) -> (String, String) {
+    ("s".to_owned(), order.to_owned())
+}
+
+/// A model under the default policy that has observed bodies.
+fn observed<'a>(bodies: impl IntoIterator<Item = &'a Value>) -> Model {
+    let mut model = Model::new(ModelPolicy::default());
+    for body in bodies {
+        let verdict = model.observe(&bytes(body), RECEIVED);
+        assert!(!matches!(verdict, Verdict::DeadLetter(_)), "{verdict:?} for {body}");
+    }
+    model
+}
+
+/// The stock as `key committed/fulfilled`.
+fn stock(model: &Model) -> Vec<String> {
+    let stock = model.stock().into_iter().map(|(item, counts)| {
+        let (committed, fulfilled) = (counts.committed.normalize(), counts.fulfilled.normalize());
+        format!("{} {committed}/{fulfilled}", item.key)
+    });
+    stock.collect()
+}
+
+/// Checks the stock after the bodies in this order and in the opposite one.
 #[track_caller]
 fn check(policy: &ModelPolicy, bodies: &[Value], expected: &[&str]) {
     for is_reversed in [false, true] {
@@ -71,15 +114,7 @@ fn check(policy: &ModelPolicy, bodies: &[Value], expected: &[&str]) {
                 assert!(matches!(verdict, Verdict::Counted { .. }), "{verdict:?} for {body}");
             }
         }
-        let stock = model.stock();
-        let found: Vec<String> = stock
-            .iter()
-            .map(|(item, counts)| {
-                let (committed, fulfilled) = (counts.committed, counts.fulfilled);
-                format!("{} {}/{}", item.key, committed.normalize(), fulfilled.normalize())
-            })
-            .collect();
-        assert_eq!(found, expected, "reversed: {is_reversed}");
+        assert_eq!(stock(&model), expected, "reversed: {is_reversed}");
         assert_eq!(model.ambiguous_orders(), []);
     }
 }
@@ -87,4 +122,10 @@ fn check(policy: &ModelPolicy, bodies: &[Value], expected: &[&str]) {
 #[track_caller]
 fn holds(bodies: &[Value], expected: &[&str]) {
     check(&ModelPolicy::default(), bodies, expected);
+}
+
+/// The orders in a list.
+fn listed(model: &Model, list: List) -> Vec<String> {
+    let lists = model.lists().into_iter().filter(|(_, lists)| lists.contains(&list));
+    lists.map(|((_, order), _)| order).collect()
 }

@@ -1,48 +1,67 @@
 //! What audits and changes of policy stand on.
 
-use storekeeper::domain::{Hold, Policy, Restock};
-use storekeeper::store::{Committed, EntityState, PageRequest};
+use storekeeper::domain::{Hold, List, Policy, Restock};
+use storekeeper::store::{Committed, Direction, PageRequest, orders};
 
 use super::Harness;
 use super::given::{
-    ALL, Given, counts, hold, key, order, order_id, receipt, site, try_write, write,
+    ALL, Given, counts, hold, key, load, order, order_entity, order_id, origin, receipt, revision,
+    site, try_write, write,
 };
 
 pub(super) async fn a_policy_is_replaced_under_the_next_revision(harness: &Harness) {
     let store = harness.open();
     let other = Policy { restock: Restock::Lines, ..Policy::default() };
-    let first = store.replace_policy(&other).await.unwrap();
+    let by = origin("somebody", 1);
+    let first = store.replace_policy(&other, &by).await.unwrap();
     assert_eq!((first.revision, &first.policy), (1, &other));
-    assert_eq!(store.replace_policy(&other).await.unwrap(), first);
-    let second = store.replace_policy(&Policy::default()).await.unwrap();
+    assert_eq!(store.replace_policy(&other, &by).await.unwrap(), first);
+    let second = store.replace_policy(&Policy::default(), &by).await.unwrap();
     assert_eq!((second.revision, &second.policy), (2, &Policy::default()));
-    assert_eq!(store.adopt_policy(&other).await.unwrap(), second);
+    assert_eq!(store.adopt_policy(&other, &by).await.unwrap(), second);
     let store = harness.crash_and_reopen(store);
     assert_eq!(store.policy().await.unwrap(), Some(second));
+}
+
+/// Whoever proposes what is in force already has not put it there.
+pub(super) async fn a_policy_says_who_put_it_in_force_and_when(harness: &Harness) {
+    let store = harness.open();
+    let other = Policy { restock: Restock::Lines, ..Policy::default() };
+    let [first, late, next] =
+        [("a new Store", 1), ("jane", 2), ("jos\u{e9} | 'x'\n", 3)].map(|(by, at)| origin(by, at));
+    assert_eq!(store.policy_origin().await.unwrap(), None);
+    store.adopt_policy(&Policy::default(), &first).await.unwrap();
+    store.adopt_policy(&other, &late).await.unwrap();
+    store.replace_policy(&Policy::default(), &late).await.unwrap();
+    assert_eq!(store.policy_origin().await.unwrap(), Some(first));
+    store.replace_policy(&other, &next).await.unwrap();
+    let store = harness.crash_and_reopen(store);
+    assert_eq!(store.policy_origin().await.unwrap(), Some(next));
 }
 
 pub(super) async fn an_order_of_another_policy_is_not_written(harness: &Harness) {
     let store = harness.open();
     let of_policy = |id: &str, policy| {
         let mut commit = order("alpha", id).holding("sku:A", hold(0, 0), hold(1, 0));
-        if let EntityState::Order(state) = &mut commit.state {
-            state.policy = policy;
-        }
+        commit.record().policy = policy;
+        commit.policy = Some(policy);
         commit
     };
-    store.replace_policy(&Policy::default()).await.unwrap();
+    let by = origin("somebody", 1);
+    store.replace_policy(&Policy::default(), &by).await.unwrap();
     write(&store, of_policy("id:1", 1)).await;
     let other = Policy { restock: Restock::Lines, ..Policy::default() };
-    store.replace_policy(&other).await.unwrap();
+    store.replace_policy(&other, &by).await.unwrap();
     for policy in [0, 1, 3] {
         assert_eq!(try_write(&store, of_policy("id:2", policy)).await, Committed::PolicyChanged);
     }
-    assert_eq!(store.order(&site("alpha"), &order_id("id:2")).await.unwrap(), None);
+    assert_eq!(load(&store, &[order_entity("alpha", "id:2")]).await.unwrap(), [None]);
     assert_eq!(store.changes(&site("alpha"), 0, 10).await.unwrap().len(), 1);
     write(&store, receipt("alpha", "sku:A", "R-1", 5)).await;
     write(&store, of_policy("id:2", 2)).await;
 }
 
+/// Every order is met by following the list of all, and is audited as it is shown.
 pub(super) async fn every_order_is_on_exactly_one_page(harness: &Harness) {
     let store = harness.open();
     let names = ["external-id:a", "id:a", "id:b", "id:c"];
@@ -50,26 +69,59 @@ pub(super) async fn every_order_is_on_exactly_one_page(harness: &Harness) {
         write(&store, order("alpha", name).holding("sku:A", hold(0, 0), hold(2, 1))).await;
     }
     write(&store, order("beta", "id:z")).await;
+    let site = site("alpha");
     for limit in 1..=5 {
-        let (mut listed, mut audited) = (Vec::new(), Vec::new());
+        let mut audited = Vec::new();
         let mut page = PageRequest::first(limit);
         loop {
-            let orders = store.orders(&site("alpha"), &page).await.unwrap();
-            let found = store.audit_orders(&site("alpha"), &page).await.unwrap();
-            assert_eq!(orders.next, found.next);
-            listed.extend(orders.items);
-            audited.extend(found.items);
-            let Some(next) = orders.next else { break };
+            let direction = Direction::OldestFirst;
+            let listed = store.listed(&site, List::All, direction, &page).await.unwrap();
+            let orders: Vec<_> = listed.items.into_iter().map(|listed| listed.order).collect();
+            audited.extend(store.audit_orders(&site, &orders).await.unwrap());
+            let Some(next) = listed.next else { break };
             page.after = Some(next);
         }
-        assert!(listed.iter().map(|stored| stored.order.to_string()).eq(names), "{limit}");
-        assert!(audited.iter().map(|it| &it.stored).eq(&listed));
+        assert!(audited.iter().map(|it| it.order.to_string()).eq(names), "{limit}");
         for it in &audited {
-            assert_eq!(it.held, it.stored.state.applied);
-            let stored = store.order(&site("alpha"), &it.stored.order).await.unwrap();
-            assert_eq!(stored.as_ref(), Some(&it.stored));
+            assert_eq!(it.held, it.record.applied);
+            let stored = orders::order(&*store, &site, &it.order).await.unwrap().unwrap();
+            assert_eq!((&stored.revision, &stored.record), (&it.revision, &it.record));
         }
     }
+}
+
+/// What an item says of an order, it says for the record that the order names, and of no other item.
+pub(super) async fn orders_are_audited_in_the_order_asked_for(harness: &Harness) {
+    let store = harness.open();
+    let none = Hold::default();
+    for id in ["id:1", "id:2", "external-id:{x}:y"] {
+        let commit = order("alpha", id).holding("sku:A", none, hold(1, 0));
+        write(&store, commit.holding("sku:B", none, hold(0, 2))).await;
+    }
+    write(&store, order("alpha", "id:none")).await;
+    write(&store, order("beta", "id:9").holding("sku:A", none, hold(1, 0))).await;
+    // What the items say is another thing, or nothing.
+    let mut torn = order("alpha", "id:torn").holding("sku:A", none, hold(1, 0));
+    torn.changes[0].hold = Some(hold(3, 0));
+    torn.record().applied.insert(key("sku:C"), hold(0, 4));
+    write(&store, torn).await;
+    let asked = ["id:torn", "id:9", "external-id:{x}:y", "id:none", "id:1"].map(order_id);
+    let found = store.audit_orders(&site("alpha"), &asked).await.unwrap();
+    let both = [(key("sku:A"), hold(1, 0)), (key("sku:B"), hold(0, 2))];
+    let expected = [
+        ("id:torn", vec![(key("sku:A"), hold(3, 0))]),
+        ("external-id:{x}:y", both.to_vec()),
+        ("id:none", Vec::new()),
+        ("id:1", both.to_vec()),
+    ];
+    let seen = found.iter().map(|it| (it.order.clone(), it.held.clone().into_iter().collect()));
+    let expected = expected.map(|(id, held)| (order_id(id), held));
+    assert_eq!(seen.collect::<Vec<(_, Vec<_>)>>(), expected);
+    for it in found {
+        let entity = order_entity("alpha", &it.order.to_string());
+        assert_eq!(it.revision, revision(&store, &entity).await);
+    }
+    assert_eq!(store.audit_orders(&site("alpha"), &[]).await.unwrap(), []);
 }
 
 pub(super) async fn every_hold_is_audited_beside_its_order(harness: &Harness) {

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use storekeeper::domain::ReceiptId;
-use storekeeper::store::{Change, Commit, EntityName, FeedStart, Store};
+use storekeeper::domain::{Cause, STOCK_TOTAL_MAX, TotalError};
+use storekeeper::store::{Change, Commit, Committed, FeedStart, Store};
 
 use super::Harness;
 use super::given::{
-    Given, counts, hold, identifier, key, message, order, order_entity, order_id, receipt,
-    revision, site, time, write,
+    Given, counts, hold, identifier, item, key, message, order, order_entity, order_id, receipt,
+    revision, site, time, try_write, write,
 };
 
 pub(super) async fn the_change_feed_has_no_gaps_in_any_site(harness: &Harness) {
@@ -41,10 +41,9 @@ pub(super) async fn a_change_says_what_caused_it(harness: &Harness) {
     let shipped = order("alpha", "id:a:b").due_to(3).on(loaded);
     write(&store, shipped.holding("sku:A", hold(2, 0), hold(0, 2))).await;
     let feed = store.changes(&site("alpha"), 0, 100).await.unwrap();
-    let by_receipt = ReceiptId { key: key("sku:A"), reference: identifier("R|1") };
-    let by_order = EntityName::Order(order_id("id:a:b"));
+    let by_order = Cause::Order(order_id("id:a:b"));
     let expected = [
-        (EntityName::Receipt(by_receipt), counts(5, 0, 0), counts(5, 0, 0)),
+        (Cause::Receipt(identifier("R|1")), counts(5, 0, 0), counts(5, 0, 0)),
         (by_order.clone(), counts(0, 2, 0), counts(5, 2, 0)),
         (by_order, counts(0, -2, 2), counts(5, 0, 2)),
     ];
@@ -83,11 +82,6 @@ pub(super) async fn the_epoch_stays(harness: &Harness) {
     assert!(epochs.first().is_some_and(|epoch| epoch.len() >= 16), "{epochs:?}");
 }
 
-fn at(mut commit: Commit, seconds: i64) -> Commit {
-    commit.at = time(seconds);
-    commit
-}
-
 async fn sequences(store: &Arc<dyn Store>, site_name: &str) -> Vec<u64> {
     let feed = store.changes(&site(site_name), 0, 10_000).await.unwrap();
     feed.iter().map(|change| change.sequence).collect()
@@ -98,9 +92,9 @@ pub(super) async fn a_trimmed_feed_says_where_it_begins(harness: &Harness) {
     let begin = async |store: &Arc<dyn Store>, name| store.feed_start(&site(name)).await.unwrap();
     assert_eq!(begin(&store, "alpha").await.trimmed, 0, "nothing is known of it");
     for seconds in 1..=4 {
-        write(&store, at(receipt("alpha", "sku:A", &seconds.to_string(), 1), seconds)).await;
+        write(&store, receipt("alpha", "sku:A", &seconds.to_string(), 1).at(seconds)).await;
     }
-    write(&store, at(receipt("beta", "sku:A", "R", 1), 9)).await;
+    write(&store, receipt("beta", "sku:A", "R", 1).at(9)).await;
     let epoch = store.changes(&site("alpha"), 0, 1).await.unwrap()[0].epoch.clone();
     assert_eq!(begin(&store, "alpha").await, FeedStart { epoch: epoch.clone(), trimmed: 0 });
     assert_eq!(store.trim_changes(time(3)).await.unwrap(), 2);
@@ -110,7 +104,7 @@ pub(super) async fn a_trimmed_feed_says_where_it_begins(harness: &Harness) {
     assert_eq!(store.trim_changes(time(5)).await.unwrap(), 2);
     assert_eq!(begin(&store, "alpha").await, FeedStart { epoch, trimmed: 4 });
     assert_eq!(begin(&store, "beta").await.trimmed, 0);
-    write(&store, at(receipt("alpha", "sku:A", "R", 1), 6)).await;
+    write(&store, receipt("alpha", "sku:A", "R", 1).at(6)).await;
     assert_eq!(sequences(&store, "alpha").await, [5], "numbers are not given twice");
     assert_eq!(begin(&store, "alpha").await.trimmed, 4);
 }
@@ -118,7 +112,7 @@ pub(super) async fn a_trimmed_feed_says_where_it_begins(harness: &Harness) {
 pub(super) async fn a_young_change_keeps_the_old_ones_behind_it(harness: &Harness) {
     let store = harness.open();
     for (reference, seconds) in [("a", 1), ("b", 5), ("c", 2)] {
-        write(&store, at(receipt("alpha", "sku:A", reference, 1), seconds)).await;
+        write(&store, receipt("alpha", "sku:A", reference, 1).at(seconds)).await;
     }
     assert_eq!(store.trim_changes(time(4)).await.unwrap(), 1);
     assert_eq!(sequences(&store, "alpha").await, [2, 3]);
@@ -126,8 +120,99 @@ pub(super) async fn a_young_change_keeps_the_old_ones_behind_it(harness: &Harnes
 
 pub(super) async fn a_long_feed_is_trimmed_whole(harness: &Harness) {
     let store = harness.open();
-    let commits = (0..2500).map(|n| at(receipt("alpha", "sku:A", &n.to_string(), 1), n / 2000));
+    let commits = (0..2500).map(|n| receipt("alpha", "sku:A", &n.to_string(), 1).at(n / 2000));
     store.commit(commits.collect()).await.unwrap();
     assert_eq!(store.trim_changes(time(1)).await.unwrap(), 2000);
     assert_eq!(sequences(&store, "alpha").await, (2001..=2500).collect::<Vec<_>>());
+}
+
+/// A commit in which an order that loses a record gives back what the other takes.
+fn shifted(key_name: &str, from: i64, to: i64) -> Commit {
+    order("alpha", "external-id:E")
+        .holding(key_name, hold(from, 0), hold(0, 0))
+        .and(order("alpha", "id:1").holding(key_name, hold(0, 0), hold(to, 0)))
+}
+
+/// What one order gives back another may take, in that order: each change is told with the counts
+/// between them.
+pub(super) async fn changes_of_one_item_follow_each_other(harness: &Harness) {
+    let store = harness.open();
+    let most = STOCK_TOTAL_MAX;
+    let held = order("alpha", "external-id:E").holding("sku:A", hold(0, 0), hold(most, 0));
+    write(&store, held).await;
+    let loaded = revision(&store, &order_entity("alpha", "external-id:E")).await;
+    let mut taken_first = shifted("sku:A", most, most).on(loaded);
+    taken_first.changes.reverse();
+    let too_large = Committed::Overflow(TotalError::TooLarge);
+    assert_eq!(try_write(&store, taken_first).await, too_large);
+    let more = shifted("sku:A", most, most - 3).on(loaded);
+    let more = more.and(order("alpha", "id:2").holding("sku:B", hold(0, 0), hold(0, 7)));
+    let more = more.and(order("alpha", "id:3").holding("sku:A", hold(0, 0), hold(0, 0)));
+    write(&store, more.and(order("alpha", "id:4").holding("sku:A", hold(0, 0), hold(2, 1)))).await;
+    let feed = store.changes(&site("alpha"), 1, 9).await.unwrap();
+    let found: Vec<_> = feed
+        .iter()
+        .map(|it| (it.sequence, it.key.to_string(), it.cause.clone(), it.delta, it.after))
+        .collect();
+    let by = |id: &str| Cause::Order(order_id(id));
+    let (a, b) = ("sku:A".to_owned(), "sku:B".to_owned());
+    let expected = [
+        (2, a.clone(), by("external-id:E"), counts(0, -most, 0), counts(0, 0, 0)),
+        (3, a.clone(), by("id:1"), counts(0, most - 3, 0), counts(0, most - 3, 0)),
+        (4, b, by("id:2"), counts(0, 0, 7), counts(0, 0, 7)),
+        (5, a, by("id:4"), counts(0, 2, 1), counts(0, most - 1, 1)),
+    ];
+    assert_eq!(found, expected);
+    let detail = item(&store, "alpha", "sku:A").await;
+    assert_eq!(detail.item.counts, counts(0, most - 1, 1));
+    let holders: Vec<_> = detail.holds.items.iter().map(|held| held.order.to_string()).collect();
+    assert_eq!(holders, ["id:1", "id:4"]);
+}
+
+/// No total in between may be less than nothing, whatever it is in the end.
+pub(super) async fn a_total_between_two_changes_is_checked(harness: &Harness) {
+    let store = harness.open();
+    let mut below = shifted("sku:A", 2, 2);
+    assert_eq!(try_write(&store, below.clone()).await, Committed::Overflow(TotalError::Negative));
+    assert_eq!(store.changes(&site("alpha"), 0, 9).await.unwrap(), []);
+    below.changes.reverse();
+    write(&store, below).await;
+    let feed = store.changes(&site("alpha"), 0, 9).await.unwrap();
+    let after: Vec<_> = feed.iter().map(|change| change.after).collect();
+    assert_eq!(after, [counts(0, 2, 0), counts(0, 0, 0)]);
+}
+
+pub(super) async fn a_feed_is_read_from_the_middle_of_a_commit(harness: &Harness) {
+    let store = harness.open();
+    for (id, items) in [("id:1", 3), ("id:2", 1), ("id:3", 0), ("id:4", 5)] {
+        let commit = (0..items).fold(order("alpha", id), |commit, number| {
+            commit.holding(&format!("sku:{number}"), hold(0, 0), hold(1, 0))
+        });
+        write(&store, commit).await;
+    }
+    let all = store.changes(&site("alpha"), 0, 100).await.unwrap();
+    assert!(all.iter().map(|change| change.sequence).eq(1..=9));
+    for after in 0..=9 {
+        for limit in 1..=10 {
+            let found = store.changes(&site("alpha"), after, limit).await.unwrap();
+            let rest = &all[usize::try_from(after).unwrap()..];
+            assert_eq!(found, rest[..limit.min(rest.len())], "{limit} after {after}");
+        }
+    }
+}
+
+pub(super) async fn a_commit_of_several_changes_is_trimmed_whole(harness: &Harness) {
+    let store = harness.open();
+    for (id, seconds) in [("id:1", 1), ("id:2", 2)] {
+        let commit = ["sku:A", "sku:B", "sku:C"]
+            .iter()
+            .fold(order("alpha", id), |commit, it| commit.holding(it, hold(0, 0), hold(1, 0)));
+        write(&store, commit.at(seconds)).await;
+    }
+    assert_eq!(store.trim_changes(time(1)).await.unwrap(), 0);
+    assert_eq!(store.trim_changes(time(2)).await.unwrap(), 3);
+    assert_eq!(store.feed_start(&site("alpha")).await.unwrap().trimmed, 3);
+    assert_eq!(sequences(&store, "alpha").await, [4, 5, 6]);
+    assert_eq!(store.trim_changes(time(3)).await.unwrap(), 3);
+    assert_eq!(store.feed_start(&site("alpha")).await.unwrap().trimmed, 6);
 }

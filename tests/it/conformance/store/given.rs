@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use storekeeper::domain::{
-    CatalogueEntry, CatalogueId, Counts, Description, Fingerprint, Hold, Identifier, MessageId,
-    OrderId, OrderState, Quantity, Rank, Receipt, ReceiptContent, ReceiptId, Site, Status,
-    StockChange, StockKey, Timestamp, Version,
+    CatalogueEntry, CatalogueId, Cause, Class, ClosedName, Counts, Description, Fingerprint, Hold,
+    Identifier, LineNames, Link, List, Lists, MessageId, Note, OrderId, PolicyOrigin, Quantity,
+    Rank, Receipt, ReceiptContent, ReceiptId, Record, Said, Site, Status, StockChange, StockKey,
+    Timestamp, Version, Write,
 };
 use storekeeper::store::{
-    Commit, Committed, EntityId, EntityName, EntityState, PageRequest, Revision, StockDetail, Store,
+    Asked, Closing, Commit, Committed, EntityId, EntityName, EntityState, Loaded, PageRequest,
+    Revision, StockDetail, Store, StoreError,
 };
 use uuid::Uuid;
 
 /// A page that holds everything a case has.
 pub(super) const ALL: PageRequest = PageRequest::first(1_000);
-/// What a commit without anything to report answers.
-pub(super) const WRITTEN: Committed = Committed::Written { alias_conflict: false };
+/// When the commits of the cases are made, in seconds.
+pub(super) const COMMITTED: i64 = 1_700_000_000;
 
 pub(super) fn site(name: &str) -> Site {
     Site::parse(name).unwrap()
@@ -59,11 +61,27 @@ pub(super) fn hold(committed: i64, fulfilled: i64) -> Hold {
 
 pub(super) fn version(number: u64) -> Version {
     Version {
+        class: Class::Creation,
         event_timestamp: 1_700_000_000_000,
+        observed_at: 0,
         rank: Rank::Created,
         status: Status::Processed,
         fingerprint: Fingerprint(number),
     }
+}
+
+/// That these ids were seen beside a name.
+pub(super) fn link(ids: &[&str]) -> Link {
+    Link { ids: ids.iter().map(|id| order_id(id)).collect(), led_to_closed: false }
+}
+
+pub(super) fn lists(lists: &[List]) -> Lists {
+    lists.iter().copied().collect()
+}
+
+/// Somebody who puts a policy in force at some time.
+pub(super) fn origin(actor: &str, seconds: i64) -> PolicyOrigin {
+    PolicyOrigin { actor: actor.to_owned(), at: time(seconds) }
 }
 
 pub(super) fn entity(site_name: &str, name: EntityName) -> EntityId {
@@ -75,38 +93,65 @@ pub(super) fn order_entity(site_name: &str, id: &str) -> EntityId {
 }
 
 fn first_commit(entity: EntityId, state: EntityState) -> Commit {
+    let EntityId { site, name } = entity;
     Commit {
-        entity,
-        loaded: None,
-        state,
+        site,
+        read: vec![(name.clone(), None)],
+        links_read: Vec::new(),
+        new_names: Vec::new(),
+        policy: None,
+        writes: vec![Write { name, state: Some(state), lists: (Lists::NONE, Lists::NONE) }],
+        links: Vec::new(),
         changes: Vec::new(),
+        closing: None,
         message_id: message(1),
-        at: time(1_700_000_000),
+        at: time(COMMITTED),
     }
 }
 
-/// The first commit of an order that holds nothing and bears its own name only.
+/// The first commit of a record that leads its order, holds nothing and is in the list of all.
 pub(super) fn order(site_name: &str, id: &str) -> Commit {
-    let state = OrderState { aliases: vec![order_id(id)], policy: 1, ..OrderState::default() };
-    first_commit(order_entity(site_name, id), EntityState::Order(Box::new(state)))
+    let all = lists(&[List::All]);
+    let record = Record { policy: 1, lists: all, ..Record::default() };
+    let state = EntityState::Order(Box::new(record));
+    let mut commit = first_commit(order_entity(site_name, id), state);
+    commit.writes[0].lists = (Lists::NONE, all);
+    commit.new_names = vec![(order_id(id), None)];
+    commit.policy = Some(1);
+    commit
 }
 
 /// The first commit of a receipt of so many millionths.
 pub(super) fn receipt(site_name: &str, key_name: &str, reference: &str, count: i64) -> Commit {
     let id = ReceiptId { key: key(key_name), reference: identifier(reference) };
     let content = ReceiptContent::Goods { quantity: millionths(count) };
-    let state = EntityState::Receipt(Receipt { message_id: message(1), content });
+    let said = Said {
+        message_id: message(1),
+        received_at: time(COMMITTED),
+        content,
+        note: Note::default(),
+    };
+    let state = EntityState::Receipt(Receipt { said: Some(said), void: None });
     let mut commit = first_commit(entity(site_name, EntityName::Receipt(id)), state);
-    let delta = counts(count, 0, 0);
-    commit.changes.push(StockChange { key: key(key_name), delta, hold: None });
+    commit.changes.push(StockChange {
+        key: key(key_name),
+        cause: Cause::Receipt(identifier(reference)),
+        delta: counts(count, 0, 0),
+        hold: None,
+        closed: None,
+    });
     commit
 }
 
 /// The first commit of a catalogue entry that gives its name to stock keys.
 pub(super) fn catalogue(site_name: &str, id: &str, name: &str, keys: &[&str]) -> Commit {
+    let goods = |name: &&str| {
+        let key = key(name);
+        LineNames::from_iter([(key.kind, key.identifier)])
+    };
     let description = Description {
         name: Some(name.to_owned()),
-        stock_keys: keys.iter().map(|name| key(name)).collect(),
+        goods: keys.iter().map(goods).collect(),
         ..Description::default()
     };
     let entry = CatalogueEntry { described: Some(version(1)), description, deleted: None };
@@ -116,19 +161,51 @@ pub(super) fn catalogue(site_name: &str, id: &str, name: &str, keys: &[&str]) ->
 
 /// What the commits of the cases are made of.
 pub(super) trait Given: Sized {
+    /// The entity that it writes first.
+    fn entity(&self) -> EntityId;
+    /// The state that it writes first.
+    fn state(&mut self) -> &mut EntityState;
+    /// The record that it writes first.
+    fn record(&mut self) -> &mut Record;
     /// Computed from this revision.
     fn on(self, revision: Revision) -> Self;
     /// Due to this message.
     fn due_to(self, number: u128) -> Self;
-    /// The order also bears these names.
-    fn bearing(self, aliases: &[&str]) -> Self;
+    /// Made so many seconds after 1970.
+    fn at(self, seconds: i64) -> Self;
+    /// A link becomes another, or goes.
+    fn linking(self, name: &str, known: Option<Link>, link: Option<Link>) -> Self;
+    /// The order is in these lists from now on, and was in those.
+    fn listing(self, before: &[List], after: &[List]) -> Self;
     /// The order now holds so much of an item of which it held `held`.
     fn holding(self, key_name: &str, held: Hold, holds: Hold) -> Self;
+    /// Also computed from all of another commit, and writes all of that.
+    fn and(self, other: Self) -> Self;
 }
 
 impl Given for Commit {
+    fn entity(&self) -> EntityId {
+        EntityId { site: self.site.clone(), name: self.writes[0].name.clone() }
+    }
+
+    fn state(&mut self) -> &mut EntityState {
+        self.writes[0].state.as_mut().unwrap()
+    }
+
+    fn record(&mut self) -> &mut Record {
+        match self.state() {
+            EntityState::Order(record) => record,
+            other @ (EntityState::Catalogue(_) | EntityState::Receipt(_)) => {
+                panic!("{other:?} is no record")
+            }
+        }
+    }
+
     fn on(mut self, revision: Revision) -> Self {
-        self.loaded = Some(revision);
+        self.read[0].1 = Some(revision);
+        self.new_names.clear();
+        let lists = &mut self.writes[0].lists;
+        lists.0 = lists.1;
         self
     }
 
@@ -137,43 +214,109 @@ impl Given for Commit {
         self
     }
 
-    fn bearing(mut self, aliases: &[&str]) -> Self {
-        if let EntityState::Order(state) = &mut self.state {
-            state.aliases.extend(aliases.iter().map(|alias| order_id(alias)));
-        }
+    fn at(mut self, seconds: i64) -> Self {
+        self.at = time(seconds);
+        self
+    }
+
+    fn linking(mut self, name: &str, known: Option<Link>, link: Option<Link>) -> Self {
+        self.links_read.push((order_id(name), known));
+        self.links.push((order_id(name), link));
+        self
+    }
+
+    fn listing(mut self, before: &[List], after: &[List]) -> Self {
+        self.record().lists = lists(after);
+        self.writes[0].lists = (lists(before), lists(after));
         self
     }
 
     fn holding(mut self, key_name: &str, held: Hold, holds: Hold) -> Self {
-        if let EntityState::Order(state) = &mut self.state {
-            state.applied.insert(key(key_name), holds);
+        let EntityName::Order(order) = self.writes[0].name.clone() else {
+            panic!("it is no order")
+        };
+        self.record().applied.insert(key(key_name), holds);
+        if holds == Hold::default() {
+            self.record().applied.remove(&key(key_name));
         }
         let delta = Counts {
             received: Quantity::ZERO,
             committed: holds.committed.saturating_sub(held.committed),
             fulfilled: holds.fulfilled.saturating_sub(held.fulfilled),
         };
-        self.changes.push(StockChange { key: key(key_name), delta, hold: Some(holds) });
+        self.changes.push(StockChange {
+            key: key(key_name),
+            cause: Cause::Order(order),
+            delta,
+            hold: Some(holds),
+            closed: None,
+        });
+        self
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.read.extend(other.read);
+        self.links_read.extend(other.links_read);
+        self.new_names.extend(other.new_names);
+        self.writes.extend(other.writes);
+        self.links.extend(other.links);
+        self.changes.extend(other.changes);
         self
     }
 }
 
-/// Commits one, which must be written; answers whether an alias conflict was reported.
-pub(super) async fn write(store: &Arc<dyn Store>, commit: Commit) -> bool {
-    match store.commit(vec![commit]).await.unwrap()[..] {
-        [Committed::Written { alias_conflict }] => alias_conflict,
-        ref other => panic!("not written: {other:?}"),
-    }
+/// The commit that closes an order which holds so many fulfilled units of items.
+pub(super) fn closing(
+    id: &str,
+    loaded: Revision,
+    fulfilled: &[(&str, i64)],
+    names: &[(&str, ClosedName)],
+    before: Timestamp,
+) -> Commit {
+    let mut commit = order("alpha", id).on(loaded);
+    commit.writes[0].state = None;
+    commit.writes[0].lists.1 = Lists::NONE;
+    commit.changes.extend(fulfilled.iter().map(|(key_name, fulfilled)| StockChange {
+        key: key(key_name),
+        cause: Cause::Order(order_id(id)),
+        delta: Counts::default(),
+        hold: Some(Hold::default()),
+        closed: Some(millionths(*fulfilled)),
+    }));
+    let names = names.iter().map(|(name, closed)| (order_id(name), *closed)).collect();
+    commit.closing = Some(Closing { names, before });
+    commit
+}
+
+/// Commits one, which must be written.
+pub(super) async fn write(store: &Arc<dyn Store>, commit: Commit) {
+    let committed = try_write(store, commit.clone()).await;
+    assert_eq!(committed, Committed::Written, "{commit:?}");
 }
 
 /// Commits one and answers what became of it.
 pub(super) async fn try_write(store: &Arc<dyn Store>, commit: Commit) -> Committed {
-    store.commit(vec![commit]).await.unwrap()[0]
+    store.commit(vec![commit]).await.unwrap().remove(0)
+}
+
+/// What is there of entities.
+pub(super) async fn load(
+    store: &Arc<dyn Store>,
+    entities: &[EntityId],
+) -> Result<Vec<Option<Loaded>>, StoreError> {
+    let asked = Asked { entities: entities.to_vec(), links: Vec::new() };
+    store.load(&asked).await.map(|found| found.entities)
+}
+
+/// What was seen beside names of the site `alpha`.
+pub(super) async fn links(store: &Arc<dyn Store>, names: &[&str]) -> Vec<Option<Link>> {
+    let links = names.iter().map(|name| (site("alpha"), order_id(name))).collect();
+    store.load(&Asked { entities: Vec::new(), links }).await.unwrap().links
 }
 
 /// The revision of an entity that is there.
 pub(super) async fn revision(store: &Arc<dyn Store>, entity: &EntityId) -> Revision {
-    store.load(std::slice::from_ref(entity)).await.unwrap()[0].as_ref().unwrap().revision
+    load(store, std::slice::from_ref(entity)).await.unwrap()[0].as_ref().unwrap().revision
 }
 
 /// A stock item that is there.

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use storekeeper::domain::Site;
-use storekeeper::store::{PageRequest, Store};
+use storekeeper::domain::{Cause, Site};
+use storekeeper::store::{Asked, PageRequest, Store};
 
 use super::Harness;
 use super::given::{
-    Given, catalogue, counts, hold, item, key, keys, order, order_id, receipt, site, write,
+    Given, catalogue, counts, hold, identifier, item, key, keys, link, order, order_entity,
+    order_id, receipt, site, write,
 };
 
 /// Names that end a key, join two parts, are wildcards, or are as long as may be.
-fn hostile_names() -> Vec<String> {
+pub(super) fn hostile_names() -> Vec<String> {
     let mut names: Vec<String> = [
         "x}:holds:foo{",
         "a|b",
@@ -41,9 +42,9 @@ pub(super) async fn hostile_names_stay_apart(harness: &Harness) {
     for (number, name) in (1..).zip(&names) {
         let product = format!("product:{name}");
         write(&store, receipt(name, &product, name, 1_000)).await;
-        let commit = order(name, &format!("id:{name}")).bearing(&[&format!("external-id:{name}")]);
-        let conflict = write(&store, commit.holding(&product, hold(0, 0), hold(number, 0))).await;
-        assert!(!conflict, "{name}");
+        let (id, second) = (format!("id:{name}"), format!("external-id:{name}"));
+        let commit = order(name, &id).linking(&second, None, Some(link(&[&id])));
+        write(&store, commit.holding(&product, hold(0, 0), hold(number, 0))).await;
     }
     for (number, name) in (1..).zip(&names) {
         let product = format!("product:{name}");
@@ -51,7 +52,19 @@ pub(super) async fn hostile_names_stay_apart(harness: &Harness) {
         let detail = item(&store, name, &product).await;
         assert_eq!(detail.item.counts, counts(1_000, number, 0), "{name}");
         assert_eq!(detail.holds.items[0].order, order_id(&format!("id:{name}")));
-        assert_eq!(store.changes(&site(name), 0, 10).await.unwrap().len(), 2, "{name}");
+        let feed = store.changes(&site(name), 0, 10).await.unwrap();
+        let causes: Vec<_> = feed.into_iter().map(|change| change.cause).collect();
+        let by_order = Cause::Order(order_id(&format!("id:{name}")));
+        assert_eq!(causes, [Cause::Receipt(identifier(name)), by_order], "{name}");
+        let asked = Asked {
+            entities: vec![order_entity(name, &format!("id:{name}"))],
+            links: vec![(site(name), order_id(&format!("external-id:{name}")))],
+        };
+        let found = store.load(&asked).await.unwrap();
+        assert!(found.entities[0].is_some());
+        assert_eq!(found.links, [Some(link(&[&format!("id:{name}")]))]);
+        let audited = store.audit_orders(&site(name), &[order_id(&format!("id:{name}"))]).await;
+        assert_eq!(audited.unwrap()[0].held, [(key(&product), hold(number, 0))].into());
     }
     let mut sorted = names;
     sorted.sort();
@@ -169,5 +182,38 @@ pub(super) async fn every_item_of_a_prefix_is_on_exactly_one_page(harness: &Harn
         expected,
         |page| store.stock(&site, Some("sku:1"), &page).await.unwrap(),
         |item| item.key.to_string()
+    );
+}
+
+/// Names of all kinds, among them those that could be taken for another or for a part of a key.
+pub(super) async fn every_link_is_on_exactly_one_page(harness: &Harness) {
+    let store = harness.open();
+    let mut expected = Vec::new();
+    for kind in ["external-id", "store-order-id", "invoice-number"] {
+        expected.extend(hostile_names().iter().map(|name| format!("{kind}:{name}")));
+    }
+    expected.extend((10..17).map(|number| format!("external-id:{number}")));
+    expected.sort();
+    for site_name in ["alph", "alpha", "alphabet"] {
+        let first = order(site_name, "id:1");
+        let commit = expected.iter().fold(first, |commit, name| {
+            let contested = link(&["id:1", "id:{2}:~"]);
+            commit.linking(
+                name,
+                None,
+                Some(if name.len() > 20 { contested } else { link(&["id:1"]) }),
+            )
+        });
+        write(&store, commit).await;
+    }
+    let site = site("alpha");
+    assert_pages!(expected.clone(), |page| store.links(&site, &page).await.unwrap(), |link| link
+        .0
+        .to_string());
+    let all = store.links(&site, &PageRequest::first(1000)).await.unwrap();
+    assert_eq!(all.next, None);
+    assert!(all.items.iter().map(|(name, _)| name.to_string()).eq(expected));
+    assert!(
+        all.items.iter().all(|(name, link)| link.is_contested() == (name.to_string().len() > 20))
     );
 }

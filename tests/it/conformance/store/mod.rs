@@ -5,14 +5,17 @@
 
 #![deny(dead_code, reason = "a promise that no backend is held to is none")]
 
-mod aliases;
 mod audits;
+mod big;
 mod changes;
 mod closing;
 mod commits;
 mod dead_letters;
+pub(crate) mod deciding;
 mod given;
 mod letters;
+mod links;
+mod listed;
 mod lists;
 mod names;
 mod stock;
@@ -29,13 +32,20 @@ use uuid::Uuid;
 
 use crate::servers::{shared_cluster, shared_redis};
 
+/// Writes a state in place of another.
+type ReplaceState = dyn Fn(&[u8]) + Send + Sync;
+
 /// A backend of its own for one case.
 struct Harness {
     open: Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>,
-    /// Reads the stored text of the one order that a case has committed.
-    stored_state: Box<dyn Fn() -> String + Send + Sync>,
-    /// Replaces that text and the order's revision, as another release would.
-    replace_state: Box<dyn Fn(&str) + Send + Sync>,
+    /// Reads the stored state of the one order that a case has committed.
+    stored_state: Box<dyn Fn() -> Vec<u8> + Send + Sync>,
+    /// Replaces that state and the order's revision, as another release would.
+    replace_state: Box<ReplaceState>,
+    /// A state of a newer format.
+    newer: Vec<u8>,
+    /// A state that nobody writes, with somebody's address in it.
+    damaged: Vec<u8>,
 }
 
 impl Harness {
@@ -47,13 +57,15 @@ impl Harness {
         Self {
             open: Box::new(move || Arc::new(EmbeddedStore::open(directory.path()).unwrap())),
             stored_state: Box::new(move || {
-                let state = connect(&file).query_row("SELECT state FROM orders", (), |r| r.get(0));
-                state.unwrap()
+                let find = "SELECT CAST(state AS BLOB) FROM orders";
+                connect(&file).query_row(find, (), |row| row.get(0)).unwrap()
             }),
             replace_state: Box::new(move |state| {
-                let replace = "UPDATE orders SET state = ?1, rev = random()";
+                let replace = "UPDATE orders SET state = CAST(?1 AS TEXT), rev = random()";
                 assert_eq!(connect(&replaced_file).execute(replace, (state,)).unwrap(), 1);
             }),
+            newer: br#"{"format":3,"state":{"policy":"of another kind"}}"#.to_vec(),
+            damaged: br#"{"format":2,"state":{"policy":"jane@example.com"}}"#.to_vec(),
         }
     }
 
@@ -88,9 +100,11 @@ impl Harness {
             replace_state: Box::new(move |state| {
                 let (mut node, key) = the_key(nodes(), &replaced_order);
                 let mut replace = ::redis::cmd("HSET");
-                replace.arg(key).arg(&["state", state, "rev", "7"]);
+                replace.arg(key).arg("state").arg(state).arg("rev").arg(7);
                 assert_eq!(replace.query::<u32>(&mut node).unwrap(), 0);
             }),
+            newer: b"\x03of another kind".to_vec(),
+            damaged: b"\x02jane@example.com".to_vec(),
         }
     }
 
@@ -142,6 +156,7 @@ macro_rules! keeps_every_promise {
             whole:
                 an_order_is_read_back_whole,
                 catalogue_entries_and_receipts_are_read_back_whole,
+                a_void_receipt_adds_nothing,
                 entities_are_loaded_in_the_order_asked_for,
                 what_was_answered_survives_a_crash,
                 what_was_answered_survives_a_close,
@@ -157,15 +172,31 @@ macro_rules! keeps_every_promise {
                 of_racing_commits_exactly_one_is_written,
                 commits_of_one_call_are_independent,
                 an_ill_formed_commit_is_rejected,
+                changes_of_one_item_are_told_by_their_causes,
+                a_commit_compares_what_it_only_read,
+                a_commit_of_several_entities_is_whole,
+                an_entity_that_goes_is_absent,
+                of_several_refusals_the_first_is_told,
                 totals_reach_their_limit_and_do_not_pass_it,
                 an_overflow_of_one_item_leaves_the_others_alone;
+            links:
+                links_are_read_in_the_order_asked_for,
+                a_commit_compares_the_links_that_it_read,
+                every_link_that_was_read_is_compared,
+                a_link_that_is_removed_is_absent,
+                a_link_is_read_back_as_it_was_written,
+                commits_of_one_call_may_read_one_link,
+                of_racing_commits_of_one_link_exactly_one_is_written,
+                a_closing_compares_links_too,
+                an_invoice_number_finds_all_who_bear_it;
             stock:
                 a_released_hold_vanishes_and_the_item_stays,
                 an_item_appears_with_its_first_commit,
                 an_unknown_item_is_none,
                 the_holds_of_an_item_add_up_to_its_counts,
                 an_item_is_oversold_below_nothing,
-                oversold_items_are_counted_at_the_limits;
+                oversold_items_are_counted_at_the_limits,
+                what_nobody_counts_is_never_oversold;
             changes:
                 the_change_feed_has_no_gaps_in_any_site,
                 a_change_says_what_caused_it,
@@ -173,35 +204,60 @@ macro_rules! keeps_every_promise {
                 the_epoch_stays,
                 a_trimmed_feed_says_where_it_begins,
                 a_young_change_keeps_the_old_ones_behind_it,
-                a_long_feed_is_trimmed_whole;
+                a_long_feed_is_trimmed_whole,
+                changes_of_one_item_follow_each_other,
+                a_total_between_two_changes_is_checked,
+                a_feed_is_read_from_the_middle_of_a_commit,
+                a_commit_of_several_changes_is_trimmed_whole;
             lists:
                 hostile_names_stay_apart,
                 a_prefix_is_taken_literally,
                 every_item_is_on_exactly_one_page,
                 every_hold_is_on_exactly_one_page,
                 every_catalogue_entry_is_on_exactly_one_page,
-                every_item_of_a_prefix_is_on_exactly_one_page;
+                every_item_of_a_prefix_is_on_exactly_one_page,
+                every_link_is_on_exactly_one_page;
+            listed:
+                an_order_is_in_the_lists_that_its_commit_says,
+                an_order_moves_in_its_lists_at_each_commit,
+                an_order_that_leaves_a_list_is_gone_from_it,
+                a_commit_changes_the_lists_of_all_that_it_writes,
+                a_refused_commit_changes_no_list,
+                every_listed_order_is_on_exactly_one_page,
+                orders_of_one_time_are_listed_by_name,
+                an_order_that_moves_while_pages_are_read_is_not_missed,
+                a_cursor_of_another_list_is_rejected,
+                the_lists_of_an_unknown_site_are_empty;
             names:
                 items_are_shown_with_the_names_of_their_entries,
                 names_follow_the_catalogue,
                 a_prefix_of_a_name_finds_its_item_in_any_case,
-                the_name_of_a_deleted_entry_gives_way;
+                the_name_of_a_deleted_entry_gives_way,
+                the_newest_name_of_a_line_is_shown_whatever_comes_first,
+                the_name_of_a_line_gives_way_to_the_catalogues,
+                hostile_names_of_lines_stay_whole,
+                items_are_found_by_their_other_names,
+                every_item_with_a_lines_name_is_on_exactly_one_page;
             closing:
-                a_settled_order_is_listed_once_it_is_old,
                 a_closed_order_leaves_its_sums_and_nothing_else,
                 a_closing_on_a_stale_revision_changes_nothing,
                 a_closing_whose_sum_cannot_be_counted_changes_nothing,
                 a_closed_order_stays_closed_and_the_watermark_rises,
-                a_closed_order_is_told_with_its_watermark;
-            aliases:
-                a_shared_id_marks_both_orders_and_is_reported_once,
-                a_name_that_is_another_order_is_a_conflict,
-                invoice_numbers_never_conflict,
-                aliases_of_other_sites_never_conflict;
+                names_of_closed_orders_are_remembered_by_what_they_were,
+                a_name_that_is_closed_twice_was_beside_an_id,
+                a_commit_says_what_it_knows_of_its_new_names,
+                of_racing_closings_exactly_one_is_written,
+                a_closing_of_many_items_adds_to_each,
+                an_order_is_closed_under_all_its_names;
+            big:
+                an_order_of_a_thousand_lines_becomes_another,
+                an_order_of_sixty_four_second_names_is_one_order;
             audits:
                 a_policy_is_replaced_under_the_next_revision,
+                a_policy_says_who_put_it_in_force_and_when,
                 an_order_of_another_policy_is_not_written,
                 every_order_is_on_exactly_one_page,
+                orders_are_audited_in_the_order_asked_for,
                 every_hold_is_audited_beside_its_order,
                 every_item_is_audited_beside_its_sums;
             dead_letters:

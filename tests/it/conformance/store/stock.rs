@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use storekeeper::domain::STOCK_TOTAL_MAX;
-use storekeeper::store::{Commit, Store};
+use storekeeper::domain::{STOCK_TOTAL_MAX, Version};
+use storekeeper::store::{EntityState, Store};
 use tokio::runtime::Handle;
 
 use super::Harness;
 use super::given::{
-    ALL, Given, counts, hold, item, key, keys, order, order_entity, receipt, revision, site, write,
+    ALL, Given, catalogue, counts, hold, item, key, keys, load, order, order_entity, receipt,
+    revision, site, version, write,
 };
 
 pub(super) async fn a_released_hold_vanishes_and_the_item_stays(harness: &Harness) {
@@ -71,11 +72,15 @@ async fn check_sums(store: &Arc<dyn Store>, site_name: &str, history: History) {
     for (order_number, key_number, committed, fulfilled) in history {
         let (id, key_name) = (format!("id:{order_number}"), format!("sku:{key_number}"));
         let entity = order_entity(site_name, &id);
-        let loaded = store.load(&[entity]).await.unwrap()[0].as_ref().map(|it| it.revision);
+        let loaded = load(store, &[entity]).await.unwrap()[0].as_ref().map(|it| it.revision);
         let holds = hold(committed, fulfilled);
         let held = model.insert((key_name.clone(), id.clone()), holds).unwrap_or_default();
-        let commit = Commit { loaded, ..order(site_name, &id).holding(&key_name, held, holds) };
-        write(store, commit).await;
+        let first = order(site_name, &id);
+        let commit = match loaded {
+            Some(loaded) => first.on(loaded),
+            None => first,
+        };
+        write(store, commit.holding(&key_name, held, holds)).await;
     }
     for item_key in keys(store, site_name, None).await {
         let detail = item(store, site_name, &item_key).await;
@@ -113,4 +118,51 @@ pub(super) async fn oversold_items_are_counted_at_the_limits(harness: &Harness) 
     write(&store, order("alpha", "id:2").holding("sku:B", hold(0, 0), hold(most, most))).await;
     write(&store, receipt("alpha", "sku:C", "R", most)).await;
     assert_eq!(store.oversold().await.unwrap(), 2);
+}
+
+async fn untracked_and_oversold(store: &Arc<dyn Store>) -> (Vec<String>, u64) {
+    let items = store.stock(&site("alpha"), None, &ALL).await.unwrap().items;
+    for listed in &items {
+        assert_eq!(item(store, "alpha", &listed.key.to_string()).await.item, *listed);
+    }
+    let untracked = items.into_iter().filter(|item| item.is_untracked);
+    let untracked = untracked.map(|item| item.key.to_string()).collect();
+    (untracked, store.oversold().await.unwrap())
+}
+
+/// As some entry that is there says, or as nobody can receive what only a line names.
+pub(super) async fn what_nobody_counts_is_never_oversold(harness: &Harness) {
+    let store = harness.open();
+    for key_name in ["line:1", "sku:A", "sku:B"] {
+        let id = format!("id:{key_name}");
+        write(&store, order("alpha", &id).holding(key_name, hold(0, 0), hold(1, 0))).await;
+    }
+    assert_eq!(untracked_and_oversold(&store).await, (vec!["line:1".to_owned()], 2));
+    let entry = |id: &str, keys: &[&str], is_untracked: bool, is_deleted: bool| {
+        let mut commit = catalogue("alpha", id, "Service", keys);
+        let EntityState::Catalogue(entry) = commit.state() else { unreachable!() };
+        entry.description.is_untracked = is_untracked;
+        entry.deleted = is_deleted.then(|| Version { event_timestamp: i64::MAX, ..version(1) });
+        commit
+    };
+    let (line, a, b) = ("line:1", "sku:A", "sku:B");
+    for (id, keys, is_untracked, is_deleted, untracked, oversold) in [
+        ("product:1", vec![a, "sku:C"], true, false, vec![line, a], 1),
+        ("product:2", vec![a, b], true, false, vec![line, a, b], 0),
+        ("product:2", vec![b], true, false, vec![line, a, b], 0),
+        ("product:1", vec![a, "sku:C"], false, false, vec![line, b], 1),
+        ("product:1", vec![a], true, false, vec![line, a, b], 0),
+        ("product:2", vec![b], true, true, vec![line, a], 1),
+        ("product:1", vec![a], true, true, vec![line], 2),
+    ] {
+        let commit = entry(id, &keys, is_untracked, is_deleted);
+        let known = load(&store, &[commit.entity()]).await.unwrap().remove(0);
+        let commit = match known {
+            Some(known) => commit.on(known.revision),
+            None => commit,
+        };
+        write(&store, commit).await;
+        let untracked: Vec<String> = untracked.into_iter().map(str::to_owned).collect();
+        assert_eq!(untracked_and_oversold(&store).await, (untracked, oversold), "{id} {keys:?}");
+    }
 }

@@ -9,14 +9,14 @@ use storekeeper::clock;
 use tokio::time::Instant;
 
 use super::super::deployment::Surroundings;
-use super::super::faults::{LEASE_OF_NOBODY, receive};
+use super::super::faults::{COUNTED, LEASE_OF_NOBODY, receive};
 use super::super::surviving::{history, survives_on};
 use crate::harness::{eventually, tell};
 use crate::servers::rabbitmq::RabbitMq;
 use crate::servers::{RedisCluster, RedisServer};
 
 const STOCK: &str = "sk:{shop}:stock";
-const RECEIVED: [&str; 3] = ["HGET", STOCK, "sku:A|received"];
+const RECEIVED: [&str; 3] = ["HGET", STOCK, "sku:A"];
 
 /// Servers of a test's own.
 struct Cluster {
@@ -44,7 +44,7 @@ impl Cluster {
 
     async fn eventually_received(&self) {
         eventually("the goods are counted", async || {
-            self.received().filter(|received| received == "5000000")
+            self.received().filter(|received| received == COUNTED)
         })
         .await;
     }

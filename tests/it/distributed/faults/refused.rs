@@ -43,7 +43,10 @@ fn history_with(refused: Delivery) -> History {
 }
 
 fn committed(deployment: &Deployment, item: &str) -> Option<String> {
-    deployment.ask(&["HGET", "sk:{refused}:stock", &format!("product:{item}|committed")])
+    let counts: Option<String> =
+        deployment.ask(&["HGET", "sk:{refused}:stock", &format!("product:{item}")]);
+    // Received, committed, fulfilled.
+    Some(counts?.split(' ').nth(1)?.to_owned())
 }
 
 /// All is posted while nobody works, so that the orders meet in batches; then something is changed

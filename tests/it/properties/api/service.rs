@@ -9,16 +9,16 @@ use axum::Router;
 use axum::http::{Method, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use storekeeper::audit;
 use storekeeper::broker::Broker;
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::config::Settings;
-use storekeeper::domain::{Code, Policy};
+use storekeeper::domain::{Code, Policy, PolicyOrigin};
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::store::Store;
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::worker::Pool;
+use storekeeper::{audit, clock};
 use storekeeper::{console, ingress, probes};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -71,7 +71,8 @@ impl Service {
             ("INGRESS__SOURCES", SOURCES),
             ("INGRESS__EXPIRED", "park"),
         ]);
-        let in_force = runtime.block_on(store.adopt_policy(&Policy::default()));
+        let origin = PolicyOrigin { actor: "test".to_owned(), at: clock::now() };
+        let in_force = runtime.block_on(store.adopt_policy(&Policy::default(), &origin));
         let pool = Pool::new(
             Arc::clone(&broker),
             Arc::clone(&store),

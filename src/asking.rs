@@ -1,0 +1,111 @@
+//! What people ask for goes the way of a webhook: published, and then waited for until a worker has
+//! done it. What is common to receipts and corrections.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::backoff::Delays;
+use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
+use crate::clock;
+use crate::domain::{MessageId, Rejection};
+use crate::store::{Store, StoreError};
+
+/// How long the broker may take to confirm.
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(2500);
+/// The shortest and longest delay between two looks at what became of it.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// How far what was asked for is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It is in effect since now.
+    Applied,
+    /// It was in effect before; nothing was done.
+    Repeated,
+    /// It is durable, and not in effect yet.
+    Queued,
+}
+
+/// Why what was asked for is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The worker put it aside for a person.
+    #[error("message {message_id} became a dead letter: {}: {}", rejection.code, rejection.detail)]
+    DeadLetter {
+        /// The message.
+        message_id: MessageId,
+        /// Why.
+        rejection: Box<Rejection>,
+    },
+    /// The broker did not confirm in time; it may or may not be on the queue.
+    #[error("the broker did not confirm in time; ask again with the same reference")]
+    Unconfirmed,
+    /// The broker did not take it, or could not be asked.
+    #[error("the broker did not take it")]
+    Broker(#[from] BrokerError),
+    /// What is known could not be read.
+    #[error("cannot read what is known")]
+    Store(#[from] StoreError),
+}
+
+/// An envelope of our own, under a new message id.
+pub fn envelope(kind: EnvelopeKind, body: &serde_json::Value, source: &str) -> Envelope {
+    Envelope {
+        message_id: MessageId(uuid::Uuid::now_v7()),
+        kind,
+        received_at: clock::now(),
+        source: source.to_owned(),
+        replays: 0,
+        traceparent: None,
+        tracestate: None,
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+/// Publishes an envelope.
+pub async fn publish(broker: &dyn Broker, envelope: Envelope) -> Result<(), AskError> {
+    let published = tokio::time::timeout(PUBLISH_TIMEOUT, broker.publish(envelope));
+    published.await.map_err(|_| AskError::Unconfirmed)?.map_err(AskError::from)
+}
+
+/// Waits until `look` finds what a message did; `None` if it does not by then.
+///
+/// # Errors
+/// The message became a dead letter, or the Store will never answer.
+pub async fn wait<'a, T: Send>(
+    store: &dyn Store,
+    message_id: MessageId,
+    deadline: Instant,
+    look: impl Fn() -> BoxFuture<'a, Result<Option<T>, StoreError>> + Send + Sync,
+) -> Result<Option<T>, AskError> {
+    let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
+    loop {
+        let found = async {
+            if let Some(found) = look().await? {
+                return Ok(Some(found));
+            }
+            match store.dead_letter(message_id).await? {
+                None => Ok(None),
+                Some(letter) => {
+                    let rejection = Box::new(letter.rejection);
+                    Err(AskError::DeadLetter { message_id, rejection })
+                }
+            }
+        };
+        match found.await {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            // It is on the queue, whatever the Store says: that is worth an answer too.
+            Err(AskError::Store(error)) if error.is_transient() => {}
+            Err(error) => return Err(error),
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep_until(deadline.min(now + delays.next())).await;
+    }
+}

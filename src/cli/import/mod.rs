@@ -1,0 +1,245 @@
+//! `stock import`: goods from a CSV file.
+//!
+//! The file is read and checked whole, and every row's item is looked up, before anything is counted;
+//! then the rows are asked for side by side. What breaks off is run again: a row that was counted is
+//! found by its reference.
+
+mod rows;
+
+use std::cell::Cell as Flag;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use comfy_table::Cell;
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::actor::ActorArgs;
+use super::args::parse_timeout;
+use super::output::Output;
+use super::receipts::{SOURCE, creation};
+use super::table::write_facts;
+use super::{ExitStatus, Format, input};
+use crate::asking::{AskError, Progress};
+use crate::broker::Broker;
+use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey};
+use crate::items::{self, Create, ItemError};
+use crate::receipts::{self, Amount, ReceiptError, ReceiptRequest};
+use crate::store::Store;
+use rows::Seen;
+
+pub use rows::{Checked, Fault, Row, check};
+
+/// The largest file, in bytes.
+const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Rows that are asked for at a time.
+const CONCURRENCY: usize = 64;
+
+/// What `stock import` takes.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file; `-` is stdin.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Makes items and sites that do not exist; such an item needs its kind: `sku:S1`.
+    #[arg(long)]
+    pub create: bool,
+    /// Why; kept with every row.
+    #[arg(long, value_name = "T", value_parser = Identifier::parse)]
+    pub reason: Option<Identifier>,
+    /// Who.
+    #[command(flatten)]
+    pub by: ActorArgs,
+    /// How long a row may take to be counted before the others are only queued.
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
+    pub timeout: Duration,
+}
+
+/// Counts the rows of a file, or none if one of them is wrong.
+pub(super) async fn run(
+    broker: &dyn Broker,
+    store: &dyn Store,
+    args: &ImportArgs,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let content = input::read(&args.file, FILE_BYTES_MAX)?;
+    let checked = check(&content);
+    if !checked.faults.is_empty() {
+        write_faults(&checked.faults, output)?;
+        bail!("{} of the file's rows cannot be read; nothing was counted", checked.faults.len());
+    }
+    let note = Note { reason: args.reason.clone(), actor: Some(args.by.name()) };
+    let rows = checked.rows.len() + checked.repeated;
+    let Resolved { requests, repeated, faults } =
+        resolve(store, &checked.rows, creation(args.create), &note).await?;
+    if !faults.is_empty() {
+        write_faults(&faults, output)?;
+        return Err(ItemsUnresolved(faults.len()).into());
+    }
+    let repeated = repeated + checked.repeated;
+    let mut summary = Summary { rows, repeated, ..Summary::default() };
+    let done = count(broker, store, &requests, args.timeout, &mut summary, output).await;
+    match output.format {
+        Format::Table => summary.write(output)?,
+        Format::Json => output.json(&summary)?,
+    }
+    done.context("the import broke off; run it again to go on")?;
+    if summary.queued > 0 {
+        output.say("some are queued, and not counted yet: is `storekeeper serve` running?")?;
+    }
+    let is_held = summary.applied + summary.repeated == summary.rows;
+    Ok(if is_held { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+/// A file whose rows are well formed, and of which some mean no item, or several.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of the file's rows mean no single item; nothing was counted")]
+pub struct ItemsUnresolved(usize);
+
+fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()> {
+    for fault in faults {
+        output.say(format_args!("line {}: {}", fault.line, fault.message))?;
+    }
+    Ok(())
+}
+
+/// What the rows ask for.
+struct Resolved {
+    /// Each with the line on which its row begins.
+    requests: Vec<(u64, ReceiptRequest)>,
+    /// Rows that ask for what an earlier one asked for, by another name of the item.
+    repeated: usize,
+    faults: Vec<Fault>,
+}
+
+/// Finds the item that each row means.
+async fn resolve(
+    store: &dyn Store,
+    rows: &[Row],
+    create: Create,
+    note: &Note,
+) -> anyhow::Result<Resolved> {
+    let named: BTreeSet<(&Site, &str)> =
+        rows.iter().map(|row| (&row.site, row.key.as_str())).collect();
+    let look = async |(site, key)| ((site, key), items::resolve(store, site, key, create).await);
+    let mut looked_up = stream::iter(named).map(look).buffer_unordered(CONCURRENCY);
+    let mut keys: BTreeMap<(&Site, &str), Result<StockKey, String>> = BTreeMap::new();
+    while let Some((name, found)) = looked_up.next().await {
+        let found = match found {
+            Err(ItemError::Store(error)) => return Err(error.into()),
+            found => found.map_err(|error| format!("key: {error}")),
+        };
+        keys.insert(name, found);
+    }
+    let mut resolved = Resolved { requests: Vec::new(), repeated: 0, faults: Vec::new() };
+    let mut seen = Seen::default();
+    for row in rows {
+        let line = row.line;
+        let key = match keys.get(&(&row.site, row.key.as_str())) {
+            Some(Ok(key)) => key.clone(),
+            Some(Err(message)) => {
+                resolved.faults.push(Fault { line, message: message.clone() });
+                continue;
+            }
+            None => continue,
+        };
+        let receipt = ReceiptId { key, reference: row.reference.clone() };
+        match seen.is_new((&row.site, receipt.clone()), row) {
+            Ok(true) => {
+                let (site, amount) = (row.site.clone(), Amount::Received(row.quantity));
+                let request = ReceiptRequest { site, receipt, amount, note: note.clone() };
+                resolved.requests.push((line, request));
+            }
+            Ok(false) => resolved.repeated += 1,
+            Err(fault) => resolved.faults.push(fault),
+        }
+    }
+    Ok(resolved)
+}
+
+/// What became of the rows.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    rows: usize,
+    /// Counted now.
+    applied: usize,
+    /// Counted before, or named twice.
+    repeated: usize,
+    /// Durable, and not counted yet.
+    queued: usize,
+    /// Not counted, because their reference is taken.
+    reused: usize,
+    /// Put aside by the worker.
+    dead: usize,
+}
+
+impl Summary {
+    fn write(&self, output: &mut Output<'_>) -> anyhow::Result<()> {
+        let facts = vec![
+            ("rows", Cell::new(self.rows)),
+            ("counted", Cell::new(self.applied)),
+            ("counted before", Cell::new(self.repeated)),
+            ("queued", Cell::new(self.queued)),
+            ("reference taken", Cell::new(self.reused)),
+            ("dead letters", Cell::new(self.dead)),
+        ];
+        Ok(write_facts(output.out, output.width, facts)?)
+    }
+}
+
+/// Asks for every row; stops at the first failure that is not of one row only.
+async fn count(
+    broker: &dyn Broker,
+    store: &dyn Store,
+    rows: &[(u64, ReceiptRequest)],
+    timeout: Duration,
+    summary: &mut Summary,
+    output: &mut Output<'_>,
+) -> Result<(), anyhow::Error> {
+    let bar = bar(rows.len());
+    // Nobody counts: the rows that follow are only queued.
+    let is_behind = Flag::new(false);
+    let ask = async |(line, request): &(u64, ReceiptRequest)| {
+        let patience = if is_behind.get() { Duration::ZERO } else { timeout };
+        (*line, receipts::ask(broker, store, request, SOURCE, patience).await)
+    };
+    let mut asked = stream::iter(rows).map(ask).buffer_unordered(CONCURRENCY);
+    while let Some((line, asked)) = asked.next().await {
+        match asked {
+            Ok(answer) => match answer.progress {
+                Progress::Applied => summary.applied += 1,
+                Progress::Repeated => summary.repeated += 1,
+                Progress::Queued => {
+                    is_behind.set(true);
+                    summary.queued += 1;
+                }
+            },
+            Err(error @ ReceiptError::ReferenceReused(_)) => {
+                summary.reused += 1;
+                bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
+            }
+            Err(error @ ReceiptError::Ask(AskError::DeadLetter { .. })) => {
+                summary.dead += 1;
+                bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
+            }
+            Err(error @ (ReceiptError::DifferenceTooLarge | ReceiptError::Ask(_))) => {
+                return Err(error.into());
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// A bar on stderr; it hides itself when that is no terminal.
+fn bar(rows: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left")
+        .expect("the template is of its form");
+    let length = u64::try_from(rows).unwrap_or(u64::MAX);
+    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
+}

@@ -1,0 +1,139 @@
+//! `orders release`, `orders hold` and `orders ship`: what a person says of an order.
+//!
+//! They publish as the API does, beside a running `serve`, and wait until its worker has done it.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::asking::Progress;
+use crate::broker::Broker;
+use crate::cli::actor::ActorArgs;
+use crate::cli::args::parse_timeout;
+use crate::cli::output::Output;
+use crate::cli::receipts::SOURCE;
+use crate::cli::table::{text, write_facts};
+use crate::cli::{ExitStatus, Format};
+use crate::console::lookup;
+use crate::console::views::{CorrectionAnswerView, OrderHoldView};
+use crate::corrections::{self, CorrectionRequest};
+use crate::domain::{Action, Identifier, Note, Shown, Site};
+use crate::store::Store;
+
+use super::show::write_holds;
+
+/// What `orders` can do that changes what orders hold.
+#[derive(Debug, Subcommand)]
+pub enum CorrectionCommand {
+    /// Makes an order hold nothing.
+    ///
+    /// It decides until the order says something else than it does now. Exits 1 when the order has
+    /// changed since it was shown, when the reference is taken, or when no `serve` has done it in
+    /// time; then it stays queued.
+    Release {
+        /// Which order, and why.
+        #[command(flatten)]
+        args: CorrectionArgs,
+    },
+    /// Makes an order hold what its latest snapshot says, also if it is deleted or cancelled.
+    ///
+    /// It decides until the order says something else than it does now.
+    Hold {
+        /// Which order, and why.
+        #[command(flatten)]
+        args: CorrectionArgs,
+    },
+    /// Says that the goods of an order have left.
+    ///
+    /// A released order, or one of mode TEST, holds nothing all the same: `orders hold` it first.
+    Ship {
+        /// Which order, and why.
+        #[command(flatten)]
+        args: CorrectionArgs,
+    },
+}
+
+/// What a correction takes.
+#[derive(Debug, Args)]
+pub struct CorrectionArgs {
+    /// The shop, as Duda names it in `site_name`.
+    #[arg(value_name = "SITE", value_parser = Site::parse)]
+    pub site: Site,
+    /// Any name of the order: its id, external id or invoice number, bare or as `id:1234`.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The name under which the correction counts once for this order.
+    #[arg(long, value_name = "R", value_parser = Identifier::parse)]
+    pub reference: Identifier,
+    /// Why; kept with the correction, and shown.
+    #[arg(long, value_name = "T", value_parser = Identifier::parse)]
+    pub reason: Identifier,
+    /// Who.
+    #[command(flatten)]
+    pub by: ActorArgs,
+    /// What was seen of the order: `shown` of `orders show --format json`. Without it, what the
+    /// order says now.
+    #[arg(long, value_name = "TOKEN", value_parser = Shown::parse)]
+    pub shown: Option<Shown>,
+    /// How long to wait until a worker has done it.
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
+    pub timeout: Duration,
+}
+
+/// Corrects an order, and writes what it holds then.
+pub async fn run(
+    broker: &dyn Broker,
+    store: &dyn Store,
+    command: &CorrectionCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let (action, args) = match command {
+        CorrectionCommand::Release { args } => (Action::Release, args),
+        CorrectionCommand::Hold { args } => (Action::Hold, args),
+        CorrectionCommand::Ship { args } => (Action::Ship, args),
+    };
+    let order = lookup::find(store, &args.site, &args.name).await?;
+    let request = CorrectionRequest {
+        site: order.site,
+        order: order.order,
+        action,
+        shown: args.shown,
+        reference: args.reference.clone(),
+        note: Note { reason: Some(args.reason.clone()), actor: Some(args.by.name()) },
+    };
+    let answer = corrections::ask(broker, store, &request, SOURCE, args.timeout).await?;
+    let view = CorrectionAnswerView::new(&request, &answer);
+    match output.format {
+        Format::Table => write_answer(&view, output)?,
+        Format::Json => output.json(&view)?,
+    }
+    Ok(match answer.progress {
+        Progress::Applied => ExitStatus::Done,
+        Progress::Repeated => {
+            output.say("corrected before; nothing was done")?;
+            ExitStatus::Done
+        }
+        Progress::Queued => {
+            output.say("queued, and not in effect yet: is `storekeeper serve` running?")?;
+            ExitStatus::NotHeld
+        }
+    })
+}
+
+fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> anyhow::Result<()> {
+    let facts = vec![
+        ("site", text(&view.site)),
+        ("order", text(&view.order)),
+        ("action", text(view.action)),
+        ("reference", text(&view.reference)),
+        ("state", text(view.state)),
+        ("message", text(&view.message_id)),
+    ];
+    write_facts(output.out, output.width, facts)?;
+    let mut held = |heading: &str, holds: &[OrderHoldView]| write_holds(heading, holds, output);
+    held("Held before", &view.before)?;
+    match &view.after {
+        Some(after) => held("Holds now", after),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,231 @@
+//! Orders: what is known of one, what it holds, and why.
+
+mod history;
+mod snapshot;
+mod summary;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{
+    Hold, List, Mode, Policy, Record, Status, StockKey, TimelineEntry, Version, Why, desired,
+};
+use crate::store::orders::StoredOrder;
+
+pub use history::{CorrectionView, RefundLineView, RefundView, TimelineEntryView};
+pub use snapshot::{LineView, SnapshotView};
+pub use summary::OrderSummaryView;
+
+/// An order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Order)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's shape: each is a fact of its own")]
+pub struct OrderView {
+    /// The shop.
+    #[schema(example = "my_site_1")]
+    pub site: String,
+    /// The name that it is shown by: its id, or the only name that is known of it.
+    #[schema(example = "id:1001")]
+    pub order: String,
+    /// The token of this state, in hexadecimal; another token is another state.
+    #[schema(example = "9c1b5f0e6a7d2c34")]
+    pub revision: String,
+    /// The status that the latest snapshot says, as it was written if it is not a known one;
+    /// `UNKNOWN` if nothing says one. Of an order of a third-party store, whose details are
+    /// awaited, what the latest notice says.
+    #[schema(example = "PROCESSED")]
+    pub status: String,
+    /// `TEST` or `LIVE`; null while nothing said so and no snapshot is known.
+    #[schema(required, example = "LIVE")]
+    pub mode: Option<&'static str>,
+    /// Whether the order was deleted, and nobody took that back.
+    pub deleted: bool,
+    /// What was shown here, as an opaque token: a correction says it, so that it does nothing once
+    /// the order says something else. Null while no snapshot is known.
+    #[schema(required)]
+    pub shown: Option<String>,
+    /// Since when the goods have left; null if they have not.
+    #[schema(required, example = "2023-01-13T09:00:00.000Z")]
+    pub left_since: Option<String>,
+    /// Its other names: second names, and the newest invoice numbers.
+    pub names: Vec<OrderNameView>,
+    /// What was refunded.
+    pub refunds: Vec<RefundView>,
+    /// What people corrected, in the order in which that was received.
+    pub corrections: Vec<CorrectionView>,
+    /// Why it holds what it holds.
+    pub why: WhyView,
+    /// Whether its details are being fetched from the store's own API.
+    pub wanted: bool,
+    /// Whether two events of the same time, class and status contradict each other, so that only
+    /// a fingerprint decided between them.
+    pub ambiguous: bool,
+    /// Whether one of its names was seen beside another order's id, and so leads to none.
+    pub contested: bool,
+    /// Whether a snapshot is newer than the deletion.
+    pub after_deletion: bool,
+    /// Whether no snapshot of it is known, but only refunds, corrections or notices.
+    pub waiting: bool,
+    /// What the order holds now.
+    pub holds: Vec<OrderHoldView>,
+    /// How many lines have no stock key under the policy in force, and so hold nothing.
+    pub unmapped_lines: usize,
+    /// How many lines came with another stock key than before, in the events of the timeline
+    /// together; each of those says how many of its own.
+    pub rekeyed_lines: u64,
+    /// The latest snapshot; null while none is known.
+    #[schema(required)]
+    pub snapshot: Option<SnapshotView>,
+    /// The events with the highest versions, highest first; at most 64.
+    pub timeline: Vec<TimelineEntryView>,
+}
+
+impl OrderView {
+    /// The order as it is stored; lines are given the stock keys of `policy`.
+    pub fn new(stored: &StoredOrder, policy: &Policy) -> Self {
+        let record = &stored.record;
+        let snapshot = SnapshotView::new(record, policy);
+        Self {
+            site: stored.site.to_string(),
+            order: stored.order.to_string(),
+            revision: format!("{:016x}", stored.revision.0),
+            status: status_of(record),
+            mode: mode_of(record),
+            deleted: record.corrections_in_force().deleted.is_some(),
+            shown: record.shown().map(|shown| shown.token()),
+            left_since: left_since(record),
+            names: names_of(stored),
+            refunds: history::refunds(record),
+            corrections: history::corrections(record),
+            why: WhyView::new(record, policy),
+            wanted: false,
+            ambiguous: record.lists.has(List::Ambiguous),
+            contested: record.lists.has(List::Contested),
+            after_deletion: record.lists.has(List::AfterDeletion),
+            waiting: record.lists.has(List::Waiting),
+            holds: record.applied.iter().map(OrderHoldView::from).collect(),
+            unmapped_lines: snapshot.as_ref().map_or(0, SnapshotView::unmapped_lines),
+            rekeyed_lines: record.timeline.iter().map(|entry| u64::from(entry.rekeyed_lines)).sum(),
+            snapshot,
+            timeline: record.timeline.iter().map(TimelineEntryView::from).collect(),
+        }
+    }
+}
+
+/// The status that an order is shown with. One that is only spelled in another way is shown as it is
+/// usually written.
+pub(crate) fn status_of(record: &Record) -> String {
+    let latest = record.latest.as_ref().map(|latest| latest.version);
+    // Before there is a snapshot, a notice may say something.
+    let is_asked = |entry: &&TimelineEntry| latest.is_none_or(|latest| entry.version == latest);
+    let said = record.timeline.iter().filter(is_asked).find_map(|entry| entry.said.clone());
+    let status = latest.map(|latest| latest.status).unwrap_or_default();
+    match said {
+        Some(said) if status == Status::Unknown => said,
+        Some(_) | None => status.as_str().to_owned(),
+    }
+}
+
+fn word(version: &Version) -> String {
+    version.status.as_str().to_owned()
+}
+
+/// The status that an event said, if it said one.
+fn status_of_event(entry: &TimelineEntry) -> Option<String> {
+    let known = (entry.version.status != Status::Unknown).then(|| word(&entry.version));
+    entry.said.clone().or(known)
+}
+
+fn mode_of(record: &Record) -> Option<&'static str> {
+    let said = record.mode.map(|(_, mode)| mode);
+    let mode = said.or_else(|| record.latest.as_ref().map(|_| Mode::default()))?;
+    Some(match mode {
+        Mode::Live => "LIVE",
+        Mode::Test => "TEST",
+    })
+}
+
+fn left_since(record: &Record) -> Option<String> {
+    record.departure().map(|departure| departure.since.to_string())
+}
+
+fn names_of(stored: &StoredOrder) -> Vec<OrderNameView> {
+    let second = stored.second_names.iter().map(|(name, contested)| (name, *contested));
+    let invoices = stored.record.invoices.iter().map(|(_, invoice)| (invoice, false));
+    let others =
+        second.chain(invoices).filter(|(name, contested)| *contested || **name != stored.order);
+    others.map(|(name, contested)| OrderNameView { name: name.to_string(), contested }).collect()
+}
+
+/// Another name of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OrderName)]
+pub struct OrderNameView {
+    /// The name.
+    #[schema(example = "external-id:SO-7")]
+    pub name: String,
+    /// Whether it was seen beside several ids, and so leads to none of them. An invoice number
+    /// never leads to an order.
+    pub contested: bool,
+}
+
+/// Why an order holds what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Why)]
+pub struct WhyView {
+    /// The rule that decides, for programs.
+    #[schema(example = "promised")]
+    pub rule: &'static str,
+    /// The same as a sentence.
+    #[schema(example = "The goods have not left yet, so the order's lines are committed.")]
+    pub text: &'static str,
+}
+
+impl WhyView {
+    /// The rule that decides under a policy.
+    pub fn new(record: &Record, policy: &Policy) -> Self {
+        let why = desired(record, policy).why;
+        Self { rule: why.as_str(), text: sentence(why) }
+    }
+}
+
+const fn sentence(why: Why) -> &'static str {
+    match why {
+        Why::NoSnapshot => "No snapshot of the order is known yet, so it holds nothing.",
+        Why::Released => "A person released the order, so it holds nothing.",
+        Why::Deleted => "The order was deleted, so it holds nothing.",
+        Why::TestMode => "The order's mode is TEST, so it holds nothing.",
+        Why::Incomplete => "The order is not placed yet, so it holds nothing.",
+        Why::Refunded => "The money was refunded before the goods left, so it holds nothing.",
+        Why::Cancelled => "The order is cancelled, so it holds nothing.",
+        Why::RefundedInFull => "Every line is refunded in full, so it holds nothing.",
+        Why::Held => "A person holds the order, so it holds what its latest snapshot says.",
+        Why::Left => "The goods have left, so the order's lines are fulfilled.",
+        Why::Promised => "The goods have not left yet, so the order's lines are committed.",
+    }
+}
+
+/// What an order keeps of one stock item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OrderHold)]
+pub struct OrderHoldView {
+    /// The stock item.
+    #[schema(example = "product:P1")]
+    pub key: String,
+    /// Units that are promised.
+    #[schema(example = "2")]
+    pub committed: String,
+    /// Units that have left.
+    #[schema(example = "0")]
+    pub fulfilled: String,
+}
+
+impl From<(&StockKey, &Hold)> for OrderHoldView {
+    fn from((key, hold): (&StockKey, &Hold)) -> Self {
+        Self {
+            key: key.to_string(),
+            committed: hold.committed.to_string(),
+            fulfilled: hold.fulfilled.to_string(),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Corrections: what a person says of an order, from being asked for to being in force.
+//!
+//! API and command line ask with a [`CorrectionRequest`]. It becomes an envelope that goes the way
+//! of every webhook, through queue and journal, and the answer waits a while for the worker. What a
+//! correction means is in [`crate::domain`].
+//!
+//! # Invariants
+//! - A correction that is stored is not published again: the first message with its reference
+//!   counts.
+//! - It is said against what the person saw: if the order says something else by now, it is
+//!   refused.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::asking::{self, AskError};
+use crate::broker::{Broker, Envelope, EnvelopeKind};
+use crate::domain::{Action, Correction, Identifier, MessageId, Note, OrderId, Shown, Site};
+use crate::store::orders::{self, StoredOrder};
+use crate::store::{Store, StoreError};
+
+/// What somebody says of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorrectionRequest {
+    /// The shop.
+    pub site: Site,
+    /// The order, by the name that it is shown by.
+    pub order: OrderId,
+    /// What is to be done.
+    pub action: Action,
+    /// What the person saw; `None` for what the order says now.
+    pub shown: Option<Shown>,
+    /// The name under which this is counted once.
+    pub reference: Identifier,
+    /// Why, and who.
+    pub note: Note,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The message that counts: the first with this reference.
+    pub message_id: MessageId,
+    /// How far it is.
+    pub progress: asking::Progress,
+    /// The order before.
+    pub before: StoredOrder,
+    /// The order after, as far as that was seen.
+    pub after: Option<StoredOrder>,
+}
+
+/// Why an order is not corrected.
+#[derive(Debug, thiserror::Error)]
+pub enum CorrectionError {
+    /// Nothing of the order is known.
+    #[error("no event of {order} of {site} was applied")]
+    Unknown {
+        /// The shop.
+        site: Site,
+        /// The order.
+        order: OrderId,
+    },
+    /// There is nothing to correct yet.
+    #[error("no snapshot of {0} is known yet: there is nothing that it could hold")]
+    NoSnapshot(OrderId),
+    /// The order says something else by now.
+    #[error("{0} says something else than was shown: look at it again")]
+    Outdated(OrderId),
+    /// The reference says something else already.
+    #[error("the reference is taken: message {0} said something else under it")]
+    ReferenceReused(MessageId),
+    /// It did not get so far.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+impl From<StoreError> for CorrectionError {
+    fn from(error: StoreError) -> Self {
+        Self::Ask(error.into())
+    }
+}
+
+/// Publishes a correction unless it is stored already, and waits for so long until it is.
+///
+/// 1. Dies before the publish is durable: nothing is corrected; asking again starts anew.
+/// 2. Dies behind it: it will be in force; asking again finds it, or publishes a second message
+///    under the reference, of which only the first counts.
+pub async fn ask(
+    broker: &dyn Broker,
+    store: &dyn Store,
+    request: &CorrectionRequest,
+    source: &str,
+    patience: Duration,
+) -> Result<Answer, CorrectionError> {
+    let unknown =
+        || CorrectionError::Unknown { site: request.site.clone(), order: request.order.clone() };
+    let before = orders::order(store, &request.site, &request.order).await?.ok_or_else(unknown)?;
+    if let Some(known) = before.record.corrections.get(&request.reference) {
+        let (message_id, progress) = (checked(request, known)?, asking::Progress::Repeated);
+        return Ok(Answer { message_id, progress, after: Some(before.clone()), before });
+    }
+    let now =
+        before.record.shown().ok_or_else(|| CorrectionError::NoSnapshot(before.order.clone()))?;
+    let shown = request.shown.unwrap_or(now);
+    if !shown.is_still(&now) {
+        return Err(CorrectionError::Outdated(before.order.clone()));
+    }
+    let envelope = envelope(request, &before.order, &shown, source);
+    let message_id = envelope.message_id;
+    asking::publish(broker, envelope).await?;
+    let look = || corrected(store, request, &before.order).boxed();
+    let after = asking::wait(store, message_id, Instant::now() + patience, look).await?;
+    let Some(after) = after else {
+        return Ok(Answer { message_id, progress: asking::Progress::Queued, before, after: None });
+    };
+    let known = after.record.corrections.get(&request.reference);
+    let counts = known.map(|known| checked(request, known)).transpose()?.unwrap_or(message_id);
+    // Somebody else may have asked at the same time.
+    let progress =
+        if counts == message_id { asking::Progress::Applied } else { asking::Progress::Repeated };
+    Ok(Answer { message_id: counts, progress, before, after: Some(after) })
+}
+
+/// The order, once the correction is stored.
+async fn corrected(
+    store: &dyn Store,
+    request: &CorrectionRequest,
+    order: &OrderId,
+) -> Result<Option<StoredOrder>, StoreError> {
+    let found = orders::order(store, &request.site, order).await?;
+    Ok(found.filter(|found| found.record.corrections.contains_key(&request.reference)))
+}
+
+/// The message of a correction that is stored, if it says what is asked for.
+fn checked(request: &CorrectionRequest, known: &Correction) -> Result<MessageId, CorrectionError> {
+    if known.content.action == request.action {
+        Ok(known.message_id)
+    } else {
+        Err(CorrectionError::ReferenceReused(known.message_id))
+    }
+}
+
+/// Makes the envelope of a correction, under a new message id.
+pub fn envelope(
+    request: &CorrectionRequest,
+    order: &OrderId,
+    shown: &Shown,
+    source: &str,
+) -> Envelope {
+    let body = json!({
+        "site": request.site.as_str(),
+        "order": order.to_string(),
+        "action": request.action.as_str(),
+        "shown": shown.token(),
+        "reference": request.reference.as_str(),
+        "reason": request.note.reason.as_ref().map(Identifier::as_str),
+        "actor": request.note.actor.as_ref().map(Identifier::as_str),
+    });
+    asking::envelope(EnvelopeKind::Correction, &body, source)
+}

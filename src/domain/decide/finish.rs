@@ -1,0 +1,191 @@
+//! From joined records to what is written: what each order should hold, and what changes by that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::orders::Family;
+use crate::domain::{
+    Cause, ClosedName, Counts, Decision, EntityName, EntityState, Hold, ItemNames, List, Lists,
+    OrderId, PolicyInForce, Reading, Record, Status, StockChange, StockKey, Write, desired,
+    refunds_unmatched,
+};
+
+/// Computes every order of a family, and tells what is another than before.
+pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
+    let Family { before, mut after, mut findings, .. } = family;
+    let mut item_names = Vec::new();
+    let mut computed = Vec::new();
+    let mut unmatched = 0;
+    for (name, record) in after.records.iter().filter_map(|(name, it)| Some((name, it.as_ref()?))) {
+        let mut leading = Leading::default();
+        if after.lead(name) == *name {
+            let members: Vec<&Record> =
+                after.members(name).into_iter().map(|(_, record)| record).collect();
+            let order = Record::union(&members);
+            leading.applied = desired(&order, &in_force.policy).holds;
+            leading.policy = in_force.revision;
+            leading.lists = lists(&after, name, &order, in_force);
+            unmatched += refunds_unmatched(&order);
+            let known = before.record(name).and_then(|record| record.latest.as_ref());
+            if let Some(latest) = &order.latest
+                && known.map(|known| known.version) != Some(latest.version)
+            {
+                item_names.extend(item_names_of(&order, in_force));
+            }
+        }
+        if record.applied != leading.applied
+            || record.policy != leading.policy
+            || record.lists != leading.lists
+        {
+            computed.push((name.clone(), leading));
+        }
+    }
+    findings.refunds_unmatched += unmatched.saturating_sub(unmatched_before(before));
+    for (name, Leading { applied, policy, lists }) in computed {
+        if let Some(Some(record)) = after.records.get_mut(&name) {
+            (record.applied, record.policy, record.lists) = (applied, policy, lists);
+        }
+    }
+    let mut decision = differences(before, after);
+    decision.item_names = item_names;
+    decision.findings = findings;
+    decision
+}
+
+/// What the lines of an order call its items.
+fn item_names_of(order: &Record, in_force: &PolicyInForce) -> Vec<ItemNames> {
+    let Some(latest) = &order.latest else { return Vec::new() };
+    let lines = order.keyed_lines(&in_force.policy.key_precedence).into_iter();
+    lines
+        .filter_map(|(line, key)| {
+            let key = key?;
+            let line_name = line.name.clone().map(|name| (latest.version, name));
+            let also = line.names.keys().collect();
+            Some(ItemNames { key, line: line_name, also })
+        })
+        .collect()
+}
+
+/// What stands in the record that leads an order, and in no other.
+#[derive(Default)]
+struct Leading {
+    applied: BTreeMap<StockKey, Hold>,
+    policy: u64,
+    lists: Lists,
+}
+
+/// How many refunded lines of what was read belong to no line of their order.
+fn unmatched_before(before: &Reading) -> u64 {
+    let read = before.records.iter().filter(|(_, record)| record.is_some());
+    let leading = read.filter(|(name, _)| before.lead(name) == **name);
+    let unmatched = leading.map(|(name, _)| {
+        let members: Vec<&Record> =
+            before.members(name).into_iter().map(|(_, record)| record).collect();
+        refunds_unmatched(&Record::union(&members))
+    });
+    unmatched.sum()
+}
+
+/// The lists that an order is in.
+fn lists(after: &Reading, lead: &OrderId, order: &Record, in_force: &PolicyInForce) -> Lists {
+    let latest = order.latest.as_ref();
+    let deleted = order.corrections_in_force().deleted;
+    let status = latest.map(|latest| latest.version.status);
+    let is_contested = |name: &OrderId| after.link(name).is_contested();
+    let second_names = after.record(lead).map(|record| &record.second_names);
+    let mut names = second_names.into_iter().flatten();
+    let is_unmapped = || {
+        let lines = order.keyed_lines(&in_force.policy.key_precedence);
+        lines.iter().any(|(_, key)| key.is_none())
+    };
+    [
+        (List::All, true),
+        (
+            List::Settled,
+            deleted.is_some() || matches!(status, Some(Status::Delivered | Status::Cancelled)),
+        ),
+        (List::Ambiguous, latest.is_some_and(|latest| latest.is_ambiguous)),
+        (
+            List::Contested,
+            (lead.kind.is_second_name() && is_contested(lead)) || names.any(is_contested),
+        ),
+        (
+            List::AfterDeletion,
+            latest.is_some_and(|latest| deleted.is_some_and(|deleted| deleted < latest.version)),
+        ),
+        (List::Unmapped, is_unmapped()),
+        (List::Waiting, latest.is_none() && order.deleted.is_none()),
+        (List::Corrected, !order.corrections.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(list, is_in)| is_in.then_some(list))
+    .collect()
+}
+
+/// What is another after than before.
+fn differences(before: &Reading, after: Reading) -> Decision {
+    let mut decision = Decision::default();
+    let mut new_names = BTreeSet::new();
+    let (mut less, mut more) = (Vec::new(), Vec::new());
+    for (name, record) in after.records {
+        let (Some(record), known) = (record, before.record(&name)) else { continue };
+        if known == Some(&record) {
+            continue;
+        }
+        if known.is_none() {
+            new_names.insert(name.clone());
+        }
+        let nothing = BTreeMap::new();
+        let applied = known.map_or(&nothing, |known| &known.applied);
+        for change in stock_changes(&name, applied, &record.applied) {
+            let is_less = change.delta.committed.saturating_add(change.delta.fulfilled)
+                < crate::domain::Quantity::ZERO;
+            if is_less { less.push(change) } else { more.push(change) }
+        }
+        let lists = (known.map(|known| known.lists).unwrap_or_default(), record.lists);
+        let state = Some(EntityState::Order(Box::new(record)));
+        decision.writes.push(Write { name: EntityName::Order(name), state, lists });
+    }
+    for (name, link) in after.links {
+        let known = before.links.get(&name).cloned().flatten();
+        if known != link {
+            if known.is_none() && name.kind.is_second_name() {
+                new_names.insert(name.clone());
+            }
+            decision.links.push((name, link));
+        }
+    }
+    // What one order gives back another may take: no total passes its limit in between.
+    less.extend(more);
+    decision.changes = less;
+    let closed = |name: OrderId| {
+        let closed: Option<ClosedName> = before.closed.get(&name).copied();
+        (name, closed)
+    };
+    decision.new_names = new_names.into_iter().map(closed).collect();
+    decision
+}
+
+fn stock_changes(
+    order: &OrderId,
+    applied: &BTreeMap<StockKey, Hold>,
+    wanted: &BTreeMap<StockKey, Hold>,
+) -> Vec<StockChange> {
+    let keys: BTreeSet<_> = applied.keys().chain(wanted.keys()).collect();
+    keys.into_iter()
+        .filter_map(|key| {
+            let before = applied.get(key).copied().unwrap_or_default();
+            let after = wanted.get(key).copied().unwrap_or_default();
+            (before != after).then(|| StockChange {
+                key: key.clone(),
+                cause: Cause::Order(order.clone()),
+                delta: Counts {
+                    committed: after.committed.saturating_sub(before.committed),
+                    fulfilled: after.fulfilled.saturating_sub(before.fulfilled),
+                    ..Counts::default()
+                },
+                hold: Some(after),
+                closed: None,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,135 @@
+//! What lines were called before: null is loss of knowledge, not news.
+//!
+//! A product that is deleted between sale and shipment leaves lines without product ids. All names
+//! that a line was given together are kept, as long as one of them is the newest of its kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Latest, Record};
+use crate::domain::{Identifier, Line, LineNames, StockKey, StockKeyKind, Version};
+
+/// How many names are kept, over all lines of an order.
+const REMEMBERED_MAX: usize = 5000;
+
+/// What a line was called in one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The snapshot's version.
+    pub version: Version,
+    /// The line's own id.
+    pub line: Identifier,
+    /// All names that it had there.
+    pub names: LineNames,
+}
+
+/// The lines whose id stands once among them, by it.
+pub(in crate::domain) fn told_apart(lines: &[Line]) -> BTreeMap<&Identifier, &Line> {
+    let mut once = BTreeMap::new();
+    let mut twice = BTreeSet::new();
+    for line in lines {
+        if let Some(id) = &line.id
+            && once.insert(id, line).is_some()
+        {
+            twice.insert(id);
+        }
+    }
+    once.retain(|id, _| !twice.contains(id));
+    once
+}
+
+impl Record {
+    /// Keeps what snapshots called their lines, and what is remembered elsewhere. What the highest
+    /// of the snapshots says is not stored again; every join treats it as stored.
+    pub(super) fn remember(&mut self, snapshots: &[&Latest], elsewhere: &[Remembered]) {
+        let mine = self.latest.as_ref();
+        let latest = snapshots.iter().copied().chain(mine).map(|latest| latest.version).max();
+        if self.remembered.is_empty() && elsewhere.is_empty() && nothing_new(snapshots) {
+            return;
+        }
+        let stated = snapshots.iter().copied().chain(mine).flat_map(|latest| {
+            let lines = told_apart(&latest.snapshot.lines);
+            let named = lines.into_iter().filter(|(_, line)| !line.names.is_empty());
+            named.map(|(id, line)| Remembered {
+                version: latest.version,
+                line: id.clone(),
+                names: line.names.clone(),
+            })
+        });
+        let mut all: Vec<Remembered> = stated
+            .chain(std::mem::take(&mut self.remembered))
+            .chain(elsewhere.iter().cloned())
+            .collect();
+        all.sort_unstable_by(|a, b| {
+            b.version
+                .cmp(&a.version)
+                .then_with(|| a.line.cmp(&b.line))
+                .then_with(|| b.names.cmp(&a.names))
+        });
+        let mut newest: BTreeSet<(Identifier, StockKeyKind)> = BTreeSet::new();
+        all.retain(|entry| {
+            let mut is_newest = false;
+            for (kind, _) in entry.names.iter() {
+                if newest.len() < REMEMBERED_MAX {
+                    is_newest |= newest.insert((entry.line.clone(), kind));
+                }
+            }
+            is_newest && Some(entry.version) != latest
+        });
+        self.remembered = all;
+    }
+
+    /// The names of a line of the latest snapshot, with what is remembered of it where the snapshot
+    /// says nothing.
+    fn names_of<'a>(
+        &'a self,
+        line: &'a Line,
+        is_told_apart: bool,
+    ) -> std::borrow::Cow<'a, LineNames> {
+        let mut names = std::borrow::Cow::Borrowed(&line.names);
+        let id = line.id.as_ref().filter(|_| is_told_apart);
+        for entry in self.remembered.iter().filter(|entry| Some(&entry.line) == id) {
+            // Another good: nothing of it belongs to this line.
+            if names.contradicts(&entry.names) {
+                continue;
+            }
+            for (kind, name) in entry.names.iter() {
+                if names.get(kind).is_none() {
+                    names.to_mut().add(kind, name);
+                }
+            }
+        }
+        names
+    }
+
+    /// The lines of the latest snapshot, each with its stock key, if it has one.
+    pub fn keyed_lines(&self, precedence: &[StockKeyKind]) -> Vec<(&Line, Option<StockKey>)> {
+        let Some(latest) = &self.latest else { return Vec::new() };
+        let lines = &latest.snapshot.lines;
+        if self.remembered.is_empty() {
+            return lines.iter().map(|line| (line, line.key(precedence))).collect();
+        }
+        let told_apart = told_apart(lines);
+        let key = |line: &Line| {
+            let is_told_apart = line.id.as_ref().is_some_and(|id| told_apart.contains_key(id));
+            self.names_of(line, is_told_apart).key(line.id.as_ref(), precedence)
+        };
+        lines.iter().map(|line| (line, key(line))).collect()
+    }
+}
+
+/// Whether the highest of two snapshots says of every line all that the other does, so that
+/// nothing is to be kept of that one. The usual case by far.
+fn nothing_new(snapshots: &[&Latest]) -> bool {
+    let [first, second] = snapshots else { return true };
+    let (older, newer) =
+        if first.version < second.version { (first, second) } else { (second, first) };
+    let newer = told_apart(&newer.snapshot.lines);
+    told_apart(&older.snapshot.lines).into_iter().all(|(id, line)| {
+        line.names.is_empty()
+            || newer.get(id).is_some_and(|newer| {
+                line.names.iter().all(|(kind, _)| newer.names.get(kind).is_some())
+            })
+    })
+}

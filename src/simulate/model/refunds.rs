@@ -1,0 +1,91 @@
+//! What the refunds of an order leave of its lines.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use super::order::Order;
+use super::policy::RestockedRefunds;
+use super::statement::{Refund, Statement, Tied};
+
+impl Order<'_> {
+    /// How much of each line of a snapshot is still held.
+    pub(super) fn kept(&self, latest: &Statement, restock: RestockedRefunds) -> Vec<Decimal> {
+        let refunded = match restock {
+            RestockedRefunds::Never => BTreeMap::new(),
+            RestockedRefunds::Full | RestockedRefunds::Lines => self.refunded(|_| true),
+            RestockedRefunds::Unshipped => {
+                let left_since = self.left_since();
+                self.refunded(|time| left_since.is_none_or(|left| time < left))
+            }
+        };
+        // Nobody can say which of two lines of one id was refunded.
+        let own = latest.lines_with_own_id();
+        let back = |id: Option<&str>| {
+            id.filter(|id| own.contains_key(id)).and_then(|id| refunded.get(id)).copied()
+        };
+        let lines = latest.lines.iter();
+        let lines: Vec<(Decimal, Decimal)> =
+            lines.map(|line| (line.quantity, back(line.id()).unwrap_or_default())).collect();
+        let is_whole = !lines.is_empty() && lines.iter().all(|(quantity, back)| back >= quantity);
+        let kept = lines.into_iter().map(|(quantity, back)| match restock {
+            RestockedRefunds::Full if is_whole => Decimal::ZERO,
+            RestockedRefunds::Full | RestockedRefunds::Never => quantity,
+            RestockedRefunds::Lines | RestockedRefunds::Unshipped => {
+                (quantity - back).max(Decimal::ZERO)
+            }
+        });
+        kept.collect()
+    }
+
+    /// Whether only a fingerprint says which entry of a refund counts.
+    pub(super) fn has_ambiguous_refund(&self) -> bool {
+        self.by_id().values().any(|entries| tied(entries).len() > 1)
+    }
+
+    /// How many units of each line, by its id, were refunded at times that count.
+    fn refunded(&self, counts: impl Fn(i64) -> bool) -> BTreeMap<&str, Decimal> {
+        let mut by_line: BTreeMap<&str, Decimal> = BTreeMap::new();
+        for entries in self.by_id().into_values() {
+            if !counts(time_of(&entries)) {
+                continue;
+            }
+            let tied = tied(&entries);
+            let chosen = if tied.len() > 1 { (self.tie_break)(&Tied::Refunds(&tied)) } else { 0 };
+            for line in tied.get(chosen).into_iter().flat_map(|refund| &refund.lines) {
+                if let Some(id) = &line.id {
+                    *by_line.entry(id).or_default() += line.quantity;
+                }
+            }
+        }
+        by_line
+    }
+
+    /// All entries of each refund.
+    fn by_id(&self) -> BTreeMap<&str, Vec<&Refund>> {
+        let mut by_id: BTreeMap<&str, Vec<&Refund>> = BTreeMap::new();
+        for refund in &self.refunds {
+            by_id.entry(&refund.id).or_default().push(refund);
+        }
+        by_id
+    }
+}
+
+/// When a refund was made, in microseconds: by its own word, else when it was first heard of.
+fn time_of(entries: &[&Refund]) -> i64 {
+    let created = entries.iter().filter_map(|entry| entry.created_us).min();
+    let heard = entries.iter().map(|entry| entry.event_timestamp * 1000).min();
+    created.or(heard).unwrap_or_default()
+}
+
+/// The entries of one refund that stand over the others, one of each content. Whatever its time,
+/// an entry with lines stands over a stub: a stub is missing knowledge.
+fn tied<'a>(entries: &[&'a Refund]) -> Vec<&'a Refund> {
+    let place = |entry: &Refund| (entry.has_lines(), entry.event_timestamp, entry.from_event);
+    let highest = entries.iter().map(|entry| place(entry)).max();
+    let mut tied: Vec<&Refund> =
+        entries.iter().copied().filter(|entry| Some(place(entry)) == highest).collect();
+    tied.sort_by(|a, b| (a.sorted_lines(), &a.body).cmp(&(b.sorted_lines(), &b.body)));
+    tied.dedup_by(|a, b| a.sorted_lines() == b.sorted_lines());
+    tied
+}

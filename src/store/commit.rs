@@ -1,0 +1,169 @@
+//! What is read and written: entities, links, and commits that change them.
+
+use std::fmt;
+
+use super::{EntityName, EntityState};
+use crate::domain::{
+    Cause, ClosedName, Counts, Link, MessageId, OrderId, PolicyRevision, Site, StockChange,
+    StockKey, Timestamp, TotalError, Write,
+};
+
+/// Something that events act on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityId {
+    /// The shop.
+    pub site: Site,
+    /// Which of its entities.
+    pub name: EntityName,
+}
+
+/// As people read it: `order id:1 of site alpha`.
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            EntityName::Order(order) => write!(f, "order {order}")?,
+            EntityName::Catalogue(entry) => write!(f, "catalogue entry {entry}")?,
+            EntityName::Receipt(receipt) => {
+                write!(f, "receipt {} of {}", receipt.reference, receipt.key)?;
+            }
+        }
+        write!(f, " of site {}", self.site)
+    }
+}
+
+/// A random token that every commit of an entity replaces; compared for equality only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision(pub u64);
+
+/// An entity's state and the revision that a commit of it must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The token of this state.
+    pub revision: Revision,
+    /// The state.
+    pub state: EntityState,
+}
+
+/// What is to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Entities.
+    pub entities: Vec<EntityId>,
+    /// Second names and invoice numbers of orders.
+    pub links: Vec<(Site, OrderId)>,
+}
+
+/// What was read, in the order asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Entities.
+    pub entities: Vec<Option<Loaded>>,
+    /// What was seen beside the names.
+    pub links: Vec<Option<Link>>,
+}
+
+/// What one decision changes: all of it is written, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The shop.
+    pub site: Site,
+    /// Every entity that the decision was computed from, with its revision; `None` if there was no
+    /// state. All that is written is among them.
+    pub read: Vec<(EntityName, Option<Revision>)>,
+    /// Every link that the decision was computed from. All that are written are among them.
+    pub links_read: Vec<(OrderId, Option<Link>)>,
+    /// Names of orders that are new, each with what is known of its closing.
+    pub new_names: Vec<(OrderId, Option<ClosedName>)>,
+    /// The policy that orders were computed with.
+    pub policy: Option<PolicyRevision>,
+    /// The entities that are another than before, or gone; states are of the kind that their names
+    /// say.
+    pub writes: Vec<Write>,
+    /// The links that are others than before, or gone.
+    pub links: Vec<(OrderId, Option<Link>)>,
+    /// What changes in the site's stock, in order; at most one change a stock key and cause.
+    pub changes: Vec<StockChange>,
+    /// If it closes an order.
+    pub closing: Option<Closing>,
+    /// The message that the changes are due to, for the change feed.
+    pub message_id: MessageId,
+    /// When the decision was made, for the change feed and for lists.
+    pub at: Timestamp,
+}
+
+/// That a commit closes an order. It removes more than it adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// Its names, to be remembered.
+    pub names: Vec<(OrderId, ClosedName)>,
+    /// It was untouched since before this time, to which the site's watermark rises.
+    pub before: Timestamp,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// It is written.
+    Written,
+    /// Something is another than was read; nothing is written.
+    Conflict,
+    /// It is of orders, computed with another policy than the one in force; nothing is written.
+    PolicyChanged,
+    /// A total would pass a limit; nothing is written.
+    Overflow(TotalError),
+    /// More, or else, is known of the closing of its new names than it says; nothing is written.
+    Closed {
+        /// What is known of each.
+        names: Vec<(OrderId, Option<ClosedName>)>,
+        /// The site's watermark.
+        watermark: Timestamp,
+    },
+}
+
+/// From which end a list is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Those first that were untouched for longest.
+    OldestFirst,
+    /// Those first that were committed last.
+    NewestFirst,
+}
+
+/// An order in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The name that it is shown by.
+    pub order: OrderId,
+    /// When it was committed last.
+    pub at: Timestamp,
+}
+
+/// Where a site's change feed begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedStart {
+    /// The Store's epoch: a feed of another epoch is another feed.
+    pub epoch: String,
+    /// Entries up to this number are no longer kept; 0 if all are.
+    pub trimmed: u64,
+}
+
+/// One entry of a site's change feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its number within the site, without gaps, from 1.
+    pub sequence: u64,
+    /// The Store's epoch: a feed of another epoch is another feed.
+    pub epoch: String,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The item.
+    pub key: StockKey,
+    /// The order or receipt that it is due to.
+    pub cause: Cause,
+    /// The message that it is due to.
+    pub message_id: MessageId,
+    /// What was added to the item's counts.
+    pub delta: Counts,
+    /// The item's counts after it.
+    pub after: Counts,
+}

@@ -1,0 +1,84 @@
+//! The file of the Store: opening it, copying it, reading it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{EmbeddedStore, column, schema};
+use crate::sqlite::{Database, Schema, SqliteError};
+use crate::store::StoreError;
+
+pub(super) const FILE_NAME: &str = "store.db";
+
+impl EmbeddedStore {
+    /// Opens the Store of a directory; both are created if they are missing. Blocks.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::start(&directory.join(FILE_NAME), Database::open)
+    }
+
+    /// Opens the Store that a directory has, for commands beside the service: one that is missing or
+    /// of an older schema is told, not created or brought up to date. Blocks.
+    pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
+        let file = directory.join(FILE_NAME);
+        if !file.is_file() {
+            let message = format!(
+                "there is no {}; check embedded.path, or start the service there first",
+                file.display()
+            );
+            return Err(StoreError::Unavailable { source: message.into() });
+        }
+        Self::start(&file, Database::open_existing)
+    }
+
+    fn start(
+        file: &Path,
+        open: impl FnOnce(&Path, &Schema) -> Result<Database, SqliteError>,
+    ) -> Result<Self, StoreError> {
+        match open(file, &schema::SCHEMA) {
+            Ok(database) => Ok(Self { database }),
+            Err(error) if Database::is_unread(file, &schema::SCHEMA) => {
+                let detail = format!(
+                    "{error}: it has data of release 0.1.0, which this release does not read; stop \
+                     the service, move the file (and its -wal and -shm files) out of its directory, \
+                     leave broker.db there, start this release and run `storekeeper journal replay`"
+                );
+                Err(StoreError::Older { detail })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Copies the file into another directory while it is written; see [`Database::copy_to`].
+    pub async fn copy_to(
+        &self,
+        directory: &Path,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        Ok(self.database.copy_to(&directory.join(FILE_NAME), progress).await?)
+    }
+
+    /// Runs a job on a snapshot; a stored value that cannot be read is the port's `Corrupt`.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.database
+            .read(move |connection| match job(connection) {
+                Ok(found) => Ok(Ok(found)),
+                Err(error) => column::corruption(error).map(Err),
+            })
+            .await?
+    }
+}
+
+impl From<SqliteError> for StoreError {
+    fn from(error: SqliteError) -> Self {
+        match error {
+            SqliteError::Unavailable { .. } | SqliteError::Full { .. } => {
+                Self::Unavailable { source: error.into() }
+            }
+            SqliteError::Unusable { .. } => Self::Corrupt { detail: error.to_string() },
+            SqliteError::Refused { .. } => Self::Rejected { source: error.into() },
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! From a commit to the run of the script that writes it.
+//!
+//! The script gets its keys and arguments in parts, in one order: here each part is added where the
+//! script reads it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::client::Call;
+use super::closed;
+use super::entity;
+use super::keys::Keys;
+use super::lex;
+use super::script::Script;
+use super::value::hold_text;
+use crate::domain::{
+    CatalogueEntry, CatalogueId, Cause, Counts, Hold, Link, List, Quantity, Receipt, Site,
+    StockChange, StockKey, Write,
+};
+use crate::store::{Commit, EntityName, EntityState, Revision, StoreError, state};
+
+static COMMIT: Script =
+    Script::new("commit.lua", &["#!lua\n", include_str!("exact.lua"), include_str!("commit.lua")]);
+/// The same for commits that close an order. They may run on a server that is out of memory: they
+/// give some back.
+static CLOSE: Script = Script::new(
+    "commit.lua",
+    &["#!lua flags=allow-oom\n", include_str!("exact.lua"), include_str!("commit.lua")],
+);
+
+/// Checks a commit's form and makes the run of the script that writes it.
+pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
+    commit.check_form()?;
+    let site = &commit.site;
+    let items = Items::of(&commit.changes);
+    let sums = closed_sums(&commit.changes);
+    let entries = commit.writes.iter().filter(|it| matches!(it.name, EntityName::Catalogue(_)));
+    let mut call = Call::of(if commit.closing.is_some() { &CLOSE } else { &COMMIT });
+    for name in ["stock", "names", "items", "changes", "oversold"] {
+        call.push_key(keys.of_site(site.as_str(), &[name]));
+    }
+    match commit.policy {
+        Some(policy) => call.push_shown(&policy),
+        None => call.push_arg(""),
+    }
+    call.push_shown(&commit.at.micros());
+    call.push_shown(&commit.message_id);
+    match &commit.closing {
+        Some(closing) => call.push_shown(&closing.before.micros()),
+        None => call.push_arg(""),
+    }
+    call.push_shown(&items.news);
+    call.push_arg(&items.feed);
+    for count in [
+        commit.read.len(),
+        commit.writes.len(),
+        commit.links_read.len(),
+        commit.new_names.len(),
+        items.changes.len(),
+        sums.len(),
+        entries.count(),
+    ] {
+        call.push_shown(&count);
+    }
+    for (key, _) in &items.changes {
+        call.push_shown(key);
+    }
+    for (_, changes) in &items.changes {
+        call.push_arg(changes);
+    }
+    push_entities(&mut call, keys, commit)?;
+    for (name, _) in &commit.links_read {
+        call.push_shown(name);
+    }
+    for (_, link) in &commit.links_read {
+        call.push_arg(link.as_ref().map(Link::to_text).unwrap_or_default());
+    }
+    for (name, known) in &commit.new_names {
+        call.push_key(closed::key(keys, site, name));
+        call.push_arg(closed::word(*known));
+        for member in closed::members(name) {
+            call.push_shown(&member);
+        }
+    }
+    for (key, (orders, fulfilled)) in sums {
+        call.push_key(keys.of_site(site.as_str(), &["holds", &key.to_string()]));
+        call.push_shown(&orders);
+        call.push_shown(&fulfilled.millionths());
+    }
+    push_given(&mut call, keys, commit);
+    push_others(&mut call, keys, commit);
+    Ok(call)
+}
+
+/// The entities, written ones first.
+fn push_entities(call: &mut Call, keys: &Keys, commit: &Commit) -> Result<(), StoreError> {
+    let written = commit.writes.iter().map(|write| &write.name);
+    let is_written = |name: &EntityName| commit.writes.iter().any(|write| write.name == *name);
+    let only_read = commit.read.iter().map(|(name, _)| name).filter(|name| !is_written(name));
+    for name in written.chain(only_read) {
+        call.push_key(entity::key(keys, &commit.site, name));
+        let known = commit.read.iter().find_map(|(read, known)| (read == name).then_some(*known));
+        match known.flatten() {
+            Some(Revision(revision)) => call.push_shown(&revision),
+            None => call.push_arg(""),
+        }
+    }
+    for write in &commit.writes {
+        call.push_shown(&rand::random::<u64>());
+        match &write.state {
+            Some(state) => call.push_arg(state::encode_entity_bytes(state)?),
+            None => call.push_arg(""),
+        }
+    }
+    Ok(())
+}
+
+/// What changes in stock, by item.
+#[derive(Default)]
+struct Items<'a> {
+    /// The items in order of their first change, each with its changes as the script reads them.
+    changes: Vec<(&'a StockKey, String)>,
+    /// How many changes there are for the feed.
+    news: u64,
+    /// Those, as the feed keeps them: item, cause and what is added, a line each.
+    feed: String,
+}
+
+impl<'a> Items<'a> {
+    fn of(changes: &'a [StockChange]) -> Self {
+        let mut items = Self::default();
+        let mut places = BTreeMap::new();
+        for change in changes {
+            let place = *places.entry(&change.key).or_insert_with(|| {
+                items.changes.push((&change.key, String::new()));
+                items.changes.len() - 1
+            });
+            if change.delta == Counts::default() {
+                continue;
+            }
+            items.news += 1;
+            let delta = Delta(change.delta);
+            if let Some((_, changes)) = items.changes.get_mut(place) {
+                write!(changes, "{} {delta} ", items.news).expect("memory takes every byte");
+            }
+            let (kind, name): (_, &dyn std::fmt::Display) = match &change.cause {
+                Cause::Order(order) => ("order", order),
+                Cause::Receipt(reference) => ("receipt", reference),
+            };
+            let between = if items.news > 1 { lex::BETWEEN } else { "" };
+            write!(items.feed, "{between}{}\t{kind} {name}\t{delta}", change.key)
+                .expect("memory takes every byte");
+        }
+        items
+    }
+}
+
+/// Three counts with spaces between them.
+struct Delta(Counts);
+
+impl std::fmt::Display for Delta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [received, committed, fulfilled] =
+            [self.0.received, self.0.committed, self.0.fulfilled].map(Quantity::millionths);
+        write!(f, "{received} {committed} {fulfilled}")
+    }
+}
+
+/// How many orders are closed, and what they keep, of each item.
+fn closed_sums(changes: &[StockChange]) -> BTreeMap<&StockKey, (u64, Quantity)> {
+    let mut sums: BTreeMap<&StockKey, (u64, Quantity)> = BTreeMap::new();
+    for change in changes {
+        if let Some(fulfilled) = change.closed {
+            let (orders, sum) = sums.entry(&change.key).or_default();
+            *orders += 1;
+            *sum = sum.saturating_add(fulfilled);
+        }
+    }
+    sums
+}
+
+/// What catalogue entries give to items: a name, in the form in which an item finds its own and in
+/// the form in which a prefix finds items, and that nobody counts it.
+fn push_given(call: &mut Call, keys: &Keys, commit: &Commit) {
+    let mut has_keys = false;
+    for (place, write) in commit.writes.iter().enumerate() {
+        let EntityName::Catalogue(id) = &write.name else { continue };
+        if !std::mem::replace(&mut has_keys, true) {
+            for name in ["titles", "titled", "untracked"] {
+                call.push_key(keys.of_site(commit.site.as_str(), &[name]));
+            }
+        }
+        let words = match &write.state {
+            Some(EntityState::Catalogue(entry)) => given(id, entry),
+            Some(EntityState::Order(_) | EntityState::Receipt(_)) | None => Vec::new(),
+        };
+        // The five keys of every commit come before those of entities.
+        call.push_shown(&(6 + place));
+        call.push_shown(&(2 * words.len()));
+        for (kind, word) in words {
+            call.push_arg(kind);
+            call.push_arg(word);
+        }
+    }
+}
+
+fn given(id: &CatalogueId, entry: &CatalogueEntry) -> Vec<(&'static str, String)> {
+    let (id, is_deleted) = (id.to_string(), entry.is_deleted());
+    let rank = if is_deleted { "1" } else { "0" };
+    let mut words = Vec::new();
+    for key in entry.description.stock_keys() {
+        let key = key.to_string();
+        if let Some(name) = &entry.description.name {
+            words.push(("T", [&*key, rank, &*id, &**name].join(lex::BETWEEN)));
+            let lowercase = name.to_lowercase();
+            words.push(("N", [&*lowercase, &*key, rank, &*id].join(lex::BETWEEN)));
+        }
+        if entry.description.is_untracked && !is_deleted {
+            words.push(("U", key));
+        }
+    }
+    words
+}
+
+/// Everything else that is written, once all is found to be as it should: links, holds, lists and
+/// names of closed orders.
+fn push_others(call: &mut Call, keys: &Keys, commit: &Commit) {
+    let site = &commit.site;
+    let of_site = |parts: &[&str]| keys.of_site(site.as_str(), parts);
+    for change in &commit.changes {
+        let (Some(hold), Cause::Order(order)) = (&change.hold, &change.cause) else { continue };
+        let holds = of_site(&["holds", &change.key.to_string()]);
+        if *hold == Hold::default() {
+            push_other(call, holds, "HDEL", &order.to_string(), "");
+        } else {
+            push_other(call, holds, "HSET", &order.to_string(), &hold_text(hold));
+        }
+    }
+    for (name, link) in &commit.links {
+        match link {
+            Some(link) => {
+                let text = link.to_text();
+                push_other(call, of_site(&["names"]), "HSET", &name.to_string(), &text);
+            }
+            None => push_other(call, of_site(&["names"]), "HDEL", &name.to_string(), ""),
+        }
+    }
+    for write in &commit.writes {
+        push_listing(call, keys, site, write, commit.at.micros());
+    }
+    for (name, closed) in commit.closing.iter().flat_map(|closing| &closing.names) {
+        let member = closed::member(*closed, name).to_string();
+        push_other(call, closed::key(keys, site, name), "SADD", &member, "");
+    }
+}
+
+/// The lists that an entity is in.
+fn push_listing(call: &mut Call, keys: &Keys, site: &Site, write: &Write, at: i64) {
+    match (&write.name, &write.state) {
+        (EntityName::Order(order), _) => {
+            let (before, after) = write.lists;
+            let (name, at) = (order.to_string(), at.to_string());
+            for list in after.iter() {
+                push_other(call, list_key(keys, site, list), "ZADD", &at, &name);
+            }
+            for list in before.iter().filter(|list| !after.has(*list)) {
+                push_other(call, list_key(keys, site, list), "ZREM", &name, "");
+            }
+        }
+        (EntityName::Catalogue(id), state) => {
+            let list = keys.of_site(site.as_str(), &["catalogue"]);
+            match state {
+                Some(_) => push_other(call, list, "ZADD", "0", &id.to_string()),
+                None => push_other(call, list, "ZREM", &id.to_string(), ""),
+            }
+        }
+        (EntityName::Receipt(id), state) => {
+            let list = keys.of_site(site.as_str(), &["receipts", &id.key.to_string()]);
+            match state {
+                Some(EntityState::Receipt(receipt)) => {
+                    let received = Receipt::received(receipt).millionths().to_string();
+                    push_other(call, list, "HSET", id.reference.as_str(), &received);
+                }
+                Some(_) | None => push_other(call, list, "HDEL", id.reference.as_str(), ""),
+            }
+        }
+    }
+}
+
+/// The key of a list of orders.
+pub(super) fn list_key(keys: &Keys, site: &Site, list: List) -> String {
+    if list == List::All {
+        return keys.of_site(site.as_str(), &["orders"]);
+    }
+    keys.of_site(site.as_str(), &["orders", list.as_str()])
+}
+
+fn push_other(call: &mut Call, key: String, command: &str, first: &str, second: &str) {
+    call.push_key(key);
+    call.push_arg(command);
+    call.push_arg(first);
+    call.push_arg(second);
+}

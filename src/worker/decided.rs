@@ -1,0 +1,173 @@
+//! The middle of a batch: from what was loaded and events to commits. Nothing waits here.
+
+use std::collections::BTreeMap;
+
+use super::Pool;
+use crate::clock;
+use crate::domain::{
+    Arrival, Content, Decision, EntityName, EntityState, Event, Findings, ItemNames, MessageId,
+    Names, Outcome, Reading, Refused, Settled, Site, decide_catalogue, decide_orders,
+    decide_receipt,
+};
+use crate::store::orders::Readings;
+use crate::store::{Commit, EntityId, Loaded};
+
+/// An event and the envelope that brought it, by its place in the batch.
+pub(super) struct Arrived {
+    pub(super) place: usize,
+    pub(super) event: Event,
+    pub(super) arrival: Arrival,
+    /// What it calls its order, if it acts on one.
+    pub(super) names: Option<Names>,
+    /// It did not fit together with others: it is decided by itself.
+    pub(super) alone: bool,
+}
+
+/// Decides events of orders: those together whose names lead to one another.
+pub(super) fn decide_grouped(
+    pool: &Pool,
+    orders: Vec<Arrived>,
+    readings: &mut Readings,
+) -> Vec<(Option<Commit>, Told)> {
+    let mut by_site: BTreeMap<Site, Vec<Arrived>> = BTreeMap::new();
+    for arrived in orders {
+        by_site.entry(arrived.event.site.clone()).or_default().push(arrived);
+    }
+    let mut decided = Vec::new();
+    for (site, arrived) in by_site {
+        let of_site = readings.of(&site);
+        let names: Vec<&Names> = arrived.iter().filter_map(|it| it.names.as_ref()).collect();
+        let groups = of_site.reading.groups(&names);
+        let mut arrived: Vec<Option<Arrived>> = arrived.into_iter().map(Some).collect();
+        for group in groups {
+            let group: Vec<Arrived> = group
+                .into_iter()
+                .filter_map(|place| arrived.get_mut(place).and_then(Option::take))
+                .collect();
+            let part = of_site.reading.part(group.iter().filter_map(|it| it.names.as_ref()));
+            let told = decide_group(pool, &site, group, &part);
+            let (mut decision, mut told) = told;
+            let is_changed = decision.changes_anything();
+            told.item_names = std::mem::take(&mut decision.item_names);
+            let message = (told.cause(), clock::now());
+            let revision = pool.policy.revision;
+            let commit =
+                is_changed.then(|| of_site.commit(&site, &part, decision, revision, message));
+            decided.push((commit, told));
+        }
+    }
+    decided
+}
+
+fn decide_group(
+    pool: &Pool,
+    site: &Site,
+    arrived: Vec<Arrived>,
+    part: &Reading,
+) -> (Decision, Told) {
+    let events: Vec<_> = arrived.iter().map(|it| (&it.event, &it.arrival)).collect();
+    let mut decision = decide_orders(part, &events, &pool.policy);
+    let settled = std::mem::take(&mut decision.settled);
+    let findings = decision.findings;
+    let site = site.clone();
+    (decision, Told { site, arrived, settled, findings, item_names: Vec::new() })
+}
+
+/// Decides events of one catalogue entry or one receipt.
+pub(super) fn decide_entity(
+    pool: &Pool,
+    (entity, arrived): (EntityId, Vec<Arrived>),
+    loaded: Option<Loaded>,
+) -> (Option<Commit>, Told) {
+    let (revision, before) = loaded.map(|loaded| (loaded.revision, loaded.state)).unzip();
+    let mut decision = match (&entity.name, &before) {
+        (EntityName::Catalogue(id), before) => {
+            let before = match before {
+                Some(EntityState::Catalogue(entry)) => Some(entry),
+                Some(EntityState::Order(_) | EntityState::Receipt(_)) | None => None,
+            };
+            let events: Vec<_> = arrived
+                .iter()
+                .filter_map(|it| {
+                    if let Content::Catalogue(event) = &it.event.content {
+                        Some(event)
+                    } else {
+                        None
+                    }
+                })
+                .collect();
+            decide_catalogue(id, before, &events, &pool.policy.policy)
+        }
+        (EntityName::Receipt(id), before) => {
+            let before = match before {
+                Some(EntityState::Receipt(receipt)) => Some(receipt),
+                Some(EntityState::Order(_) | EntityState::Catalogue(_)) | None => None,
+            };
+            let events: Vec<_> = arrived
+                .iter()
+                .filter_map(|it| {
+                    let Content::Receipt(event) = &it.event.content else { return None };
+                    Some((event, &it.arrival))
+                })
+                .collect();
+            decide_receipt(id, before, &events)
+        }
+        (EntityName::Order(_), _) => Decision::default(),
+    };
+    let mut told = Told {
+        site: entity.site.clone(),
+        arrived,
+        settled: std::mem::take(&mut decision.settled),
+        findings: decision.findings,
+        item_names: std::mem::take(&mut decision.item_names),
+    };
+    told.count_oddities();
+    let commit = decision.changes_anything().then(|| Commit {
+        site: entity.site,
+        read: vec![(entity.name, revision)],
+        links_read: Vec::new(),
+        new_names: Vec::new(),
+        policy: None,
+        writes: decision.writes,
+        links: Vec::new(),
+        changes: decision.changes,
+        closing: None,
+        message_id: told.cause(),
+        at: clock::now(),
+    });
+    (commit, told)
+}
+
+/// The events of a group and what was decided of each.
+pub(super) struct Told {
+    pub(super) site: Site,
+    pub(super) arrived: Vec<Arrived>,
+    pub(super) settled: Vec<Result<Settled, Refused>>,
+    pub(super) findings: Findings,
+    pub(super) item_names: Vec<ItemNames>,
+}
+
+impl Told {
+    /// The message that the change is due to: of several, the last that did something.
+    fn cause(&self) -> MessageId {
+        let applied = self.arrived.iter().zip(&self.settled).rev();
+        let mut applied = applied.filter(|(_, settled)| {
+            settled.as_ref().is_ok_and(|settled| settled.outcome == Outcome::Applied)
+        });
+        let last = applied.next().map(|(arrived, _)| arrived).or_else(|| self.arrived.last());
+        last.map_or(MessageId(uuid::Uuid::nil()), |arrived| arrived.arrival.message_id)
+    }
+
+    /// Counts what could not be read of events that were not seen before.
+    fn count_oddities(&mut self) {
+        for (arrived, settled) in self.arrived.iter().zip(&self.settled) {
+            let is_new =
+                settled.as_ref().is_ok_and(|settled| settled.outcome != Outcome::Duplicate);
+            if is_new {
+                self.findings.names_unreadable +=
+                    u64::from(arrived.event.oddities.names_unreadable);
+                self.findings.timestamps_ahead += u64::from(arrived.event.oddities.is_ahead);
+            }
+        }
+    }
+}
