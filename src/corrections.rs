@@ -98,13 +98,13 @@ pub async fn ask(
     let unknown =
         || CorrectionError::Unknown { site: request.site.clone(), order: request.order.clone() };
     let before = orders::order(store, &request.site, &request.order).await?.ok_or_else(unknown)?;
-    if let Some(known) = before.record.corrections.get(&request.reference) {
-        let (message_id, progress) = (checked(request, known)?, asking::Progress::Repeated);
-        return Ok(Answer { message_id, progress, after: Some(before.clone()), before });
-    }
     let now =
         before.record.shown().ok_or_else(|| CorrectionError::NoSnapshot(before.order.clone()))?;
     let shown = request.shown.unwrap_or(now);
+    if let Some(known) = before.record.corrections.get(&request.reference) {
+        let (message_id, progress) = (checked(request, &shown, known)?, asking::Progress::Repeated);
+        return Ok(Answer { message_id, progress, after: Some(before.clone()), before });
+    }
     if !shown.is_still(&now) {
         return Err(CorrectionError::Outdated(before.order.clone()));
     }
@@ -117,7 +117,8 @@ pub async fn ask(
         return Ok(Answer { message_id, progress: asking::Progress::Queued, before, after: None });
     };
     let known = after.record.corrections.get(&request.reference);
-    let counts = known.map(|known| checked(request, known)).transpose()?.unwrap_or(message_id);
+    let counts =
+        known.map(|known| checked(request, &shown, known)).transpose()?.unwrap_or(message_id);
     // Somebody else may have asked at the same time.
     let progress =
         if counts == message_id { asking::Progress::Applied } else { asking::Progress::Repeated };
@@ -134,9 +135,17 @@ async fn corrected(
     Ok(found.filter(|found| found.record.corrections.contains_key(&request.reference)))
 }
 
-/// The message of a correction that is stored, if it says what is asked for.
-fn checked(request: &CorrectionRequest, known: &Correction) -> Result<MessageId, CorrectionError> {
-    if known.content.action == request.action {
+/// The message of a correction that is stored, if it says what is asked for: the same of the same
+/// words and deletion.
+fn checked(
+    request: &CorrectionRequest,
+    shown: &Shown,
+    known: &Correction,
+) -> Result<MessageId, CorrectionError> {
+    let before = &known.content.shown;
+    let is_same = known.content.action == request.action
+        && (before.words, before.deleted) == (shown.words, shown.deleted);
+    if is_same {
         Ok(known.message_id)
     } else {
         Err(CorrectionError::ReferenceReused(known.message_id))

@@ -11,12 +11,14 @@ const CANDIDATES_MAX: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ItemError {
     /// Several items go by the name.
-    #[error("{text:?} may be any of {}; name one of them", join(.candidates))]
+    #[error("{text:?} may be any of {}; {hint}", join(.candidates))]
     Ambiguous {
         /// What was asked for.
         text: String,
         /// The items.
         candidates: Vec<StockKey>,
+        /// What to do.
+        hint: &'static str,
     },
     /// No item goes by the name.
     #[error("site {site} has no item {text:?}; {hint}")]
@@ -52,20 +54,21 @@ fn join(candidates: &[StockKey]) -> String {
     names.join(", ")
 }
 
-/// Whether an item that does not exist is made.
+/// Whether an item that does not exist is made, and whether a stock key that is counted means itself
+/// although other items go by that name, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
-    /// It is, and so is its site.
+    /// It is made, and so is its site; a stock key means itself.
     Yes,
-    /// It is not.
+    /// It is not, and several items are refused: what is received must not go to the wrong one.
     No,
+    /// It is not; a stock key that is counted means itself.
+    Never,
 }
 
 /// The one item of a site that a text means: `sku:MUG`, or a bare `MUG`.
 ///
-/// A stock key that is counted means itself; else the names by which orders and the catalogue call
-/// items are looked through. With [`Create::Yes`] a text with a kind that means nothing yet is a
-/// new item.
+/// It is a stock key that is counted, or a name by which orders and the catalogue call items.
 pub async fn resolve(
     store: &dyn Store,
     site: &Site,
@@ -73,15 +76,8 @@ pub async fn resolve(
     create: Create,
 ) -> Result<StockKey, ItemError> {
     let key = StockKey::parse(text).ok();
-    if let Some(key) = &key
-        && store.stock_item(site, key, &PageRequest::first(1)).await?.is_some()
-    {
-        return Ok(key.clone());
-    }
     let mut candidates = match &key {
-        Some(key) => {
-            store.items_named(site, Some(key.kind), &key.identifier, CANDIDATES_MAX).await?
-        }
+        Some(key) => of_kind(store, site, key, create).await?,
         None => Vec::new(),
     };
     if candidates.is_empty() {
@@ -91,18 +87,45 @@ pub async fn resolve(
         ([only], ..) => Ok(only.clone()),
         ([], Some(key), Create::Yes) => Ok(key),
         ([], key, _) => {
-            if create == Create::No && !store.sites().await?.contains(site) {
+            if create != Create::Yes && !store.sites().await?.contains(site) {
                 return Err(ItemError::UnknownSite { site: site.clone() });
             }
             let hint = match (create, key) {
                 (Create::No, Some(_)) => "to make it, ask with `--create` (API: `create: true`)",
-                (Create::No, None) => "`stock list` shows what there is",
+                (Create::No | Create::Never, _) => "`stock list` shows what there is",
                 (Create::Yes, _) => "a new item needs its kind, as in `sku:MUG`",
             };
             Err(ItemError::Unknown { site: site.clone(), text: text.to_owned(), hint })
         }
-        _ => Err(ItemError::Ambiguous { text: text.to_owned(), candidates }),
+        (_, key, _) => {
+            let is_one = key.is_some_and(|key| candidates.contains(&key));
+            let hint = if is_one {
+                "name another, or ask with `--create` (API: `create: true`) for the item of that key"
+            } else {
+                "name one of them"
+            };
+            Err(ItemError::Ambiguous { text: text.to_owned(), candidates, hint })
+        }
     }
+}
+
+/// The items that a name with its kind may mean.
+async fn of_kind(
+    store: &dyn Store,
+    site: &Site,
+    key: &StockKey,
+    create: Create,
+) -> Result<Vec<StockKey>, ItemError> {
+    let is_counted = store.stock_item(site, key, &PageRequest::first(1)).await?.is_some();
+    if is_counted && create != Create::No {
+        return Ok(vec![key.clone()]);
+    }
+    let mut candidates =
+        store.items_named(site, Some(key.kind), &key.identifier, CANDIDATES_MAX).await?;
+    if is_counted && !candidates.contains(key) {
+        candidates.push(key.clone());
+    }
+    Ok(candidates)
 }
 
 /// The items that a name without a kind may mean.

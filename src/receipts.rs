@@ -18,7 +18,7 @@ use crate::asking::{self, AskError, Progress};
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::domain::{
     Counts, Identifier, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent,
-    ReceiptId, Said, Site,
+    ReceiptId, Said, Site, StockKey, StockKeyKind,
 };
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
 
@@ -90,6 +90,12 @@ pub enum ReceiptError {
     /// The reference says something else already.
     #[error("the reference is taken: {}", said_before(.0))]
     ReferenceReused(Box<Said>),
+    /// The reference was taken back; what comes under it counts for nothing.
+    #[error("the reference is void: message {0} took it back; choose another")]
+    Voided(MessageId),
+    /// Nobody can receive what has no name but its line's.
+    #[error("{0} is the name of a line of an order: its goods cannot be received")]
+    NotTracked(StockKey),
     /// What was counted is too far from what is known for one receipt.
     #[error("the count differs by more than 1e9 from what is known")]
     DifferenceTooLarge,
@@ -174,6 +180,9 @@ pub async fn ask(
     source: &str,
     patience: Duration,
 ) -> Result<Answer, ReceiptError> {
+    if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
+        return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
+    }
     // Before what is known is read: an event that is applied in between is in the difference, and
     // said to be pending. The other way round it would be in neither.
     let pending = match request.amount {
@@ -181,8 +190,12 @@ pub async fn ask(
         Amount::OnHand(_) => Some(pending(broker).await.map_err(AskError::from)?),
     };
     let before = counts(store, request).await?;
-    if let Some(known) = find(store, request).await? {
-        return answer(request, known, Progress::Repeated, None, (before, Some(before)));
+    let known = read(store, &request.site, &request.receipt).await?.unwrap_or_default();
+    if let (Some(void), true) = (&known.void, request.amount != Amount::Void) {
+        return Err(ReceiptError::Voided(void.message_id));
+    }
+    if let Some(said) = said_of(known, request.amount) {
+        return answer(request, said, Progress::Repeated, None, (before, Some(before)));
     }
     let content = content(request, before)?;
     let envelope = envelope(&request.site, &request.receipt, content, &request.note, source);
@@ -222,10 +235,14 @@ fn answer(
 /// What is stored under the request's reference: for a void, what made it void.
 async fn find(store: &dyn Store, request: &ReceiptRequest) -> Result<Option<Said>, StoreError> {
     let receipt = read(store, &request.site, &request.receipt).await?;
-    Ok(receipt.and_then(|receipt| match request.amount {
+    Ok(receipt.and_then(|receipt| said_of(receipt, request.amount)))
+}
+
+fn said_of(receipt: Receipt, amount: Amount) -> Option<Said> {
+    match amount {
         Amount::Void => receipt.void,
         Amount::Received(_) | Amount::OnHand(_) => receipt.said,
-    }))
+    }
 }
 
 /// The receipt that is stored under a reference.

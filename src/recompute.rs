@@ -17,8 +17,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Counts, List, MessageId, Names, OrderId, PolicyInForce, Site, StockChange, StockKey, Timestamp,
-    recompute,
+    Counts, List, MessageId, Names, OrderId, Policy, PolicyInForce, Site, StockChange, StockKey,
+    Timestamp, catalogue_names, recompute,
 };
 use crate::store::{Committed, Direction, PageRequest, Store, StoreError, orders};
 
@@ -85,6 +85,9 @@ pub async fn site(
     progress: impl Fn(u64) + Send,
 ) -> Result<Effect, RecomputeError> {
     let mut effect = Effect::default();
+    if matches!(mode, Mode::Write { .. }) {
+        name_items(store, site, &in_force.policy).await?;
+    }
     // Whatever is committed from now on is computed with this policy.
     let newest = &PageRequest::first(1);
     let newest = store.listed(site, List::All, Direction::NewestFirst, newest).await?;
@@ -162,5 +165,17 @@ impl Run<'_> {
             }
         }
         Ok(conflicted)
+    }
+}
+
+/// Notes what the catalogue calls items that are others under another policy.
+async fn name_items(store: &dyn Store, site: &Site, policy: &Policy) -> Result<(), StoreError> {
+    let mut page = PageRequest::first(PAGE);
+    loop {
+        let found = store.catalogue(site, &page).await?;
+        let names = found.items.iter().flat_map(|it| catalogue_names(&it.entry, policy)).collect();
+        store.name_items(site, names).await?;
+        let Some(next) = found.next else { return Ok(()) };
+        page.after = Some(next);
     }
 }

@@ -1,6 +1,7 @@
 //! The worker's condition: it consumes only under the policy that is in force.
 //!
-//! The first worker of an empty Store records its configuration as the policy. Later, a worker
+//! The first worker of an empty Store records a policy: the defaults, and what its configuration
+//! says otherwise. Later, a worker
 //! whose configuration differs does not consume: two workers with two meanings of an order would
 //! undo each other's work. One that consumes when another policy is put in force finds that out
 //! within seconds, or by the Store's next refusal, and waits again.

@@ -64,10 +64,18 @@ impl Sweeper {
         }
     }
 
-    /// Sweeps at once and every hour, until `stop`.
+    /// Sweeps at once and every hour, until `stop`. What waits in queues postpones the closing of
+    /// orders, and nothing else.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut turns = tokio::time::interval(SWEEP_EVERY);
-        while stop.run_until_cancelled(turns.tick()).await.is_some() {
+        let mut postponed = tokio::time::interval(LOOK_AGAIN);
+        let mut is_postponed = false;
+        loop {
+            let is_turn = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = turns.tick() => true,
+                _ = postponed.tick(), if is_postponed => false,
+            };
             match stop.run_until_cancelled(self.lease.hold()).await {
                 None => return,
                 Some(Ok(None)) => continue,
@@ -77,9 +85,17 @@ impl Sweeper {
                     continue;
                 }
             }
-            if stop.run_until_cancelled(self.turn()).await.is_none() {
-                return;
+            let work = async {
+                if is_turn {
+                    self.turn().await;
+                }
+                self.close_orders().await
+            };
+            match stop.run_until_cancelled(work).await {
+                None => return,
+                Some(is_done) => is_postponed = !is_done,
             }
+            postponed.reset();
         }
     }
 
@@ -89,26 +105,27 @@ impl Sweeper {
         }
         report("dead letters", self.expire_letters().await);
         report("changes", self.store.trim_changes(before(self.changes_kept)).await);
-        if let Some(kept) = self.orders_kept {
-            let settled = self.all_settled_before().await;
-            let before = before(kept).min(settled);
-            report("orders", close_settled(&*self.store, before).await);
-        }
     }
-}
 
-impl Sweeper {
-    /// A time before which everything is settled, once that can be told. What still waits may be
-    /// news of an order that seems untouched for long: if the order were closed ahead of it, it
-    /// would be taken for known.
-    async fn all_settled_before(&self) -> Timestamp {
-        loop {
-            match self.queue.settled_before().await {
-                Ok(Some(before)) => return before,
-                Ok(None) => tracing::debug!("there is a backlog; orders are closed after it"),
-                Err(error) => tracing::warn!(%error, "cannot close orders; trying again later"),
+    /// Closes orders, once it can be told before which time everything is settled; whether it could.
+    /// What still waits may be news of an order that seems untouched for long: if the order were
+    /// closed ahead of it, it would be taken for known.
+    async fn close_orders(&self) -> bool {
+        let Some(kept) = self.orders_kept else { return true };
+        match self.queue.settled_before().await {
+            Ok(Some(settled)) => {
+                let before = before(kept).min(settled);
+                report("orders", close_settled(&*self.store, before).await);
+                true
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            Ok(None) => {
+                tracing::debug!("there is a backlog; orders are closed after it");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot close orders; trying again later");
+                false
+            }
         }
     }
 

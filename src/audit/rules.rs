@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    Counts, Hold, List, OrderId, PolicyInForce, Quantity, Reading, Record, StockKey, desired,
+    Counts, Hold, INVOICES_MAX, Link, List, OrderId, PolicyInForce, Quantity, Reading, Record,
+    StockKey, desired,
 };
 use crate::store::{AuditedHold, AuditedItem, AuditedOrder, Revision};
-
-/// So many invoice numbers a record keeps at least.
-const INVOICES_KEPT: usize = 16;
 
 /// Two numbers that should be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,12 +149,13 @@ pub(super) fn of_names(names: &[OrderId], reading: &Reading) -> Vec<Difference> 
         let link = reading.link(name);
         for id in &link.ids {
             let found = match reading.record(id) {
-                None if link.is_contested() && reading.closed.contains_key(id) => None,
+                // What is contested stays so, and of many invoice numbers the oldest are forgotten.
+                None if is_kept(&link, name) && reading.closed.contains_key(id) => None,
                 None => Some("no such order"),
                 Some(record) if !name.kind.is_second_name() => {
                     let knows = record.invoices.iter().any(|(_, invoice)| invoice == name);
                     // Of many invoice numbers the oldest are forgotten.
-                    (!knows && record.invoices.len() < INVOICES_KEPT)
+                    (!knows && record.invoices.len() < INVOICES_MAX)
                         .then_some("an order without it")
                 }
                 Some(record) => {
@@ -176,6 +175,11 @@ pub(super) fn of_names(names: &[OrderId], reading: &Reading) -> Vec<Difference> 
         }
     }
     differences
+}
+
+/// Whether a link stays where one of the orders that were seen beside the name is closed.
+fn is_kept(link: &Link, name: &OrderId) -> bool {
+    link.is_contested() || !name.kind.is_second_name()
 }
 
 /// What items say that orders hold against what those say. Where the order names the item too,

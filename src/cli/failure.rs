@@ -38,7 +38,9 @@ pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
 fn of_request(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
     if let Some(error) = cause.downcast_ref::<ReceiptError>() {
         return match error {
-            ReceiptError::ReferenceReused(_) => Some(ExitStatus::NotHeld),
+            ReceiptError::ReferenceReused(_)
+            | ReceiptError::Voided(_)
+            | ReceiptError::NotTracked(_) => Some(ExitStatus::NotHeld),
             ReceiptError::DifferenceTooLarge => None,
             ReceiptError::Ask(error) => of_asking(error),
         };

@@ -141,19 +141,24 @@ pub async fn run(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let (item, amount, reason, create) = match command {
-        ReceiptCommand::Receive { args } => {
-            (&args.item, Amount::Received(args.quantity), args.reason.as_ref(), args.create)
-        }
+        ReceiptCommand::Receive { args } => (
+            &args.item,
+            Amount::Received(args.quantity),
+            args.reason.as_ref(),
+            creation(args.create),
+        ),
         ReceiptCommand::Adjust { args } => {
-            (&args.item, Amount::Received(args.quantity), Some(&args.reason), args.create)
+            (&args.item, Amount::Received(args.quantity), Some(&args.reason), creation(args.create))
         }
         ReceiptCommand::Count { args } => {
-            (&args.item, Amount::OnHand(args.quantity), args.reason.as_ref(), args.create)
+            (&args.item, Amount::OnHand(args.quantity), args.reason.as_ref(), creation(args.create))
         }
-        ReceiptCommand::Void { args } => (&args.item, Amount::Void, args.reason.as_ref(), false),
+        ReceiptCommand::Void { args } => {
+            (&args.item, Amount::Void, args.reason.as_ref(), Create::Never)
+        }
         ReceiptCommand::Import(args) => return import::run(broker, store, args, output).await,
     };
-    let key = items::resolve(store, &item.site, &item.key, creation(create)).await?;
+    let key = items::resolve(store, &item.site, &item.key, create).await?;
     let request = ReceiptRequest {
         site: item.site.clone(),
         receipt: ReceiptId { key, reference: item.reference.clone() },

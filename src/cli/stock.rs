@@ -149,7 +149,7 @@ async fn show(
     name: &str,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let detail = match items::resolve(store, site, name, Create::No).await {
+    let detail = match items::resolve(store, site, name, Create::Never).await {
         Ok(key) => whole_detail(store, site, &key).await?,
         Err(ItemError::Unknown { .. }) => None,
         Err(ItemError::UnknownSite { .. }) => {

@@ -240,6 +240,7 @@ mod tests {
             writes: vec![Write { name, state, lists }],
             links: Vec::new(),
             changes: Vec::new(),
+            item_names: Vec::new(),
             closing: None,
             message_id: MessageId(uuid::Uuid::nil()),
             at: Timestamp::default(),

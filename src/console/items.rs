@@ -23,7 +23,7 @@ pub(super) async fn resolve(
 ) -> Result<(Site, StockKey), Problem> {
     let site = parse_site(site)?;
     let create = match purpose {
-        Purpose::Read => Create::No,
+        Purpose::Read => Create::Never,
         Purpose::Change(create) => create,
     };
     let found = items::resolve(&*backends.store, &site, key, create).await;
@@ -47,6 +47,10 @@ fn problem(error: &ItemError, key: &str, purpose: Purpose) -> Problem {
         (ItemError::UnknownSite { site }, Purpose::Read) => return site_unknown(site),
         (ItemError::Unknown { hint, .. }, Purpose::Change(Create::Yes)) => {
             return invalid(format!("stock key: {hint}"));
+        }
+        (ItemError::Unknown { .. }, Purpose::Change(Create::Never)) => ProblemCode::StockUnknown,
+        (ItemError::UnknownSite { site }, Purpose::Change(Create::Never)) => {
+            return site_unknown(site);
         }
         (ItemError::Unknown { .. }, Purpose::Change(Create::No)) if !is_whole => {
             ProblemCode::StockUnknown

@@ -253,7 +253,7 @@ pub(super) async fn void(
         amount: Amount::Void,
         reference: body.reference,
         note: Note { reason: body.reason, actor: Some(actor.name()) },
-        create: Create::No,
+        create: Create::Never,
     };
     said.ask(&backends, (&site, &key), patience).await
 }
@@ -293,7 +293,10 @@ impl Said {
 
 fn problem(error: &ReceiptError) -> Problem {
     let code = match error {
-        ReceiptError::ReferenceReused(_) => ProblemCode::ReceiptReferenceReused,
+        ReceiptError::ReferenceReused(_) | ReceiptError::Voided(_) => {
+            ProblemCode::ReceiptReferenceReused
+        }
+        ReceiptError::NotTracked(_) => return invalid(error.to_string()),
         ReceiptError::DifferenceTooLarge => return invalid(format!("on_hand: {error}")),
         ReceiptError::Ask(AskError::DeadLetter { .. }) => ProblemCode::ReceiptDeadLetter,
         ReceiptError::Ask(error) => return ask_problem(error),

@@ -93,10 +93,10 @@ impl Shown {
         serde_json::from_slice(&json).map_err(|_| ShownError)
     }
 
-    /// Whether an order that is shown as this still says what it said: the same words, and no newer
-    /// deletion.
+    /// Whether an order that was shown as this still says what it said: the same words, in no older
+    /// snapshot, and the same deletion.
     pub fn is_still(&self, now: &Self) -> bool {
-        self.words == now.words && self.deleted >= now.deleted
+        self.words == now.words && self.version <= now.version && self.deleted == now.deleted
     }
 }
 

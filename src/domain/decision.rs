@@ -42,7 +42,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It is newer than a deletion of the order, which is final.
+    /// It is newer than a deletion of the order.
     AfterDeletion,
     /// The mode is TEST, which the policy ignores.
     TestMode,

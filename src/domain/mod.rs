@@ -35,7 +35,9 @@ pub use closing::close;
 pub use correction::{
     Action, CORRECTIONS_MAX, Correction, CorrectionContent, CorrectionEvent, Shown, ShownError,
 };
-pub use decide::{Arrival, decide_catalogue, decide_orders, decide_receipt, recompute};
+pub use decide::{
+    Arrival, catalogue_names, decide_catalogue, decide_orders, decide_receipt, recompute,
+};
 pub use decision::{
     Cause, Counts, Decision, Findings, ItemNames, Outcome, Reason, Refused, Settled, StockChange,
     TotalError, Write,
@@ -58,8 +60,8 @@ pub use quantity::{QUANTITY_MAX, Quantity, QuantityError, STOCK_TOTAL_MAX};
 pub use reading::{Missing, Reading};
 pub use receipt::{Note, Receipt, ReceiptContent, ReceiptEvent, ReceiptId, Said};
 pub use record::{
-    CorrectionsInForce, Departure, Hold, Latest, REFUNDED_LINES_MAX, REFUNDS_MAX, Record,
-    Remembered, TIMELINE_LENGTH_MAX, TimelineEntry,
+    CorrectionsInForce, Departure, Hold, INVOICES_MAX, Latest, REFUNDED_LINES_MAX, REFUNDS_MAX,
+    Record, Remembered, TIMELINE_LENGTH_MAX, TimelineEntry,
 };
 pub use refund::{Refund, RefundEntry, RefundLine};
 pub use rejection::{Code, Rejection, UnknownCode};

@@ -6,7 +6,7 @@ use std::ops::Neg;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// The largest quantity of one line, and of one order and stock key: 1e9 units, in millionths.
+/// The largest quantity of one line, and of one receipt: 1e9 units, in millionths.
 pub const QUANTITY_MAX: Quantity = Quantity(1_000_000_000 * MILLION);
 
 /// How far from zero a stock item's totals may go, in millionths.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{EntityName, EntityState};
 use crate::domain::{
-    Cause, ClosedName, Counts, Link, MessageId, OrderId, PolicyRevision, Site, StockChange,
-    StockKey, Timestamp, TotalError, Write,
+    Cause, ClosedName, Counts, ItemNames, Link, MessageId, OrderId, PolicyRevision, Site,
+    StockChange, StockKey, Timestamp, TotalError, Write,
 };
 
 /// Something that events act on.
@@ -83,6 +83,9 @@ pub struct Commit {
     pub links: Vec<(OrderId, Option<Link>)>,
     /// What changes in the site's stock, in order; at most one change a stock key and cause.
     pub changes: Vec<StockChange>,
+    /// What items are called since, for people. Where they do not fit into the same step, they are
+    /// noted right behind it.
+    pub item_names: Vec<ItemNames>,
     /// If it closes an order.
     pub closing: Option<Closing>,
     /// The message that the changes are due to, for the change feed.

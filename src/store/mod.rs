@@ -278,7 +278,9 @@ pub trait Store: Debug + Send + Sync + 'static {
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError>;
 
-    /// What was seen beside the site's second names and invoice numbers, in order of name.
+    /// What was seen beside the site's second names and invoice numbers, in an order of the Store's
+    /// own. A page may have more than is asked for; a link that is there all the while is on at
+    /// least one.
     async fn links(
         &self,
         site: &Site,

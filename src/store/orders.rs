@@ -4,7 +4,7 @@
 //! case is one round trip for a whole batch, and a second one where a link leads elsewhere.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Asked, Closing, Commit, EntityId, EntityName, EntityState, Revision, Store, StoreError,
@@ -157,6 +157,7 @@ impl SiteReading {
             writes: decision.writes,
             links: decision.links,
             changes: decision.changes,
+            item_names: decision.item_names,
             closing: None,
             message_id,
             at,
@@ -301,6 +302,12 @@ pub async fn named(store: &dyn Store, site: &Site, text: &str) -> Result<Vec<Ord
         let identifier = crate::domain::Identifier::parse(text).ok()?;
         Some(OrderId { kind, identifier })
     };
+    // Whole, it is the name of one order, although others may bear its number.
+    if let Some(name) = candidates.first()
+        && let Some(found) = order(store, site, name).await?
+    {
+        return Ok(vec![found.order]);
+    }
     let found = named_as(store, site, candidates).await?;
     if !found.is_empty() {
         return Ok(found);
@@ -313,19 +320,32 @@ async fn named_as(
     site: &Site,
     names: Vec<OrderId>,
 ) -> Result<Vec<OrderId>, StoreError> {
-    let invoices = names.iter().filter(|name| name.kind == OrderIdKind::InvoiceNumber);
+    // Also who was seen beside a second name that leads nowhere and has no record of its own.
+    let others = names.iter().filter(|name| !name.kind.is_id());
     let asked = Asked {
         entities: Vec::new(),
-        links: invoices.map(|name| (site.clone(), name.clone())).collect(),
+        links: others.map(|name| (site.clone(), name.clone())).collect(),
     };
     let hints = if asked.links.is_empty() { Vec::new() } else { store.load(&asked).await?.links };
-    let hinted = hints.into_iter().flatten().flat_map(|link| link.ids);
-    let mut names: Vec<OrderId> = names.into_iter().chain(hinted).collect();
-    names.sort();
-    names.dedup();
+    let (hinted, asked) = (hints.into_iter().zip(asked.links), names.clone());
+    let of_invoices = hinted.clone().filter(|(_, (_, name))| !name.kind.is_second_name());
+    let invoices = of_invoices.filter_map(|(link, _)| link).flat_map(|link| link.ids);
+    let found = leads(store, site, asked.into_iter().chain(invoices).collect()).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let beside = hinted.filter_map(|(link, _)| link).flat_map(|link| link.ids);
+    leads(store, site, beside.collect()).await
+}
+
+/// The names that the orders of these records are shown by, each once.
+async fn leads(
+    store: &dyn Store,
+    site: &Site,
+    names: BTreeSet<OrderId>,
+) -> Result<Vec<OrderId>, StoreError> {
+    let names: Vec<OrderId> = names.into_iter().collect();
     let found = orders(store, site, &names).await?;
-    let mut found: Vec<OrderId> = found.into_iter().flatten().map(|order| order.order).collect();
-    found.sort();
-    found.dedup();
-    Ok(found)
+    let found: BTreeSet<OrderId> = found.into_iter().flatten().map(|order| order.order).collect();
+    Ok(found.into_iter().collect())
 }

@@ -18,9 +18,9 @@ use super::{Pool, fault};
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
-    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, Identifier, OrderId, Rejection,
-    Settled, Site, SourceRules, Timestamp, TotalError, decode_correction, decode_receipt,
-    decode_webhook,
+    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, Identifier, Names, OrderId,
+    Rejection, Settled, Site, SourceRules, Timestamp, TotalError, decode_correction,
+    decode_receipt, decode_webhook,
 };
 use crate::store::orders::Readings;
 use crate::store::{Commit, Committed, EntityId, StoreError};
@@ -43,6 +43,9 @@ pub(super) enum Verdict {
 /// What is known of the closing of names, by site; a commit that was refused said so.
 type Closed = BTreeMap<Site, (BTreeMap<OrderId, Option<ClosedName>>, Timestamp)>;
 
+/// So often a batch is decided again because of conflicts, beside once for each of its events.
+const ROUNDS_MAX: usize = 100;
+
 /// Does a batch and answers with a verdict for each envelope, in their order.
 ///
 /// # Errors
@@ -56,9 +59,11 @@ pub(super) async fn process(
     let mut batch =
         Batch { pool, envelopes, verdicts: vec![None; envelopes.len()], closed: Closed::new() };
     let mut waiting = batch.decode();
-    // A conflict means that another commit of the same entity was written: somebody makes
-    // progress, so this ends.
-    while !waiting.is_empty() {
+    // A conflict means that another commit of the same entity was written. What does not come to an
+    // end all the same is retried later.
+    let mut rounds = 0;
+    while !waiting.is_empty() && rounds < ROUNDS_MAX + envelopes.len() {
+        rounds += 1;
         let (now, later) = next(waiting);
         waiting = match batch.round(now).await {
             Ok(conflicted) => {
@@ -67,13 +72,14 @@ pub(super) async fn process(
             }
             Err((error, StillWaiting(arrived))) if error.is_transient() => {
                 pool.gate.wait_out(&error).await;
+                rounds = 0;
                 arrived
             }
             Err((error, _)) => return Err(error),
         };
         waiting.extend(later);
     }
-    // Every place was decoded to a verdict or to an event, and every event ended with one.
+    // Every place was decoded to a verdict or to an event; an event without one lost all rounds.
     Ok(batch.verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Failed)).collect())
 }
 
@@ -104,10 +110,10 @@ pub fn understand(envelope: &Envelope, sources: &SourceRules) -> Result<Decoded,
     Ok(decoded)
 }
 
-/// What an envelope acts on first, if it is an event at all.
-pub(super) fn entity(pool: &Pool, envelope: &Envelope) -> Option<EntityId> {
+/// What an envelope acts on first, and what it calls its order, if it is an event at all.
+pub(super) fn entity(pool: &Pool, envelope: &Envelope) -> Option<(EntityId, Option<Names>)> {
     match understand(envelope, &pool.sources) {
-        Ok(Decoded::Event(event)) => Some(entity_of(&event)),
+        Ok(Decoded::Event(event)) => Some((entity_of(&event), event.content.names())),
         Ok(Decoded::Unknown { .. }) | Err(_) => None,
     }
 }
@@ -229,11 +235,9 @@ impl Batch<'_> {
         };
         fault::committed();
         let mut again = Vec::new();
-        for (mut told, written) in open.into_iter().zip(written) {
+        for (told, written) in open.into_iter().zip(written) {
             match written {
                 Committed::Written => {
-                    let names = std::mem::take(&mut told.item_names);
-                    self.pool.naming.add(&told.site, names);
                     self.tell(told);
                 }
                 Committed::Conflict => {

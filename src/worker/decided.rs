@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::Pool;
 use crate::clock;
 use crate::domain::{
-    Arrival, Content, Decision, EntityName, EntityState, Event, Findings, ItemNames, MessageId,
-    Names, Outcome, Reading, Refused, Settled, Site, decide_catalogue, decide_orders,
-    decide_receipt,
+    Arrival, Content, Decision, EntityName, EntityState, Event, Findings, MessageId, Names,
+    Outcome, Reading, Refused, Settled, Site, decide_catalogue, decide_orders, decide_receipt,
 };
 use crate::store::orders::Readings;
 use crate::store::{Commit, EntityId, Loaded};
@@ -45,10 +44,10 @@ pub(super) fn decide_grouped(
                 .filter_map(|place| arrived.get_mut(place).and_then(Option::take))
                 .collect();
             let part = of_site.reading.part(group.iter().filter_map(|it| it.names.as_ref()));
-            let told = decide_group(pool, &site, group, &part);
-            let (mut decision, mut told) = told;
+            let (decision, told) = decide_group(pool, &site, group, &part);
             let is_changed = decision.changes_anything();
-            told.item_names = std::mem::take(&mut decision.item_names);
+            // The next group may bear the same invoice number: it is written behind this one.
+            of_site.reading.links.extend(decision.links.iter().cloned());
             let message = (told.cause(), clock::now());
             let revision = pool.policy.revision;
             let commit =
@@ -70,7 +69,7 @@ fn decide_group(
     let settled = std::mem::take(&mut decision.settled);
     let findings = decision.findings;
     let site = site.clone();
-    (decision, Told { site, arrived, settled, findings, item_names: Vec::new() })
+    (decision, Told { site, arrived, settled, findings })
 }
 
 /// Decides events of one catalogue entry or one receipt.
@@ -119,7 +118,6 @@ pub(super) fn decide_entity(
         arrived,
         settled: std::mem::take(&mut decision.settled),
         findings: decision.findings,
-        item_names: std::mem::take(&mut decision.item_names),
     };
     told.count_oddities();
     let commit = decision.changes_anything().then(|| Commit {
@@ -131,6 +129,7 @@ pub(super) fn decide_entity(
         writes: decision.writes,
         links: Vec::new(),
         changes: decision.changes,
+        item_names: decision.item_names,
         closing: None,
         message_id: told.cause(),
         at: clock::now(),
@@ -144,7 +143,6 @@ pub(super) struct Told {
     pub(super) arrived: Vec<Arrived>,
     pub(super) settled: Vec<Result<Settled, Refused>>,
     pub(super) findings: Findings,
-    pub(super) item_names: Vec<ItemNames>,
 }
 
 impl Told {

@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::backoff::Delays;
+use crate::domain::Names;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::store::{Asked, EntityId, Store, StoreError};
+use crate::store::orders::Readings;
+use crate::store::{EntityId, Store, StoreError};
 
 /// The shortest delay before a probe.
 const FIRST: Duration = Duration::from_millis(100);
@@ -43,7 +45,7 @@ enum Why {
     /// The Store does not answer.
     Away,
     /// A newer release wrote this.
-    Newer(EntityId),
+    Newer(EntityId, Option<Names>),
 }
 
 impl Gate {
@@ -66,8 +68,12 @@ impl Gate {
 
     /// Closes the gate until an entity that a newer release wrote can be read. Nothing is consumed
     /// meanwhile: what follows may be of the newer release's kind too.
-    pub(super) fn close_for_release(&self, entity: EntityId, error: &StoreError) {
-        self.close(Why::Newer(entity), "the store is of a newer release", error);
+    pub(super) fn close_for_release(
+        &self,
+        (entity, names): (EntityId, Option<Names>),
+        error: &StoreError,
+    ) {
+        self.close(Why::Newer(entity, names), "the store is of a newer release", error);
     }
 
     fn close(&self, why: Why, text: &str, error: &StoreError) {
@@ -116,10 +122,12 @@ impl Gate {
 
     async fn may_open(&self, why: &Why) -> bool {
         let error = match why {
-            Why::Newer(entity) => {
-                let asked = Asked { entities: vec![entity.clone()], links: Vec::new() };
-                let loaded = self.store.load(&asked).await;
-                return !matches!(loaded, Err(StoreError::Newer { .. }));
+            Why::Newer(entity, names) => {
+                // What was written by a newer release may be any record of the order.
+                let names = names.iter().map(|names| (&entity.site, names)).collect::<Vec<_>>();
+                let others = if names.is_empty() { vec![entity.clone()] } else { Vec::new() };
+                let read = Readings::default().fill(&*self.store, &names, others).await;
+                return !matches!(read, Err(StoreError::Newer { .. }));
             }
             Why::Away => self.store.check().await.err(),
         };

@@ -21,7 +21,6 @@ mod gate;
 mod in_hand;
 mod ladder;
 mod letters;
-mod naming;
 mod parking;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -47,7 +46,6 @@ use gate::Gate;
 use in_hand::InHand;
 use ladder::Ladder;
 pub use letters::outcome_of_order;
-use naming::Naming;
 
 /// How often is looked whether another policy was put in force.
 const POLICY_EVERY: Duration = Duration::from_secs(2);
@@ -61,7 +59,6 @@ pub struct Pool {
     health: Arc<Health>,
     gate: Gate,
     ladder: Ladder,
-    naming: Naming,
     policy: PolicyInForce,
     sources: SourceRules,
     limits: Limits,
@@ -123,20 +120,7 @@ impl Pool {
         let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
         let outdated = CancellationToken::new();
         let sources = SourceRules::default();
-        let naming = Naming::default();
-        Self {
-            broker,
-            store,
-            metrics,
-            health,
-            gate,
-            ladder,
-            naming,
-            policy,
-            sources,
-            limits,
-            outdated,
-        }
+        Self { broker, store, metrics, health, gate, ladder, policy, sources, limits, outdated }
     }
 
     /// The same pool, in which each source of webhooks writes its own sites only.
@@ -158,8 +142,6 @@ impl Pool {
         prober.spawn(async move { probing.gate.probe().await });
         let watching = Arc::clone(&pool);
         prober.spawn(async move { watching.watch_policy().await });
-        let naming = Arc::clone(&pool);
-        prober.spawn(async move { naming.naming.run(&*naming.store).await });
         let ended = loop {
             match pool.consume(&stop, &mut tasks).await {
                 Ended::Stopped => break Ok(()),
@@ -186,7 +168,6 @@ impl Pool {
             while let Some(ended) = tasks.join_next().await {
                 note_end(ended);
             }
-            pool.naming.note(&*pool.store).await;
         };
         if abandoned.run_until_cancelled(drained).await.is_some() {
             return ended.map(|()| Drained::Whole);

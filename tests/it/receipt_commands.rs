@@ -167,8 +167,14 @@ async fn goods_are_adjusted_and_taken_back_by_any_name_of_the_item() {
     assert_eq!((status, said.as_str()), (Some(0), "counted before; nothing was added\n"));
     // A void comes before its receipt, too.
     assert_eq!(change(&["void", "shop", "A", "--reference", "late"]).0, Some(0));
-    let (_, printed, _) = change(&["receive", "shop", "A", "9", "--reference", "late"]);
-    assert_eq!(counts(&json_of(&printed)["after"]), json!(["-2", "-2", "-2"]));
+    let (status, _, said) = change(&["receive", "shop", "A", "9", "--reference", "late"]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("the reference is void"), "{said}");
+    // Nobody can receive what has no name but its line's.
+    let line = ["receive", "shop", "line:l1", "9", "--reference", "line", "--create"];
+    let (status, _, said) = change(&line);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("its goods cannot be received"), "{said}");
     let (_, shown, _) = change(&["show", "shop", "A"]);
     assert_eq!(json_of(&shown)["received"], "-2");
 }

@@ -218,7 +218,11 @@ async fn count(
                     summary.queued += 1;
                 }
             },
-            Err(error @ ReceiptError::ReferenceReused(_)) => {
+            Err(
+                error @ (ReceiptError::ReferenceReused(_)
+                | ReceiptError::Voided(_)
+                | ReceiptError::NotTracked(_)),
+            ) => {
                 summary.reused += 1;
                 bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
             }

@@ -16,7 +16,7 @@ pub fn decide_catalogue(
     let settled = events.iter().map(|event| Ok(join(&mut state, event))).collect();
     let mut decision = Decision { settled, ..Decision::default() };
     if before != Some(&state) {
-        decision.item_names = item_names(&state, policy);
+        decision.item_names = catalogue_names(&state, policy);
         decision.writes.push(Write {
             name: EntityName::Catalogue(id.clone()),
             state: Some(EntityState::Catalogue(state)),
@@ -27,7 +27,7 @@ pub fn decide_catalogue(
 }
 
 /// What the goods of an entry may be called.
-fn item_names(state: &CatalogueEntry, policy: &Policy) -> Vec<ItemNames> {
+pub fn catalogue_names(state: &CatalogueEntry, policy: &Policy) -> Vec<ItemNames> {
     let goods = state.description.goods.iter().filter_map(|names| {
         let key = names.key(None, &policy.key_precedence)?;
         Some(ItemNames { key, line: None, also: names.keys().collect() })

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::orders::Family;
 use crate::domain::{
     Cause, ClosedName, Counts, Decision, EntityName, EntityState, Hold, ItemNames, List, Lists,
-    OrderId, PolicyInForce, Reading, Record, Status, StockChange, StockKey, Write, desired,
-    refunds_unmatched,
+    OrderId, PolicyInForce, Reading, Record, Status, StockChange, StockKey, Version, Write,
+    desired, refunds_unmatched,
 };
 
 /// Computes every order of a family, and tells what is another than before.
@@ -25,10 +25,10 @@ pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
             leading.policy = in_force.revision;
             leading.lists = lists(&after, name, &order, in_force);
             unmatched += refunds_unmatched(&order);
-            let known = before.record(name).and_then(|record| record.latest.as_ref());
-            if let Some(latest) = &order.latest
-                && known.map(|known| known.version) != Some(latest.version)
-            {
+            // Items are called anew by a newer snapshot, and other items by another policy.
+            let is_news = record.policy != in_force.revision
+                || latest(before, name) != order.latest.as_ref().map(|latest| latest.version);
+            if is_news {
                 item_names.extend(item_names_of(&order, in_force));
             }
         }
@@ -49,6 +49,12 @@ pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
     decision.item_names = item_names;
     decision.findings = findings;
     decision
+}
+
+/// The version of the latest snapshot of an order, as it was read.
+fn latest(before: &Reading, lead: &OrderId) -> Option<Version> {
+    let members = before.members(lead).into_iter();
+    members.filter_map(|(_, record)| Some(record.latest.as_ref()?.version)).max()
 }
 
 /// What the lines of an order call its items.
@@ -124,11 +130,16 @@ fn lists(after: &Reading, lead: &OrderId, order: &Record, in_force: &PolicyInFor
 /// What is another after than before.
 fn differences(before: &Reading, after: Reading) -> Decision {
     let mut decision = Decision::default();
+    // Who leads an order is written with whatever is written of it: its place in the lists says when
+    // anything of the order changed.
+    let changed =
+        after.records.iter().filter(|(name, record)| before.record(name) != record.as_ref());
+    let touched: BTreeSet<OrderId> = changed.map(|(name, _)| after.lead(name)).collect();
     let mut new_names = BTreeSet::new();
     let (mut less, mut more) = (Vec::new(), Vec::new());
     for (name, record) in after.records {
         let (Some(record), known) = (record, before.record(&name)) else { continue };
-        if known == Some(&record) {
+        if known == Some(&record) && !touched.contains(&name) {
             continue;
         }
         if known.is_none() {

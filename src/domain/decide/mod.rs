@@ -20,7 +20,7 @@ mod tests;
 
 use super::{Identifier, MessageId, Timestamp};
 
-pub use catalogue::decide_catalogue;
+pub use catalogue::{catalogue_names, decide_catalogue};
 pub use orders::{decide_orders, recompute};
 pub use receipt::decide_receipt;
 

@@ -172,10 +172,10 @@ impl<'a> Family<'a> {
     }
 
     /// The order that a record belongs to now.
-    fn order(&self, name: &OrderId) -> std::borrow::Cow<'_, Record> {
+    fn order(&self, name: &OrderId) -> Record {
         let lead = self.after.lead(name);
         let members: Vec<_> = self.after.members(&lead).into_iter().map(|(_, it)| it).collect();
-        std::borrow::Cow::Owned(Record::union(&members).into_owned())
+        Record::union(&members).into_owned()
     }
 
     /// What the order that a record belongs to knew before: the highest version, and the deletion.

@@ -33,7 +33,7 @@ pub const REFUNDS_MAX: usize = 1000;
 /// How many lines the refunds of a record may have together.
 pub const REFUNDED_LINES_MAX: usize = 10_000;
 /// How many invoice numbers are kept, for people.
-const INVOICES_MAX: usize = 16;
+pub const INVOICES_MAX: usize = 16;
 
 /// Everything that was learned of an order under one name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,14 +151,12 @@ impl Record {
         }
     }
 
-    /// Joins a snapshot; whether it is the latest now, and was not before.
-    pub(super) fn join_snapshot(&mut self, version: Version, snapshot: &Snapshot) -> bool {
-        if self.latest.as_ref().is_some_and(|latest| latest.version == version) {
-            return false;
+    /// Joins a snapshot.
+    pub(super) fn join_snapshot(&mut self, version: Version, snapshot: &Snapshot) {
+        if self.latest.as_ref().is_none_or(|latest| latest.version != version) {
+            let latest = Latest { version, is_ambiguous: false, snapshot: snapshot.clone() };
+            self.join_latest(latest, &[]);
         }
-        let latest = Latest { version, is_ambiguous: false, snapshot: snapshot.clone() };
-        self.join_latest(latest, &[]);
-        self.latest.as_ref().is_some_and(|latest| latest.version == version)
     }
 
     fn join_latest(&mut self, mut other: Latest, remembered: &[Remembered]) {

@@ -3,6 +3,7 @@
 //! A product that is deleted between sale and shipment leaves lines without product ids. All names
 //! that a line was given together are kept, as long as one of them is the newest of its kind.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -80,29 +81,6 @@ impl Record {
         self.remembered = all;
     }
 
-    /// The names of a line of the latest snapshot, with what is remembered of it where the snapshot
-    /// says nothing.
-    fn names_of<'a>(
-        &'a self,
-        line: &'a Line,
-        is_told_apart: bool,
-    ) -> std::borrow::Cow<'a, LineNames> {
-        let mut names = std::borrow::Cow::Borrowed(&line.names);
-        let id = line.id.as_ref().filter(|_| is_told_apart);
-        for entry in self.remembered.iter().filter(|entry| Some(&entry.line) == id) {
-            // Another good: nothing of it belongs to this line.
-            if names.contradicts(&entry.names) {
-                continue;
-            }
-            for (kind, name) in entry.names.iter() {
-                if names.get(kind).is_none() {
-                    names.to_mut().add(kind, name);
-                }
-            }
-        }
-        names
-    }
-
     /// The lines of the latest snapshot, each with its stock key, if it has one.
     pub fn keyed_lines(&self, precedence: &[StockKeyKind]) -> Vec<(&Line, Option<StockKey>)> {
         let Some(latest) = &self.latest else { return Vec::new() };
@@ -110,13 +88,35 @@ impl Record {
         if self.remembered.is_empty() {
             return lines.iter().map(|line| (line, line.key(precedence))).collect();
         }
+        let mut by_line: BTreeMap<&Identifier, Vec<&LineNames>> = BTreeMap::new();
+        for Remembered { line, names, .. } in &self.remembered {
+            by_line.entry(line).or_default().push(names);
+        }
         let told_apart = told_apart(lines);
         let key = |line: &Line| {
-            let is_told_apart = line.id.as_ref().is_some_and(|id| told_apart.contains_key(id));
-            self.names_of(line, is_told_apart).key(line.id.as_ref(), precedence)
+            let id = line.id.as_ref().filter(|id| told_apart.contains_key(id));
+            let remembered = id.and_then(|id| by_line.get(id)).map_or(&[][..], Vec::as_slice);
+            names_of(line, remembered).key(line.id.as_ref(), precedence)
         };
         lines.iter().map(|line| (line, key(line))).collect()
     }
+}
+
+/// The names of a line, with what is remembered of it, newest first, where it says nothing.
+fn names_of<'a>(line: &'a Line, remembered: &[&LineNames]) -> Cow<'a, LineNames> {
+    let mut names = Cow::Borrowed(&line.names);
+    for other in remembered {
+        // Another good: nothing of it belongs to this line.
+        if names.contradicts(other) {
+            continue;
+        }
+        for (kind, name) in other.iter() {
+            if names.get(kind).is_none() {
+                names.to_mut().add(kind, name);
+            }
+        }
+    }
+    names
 }
 
 /// Whether the highest of two snapshots says of every line all that the other does, so that

@@ -79,7 +79,16 @@ impl Store for EmbeddedStore {
             commits.iter().map(PreparedCommit::new).collect::<Result<Vec<_>, StoreError>>()?;
         let write = move |connection: &Connection| {
             let in_force = policy::revision(connection)?;
-            commits.iter().map(|commit| commit.write(connection, in_force)).collect()
+            commits
+                .iter()
+                .map(|commit| {
+                    let committed = commit.write(connection, in_force)?;
+                    if committed == Committed::Written {
+                        commit.name_items(connection)?;
+                    }
+                    Ok(committed)
+                })
+                .collect()
         };
         Ok(self.database.write(write).await?)
     }

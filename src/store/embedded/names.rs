@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::column;
 use crate::domain::{
-    CatalogueEntry, CatalogueId, Identifier, ItemNames, Site, StockKey, StockKeyKind, Version,
+    CatalogueEntry, CatalogueId, Identifier, ItemNames, Site, StockKey, StockKeyKind,
 };
 
 /// What a catalogue entry says of stock items.
@@ -79,7 +79,7 @@ impl PreparedNames {
     pub(super) fn new(ItemNames { key, line, also }: ItemNames) -> Self {
         let line = line.map(|(version, name)| {
             let (name, lowercase) = with_lowercase(&name);
-            LineName { version: sortable(&version), name, lowercase }
+            LineName { version: version.sort_key(), name, lowercase }
         });
         Self { key: key.to_string(), line, also }
     }
@@ -131,51 +131,4 @@ pub(super) fn items_named(
 /// A name, and the form by which it is looked for.
 fn with_lowercase(name: &str) -> (String, String) {
     (name.to_owned(), name.to_lowercase())
-}
-
-/// A text that sorts as versions do: every part has a fixed width, and negative numbers come first.
-fn sortable(version: &Version) -> String {
-    let number = |number: i64| number.cast_unsigned() ^ (1 << 63);
-    format!(
-        "{}{:016x}{:016x}{}{:02}{:016x}",
-        version.class as u8,
-        number(version.event_timestamp),
-        number(version.observed_at),
-        version.rank as u8,
-        version.status as u8,
-        version.fingerprint.0,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{Class, Fingerprint, Rank, Status};
-
-    #[test]
-    fn texts_of_versions_sort_as_versions_do() {
-        let mut versions = Vec::new();
-        for class in [Class::Creation, Class::Later] {
-            for event_timestamp in [i64::MIN, -1, 0, 9, 10, i64::MAX] {
-                for observed_at in [0, 1] {
-                    for rank in [Rank::Created, Rank::Updated, Rank::Cancelled, Rank::Deleted] {
-                        for status in Status::ALL {
-                            let fingerprints = [0, 0xf, 0x10, u64::MAX].map(Fingerprint);
-                            versions.extend(fingerprints.map(|fingerprint| Version {
-                                class,
-                                event_timestamp,
-                                observed_at,
-                                rank,
-                                status,
-                                fingerprint,
-                            }));
-                        }
-                    }
-                }
-            }
-        }
-        assert!(versions.is_sorted());
-        let texts: Vec<_> = versions.iter().map(sortable).collect();
-        assert!(texts.is_sorted_by(|one, next| one < next));
-    }
 }

@@ -36,6 +36,7 @@ fn commit(site_name: &str, loaded: Option<Revision>) -> Commit {
         }],
         links: Vec::new(),
         changes: Vec::new(),
+        item_names: Vec::new(),
         closing: None,
         message_id: MessageId(Uuid::from_u128(1)),
         at: Timestamp::from_micros(1),

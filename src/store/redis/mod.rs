@@ -91,7 +91,8 @@ impl Store for RedisStore {
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
         let committed = commit::commit(&self.client, &commits).await?;
-        relay::note_news(&self.client, &commits, &committed).await;
+        let told = relay::note_news(&self.client, &commits, &committed);
+        tokio::join!(told, names::of_commits(&self.client, &commits, &committed));
         Ok(committed)
     }
 

@@ -7,8 +7,8 @@ use super::script::Script;
 use super::stock::values;
 use super::value::{at_most, parsed, read, unreadable};
 use super::{failure, lex};
-use crate::domain::{Identifier, ItemNames, Site, StockKey, StockKeyKind, Version};
-use crate::store::StoreError;
+use crate::domain::{Identifier, ItemNames, Site, StockKey, StockKeyKind};
+use crate::store::{Commit, Committed, StoreError};
 
 static NAMES: Script = Script::new("names.lua", &[include_str!("names.lua")]);
 
@@ -17,7 +17,22 @@ const READ_STEP: usize = 1000;
 /// So often names are read again that others changed between reading and writing.
 const ROUNDS_MAX: usize = 20;
 
-/// Notes what lines call items, and by what else items can be found.
+/// Notes what the items of commits that are written are called.
+pub(super) async fn of_commits(client: &Client, commits: &[Commit], committed: &[Committed]) {
+    let mut by_site: BTreeMap<&Site, Vec<ItemNames>> = BTreeMap::new();
+    for (commit, committed) in commits.iter().zip(committed) {
+        if *committed == Committed::Written && !commit.item_names.is_empty() {
+            by_site.entry(&commit.site).or_default().extend(commit.item_names.iter().cloned());
+        }
+    }
+    for (site, names) in by_site {
+        if let Err(error) = name_items(client, site, &names).await {
+            tracing::warn!(%site, %error, "cannot note what items are called, before it is said again");
+        }
+    }
+}
+
+/// Notes what items are called.
 pub(super) async fn name_items(
     client: &Client,
     site: &Site,
@@ -27,7 +42,7 @@ pub(super) async fn name_items(
     let mut newest: BTreeMap<String, LineName> = BTreeMap::new();
     for ItemNames { key, line, .. } in names {
         if let Some((version, name)) = line {
-            let name = LineName { version: sortable(version), name: name.clone() };
+            let name = LineName { version: version.sort_key(), name: name.clone() };
             let known = newest.entry(key.to_string()).or_insert_with(|| name.clone());
             if *known < name {
                 *known = name;
@@ -103,21 +118,6 @@ impl LineName {
     fn member(&self, key: &str) -> String {
         [&*self.name.to_lowercase(), key].join(lex::BETWEEN)
     }
-}
-
-fn sortable(version: &Version) -> String {
-    let Version { class, event_timestamp, observed_at, rank, status, fingerprint } = version;
-    // The least number of all comes first.
-    let unsigned = |number: i64| number.cast_unsigned() ^ (1 << 63);
-    format!(
-        "{}{:016x}{:016x}{}{:02}{:016x}",
-        *class as u8,
-        unsigned(*event_timestamp),
-        unsigned(*observed_at),
-        *rank as u8,
-        *status as u8,
-        fingerprint.0
-    )
 }
 
 /// The keys of items, behind one, whose shown name starts with a text in any case.
@@ -212,35 +212,4 @@ pub(super) async fn items_named(
         members.iter().filter_map(|member| member.rsplit(lex::BETWEEN).next()).collect();
     let keys = keys.into_iter().take(at_most(limit));
     keys.map(|key| parsed(&list, key, StockKey::parse)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{Class, Fingerprint, Rank, Status};
-
-    #[test]
-    fn versions_sort_as_their_texts() {
-        let mut versions = Vec::new();
-        for class in [Class::Creation, Class::Later] {
-            for at in [i64::MIN, -1, 0, 9, 10, i64::MAX] {
-                for status in Status::ALL {
-                    for fingerprint in [0, 9, u64::MAX].map(Fingerprint) {
-                        versions.push(Version {
-                            class,
-                            event_timestamp: at,
-                            observed_at: at,
-                            rank: Rank::Updated,
-                            status,
-                            fingerprint,
-                        });
-                    }
-                }
-            }
-        }
-        versions.sort_unstable();
-        let texts: Vec<String> = versions.iter().map(sortable).collect();
-        assert!(texts.is_sorted());
-        assert!(texts.windows(2).all(|pair| pair[0] < pair[1]));
-    }
 }

@@ -1,8 +1,9 @@
 //! The lists that orders are in, and the links of their names.
 
+use std::collections::BTreeMap;
+
 use super::call::list_key;
 use super::client::Client;
-use super::stock::hash_page;
 use super::value::{self, page_and_one, parsed};
 use super::{failure, sites};
 use crate::domain::{Link, List, OrderId, Site, Timestamp};
@@ -93,10 +94,25 @@ pub(super) async fn links(
     page: &PageRequest,
 ) -> Result<Page<(OrderId, Link)>, StoreError> {
     let key = client.keys().of_site(site.as_str(), &["names"]);
-    let found = hash_page(client, &key, page.after.as_deref(), page_and_one(page.limit)).await?;
-    let links = found.into_iter().map(|(name, link)| {
-        Ok((parsed(&key, &name, OrderId::parse)?, parsed(&key, &link, Link::parse)?))
-    });
-    let links = links.collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(value::page(links, page.limit, |(name, _)| name.to_string()))
+    let mut cursor: u64 = match &page.after {
+        Some(after) => {
+            after.parse().map_err(|_| failure::rejected("the cursor is not one of this list"))?
+        }
+        None => 0,
+    };
+    let mut links = BTreeMap::new();
+    loop {
+        let mut scan = redis::cmd("HSCAN");
+        scan.arg(&key).arg(cursor).arg("COUNT").arg(value::at_most(page.limit));
+        let (next, found): (u64, Vec<(String, String)>) = client.query(&scan).await?;
+        for (name, link) in found {
+            links.insert(parsed(&key, &name, OrderId::parse)?, parsed(&key, &link, Link::parse)?);
+        }
+        cursor = next;
+        if cursor == 0 || !links.is_empty() {
+            break;
+        }
+    }
+    let next = (cursor != 0).then(|| cursor.to_string());
+    Ok(Page { items: links.into_iter().collect(), next })
 }

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -177,4 +179,62 @@ async fn a_correction_that_no_worker_takes_is_queued_and_said_to_be() {
     let (status, printed, _) = shop.run(&release);
     assert_eq!(status, Some(0));
     assert!(printed.contains("state      applied\n"), "{printed}");
+}
+
+/// What nobody was shown yet cannot be corrected: a snapshot or deletion that is to come.
+#[tokio::test]
+async fn what_was_never_shown_is_refused() {
+    let shop = Shop::open().await;
+    let shown = shop.get(ORDER).await["shown"].as_str().unwrap().to_owned();
+    let shown: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(shown).unwrap()).unwrap();
+    let mut later = shown.clone();
+    later["version"]["event_timestamp"] = json!(4_102_444_800_000_i64);
+    let mut gone = shown.clone();
+    gone["deleted"] = shown["version"].clone();
+    for forged in [later, gone] {
+        let token = BASE64_URL_SAFE_NO_PAD.encode(forged.to_string());
+        let body = json!({"action": "hold", "shown": token, "reference": "R", "reason": "x"});
+        let (status, problem) = shop.correct(&body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("correction.outdated")));
+    }
+}
+
+/// A correction that stands no more is not taken for one that was asked for again.
+#[tokio::test]
+async fn a_reference_is_taken_once_the_order_says_something_else() {
+    let shop = Shop::open().await;
+    let release = ["orders", "release", "shop", "7", "--reference", "unpaid", "--reason", "late"];
+    assert_eq!(shop.run(&release).0, Some(0));
+    shop.hook("PENDING", 1_000).await;
+    let (status, _, said) = shop.run(&release);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("the reference is taken"), "{said}");
+}
+
+/// An order that has no other name than an invoice number is found by that name as a whole, whoever
+/// bears the number too.
+#[tokio::test]
+async fn an_order_of_an_invoice_number_only_is_found_beside_others_that_bear_it() {
+    let shop = Shop::open().await;
+    for (id, units) in [(Value::Null, 5), (json!("1"), 2)] {
+        let line = json!({"id": "L1", "product_id": "cup", "quantity": units});
+        let data =
+            json!({"id": id, "invoice_number": "N1", "status": "PROCESSED", "items": [line]});
+        let body = given::webhook("shop", "ECOMM_ORDER_CREATED", 0, &data);
+        let sent = Client::new().post(shop.server.webhooks()).body(body.to_string()).send().await;
+        assert_eq!(sent.unwrap().status(), 200);
+    }
+    eventually("both orders are applied", async || {
+        let item = shop.get("/v1/sites/shop/stock/product:cup").await;
+        (item["committed"] == "7").then_some(())
+    })
+    .await;
+    let order = shop.get("/v1/sites/shop/orders/invoice-number:N1").await;
+    assert_eq!(
+        (&order["order"], &order["holds"][0]["committed"]),
+        (&json!("invoice-number:N1"), &json!("5"))
+    );
+    let problem = shop.get("/v1/sites/shop/orders/N1").await;
+    assert_eq!(problem["candidates"], json!(["id:1", "invoice-number:N1"]));
 }

@@ -128,6 +128,7 @@ async fn apply_to_entity(store: &dyn Store, event: &Event, arrival: &Arrival) ->
         writes: decision.writes,
         links: Vec::new(),
         changes: decision.changes,
+        item_names: Vec::new(),
         closing: None,
         message_id: arrival.message_id,
         at: arrival.received_at,

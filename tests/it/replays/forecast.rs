@@ -56,6 +56,7 @@ async fn fill(store: &dyn Store) {
         writes: vec![Write { name, state: Some(state), lists: (Lists::NONE, Lists::NONE) }],
         links: Vec::new(),
         changes: vec![StockChange { key, cause, delta, hold: None, closed: None }],
+        item_names: Vec::new(),
         closing: None,
         message_id,
         at,

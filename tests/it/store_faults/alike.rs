@@ -127,6 +127,7 @@ async fn close(store: &Arc<dyn Store>, before: Timestamp) -> String {
                 changes: left.collect(),
                 writes: vec![Write { name, state: None, lists: (order.record.lists, Lists::NONE) }],
                 links: Vec::new(),
+                item_names: Vec::new(),
                 closing: Some(Closing { names, before }),
                 message_id: storekeeper::domain::MessageId(uuid::Uuid::nil()),
                 at: before,

@@ -85,6 +85,7 @@ fn holding(entity: EntityId, held: i64, holds: i64, policy: u64) -> Commit {
         }],
         links: Vec::new(),
         changes: vec![StockChange { key, cause, delta, hold: Some(held_now), closed: None }],
+        item_names: Vec::new(),
         closing: None,
         message_id: MessageId(Uuid::now_v7()),
         at: Timestamp::from_millis(1_700_000_000_000),

@@ -138,6 +138,7 @@ impl Teller {
             writes: Vec::new(),
             links: Vec::new(),
             changes: Vec::new(),
+            item_names: Vec::new(),
             closing: None,
             message_id: MessageId(Uuid::from_u128(self.rng.random_range(0..100))),
             at: Timestamp::from_millis(self.now * 1000),

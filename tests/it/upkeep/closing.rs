@@ -1,5 +1,7 @@
 //! The sweep closes orders whole, and events that come after that find out.
 
+use bytes::Bytes;
+use serde_json::json;
 use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
 use storekeeper::clock;
 use storekeeper::domain::{
@@ -193,4 +195,41 @@ async fn what_is_promised_is_not_closed() {
     let still = orders::order(&*shop.store, &site(), &names(["external-id:E"])[0]).await.unwrap();
     assert_eq!(still.unwrap().order.to_string(), "id:1");
     shop.assert_audit_is_clean().await;
+}
+
+/// An event that names an order by a second name only is news of the order, too.
+#[tokio::test]
+async fn an_order_that_was_touched_under_another_name_stays() {
+    let shop = Shop::new();
+    work_off(&shop, &[linked(Some("1"), "E", "DELIVERED", 3)]).await;
+    let before = clock::now();
+    work_off(&shop, &[linked(None, "E", "DELIVERED", 2)]).await;
+    assert_eq!(close_settled(&*shop.store, before).await.unwrap(), 0);
+    assert_eq!(open(&shop).await, ["id:1"]);
+    assert_eq!(close(&shop).await, 1);
+}
+
+/// Of many settled orders that share an invoice number, none waits for the next sweep.
+#[tokio::test]
+async fn orders_that_share_an_invoice_number_are_closed_in_one_sweep() {
+    let shop = Shop::new();
+    let orders: Vec<Envelope> = (0..5)
+        .map(|number| {
+            let body = json!({
+                "event_type": "ECOMM_ORDER_CREATED",
+                "event_timestamp": 1_700_000_000_000_i64,
+                "resource_data": {"site_name": "shop"},
+                "data": {
+                    "id": number.to_string(),
+                    "invoice_number": "7",
+                    "status": "DELIVERED",
+                    "items": [{"product_id": "P", "quantity": 1}],
+                },
+            });
+            envelope(EnvelopeKind::Webhook, Bytes::from(body.to_string()))
+        })
+        .collect();
+    work_off(&shop, &orders).await;
+    assert_eq!(close(&shop).await, 5);
+    assert_eq!(shop.store.links(&site(), &PageRequest::first(100)).await.unwrap().items, []);
 }

@@ -295,7 +295,8 @@ fn what_was_shown_is_opaque_and_says_whether_the_order_still_says_so() {
     assert!(seen.is_still(&after(&[update(5, &json!({}))])));
     assert!(!seen.is_still(&after(&[says(5, "SHIPPED")])));
     assert!(!seen.is_still(&after(&[deleted(5)])));
-    assert!(after(&[deleted(5)]).is_still(&after(&[deleted(4)])));
+    assert!(after(&[deleted(5)]).is_still(&after(&[deleted(5)])));
+    assert!(!after(&[deleted(5)]).is_still(&after(&[deleted(4)])), "nobody saw a later deletion");
     let waiting = Shop::after(&Policy::default(), &[refund(1, "r", 1)]);
     assert_eq!(
         waiting.order("id:O").1.shown(),

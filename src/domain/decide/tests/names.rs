@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
+use super::super::{decide_orders, recompute};
 use super::*;
+use crate::domain::{EntityName, PolicyInForce, StockKeyKind};
 
 /// An update of so many units of P that bears exactly these names.
 fn named(millis: i64, quantity: u32, names: &Value) -> Arrived {
@@ -237,4 +239,33 @@ fn corrections_of_a_linked_order_unite_by_their_references() {
     holds(&all(low, high), "");
     let (high, low) = (by_second.by_message(2), by_id.by_message(1));
     holds(&all(low, high), "product:P committed 5");
+}
+
+#[test]
+fn news_under_a_second_name_is_written_to_the_order_that_it_leads_to() {
+    let mut shop = Shop::after(&Policy::default(), &[both(2, 1, "A")]);
+    let reading = shop.whole();
+    let late = external(1, 5);
+    let decision = decide_orders(&reading, &[(&late.event, &late.arrival)], &shop.in_force);
+    let written: Vec<String> = decision
+        .writes
+        .iter()
+        .map(|write| match &write.name {
+            EntityName::Order(name) => name.to_string(),
+            EntityName::Catalogue(_) | EntityName::Receipt(_) => panic!("it is no order"),
+        })
+        .collect();
+    assert_eq!(written, ["id:A", "external-id:E"]);
+    shop.arrive(&[&late]);
+}
+
+#[test]
+fn another_policy_calls_items_by_their_names_again() {
+    let change = json!({"items": [{"product_id": "P", "sku": "S", "name": "Mug", "quantity": 1}]});
+    let shop = Shop::after(&Policy::default(), &[update(1, &change)]);
+    let policy = Policy { key_precedence: vec![StockKeyKind::Sku], ..Policy::default() };
+    let decision = recompute(&shop.whole(), &PolicyInForce { revision: 2, policy });
+    let names: Vec<_> = decision.item_names.iter().map(|it| it.key.to_string()).collect();
+    assert_eq!(names, ["sku:S"]);
+    assert_eq!(decision.item_names[0].line.as_ref().unwrap().1, "Mug");
 }

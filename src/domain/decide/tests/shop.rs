@@ -40,7 +40,7 @@ impl Arrived {
 /// What is kept of one site.
 #[derive(Debug, Clone)]
 pub(super) struct Shop {
-    in_force: PolicyInForce,
+    pub(super) in_force: PolicyInForce,
     pub(super) records: BTreeMap<OrderId, Record>,
     pub(super) links: BTreeMap<OrderId, Link>,
     pub(super) closed: BTreeMap<OrderId, ClosedName>,

@@ -103,6 +103,7 @@ fn first_commit(entity: EntityId, state: EntityState) -> Commit {
         writes: vec![Write { name, state: Some(state), lists: (Lists::NONE, Lists::NONE) }],
         links: Vec::new(),
         changes: Vec::new(),
+        item_names: Vec::new(),
         closing: None,
         message_id: message(1),
         at: time(COMMITTED),
