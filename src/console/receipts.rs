@@ -235,8 +235,8 @@ pub(super) async fn count(
     responses(
         (status = 200, description = "The reference counts for nothing.", body = ReceiptView),
         (status = 202, description = "It is durable, and not in effect within 5 s.", body = ReceiptView),
-        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 404, description = "There is no such shop, or no item goes by the name.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
         Refusals,
     ),

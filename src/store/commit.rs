@@ -84,7 +84,7 @@ pub struct Commit {
     /// What changes in the site's stock, in order; at most one change a stock key and cause.
     pub changes: Vec<StockChange>,
     /// What items are called since, for people. Where they do not fit into the same step, they are
-    /// noted right behind it.
+    /// noted right before it.
     pub item_names: Vec<ItemNames>,
     /// If it closes an order.
     pub closing: Option<Closing>,

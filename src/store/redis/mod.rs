@@ -90,9 +90,11 @@ impl Store for RedisStore {
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
+        // First: to say a name again changes nothing, but an event that was committed by a process
+        // that died then would not say it again.
+        names::of_commits(&self.client, &commits).await?;
         let committed = commit::commit(&self.client, &commits).await?;
-        let told = relay::note_news(&self.client, &commits, &committed);
-        tokio::join!(told, names::of_commits(&self.client, &commits, &committed));
+        relay::note_news(&self.client, &commits, &committed).await;
         Ok(committed)
     }
 

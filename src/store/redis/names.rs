@@ -8,7 +8,7 @@ use super::stock::values;
 use super::value::{at_most, parsed, read, unreadable};
 use super::{failure, lex};
 use crate::domain::{Identifier, ItemNames, Site, StockKey, StockKeyKind};
-use crate::store::{Commit, Committed, StoreError};
+use crate::store::{Commit, StoreError};
 
 static NAMES: Script = Script::new("names.lua", &[include_str!("names.lua")]);
 
@@ -17,19 +17,16 @@ const READ_STEP: usize = 1000;
 /// So often names are read again that others changed between reading and writing.
 const ROUNDS_MAX: usize = 20;
 
-/// Notes what the items of commits that are written are called.
-pub(super) async fn of_commits(client: &Client, commits: &[Commit], committed: &[Committed]) {
+/// Notes what the items of commits are called, whatever becomes of the commits.
+pub(super) async fn of_commits(client: &Client, commits: &[Commit]) -> Result<(), StoreError> {
     let mut by_site: BTreeMap<&Site, Vec<ItemNames>> = BTreeMap::new();
-    for (commit, committed) in commits.iter().zip(committed) {
-        if *committed == Committed::Written && !commit.item_names.is_empty() {
-            by_site.entry(&commit.site).or_default().extend(commit.item_names.iter().cloned());
-        }
+    for commit in commits.iter().filter(|commit| !commit.item_names.is_empty()) {
+        by_site.entry(&commit.site).or_default().extend(commit.item_names.iter().cloned());
     }
     for (site, names) in by_site {
-        if let Err(error) = name_items(client, site, &names).await {
-            tracing::warn!(%site, %error, "cannot note what items are called, before it is said again");
-        }
+        name_items(client, site, &names).await?;
     }
+    Ok(())
 }
 
 /// Notes what items are called.
