@@ -20,7 +20,7 @@ use crate::domain::{
     Counts, List, MessageId, Names, OrderId, Policy, PolicyInForce, Site, StockChange, StockKey,
     Timestamp, catalogue_names, recompute,
 };
-use crate::store::{Committed, Direction, PageRequest, Store, StoreError, orders};
+use crate::store::{Commit, Committed, Direction, PageRequest, Store, StoreError, orders};
 
 /// Orders that are read, and written, at a time.
 const PAGE: usize = 200;
@@ -85,8 +85,8 @@ pub async fn site(
     progress: impl Fn(u64) + Send,
 ) -> Result<Effect, RecomputeError> {
     let mut effect = Effect::default();
-    if matches!(mode, Mode::Write { .. }) {
-        name_items(store, site, &in_force.policy).await?;
+    if let Mode::Write { message_id, at } = mode {
+        name_items(store, site, &in_force.policy, (message_id, at)).await?;
     }
     // Whatever is committed from now on is computed with this policy.
     let newest = &PageRequest::first(1);
@@ -169,12 +169,19 @@ impl Run<'_> {
 }
 
 /// Notes what the catalogue calls items that are others under another policy.
-async fn name_items(store: &dyn Store, site: &Site, policy: &Policy) -> Result<(), StoreError> {
+async fn name_items(
+    store: &dyn Store,
+    site: &Site,
+    policy: &Policy,
+    (message_id, at): (MessageId, Timestamp),
+) -> Result<(), StoreError> {
     let mut page = PageRequest::first(PAGE);
     loop {
         let found = store.catalogue(site, &page).await?;
         let names = found.items.iter().flat_map(|it| catalogue_names(&it.entry, policy)).collect();
-        store.name_items(site, names).await?;
+        // Nothing that it depends on can refuse it.
+        let nothing = Commit::nothing(site.clone(), message_id, at);
+        store.commit(vec![Commit { item_names: names, ..nothing }]).await?;
         let Some(next) = found.next else { return Ok(()) };
         page.after = Some(next);
     }

@@ -230,6 +230,8 @@ const fn parts(counts: &Counts) -> [Quantity; 3] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::{Link, Policy};
 
@@ -254,7 +256,7 @@ mod tests {
             ..Record::default()
         };
         let mut reading = Reading::default();
-        reading.records.insert(order.clone(), Some(record.clone()));
+        reading.records.insert(order.clone(), Some(record.clone().into()));
         let held = [(key(), held)].into();
         (AuditedOrder { order, revision: Revision(7), record, held }, reading)
     }
@@ -297,11 +299,11 @@ mod tests {
         let names = [name.clone()];
         check(&of_names(&names, &reading), &[(Kind::Name, "an order without it", "external-id:E")]);
         if let Some(Some(record)) = reading.records.get_mut(&id) {
-            record.second_names.insert(name.clone());
+            Arc::make_mut(record).second_names.insert(name.clone());
         }
         check(&of_names(&names, &reading), &[]);
         let (own, _) = order(committed(1), committed(1));
-        reading.records.insert(name, Some(own.record));
+        reading.records.insert(name, Some(own.record.into()));
         let found = "holds something beside the order that it leads to";
         check(&of_names(&names, &reading), &[(Kind::Name, found, "nothing")]);
         reading.records.insert(id, None);
@@ -329,7 +331,7 @@ mod tests {
         let (own, mut reading) = order(committed(1), committed(1));
         let link = Link { ids: [id].into(), led_to_closed: false };
         reading.links.insert(invoice.clone(), Some(link));
-        reading.records.insert(invoice.clone(), Some(own.record));
+        reading.records.insert(invoice.clone(), Some(own.record.into()));
         // All that is wrong here is that the order beside it does not know it.
         let unknown = (Kind::Name, "an order without it", "invoice-number:N");
         check(&of_names(&[invoice], &reading), &[unknown]);

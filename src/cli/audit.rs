@@ -60,12 +60,8 @@ pub async fn run(
     args: &AuditArgs,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let sites = match &args.site {
-        Some(site) if !sites::is_known(store, site, output).await? => {
-            return Ok(ExitStatus::NotHeld);
-        }
-        Some(site) => vec![site.clone()],
-        None => store.sites().await.context("cannot list the sites")?,
+    let Some(sites) = sites::chosen(store, args.site.as_ref(), output).await? else {
+        return Ok(ExitStatus::NotHeld);
     };
     let mut listing = Listing::new(&COLUMNS, output.width);
     let (mut differences, mut orders, mut items, mut names_contested) = (0, 0, 0, 0);

@@ -12,6 +12,18 @@ use crate::store::Store;
 /// How many sites are named to a person who named none of them.
 const NAMES_SHOWN: usize = 10;
 
+/// The site that was named, or every site; `None` if there is no such one, which is said.
+pub(super) async fn chosen(
+    store: &dyn Store,
+    site: Option<&Site>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<Option<Vec<Site>>> {
+    match site {
+        Some(site) => Ok(is_known(store, site, output).await?.then(|| vec![site.clone()])),
+        None => store.sites().await.context("cannot list the sites").map(Some),
+    }
+}
+
 /// Whether anything is known of a site; if not, says which sites there are.
 pub(super) async fn is_known(
     store: &dyn Store,

@@ -37,12 +37,8 @@ async fn list(
     site: Option<&Site>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let sites = match site {
-        Some(site) if !sites::is_known(store, site, output).await? => {
-            return Ok(ExitStatus::NotHeld);
-        }
-        Some(site) => vec![site.clone()],
-        None => store.sites().await.context("cannot list the sites")?,
+    let Some(sites) = sites::chosen(store, site, output).await? else {
+        return Ok(ExitStatus::NotHeld);
     };
     let mut listing = Listing::new(&LIST_COLUMNS, output.width);
     for site in &sites {

@@ -232,18 +232,9 @@ mod tests {
         let state = Some(EntityState::Catalogue(CatalogueEntry::default()));
         let lists = (Lists::NONE, Lists::NONE);
         let commit = Commit {
-            site: site.clone(),
             read: vec![(name.clone(), None)],
-            links_read: Vec::new(),
-            new_names: Vec::new(),
-            policy: None,
             writes: vec![Write { name, state, lists }],
-            links: Vec::new(),
-            changes: Vec::new(),
-            item_names: Vec::new(),
-            closing: None,
-            message_id: MessageId(uuid::Uuid::nil()),
-            at: Timestamp::default(),
+            ..Commit::nothing(site.clone(), MessageId(uuid::Uuid::nil()), Timestamp::default())
         };
         assert_eq!(store.commit(vec![commit]).await.unwrap(), [Committed::Written]);
     }

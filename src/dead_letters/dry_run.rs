@@ -6,6 +6,7 @@
 //! arrives meanwhile is not foreseen, nor an order that is closed meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::{
     Arrival, Code, Content, Counts, Decision, Decoded, EntityName, EntityState, Event, Names,
@@ -214,7 +215,7 @@ impl Imagined<'_> {
         for Write { name, state, .. } in decision.writes {
             match (name, state) {
                 (EntityName::Order(order), Some(EntityState::Order(record))) => {
-                    reading.records.insert(order, Some(*record));
+                    reading.records.insert(order, Some(Arc::from(record)));
                 }
                 (name, state) => {
                     self.states.insert(EntityId { site: site.clone(), name }, state);

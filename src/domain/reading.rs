@@ -2,14 +2,15 @@
 //! decided together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{ClosedName, Link, Names, OrderId, Record, Timestamp};
 
 /// What was read of the orders of one site; `None` stands for what is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Records, by their names.
-    pub records: BTreeMap<OrderId, Option<Record>>,
+    /// Records, by their names; shared, as most parts of a reading change few.
+    pub records: BTreeMap<OrderId, Option<Arc<Record>>>,
     /// What was seen beside second names, and who bears invoice numbers.
     pub links: BTreeMap<OrderId, Option<Link>>,
     /// Names that were found to be of closed orders.
@@ -37,7 +38,7 @@ impl Missing {
 impl Reading {
     /// A record, if it was read and is there.
     pub fn record(&self, name: &OrderId) -> Option<&Record> {
-        self.records.get(name)?.as_ref()
+        self.records.get(name)?.as_deref()
     }
 
     /// What was seen beside a name.
@@ -99,6 +100,9 @@ impl Reading {
 
     /// Which events must be decided together, as their names may lead to one order; by their places.
     pub fn groups(&self, events: &[&Names]) -> Vec<Vec<usize>> {
+        if events.len() == 1 {
+            return vec![vec![0]];
+        }
         let mut sets = Sets::default();
         for names in events {
             for second in names.second() {

@@ -1,5 +1,7 @@
 //! An event's place among the events of its entity.
 
+use std::fmt;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -11,7 +13,7 @@ use super::Timestamp;
 /// A creation precedes all else, whatever the clocks say. Timestamps tie in practice (an update
 /// and a deletion often carry the same), so the rank and the status come next, and a fingerprint
 /// of the content last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// Whether it is the creation of its order.
     pub class: Class,
@@ -57,6 +59,59 @@ impl Version {
     pub const fn at(&self) -> Timestamp {
         Timestamp::from_millis(self.event_timestamp)
     }
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let version = Self {
+            class: word(&Class::ALL, words.next()?, Class::as_str)?,
+            event_timestamp: words.next()?.parse().ok()?,
+            observed_at: words.next()?.parse().ok()?,
+            rank: word(&Rank::ALL, words.next()?, Rank::as_str)?,
+            status: word(&Status::ALL, words.next()?, Status::as_str)?,
+            fingerprint: Fingerprint(u64::from_str_radix(words.next()?, 16).ok()?),
+        };
+        words.next().is_none().then_some(version)
+    }
+}
+
+/// The value that is written as this word.
+fn word<T: Copy>(all: &[T], word: &str, write: impl Fn(T) -> &'static str) -> Option<T> {
+    all.iter().copied().find(|value| write(*value) == word)
+}
+
+/// As people read it in a state: `later 1700000000000 0 updated PROCESSED 00000000000000ff`.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, event_timestamp, observed_at, rank, status, fingerprint } = self;
+        let (class, rank, status) = (class.as_str(), rank.as_str(), status.as_str());
+        let fingerprint = fingerprint.0;
+        write!(f, "{class} {event_timestamp} {observed_at} {rank} {status} {fingerprint:016x}")
+    }
+}
+
+/// A record has several versions: one text each, or one field behind the other.
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            (self.place(), self.fingerprint).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+            Self::parse(&text).ok_or_else(|| D::Error::custom("it is no version"))
+        } else {
+            let (place, fingerprint) = Deserialize::deserialize(deserializer)?;
+            let (class, event_timestamp, observed_at, rank, status) = place;
+            Ok(Self { class, event_timestamp, observed_at, rank, status, fingerprint })
+        }
+    }
 }
 
 /// Whether an event creates its order; a creation precedes all other events of its order.
@@ -67,6 +122,17 @@ pub enum Class {
     Creation,
     /// Anything else.
     Later,
+}
+
+impl Class {
+    const ALL: [Self; 2] = [Self::Creation, Self::Later];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creation => "creation",
+            Self::Later => "later",
+        }
+    }
 }
 
 /// The first eight bytes of a SHA-256; as text, sixteen hexadecimal digits.
@@ -114,6 +180,19 @@ pub enum Rank {
     Cancelled,
     /// A deletion.
     Deleted,
+}
+
+impl Rank {
+    const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Cancelled, Self::Deleted];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Cancelled => "cancelled",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 /// An order's status, in the order in which an order goes through them.
@@ -231,6 +310,9 @@ mod tests {
             }
         }
         assert!(versions.is_sorted());
+        for version in &versions {
+            assert_eq!(Version::parse(&version.to_string()), Some(*version));
+        }
         let texts: Vec<_> = versions.iter().map(Version::sort_key).collect();
         assert!(texts.is_sorted_by(|one, next| one < next));
     }

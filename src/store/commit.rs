@@ -83,8 +83,8 @@ pub struct Commit {
     pub links: Vec<(OrderId, Option<Link>)>,
     /// What changes in the site's stock, in order; at most one change a stock key and cause.
     pub changes: Vec<StockChange>,
-    /// What items are called since, for people. Where they do not fit into the same step, they are
-    /// noted right before it.
+    /// What items are called, for people. Of two names that lines give an item, the one of the higher
+    /// version stays, and of equal versions the greater text.
     pub item_names: Vec<ItemNames>,
     /// If it closes an order.
     pub closing: Option<Closing>,
@@ -92,6 +92,26 @@ pub struct Commit {
     pub message_id: MessageId,
     /// When the decision was made, for the change feed and for lists.
     pub at: Timestamp,
+}
+
+impl Commit {
+    /// A commit that changes nothing.
+    pub fn nothing(site: Site, message_id: MessageId, at: Timestamp) -> Self {
+        Self {
+            site,
+            read: Vec::new(),
+            links_read: Vec::new(),
+            new_names: Vec::new(),
+            policy: None,
+            writes: Vec::new(),
+            links: Vec::new(),
+            changes: Vec::new(),
+            item_names: Vec::new(),
+            closing: None,
+            message_id,
+            at,
+        }
+    }
 }
 
 /// That a commit closes an order. It removes more than it adds.

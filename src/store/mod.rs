@@ -18,6 +18,7 @@ mod commit;
 pub mod embedded;
 mod form;
 mod letter;
+mod named;
 pub mod orders;
 mod read;
 pub mod redis;
@@ -44,8 +45,8 @@ pub use read::{
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder};
 
 use crate::domain::{
-    ClosedName, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
-    StockKey, StockKeyKind, Timestamp,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
@@ -64,12 +65,6 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Dies before the answer: each commit is written or not; computing it again from a fresh
     /// [`load`](Store::load) finds out which. Cancelling the call leaves the same question open.
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError>;
-
-    /// Notes what items are called, for people. Of two names that lines give an item, the one of the
-    /// higher version stays, and of equal versions the greater text.
-    ///
-    /// Dies before the answer: some are noted; the next event that says a name notes it.
-    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError>;
 
     /// The policy in force; `None` before the first was recorded.
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError>;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{
     Asked, Closing, Commit, EntityId, EntityName, EntityState, Revision, Store, StoreError,
@@ -123,7 +124,7 @@ impl SiteReading {
         let record = loaded.and_then(|loaded| match loaded.state {
             EntityState::Order(record) => {
                 self.revisions.insert(order.clone(), loaded.revision);
-                Some(*record)
+                Some(Arc::from(record))
             }
             EntityState::Catalogue(_) | EntityState::Receipt(_) => None,
         });

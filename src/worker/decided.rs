@@ -37,16 +37,22 @@ pub(super) fn decide_grouped(
         let of_site = readings.of(&site);
         let names: Vec<&Names> = arrived.iter().filter_map(|it| it.names.as_ref()).collect();
         let groups = of_site.reading.groups(&names);
+        let is_one_group = groups.len() == 1;
         let mut arrived: Vec<Option<Arrived>> = arrived.into_iter().map(Some).collect();
         for group in groups {
             let group: Vec<Arrived> = group
                 .into_iter()
                 .filter_map(|place| arrived.get_mut(place).and_then(Option::take))
                 .collect();
-            let part = of_site.reading.part(group.iter().filter_map(|it| it.names.as_ref()));
+            let part = if is_one_group {
+                // What was read is what these events need.
+                std::mem::take(&mut of_site.reading)
+            } else {
+                of_site.reading.part(group.iter().filter_map(|it| it.names.as_ref()))
+            };
             let (decision, told) = decide_group(pool, &site, group, &part);
             let is_changed = decision.changes_anything();
-            // The next group may bear the same invoice number: it is written behind this one.
+            // The next group may bear the same invoice number: it is written after this one.
             of_site.reading.links.extend(decision.links.iter().cloned());
             let message = (told.cause(), clock::now());
             let revision = pool.policy.revision;
@@ -121,18 +127,11 @@ pub(super) fn decide_entity(
     };
     told.count_oddities();
     let commit = decision.changes_anything().then(|| Commit {
-        site: entity.site,
         read: vec![(entity.name, revision)],
-        links_read: Vec::new(),
-        new_names: Vec::new(),
-        policy: None,
         writes: decision.writes,
-        links: Vec::new(),
         changes: decision.changes,
         item_names: decision.item_names,
-        closing: None,
-        message_id: told.cause(),
-        at: clock::now(),
+        ..Commit::nothing(entity.site, told.cause(), clock::now())
     });
     (commit, told)
 }

@@ -94,28 +94,17 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         let key = format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS);
         put(
             store,
-            "INSERT INTO stock (site, key, received, committed, fulfilled)
-             VALUES (?1, ?2, 0, 1, 0) ON CONFLICT DO UPDATE SET committed = committed + 1",
-            params![site, key],
+            "INSERT INTO stock (site, key, committed, line_version, line_name, line_lowercase)
+             VALUES (?1, ?2, 1, ?3, 'An example of a product', 'an example of a product')
+             ON CONFLICT DO UPDATE SET committed = committed + 1,
+             line_version = excluded.line_version",
+            params![site, key, format!("{event:020}")],
         );
         put(
             store,
             "INSERT INTO holds (site, key, order_id, committed, fulfilled)
              VALUES (?1, ?2, ?3, 1, 0)",
             params![site, key, order],
-        );
-        put(
-            store,
-            "INSERT INTO line_names (site, key, version, name, lowercase)
-             VALUES (?1, ?2, ?3, 'An example of a product', 'an example of a product')
-             ON CONFLICT DO UPDATE SET version = excluded.version",
-            params![site, key, format!("{event:020}")],
-        );
-        put(
-            store,
-            "INSERT INTO other_names (site, identifier, kind, key)
-             VALUES (?1, substr(?2, 9), 'product', ?2) ON CONFLICT DO NOTHING",
-            params![site, key],
         );
         put(
             store,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use storekeeper::domain::{
-    ClosedName, Code, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyInForce,
+    ClosedName, Code, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce,
     PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
@@ -140,10 +140,6 @@ impl<F: Faults> Store for Tampered<F> {
 
     async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
         self.inner.policy_origin().await
-    }
-
-    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError> {
-        self.write(self.inner.name_items(site, names)).await
     }
 
     async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {

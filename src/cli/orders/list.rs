@@ -31,12 +31,8 @@ pub(super) async fn run(
     now: Timestamp,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let sites = match &args.site {
-        Some(site) if !sites::is_known(store, site, output).await? => {
-            return Ok(ExitStatus::NotHeld);
-        }
-        Some(site) => vec![site.clone()],
-        None => store.sites().await.context("cannot list the sites")?,
+    let Some(sites) = sites::chosen(store, args.site.as_ref(), output).await? else {
+        return Ok(ExitStatus::NotHeld);
     };
     let filter = OrderFilter {
         list: args.flag.list(),

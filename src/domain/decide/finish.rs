@@ -1,6 +1,7 @@
 //! From joined records to what is written: what each order should hold, and what changes by that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::orders::Family;
 use crate::domain::{
@@ -15,7 +16,8 @@ pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
     let mut item_names = Vec::new();
     let mut computed = Vec::new();
     let mut unmatched = 0;
-    for (name, record) in after.records.iter().filter_map(|(name, it)| Some((name, it.as_ref()?))) {
+    for (name, record) in after.records.iter().filter_map(|(name, it)| Some((name, it.as_deref()?)))
+    {
         let mut leading = Leading::default();
         if after.lead(name) == *name {
             let members: Vec<&Record> =
@@ -42,6 +44,7 @@ pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
     findings.refunds_unmatched += unmatched.saturating_sub(unmatched_before(before));
     for (name, Leading { applied, policy, lists }) in computed {
         if let Some(Some(record)) = after.records.get_mut(&name) {
+            let record = Arc::make_mut(record);
             (record.applied, record.policy, record.lists) = (applied, policy, lists);
         }
     }
@@ -133,13 +136,13 @@ fn differences(before: &Reading, after: Reading) -> Decision {
     // Who leads an order is written with whatever is written of it: its place in the lists says when
     // anything of the order changed.
     let changed =
-        after.records.iter().filter(|(name, record)| before.record(name) != record.as_ref());
+        after.records.iter().filter(|(name, record)| before.record(name) != record.as_deref());
     let touched: BTreeSet<OrderId> = changed.map(|(name, _)| after.lead(name)).collect();
     let mut new_names = BTreeSet::new();
     let (mut less, mut more) = (Vec::new(), Vec::new());
     for (name, record) in after.records {
         let (Some(record), known) = (record, before.record(&name)) else { continue };
-        if known == Some(&record) && !touched.contains(&name) {
+        if known == Some(&*record) && !touched.contains(&name) {
             continue;
         }
         if known.is_none() {
@@ -153,7 +156,7 @@ fn differences(before: &Reading, after: Reading) -> Decision {
             if is_less { less.push(change) } else { more.push(change) }
         }
         let lists = (known.map(|known| known.lists).unwrap_or_default(), record.lists);
-        let state = Some(EntityState::Order(Box::new(record)));
+        let state = Some(EntityState::Order(Box::new(Arc::unwrap_or_clone(record))));
         decision.writes.push(Write { name: EntityName::Order(name), state, lists });
     }
     for (name, link) in after.links {

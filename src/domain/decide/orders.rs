@@ -1,6 +1,8 @@
 //! Orders: snapshots, deletions, refunds, notices and corrections, joined into records.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Arrival, finish, limits};
 use crate::domain::record::told_apart;
@@ -168,14 +170,13 @@ impl<'a> Family<'a> {
 
     /// The record of that name, which is made if it is not there.
     fn record(&mut self, name: &OrderId) -> &mut Record {
-        self.after.records.entry(name.clone()).or_default().get_or_insert_default()
+        Arc::make_mut(self.after.records.entry(name.clone()).or_default().get_or_insert_default())
     }
 
-    /// The order that a record belongs to now.
-    fn order(&self, name: &OrderId) -> Record {
-        let lead = self.after.lead(name);
-        let members: Vec<_> = self.after.members(&lead).into_iter().map(|(_, it)| it).collect();
-        Record::union(&members).into_owned()
+    /// The order of that name, as it is now.
+    fn order<'r>(&'r self, lead: &'r OrderId) -> Cow<'r, Record> {
+        let members: Vec<_> = self.after.members(lead).into_iter().map(|(_, it)| it).collect();
+        Record::union(&members)
     }
 
     /// What the order that a record belongs to knew before: the highest version, and the deletion.
@@ -346,7 +347,8 @@ impl<'a> Family<'a> {
     /// How many lines of a snapshot, told by their id, have another stock key than in what was the
     /// latest: of two that differ, either may come first.
     fn rekeyed(&self, own: &OrderId, snapshot: &Snapshot, policy: &Policy) -> u32 {
-        let order = self.order(own);
+        let lead = self.after.lead(own);
+        let order = self.order(&lead);
         let lines = order.latest.as_ref().map_or(&[][..], |latest| &latest.snapshot.lines);
         let told = told_apart(lines);
         let known: BTreeMap<_, _> = order

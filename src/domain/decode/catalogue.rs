@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::json::{Value, present, text};
+use super::json::{Members, Value, present, text};
 use super::{Context, Fault, inner_fields, names, read_list, read_name};
 use crate::domain::version::fingerprint;
 use crate::domain::{
@@ -15,16 +15,21 @@ use crate::domain::{
 /// Only the id is a rule's business. The rest gives stock items their names, so what cannot be
 /// read of it is left out.
 pub(super) fn read(
-    data: Value<'_>,
+    data: &Members<'_>,
     kind: CatalogueKind,
     rank: Rank,
     context: &mut Context,
 ) -> Result<CatalogueEvent, Fault> {
-    let [id, name, title, external_id, sku, variations, kind_of_goods, managed] = inner_fields(
-        data,
-        ["id", "name", "title", "external_id", "sku", "variations", "type", "managed_inventory"],
-        format_args!("data"),
-    )?;
+    let [id, name, title, external_id, sku, variations, kind_of_goods, managed] = data.fields([
+        "id",
+        "name",
+        "title",
+        "external_id",
+        "sku",
+        "variations",
+        "type",
+        "managed_inventory",
+    ]);
     let identifier = names::read(id).required("data.id", || {
         Fault::expected(Code::CatalogueNoIdentity, "data.id", "a string", id)
     })?;

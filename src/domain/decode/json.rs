@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A value of the body, not looked into yet.
@@ -24,6 +24,55 @@ pub(super) fn fields<'a, const N: usize>(
     let found = deserializer.deserialize_map(Fields(names))?;
     deserializer.end()?;
     Ok(found)
+}
+
+/// Reads an object with another in it, and answers with the named fields of the outer one and all
+/// members of the inner one: one look at every byte, where reading one after the other takes two.
+///
+/// If the inner field is no object, or there is none, this is an error like every other.
+pub(super) fn fields_and_members<'a, const N: usize>(
+    text: &'a str,
+    names: [&str; N],
+    inner: &str,
+) -> Result<([Option<Value<'a>>; N], Members<'a>), serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let (found, members) = deserializer.deserialize_map(WithInner(names, inner))?;
+    deserializer.end()?;
+    let missing = || serde_json::Error::custom("the inner field is missing");
+    Ok((found, members.ok_or_else(missing)?))
+}
+
+/// The members of an object, as they stand there.
+#[derive(Debug, Default)]
+pub(super) struct Members<'a>(Vec<(Value<'a>, Value<'a>)>);
+
+impl<'a> Members<'a> {
+    /// Reads an object.
+    pub(super) fn of(value: Value<'a>) -> Result<Self, serde_json::Error> {
+        serde_json::Deserializer::from_str(value.get()).deserialize_map(AllMembers)
+    }
+
+    /// The named ones, in the order asked for.
+    pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<Value<'a>>; N] {
+        let mut found = [None; N];
+        for (key, value) in &self.0 {
+            if let Some(slot) = slot_of(key, &names, &mut found) {
+                *slot = Some(value);
+            }
+        }
+        found
+    }
+}
+
+/// Reads the named fields of every element of a list of objects of at most `max`; `None` if it is
+/// no such list, or one of its elements is no object.
+pub(super) fn objects<'a, const N: usize>(
+    value: Value<'a>,
+    max: usize,
+    names: [&str; N],
+) -> Option<Vec<[Option<Value<'a>>; N]>> {
+    let mut deserializer = serde_json::Deserializer::from_str(value.get());
+    deserializer.deserialize_seq(Objects(Fields(names), max)).ok()
 }
 
 /// Why a list was not read.
@@ -75,7 +124,20 @@ pub(super) fn type_name(value: Option<Value<'_>>) -> &'static str {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Fields<'n, const N: usize>([&'n str; N]);
+
+/// Where a key's value belongs, if it is one of the names. A key is taken as it stands: half of a
+/// surrogate pair in one that nobody looks for is no reason to refuse the body.
+fn slot_of<'f, 'a, const N: usize>(
+    key: Value<'_>,
+    names: &[&str; N],
+    found: &'f mut [Option<Value<'a>>; N],
+) -> Option<&'f mut Option<Value<'a>>> {
+    let key = text(key)?;
+    let place = names.iter().position(|name| key == *name)?;
+    found.get_mut(place)
+}
 
 impl<'a, const N: usize> Visitor<'a> for Fields<'_, N> {
     type Value = [Option<Value<'a>>; N];
@@ -86,17 +148,93 @@ impl<'a, const N: usize> Visitor<'a> for Fields<'_, N> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = [None; N];
-        // A key is taken as it stands: half of a surrogate pair in one that nobody looks for is
-        // no reason to refuse the body.
         while let Some(key) = map.next_key::<Value<'a>>()? {
-            let key = text(key);
-            let place = self.0.iter().position(|name| key.as_deref() == Some(*name));
-            match place.and_then(|place| found.get_mut(place)) {
+            match slot_of(key, &self.0, &mut found) {
                 Some(slot) => *slot = Some(map.next_value()?),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(found)
+    }
+}
+
+impl<'a, const N: usize> DeserializeSeed<'a> for Fields<'_, N> {
+    type Value = [Option<Value<'a>>; N];
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+struct Objects<'n, const N: usize>(Fields<'n, N>, usize);
+
+impl<'a, const N: usize> Visitor<'a> for Objects<'_, N> {
+    type Value = Vec<[Option<Value<'a>>; N]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {} objects", self.1)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some(element) = sequence.next_element_seed(self.0)? {
+            if found.len() == self.1 {
+                return Err(A::Error::invalid_length(found.len() + 1, &self));
+            }
+            found.push(element);
+        }
+        Ok(found)
+    }
+}
+
+struct WithInner<'n, const N: usize>([&'n str; N], &'n str);
+
+impl<'a, const N: usize> Visitor<'a> for WithInner<'_, N> {
+    type Value = ([Option<Value<'a>>; N], Option<Members<'a>>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with another in it")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut found, mut inner) = ([None; N], None);
+        while let Some(key) = map.next_key::<Value<'a>>()? {
+            if text(key).as_deref() == Some(self.1) {
+                inner = Some(map.next_value_seed(AllMembers)?);
+                continue;
+            }
+            match slot_of(key, &self.0, &mut found) {
+                Some(slot) => *slot = Some(map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok((found, inner))
+    }
+}
+
+struct AllMembers;
+
+impl<'a> DeserializeSeed<'a> for AllMembers {
+    type Value = Members<'a>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for AllMembers {
+    type Value = Members<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     Code, Content, Event, IDENTIFIER_BYTES_MAX, Identifier, Oddities, OrderId, Rank, Rejection,
     Site, Timestamp,
 };
-use json::{Value, text, type_name};
+use json::{Members, Value, text, type_name};
 use names::Found;
 
 pub use ours::{decode_correction, decode_receipt};
@@ -100,9 +100,7 @@ impl Fault {
 }
 
 fn decode(body: &[u8], received_at: Timestamp, known: &mut Known) -> Result<Decoded, Fault> {
-    let body = body_text(body)?;
-    let [event_type, resource_data, timestamp, data] =
-        object(body, ["event_type", "resource_data", "event_timestamp", "data"])?;
+    let Body { event_type, resource_data, timestamp, data } = Body::read(body_text(body)?)?;
     let event_type = read_event_type(event_type)?;
     known.event_type = Some(event_type.clone());
     let Some(kind) = EventKind::parse(event_type.as_str()) else {
@@ -112,9 +110,9 @@ fn decode(body: &[u8], received_at: Timestamp, known: &mut Known) -> Result<Deco
     known.site = Some(site.clone());
     let event_timestamp = read_timestamp(timestamp)?;
     let mut found = Context::new(event_timestamp, received_at);
-    let data = data
-        .filter(|data| data.get().starts_with('{'))
-        .ok_or_else(|| Fault::expected(Code::MissingData, "data", "an object", data))?;
+    let data =
+        data.map_err(|other| Fault::expected(Code::MissingData, "data", "an object", other))?;
+    let data = &data;
     let content = match kind {
         EventKind::Order(rank) => {
             Content::Order(order::read(data, rank, &mut found, &mut known.order)?)
@@ -135,6 +133,30 @@ fn decode(body: &[u8], received_at: Timestamp, known: &mut Known) -> Result<Deco
         }
     };
     Ok(Decoded::Event(Box::new(Event { site, event_type, content, oddities: found.oddities })))
+}
+
+/// The parts of a body, not looked into yet.
+struct Body<'a> {
+    event_type: Option<Value<'a>>,
+    resource_data: Option<Value<'a>>,
+    timestamp: Option<Value<'a>>,
+    /// What it is about, or what stands there instead of an object.
+    data: Result<Members<'a>, Option<Value<'a>>>,
+}
+
+impl<'a> Body<'a> {
+    fn read(body: &'a str) -> Result<Self, Fault> {
+        const NAMES: [&str; 3] = ["event_type", "resource_data", "event_timestamp"];
+        let read = json::fields_and_members(body, NAMES, "data");
+        if let Ok(([event_type, resource_data, timestamp], data)) = read {
+            return Ok(Self { event_type, resource_data, timestamp, data: Ok(data) });
+        }
+        let [event_type, resource_data, timestamp] = NAMES;
+        let [event_type, resource_data, timestamp, data] =
+            object(body, [event_type, resource_data, timestamp, "data"])?;
+        let members = data.and_then(|data| Members::of(data).ok()).ok_or(data);
+        Ok(Self { event_type, resource_data, timestamp, data: members })
+    }
 }
 
 /// What the parts of a body need of the whole, and what they found odd.
@@ -298,16 +320,24 @@ fn read_list<'a>(value: Value<'a>, path: fmt::Arguments<'_>) -> Result<Vec<Value
     })
 }
 
-/// The named fields of a line or refund.
-fn read_line<'a, const N: usize>(
+/// The named fields of each line of a list, or refund of one.
+fn read_lines<'a, const N: usize>(
     value: Value<'a>,
     names: [&str; N],
     path: fmt::Arguments<'_>,
-) -> Result<[Option<Value<'a>>; N], Fault> {
-    if !value.get().starts_with('{') {
-        return Err(Fault::expected(Code::InvalidLine, path, "an object", Some(value)));
+) -> Result<Vec<[Option<Value<'a>>; N]>, Fault> {
+    if let Some(lines) = json::objects(value, LINES_MAX, names) {
+        return Ok(lines);
     }
-    inner_fields(value, names, path)
+    let lines = read_list(value, path)?.into_iter().enumerate();
+    let fields = lines.map(|(place, line)| {
+        if !line.get().starts_with('{') {
+            let path = format_args!("{path}[{place}]");
+            return Err(Fault::expected(Code::InvalidLine, path, "an object", Some(line)));
+        }
+        inner_fields(line, names, path)
+    });
+    fields.collect()
 }
 
 /// The quantity of a line, as a number or as the text of one.

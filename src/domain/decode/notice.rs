@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::json::{Value, text};
+use super::json::{Members, Value, text};
 use super::names::{self, Found};
 use super::{Context, Fault, catalogue, inner_fields, short_text};
 use crate::domain::version::fingerprint;
@@ -15,7 +15,7 @@ use crate::domain::{
 
 /// Reads the `data` of a third-party store's order event.
 pub(super) fn read_order(
-    data: Value<'_>,
+    data: &Members<'_>,
     site: &Site,
     rank: Rank,
     context: &mut Context,
@@ -54,7 +54,7 @@ pub(super) fn read_order(
 
 /// Reads the `data` of a third-party store's product or category event.
 pub(super) fn read_entry(
-    data: Value<'_>,
+    data: &Members<'_>,
     site: &Site,
     kind: CatalogueKind,
     rank: Rank,
@@ -91,9 +91,9 @@ impl Common<'_> {
     }
 }
 
-fn read<'a>(data: Value<'a>, site: &Site) -> Result<Common<'a>, Fault> {
+fn read<'a>(data: &Members<'a>, site: &Site) -> Result<Common<'a>, Fault> {
     let [site_alias, store_id, entity_id, inner] =
-        inner_fields(data, ["siteAlias", "storeId", "entityId", "data"], format_args!("data"))?;
+        data.fields(["siteAlias", "storeId", "entityId", "data"]);
     let is_same = match names::read(site_alias) {
         Found::Name(alias) => alias == site.0,
         Found::Nothing | Found::Unreadable(_) => true,

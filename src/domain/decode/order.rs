@@ -4,11 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::json::{Value, text};
+use super::json::{Members, Value, text};
 use super::names::{self, Found};
-use super::{
-    Context, Fault, inner_fields, read_line, read_list, read_quantity, refund, short_text,
-};
+use super::{Context, Fault, read_lines, read_quantity, refund, short_text};
 use crate::domain::version::fingerprint;
 use crate::domain::{
     Class, Code, Fingerprint, Identifier, Line, LineNames, Mode, OrderEvent, OrderId, OrderIdKind,
@@ -17,16 +15,13 @@ use crate::domain::{
 
 /// Reads the `data` of an order event; `known` gets the order's name as soon as that is read.
 pub(super) fn read(
-    data: Value<'_>,
+    data: &Members<'_>,
     rank: Rank,
     context: &mut Context,
     known: &mut Option<OrderId>,
 ) -> Result<OrderEvent, Fault> {
-    let [id, external_id, invoice_number, status, mode, items, refunds] = inner_fields(
-        data,
-        ["id", "external_id", "invoice_number", "status", "mode", "items", "refunds"],
-        format_args!("data"),
-    )?;
+    let [id, external_id, invoice_number, status, mode, items, refunds] =
+        data.fields(["id", "external_id", "invoice_number", "status", "mode", "items", "refunds"]);
     let fields = vec![
         (OrderIdKind::Id, names::read(id), "data.id"),
         (OrderIdKind::ExternalId, names::read(external_id), "data.external_id"),
@@ -61,7 +56,7 @@ pub(super) fn read(
         }
         (None, refunds.unwrap_or_default())
     } else {
-        let lines = read_lines(items, context)?;
+        let lines = read_items(items, context)?;
         let words = words(word, &lines);
         (Some(Snapshot { words, lines }), refund::read_all(refunds, context)?)
     };
@@ -88,25 +83,8 @@ pub(super) fn read(
     })
 }
 
-fn read_lines(items: Option<Value<'_>>, context: &mut Context) -> Result<Vec<Line>, Fault> {
+fn read_items(items: Option<Value<'_>>, context: &mut Context) -> Result<Vec<Line>, Fault> {
     const PATH: &str = "data.items";
-    let items =
-        items.ok_or_else(|| Fault::expected(Code::InvalidItems, PATH, "an array", items))?;
-    let mut lines = read_list(items, format_args!("{PATH}"))?
-        .into_iter()
-        .enumerate()
-        .map(|(place, line)| read_order_line(line, format_args!("{PATH}[{place}]"), context))
-        .collect::<Result<Vec<_>, _>>()?;
-    // In canonical order, so that two snapshots with the same lines are the same snapshot.
-    lines.sort_unstable();
-    Ok(lines)
-}
-
-fn read_order_line(
-    line: Value<'_>,
-    path: fmt::Arguments<'_>,
-    context: &mut Context,
-) -> Result<Line, Fault> {
     const NAMES: [&str; 8] = [
         "id",
         "variation_id",
@@ -117,8 +95,24 @@ fn read_order_line(
         "quantity",
         "name",
     ];
-    let [id, variation, product, external_variation, external_product, sku, quantity, name] =
-        read_line(line, NAMES, path)?;
+    let items =
+        items.ok_or_else(|| Fault::expected(Code::InvalidItems, PATH, "an array", items))?;
+    let mut lines = read_lines(items, NAMES, format_args!("{PATH}"))?
+        .into_iter()
+        .enumerate()
+        .map(|(place, line)| read_line(line, format_args!("{PATH}[{place}]"), context))
+        .collect::<Result<Vec<_>, _>>()?;
+    // In canonical order, so that two snapshots with the same lines are the same snapshot.
+    lines.sort_unstable();
+    Ok(lines)
+}
+
+fn read_line(
+    line: [Option<Value<'_>>; 8],
+    path: fmt::Arguments<'_>,
+    context: &mut Context,
+) -> Result<Line, Fault> {
+    let [id, variation, product, external_variation, external_product, sku, quantity, name] = line;
     let mut read = |value| -> Option<Identifier> {
         let found: Found = names::read(value);
         found.or_count(&mut context.oddities.names_unreadable)

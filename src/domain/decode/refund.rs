@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::json::{Value, present, text};
-use super::{Context, Fault, inner_fields, names, read_line, read_list, read_quantity};
+use super::json::{Members, Value, present, text};
+use super::{Context, Fault, names, read_lines, read_quantity};
 use crate::domain::version::fingerprint;
 use crate::domain::{
     Class, Code, Fingerprint, Identifier, OrderId, OrderIdKind, Rank, Refund, RefundEntry,
@@ -28,10 +28,9 @@ pub(super) fn read_all(value: Option<Value<'_>>, context: &mut Context) -> Resul
     const PATH: &str = "data.refunds";
     let mut found = Refunds::default();
     let Some(value) = present(value) else { return Ok(found) };
-    for (place, refund) in read_list(value, format_args!("{PATH}"))?.into_iter().enumerate() {
-        let path = format_args!("{PATH}[{place}]");
-        let [id, items, created] = read_line(refund, ["id", "items", "created"], path)?;
-        found.add(read_entry([id, items, created], path, context, false)?);
+    let refunds = read_lines(value, ["id", "items", "created"], format_args!("{PATH}"))?;
+    for (place, refund) in refunds.into_iter().enumerate() {
+        found.add(read_entry(refund, format_args!("{PATH}[{place}]"), context, false)?);
     }
     let said = found.entries.iter().map(|refund| (refund.id.clone(), refund.entry.fingerprint));
     found.said = said.collect();
@@ -49,12 +48,11 @@ pub(super) fn read_all(value: Option<Value<'_>>, context: &mut Context) -> Resul
 
 /// Reads the `data` of a refund event; `known` gets the order's name as soon as that is read.
 pub(super) fn read_event(
-    data: Value<'_>,
+    data: &Members<'_>,
     context: &mut Context,
     known: &mut Option<OrderId>,
 ) -> Result<RefundEvent, Fault> {
-    let [order_id, id, items, created] =
-        inner_fields(data, ["order_id", "id", "items", "created"], format_args!("data"))?;
+    let [order_id, id, items, created] = data.fields(["order_id", "id", "items", "created"]);
     let identifier = names::read(order_id).required("data.order_id", || {
         Fault::expected(Code::RefundNoOrder, "data.order_id", "an order's id", order_id)
     })?;
@@ -92,7 +90,7 @@ fn read_entry(
     let id = names::read(id).or_count(&mut context.oddities.names_unreadable);
     let mut lines = Vec::new();
     if let Some(items) = present(items) {
-        let items = read_list(items, format_args!("{path}.items"))?;
+        let items = read_lines(items, ["id", "quantity"], format_args!("{path}.items"))?;
         for (place, line) in items.into_iter().enumerate() {
             lines.extend(read_refund_line(line, format_args!("{path}.items[{place}]"), context)?);
         }
@@ -115,11 +113,10 @@ fn read_created(text: &str) -> Option<Timestamp> {
 
 /// A refunded line without a quantity is about money.
 fn read_refund_line(
-    line: Value<'_>,
+    [id, quantity]: [Option<Value<'_>>; 2],
     path: fmt::Arguments<'_>,
     context: &mut Context,
 ) -> Result<Option<RefundLine>, Fault> {
-    let [id, quantity] = read_line(line, ["id", "quantity"], path)?;
     let id = names::read(id).or_count(&mut context.oddities.names_unreadable);
     let Some(quantity) = present(quantity) else { return Ok(None) };
     let quantity = read_quantity(Some(quantity), format_args!("{path}.quantity"), context)?;

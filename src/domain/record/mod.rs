@@ -7,6 +7,7 @@
 mod deed;
 mod remembered;
 mod shipment;
+mod sparse;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use deed::CorrectionsInForce;
 pub use remembered::Remembered;
 pub(super) use remembered::told_apart;
 pub use shipment::Departure;
+use sparse::serialize_sparsely;
 
 /// How many events the timeline keeps.
 pub const TIMELINE_LENGTH_MAX: usize = 64;
@@ -36,7 +38,7 @@ pub const REFUNDED_LINES_MAX: usize = 10_000;
 pub const INVOICES_MAX: usize = 16;
 
 /// Everything that was learned of an order under one name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Record {
     /// The snapshot with the highest version.
@@ -69,6 +71,12 @@ pub struct Record {
     pub lists: Lists,
 }
 
+serialize_sparsely!(Record {
+    ;
+    latest, deleted, mode, remembered, refunds, shipped, unshipped, corrections, second_names,
+    invoices, timeline, applied, policy, lists
+});
+
 /// The snapshot with the highest version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
@@ -81,7 +89,8 @@ pub struct Latest {
 }
 
 /// What one order keeps of one stock item.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Hold {
     /// Units that are promised and still here.
     pub committed: Quantity,
@@ -89,8 +98,10 @@ pub struct Hold {
     pub fulfilled: Quantity,
 }
 
+serialize_sparsely!(Hold { ; committed, fulfilled });
+
 /// One event of an order, as it is shown to people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TimelineEntry {
     /// Its place among the order's events.
     pub version: Version,
@@ -103,13 +114,21 @@ pub struct TimelineEntry {
     /// What it did.
     pub outcome: Outcome,
     /// Why, where that says something.
+    #[serde(default)]
     pub reason: Option<Reason>,
     /// The status as it was written, where that is not how we write it.
+    #[serde(default)]
     pub said: Option<String>,
     /// How many of its lines had another stock key than in the snapshot that was the latest when
     /// it came.
+    #[serde(default)]
     pub rekeyed_lines: u32,
 }
+
+serialize_sparsely!(TimelineEntry {
+    version, message_id, event_type, received_at, outcome;
+    reason, said, rekeyed_lines
+});
 
 impl Record {
     /// The order of these records: their join.

@@ -106,7 +106,8 @@ fn hold(row: &Row<'_>) -> rusqlite::Result<Hold> {
 
 /// The keys of a page: each part is a range of an index, and stops at the page's end.
 const KEYS: &str = "SELECT key FROM \
-       (SELECT key FROM stock WHERE site = :site AND key > :after ORDER BY key LIMIT :limit) \
+       (SELECT key FROM stock WHERE site = :site AND is_counted AND key > :after \
+       ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT DISTINCT key FROM holds \
        WHERE site = :site AND key > :after ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT DISTINCT key FROM receipts \

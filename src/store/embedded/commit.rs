@@ -12,7 +12,7 @@ use super::closing::{self, PreparedClosing};
 use super::entity::{Place, Row};
 use super::links::PreparedLink;
 use super::lists::PreparedLists;
-use super::names::{PreparedEntry, PreparedNames};
+use super::names::PreparedEntry;
 use super::stock::PreparedChanges;
 use crate::domain::{ClosedName, OrderId, PolicyRevision, Timestamp, Write};
 use crate::store::{Commit, Committed, EntityName, EntityState, Revision, StoreError, state};
@@ -27,7 +27,6 @@ pub(super) struct PreparedCommit {
     links: Vec<PreparedLink>,
     new_names: Vec<NewName>,
     changes: PreparedChanges,
-    item_names: Vec<PreparedNames>,
     closing: Option<PreparedClosing>,
 }
 
@@ -73,19 +72,13 @@ impl PreparedCommit {
             site: commit.site.to_string(),
             at: commit.at,
             policy: commit.policy,
-            item_names: commit.item_names.iter().cloned().map(PreparedNames::new).collect(),
             entities: entities.collect::<Result<_, StoreError>>()?,
             links_read: PreparedLink::all_of(&commit.links_read),
             links: PreparedLink::all_of(&commit.links),
             new_names: commit.new_names.iter().map(new_name).collect(),
-            changes: PreparedChanges::new(&commit.changes, commit.message_id, commit.at),
+            changes: PreparedChanges::new(commit),
             closing: commit.closing.as_ref().map(PreparedClosing::new),
         })
-    }
-
-    /// Notes what items are called since; the commit is written.
-    pub(super) fn name_items(&self, connection: &Connection) -> rusqlite::Result<()> {
-        self.item_names.iter().try_for_each(|names| names.write(connection, &self.site))
     }
 
     /// Writes the commit if all that it was computed from is still so, and its totals allow it.

@@ -18,6 +18,7 @@ mod dead_letters;
 mod entity;
 mod feed;
 mod file;
+mod item;
 mod letters;
 mod links;
 mod lists;
@@ -36,7 +37,6 @@ use uuid::Uuid;
 
 use self::commit::PreparedCommit;
 use self::dead_letters::Selection;
-use self::names::PreparedNames;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
     DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, Listed, Page,
@@ -48,8 +48,8 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{
-    ClosedName, Code, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyOrigin,
-    Site, StockKey, StockKeyKind, Timestamp,
+    ClosedName, Code, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
+    StockKey, StockKeyKind, Timestamp,
 };
 use crate::sqlite::Database;
 
@@ -79,25 +79,7 @@ impl Store for EmbeddedStore {
             commits.iter().map(PreparedCommit::new).collect::<Result<Vec<_>, StoreError>>()?;
         let write = move |connection: &Connection| {
             let in_force = policy::revision(connection)?;
-            commits
-                .iter()
-                .map(|commit| {
-                    let committed = commit.write(connection, in_force)?;
-                    if committed == Committed::Written {
-                        commit.name_items(connection)?;
-                    }
-                    Ok(committed)
-                })
-                .collect()
-        };
-        Ok(self.database.write(write).await?)
-    }
-
-    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError> {
-        let site = site.clone();
-        let names: Vec<_> = names.into_iter().map(PreparedNames::new).collect();
-        let write = move |connection: &Connection| {
-            names.iter().try_for_each(|names| names.write(connection, site.as_str()))
+            commits.iter().map(|commit| commit.write(connection, in_force)).collect()
         };
         Ok(self.database.write(write).await?)
     }

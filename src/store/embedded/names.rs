@@ -2,13 +2,15 @@
 //! can be found.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::column;
 use crate::domain::{
-    CatalogueEntry, CatalogueId, Identifier, ItemNames, Site, StockKey, StockKeyKind,
+    CatalogueEntry, CatalogueId, Identifier, ItemNames, Site, StockKey, StockKeyKind, Version,
 };
+use crate::store::named::{Named, keys_of};
 
 /// What a catalogue entry says of stock items.
 pub(super) struct PreparedEntry {
@@ -64,39 +66,47 @@ impl PreparedEntry {
 
 /// What an item is called, in the form in which it is written.
 pub(super) struct PreparedNames {
-    key: String,
-    line: Option<LineName>,
+    pub(super) key: String,
+    /// What a line calls it.
+    pub(super) line: Option<LineName>,
+    /// A mark of the names beside its key: where it stands, those are written already.
+    pub(super) mark: i64,
     also: Vec<StockKey>,
 }
 
-struct LineName {
-    version: String,
-    name: String,
-    lowercase: String,
+pub(super) struct LineName {
+    pub(super) version: Arc<str>,
+    pub(super) name: String,
+    pub(super) lowercase: String,
 }
 
 impl PreparedNames {
-    pub(super) fn new(ItemNames { key, line, also }: ItemNames) -> Self {
-        let line = line.map(|(version, name)| {
-            let (name, lowercase) = with_lowercase(&name);
-            LineName { version: version.sort_key(), name, lowercase }
-        });
-        Self { key: key.to_string(), line, also }
+    pub(super) fn all_of(names: &[ItemNames]) -> Vec<Self> {
+        let mut last: Option<(Version, Arc<str>)> = None;
+        // All lines of an order have one version.
+        let mut sort_key = |version: &Version| match &last {
+            Some((last, text)) if last == version => Arc::clone(text),
+            _ => {
+                let text = Arc::from(version.sort_key());
+                last = Some((*version, Arc::clone(&text)));
+                text
+            }
+        };
+        let all = Named::all_of(names).into_iter();
+        all.map(|named| Self::new(named, &mut sort_key)).collect()
     }
 
-    /// Adds the names to those that are known.
-    pub(super) fn write(&self, connection: &Connection, site: &str) -> rusqlite::Result<()> {
-        if let Some(LineName { version, name, lowercase }) = &self.line {
-            connection
-                .prepare_cached(
-                    "INSERT INTO line_names (site, key, version, name, lowercase) \
-                     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site, key) DO UPDATE SET \
-                     version = excluded.version, name = excluded.name, \
-                     lowercase = excluded.lowercase \
-                     WHERE (excluded.version, excluded.name) > (version, name)",
-                )?
-                .execute((site, &self.key, version, name, lowercase))?;
-        }
+    fn new(named: Named<'_>, mut sort_key: impl FnMut(&Version) -> Arc<str>) -> Self {
+        let line = named.line.map(|(version, name)| {
+            let (name, lowercase) = with_lowercase(name);
+            LineName { version: sort_key(version), name, lowercase }
+        });
+        let (key, mark) = (named.key.to_string(), named.mark().cast_signed());
+        Self { key, line, mark, also: named.also.into_iter().cloned().collect() }
+    }
+
+    /// Adds the names beside the key to those that are known.
+    pub(super) fn write_others(&self, connection: &Connection, site: &str) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
             "INSERT INTO other_names (site, identifier, kind, key) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT DO NOTHING",
@@ -108,7 +118,7 @@ impl PreparedNames {
     }
 }
 
-/// The items that go by a name beside their key.
+/// The items that go by a name: their key, if a line of an order named them, or one beside it.
 pub(super) fn items_named(
     connection: &Connection,
     site: &Site,
@@ -116,16 +126,26 @@ pub(super) fn items_named(
     name: &Identifier,
     limit: usize,
 ) -> rusqlite::Result<Vec<StockKey>> {
-    connection
+    let mut named: BTreeSet<String> = connection
         .prepare_cached(
             "SELECT DISTINCT key FROM other_names WHERE site = ?1 AND identifier = ?2 \
              AND (?3 IS NULL OR kind = ?3) ORDER BY key LIMIT ?4",
         )?
         .query_map(
             (site.as_str(), name.as_str(), kind.map(StockKeyKind::as_str), column::at_most(limit)),
-            |row| column::parsed(row, "key", StockKey::parse),
+            |row| row.get("key"),
         )?
-        .collect()
+        .collect::<rusqlite::Result<_>>()?;
+    let mut is_named = connection.prepare_cached(
+        "SELECT 1 FROM stock WHERE site = ?1 AND key = ?2 AND line_name IS NOT NULL",
+    )?;
+    for key in keys_of(kind, name).map(|key| key.to_string()) {
+        if is_named.exists((site.as_str(), &key))? {
+            named.insert(key);
+        }
+    }
+    let keys = named.iter().take(limit);
+    keys.map(|key| StockKey::parse(key).map_err(column::unreadable)).collect()
 }
 
 /// A name, and the form by which it is looked for.

@@ -25,10 +25,8 @@ const STOCK_ITEM: &str = concat!(
     " AS is_untracked, \
      coalesce((SELECT name FROM catalogue_names AS given \
        WHERE given.site = stock.site AND given.key = stock.key \
-       ORDER BY deleted, entry LIMIT 1), \
-     (SELECT name FROM line_names AS line \
-       WHERE line.site = stock.site AND line.key = stock.key)) AS name \
-     FROM stock WHERE site = :site"
+       ORDER BY deleted, entry LIMIT 1), line_name) AS name \
+     FROM stock WHERE site = :site AND is_counted"
 );
 
 pub(super) fn sites(connection: &Connection) -> rusqlite::Result<Vec<Site>> {
@@ -83,23 +81,24 @@ pub(super) fn stock(
 /// Every part is a range of an index. A page starts at the cursor or at the prefix, whichever comes
 /// later; the key that *is* the prefix is a part of its own, so that both can be left out. Left to
 /// itself, SQLite would read the names in order of key, and all of them for a rare name.
-const WANTED: &str = "SELECT key FROM stock WHERE site = :site \
+const WANTED: &str = "SELECT key FROM stock WHERE site = :site AND is_counted \
        AND key > max(:after, :prefix) AND key < :behind_prefix \
-     UNION SELECT key FROM stock WHERE site = :site AND key = :prefix AND key > :after \
+     UNION SELECT key FROM stock \
+       WHERE site = :site AND is_counted AND key = :prefix AND key > :after \
      UNION SELECT shown.key FROM catalogue_names AS shown \
        INDEXED BY catalogue_names_in_lowercase \
        WHERE shown.site = :site \
        AND shown.lowercase >= :lowercase AND shown.lowercase < :behind_lowercase \
        AND shown.key > :after \
-       AND EXISTS (SELECT 1 FROM stock WHERE stock.site = :site AND stock.key = shown.key) \
+       AND EXISTS (SELECT 1 FROM stock \
+         WHERE stock.site = :site AND stock.key = shown.key AND is_counted) \
        AND NOT EXISTS (SELECT 1 FROM catalogue_names AS better WHERE better.site = :site \
          AND better.key = shown.key \
          AND (better.deleted, better.entry) < (shown.deleted, shown.entry)) \
-     UNION SELECT line.key FROM line_names AS line INDEXED BY line_names_in_lowercase \
-       WHERE line.site = :site \
-       AND line.lowercase >= :lowercase AND line.lowercase < :behind_lowercase \
+     UNION SELECT line.key FROM stock AS line INDEXED BY stock_by_line_name \
+       WHERE line.site = :site AND line.is_counted \
+       AND line.line_lowercase >= :lowercase AND line.line_lowercase < :behind_lowercase \
        AND line.key > :after \
-       AND EXISTS (SELECT 1 FROM stock WHERE stock.site = :site AND stock.key = line.key) \
        AND NOT EXISTS (SELECT 1 FROM catalogue_names AS given \
          WHERE given.site = :site AND given.key = line.key) \
      ORDER BY 1 LIMIT :limit";

@@ -95,14 +95,23 @@ CREATE TABLE receipts (
 CREATE TABLE stock (
     site TEXT NOT NULL,
     key TEXT NOT NULL,
-    received INTEGER NOT NULL,
-    committed INTEGER NOT NULL CHECK (committed >= 0),
-    fulfilled INTEGER NOT NULL CHECK (fulfilled >= 0),
+    received INTEGER NOT NULL DEFAULT 0,
+    committed INTEGER NOT NULL DEFAULT 0 CHECK (committed >= 0),
+    fulfilled INTEGER NOT NULL DEFAULT 0 CHECK (fulfilled >= 0),
     -- How many orders that held some of it were closed, and what they keep.
     closed_orders INTEGER NOT NULL DEFAULT 0,
     closed_fulfilled INTEGER NOT NULL DEFAULT 0,
+    -- Whether anything was ever counted of it; if not, only its name is known.
+    is_counted INTEGER NOT NULL DEFAULT 1,
+    -- What the line of the highest version calls it, that version as a text that sorts as versions do,
+    -- and a mark of the names that the line gave it beside its key.
+    line_version TEXT,
+    line_name TEXT,
+    line_lowercase TEXT,
+    line_mark INTEGER,
     PRIMARY KEY (site, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX stock_by_line_name ON stock (site, line_lowercase) WHERE line_lowercase IS NOT NULL;
 
 CREATE TABLE holds (
     site TEXT NOT NULL,
@@ -136,19 +145,7 @@ CREATE TABLE untracked (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX untracked_of_entry ON untracked (site, entry);
 
--- What lines of orders call items: of each the name of the highest version. Versions are texts that
--- sort as versions do.
-CREATE TABLE line_names (
-    site TEXT NOT NULL,
-    key TEXT NOT NULL,
-    version TEXT NOT NULL,
-    name TEXT NOT NULL,
-    lowercase TEXT NOT NULL,
-    PRIMARY KEY (site, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX line_names_in_lowercase ON line_names (site, lowercase);
-
--- By which other names items can be found.
+-- By which names beside their keys items can be found.
 CREATE TABLE other_names (
     site TEXT NOT NULL,
     identifier TEXT NOT NULL,

@@ -24,22 +24,14 @@ fn commit(site_name: &str, loaded: Option<Revision>) -> Commit {
     let record = Record { policy: 1, lists: all, ..Record::default() };
     let known = if loaded.is_some() { all } else { Lists::NONE };
     Commit {
-        site: site(site_name),
         read: vec![(name.clone(), loaded)],
-        links_read: Vec::new(),
-        new_names: Vec::new(),
         policy: Some(1),
         writes: vec![Write {
             name,
             state: Some(EntityState::Order(Box::new(record))),
             lists: (known, all),
         }],
-        links: Vec::new(),
-        changes: Vec::new(),
-        item_names: Vec::new(),
-        closing: None,
-        message_id: MessageId(Uuid::from_u128(1)),
-        at: Timestamp::from_micros(1),
+        ..Commit::nothing(site(site_name), MessageId(Uuid::from_u128(1)), Timestamp::from_micros(1))
     }
 }
 

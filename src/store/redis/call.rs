@@ -11,12 +11,14 @@ use super::closed;
 use super::entity;
 use super::keys::Keys;
 use super::lex;
+use super::names;
 use super::script::Script;
 use super::value::hold_text;
 use crate::domain::{
     CatalogueEntry, CatalogueId, Cause, Counts, Hold, Link, List, Quantity, Receipt, Site,
     StockChange, StockKey, Write,
 };
+use crate::store::named::Named;
 use crate::store::{Commit, EntityName, EntityState, Revision, StoreError, state};
 
 static COMMIT: Script =
@@ -34,6 +36,7 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
     let site = &commit.site;
     let items = Items::of(&commit.changes);
     let sums = closed_sums(&commit.changes);
+    let named = Named::all_of(&commit.item_names);
     let entries = commit.writes.iter().filter(|it| matches!(it.name, EntityName::Catalogue(_)));
     let mut call = Call::of(if commit.closing.is_some() { &CLOSE } else { &COMMIT });
     for name in ["stock", "names", "items", "changes", "oversold"] {
@@ -58,6 +61,7 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
         commit.new_names.len(),
         items.changes.len(),
         sums.len(),
+        named.len(),
         entries.count(),
     ] {
         call.push_shown(&count);
@@ -87,6 +91,7 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
         call.push_shown(&orders);
         call.push_shown(&fulfilled.millionths());
     }
+    names::push(&mut call, keys, site, &named);
     push_given(&mut call, keys, commit);
     push_others(&mut call, keys, commit);
     Ok(call)

@@ -7,12 +7,16 @@
 -- ''}; {'too-large'}; {'negative'}.
 --
 -- KEYS: the five below; the entities, written ones first; the set of closed names of each new name;
--- the holds of each item of which a closed order keeps something; with a catalogue entry the titles,
--- the items by title, and the untracked items; the key of each further write.
+-- the holds of each item of which a closed order keeps something; with names of items what lines call
+-- them, the items by such a name, and the names by which they can be found; with a catalogue entry the
+-- titles, the items by title, and the untracked items; the key of each further write.
 -- ARGV: the texts and counts below; the items, then for each its changes as text: number in the feed,
 -- and what is added to its three counts; the revision that each entity had ('' for none); the new
 -- revision and state of each written one (no state: it goes); the names of links, then their texts
--- ('' for none); of each new name what should be known of it, and its two members; of each sum of closed orders how many more those are, and what they keep; of each catalogue entry its
+-- ('' for none); of each new name what should be known of it, and its two members; of each sum of
+-- closed orders how many more those are, and what they keep; the items that are named, then of each the
+-- version of its name ('' for none), its names, and how many words follow: a score and a member for
+-- each name by which it can be found; of each catalogue entry its
 -- number in KEYS, and how many words follow: 'T', 'N' or 'U' and what is added to titles, names or
 -- untracked items; of each further write the command and two arguments (the second may be '').
 --
@@ -21,17 +25,17 @@
 local call, match = redis.call, string.match
 local STOCK, LINKS, ITEMS, CHANGES, OVERSOLD = unpack(KEYS, 1, 5)
 local policy, at, message, before, news, feed = unpack(ARGV, 1, 6)
-local reads, writes, links, names, items, sums, entries = unpack(ARGV, 7, 13)
+local reads, writes, links, names, items, sums, named, entries = unpack(ARGV, 7, 14)
 reads, writes, links, names = tonumber(reads), tonumber(writes), tonumber(links), tonumber(names)
-items, sums, entries = tonumber(items), tonumber(sums), tonumber(entries)
+items, sums, named, entries = tonumber(items), tonumber(sums), tonumber(named), tonumber(entries)
 -- The last of KEYS and of ARGV before the part that is next.
-local key, arg = 5, 13 + 2 * items
+local key, arg = 5, 14 + 2 * items
 -- More than some thousand arguments do not fit into a call.
 local AT_ONCE = 1000
 
 -- What the site counts stands with what it says of itself: one reading and one writing less.
 local stock = call('HMGET', STOCK, '~epoch', '~policy', '~sequence', '~closed_before',
-    unpack(ARGV, 14, 13 + math.min(items, AT_ONCE)))
+    unpack(ARGV, 15, 14 + math.min(items, AT_ONCE)))
 local epoch, site_policy, sequence, watermark = unpack(stock, 1, 4)
 if not epoch then return { 'unregistered' } end
 if policy ~= '' and site_policy and site_policy ~= policy then return { 'policy', site_policy } end
@@ -106,16 +110,16 @@ end
 -- What the items will count, and which of them are oversold then.
 local after, counted, fresh, swung = {}, {}, {}, {}
 if items > 0 then
-    read_more(stock, STOCK, 14 + AT_ONCE, 13 + items)
+    read_more(stock, STOCK, 15 + AT_ONCE, 14 + items)
     for place = 1, items do
-        local item, known = ARGV[13 + place], stock[4 + place]
+        local item, known = ARGV[14 + place], stock[4 + place]
         local text = known or '0 0 0'
         local received, committed, fulfilled = match(text, '^(%-?%d+) (%d+) (%d+)$')
         if not fulfilled or #received > 20 or #committed > 19 or #fulfilled > 19 then
             return redis.error_reply('CORRUPT ' .. STOCK .. ' ' .. item)
         end
         local was_oversold, why = is_oversold(received, committed, fulfilled), nil
-        local changes = string.gmatch(ARGV[13 + items + place], '(%d+) (%S+) (%S+) (%S+)')
+        local changes = string.gmatch(ARGV[14 + items + place], '(%d+) (%S+) (%S+) (%S+)')
         for number, delta1, delta2, delta3 in changes do
             received, why = add(received, delta1, true)
             if why then return { why } end
@@ -169,6 +173,67 @@ local function look(command, key)
     if type(redis.pcall(command, key)) == 'table' then
         wrong = wrong or ('CORRUPT ' .. key .. ' is a ' .. call('TYPE', key).ok)
     end
+end
+
+-- What lines will call items: of each the name of the highest version, and of equal versions the
+-- greater one. It stands as the version (51 characters), a mark of the names by which the item can be
+-- found (16), the length of the name (8), the name, and the name in lower case.
+local function name_of(said)
+    local length = tonumber(string.sub(said, 17, 24), 16)
+    if not length then return nil end
+    return string.sub(said, 25, 24 + length), string.sub(said, 25 + length)
+end
+local function is_later(version, name, known, known_name)
+    if known ~= version then return known < version end
+    -- What a server's language takes for greater is not always what has the greater bytes.
+    for place = 1, #name do
+        local byte, known_byte = string.byte(name, place), string.byte(known_name, place)
+        if byte ~= known_byte then return not known_byte or known_byte < byte end
+    end
+    return false
+end
+local NAMES, NAMED, ALSO
+local called, renamed, found_by = {}, {}, {}
+if named > 0 then
+    NAMES, NAMED, ALSO = unpack(KEYS, key + 1, key + 3)
+    key = key + 3
+    local known = {}
+    read_more(known, NAMES, arg + 1, arg + named)
+    local first = arg
+    arg = arg + named
+    for place = 1, named do
+        local item, text = ARGV[first + place], known[place]
+        local version, said, count = unpack(ARGV, arg + 1, arg + 3)
+        local known_said = text and string.sub(text, 52)
+        if not text or string.sub(known_said, 1, 16) ~= string.sub(said, 1, 16) then
+            found_by[#found_by + 1] = arg
+        end
+        if known_said == said then
+            if string.sub(text, 1, 51) < version then
+                called[#called + 1] = item
+                called[#called + 1] = version .. said
+            end
+        elseif version ~= '' then
+            local name, lowercase = name_of(said)
+            local known_name, known_lowercase
+            if text then
+                known_name, known_lowercase = name_of(known_said)
+                if not known_name then
+                    return redis.error_reply('CORRUPT ' .. NAMES .. ' ' .. item)
+                end
+            end
+            if not text or is_later(version, name, string.sub(text, 1, 51), known_name) then
+                called[#called + 1] = item
+                called[#called + 1] = version .. said
+                if known_lowercase ~= lowercase then
+                    renamed[#renamed + 1] = { known_lowercase, lowercase, '\n' .. item }
+                end
+            end
+        end
+        arg = arg + 3 + count
+    end
+    if #renamed > 0 then look('ZCARD', NAMED) end
+    if #found_by > 0 then look('ZCARD', ALSO) end
 end
 
 -- What a catalogue entry gave before stands with it, as it must be found to be replaced.
@@ -246,6 +311,21 @@ for place = 1, others do
     end
 end
 for place = 1, sums do call('HSET', KEYS[sums_key + place], '~closed', kept[place]) end
+if named > 0 then
+    write_pairs('HSET', NAMES, called)
+    for place = 1, #renamed do
+        local before, now, of_item = unpack(renamed[place], 1, 3)
+        if before then call('ZREM', NAMED, before .. of_item) end
+        call('ZADD', NAMED, 0, now .. of_item)
+    end
+    for place = 1, #found_by do
+        local from = found_by[place] + 4
+        local last = from - 1 + ARGV[from - 1]
+        for first = from, last, AT_ONCE do
+            call('ZADD', ALSO, unpack(ARGV, first, math.min(first + AT_ONCE - 1, last)))
+        end
+    end
+end
 
 local function give(words, change)
     for place = 1, #words, 2 do

@@ -20,7 +20,7 @@
 //! | `sk:{site}:holds:<key>` | hash | order: `<committed> <fulfilled>`; `~closed`: `<orders> <fulfilled>` of closed ones |
 //! | `sk:{site}:receipts:<key>` | hash | reference: what it adds to `received` |
 //! | `sk:{site}:titles`, `:titled` | sorted set | the catalogue's names by item, and items by such a name in lower case |
-//! | `sk:{site}:line-names`, `:line-named` | hash, sorted set | of each item the newest name that a line gave it, after its version; items by such a name in lower case |
+//! | `sk:{site}:line-names`, `:line-named` | hash, sorted set | of each item the newest name that a line gave it, with its version and a mark of what `also` has of it; items by such a name in lower case |
 //! | `sk:{site}:also` | sorted set | names by which an item can be found: identifier, kind, item |
 //! | `sk:{site}:closed:<n>` | set | names of closed orders, as whole numbers |
 //! | `sk:{site}:changes` | stream | the change feed, an entry a commit; ids are `<sequence of its last change>-0` |

@@ -58,8 +58,8 @@ use super::{
 use super::{DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Replay, ReplayId};
 use crate::clock;
 use crate::domain::{
-    ClosedName, Code, Identifier, ItemNames, Link, List, MessageId, OrderId, Policy, PolicyOrigin,
-    Site, StockKey, StockKeyKind, Timestamp,
+    ClosedName, Code, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
+    StockKey, StockKeyKind, Timestamp,
 };
 
 /// A Store in Redis.
@@ -90,16 +90,9 @@ impl Store for RedisStore {
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
-        // First: to say a name again changes nothing, but an event that was committed by a process
-        // that died then would not say it again.
-        names::of_commits(&self.client, &commits).await?;
         let committed = commit::commit(&self.client, &commits).await?;
         relay::note_news(&self.client, &commits, &committed).await;
         Ok(committed)
-    }
-
-    async fn name_items(&self, site: &Site, names: Vec<ItemNames>) -> Result<(), StoreError> {
-        names::name_items(&self.client, site, &names).await
     }
 
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {

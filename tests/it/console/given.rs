@@ -63,32 +63,27 @@ pub(super) async fn apply(store: &dyn Store, kind: EnvelopeKind, received: Recei
         replays: 0,
         event_type: event.event_type.clone(),
     };
-    let names = match event.content.names() {
+    match event.content.names() {
         Some(_) => apply_to_order(store, &event, &arrival).await,
         None => apply_to_entity(store, &event, &arrival).await,
-    };
-    store.name_items(&event.site, names).await.unwrap();
+    }
 }
 
-type ItemNames = Vec<storekeeper::domain::ItemNames>;
-
-async fn apply_to_order(store: &dyn Store, event: &Event, arrival: &Arrival) -> ItemNames {
+async fn apply_to_order(store: &dyn Store, event: &Event, arrival: &Arrival) {
     let (site, names) = (&event.site, event.content.names().unwrap());
     let in_force = store.policy().await.unwrap().unwrap();
     let mut readings = Readings::default();
     readings.fill(store, &[(site, &names)], Vec::new()).await.unwrap();
     let of_site = readings.of(site);
     let part = of_site.reading.part([&names]);
-    let mut decision = decide_orders(&part, &[(event, arrival)], &in_force);
+    let decision = decide_orders(&part, &[(event, arrival)], &in_force);
     assert!(decision.settled[0].is_ok(), "{:?}", decision.settled);
-    let item_names = std::mem::take(&mut decision.item_names);
     let told = (arrival.message_id, arrival.received_at);
     let commit = of_site.commit(site, &part, decision, in_force.revision, told);
     write(store, commit).await;
-    item_names
 }
 
-async fn apply_to_entity(store: &dyn Store, event: &Event, arrival: &Arrival) -> ItemNames {
+async fn apply_to_entity(store: &dyn Store, event: &Event, arrival: &Arrival) {
     let site = event.site.clone();
     let name = match &event.content {
         Content::Catalogue(event) => EntityName::Catalogue(event.entry.clone()),
@@ -101,7 +96,7 @@ async fn apply_to_entity(store: &dyn Store, event: &Event, arrival: &Arrival) ->
     let found = store.load(&Asked { entities, links: Vec::new() }).await.unwrap();
     let loaded = found.entities.into_iter().next().unwrap();
     let (revision, before) = loaded.map(|loaded| (loaded.revision, loaded.state)).unzip();
-    let mut decision: Decision = match (&event.content, &before) {
+    let decision: Decision = match (&event.content, &before) {
         (Content::Catalogue(event), before) => {
             let before = before.as_ref().map(|before| match before {
                 EntityState::Catalogue(before) => before,
@@ -118,23 +113,14 @@ async fn apply_to_entity(store: &dyn Store, event: &Event, arrival: &Arrival) ->
         }
         other => panic!("{other:?}"),
     };
-    let item_names = std::mem::take(&mut decision.item_names);
     let commit = Commit {
-        site,
         read: vec![(name, revision)],
-        links_read: Vec::new(),
-        new_names: Vec::new(),
-        policy: None,
         writes: decision.writes,
-        links: Vec::new(),
         changes: decision.changes,
-        item_names: Vec::new(),
-        closing: None,
-        message_id: arrival.message_id,
-        at: arrival.received_at,
+        item_names: decision.item_names,
+        ..Commit::nothing(site, arrival.message_id, arrival.received_at)
     };
     write(store, commit).await;
-    item_names
 }
 
 async fn write(store: &dyn Store, commit: Commit) {

@@ -1,6 +1,7 @@
 //! A Store in memory, and what a worker does with it: the least that the rules need.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use storekeeper::domain::{
     Arrival, Cause, Counts, Decision, EntityName, EntityState, Event, Hold, Link, List, Names,
@@ -63,7 +64,9 @@ impl Memory {
                 return reading;
             }
             for name in missing.records {
-                reading.records.insert(name.clone(), self.records.get(&name).cloned());
+                reading
+                    .records
+                    .insert(name.clone(), self.records.get(&name).cloned().map(Arc::new));
             }
             for name in missing.links {
                 reading.links.insert(name.clone(), self.links.get(&name).cloned());

@@ -47,8 +47,7 @@ fn versions() -> impl Strategy<Value = Value> {
     let statuses = select(vec!["UNKNOWN", "INCOMPLETE", "IN_PROGRESS", "SHIPPED", "CANCELLED"]);
     let parts = (classes, times(), times(), ranks, statuses, fingerprints());
     parts.prop_map(|(class, at, observed_at, rank, status, fingerprint)| {
-        json!({"class": class, "event_timestamp": at, "observed_at": observed_at, "rank": rank,
-            "status": status, "fingerprint": fingerprint})
+        json!(format!("{class} {at} {observed_at} {rank} {status} {fingerprint}"))
     })
 }
 

@@ -83,11 +83,11 @@ fn check_order(record: Record) {
     let in_force = PolicyInForce { revision: 7, policy: Policy::default() };
     let (order, names) = (order(), Names::only(order()));
     let mut reading = Reading::default();
-    reading.records.insert(order.clone(), Some(record));
+    reading.records.insert(order.clone(), Some(record.into()));
     fill(&mut reading, &names);
     let computed = computed(&reading, recompute(&reading, &in_force), &order);
     assert_eq!(computed.applied, desired(&computed, &in_force.policy).holds);
-    reading.records.insert(order.clone(), Some(computed.clone()));
+    reading.records.insert(order.clone(), Some(computed.clone().into()));
     let again = recompute(&reading, &in_force);
     assert!(!again.changes_anything(), "computing it again changes something");
     assert!(again.changes.is_empty(), "computing it again moves stock");

@@ -48,18 +48,10 @@ async fn fill(store: &dyn Store) {
     let delta = Counts { received: quantity, ..Counts::default() };
     let cause = Cause::Receipt(reference);
     let commit = Commit {
-        site: Site::parse("shop").unwrap(),
         read: vec![(name.clone(), None)],
-        links_read: Vec::new(),
-        new_names: Vec::new(),
-        policy: None,
         writes: vec![Write { name, state: Some(state), lists: (Lists::NONE, Lists::NONE) }],
-        links: Vec::new(),
         changes: vec![StockChange { key, cause, delta, hold: None, closed: None }],
-        item_names: Vec::new(),
-        closing: None,
-        message_id,
-        at,
+        ..Commit::nothing(Site::parse("shop").unwrap(), message_id, at)
     };
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [Committed::Written]);
 }

@@ -41,7 +41,6 @@ async fn tell(store: &Arc<dyn Store>, step: Step) -> String {
             let before = Timestamp::from_millis(before * 1000);
             format!("{:?}", store.trim_changes(before).await.unwrap())
         }
-        Step::Names(site, names) => format!("{:?}", store.name_items(&site, names).await.unwrap()),
     }
 }
 
@@ -119,18 +118,15 @@ async fn close(store: &Arc<dyn Store>, before: Timestamp) -> String {
             });
             let names = vec![(order.order.clone(), Teller::closing(&order.order, before))];
             closings.push(Commit {
-                site: site.clone(),
                 read: vec![(name.clone(), Some(order.revision))],
-                links_read: Vec::new(),
-                new_names: Vec::new(),
-                policy: None,
                 changes: left.collect(),
                 writes: vec![Write { name, state: None, lists: (order.record.lists, Lists::NONE) }],
-                links: Vec::new(),
-                item_names: Vec::new(),
                 closing: Some(Closing { names, before }),
-                message_id: storekeeper::domain::MessageId(uuid::Uuid::nil()),
-                at: before,
+                ..Commit::nothing(
+                    site.clone(),
+                    storekeeper::domain::MessageId(uuid::Uuid::nil()),
+                    before,
+                )
             });
         }
     }

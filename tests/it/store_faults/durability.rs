@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use storekeeper::domain::{
-    ClosedName, Counts, Hold, Link, List, Lists, OrderId, Quantity, StockKey, Timestamp,
+    Class, ClosedName, Counts, Fingerprint, Hold, ItemNames, Link, List, Lists, OrderId, Quantity,
+    Rank, Status, StockKey, Timestamp, Version,
 };
 use storekeeper::store::{
     Closing, Commit, Committed, EntityId, EntityName, EntityState, Store, StoreError,
@@ -246,6 +247,17 @@ fn linking() -> Commit {
     let name = OrderId::parse("external-id:E").unwrap();
     commit.links_read = vec![(name.clone(), None)];
     commit.links = vec![(name, Some(Link { ids: [order_id(2)].into(), led_to_closed: false }))];
+    let version = Version {
+        class: Class::Creation,
+        event_timestamp: 1,
+        observed_at: 0,
+        rank: Rank::Created,
+        status: Status::Processed,
+        fingerprint: Fingerprint(1),
+    };
+    let key = StockKey::parse("sku:B").unwrap();
+    let also = vec![StockKey::parse("product:P").unwrap()];
+    commit.item_names = vec![ItemNames { key, line: Some((version, "Mug".to_owned())), also }];
     commit
 }
 
@@ -281,6 +293,9 @@ async fn a_key_of_another_type_fails_a_commit_with_nothing_written() {
         (New, "items"),
         (New, "changes"),
         (New, "oversold"),
+        (New, "line-names"),
+        (New, "line-named"),
+        (New, "also"),
         (New, "holds:sku%3AB"),
         (New, "closed:"),
         (Next, "order:id:1"),
@@ -321,6 +336,22 @@ async fn a_key_of_another_type_fails_a_commit_with_nothing_written() {
         let is_corrupt = matches!(&answer, Err(StoreError::Corrupt { .. }));
         assert!(is_corrupt, "{part}: {answer:?} to {refused:?}");
         assert_eq!(everything(&mut connection, &options.prefix), before, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_writes_fails_a_commit_with_nothing_written() {
+    let mut connection = shared_redis().connection();
+    for name in ["", "Mug", "0123456789abcdef", &"z".repeat(99)] {
+        let options = options(shared_redis());
+        let store = open(&options);
+        commit(&store, first("alpha", 1)).await.unwrap();
+        let key = format!("{}:{{alpha}}:line-names", options.prefix);
+        redis::cmd("HSET").arg(&key).arg("sku:B").arg(name).exec(&mut connection).unwrap();
+        let before = everything(&mut connection, &options.prefix);
+        let answer = commit(&store, linking()).await;
+        assert!(matches!(&answer, Err(StoreError::Corrupt { .. })), "{name}: {answer:?}");
+        assert_eq!(everything(&mut connection, &options.prefix), before, "{name}");
     }
 }
 

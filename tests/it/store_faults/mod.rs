@@ -73,9 +73,7 @@ fn holding(entity: EntityId, held: i64, holds: i64, policy: u64) -> Commit {
     let delta = Counts { committed: committed(holds - held), ..Counts::default() };
     let cause = Cause::Order(order.clone());
     Commit {
-        site: entity.site,
         read: vec![(entity.name.clone(), None)],
-        links_read: Vec::new(),
         new_names: vec![(order, None)],
         policy: Some(policy),
         writes: vec![Write {
@@ -83,12 +81,12 @@ fn holding(entity: EntityId, held: i64, holds: i64, policy: u64) -> Commit {
             state: Some(EntityState::Order(Box::new(record))),
             lists: (Lists::NONE, lists),
         }],
-        links: Vec::new(),
         changes: vec![StockChange { key, cause, delta, hold: Some(held_now), closed: None }],
-        item_names: Vec::new(),
-        closing: None,
-        message_id: MessageId(Uuid::now_v7()),
-        at: Timestamp::from_millis(1_700_000_000_000),
+        ..Commit::nothing(
+            entity.site,
+            MessageId(Uuid::now_v7()),
+            Timestamp::from_millis(1_700_000_000_000),
+        )
     }
 }
 

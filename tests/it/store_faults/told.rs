@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use storekeeper::domain::{
     CatalogueEntry, CatalogueId, Cause, Class, ClosedName, Counts, Description, Fingerprint, Hold,
     Identifier, ItemNames, Latest, LineNames, Link, List, Lists, MessageId, Note, OrderId,
-    Quantity, Rank, Receipt, ReceiptContent, ReceiptId, Record, STOCK_TOTAL_MAX, Said, Site,
-    Snapshot, Status, StockChange, StockKey, Timestamp, Version, Write,
+    Quantity, Rank, Receipt, ReceiptContent, ReceiptId, Record, STOCK_TOTAL_MAX, Said, Snapshot,
+    Status, StockChange, StockKey, Timestamp, Version, Write,
 };
 use storekeeper::store::{Commit, EntityName, EntityState};
 use uuid::Uuid;
@@ -34,7 +34,6 @@ pub(super) enum Step {
     Close(i64),
     Policy(bool),
     Trim(i64),
-    Names(Site, Vec<ItemNames>),
 }
 
 /// A commit, and what it says of what it was computed from: of each entity, of each link, and of the
@@ -64,7 +63,7 @@ pub(super) struct Teller {
 impl Teller {
     pub(super) fn step(&mut self) -> Step {
         self.now += self.rng.random_range(0..3);
-        match self.rng.random_range(0..24) {
+        match self.rng.random_range(0..22) {
             0..18 => {
                 let mut entities = BTreeSet::new();
                 let mut commits = Vec::new();
@@ -81,8 +80,7 @@ impl Teller {
                 Step::Commit(commits)
             }
             18..20 => Step::Close(self.now - self.rng.random_range(0..9)),
-            20..22 => Step::Names(site(self.pick(&SITES)), self.names()),
-            22 if self.rng.random_bool(0.4) => Step::Policy(self.rng.random_bool(0.5)),
+            20 if self.rng.random_bool(0.4) => Step::Policy(self.rng.random_bool(0.5)),
             _ => Step::Trim(self.now - self.rng.random_range(0..40)),
         }
     }
@@ -129,25 +127,18 @@ impl Teller {
     }
 
     fn told(&mut self) -> Told {
-        let commit = Commit {
-            site: site(self.pick(&SITES)),
-            read: Vec::new(),
-            links_read: Vec::new(),
-            new_names: Vec::new(),
-            policy: None,
-            writes: Vec::new(),
-            links: Vec::new(),
-            changes: Vec::new(),
-            item_names: Vec::new(),
-            closing: None,
-            message_id: MessageId(Uuid::from_u128(self.rng.random_range(0..100))),
-            at: Timestamp::from_millis(self.now * 1000),
-        };
-        let commit = match self.rng.random_range(0..10) {
+        let message_id = MessageId(Uuid::from_u128(self.rng.random_range(0..100)));
+        let at = Timestamp::from_millis(self.now * 1000);
+        let commit = Commit::nothing(site(self.pick(&SITES)), message_id, at);
+        let mut commit = match self.rng.random_range(0..12) {
             0..7 => self.orders(commit),
             7 => self.receipt(commit),
-            _ => self.catalogue(commit),
+            8..10 => self.catalogue(commit),
+            _ => commit,
         };
+        if self.rng.random_bool(0.4) {
+            commit.item_names = self.names();
+        }
         Told {
             read: commit.read.iter().map(|_| self.from()).collect(),
             links: commit.links_read.iter().map(|_| self.from()).collect(),

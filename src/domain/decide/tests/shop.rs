@@ -2,6 +2,7 @@
 //! once, and checks after each step that what it counts is what its orders hold.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::{
     Arrival, CatalogueEntry, CatalogueId, ClosedName, Content, Counts, Decision, EntityName,
@@ -159,7 +160,7 @@ impl Shop {
                 return reading;
             }
             for name in missing.records {
-                let record = self.records.get(&name).cloned();
+                let record = self.records.get(&name).cloned().map(Arc::new);
                 reading.records.insert(name, record);
             }
             for name in missing.links {
@@ -172,7 +173,7 @@ impl Shop {
 
     fn is_still(&self, part: &Reading) -> bool {
         let links = part.links.iter().filter(|(name, _)| name.kind.is_second_name());
-        part.records.iter().all(|(name, record)| self.records.get(name) == record.as_ref())
+        part.records.iter().all(|(name, record)| self.records.get(name) == record.as_deref())
             && links.into_iter().all(|(name, link)| self.links.get(name) == link.as_ref())
     }
 

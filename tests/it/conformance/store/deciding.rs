@@ -76,22 +76,18 @@ pub(crate) async fn take(
                 places.iter().map(|place| (&events[*place].0, &events[*place].1)).collect();
             let mut decision = decide_orders(&part, &group, in_force);
             let settled = places.into_iter().zip(std::mem::take(&mut decision.settled));
-            let item_names = std::mem::take(&mut decision.item_names);
             if decision.changes_anything() {
                 let message = (group[0].1.message_id, RECEIVED);
                 commits.push(read.commit(site, &part, decision, in_force.revision, message));
-                told.push((settled.collect::<Vec<_>>(), item_names));
+                told.push(settled.collect::<Vec<_>>());
             } else {
                 outcomes.extend(settled);
             }
         }
         let committed = store.commit(commits).await.unwrap();
-        for ((told, item_names), committed) in told.into_iter().zip(committed) {
+        for (told, committed) in told.into_iter().zip(committed) {
             match committed {
-                Committed::Written => {
-                    store.name_items(site, item_names).await.unwrap();
-                    outcomes.extend(told);
-                }
+                Committed::Written => outcomes.extend(told),
                 Committed::Conflict => {}
                 Committed::Closed { names, watermark } => closed = Some((names, watermark)),
                 Committed::PolicyChanged | Committed::Overflow(_) => panic!("{committed:?}"),

@@ -95,18 +95,9 @@ pub(super) fn order_entity(site_name: &str, id: &str) -> EntityId {
 fn first_commit(entity: EntityId, state: EntityState) -> Commit {
     let EntityId { site, name } = entity;
     Commit {
-        site,
         read: vec![(name.clone(), None)],
-        links_read: Vec::new(),
-        new_names: Vec::new(),
-        policy: None,
         writes: vec![Write { name, state: Some(state), lists: (Lists::NONE, Lists::NONE) }],
-        links: Vec::new(),
-        changes: Vec::new(),
-        item_names: Vec::new(),
-        closing: None,
-        message_id: message(1),
-        at: time(COMMITTED),
+        ..Commit::nothing(site, message(1), time(COMMITTED))
     }
 }
 

@@ -236,6 +236,8 @@ macro_rules! keeps_every_promise {
                 the_newest_name_of_a_line_is_shown_whatever_comes_first,
                 the_name_of_a_line_gives_way_to_the_catalogues,
                 hostile_names_of_lines_stay_whole,
+                an_item_may_have_thousands_of_other_names,
+                names_are_written_with_their_commit_or_not_at_all,
                 items_are_found_by_their_other_names,
                 every_item_with_a_lines_name_is_on_exactly_one_page;
             closing:

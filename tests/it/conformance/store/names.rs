@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use storekeeper::domain::{ItemNames, StockKeyKind, Version};
-use storekeeper::store::{Commit, EntityState, PageRequest, Store};
+use storekeeper::store::{Commit, Committed, EntityState, PageRequest, Store};
 
 use super::Harness;
 use super::given::{
-    ALL, Given, catalogue, hold, identifier, item, key, keys, order, receipt, revision, site,
-    version, write,
+    ALL, Given, catalogue, hold, identifier, item, key, keys, message, order, receipt, revision,
+    site, time, version, write,
 };
 
 /// The name of each item of a list; the item by itself must say the same.
@@ -108,7 +108,12 @@ fn line_name(key_name: &str, number: i64, name: &str) -> ItemNames {
 }
 
 async fn name_items(store: &Arc<dyn Store>, names: Vec<ItemNames>) {
-    store.name_items(&site("alpha"), names).await.unwrap();
+    name_items_of(store, "alpha", names).await;
+}
+
+async fn name_items_of(store: &Arc<dyn Store>, site_name: &str, names: Vec<ItemNames>) {
+    let nothing = Commit::nothing(site(site_name), message(1), time(0));
+    write(store, Commit { item_names: names, ..nothing }).await;
 }
 
 pub(super) async fn the_newest_name_of_a_line_is_shown_whatever_comes_first(harness: &Harness) {
@@ -146,7 +151,7 @@ pub(super) async fn the_name_of_a_line_gives_way_to_the_catalogues(harness: &Har
     // An item that nothing was counted of is in no list, whatever it is called.
     name_items(&store, vec![line_name("sku:3", 1, "Of a line")]).await;
     let other = vec![line_name("sku:1", 1, "Elsewhere")];
-    store.name_items(&site("beta"), other).await.unwrap();
+    name_items_of(&store, "beta", other).await;
     assert_eq!(keys(&store, "alpha", Some("OF A")).await, ["sku:1", "sku:2"]);
     write(&store, catalogue("alpha", "product:1", "Shirt", &["sku:1"])).await;
     assert_eq!(names(&store).await, named(&[("sku:1", "Shirt"), ("sku:2", "Of a line")]));
@@ -202,7 +207,7 @@ pub(super) async fn items_are_found_by_their_other_names(harness: &Harness) {
     )
     .await;
     name_items(&store, vec![also("sku:A", &["external-product:MUG"])]).await;
-    store.name_items(&site("beta"), vec![also("sku:B", &["sku:MUG"])]).await.unwrap();
+    name_items_of(&store, "beta", vec![also("sku:B", &["sku:MUG"])]).await;
     let store = harness.crash_and_reopen(store);
     let found = async |kind, name: &str, limit| {
         let name = identifier(name);
@@ -216,6 +221,50 @@ pub(super) async fn items_are_found_by_their_other_names(harness: &Harness) {
     assert_eq!(found(Some(StockKeyKind::Product), "P", 9).await, ["product:P"]);
     for (kind, name) in [(sku, "mug"), (sku, "MU"), (None, "1"), (sku, "P"), (None, "line:1")] {
         assert_eq!(found(kind, name, 9).await, Vec::<String>::new(), "{name}");
+    }
+}
+
+/// A thousand lines may be of one item, each with names of its own.
+pub(super) async fn an_item_may_have_thousands_of_other_names(harness: &Harness) {
+    let store = harness.open();
+    let also: Vec<String> = (0..5000).map(|number| format!("product:P{number}")).collect();
+    let also: Vec<&str> = also.iter().map(String::as_str).collect();
+    let ItemNames { key, line, .. } = line_name("sku:S", 1, "Mug");
+    let many = also.iter().map(|other| super::given::key(other)).collect();
+    name_items(&store, vec![ItemNames { key, line, also: many }]).await;
+    for name in [also[0], also[999], also[1000], also[4999]] {
+        let name = identifier(name.strip_prefix("product:").unwrap());
+        let found = store.items_named(&site("alpha"), None, &name, 9).await.unwrap();
+        assert_eq!(found, [super::given::key("sku:S")], "{name}");
+    }
+}
+
+/// What a line says counts with its commit; an older line adds the names that it knows all the same.
+pub(super) async fn names_are_written_with_their_commit_or_not_at_all(harness: &Harness) {
+    let store = harness.open();
+    write(&store, receipt("alpha", "sku:S", "R", 1)).await;
+    let named = |number, name: &str, others: &[&str]| {
+        let also = others.iter().map(|other| key(other)).collect();
+        vec![ItemNames { also, ..line_name("sku:S", number, name) }]
+    };
+    let refused = receipt("alpha", "sku:S", "R", 2);
+    let refused = Commit { item_names: named(9, "Never", &["product:NEVER"]), ..refused };
+    assert_eq!(store.commit(vec![refused]).await.unwrap(), [Committed::Conflict]);
+    name_items(&store, named(2, "Mug", &["product:P"])).await;
+    name_items(&store, named(1, "Cup", &["product:P", "variation:V"])).await;
+    name_items(&store, named(3, "Mug", &["product:P"])).await;
+    name_items(&store, named(4, "Mug", &["product:P", "external-product:E"])).await;
+    let store = harness.crash_and_reopen(store);
+    assert_eq!(item(&store, "alpha", "sku:S").await.item.name.as_deref(), Some("Mug"));
+    assert_eq!(keys(&store, "alpha", Some("mug")).await, ["sku:S"]);
+    for (name, is_found) in
+        [("S", true), ("P", true), ("V", true), ("E", true), ("NEVER", false), ("Never", false)]
+    {
+        let found = store.items_named(&site("alpha"), None, &identifier(name), 9).await.unwrap();
+        assert_eq!(found.len(), usize::from(is_found), "{name}");
+    }
+    for gone in ["cup", "never"] {
+        assert_eq!(keys(&store, "alpha", Some(gone)).await, Vec::<String>::new(), "{gone}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! A Store of one site in memory, and what a worker does with it: the least that the rules need.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use storekeeper::domain::{
     Arrival, CatalogueEntry, CatalogueId, Cause, Content, Counts, Decision, EntityName,
@@ -115,7 +116,7 @@ impl Shop {
             }
             for name in missing.records {
                 let record = self.records.get(&name).cloned();
-                reading.records.insert(name, record);
+                reading.records.insert(name, record.map(Arc::new));
             }
             for name in missing.links {
                 let link = self.links.get(&name).cloned();
