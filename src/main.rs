@@ -6,11 +6,6 @@ use clap::Parser;
 use storekeeper::cli::run::run;
 use storekeeper::cli::{Cli, ExitStatus};
 
-/// A webhook is thousands of small pieces of memory for a moment: with the system's allocator a sixth
-/// of a worker's time goes there.
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
