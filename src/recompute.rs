@@ -17,13 +17,15 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    Counts, List, MessageId, Names, OrderId, Policy, PolicyInForce, Site, StockChange, StockKey,
-    Timestamp, catalogue_names, recompute,
+    Counts, ItemNames, List, MessageId, Names, OrderId, Policy, PolicyInForce, Site, StockChange,
+    StockKey, Timestamp, catalogue_names, recompute,
 };
 use crate::store::{Commit, Committed, Direction, PageRequest, Store, StoreError, orders};
 
 /// Orders that are read, and written, at a time.
 const PAGE: usize = 200;
+/// Items that are named at a time: all else waits for it.
+const NAMES: usize = 1000;
 
 /// Why orders could not be computed again.
 #[derive(Debug, thiserror::Error)]
@@ -178,10 +180,16 @@ async fn name_items(
     let mut page = PageRequest::first(PAGE);
     loop {
         let found = store.catalogue(site, &page).await?;
-        let names = found.items.iter().flat_map(|it| catalogue_names(&it.entry, policy)).collect();
-        // Nothing that it depends on can refuse it.
-        let nothing = Commit::nothing(site.clone(), message_id, at);
-        store.commit(vec![Commit { item_names: names, ..nothing }]).await?;
+        let names: Vec<ItemNames> =
+            found.items.iter().flat_map(|it| catalogue_names(&it.entry, policy)).collect();
+        for names in names.chunks(NAMES) {
+            let nothing = Commit::nothing(site.clone(), message_id, at);
+            let commit = Commit { item_names: names.to_vec(), ..nothing };
+            // Nothing that it depends on can refuse it, but that the site is gone.
+            if store.commit(vec![commit]).await? != [Committed::Written] {
+                tracing::warn!(%site, "items of the catalogue could not be named");
+            }
+        }
         let Some(next) = found.next else { return Ok(()) };
         page.after = Some(next);
     }

@@ -31,7 +31,8 @@ impl<'a> Named<'a> {
     }
 
     /// A mark of the names by which the item can be found: where it is kept, those are written
-    /// already. A release that makes other marks only writes them once more.
+    /// already. Lines that name one item differently in turns, and a release that makes other marks,
+    /// only write them once more.
     pub(super) fn mark(&self) -> u64 {
         let mut mark = DefaultHasher::new();
         self.also.hash(&mut mark);

@@ -26,41 +26,47 @@ pub(super) fn fields<'a, const N: usize>(
     Ok(found)
 }
 
-/// Reads an object with another in it, and answers with the named fields of the outer one and all
-/// members of the inner one: one look at every byte, where reading one after the other takes two.
+/// Reads an object with another in it, and answers with the named fields of the outer one and those
+/// members of the inner one that somebody may ask for: one look at every byte, where reading one
+/// after the other takes two.
 ///
 /// If the inner field is no object, or there is none, this is an error like every other.
 pub(super) fn fields_and_members<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
     inner: &str,
+    wanted: &'static [&'static str],
 ) -> Result<([Option<Value<'a>>; N], Members<'a>), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let (found, members) = deserializer.deserialize_map(WithInner(names, inner))?;
+    let (found, members) = deserializer.deserialize_map(WithInner(names, inner, wanted))?;
     deserializer.end()?;
     let missing = || serde_json::Error::custom("the inner field is missing");
     Ok((found, members.ok_or_else(missing)?))
 }
 
-/// The members of an object, as they stand there.
-#[derive(Debug, Default)]
-pub(super) struct Members<'a>(Vec<(Value<'a>, Value<'a>)>);
+/// The members of an object that somebody may ask for, by their place among those.
+#[derive(Debug)]
+pub(super) struct Members<'a> {
+    wanted: &'static [&'static str],
+    found: Vec<Option<Value<'a>>>,
+}
 
 impl<'a> Members<'a> {
     /// Reads an object.
-    pub(super) fn of(value: Value<'a>) -> Result<Self, serde_json::Error> {
-        serde_json::Deserializer::from_str(value.get()).deserialize_map(AllMembers)
+    pub(super) fn of(
+        value: Value<'a>,
+        wanted: &'static [&'static str],
+    ) -> Result<Self, serde_json::Error> {
+        serde_json::Deserializer::from_str(value.get()).deserialize_map(Wanted(wanted))
     }
 
     /// The named ones, in the order asked for.
     pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<Value<'a>>; N] {
-        let mut found = [None; N];
-        for (key, value) in &self.0 {
-            if let Some(slot) = slot_of(key, &names, &mut found) {
-                *slot = Some(value);
-            }
-        }
-        found
+        names.map(|name| {
+            let place = self.wanted.iter().position(|wanted| *wanted == name);
+            debug_assert!(place.is_some(), "{name} is not among what is kept");
+            *self.found.get(place?)?
+        })
     }
 }
 
@@ -129,10 +135,10 @@ struct Fields<'n, const N: usize>([&'n str; N]);
 
 /// Where a key's value belongs, if it is one of the names. A key is taken as it stands: half of a
 /// surrogate pair in one that nobody looks for is no reason to refuse the body.
-fn slot_of<'f, 'a, const N: usize>(
+fn slot_of<'f, 'a>(
     key: Value<'_>,
-    names: &[&str; N],
-    found: &'f mut [Option<Value<'a>>; N],
+    names: &[&str],
+    found: &'f mut [Option<Value<'a>>],
 ) -> Option<&'f mut Option<Value<'a>>> {
     let key = text(key)?;
     let place = names.iter().position(|name| key == *name)?;
@@ -187,7 +193,7 @@ impl<'a, const N: usize> Visitor<'a> for Objects<'_, N> {
     }
 }
 
-struct WithInner<'n, const N: usize>([&'n str; N], &'n str);
+struct WithInner<'n, const N: usize>([&'n str; N], &'n str, &'static [&'static str]);
 
 impl<'a, const N: usize> Visitor<'a> for WithInner<'_, N> {
     type Value = ([Option<Value<'a>>; N], Option<Members<'a>>);
@@ -200,7 +206,7 @@ impl<'a, const N: usize> Visitor<'a> for WithInner<'_, N> {
         let (mut found, mut inner) = ([None; N], None);
         while let Some(key) = map.next_key::<Value<'a>>()? {
             if text(key).as_deref() == Some(self.1) {
-                inner = Some(map.next_value_seed(AllMembers)?);
+                inner = Some(map.next_value_seed(Wanted(self.2))?);
                 continue;
             }
             match slot_of(key, &self.0, &mut found) {
@@ -212,9 +218,9 @@ impl<'a, const N: usize> Visitor<'a> for WithInner<'_, N> {
     }
 }
 
-struct AllMembers;
+struct Wanted(&'static [&'static str]);
 
-impl<'a> DeserializeSeed<'a> for AllMembers {
+impl<'a> DeserializeSeed<'a> for Wanted {
     type Value = Members<'a>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -222,7 +228,7 @@ impl<'a> DeserializeSeed<'a> for AllMembers {
     }
 }
 
-impl<'a> Visitor<'a> for AllMembers {
+impl<'a> Visitor<'a> for Wanted {
     type Value = Members<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,11 +236,14 @@ impl<'a> Visitor<'a> for AllMembers {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        let mut found = vec![None; self.0.len()];
+        while let Some(key) = map.next_key::<Value<'a>>()? {
+            match slot_of(key, self.0, &mut found) {
+                Some(slot) => *slot = Some(map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
         }
-        Ok(Members(members))
+        Ok(Members { wanted: self.0, found })
     }
 }
 

@@ -135,6 +135,29 @@ fn decode(body: &[u8], received_at: Timestamp, known: &mut Known) -> Result<Deco
     Ok(Decoded::Event(Box::new(Event { site, event_type, content, oddities: found.oddities })))
 }
 
+/// All fields of `data` that any event's rules read.
+const DATA: [&str; 19] = [
+    "created",
+    "data",
+    "entityId",
+    "external_id",
+    "id",
+    "invoice_number",
+    "items",
+    "managed_inventory",
+    "mode",
+    "name",
+    "order_id",
+    "refunds",
+    "siteAlias",
+    "sku",
+    "status",
+    "storeId",
+    "title",
+    "type",
+    "variations",
+];
+
 /// The parts of a body, not looked into yet.
 struct Body<'a> {
     event_type: Option<Value<'a>>,
@@ -147,14 +170,14 @@ struct Body<'a> {
 impl<'a> Body<'a> {
     fn read(body: &'a str) -> Result<Self, Fault> {
         const NAMES: [&str; 3] = ["event_type", "resource_data", "event_timestamp"];
-        let read = json::fields_and_members(body, NAMES, "data");
+        let read = json::fields_and_members(body, NAMES, "data", &DATA);
         if let Ok(([event_type, resource_data, timestamp], data)) = read {
             return Ok(Self { event_type, resource_data, timestamp, data: Ok(data) });
         }
         let [event_type, resource_data, timestamp] = NAMES;
         let [event_type, resource_data, timestamp, data] =
             object(body, [event_type, resource_data, timestamp, "data"])?;
-        let members = data.and_then(|data| Members::of(data).ok()).ok_or(data);
+        let members = data.and_then(|data| Members::of(data, &DATA).ok()).ok_or(data);
         Ok(Self { event_type, resource_data, timestamp, data: members })
     }
 }
@@ -320,24 +343,28 @@ fn read_list<'a>(value: Value<'a>, path: fmt::Arguments<'_>) -> Result<Vec<Value
     })
 }
 
-/// The named fields of each line of a list, or refund of one.
+/// The named fields of a line or refund.
+type Fields<'a, const N: usize> = [Option<Value<'a>>; N];
+
+/// The named fields of each line of a list, or refund of one. What is wrong with a line is said when
+/// its turn comes: the first that is wrong is the one that is reported.
 fn read_lines<'a, const N: usize>(
     value: Value<'a>,
     names: [&str; N],
     path: fmt::Arguments<'_>,
-) -> Result<Vec<[Option<Value<'a>>; N]>, Fault> {
+) -> Result<Vec<Result<Fields<'a, N>, Fault>>, Fault> {
     if let Some(lines) = json::objects(value, LINES_MAX, names) {
-        return Ok(lines);
+        return Ok(lines.into_iter().map(Ok).collect());
     }
     let lines = read_list(value, path)?.into_iter().enumerate();
     let fields = lines.map(|(place, line)| {
+        let path = format_args!("{path}[{place}]");
         if !line.get().starts_with('{') {
-            let path = format_args!("{path}[{place}]");
             return Err(Fault::expected(Code::InvalidLine, path, "an object", Some(line)));
         }
         inner_fields(line, names, path)
     });
-    fields.collect()
+    Ok(fields.collect())
 }
 
 /// The quantity of a line, as a number or as the text of one.

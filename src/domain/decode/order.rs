@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::json::{Members, Value, text};
 use super::names::{self, Found};
-use super::{Context, Fault, read_lines, read_quantity, refund, short_text};
+use super::{Context, Fault, Fields, read_lines, read_quantity, refund, short_text};
 use crate::domain::version::fingerprint;
 use crate::domain::{
     Class, Code, Fingerprint, Identifier, Line, LineNames, Mode, OrderEvent, OrderId, OrderIdKind,
@@ -100,7 +100,7 @@ fn read_items(items: Option<Value<'_>>, context: &mut Context) -> Result<Vec<Lin
     let mut lines = read_lines(items, NAMES, format_args!("{PATH}"))?
         .into_iter()
         .enumerate()
-        .map(|(place, line)| read_line(line, format_args!("{PATH}[{place}]"), context))
+        .map(|(place, line)| read_line(line?, format_args!("{PATH}[{place}]"), context))
         .collect::<Result<Vec<_>, _>>()?;
     // In canonical order, so that two snapshots with the same lines are the same snapshot.
     lines.sort_unstable();
@@ -108,7 +108,7 @@ fn read_items(items: Option<Value<'_>>, context: &mut Context) -> Result<Vec<Lin
 }
 
 fn read_line(
-    line: [Option<Value<'_>>; 8],
+    line: Fields<'_, 8>,
     path: fmt::Arguments<'_>,
     context: &mut Context,
 ) -> Result<Line, Fault> {

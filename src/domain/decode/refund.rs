@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::json::{Members, Value, present, text};
-use super::{Context, Fault, names, read_lines, read_quantity};
+use super::{Context, Fault, Fields, names, read_lines, read_quantity};
 use crate::domain::version::fingerprint;
 use crate::domain::{
     Class, Code, Fingerprint, Identifier, OrderId, OrderIdKind, Rank, Refund, RefundEntry,
@@ -30,7 +30,7 @@ pub(super) fn read_all(value: Option<Value<'_>>, context: &mut Context) -> Resul
     let Some(value) = present(value) else { return Ok(found) };
     let refunds = read_lines(value, ["id", "items", "created"], format_args!("{PATH}"))?;
     for (place, refund) in refunds.into_iter().enumerate() {
-        found.add(read_entry(refund, format_args!("{PATH}[{place}]"), context, false)?);
+        found.add(read_entry(refund?, format_args!("{PATH}[{place}]"), context, false)?);
     }
     let said = found.entries.iter().map(|refund| (refund.id.clone(), refund.entry.fingerprint));
     found.said = said.collect();
@@ -82,7 +82,7 @@ impl Refunds {
 }
 
 fn read_entry(
-    [id, items, created]: [Option<Value<'_>>; 3],
+    [id, items, created]: Fields<'_, 3>,
     path: fmt::Arguments<'_>,
     context: &mut Context,
     from_event: bool,
@@ -92,7 +92,7 @@ fn read_entry(
     if let Some(items) = present(items) {
         let items = read_lines(items, ["id", "quantity"], format_args!("{path}.items"))?;
         for (place, line) in items.into_iter().enumerate() {
-            lines.extend(read_refund_line(line, format_args!("{path}.items[{place}]"), context)?);
+            lines.extend(read_refund_line(line?, format_args!("{path}.items[{place}]"), context)?);
         }
     }
     lines.sort_unstable();
@@ -113,7 +113,7 @@ fn read_created(text: &str) -> Option<Timestamp> {
 
 /// A refunded line without a quantity is about money.
 fn read_refund_line(
-    [id, quantity]: [Option<Value<'_>>; 2],
+    [id, quantity]: Fields<'_, 2>,
     path: fmt::Arguments<'_>,
     context: &mut Context,
 ) -> Result<Option<RefundLine>, Fault> {

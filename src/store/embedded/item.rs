@@ -130,7 +130,7 @@ impl<'a> Item<'a> {
             if line.is_none() && self.before == Some(self.after) {
                 return Ok(());
             }
-            // Nearly every commit: no index is touched.
+            // The usual case: no index is touched.
             connection
                 .prepare_cached(
                     "UPDATE stock SET received = ?3, committed = ?4, fulfilled = ?5, \

@@ -192,6 +192,11 @@ fn an_order_must_have_its_items_and_each_its_quantity() {
     for value in [json!([1]), json!([null]), json!([[]])] {
         rejects(&order_with("items", value), Code::InvalidLine);
     }
+    // Of two lines that are wrong the first is reported.
+    let rejection =
+        rejects(&order_with("items", json!([{"quantity": "x"}, 7])), Code::InvalidQuantity);
+    assert!(rejection.detail.starts_with("data.items[0].quantity"), "{}", rejection.detail);
+    rejects(&order_with("items", json!([7, {"quantity": "x"}])), Code::InvalidLine);
     let no_quantities = ["null", "\"\"", "\"x\"", "true", "[]", "-1", "-0", "1e400", "1e9999"];
     for quantity in no_quantities.into_iter().chain(["1000000000.000001", "\" 1\"", "\"NaN\""]) {
         let body = order_with("items", json!([{"quantity": "Q"}])).replace("\"Q\"", quantity);

@@ -25,6 +25,12 @@ fn refunds_are_read_as_strictly_as_lines() {
 }
 
 #[test]
+fn of_two_refunds_that_are_wrong_the_first_is_reported() {
+    rejects(&order_with("refunds", json!([{"items": 7}, 5])), Code::InvalidItems);
+    rejects(&order_with("refunds", json!([5, {"items": 7}])), Code::InvalidLine);
+}
+
+#[test]
 fn a_refunded_line_without_a_quantity_is_about_money() {
     let items = json!([
         {"id": "l", "total": "9.00"},
