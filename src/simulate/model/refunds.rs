@@ -40,7 +40,11 @@ impl Order<'_> {
 
     /// Whether only a fingerprint says which entry of a refund counts.
     pub(super) fn has_ambiguous_refund(&self) -> bool {
-        self.by_id().values().any(|entries| tied(entries).len() > 1)
+        let differ = |tied: &[&Refund]| match tied {
+            [one, other] => one.sorted_lines() != other.sorted_lines(),
+            _ => false,
+        };
+        self.by_id().values().any(|entries| tied(entries).windows(2).any(differ))
     }
 
     /// How many units of each line, by its id, were refunded at times that count.
@@ -78,14 +82,14 @@ fn time_of(entries: &[&Refund]) -> i64 {
     created.or(heard).unwrap_or_default()
 }
 
-/// The entries of one refund that stand over the others, one of each content. Whatever its time,
-/// an entry with lines stands over a stub: a stub is missing knowledge.
+/// The entries of one refund that stand over the others, also those of one content: one body may say
+/// it beside something that counts more there, and another may not. Whatever its time, an entry with
+/// lines stands over a stub: a stub is missing knowledge.
 fn tied<'a>(entries: &[&'a Refund]) -> Vec<&'a Refund> {
     let place = |entry: &Refund| (entry.has_lines(), entry.event_timestamp, entry.from_event);
     let highest = entries.iter().map(|entry| place(entry)).max();
     let mut tied: Vec<&Refund> =
         entries.iter().copied().filter(|entry| Some(place(entry)) == highest).collect();
     tied.sort_by(|a, b| (a.sorted_lines(), &a.body).cmp(&(b.sorted_lines(), &b.body)));
-    tied.dedup_by(|a, b| a.sorted_lines() == b.sorted_lines());
     tied
 }
