@@ -1,6 +1,6 @@
 //! A stock item's row: what it counts, and what lines call it.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params_from_iter};
 
 use super::column;
 use super::names::PreparedNames;
@@ -120,6 +120,17 @@ impl<'a> Item<'a> {
         let [received, committed, fulfilled, closed_fulfilled] =
             [received, committed, fulfilled, closed_fulfilled].map(Quantity::millionths);
         let version = line.map(|line| &line.version);
+        let row: [&dyn ToSql; 9] = [
+            &site,
+            &key,
+            &received,
+            &committed,
+            &fulfilled,
+            &closed_orders,
+            &closed_fulfilled,
+            &is_counted,
+            &version,
+        ];
         if let Some(names) = self.names
             && !(self.naming.is_same_mark && names.line.is_some())
         {
@@ -137,23 +148,15 @@ impl<'a> Item<'a> {
                      closed_orders = ?6, closed_fulfilled = ?7, is_counted = ?8, \
                      line_version = coalesce(?9, line_version) WHERE site = ?1 AND key = ?2",
                 )?
-                .execute((
-                    site,
-                    key,
-                    received,
-                    committed,
-                    fulfilled,
-                    closed_orders,
-                    closed_fulfilled,
-                    is_counted,
-                    version,
-                ))?;
+                .execute(&row[..])?;
             return Ok(());
         }
         if line.is_none() && !is_counted {
             return Ok(());
         }
         let (name, lowercase) = line.map(|line| (&line.name, &line.lowercase)).unzip();
+        let mark = line.and(self.names).map(|names| &names.mark);
+        let naming: [&dyn ToSql; 3] = [&name, &lowercase, &mark];
         connection
             .prepare_cached(
                 "INSERT INTO stock (site, key, received, committed, fulfilled, closed_orders, \
@@ -166,20 +169,7 @@ impl<'a> Item<'a> {
                  line_version = excluded.line_version, line_name = excluded.line_name, \
                  line_lowercase = excluded.line_lowercase, line_mark = excluded.line_mark",
             )?
-            .execute((
-                site,
-                key,
-                received,
-                committed,
-                fulfilled,
-                closed_orders,
-                closed_fulfilled,
-                is_counted,
-                version,
-                name,
-                lowercase,
-                line.and(self.names).map(|names| &names.mark),
-            ))
+            .execute(params_from_iter(row.into_iter().chain(naming)))
             .map(drop)
     }
 }
