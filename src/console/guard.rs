@@ -5,8 +5,8 @@
 //! the attacker to think of. A page can make the browser send requests here (`Origin` and
 //! `Sec-Fetch-Site` tell them, and so does a change that is not sent as JSON, which is all that a
 //! form can do), and can have its own name resolve to 127.0.0.1 to read the answers (`Host` tells
-//! that). With tokens none of this is asked: a page knows no token, and no browser sends one by
-//! itself.
+//! that). With tokens only the media type is asked for: a page knows no token, and no browser sends
+//! one by itself.
 
 use std::any::Any;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -56,7 +57,8 @@ pub(super) fn protect(router: Router, access: Access) -> Router {
     // The last layer is the first that a request meets. Whoever has no token takes no permit.
     let router = router
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(from_fn_with_state(room, bound_work));
+        .layer(from_fn_with_state(room, bound_work))
+        .layer(from_fn(require_json));
     let router = access.protect(router);
     let router = if is_open { router.layer(from_fn(refuse_foreign)) } else { router };
     router.layer(from_fn(add_security_headers))
@@ -79,13 +81,20 @@ async fn add_security_headers(request: Request, next: Next) -> Response {
 }
 
 async fn refuse_foreign(request: Request, next: Next) -> Response {
-    let (uri, headers) = (request.uri(), request.headers());
-    let checked =
-        check_origin(uri, headers).and_then(|()| check_content_type(request.method(), headers));
-    match checked {
+    match check_origin(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(detail) => Problem::new(ProblemCode::AuthForbidden, detail).into_response(),
     }
+}
+
+async fn require_json(request: Request, next: Next) -> Response {
+    let takes_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    let has_body = takes_body || !request.body().is_end_stream();
+    if !has_body || is_json(request.headers()) {
+        return next.run(request).await;
+    }
+    let detail = "Content-Type: a body must be sent as application/json";
+    Problem::new(ProblemCode::RequestMediaType, detail).into_response()
 }
 
 async fn bound_work(State(room): State<Arc<Room>>, mut request: Request, next: Next) -> Response {
@@ -131,21 +140,13 @@ fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Refuses changes that a page's form could send. A DELETE is none of those: no form sends one, and
-/// it has no body that could be JSON.
-fn check_content_type(method: &Method, headers: &HeaderMap) -> Result<(), &'static str> {
-    if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-        return Ok(());
-    }
+/// Whether the one Content-Type is JSON, which a page of another site cannot make a browser say
+/// without asking first.
+fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let is_json = |kind: &HeaderValue| {
-        let kind = kind.to_str().ok().and_then(|kind| kind.split(';').next());
-        kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-    };
-    match (types.next(), types.next()) {
-        (Some(kind), None) if is_json(kind) => Ok(()),
-        (None | Some(_), _) => Err("Content-Type: changes must be sent as application/json"),
-    }
+    let (Some(only), None) = (types.next(), types.next()) else { return false };
+    let essence = only.to_str().ok().and_then(|kind| kind.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn is_loopback_origin(origin: &HeaderValue) -> bool {
@@ -255,18 +256,18 @@ mod tests {
         for method in ["POST", "PUT", "PATCH"] {
             for kind in ["text/plain", "application/x-www-form-urlencoded", "", "application/jso"] {
                 let status = status_of_method(method, &[local, ("content-type", kind)], "/").await;
-                assert_eq!(status, StatusCode::FORBIDDEN, "{method} {kind}");
+                assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{method} {kind}");
             }
-            assert_eq!(status_of_method(method, &[local], "/").await, StatusCode::FORBIDDEN);
             let json = ("content-type", "application/json");
-            let twice = [local, json, ("content-type", "a/b")];
-            assert_eq!(status_of_method(method, &twice, "/").await, StatusCode::FORBIDDEN);
+            for headers in [&[local][..], &[local, json, ("content-type", "a/b")]] {
+                let status = status_of_method(method, headers, "/").await;
+                assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{method}");
+            }
             for kind in ["application/json", "Application/JSON; charset=utf-8"] {
                 let status = status_of_method(method, &[local, ("content-type", kind)], "/").await;
                 assert_eq!(status, StatusCode::OK, "{method} {kind}");
             }
         }
-        assert_eq!(status_of_method("DELETE", &[local], "/").await, StatusCode::OK);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::guard::Patience;
 use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
-use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
+use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
 use super::{Backends, broker_problem, store_problem};
 use crate::dead_letters::{self, EDIT_BYTES_MAX, Progress};
@@ -93,7 +93,6 @@ pub(super) async fn discard(
     Path(id): Path<String>,
     _: Query<NoParameters>,
     Extension(Patience(patience)): Extension<Patience>,
-    _: Change,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let order = dead_letters::discard(&backends.broker, name).await;

@@ -86,6 +86,7 @@ impl IntoResponses for Refusals {
                 "The token's role is too low; or, where there are no tokens, the request does \
                  not come from this machine or comes from a foreign page.",
             ),
+            ("415", "There is a body, and it is not sent as `application/json`."),
             ("500", "The program failed, or its data cannot be used; the log says more."),
             ("503", "A backend is away, or too much is asked at once; try again later."),
         ];

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::dead_letters::read_filter;
 use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
-use super::request::{Change, JsonBody, NoParameters, Path, Query, invalid};
+use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::ReplayView;
 use super::{Backends, store_problem};
 use crate::clock;
@@ -160,7 +160,6 @@ pub(super) async fn cancel(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-    _: Change,
 ) -> Result<Json<ReplayView>, Problem> {
     answer(backends.store.cancel_replay(parse_id(&id)?).await)
 }

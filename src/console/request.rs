@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -50,18 +50,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A request that changes something and says that it is JSON: no form of a foreign page can.
-pub(super) struct Change;
-
-impl<S: Send + Sync> FromRequestParts<S> for Change {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        check_json(&parts.headers).map(|()| Self)
-    }
-}
-
-/// The JSON body of a change, of so many bytes at most. `T` refuses members that it does not know.
+/// The JSON body of a change, of so many bytes at most; the guard has checked its media type. `T`
+/// refuses members that it does not know.
 pub(super) struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
@@ -70,7 +60,6 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        check_json(request.headers())?;
         let body = Limited::new(request.into_body(), BYTES_MAX).collect();
         // What is not read is thrown away with its connection.
         let unread = |code, detail| {
@@ -94,19 +83,6 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
         }
         serde_json::from_slice(&body).map(Self).map_err(|error| invalid(format!("body: {error}")))
     }
-}
-
-/// Checks that a body says that it is JSON, which a page of another site cannot make a browser say
-/// without asking first.
-fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    if let (Some(only), None) = (types.next(), types.next()) {
-        let essence = only.to_str().ok().and_then(|value| value.split(';').next());
-        if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
-            return Ok(());
-        }
-    }
-    Err(invalid("Content-Type: must be application/json"))
 }
 
 /// A request that is not of its form.

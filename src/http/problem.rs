@@ -53,6 +53,7 @@ problems! {
     CorrectionDeadLetter = "correction.dead_letter", CONFLICT, "The correction became a dead letter.";
     ChangesCursorGone = "changes.cursor_gone", GONE, "Changes behind the cursor are no longer kept.";
     ReplayUnknown = "replay.unknown", NOT_FOUND, "There is no such replay.";
+    RequestMediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The body is of no type that the path takes.";
     Method = "request.method", METHOD_NOT_ALLOWED, "The path does not take this method.";
     BodySlow = "body.slow", REQUEST_TIMEOUT, "The body did not arrive in time.";
     BodyTooLarge = "body.too_large", PAYLOAD_TOO_LARGE, "The body is larger than allowed.";

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use storekeeper::domain::{Class, Fingerprint, Rank, Shown, Status, Timestamp, Version};
 use storekeeper::store::Store;
@@ -78,12 +78,19 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     async fn ask(&mut self, operation: &Operation, path: &str, body: &Value, host: &str) -> u16 {
-        let (method, url) = (operation.0.clone(), format!("{}{path}", self.console.url));
-        let request = self.console.client.request(method.clone(), url).header("host", host);
+        let request = self.request(operation, path).header("host", host);
         let request = request.header("content-type", "application/json");
-        let has_body = method != Method::GET;
-        let answer = if has_body { request.body(body.to_string()) } else { request };
-        let answer = answer.send().await.unwrap();
+        let has_body = operation.0 != Method::GET;
+        let request = if has_body { request.body(body.to_string()) } else { request };
+        self.send(operation, path, request).await
+    }
+
+    fn request(&self, operation: &Operation, path: &str) -> RequestBuilder {
+        self.console.client.request(operation.0.clone(), format!("{}{path}", self.console.url))
+    }
+
+    async fn send(&mut self, operation: &Operation, path: &str, request: RequestBuilder) -> u16 {
+        let (method, answer) = (&operation.0, request.send().await.unwrap());
         let status = answer.status().as_u16();
         let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
         let is_problem = kind == "application/problem+json";
@@ -152,6 +159,9 @@ async fn every_answer_is_described_and_every_described_answer_is_given() {
         let misspelt = format!("{}?nonsense=1", filled(&operation.1));
         assert_eq!(asking.ask(operation, &misspelt, &body, "localhost").await, 400);
         assert_eq!(asking.ask(operation, &filled(&operation.1), &body, "shop.example").await, 403);
+        let form = asking.request(operation, &filled(&operation.1)).body("a=b");
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(asking.send(operation, &operation.1, form).await, 415);
         let large = json!({"text": "x".repeat(23 * 1024 * 1024)});
         if body != json!({}) || operation.1 == "/v1/replays" {
             assert_eq!(

@@ -166,11 +166,9 @@ async fn changes_that_are_not_of_their_form_are_refused() {
         assert_eq!(problem["code"], code, "{path}: {problem}");
     }
     // A form of a foreign page cannot say that it is JSON.
-    for (method, path, status) in
-        [(Method::DELETE, letter.as_str(), 400), (Method::POST, "/v1/replays", 403)]
-    {
+    for (method, path) in [(Method::DELETE, letter.as_str()), (Method::POST, "/v1/replays")] {
         let plain = console.client.request(method, format!("{}{path}", console.url)).body("{}");
-        assert_eq!(plain.send().await.unwrap().status(), status, "{path}");
+        assert_eq!(plain.send().await.unwrap().status(), 415, "{path}");
     }
     assert_eq!(letter_ids(&backends).await, ids);
     assert_eq!(backends.broker.journal(None, 10).await.unwrap(), []);

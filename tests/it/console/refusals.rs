@@ -95,6 +95,28 @@ async fn a_foreign_name_for_this_machine_is_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn a_delete_needs_neither_a_body_nor_a_media_type() {
+    let backends = Backends::open();
+    let console = backends.serve_console().await;
+    let url = format!("{}/v1/dead-letters/{}", console.url, given::message(1));
+    for (body, kind, status, code) in [
+        ("", None, 404, "dead_letter.unknown"),
+        ("", Some("text/plain"), 404, "dead_letter.unknown"),
+        ("{}", Some("application/json"), 404, "dead_letter.unknown"),
+        ("{}", Some("text/plain"), 415, "request.media_type"),
+        ("{}", None, 415, "request.media_type"),
+    ] {
+        let request = console.client.delete(&url).body(body);
+        let request =
+            kind.into_iter().fold(request, |request, kind| request.header("content-type", kind));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{body} {kind:?}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], code, "{body} {kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_forbids_browsers_to_keep_or_run_it() {
     let console = Backends::open().serve_console().await;
     for path in ["/v1/sites", "/nothing", "/v1/openapi.json"] {
