@@ -12,9 +12,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::decided::{Arrived, Told, decide_entity, decide_grouped};
 use super::{Pool, fault};
+use crate::backoff::Delays;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
@@ -43,8 +47,12 @@ pub(super) enum Verdict {
 /// What is known of the closing of names, by site; a commit that was refused said so.
 type Closed = BTreeMap<Site, (BTreeMap<OrderId, Option<ClosedName>>, Timestamp)>;
 
-/// So often a batch is decided again because of conflicts, beside once for each of its events.
-const ROUNDS_MAX: usize = 100;
+/// How often a batch is decided again because others were faster, until it is retried later.
+const CONFLICTS_MAX: usize = 20;
+/// How long the first and the last pauses before that are, more or less: of many workers at one
+/// order each round one wins.
+const PAUSE_MIN: Duration = Duration::from_millis(4);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Does a batch and answers with a verdict for each envelope, in their order.
 ///
@@ -56,15 +64,13 @@ pub(super) async fn process(
     envelopes: &[Arc<Envelope>],
 ) -> Result<Vec<Verdict>, StoreError> {
     fault::taken(envelopes);
-    let mut batch =
-        Batch { pool, envelopes, verdicts: vec![None; envelopes.len()], closed: Closed::new() };
+    let verdicts = vec![None; envelopes.len()];
+    let mut batch = Batch { pool, envelopes, verdicts, closed: Closed::new(), conflicts: 0 };
     let mut waiting = batch.decode();
-    // A conflict means that another commit of the same entity was written. What does not come to an
-    // end all the same is retried later.
-    let mut rounds = 0;
-    while !waiting.is_empty() && rounds < ROUNDS_MAX + envelopes.len() {
-        rounds += 1;
+    let mut pauses = Delays::new(PAUSE_MIN, PAUSE_MAX);
+    while !waiting.is_empty() {
         let (now, later) = next(waiting);
+        let conflicts = batch.conflicts;
         waiting = match batch.round(now).await {
             Ok(conflicted) => {
                 pool.gate.succeeded();
@@ -72,14 +78,24 @@ pub(super) async fn process(
             }
             Err((error, StillWaiting(arrived))) if error.is_transient() => {
                 pool.gate.wait_out(&error).await;
-                rounds = 0;
                 arrived
             }
             Err((error, _)) => return Err(error),
         };
         waiting.extend(later);
+        if batch.conflicts > CONFLICTS_MAX {
+            tracing::warn!(
+                deliveries = waiting.len(),
+                conflicts = batch.conflicts,
+                "other commits were faster each time; what is left is retried later"
+            );
+            break;
+        }
+        if batch.conflicts > conflicts {
+            sleep(pauses.next()).await;
+        }
     }
-    // Every place was decoded to a verdict or to an event; an event without one lost all rounds.
+    // Every place was decoded to a verdict or to an event; an event without one lost each round.
     Ok(batch.verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Failed)).collect())
 }
 
@@ -139,6 +155,8 @@ struct Batch<'a> {
     envelopes: &'a [Arc<Envelope>],
     verdicts: Vec<Option<Verdict>>,
     closed: Closed,
+    /// In how many rounds something else was committed meanwhile.
+    conflicts: usize,
 }
 
 impl Batch<'_> {
@@ -235,6 +253,9 @@ impl Batch<'_> {
         };
         fault::committed();
         let mut again = Vec::new();
+        let is_beaten =
+            |it: &Committed| matches!(it, Committed::Conflict | Committed::Closed { .. });
+        self.conflicts += usize::from(written.iter().any(is_beaten));
         for (told, written) in open.into_iter().zip(written) {
             match written {
                 Committed::Written => {

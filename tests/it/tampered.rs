@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     LostAnswer,
     /// Somebody else writes the same before.
     Race,
+    /// Somebody else has written something else before.
+    Beaten,
     /// It would pass a limit.
     Overflow,
 }
@@ -83,7 +85,7 @@ impl<F: Faults> Tampered<F> {
                 call.await?;
                 Err(away())
             }
-            Some(Fault::Race | Fault::Overflow) | None => call.await,
+            Some(Fault::Race | Fault::Beaten | Fault::Overflow) | None => call.await,
         }
     }
 
@@ -119,6 +121,9 @@ impl<F: Faults> Store for Tampered<F> {
         let fault = self.faults.strike(Call::Commit, &entities);
         if fault == Some(Fault::Overflow) {
             return Ok(vec![Committed::Overflow(TotalError::TooLarge); commits.len()]);
+        }
+        if fault == Some(Fault::Beaten) {
+            return Ok(vec![Committed::Conflict; commits.len()]);
         }
         if fault == Some(Fault::Race) {
             self.inner.commit(commits.clone()).await?;

@@ -37,7 +37,9 @@ impl Faults for Tampering {
     fn strike(&self, call: Call, entities: &[EntityId]) -> Option<Fault> {
         let when = match self.fault {
             Fault::Panic | Fault::Refusal | Fault::Newer => Call::Load,
-            Fault::Away | Fault::LostAnswer | Fault::Race | Fault::Overflow => Call::Commit,
+            Fault::Away | Fault::LostAnswer | Fault::Race | Fault::Beaten | Fault::Overflow => {
+                Call::Commit
+            }
         };
         let name = format!("id:{}", self.order);
         let is_concerned = |entity: &EntityId| match &entity.name {
@@ -200,6 +202,16 @@ async fn a_lost_race_is_computed_again_and_counts_once() {
     let (store, metrics) = AtWork::start("b", Fault::Race, 1).await.settle().await;
     assert_eq!(committed(&*store).await, "3");
     assert!(metrics.commit_conflicts.get() > 0);
+}
+
+#[tokio::test]
+async fn races_that_are_lost_again_and_again_are_retried_later() {
+    let tampering = Tampering { order: "b", fault: Fault::Beaten, times: 25.into() };
+    let (store, metrics) = AtWork::start_with(&["b"], tampering).await.settle().await;
+    assert_eq!(committed(&*store).await, "1");
+    assert_eq!(letters(&*store).await, []);
+    assert_eq!(metrics.commit_conflicts.get(), 25);
+    assert_eq!(metrics.deliveries_retried.get(), 1);
 }
 
 #[tokio::test]
