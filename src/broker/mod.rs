@@ -173,6 +173,8 @@ pub struct Delivery {
     pub envelope: Arc<Envelope>,
     /// The number of this attempt, from 1; only failures of this one message count.
     pub attempt: u32,
+    /// When the first attempt failed; `None` before that. What is put back begins anew.
+    pub failing_since: Option<Timestamp>,
     /// How often it was delivered before without being settled.
     pub delivery_count: u32,
     /// Why it is in the queue of dead letters; `None` in the work queue.
@@ -185,11 +187,12 @@ impl Delivery {
     pub fn new(
         envelope: Arc<Envelope>,
         attempt: u32,
+        failing_since: Option<Timestamp>,
         delivery_count: u32,
         dead: Option<DeadReason>,
     ) -> (Self, oneshot::Receiver<Disposition>) {
         let (settle, settled) = oneshot::channel();
-        (Self { envelope, attempt, delivery_count, dead, settle }, settled)
+        (Self { envelope, attempt, failing_since, delivery_count, dead, settle }, settled)
     }
 
     /// Says what shall become of the delivery; the backend makes it durable soon after, in groups.

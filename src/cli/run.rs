@@ -14,7 +14,7 @@ use crate::app::{Role, Roles, StartError, open_broker, open_or_create_store, ope
 use crate::clock;
 use crate::config::{Settings, SettingsError};
 use crate::simulate::SimulateError;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Does what the command line says. Results go to `out`, sentences for a person to `err`.
 pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStatus {
@@ -85,8 +85,14 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         }
         Command::Journal(command) => {
             let settings = settings()?;
-            let broker = open_broker(&settings).await?;
-            let store = open_or_create_store(&settings).await?;
+            let broker = open_broker(&settings).await;
+            // Of files of an older release, the store says the way out.
+            if broker.is_err()
+                && let Err(error @ StoreError::Older { .. }) = open_store(&settings).await
+            {
+                return Err(error.into());
+            }
+            let (broker, store) = (broker?, open_or_create_store(&settings).await?);
             let (overlap, now) = (settings.journal.overlap, clock::now());
             let done = journal::run(&*broker, &*store, command, overlap, now, output).await;
             broker.close().await;

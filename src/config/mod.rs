@@ -271,7 +271,7 @@ pub struct RetrySettings {
     /// The delays before the second, third, ... attempt; the last is repeated.
     #[serde(serialize_with = "show::durations")]
     pub ladder: Vec<Duration>,
-    /// How long after it was received an envelope is still retried.
+    /// How long after its first attempt failed an envelope is still retried.
     #[serde(serialize_with = "show::duration")]
     pub max_age: Duration,
 }

@@ -14,12 +14,15 @@ impl Ladder {
         Self { rungs, max_age }
     }
 
-    /// The delay after a failed attempt (the first is 1) of an envelope that was received so many
-    /// microseconds ago; `None` once it is too old. The last rung is repeated.
-    pub(super) fn delay(&self, attempt: u32, age_micros: i64) -> Option<Duration> {
-        let age = Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
+    /// The delay after a failed attempt (the first is 1) of an envelope whose first attempt failed
+    /// so many microseconds ago; `None` once that is too long. The last rung is repeated.
+    ///
+    /// Its age since receipt does not count: what waited long, or is replayed after weeks, gets its
+    /// retries too.
+    pub(super) fn delay(&self, attempt: u32, failing_for_micros: i64) -> Option<Duration> {
+        let failing_for = Duration::from_micros(u64::try_from(failing_for_micros).unwrap_or(0));
         let delay = self.rung(attempt);
-        (age.saturating_add(delay) <= self.max_age).then_some(delay)
+        (failing_for.saturating_add(delay) <= self.max_age).then_some(delay)
     }
 
     /// The delay after a failed attempt, for what is never given up.
@@ -37,7 +40,7 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     #[test]
-    fn the_last_rung_is_repeated_until_the_envelope_is_too_old() {
+    fn the_last_rung_is_repeated_until_it_has_failed_for_too_long() {
         let ladder =
             Ladder::new([5, 30].map(Duration::from_secs).to_vec(), Duration::from_secs(100));
         let delays: Vec<_> = (1..6)
@@ -51,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_from_the_future_is_as_good_as_new() {
+    fn a_first_failure_in_the_future_is_as_good_as_now() {
         let ladder = Ladder::new(vec![Duration::from_secs(5)], Duration::from_secs(5));
         assert_eq!(ladder.delay(1, -SECOND), Some(Duration::from_secs(5)));
         assert_eq!(ladder.delay(1, 1), None);

@@ -369,8 +369,10 @@ impl Pool {
                 return;
             }
             batch::Verdict::Failed => {
-                let age = clock::now().micros() - delivery.envelope.received_at.micros();
-                if let Some(delay) = self.ladder.delay(delivery.attempt, age) {
+                let failing_for = delivery
+                    .failing_since
+                    .map_or(0, |since| clock::now().micros() - since.micros());
+                if let Some(delay) = self.ladder.delay(delivery.attempt, failing_for) {
                     self.metrics.deliveries_retried.inc();
                     delivery.settle(Disposition::Retry(delay));
                     return;

@@ -19,6 +19,7 @@ pub(super) struct Lease {
     pub(super) seq: i64,
     pub(super) envelope: Arc<Envelope>,
     pub(super) attempt: u32,
+    pub(super) failing_since: Option<Timestamp>,
     pub(super) delivery_count: u32,
     pub(super) dead: Option<DeadReason>,
     /// The place of a body that was put back: it is no part of the journal, and goes with its row.
@@ -31,6 +32,8 @@ pub(super) struct Settlement {
     pub(super) seq: i64,
     pub(super) disposition: Disposition,
     pub(super) decided_at: Timestamp,
+    /// When its first attempt failed, if that was before.
+    pub(super) failing_since: Option<Timestamp>,
     /// The length of the body that is let go, in bytes.
     pub(super) bytes: usize,
     /// The place of a body that is done with when the row is.
@@ -42,7 +45,7 @@ struct Statements {
     name: &'static str,
     /// seq, limit
     read: &'static str,
-    /// seq, due at, failed attempts
+    /// seq, due at, failed attempts, failing since
     retry: &'static str,
     /// seq, rejection, failed at
     bury: &'static str,
@@ -59,16 +62,16 @@ const WORK: Statements = Statements {
     read: concat!(
         "SELECT q.seq, q.attempt, q.deaths, NULL, NULL, NULL, ",
         envelope_columns!(),
-        ", j.hidden, q.position FROM work q LEFT JOIN journal j ON j.position = q.position
+        ", j.hidden, q.position, q.failing_since FROM work q LEFT JOIN journal j ON j.position = q.position
          WHERE q.seq > ?1 ORDER BY q.seq LIMIT ?2"
     ),
-    retry: "INSERT INTO retry (queue, due_at, position, attempt)
-        SELECT 'work', ?2, position, attempt + ?3 FROM work WHERE seq = ?1",
+    retry: "INSERT INTO retry (queue, due_at, position, attempt, failing_since)
+        SELECT 'work', ?2, position, attempt + ?3, ?4 FROM work WHERE seq = ?1",
     bury: "INSERT INTO dead (position, attempt, rejection, failed_at, attempts)
         SELECT position, 1, ?2, ?3, attempt FROM work WHERE seq = ?1",
     remove: "DELETE FROM work WHERE seq = ?1",
-    promote: "INSERT INTO work (position, received_at, attempt)
-        SELECT r.position, j.received_at, r.attempt
+    promote: "INSERT INTO work (position, received_at, attempt, failing_since)
+        SELECT r.position, j.received_at, r.attempt, r.failing_since
         FROM retry r LEFT JOIN journal j ON j.position = r.position
         WHERE r.queue = 'work' AND r.due_at <= ?1 ORDER BY r.due_at, r.seq LIMIT 256",
     count_deaths: "UPDATE work SET deaths = deaths + 1 WHERE seq IN (SELECT seq FROM work \
@@ -80,11 +83,12 @@ const DEAD: Statements = Statements {
     read: concat!(
         "SELECT q.seq, q.attempt, q.deaths, q.rejection, q.failed_at, q.attempts, ",
         envelope_columns!(),
-        ", j.hidden, q.position FROM dead q LEFT JOIN journal j ON j.position = q.position
+        ", j.hidden, q.position, NULL FROM dead q LEFT JOIN journal j ON j.position = q.position
          WHERE q.seq > ?1 ORDER BY q.seq LIMIT ?2"
     ),
-    retry: "INSERT INTO retry (queue, due_at, position, attempt, rejection, failed_at, attempts)
-        SELECT 'dead', ?2, position, attempt + ?3, rejection, failed_at, attempts
+    retry: "INSERT INTO retry (queue, due_at, position, attempt, failing_since, rejection,
+        failed_at, attempts)
+        SELECT 'dead', ?2, position, attempt + ?3, ?4, rejection, failed_at, attempts
         FROM dead WHERE seq = ?1",
     // It is where it should go. It comes again for its new reason, but not at once: otherwise two
     // that disagree would hand it to each other for ever.
@@ -150,6 +154,7 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
         dead,
         envelope: Arc::new(envelope(row, 6)?),
         put_back: row.get::<_, bool>(14)?.then(|| row.get(15)).transpose()?,
+        failing_since: row.get::<_, Option<i64>>(16)?.map(Timestamp::from_micros),
     })
 }
 
@@ -160,7 +165,7 @@ pub(super) fn settle(
     settlements: &[Settlement],
 ) -> rusqlite::Result<()> {
     let statements = statements(queue);
-    for Settlement { seq, disposition, decided_at, put_back, .. } in settlements {
+    for Settlement { seq, disposition, decided_at, failing_since, put_back, .. } in settlements {
         match disposition {
             Disposition::Ack => {
                 if let Some(position) = put_back {
@@ -172,7 +177,10 @@ pub(super) fn settle(
             Disposition::Retry(delay) | Disposition::Later(delay) => {
                 let due_at = after(*decided_at, *delay).micros();
                 let failed = matches!(disposition, Disposition::Retry(_));
-                connection.prepare_cached(statements.retry)?.execute((seq, due_at, failed))?;
+                let failing_since = failing_since.or(failed.then_some(*decided_at));
+                let failing_since = failing_since.map(Timestamp::micros);
+                let retry = (seq, due_at, failed, failing_since);
+                connection.prepare_cached(statements.retry)?.execute(retry)?;
             }
             Disposition::DeadLetter(rejection) => {
                 let rejection = serde_json::to_string(rejection)

@@ -9,7 +9,7 @@ use crate::sqlite::Schema;
 /// What `broker.db` holds. Times are microseconds since 1970.
 pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x534B_4252, // "SKBR"
-    migrations: &[FIRST],
+    migrations: &[FIRST, SECOND],
 };
 
 const FIRST: &str = "
@@ -81,4 +81,10 @@ CREATE TABLE session (
 
 -- Always empty: readiness tries to write here.
 CREATE TABLE probe (filler BLOB NOT NULL) STRICT;
+";
+
+/// When the first attempt of what waits for another failed.
+const SECOND: &str = "
+ALTER TABLE work ADD COLUMN failing_since INTEGER;
+ALTER TABLE retry ADD COLUMN failing_since INTEGER;
 ";

@@ -211,8 +211,9 @@ impl Session {
 
     fn hand_over(&mut self, lease: Lease) {
         let envelope = Arc::clone(&lease.envelope);
+        let Lease { attempt, failing_since, delivery_count, ref dead, .. } = lease;
         let (delivery, settled) =
-            Delivery::new(envelope, lease.attempt, lease.delivery_count, lease.dead.clone());
+            Delivery::new(envelope, attempt, failing_since, delivery_count, dead.clone());
         self.held += 1;
         self.held_bytes += lease.envelope.body.len();
         self.out.push(Box::pin(async move { (lease, settled.await.ok()) }));
@@ -256,8 +257,15 @@ impl Session {
         let bytes = lease.envelope.body.len();
         if let Some(disposition) = disposition {
             let decided_at = clock::now();
-            let Lease { seq, put_back, .. } = lease;
-            self.decided.push(Settlement { seq, disposition, decided_at, bytes, put_back });
+            let Lease { seq, failing_since, put_back, .. } = lease;
+            self.decided.push(Settlement {
+                seq,
+                disposition,
+                decided_at,
+                failing_since,
+                bytes,
+                put_back,
+            });
             return;
         }
         self.held -= 1;

@@ -195,9 +195,10 @@ impl<'a> Session<'a> {
     }
 
     fn hand_over(&mut self, arrival: Arrival) {
-        let Arrival { ref envelope, attempt, delivery_count, ref dead, .. } = arrival;
+        let Arrival { attempt, failing_since, delivery_count, ref dead, .. } = arrival;
+        let envelope = Arc::clone(&arrival.envelope);
         let (delivery, settled) =
-            Delivery::new(Arc::clone(envelope), attempt, delivery_count, dead.clone());
+            Delivery::new(envelope, attempt, failing_since, delivery_count, dead.clone());
         self.consumer.shared.holdings(self.consumer.queue).hand_out(arrival.place);
         self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
         self.out.push(Box::pin(async move { (arrival, settled.await.ok()) }));
@@ -240,13 +241,20 @@ impl<'a> Session<'a> {
         let mut delivery = delivery.map_err(|error| refusal("the channel is lost", &error))?;
         let (tag, acker) = (delivery.delivery_tag, delivery.acker.clone());
         match wire::read(&mut delivery) {
-            Ok(Received { envelope, attempt, delivery_count, dead }) => {
+            Ok(Received { envelope, attempt, failing_since, delivery_count, dead }) => {
                 let shared = &self.consumer.shared;
                 let place = shared.holdings(self.consumer.queue).arrive(envelope.received_at);
                 let envelope = Arc::new(envelope);
-                let arrival =
-                    Arrival { tag, acker, place, envelope, attempt, dead, delivery_count };
-                self.waiting.push(arrival);
+                self.waiting.push(Arrival {
+                    tag,
+                    acker,
+                    place,
+                    envelope,
+                    attempt,
+                    failing_since,
+                    dead,
+                    delivery_count,
+                });
             }
             Err(error) => {
                 self.held.insert(tag, (acker, None));

@@ -107,13 +107,13 @@ impl Shared {
         envelope: &Envelope,
         dead: Option<&DeadReason>,
     ) -> Message {
-        let properties = wire::properties(envelope, 1, dead);
+        let properties = wire::properties(envelope, 1, None, dead);
         self.message("events", topology::key_of(queue), properties, envelope.body.clone())
     }
 
     /// An envelope that goes to the work queue and not to the journal.
     pub(super) fn again(&self, envelope: &Envelope) -> Message {
-        let properties = wire::properties(envelope, 1, None);
+        let properties = wire::properties(envelope, 1, None, None);
         self.message("again", WORK_KEY, properties, envelope.body.clone())
     }
 
@@ -124,8 +124,13 @@ impl Shared {
         arrival: Arrival,
         disposition: Disposition,
     ) {
-        let Arrival { envelope, attempt, dead, .. } = arrival;
+        let Arrival { envelope, attempt, failing_since, dead, .. } = arrival;
         let decided_at = clock::now();
+        let failing_since = match disposition {
+            Disposition::Retry(_) => failing_since.or(Some(decided_at)),
+            Disposition::Later(_) => failing_since,
+            Disposition::Ack | Disposition::DeadLetter(_) => None,
+        };
         let next = attempt.saturating_add(1);
         let (delay, attempt, dead) = match (disposition, queue) {
             (Disposition::Ack, _) => return,
@@ -149,7 +154,7 @@ impl Shared {
             Some(Duration::ZERO) => Route::Direct(topology::key_of(queue)),
             Some(delay) => Route::Later(queue, delay),
         };
-        let properties = wire::properties(&envelope, attempt, dead.as_ref());
+        let properties = wire::properties(&envelope, attempt, failing_since, dead.as_ref());
         self.insist(route, properties, envelope.body.clone()).await;
     }
 

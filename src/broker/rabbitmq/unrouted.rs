@@ -66,9 +66,9 @@ fn message(shared: &Shared, delivery: &mut Delivery) -> Option<Message> {
     }
     let properties = wire::stripped(&delivery.properties);
     Some(match wire::read(delivery) {
-        Ok(Received { envelope, attempt, dead, .. }) => {
+        Ok(Received { envelope, attempt, failing_since, dead, .. }) => {
             let key = if dead.is_some() { DEAD_KEY } else { WORK_KEY };
-            let properties = wire::properties(&envelope, attempt, dead.as_ref());
+            let properties = wire::properties(&envelope, attempt, failing_since, dead.as_ref());
             shared.message("again", key, properties, envelope.body)
         }
         Err(error) => {

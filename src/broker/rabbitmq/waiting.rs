@@ -7,6 +7,7 @@ use lapin::Acker;
 
 use super::holdings::Held;
 use crate::broker::{DeadReason, Envelope};
+use crate::domain::Timestamp;
 
 /// What was delivered so often without being settled is handed out alone.
 const SUSPECT_DELIVERIES: u32 = 2;
@@ -18,6 +19,7 @@ pub(super) struct Arrival {
     pub(super) place: Held,
     pub(super) envelope: Arc<Envelope>,
     pub(super) attempt: u32,
+    pub(super) failing_since: Option<Timestamp>,
     pub(super) dead: Option<DeadReason>,
     pub(super) delivery_count: u32,
 }

@@ -34,6 +34,7 @@ const MARKER: &str = "storekeeper.marker";
 const RECEIVED_AT: &str = "x-received-at-us";
 const SOURCE: &str = "x-source";
 const ATTEMPT: &str = "x-attempt";
+const FAILING_SINCE: &str = "x-failing-since-us";
 const REPLAYS: &str = "x-replays";
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
@@ -46,6 +47,7 @@ const ATTEMPTS: &str = "x-attempts";
 pub(super) struct Received {
     pub(super) envelope: Envelope,
     pub(super) attempt: u32,
+    pub(super) failing_since: Option<Timestamp>,
     pub(super) delivery_count: u32,
     pub(super) dead: Option<DeadReason>,
 }
@@ -65,6 +67,7 @@ pub(super) enum Unreadable {
 pub(super) fn properties(
     envelope: &Envelope,
     attempt: u32,
+    failing_since: Option<Timestamp>,
     dead: Option<&DeadReason>,
 ) -> BasicProperties {
     let mut headers = FieldTable::default();
@@ -75,6 +78,9 @@ pub(super) fn properties(
     put(SOURCE, text(&envelope.source));
     put(ATTEMPT, AMQPValue::LongLongInt(attempt.into()));
     put(REPLAYS, AMQPValue::LongLongInt(envelope.replays.into()));
+    if let Some(failing_since) = failing_since {
+        put(FAILING_SINCE, AMQPValue::LongLongInt(failing_since.micros()));
+    }
     for (name, value) in [(TRACEPARENT, &envelope.traceparent), (TRACESTATE, &envelope.tracestate)]
     {
         if let Some(value) = value.as_ref().filter(|value| value.len() <= TEXT_BYTES_MAX) {
@@ -229,6 +235,7 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
         envelope: Envelope { body, ..envelope },
         // In the queue of dead letters, its attempts begin anew.
         attempt: if is_poison { 1 } else { attempt },
+        failing_since: integer(headers, FAILING_SINCE).map(Timestamp::from_micros),
         delivery_count,
         dead,
     })
@@ -318,7 +325,8 @@ mod tests {
     #[test]
     fn an_envelope_is_read_as_it_was_written() {
         let reason = dead("$: no JSON");
-        let written = properties(&envelope(), 4, Some(&reason));
+        let since = Some(Timestamp::from_micros(7));
+        let written = properties(&envelope(), 4, since, Some(&reason));
         let envelope = Envelope {
             message_id: MessageId(
                 Uuid::parse_str(written.message_id().as_ref().unwrap().as_str()).unwrap(),
@@ -327,7 +335,7 @@ mod tests {
         };
         let read = read(&mut delivery(written)).unwrap();
         assert_eq!((read.envelope, read.attempt, read.delivery_count), (envelope, 4, 0));
-        assert_eq!(read.dead, Some(reason));
+        assert_eq!((read.dead, read.failing_since), (Some(reason), since));
     }
 
     #[test]
@@ -338,7 +346,8 @@ mod tests {
             traceparent: Some(long.clone()),
             ..envelope()
         };
-        let written = properties(&envelope, u32::MAX, Some(&dead(&long)));
+        let written =
+            properties(&envelope, u32::MAX, Some(Timestamp::from_micros(7)), Some(&dead(&long)));
         let size: usize = written
             .headers()
             .iter()
@@ -357,9 +366,10 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_told_from_what_is_newer() {
-        let foreign = properties(&envelope(), 1, None).with_app_id("a shovel".into());
+        let foreign = properties(&envelope(), 1, None, None).with_app_id("a shovel".into());
         assert!(matches!(read(&mut delivery(foreign)), Err(Unreadable::Foreign)));
-        let newer = properties(&envelope(), 1, None).with_type("storekeeper.unheard_of".into());
+        let newer =
+            properties(&envelope(), 1, None, None).with_type("storekeeper.unheard_of".into());
         assert!(matches!(read(&mut delivery(newer)), Err(Unreadable::Unknown(_))));
     }
 

@@ -189,6 +189,17 @@ async fn what_the_store_refuses_for_a_while_is_applied_in_the_end() {
     assert_eq!(committed(&*store).await, "3");
 }
 
+/// As a dead letter that is replayed after its `retry.max_age`.
+#[tokio::test]
+async fn what_was_received_long_ago_is_retried_all_the_same() {
+    let old = Envelope { received_at: clock::now().plus_micros(-3_600_000_000), ..envelope("b") };
+    let tampering = Tampering { order: "b", fault: Fault::Refusal, times: 3.into() };
+    let (store, metrics) = AtWork::start_on([old], tampering).await.settle().await;
+    assert_eq!(letters(&*store).await, []);
+    assert_eq!(committed(&*store).await, "1");
+    assert!(metrics.deliveries_retried.get() > 0);
+}
+
 #[tokio::test]
 async fn what_a_newer_release_wrote_waits_for_it_however_often_it_comes() {
     let (store, metrics) = AtWork::start("b", Fault::Newer, 15).await.settle().await;

@@ -85,6 +85,8 @@ async fn a_retry_comes_after_its_delay_as_the_next_attempt(backend: impl Backend
     publish(&broker, &["a"]).await;
     let mut subscription = work(&broker, 10).await;
     let mut delivery = take_one(&mut subscription).await;
+    assert_eq!(delivery.failing_since, None);
+    let (before, mut failing_since) = (clock::now(), None);
     for next_attempt in 2..5 {
         let settled_at = Instant::now();
         delivery.settle(Disposition::Retry(SOON));
@@ -92,6 +94,9 @@ async fn a_retry_comes_after_its_delay_as_the_next_attempt(backend: impl Backend
         assert!(settled_at.elapsed() >= SOON, "came after {:?}", settled_at.elapsed());
         assert_eq!((delivery.attempt, delivery.delivery_count), (next_attempt, 0));
         assert_eq!(&*delivery.envelope.body, b"a");
+        assert!(delivery.failing_since >= Some(before));
+        let first = *failing_since.get_or_insert(delivery.failing_since);
+        assert_eq!(delivery.failing_since, first, "the first failure counts");
     }
 }
 
@@ -101,12 +106,14 @@ async fn what_is_put_off_comes_after_its_delay_as_the_same_attempt(backend: impl
     let mut subscription = work(&broker, 10).await;
     take_one(&mut subscription).await.settle(Disposition::Retry(Duration::ZERO));
     let mut delivery = take_one(&mut subscription).await;
+    let mut failing_since = None;
     for delay in [SOON, Duration::ZERO, SOON] {
         let settled_at = Instant::now();
         delivery.settle(Disposition::Later(delay));
         delivery = take_one(&mut subscription).await;
         assert!(settled_at.elapsed() >= delay, "came after {:?}", settled_at.elapsed());
         assert_eq!((delivery.attempt, delivery.delivery_count), (2, 0));
+        assert_eq!(*failing_since.get_or_insert(delivery.failing_since), delivery.failing_since);
     }
     delivery.settle(dead_letter());
     let mut intake = dead(&broker).await;
