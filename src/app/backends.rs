@@ -140,5 +140,6 @@ fn redis_options(settings: &Settings) -> RedisOptions {
         sentinel_master: sentinel_master.clone(),
         prefix: prefix.clone(),
         allow_volatile: *allow_volatile,
+        announces: settings.changes.announce,
     }
 }

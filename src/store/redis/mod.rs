@@ -66,12 +66,13 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct RedisStore {
     client: Client,
+    announces: bool,
 }
 
 impl RedisStore {
     /// A Store that need not be reachable yet, for services: calls fail as unavailable until it is.
     pub fn start(options: &RedisOptions) -> Result<Self, StoreError> {
-        Ok(Self { client: Client::new(options)? })
+        Ok(Self { client: Client::new(options)?, announces: options.announces })
     }
 
     /// A Store that is reachable now, for commands. A server that may drop keys when it is full, or
@@ -91,7 +92,9 @@ impl Store for RedisStore {
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
         let committed = commit::commit(&self.client, &commits).await?;
-        relay::note_news(&self.client, &commits, &committed).await;
+        if self.announces {
+            relay::note_news(&self.client, &commits, &committed).await;
+        }
         Ok(committed)
     }
 

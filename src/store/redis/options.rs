@@ -29,6 +29,8 @@ pub struct RedisOptions {
     pub prefix: String,
     /// Whether a server that keeps nothing on disk is meant; if not, a warning says so.
     pub allow_volatile: bool,
+    /// Whether a relay wants to know which sites have news.
+    pub announces: bool,
 }
 
 impl RedisOptions {
@@ -40,6 +42,7 @@ impl RedisOptions {
             sentinel_master: "mymaster".to_owned(),
             prefix: "sk".to_owned(),
             allow_volatile: false,
+            announces: true,
         }
     }
 }

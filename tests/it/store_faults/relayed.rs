@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use storekeeper::clock;
 use storekeeper::domain::{Policy, Timestamp};
-use storekeeper::store::redis::{RedisStore, Relayed};
+use storekeeper::store::redis::{RedisOptions, RedisStore, Relayed};
 use storekeeper::store::{Commit, Store};
 use uuid::Uuid;
 
@@ -36,6 +36,22 @@ async fn what_is_not_told_is_kept_for_twice_as_long() {
     assert_eq!(trimmed(11).await, 0);
     assert_eq!(trimmed(6).await, 2, "what is told goes");
     assert_eq!(trimmed(4).await, 4, "all goes in the end");
+}
+
+/// A round trip less for each call that commits.
+#[tokio::test]
+async fn news_are_noted_only_where_changes_are_announced() {
+    let server = shared_redis();
+    for announces in [true, false] {
+        let options = RedisOptions { announces, ..options(server) };
+        let store = RedisStore::start(&options).unwrap();
+        store.replace_policy(&Policy::default(), &origin()).await.unwrap();
+        store.commit(vec![first("alpha", 1)]).await.unwrap();
+        let key = format!("{}:dirty", options.prefix);
+        let noted: usize = server.ask(&["EXISTS", &key]).unwrap();
+        assert_eq!(noted, usize::from(announces));
+        assert_eq!(store.take_news().await.unwrap(), vec![site("alpha"); noted]);
+    }
 }
 
 #[tokio::test]
