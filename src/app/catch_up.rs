@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::lease::Lease;
@@ -30,6 +30,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(20);
 /// How long nothing is tried after a failure.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// How often it is told again that only a person can go on.
+const TELL_AGAIN: Duration = Duration::from_hours(1);
 
 /// Sees to it that Redis has what the journal has.
 #[derive(Debug)]
@@ -63,24 +66,28 @@ impl CatchUp {
 
     /// Looks until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut failing = false;
+        let mut told = Told::default();
         let turns = async {
             // What is missing in RabbitMQ is declared meanwhile.
             sleep(LOOK_AGAIN).await;
             loop {
                 let rest = match self.turn().await {
                     Ok(()) => {
-                        failing = false;
+                        told = Told::default();
                         LOOK_AGAIN
                     }
                     Err(error) => {
                         // Once an outage; one that only a person can end is told as what it is.
-                        if let StepError::Rebuild(RebuildError::InPart(_)) = &error {
-                            tracing::error!(%error, "redis begins anew, and nothing is put back");
-                        } else if !failing {
-                            tracing::warn!(%error, "cannot look after redis's history; trying again");
+                        let in_part = matches!(error, StepError::Rebuild(RebuildError::InPart(_)));
+                        match told.is_due(in_part, Instant::now()) {
+                            true if in_part => {
+                                tracing::error!(%error, "redis begins anew, and nothing is put back");
+                            }
+                            true => {
+                                tracing::warn!(%error, "cannot look after redis's history; trying again");
+                            }
+                            false => {}
                         }
-                        failing = true;
                         self.lease.doubt();
                         PAUSE
                     }
@@ -172,5 +179,40 @@ impl CatchUp {
             );
         }
         Ok(self.store.note_history(&now_known).await?)
+    }
+}
+
+/// What was logged of failures since something worked.
+#[derive(Default)]
+struct Told {
+    failed: bool,
+    /// That the journal has only a part.
+    in_part_at: Option<Instant>,
+}
+
+impl Told {
+    /// Whether a failure is to be logged: each kind once, and what a person must see now and then.
+    fn is_due(&mut self, in_part: bool, now: Instant) -> bool {
+        if !in_part {
+            return !std::mem::replace(&mut self.failed, true);
+        }
+        let is_due = self.in_part_at.is_none_or(|at| now.duration_since(at) >= TELL_AGAIN);
+        if is_due {
+            self.in_part_at = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_lasts_is_logged_once_and_one_for_a_person_every_hour() {
+        let (mut told, start) = (Told::default(), Instant::now());
+        assert!(told.is_due(false, start) && !told.is_due(false, start + TELL_AGAIN));
+        let looks = (0..720).map(|look| told.is_due(true, start + PAUSE * look));
+        assert_eq!(looks.filter(|is_due| *is_due).count(), 2, "in two hours");
     }
 }

@@ -177,9 +177,12 @@ mod tests {
     use axum::body::Body;
     use axum::http::StatusCode;
     use axum::routing::{any, get};
+    use http_body_util::BodyExt;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::broker::BrokerError;
+    use crate::console::{broker_problem, in_time};
 
     const JSON: &str = "application/json";
 
@@ -328,6 +331,21 @@ mod tests {
         for answer in changes.await {
             assert_eq!(answer.unwrap().status(), StatusCode::OK);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_broker_is_not_called_the_store() {
+        let ask = || async {
+            let never = std::future::pending::<Result<&'static str, BrokerError>>();
+            in_time(never).await.map_err(|error| broker_problem(&error))
+        };
+        let router = guarded(Router::new().route("/", get(ask)));
+        let request = axum::http::Request::get("/").header("host", "localhost");
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "broker.unavailable");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::guard::Patience;
 use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
-use super::{Backends, broker_problem, store_problem};
+use super::{Backends, broker_problem, in_time, store_problem};
 use crate::dead_letters::{self, EDIT_BYTES_MAX, Progress};
 use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
@@ -95,7 +95,7 @@ pub(super) async fn discard(
     Extension(Patience(patience)): Extension<Patience>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
-    let order = dead_letters::discard(&backends.broker, name).await;
+    let order = in_time(dead_letters::discard(&backends.broker, name)).await;
     let order = order.map_err(|error| broker_problem(&error))?;
     let progress = dead_letters::discarded(&*backends.store, name, patience).await;
     answer(name, order, progress)
@@ -127,7 +127,7 @@ pub(super) async fn edit(
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let body = body.bytes()?;
-    let order = dead_letters::edit(&backends.broker, name, &body).await;
+    let order = in_time(dead_letters::edit(&backends.broker, name, &body)).await;
     let order = order.map_err(|error| broker_problem(&error))?;
     let progress = dead_letters::edited(&*backends.store, name, &body, patience).await;
     answer(name, order, progress)

@@ -15,7 +15,7 @@
 //! - A site that does not exist is 404; only a change that says so makes one.
 //! - Every answer that is no success is a problem with a stable code.
 //! - Without tokens, only this machine is answered: [`guard`] checks it before anything else.
-//! - A change has a body that says it is JSON: no page of a browser can send one unasked.
+//! - A body says that it is JSON: no page of a browser can send one unasked.
 //! - With tokens, nothing is answered without one, and every route needs a role: [`access`].
 //! - What a dead letter holds, its headers and body, is shown to operators only.
 //! - A parameter that a route does not know is refused: a misspelt filter must not select all.
@@ -43,6 +43,7 @@ mod stock;
 pub mod views;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -77,6 +78,9 @@ pub fn router(
         .with_state(Backends { store, broker, sources, streams, stop });
     guard::protect(router, Access::new(&settings.console.tokens))
 }
+
+/// How long the broker may take to answer a request.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the handlers ask.
 #[derive(Debug, Clone)]
@@ -166,6 +170,14 @@ fn ask_problem(error: &AskError) -> Problem {
             Problem::new(ProblemCode::ReceiptDeadLetter, error.to_string())
         }
     }
+}
+
+/// What the broker answers, if it does so in time: before the guard gives up, which blames the store.
+async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    tokio::time::timeout(BROKER_TIMEOUT, call).await.unwrap_or_else(|_| {
+        let message = format!("it did not answer within {BROKER_TIMEOUT:?}");
+        Err(BrokerError::Unavailable { source: message.into() })
+    })
 }
 
 /// Says what a failure of the Broker means to the caller, and logs it.

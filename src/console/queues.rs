@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::openapi::Refusals;
 use super::request::{NoParameters, Query};
 use super::views::QueuesView;
-use super::{Backends, broker_problem, store_problem};
+use super::{Backends, broker_problem, in_time, store_problem};
 use crate::http::problem::Problem;
 
 /// Shows how much is waiting where
@@ -24,7 +24,7 @@ pub(super) async fn show(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
 ) -> Result<Json<QueuesView>, Problem> {
-    let depth = backends.broker.depth().await.map_err(|error| broker_problem(&error))?;
+    let depth = in_time(backends.broker.depth()).await.map_err(|error| broker_problem(&error))?;
     let parked =
         backends.store.dead_letter_counts().await.map_err(|error| store_problem(&error))?;
     let parked = parked.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));

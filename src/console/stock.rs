@@ -11,7 +11,7 @@ use super::items::{self, Purpose, check_site};
 use super::openapi::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ListView, StockDetailView, StockItemView};
-use super::{Backends, cursor, list_problem};
+use super::{Backends, cursor, in_time, list_problem};
 use crate::domain::IDENTIFIER_BYTES_MAX;
 use crate::http::problem::{Body, Problem, ProblemCode};
 
@@ -105,7 +105,7 @@ pub(super) async fn show(
         .map_err(|error| list_problem(&error, page.after.is_some()))?
         .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
     // The counts are worth an answer also while nobody can say how many events they lack.
-    let depth = backends.broker.depth().await;
+    let depth = in_time(backends.broker.depth()).await;
     let depth = depth.inspect_err(|error| tracing::warn!(%error, "cannot ask the broker")).ok();
     let next = cursor::encode(detail.holds.next.take());
     Ok(Json(StockDetailView::new(&detail, next, depth.as_ref())))
