@@ -64,7 +64,13 @@ impl Consumer {
             };
             let error = match served {
                 Ok(Over::Done) => return,
-                Ok(Over::Silent) => continue,
+                Ok(Over::Owed) => {
+                    tracing::info!(
+                        queue = topology::key_of(self.queue),
+                        "nothing came of what the queue has; consuming on another channel"
+                    );
+                    continue;
+                }
                 Err(error) => error,
             };
             let (queue, error) = (topology::key_of(self.queue), chain(&error));

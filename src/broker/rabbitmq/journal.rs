@@ -14,6 +14,7 @@
 //! - A page that is not full ends at a marker that was put there during the call.
 //! - Markers are in no page, and no place of an extent is a marker's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -405,7 +406,7 @@ fn entry(position: JournalPosition, mut delivery: Delivery) -> Result<Option<Ent
     match wire::read(&mut delivery) {
         Ok(received) => Ok(Some(Entry::Record(Box::new(JournalRecord {
             position,
-            envelope: received.envelope,
+            envelope: Arc::unwrap_or_clone(received.envelope),
             rejection: received.dead.map(|dead| dead.rejection),
         })))),
         Err(wire::Unreadable::Foreign) => {

@@ -23,6 +23,7 @@ mod prefix;
 mod publisher;
 mod session;
 mod shared;
+mod silence;
 mod topology;
 mod unrouted;
 mod waiting;

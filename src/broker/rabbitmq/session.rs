@@ -12,11 +12,6 @@
 //! one delivery at a time, and widens when one comes that is no suspect. A suspect that comes later
 //! narrows it again; other suspects are then given back.
 //!
-//! # Why does a session end when nothing comes?
-//! When a queue is deleted and declared again at once, RabbitMQ may have a consumer of the old queue
-//! consume the new one, say nothing of it, and hand over nothing: what it counts as delivered there
-//! is back only when the channel is closed. So after a while of silence, the next one takes over.
-//!
 //! # Invariants
 //! - At most `prefetch` deliveries are handed out and not settled.
 //! - Only what RabbitMQ has as this channel's is acknowledged: tags of another would hit others.
@@ -42,6 +37,7 @@ use super::connection::refusal;
 use super::consumer::Consumer;
 use super::holdings::Held;
 use super::prefix::Prefix;
+use super::silence;
 use super::topology::{self, short};
 use super::waiting::{Arrival, Waiting};
 use super::wire::{self, Received};
@@ -51,8 +47,6 @@ use crate::broker::{BrokerError, Delivery, Disposition};
 
 /// How long what is finished waits for what is before it.
 const GAP_PATIENCE: Duration = Duration::from_millis(20);
-/// How long nothing comes until it is asked for on another channel.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// So many are given back one by one at a close.
 const FEW: usize = 16;
 /// How long a broker that is closed tries to write what was decided.
@@ -86,6 +80,8 @@ pub(super) struct Session<'a> {
     stragglers_at: Option<Instant>,
     /// When something came last, or was done.
     active_at: Instant,
+    /// How long nothing may come until it is asked why.
+    silence: Duration,
 }
 
 /// Why a session is over, with nothing of it left.
@@ -93,8 +89,8 @@ pub(super) struct Session<'a> {
 pub(super) enum Over {
     /// The broker is closed, or the subscription was dropped and all that was taken is settled.
     Done,
-    /// Nothing has come for long.
-    Silent,
+    /// Nothing has come for long, although RabbitMQ has something.
+    Owed,
 }
 
 impl<'a> Session<'a> {
@@ -112,11 +108,12 @@ impl<'a> Session<'a> {
             prefix: Prefix::new(),
             stragglers_at: None,
             active_at: Instant::now(),
+            silence: silence::time(),
         }
     }
 
-    /// Consumes until there is no more to do, or until nothing has come for long. An error means
-    /// that the channel is lost.
+    /// Consumes until there is no more to do, or until RabbitMQ keeps back what it has. An error
+    /// means that the channel is lost.
     pub(super) async fn run(mut self, delays: &mut Delays) -> Result<Over, BrokerError> {
         let stop = self.consumer.stop.clone();
         loop {
@@ -146,13 +143,17 @@ impl<'a> Session<'a> {
                 }
                 () = sleep_until(self.stragglers_at.unwrap_or(self.active_at)),
                     if self.stragglers_at.is_some() => self.acknowledge_stragglers().await?,
-                () = sleep_until(self.active_at + SILENCE_MAX), if self.held.is_empty() => {
+                () = sleep_until(self.active_at + self.silence), if self.held.is_empty() => {
+                    let queue = self.consumer.shared.topology.queue_name(self.consumer.queue);
+                    let before = silence::look(&self.channel, &queue).await?;
                     // What is on its way when the channel is closed would count as delivered.
                     self.cancel().await?;
-                    if self.held.is_empty() && self.waiting.is_empty() {
+                    let is_silent = self.held.is_empty() && self.waiting.is_empty();
+                    if is_silent && before.is_owed(&self.channel, &queue).await? {
                         topology::close(&self.channel).await;
-                        return Ok(Over::Silent);
+                        return Ok(Over::Owed);
                     }
+                    self.silence = silence::time();
                 }
             }
             self.active_at = Instant::now();
@@ -195,10 +196,10 @@ impl<'a> Session<'a> {
     }
 
     fn hand_over(&mut self, arrival: Arrival) {
-        let Arrival { attempt, failing_since, delivery_count, ref dead, .. } = arrival;
-        let envelope = Arc::clone(&arrival.envelope);
+        let Received { envelope, attempt, failing_since, delivery_count, dead } =
+            arrival.received.clone();
         let (delivery, settled) =
-            Delivery::new(envelope, attempt, failing_since, delivery_count, dead.clone());
+            Delivery::new(envelope, attempt, failing_since, delivery_count, dead);
         self.consumer.shared.holdings(self.consumer.queue).hand_out(arrival.place);
         self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
         self.out.push(Box::pin(async move { (arrival, settled.await.ok()) }));
@@ -241,20 +242,10 @@ impl<'a> Session<'a> {
         let mut delivery = delivery.map_err(|error| refusal("the channel is lost", &error))?;
         let (tag, acker) = (delivery.delivery_tag, delivery.acker.clone());
         match wire::read(&mut delivery) {
-            Ok(Received { envelope, attempt, failing_since, delivery_count, dead }) => {
-                let shared = &self.consumer.shared;
-                let place = shared.holdings(self.consumer.queue).arrive(envelope.received_at);
-                let envelope = Arc::new(envelope);
-                self.waiting.push(Arrival {
-                    tag,
-                    acker,
-                    place,
-                    envelope,
-                    attempt,
-                    failing_since,
-                    dead,
-                    delivery_count,
-                });
+            Ok(received) => {
+                let holdings = self.consumer.shared.holdings(self.consumer.queue);
+                let place = holdings.arrive(received.envelope.received_at);
+                self.waiting.push(Arrival { tag, acker, place, received });
             }
             Err(error) => {
                 self.held.insert(tag, (acker, None));

@@ -17,7 +17,7 @@ use super::publisher::{Message, Publisher};
 use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Found, Topology, UNROUTED, WORK_KEY, short};
 use super::unrouted;
 use super::waiting::Arrival;
-use super::wire::{self, Unreadable};
+use super::wire::{self, Received, Unreadable};
 use crate::backoff::Delays;
 use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
 use crate::clock;
@@ -124,7 +124,7 @@ impl Shared {
         arrival: Arrival,
         disposition: Disposition,
     ) {
-        let Arrival { envelope, attempt, failing_since, dead, .. } = arrival;
+        let Received { envelope, attempt, failing_since, dead, .. } = arrival.received;
         let decided_at = clock::now();
         let failing_since = match disposition {
             Disposition::Retry(_) => failing_since.or(Some(decided_at)),

@@ -69,7 +69,7 @@ fn message(shared: &Shared, delivery: &mut Delivery) -> Option<Message> {
         Ok(Received { envelope, attempt, failing_since, dead, .. }) => {
             let key = if dead.is_some() { DEAD_KEY } else { WORK_KEY };
             let properties = wire::properties(&envelope, attempt, failing_since, dead.as_ref());
-            shared.message("again", key, properties, envelope.body)
+            shared.message("again", key, properties, envelope.body.clone())
         }
         Err(error) => {
             let key = match error {

@@ -1,13 +1,11 @@
 //! Deliveries that came and are not handed out: suspects apart from the others, each in order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use lapin::Acker;
 
 use super::holdings::Held;
-use crate::broker::{DeadReason, Envelope};
-use crate::domain::Timestamp;
+use super::wire::Received;
 
 /// What was delivered so often without being settled is handed out alone.
 const SUSPECT_DELIVERIES: u32 = 2;
@@ -17,16 +15,12 @@ pub(super) struct Arrival {
     pub(super) tag: u64,
     pub(super) acker: Acker,
     pub(super) place: Held,
-    pub(super) envelope: Arc<Envelope>,
-    pub(super) attempt: u32,
-    pub(super) failing_since: Option<Timestamp>,
-    pub(super) dead: Option<DeadReason>,
-    pub(super) delivery_count: u32,
+    pub(super) received: Received,
 }
 
 impl Arrival {
     const fn is_suspect(&self) -> bool {
-        self.delivery_count >= SUSPECT_DELIVERIES
+        self.received.delivery_count >= SUSPECT_DELIVERIES
     }
 }
 

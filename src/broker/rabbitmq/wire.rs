@@ -8,6 +8,8 @@
 //! - The headers of a message stay under [`HEADERS_BYTES_MAX`], or [`FOREIGN_BYTES_MAX`]: RabbitMQ
 //!   ends the connection over a table that does not fit a frame.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -43,9 +45,9 @@ const FAILED_AT: &str = "x-failed-at-us";
 const ATTEMPTS: &str = "x-attempts";
 
 /// A message that was read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Received {
-    pub(super) envelope: Envelope,
+    pub(super) envelope: Arc<Envelope>,
     pub(super) attempt: u32,
     pub(super) failing_since: Option<Timestamp>,
     pub(super) delivery_count: u32,
@@ -232,7 +234,7 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
     let delivery_count = number(headers, "x-delivery-count").unwrap_or(0);
     let body = Bytes::from(std::mem::take(&mut delivery.data));
     Ok(Received {
-        envelope: Envelope { body, ..envelope },
+        envelope: Arc::new(Envelope { body, ..envelope }),
         // In the queue of dead letters, its attempts begin anew.
         attempt: if is_poison { 1 } else { attempt },
         failing_since: integer(headers, FAILING_SINCE).map(Timestamp::from_micros),
@@ -334,7 +336,7 @@ mod tests {
             ..envelope()
         };
         let read = read(&mut delivery(written)).unwrap();
-        assert_eq!((read.envelope, read.attempt, read.delivery_count), (envelope, 4, 0));
+        assert_eq!((&*read.envelope, read.attempt, read.delivery_count), (&envelope, 4, 0));
         assert_eq!((read.dead, read.failing_since), (Some(reason), since));
     }
 
@@ -361,7 +363,7 @@ mod tests {
         let rejection = read.dead.unwrap().rejection;
         assert_eq!(rejection.code, Code::NotJson);
         assert!(rejection.detail.ends_with("... (cut off)"));
-        assert_eq!((read.envelope.traceparent, read.attempt), (None, u32::MAX));
+        assert_eq!((&read.envelope.traceparent, read.attempt), (&None, u32::MAX));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use lapin::BasicProperties;
@@ -49,26 +49,29 @@ async fn a_queue_that_is_deleted_under_load_is_consumed_again() {
     let server = RabbitMq::shared().await;
     let options = options(server);
     let publisher = RabbitBroker::connect(&options).await.unwrap();
-    let mut consumers = JoinSet::new();
+    let (mut consumers, delivered) = (JoinSet::new(), Arc::new(Mutex::new(BTreeSet::new())));
     for _ in 0..2 {
         let broker = RabbitBroker::connect(&options).await.unwrap();
+        let delivered = Arc::clone(&delivered);
         consumers.spawn(async move {
             let mut subscription = work(&broker).await;
             loop {
                 for delivery in subscription.next_batch(16).await {
+                    delivered.lock().unwrap().insert(body(&delivery).to_owned());
                     delivery.settle(Disposition::Ack);
                 }
             }
         });
     }
     let queue = format!("{}.work", options.namespace);
-    for _ in 0..4 {
+    for round in 0..4 {
         let is_deleted = Cell::new(false);
-        let publishing = (0..8).map(async |_| {
+        let last = |number: usize| format!("{round} {number}");
+        let publishing = (0..8).map(async |number| {
             while !is_deleted.get() {
                 publish_at_last(&publisher, "a body").await;
             }
-            publish_at_last(&publisher, "a body").await;
+            publish_at_last(&publisher, &last(number)).await;
         });
         let deleting = behind_its_back(server, async |channel| {
             let options = QueueDeleteOptions::default();
@@ -86,10 +89,31 @@ async fn a_queue_that_is_deleted_under_load_is_consumed_again() {
             })
             .await;
             let depth = publisher.depth().await.ok()?;
-            (depth == QueueDepth::default() && consumers >= 2).then_some(())
+            let all_came = (0..8).all(|number| delivered.lock().unwrap().contains(&last(number)));
+            (depth == QueueDepth::default() && consumers >= 2 && all_came).then_some(())
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_consumer_opens_no_channel() {
+    let server = RabbitMq::shared().await;
+    let options = options(server);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    let mut subscription = work(&broker).await;
+    publish_at_last(&broker, "a").await;
+    take_one(&mut subscription).await.settle(Disposition::Ack);
+    let channel = async || {
+        let queue = format!("{}.work", options.namespace);
+        let all = server.control(&["list_consumers", "queue_name", "channel_pid"]).await;
+        let of_queue = |line: &&str| line.starts_with(&queue);
+        all.lines().find(of_queue).map(str::to_owned)
+    };
+    let first = eventually("it consumes", &channel).await;
+    // Two silences.
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    assert_eq!(eventually("it consumes", &channel).await, first);
 }
 
 /// A subscription asks anew when nothing comes for long.
