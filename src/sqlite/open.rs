@@ -125,6 +125,8 @@ fn connect(path: &Path, file: &str) -> Result<Connection, SqliteError> {
         // Otherwise a statement is compiled anew when a value is bound that its plan looked at.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // A file that somebody tampered with runs no functions of ours.
+        connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
     connect().map_err(|error| SqliteError::new(file, &error))

@@ -60,6 +60,17 @@ async fn what_was_answered_is_there_after_a_close() {
 }
 
 #[tokio::test]
+async fn the_writer_syncs_every_commit_and_trusts_no_schema() {
+    let directory = directory();
+    let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();
+    let pragma = |name: &'static str| {
+        database.write(move |it| it.pragma_query_value(None, name, |row| row.get::<_, i64>(0)))
+    };
+    assert_eq!(pragma("synchronous").await.unwrap(), 2, "FULL");
+    assert_eq!(pragma("trusted_schema").await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn jobs_that_wait_share_one_commit() {
     let directory = directory();
     let database = Database::open(&directory.path().join("a.db"), &SCHEMA).unwrap();

@@ -7,6 +7,7 @@ mod full_disk;
 mod poison;
 mod policy;
 mod roles;
+mod synced;
 
 use std::path::Path;
 
