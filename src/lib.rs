@@ -31,9 +31,9 @@
 //! and [`items`] finds the item that is meant. [`changes`] reads the feed of what changed from a
 //! cursor on.
 //!
-//! Three modules keep the numbers true over the years: [`audit`] computes each again and compares,
-//! [`recompute`] does what a new policy asks for, [`rebuild`] puts the journal through the workers
-//! again.
+//! Three modules keep the numbers true over the years: [`audit`] computes each again, compares, and
+//! repairs on request, [`recompute`] does what a new policy asks for, [`rebuild`] puts the journal
+//! through the workers again.
 //!
 //! [`app`] makes processes of these parts, one role or all in one, and stops them in order. What
 //! is due now and then, such as closing old orders and forgetting old bodies, is its sweep; its

@@ -1,5 +1,6 @@
 //! Which backends there are: opens them as the settings say, and nobody else knows them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::catch_up::CatchUp;
@@ -89,6 +90,17 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreErro
         Backend::Embedded => Arc::new(EmbeddedStore::open_existing(&settings.embedded.path)?),
         Backend::Distributed => Arc::new(RedisStore::connect(&redis_options(settings)).await?),
     })
+}
+
+/// What is wrong with the files of the embedded backend, each with its path: nothing, as a rule.
+/// Reads all of both; blocks.
+pub fn damaged_files(settings: &Settings) -> Result<Vec<(PathBuf, String)>, StartError> {
+    let mut found = Vec::new();
+    if settings.backend == Backend::Embedded {
+        found.extend(EmbeddedStore::damage(&settings.embedded.path)?);
+        found.extend(EmbeddedBroker::damage(&settings.embedded.path)?);
+    }
+    Ok(found)
 }
 
 /// Opens the queue beside the state of a `serve`, also while it runs; for commands that publish.

@@ -52,7 +52,9 @@ use crate::worker::{Drained, PoolError};
 use crate::{console, ingress, probes};
 
 use backends::Backends;
-pub use backends::{declare_topology, open_broker, open_or_create_store, open_store};
+pub use backends::{
+    damaged_files, declare_topology, open_broker, open_or_create_store, open_store,
+};
 pub use backup::{BackUpError, back_up};
 use consume::Consumer;
 use parts::{Parts, Stops};

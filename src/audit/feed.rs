@@ -50,7 +50,7 @@ async fn counts(store: &dyn Store, site: &Site) -> Result<HashMap<StockKey, Coun
 
 /// How far the feed was read.
 #[derive(Default)]
-struct Reading {
+pub(super) struct Reading {
     last: Option<u64>,
     /// The last change of each item.
     latest: HashMap<StockKey, Latest>,
@@ -65,8 +65,17 @@ struct Latest {
 }
 
 impl Reading {
+    /// The number of an item's last change, and the counts after it, as far as the feed was read.
+    pub(super) fn latest(&self, key: &StockKey) -> Option<(u64, Counts)> {
+        self.latest.get(key).map(|latest| (latest.sequence, latest.after))
+    }
+
     /// Reads to the end.
-    async fn read_on(&mut self, store: &dyn Store, site: &Site) -> Result<(), StoreError> {
+    pub(super) async fn read_on(
+        &mut self,
+        store: &dyn Store,
+        site: &Site,
+    ) -> Result<(), StoreError> {
         loop {
             let page = store.changes(site, self.last.unwrap_or(0), PAGE).await?;
             let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(()) };

@@ -3,17 +3,20 @@
 //! A site is read page by page while workers go on. Each pair that is compared was read at one
 //! moment; what differs is read once more, and only a difference that is still the same is
 //! reported. So a moving system, or a policy that is put in force meanwhile, is no difference.
-//! Nothing is written.
+//! Nothing is written, but by [`repair`], which is asked for. An order that cannot be read is a
+//! difference, and the others are looked at all the same.
 //!
 //! # Invariants
 //! - What is compared, and when it differs, is said in [`rules`] and nowhere else.
 //! - Memory does not grow with the number of orders, only with that of differences and items.
 
 mod feed;
+mod repair;
 mod rules;
 
 use std::future::Future;
 
+pub use repair::{Repair, Repaired, repair};
 pub use rules::{Difference, Kind};
 
 use crate::domain::{Link, List, Names, OrderId, PolicyInForce, Reading, Site};
@@ -84,9 +87,8 @@ async fn orders(
         let count = u64::try_from(due.len()).unwrap_or(u64::MAX);
         progress(count);
         findings.orders += count;
-        let differences = of_orders(store, site, &due).await?;
-        let persisting = persisting(differences, async || of_orders(store, site, &due).await);
-        findings.add(persisting.await?);
+        let look = || of_readable(store, site, &due, Compared::Orders);
+        findings.add(persisting(look().await?, look).await?);
         let is_whole = due.len() == read;
         match found.next {
             Some(next) if is_whole => page.after = Some(next),
@@ -124,9 +126,8 @@ async fn names(store: &dyn Store, site: &Site, findings: &mut Findings) -> Resul
         let contested = found.items.iter().filter(is_contested).count();
         findings.names_contested += u64::try_from(contested).unwrap_or(u64::MAX);
         let names: Vec<OrderId> = found.items.into_iter().map(|(name, _)| name).collect();
-        let differences = of_names(store, site, &names).await?;
-        let persisting = persisting(differences, async || of_names(store, site, &names).await);
-        findings.add(persisting.await?);
+        let look = || of_readable(store, site, &names, Compared::Names);
+        findings.add(persisting(look().await?, look).await?);
         let Some(next) = found.next else { return Ok(()) };
         page.after = Some(next);
     }
@@ -190,6 +191,44 @@ async fn items(store: &dyn Store, site: &Site, findings: &mut Findings) -> Resul
         let Some(next) = found.next else { return Ok(()) };
         page.after = Some(next);
     }
+}
+
+/// What names are compared as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    Orders,
+    Names,
+}
+
+/// What differs of names. Where one of them cannot be read, fewer are asked for, until all others
+/// were looked at.
+async fn of_readable(
+    store: &dyn Store,
+    site: &Site,
+    names: &[OrderId],
+    compared: Compared,
+) -> Result<Vec<Difference>, StoreError> {
+    let (mut found, mut open) = (Vec::new(), vec![names]);
+    while let Some(names) = open.pop() {
+        let differences = match compared {
+            Compared::Orders => of_orders(store, site, names).await,
+            Compared::Names => of_names(store, site, names).await,
+        };
+        match (differences, names) {
+            (Ok(differences), _) => found.extend(differences),
+            (Err(error), [only]) if error.is_of_data() => {
+                // With a name, what was told with its order cannot be read either.
+                let is_told = compared == Compared::Names;
+                found.extend((!is_told).then(|| Difference::unreadable(only, &error)));
+            }
+            (Err(error), [_, _, ..]) if error.is_of_data() => {
+                let (first, second) = names.split_at(names.len() / 2);
+                open.extend([second, first]);
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// The differences that are still there, and the same, when they are looked for again.

@@ -6,7 +6,7 @@ use crate::domain::{
     Counts, Hold, INVOICES_MAX, Link, List, OrderId, PolicyInForce, Quantity, Reading, Record,
     StockKey, desired,
 };
-use crate::store::{AuditedHold, AuditedItem, AuditedOrder, Revision};
+use crate::store::{AuditedHold, AuditedItem, AuditedOrder, Revision, StoreError};
 
 /// Two numbers that should be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Kind {
     After,
     /// An item's counts are those after its latest change.
     Latest,
+    /// An order can be read.
+    Readable,
 }
 
 impl Kind {
@@ -64,6 +66,21 @@ impl Kind {
             Self::Sequence => "changes.sequence",
             Self::After => "changes.after",
             Self::Latest => "changes.latest",
+            Self::Readable => "order.unreadable",
+        }
+    }
+
+    /// Whether a repair sets it right: what is to be is said by records and receipts. What is wrong
+    /// with those, or with the past of the feed, is for a person.
+    pub const fn is_repairable(self) -> bool {
+        match self {
+            Self::Received
+            | Self::Committed
+            | Self::Fulfilled
+            | Self::Hold
+            | Self::Applied
+            | Self::Latest => true,
+            Self::Policy | Self::Name | Self::Sequence | Self::After | Self::Readable => false,
         }
     }
 }
@@ -76,6 +93,16 @@ impl Difference {
 
     pub(super) fn of_item(self, key: &StockKey) -> Self {
         Self { key: Some(key.clone()), ..self }
+    }
+
+    /// Whether it is about the same, whatever is there now.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        (self.kind, &self.key, &self.order) == (other.kind, &other.key, &other.order)
+    }
+
+    /// That an order, or what belongs to it, cannot be read.
+    pub(super) fn unreadable(order: &OrderId, error: &StoreError) -> Self {
+        Self::new(Kind::Readable, error, &"a state of this release").of_order(order, None)
     }
 
     fn of_order(self, order: &OrderId, revision: Option<Revision>) -> Self {
@@ -185,9 +212,9 @@ fn is_kept(link: &Link, name: &OrderId) -> bool {
 /// What items say that orders hold against what those say. Where the order names the item too,
 /// [`of_orders`] has compared the two.
 pub(super) fn of_holds(holds: &[AuditedHold]) -> Vec<Difference> {
-    let unknown = holds.iter().filter(|hold| hold.applied == Hold::default());
-    let difference = unknown.filter_map(|AuditedHold { key, order, held, applied }| {
-        let difference = hold_difference(Kind::Hold, *held, *applied)?;
+    let unknown = holds.iter().filter(|hold| hold.applied == Some(Hold::default()));
+    let difference = unknown.filter_map(|AuditedHold { key, order, held, .. }| {
+        let difference = hold_difference(Kind::Hold, *held, Hold::default())?;
         Some(difference.of_order(order, None).of_item(key))
     });
     difference.collect()
@@ -342,8 +369,9 @@ mod tests {
         let order = OrderId::parse("id:1").unwrap();
         let hold =
             |applied| AuditedHold { key: key(), order: order.clone(), held: committed(1), applied };
-        check(&of_holds(&[hold(Hold::default())]), &[(Kind::Hold, "committed 1", "nothing")]);
-        check(&of_holds(&[hold(committed(1))]), &[]);
+        check(&of_holds(&[hold(Some(Hold::default()))]), &[(Kind::Hold, "committed 1", "nothing")]);
+        check(&of_holds(&[hold(Some(committed(1)))]), &[]);
+        check(&of_holds(&[hold(None)]), &[]);
     }
 
     #[test]

@@ -1,31 +1,51 @@
-//! `audit`: computes every number again and says what differs.
+//! `audit`: computes every number again, says what differs, and sets it right if that is asked for.
+
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
+use super::actor::ActorArgs;
 use super::output::Output;
 use super::table::{Column, Listing, optional, text};
 use super::{ExitStatus, Format, progress, sites};
-use crate::audit::{self, Difference, Findings};
-use crate::domain::Site;
+use crate::audit::{self, Difference, Repair, Repaired};
+use crate::clock;
+use crate::domain::{MessageId, Site};
 use crate::store::Store;
 
 /// What `audit` takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct AuditArgs {
     /// Only this site.
     #[arg(long, value_name = "SITE", value_parser = Site::parse)]
     pub site: Option<Site>,
+    /// Set the counts to what orders and receipts say, where they differ.
+    ///
+    /// The change feed gets an entry for each, with your name. Works beside a running service; what
+    /// is committed meanwhile is not overwritten.
+    #[arg(long)]
+    pub repair: bool,
+    /// With `--repair`: change nothing, and show what would be repaired.
+    #[arg(long, requires = "repair")]
+    pub dry_run: bool,
+    /// Who repairs.
+    #[command(flatten)]
+    pub actor: ActorArgs,
 }
 
-const COLUMNS: [Column; 6] = [
+/// The kind of a difference between a file and what it should be.
+const DAMAGED: &str = "file.damaged";
+
+const COLUMNS: [Column; 7] = [
     Column::Text("SITE"),
     Column::Text("DIFFERS"),
     Column::Text("KEY"),
     Column::Text("ORDER"),
     Column::Text("FOUND"),
     Column::Text("EXPECTED"),
+    Column::Text("REPAIR"),
 ];
 
 /// A difference in JSON.
@@ -39,10 +59,21 @@ struct View<'a> {
     order: Option<String>,
     found: &'a str,
     expected: &'a str,
+    /// If that was asked for: whether it is repaired, or by a dry run would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<&'static str>,
+}
+
+/// Damage of a file in JSON.
+#[derive(Serialize)]
+struct DamageView<'a> {
+    kind: &'static str,
+    file: &'a str,
+    found: &'a str,
 }
 
 /// What was found in all, in JSON: the last line.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Summary {
     /// Stock items that were looked at.
     items: u64,
@@ -52,6 +83,32 @@ struct Summary {
     differences: u64,
     /// Second names that were seen beside several ids, and lead to none; no difference.
     names_contested: u64,
+    /// What is left, if it was repaired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<u64>,
+}
+
+/// Writes what is wrong with the files of the state; whether there is nothing.
+pub fn report_damage(
+    damage: &[(PathBuf, String)],
+    output: &mut Output<'_>,
+) -> anyhow::Result<bool> {
+    for (file, found) in damage {
+        let file = &*file.to_string_lossy();
+        match output.format {
+            Format::Table => writeln!(output.out, "{DAMAGED} {file}: {found}")?,
+            Format::Json => output.json(&DamageView { kind: DAMAGED, file, found })?,
+        }
+    }
+    if let Some((file, _)) = damage.first() {
+        let file = file.display();
+        output.say(format_args!(
+            "{file} is damaged: stop the service, keep a copy of its directory, and put back the \
+             file of a backup (`storekeeper backup` makes them); then `storekeeper journal replay` \
+             applies what came since"
+        ))?;
+    }
+    Ok(damage.is_empty())
 }
 
 /// Audits the sites and writes what differs, and how much was looked at.
@@ -63,21 +120,38 @@ pub async fn run(
     let Some(sites) = sites::chosen(store, args.site.as_ref(), output).await? else {
         return Ok(ExitStatus::NotHeld);
     };
-    let mut listing = Listing::new(&COLUMNS, output.width);
-    let (mut differences, mut orders, mut items, mut names_contested) = (0, 0, 0, 0);
+    let mut columns = COLUMNS.to_vec();
+    columns.truncate(COLUMNS.len() - usize::from(!args.repair));
+    let mut listing = Listing::new(&columns, output.width);
+    let repair = Repair {
+        actor: args.actor.name(),
+        message_id: MessageId(uuid::Uuid::now_v7()),
+        at: clock::now(),
+    };
+    let mut all = Summary::default();
+    let mut remaining = 0;
     let bar = progress::count("orders audited");
     for site in &sites {
-        let found = audit::site(store, site, |read| bar.inc(read)).await;
-        let found = found.with_context(|| format!("cannot audit {site}"))?;
-        bar.suspend(|| write_findings(site, &found, &mut listing, output))?;
-        differences += found.differences_count;
-        orders += found.orders;
-        items += found.items;
-        names_contested += found.names_contested;
+        let progress = |read| bar.inc(read);
+        let repaired = if args.repair && !args.dry_run {
+            let repaired = audit::repair(store, site, &repair, progress).await;
+            repaired.with_context(|| format!("cannot audit or repair {site}"))?
+        } else {
+            let found = audit::site(store, site, progress).await;
+            let before = found.with_context(|| format!("cannot audit {site}"))?;
+            Repaired { after: before.clone(), before }
+        };
+        bar.suspend(|| write_findings(site, &repaired, args, &mut listing, output))?;
+        let Repaired { before, after } = repaired;
+        all.differences += before.differences_count;
+        all.orders += before.orders;
+        all.items += before.items;
+        all.names_contested += before.names_contested;
+        remaining += after.differences_count;
     }
     bar.finish_and_clear();
     listing.finish(output.out)?;
-    let contested = match names_contested {
+    let contested = match all.names_contested {
         0 => None,
         1 => Some("1 name was seen beside several ids, and leads to none of them".to_owned()),
         names => {
@@ -88,24 +162,38 @@ pub async fn run(
         output
             .say(format_args!("note: {contested}; `orders list --contested` shows the orders"))?;
     }
-    let verdict = if differences == 0 {
-        "nothing differs".to_owned()
-    } else {
-        format!("{differences} differ; restore a backup and replay the journal, or report it")
+    all.remaining = (args.repair && !args.dry_run).then_some(remaining);
+    let verdict = match (all.differences, all.remaining) {
+        (0, _) => "nothing differs".to_owned(),
+        (found, None) => format!(
+            "{found} differ; `storekeeper audit --repair` sets the counts right, or restore a \
+             backup and replay the journal"
+        ),
+        (found, Some(0)) => format!("{found} differed, and all is repaired"),
+        (found, Some(left)) => format!(
+            "{found} differed, and {left} are left; restore a backup and replay the journal, or \
+             report it"
+        ),
     };
-    let sentence = format_args!("{items} stock items and {orders} orders: {verdict}");
-    output.verdict(sentence, &Summary { items, orders, differences, names_contested })?;
-    Ok(if differences == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+    let Summary { items, orders, .. } = all;
+    output.verdict(format_args!("{items} stock items and {orders} orders: {verdict}"), &all)?;
+    Ok(if remaining == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
 fn write_findings(
     site: &Site,
-    found: &Findings,
+    Repaired { before, after }: &Repaired,
+    args: &AuditArgs,
     listing: &mut Listing,
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
-    for difference in &found.differences {
-        let view = view(site.as_str(), difference);
+    for difference in &before.differences {
+        let repair = args.repair.then(|| match args.dry_run {
+            true if difference.kind.is_repairable() => "possible",
+            false if !after.differences.iter().any(|it| it.is_of_same(difference)) => "done",
+            true | false => "none",
+        });
+        let view = view(site.as_str(), difference, repair);
         match output.format {
             Format::Table => listing.add(output.out, std::iter::once(row(&view)))?,
             Format::Json => output.json(&view)?,
@@ -114,7 +202,7 @@ fn write_findings(
     Ok(())
 }
 
-fn view<'a>(site: &'a str, difference: &'a Difference) -> View<'a> {
+fn view<'a>(site: &'a str, difference: &'a Difference, repair: Option<&'static str>) -> View<'a> {
     View {
         site,
         kind: difference.kind.as_str(),
@@ -122,16 +210,19 @@ fn view<'a>(site: &'a str, difference: &'a Difference) -> View<'a> {
         order: difference.order.as_ref().map(ToString::to_string),
         found: &difference.found,
         expected: &difference.expected,
+        repair,
     }
 }
 
 fn row(view: &View<'_>) -> Vec<comfy_table::Cell> {
-    vec![
+    let mut row = vec![
         text(view.site),
         text(view.kind),
         optional(view.key.as_deref()),
         optional(view.order.as_deref()),
         text(view.found),
         text(view.expected),
-    ]
+    ];
+    row.extend(view.repair.map(text));
+    row
 }

@@ -123,12 +123,13 @@ const COLUMNS: [Column; 9] = [
 
 /// The counts are what was added, the last two what there is behind it.
 fn row(change: &ChangeView) -> Vec<Cell> {
-    let cause = change.order.as_deref().or(change.reference.as_deref()).unwrap_or("-");
+    let repair = change.repair.as_ref().map(|actor| format!("repair by {actor}"));
+    let cause = change.order.as_deref().or(change.reference.as_deref()).or(repair.as_deref());
     vec![
         Cell::new(change.sequence),
         text(&change.at),
         text(&change.key),
-        text(cause),
+        text(cause.unwrap_or("-")),
         quantity(&change.delta.received),
         quantity(&change.delta.committed),
         quantity(&change.delta.fulfilled),

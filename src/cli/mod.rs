@@ -201,11 +201,12 @@ pub enum Command {
     )]
     Policy(PolicyCommand),
 
-    /// Computes every sum again and compares it with what is counted.
+    /// Computes every sum again and compares it with what is counted; repairs on request.
     ///
-    /// Reads in pages beside a running service and writes nothing. Exits 1 if something differs.
+    /// Works in pages beside a running service, checks the embedded backend's files, and writes
+    /// nothing without --repair. Exits 1 if something differs, or is left after the repair.
     #[command(after_help = "Examples:\n  storekeeper audit\n  \
-        storekeeper audit --site my-shop --format json")]
+        storekeeper audit --site my-shop --format json\n  storekeeper audit --repair --dry-run")]
     Audit(audit::AuditArgs),
 
     /// Puts the journal of raw webhooks through the workers again.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use super::audit::AuditArgs;
+use super::journal::JournalCommand;
 use super::orders::CorrectionCommand;
 use super::output::Output;
 use super::receipts::ReceiptCommand;
@@ -10,7 +12,9 @@ use super::{
     completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
     serve, simulate, stock, topology,
 };
-use crate::app::{Role, Roles, StartError, open_broker, open_or_create_store, open_store};
+use crate::app::{
+    Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
+};
 use crate::clock;
 use crate::config::{Settings, SettingsError};
 use crate::simulate::SimulateError;
@@ -83,28 +87,41 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             let proposed = settings.policy();
             ended(&*store, policy::run(&*store, &command, &proposed, output).await).await
         }
-        Command::Journal(command) => {
-            let settings = settings()?;
-            let broker = open_broker(&settings).await;
-            // Of files of an older release, the store says the way out.
-            if broker.is_err()
-                && let Err(error @ StoreError::Older { .. }) = open_store(&settings).await
-            {
-                return Err(error.into());
-            }
-            let (broker, store) = (broker?, open_or_create_store(&settings).await?);
-            let (overlap, now) = (settings.journal.overlap, clock::now());
-            let done = journal::run(&*broker, &*store, command, overlap, now, output).await;
-            broker.close().await;
-            ended(&*store, done).await
-        }
+        Command::Journal(command) => journal(&settings()?, command, output).await,
         Command::Topology(command) => topology::run(&settings()?, command, output).await,
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
-        Command::Audit(args) => {
-            let store = open_store(&settings()?).await?;
-            ended(&*store, audit::run(&*store, &args, output).await).await
-        }
+        Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
     }
+}
+
+async fn journal(
+    settings: &Settings,
+    command: JournalCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let broker = open_broker(settings).await;
+    // Of files of an older release, the store says the way out.
+    if broker.is_err()
+        && let Err(error @ StoreError::Older { .. }) = open_store(settings).await
+    {
+        return Err(error.into());
+    }
+    let (broker, store) = (broker?, open_or_create_store(settings).await?);
+    let (overlap, now) = (settings.journal.overlap, clock::now());
+    let done = journal::run(&*broker, &*store, command, overlap, now, output).await;
+    broker.close().await;
+    ended(&*store, done).await
+}
+
+async fn audit_counts(
+    settings: &Settings,
+    args: &AuditArgs,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let is_whole = audit::report_damage(&damaged_files(settings)?, output)?;
+    let store = open_store(settings).await?;
+    let audited = ended(&*store, audit::run(&*store, args, output).await).await?;
+    Ok(if is_whole { audited } else { ExitStatus::NotHeld })
 }
 
 async fn change_stock(

@@ -249,6 +249,8 @@ pub enum Cause {
     Order(OrderId),
     /// A receipt of the item, by its reference.
     Receipt(Identifier),
+    /// A repair of the counts, by the name of who had it done; no event leads to one.
+    Repair(Identifier),
 }
 
 /// The three counts of a stock item, or a difference of them.

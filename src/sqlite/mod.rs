@@ -12,6 +12,7 @@
 //! - A file that is not ours, or newer or much older than this program, is refused before anything is written.
 
 mod copy;
+mod damage;
 mod open;
 mod readers;
 mod writer;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::damage::damage;
 use self::open::Upkeep;
 use self::readers::Readers;
 use self::writer::Message;

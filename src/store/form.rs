@@ -60,8 +60,8 @@ impl Commit {
             if !seen.insert((&change.key, &change.cause)) {
                 return Some("two changes of one stock item are due to the same");
             }
-            if matches!(change.cause, Cause::Receipt(_)) && change.hold.is_some() {
-                return Some("a receipt holds something");
+            if !matches!(change.cause, Cause::Order(_)) && change.hold.is_some() {
+                return Some("something holds that is no order");
             }
             let hold = change.hold.unwrap_or_default();
             (hold.committed < Quantity::ZERO || hold.fulfilled < Quantity::ZERO)

@@ -42,7 +42,7 @@ pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,
 };
-pub use sums::{AuditedHold, AuditedItem, AuditedOrder};
+pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
@@ -306,6 +306,12 @@ pub trait Store: Debug + Send + Sync + 'static {
         page: &PageRequest,
     ) -> Result<Page<AuditedItem>, StoreError>;
 
+    /// Sets what an item counts, and tells the change feed so; `false`, and nothing is written, if
+    /// it counts something else by now than was read.
+    ///
+    /// Dies before the answer: it is written or not, and reading the item again finds out which.
+    async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError>;
+
     /// Asks whether the Store could load and commit now.
     async fn check(&self) -> Result<(), StoreError>;
 
@@ -362,5 +368,10 @@ impl StoreError {
     /// Whether the same call may work later.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Whether what was asked for is there and cannot be read; something else may be readable.
+    pub const fn is_of_data(&self) -> bool {
+        matches!(self, Self::Newer { .. } | Self::Corrupt { .. })
     }
 }

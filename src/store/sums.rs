@@ -1,8 +1,9 @@
 //! What an audit compares: each total beside what it is made of.
 
-use super::Revision;
-use crate::domain::{Counts, Hold, OrderId, Record, StockKey};
 use std::collections::BTreeMap;
+
+use super::Revision;
+use crate::domain::{Counts, Hold, Identifier, MessageId, OrderId, Record, StockKey, Timestamp};
 
 /// A record, and what the items that it says its order holds say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,9 @@ pub struct AuditedHold {
     pub order: OrderId,
     /// What the item says.
     pub held: Hold,
-    /// What the order says: nothing, if it does not name the item or is not there.
-    pub applied: Hold,
+    /// What the order says: nothing, if it does not name the item or is not there; `None` if it
+    /// cannot be read.
+    pub applied: Option<Hold>,
 }
 
 /// A stock item and the sums of what it is made of.
@@ -40,4 +42,24 @@ pub struct AuditedItem {
     /// What its receipts, the orders that hold it and closed orders add up to; `None` if that is
     /// more than can be counted.
     pub sums: Option<Counts>,
+}
+
+/// What an item shall count instead of what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemRepair {
+    /// The item.
+    pub key: StockKey,
+    /// What it counted when it was read.
+    pub read: Counts,
+    /// What it shall count.
+    pub counts: Counts,
+    /// The difference of that to what the change feed said last: whoever adds up the feed's changes
+    /// comes to what the item counts.
+    pub delta: Counts,
+    /// Who has it done.
+    pub actor: Identifier,
+    /// What the feed calls it.
+    pub message_id: MessageId,
+    /// When it was decided.
+    pub at: Timestamp,
 }

@@ -14,8 +14,8 @@ use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
     DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Direction, Ending, EntityId,
-    EntityName, FeedStart, Fence, Found, LetterEdit, LetterName, Listed, NewReplay, Page,
-    PageRequest, Replay, ReplayId, StockDetail, StockItem, Store, StoreError,
+    EntityName, FeedStart, Fence, Found, ItemRepair, LetterEdit, LetterName, Listed, NewReplay,
+    Page, PageRequest, Replay, ReplayId, StockDetail, StockItem, Store, StoreError,
 };
 
 /// What goes wrong with a call.
@@ -375,6 +375,10 @@ impl<F: Faults> Store for Tampered<F> {
         page: &PageRequest,
     ) -> Result<Page<AuditedItem>, StoreError> {
         self.inner.audit_items(site, page).await
+    }
+
+    async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError> {
+        self.write(self.inner.repair_item(site, repair)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

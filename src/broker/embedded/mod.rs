@@ -40,7 +40,7 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{Rejection, Timestamp};
-use crate::sqlite::{Database, SqliteError};
+use crate::sqlite::{Database, SqliteError, damage};
 
 const FILE_NAME: &str = "broker.db";
 /// The most deliveries that a subscription may hold.
@@ -154,6 +154,11 @@ impl EmbeddedBroker {
             return Err(BrokerError::Unavailable { source: message.into() });
         }
         Ok(Self::on(directory, Database::open_existing(&file, &schema::SCHEMA)?))
+    }
+
+    /// What is wrong with the file of a directory, if there is one. Reads all of it; blocks.
+    pub fn damage(directory: &Path) -> Result<Vec<(PathBuf, String)>, BrokerError> {
+        Ok(damage(&directory.join(FILE_NAME))?)
     }
 
     /// When the oldest envelope was received that is in some queue.

@@ -28,17 +28,22 @@ pub struct ChangeView {
     /// The item.
     #[schema(example = "product:P1")]
     pub key: String,
-    /// The order that it is due to; left out if it is due to a receipt.
+    /// The order that it is due to; left out if it is due to something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "id:1001")]
     pub order: Option<String>,
-    /// The receipt that it is due to; left out if it is due to an order.
+    /// The receipt that it is due to; left out if it is due to something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "PO-1234")]
     pub reference: Option<String>,
-    /// The message that it is due to.
+    /// Who had the counts set to what orders and receipts say, as an audit found that they were
+    /// others; left out if it is due to something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "anna")]
+    pub repair: Option<String>,
+    /// The message that it is due to; a repair has an id of its own.
     pub message_id: String,
-    /// What was added to the counts.
+    /// What was added to the counts; by a repair, to what the feed said last.
     pub delta: CountsView,
     /// The counts after it.
     pub after: CountsView,
@@ -47,10 +52,12 @@ pub struct ChangeView {
 impl ChangeView {
     /// A change of this site.
     pub fn new(site: &Site, change: &Change) -> Self {
-        let (order, reference) = match &change.cause {
-            Cause::Order(order) => (Some(order.to_string()), None),
-            Cause::Receipt(reference) => (None, Some(reference.to_string())),
-        };
+        let (mut order, mut reference, mut repair) = (None, None, None);
+        match &change.cause {
+            Cause::Order(name) => order = Some(name.to_string()),
+            Cause::Receipt(name) => reference = Some(name.to_string()),
+            Cause::Repair(actor) => repair = Some(actor.to_string()),
+        }
         Self {
             cursor: Cursor::behind(change).to_string(),
             sequence: change.sequence,
@@ -60,6 +67,7 @@ impl ChangeView {
             key: change.key.to_string(),
             order,
             reference,
+            repair,
             message_id: change.message_id.to_string(),
             delta: CountsView::from(change.delta),
             after: CountsView::from(change.after),

@@ -87,14 +87,20 @@ pub(super) fn holds(
                 key: column::parsed(row, "key", StockKey::parse)?,
                 order: column::parsed(row, "order_id", OrderId::parse)?,
                 held: hold(row)?,
-                applied: Hold::default(),
+                applied: None,
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for audited in &mut holds {
-        if let Some((_, record)) = record(connection, site, &audited.order)? {
-            audited.applied = record.applied.get(&audited.key).copied().unwrap_or_default();
-        }
+        let applied = |record: Option<(Revision, Record)>| {
+            let held = record.and_then(|(_, record)| record.applied.get(&audited.key).copied());
+            held.unwrap_or_default()
+        };
+        audited.applied = match record(connection, site, &audited.order) {
+            Ok(record) => Some(applied(record)),
+            // Of an order that cannot be read is told with the orders.
+            Err(error) => column::corruption(error).map(|_| None)?,
+        };
     }
     Ok(column::page(holds, page.limit, |it| format!("{}{BETWEEN}{}", it.key, it.order)))
 }

@@ -1,11 +1,11 @@
 //! The file of the Store: opening it, copying it, reading it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use super::{EmbeddedStore, column, schema};
-use crate::sqlite::{Database, Schema, SqliteError};
+use crate::sqlite::{Database, Schema, SqliteError, damage};
 use crate::store::StoreError;
 
 pub(super) const FILE_NAME: &str = "store.db";
@@ -46,6 +46,11 @@ impl EmbeddedStore {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What is wrong with the file of a directory, if there is one. Reads all of it; blocks.
+    pub fn damage(directory: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
+        Ok(damage(&directory.join(FILE_NAME))?)
     }
 
     /// Copies the file into another directory while it is written; see [`Database::copy_to`].

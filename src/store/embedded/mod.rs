@@ -25,6 +25,7 @@ mod lists;
 mod names;
 mod policy;
 mod read;
+mod repair;
 mod replays;
 mod schema;
 mod stock;
@@ -39,8 +40,8 @@ use self::commit::PreparedCommit;
 use self::dead_letters::Selection;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, Listed, Page,
-    PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError, state,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, ItemRepair,
+    Listed, Page, PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError, state,
 };
 use super::{
     DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, REPLAY_LETTERS_MAX, Replay,
@@ -396,6 +397,12 @@ impl Store for EmbeddedStore {
     ) -> Result<Page<AuditedItem>, StoreError> {
         let (site, page) = (site.clone(), page.clone());
         self.read(move |connection| audit::items(connection, &site, &page)).await
+    }
+
+    async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError> {
+        let site = site.clone();
+        let write = move |connection: &_| repair::item(connection, &site, &repair);
+        Ok(self.database.write(write).await?)
     }
 
     /// Writes for real: a transaction without a change would not notice a full disk.

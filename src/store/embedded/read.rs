@@ -185,6 +185,7 @@ pub(super) fn changes(
             let cause = match column::text(row, "cause")? {
                 "order" => Cause::Order(column::parsed(row, "cause_id", OrderId::parse)?),
                 "receipt" => Cause::Receipt(column::parsed(row, "cause_id", Identifier::parse)?),
+                "repair" => Cause::Repair(column::parsed(row, "cause_id", Identifier::parse)?),
                 _ => return Err(column::unreadable(column::UnknownValue)),
             };
             Ok(Change {

@@ -159,7 +159,7 @@ CREATE TABLE changes (
     sequence INTEGER NOT NULL,
     at INTEGER NOT NULL,
     key TEXT NOT NULL,
-    cause TEXT NOT NULL CHECK (cause IN ('order', 'receipt')),
+    cause TEXT NOT NULL CHECK (cause IN ('order', 'receipt', 'repair')),
     cause_id TEXT NOT NULL,
     message_id TEXT NOT NULL,
     delta_received INTEGER NOT NULL,

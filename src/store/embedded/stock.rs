@@ -10,6 +10,10 @@ use super::names::PreparedNames;
 use crate::domain::{Cause, Counts, Hold, Quantity, StockChange, TotalError};
 use crate::store::Commit;
 
+pub(super) const INSERT_CHANGE: &str = "INSERT INTO changes (site, sequence, at, key, cause, cause_id, message_id, \
+     delta_received, delta_committed, delta_fulfilled, received, committed, fulfilled) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
 /// The changes of a commit in the form in which they are written.
 pub(super) struct PreparedChanges {
     changes: Vec<PreparedChange>,
@@ -89,11 +93,7 @@ impl PreparedChanges {
             item.write(connection, site, key)?;
         }
         let mut sequence = self.reserve_sequences(connection, site)?;
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO changes (site, sequence, at, key, cause, cause_id, message_id, \
-             delta_received, delta_committed, delta_fulfilled, received, committed, fulfilled) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?;
+        let mut insert = connection.prepare_cached(INSERT_CHANGE)?;
         let mut hold = connection.prepare_cached(
             "INSERT INTO holds (site, key, order_id, committed, fulfilled) \
              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site, key, order_id) DO UPDATE SET \
@@ -163,6 +163,7 @@ impl PreparedChange {
         let (cause, cause_id) = match &change.cause {
             Cause::Order(order) => ("order", order.to_string()),
             Cause::Receipt(reference) => ("receipt", reference.to_string()),
+            Cause::Repair(actor) => ("repair", actor.to_string()),
         };
         Self {
             key: change.key.to_string(),

@@ -115,12 +115,18 @@ pub(super) async fn holds(
         let Some(held) = read::<Option<String>>(&holds, held)? else { continue };
         let held = value::hold(&holds, &held)?;
         let id = EntityId { site: site.clone(), name: EntityName::Order(order.clone()) };
-        let loaded = entity::loaded_of(&id, &order_key, loaded)?.map(|loaded| loaded.state);
-        let applied = match loaded {
-            Some(EntityState::Order(state)) => state.applied.get(&key).copied(),
-            Some(EntityState::Catalogue(_) | EntityState::Receipt(_)) | None => None,
+        let applied = match entity::loaded_of(&id, &order_key, loaded) {
+            Ok(loaded) => Some(match loaded.map(|loaded| loaded.state) {
+                Some(EntityState::Order(state)) => {
+                    state.applied.get(&key).copied().unwrap_or_default()
+                }
+                Some(EntityState::Catalogue(_) | EntityState::Receipt(_)) | None => Hold::default(),
+            }),
+            // Of an order that cannot be read is told with the orders.
+            Err(error) if error.is_of_data() => None,
+            Err(error) => return Err(error),
         };
-        items.push(AuditedHold { key, order, held, applied: applied.unwrap_or_default() });
+        items.push(AuditedHold { key, order, held, applied });
     }
     Ok(Page { items, next })
 }

@@ -151,6 +151,7 @@ impl<'a> Items<'a> {
             let (kind, name): (_, &dyn std::fmt::Display) = match &change.cause {
                 Cause::Order(order) => ("order", order),
                 Cause::Receipt(reference) => ("receipt", reference),
+                Cause::Repair(actor) => ("repair", actor),
             };
             let between = if items.news > 1 { lex::BETWEEN } else { "" };
             write!(items.feed, "{between}{}\t{kind} {name}\t{delta}", change.key)
@@ -161,7 +162,7 @@ impl<'a> Items<'a> {
 }
 
 /// Three counts with spaces between them.
-struct Delta(Counts);
+pub(super) struct Delta(pub(super) Counts);
 
 impl std::fmt::Display for Delta {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -65,6 +65,7 @@ fn changes_of(key: &str, epoch: &str, entry: &Entry) -> Result<Vec<Change>, Stor
             Some(("receipt", reference)) => {
                 Cause::Receipt(parsed(key, reference, Identifier::parse)?)
             }
+            Some(("repair", actor)) => Cause::Repair(parsed(key, actor, Identifier::parse)?),
             Some(_) | None => return Err(unreadable(key)),
         };
         Ok(Change {

@@ -36,6 +36,7 @@ mod names;
 mod options;
 mod orders;
 mod relay;
+mod repair;
 mod script;
 mod server;
 mod sites;
@@ -52,8 +53,8 @@ pub use self::options::{RedisMode, RedisOptions};
 pub use self::relay::Relayed;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, Listed, Page,
-    PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, ItemRepair,
+    Listed, Page, PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError,
 };
 use super::{DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Replay, ReplayId};
 use crate::clock;
@@ -334,6 +335,14 @@ impl Store for RedisStore {
         page: &PageRequest,
     ) -> Result<Page<AuditedItem>, StoreError> {
         audit::items(&self.client, site, page).await
+    }
+
+    async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError> {
+        let is_written = repair::item(&self.client, site, &repair).await?;
+        if is_written && self.announces {
+            relay::note_news_of(&self.client, [site]).await;
+        }
+        Ok(is_written)
     }
 
     async fn is_whole(&self) -> Result<bool, StoreError> {

@@ -74,9 +74,13 @@ pub(super) async fn note_news(client: &Client, commits: &[Commit], committed: &[
         **committed == Committed::Written && !commit.changes.is_empty()
     });
     let sites: BTreeSet<&Site> = written.map(|(commit, _)| &commit.site).collect();
-    if sites.is_empty() {
-        return;
+    if !sites.is_empty() {
+        note_news_of(client, sites).await;
     }
+}
+
+/// Notes which sites have news.
+pub(super) async fn note_news_of(client: &Client, sites: impl IntoIterator<Item = &Site>) {
     let mut note = redis::cmd("SADD");
     note.arg(news(client));
     for site in sites {

@@ -24,7 +24,7 @@ async fn said(store: &dyn Store, name: &str, format: Format) -> Vec<String> {
     };
     let audit = async {
         let mut printed = Printed::default();
-        let args = AuditArgs { site: Some(site(name)) };
+        let args = AuditArgs { site: Some(site(name)), ..AuditArgs::default() };
         let status = cli::audit::run(store, &args, &mut printed.output(format)).await.unwrap();
         (status, printed)
     };

@@ -91,7 +91,7 @@ async fn site_seen(store: &dyn Store, site: &Site) -> Value {
     }
     let mut holds = BTreeMap::new();
     for found in store.audit_holds(site, &all).await.unwrap().items {
-        assert_eq!(found.held, found.applied, "{found:?}");
+        assert_eq!(Some(found.held), found.applied, "{found:?}");
         holds.insert(format!("{} of {}", found.order, found.key), hold(found.held));
     }
     let mut stock = BTreeMap::new();
@@ -161,7 +161,7 @@ fn hold(hold: Hold) -> Value {
 fn change(change: &Change) -> Value {
     let cause = match &change.cause {
         Cause::Order(order) => order.to_string(),
-        Cause::Receipt(reference) => reference.to_string(),
+        Cause::Receipt(name) | Cause::Repair(name) => name.to_string(),
     };
     json!({
         "sequence": change.sequence,

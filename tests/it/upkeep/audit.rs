@@ -14,7 +14,7 @@ use super::{Shop, history, linked, order};
 async fn kinds(shop: &Shop) -> (ExitStatus, Vec<String>) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut output = Output { out: &mut out, err: &mut err, format: Format::Json, width: None };
-    let args = AuditArgs { site: None };
+    let args = AuditArgs::default();
     let status = cli::audit::run(&*shop.store, &args, &mut output).await.unwrap();
     let lines = std::str::from_utf8(&out).unwrap().lines();
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -74,7 +74,7 @@ async fn the_verdict_is_a_result() {
     ] {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut output = Output { out: &mut out, err: &mut err, format, width: None };
-        let args = AuditArgs { site: None };
+        let args = AuditArgs::default();
         cli::audit::run(&*shop.store, &args, &mut output).await.unwrap();
         assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
         assert!(err.is_empty());

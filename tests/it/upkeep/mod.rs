@@ -9,6 +9,7 @@ mod killed;
 mod names;
 mod policy;
 mod rebuild;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::path::Path;

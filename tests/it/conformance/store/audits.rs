@@ -150,7 +150,7 @@ pub(super) async fn every_hold_is_audited_beside_its_order(harness: &Harness) {
             page.after = Some(next);
         }
         let of = |key: &str, order: &str, held, applied| {
-            (key.to_owned(), order.to_owned(), held, applied)
+            (key.to_owned(), order.to_owned(), held, Some(applied))
         };
         let expected = [
             of("sku:A", "id:1", hold(1, 0), hold(1, 0)),

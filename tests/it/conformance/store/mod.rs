@@ -18,6 +18,7 @@ mod links;
 mod listed;
 mod lists;
 mod names;
+mod repairs;
 mod stock;
 mod whole;
 
@@ -262,6 +263,11 @@ macro_rules! keeps_every_promise {
                 orders_are_audited_in_the_order_asked_for,
                 every_hold_is_audited_beside_its_order,
                 every_item_is_audited_beside_its_sums;
+            repairs:
+                a_repair_is_written_only_on_what_was_read,
+                sums_that_were_spoiled_are_repaired_once,
+                holds_become_what_their_orders_say,
+                an_audit_goes_on_after_an_order_that_cannot_be_read;
             dead_letters:
                 a_parked_letter_is_read_back_byte_for_byte,
                 a_letter_parked_twice_is_there_once,

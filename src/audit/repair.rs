@@ -1,0 +1,210 @@
+//! Setting right what an audit found, where records and receipts say what is to be.
+//!
+//! Three steps, each an optimistic commit of its own: what orders hold is computed again; what items
+//! say that orders hold becomes what those say; then each item counts the sum of what it is made of,
+//! and the change feed says so. What is committed meanwhile is seen by the comparison, and then the
+//! step is made again. It may die anywhere: the next repair finds what is left.
+//!
+//! # Invariants
+//! - The difference between an item's counts and their sums is no commit's doing, so it stays the
+//!   same whatever is committed meanwhile, unless another repair is faster.
+//! - Whoever adds up the feed's changes of an item comes to what it counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::feed::Reading as Feed;
+use super::{Difference, Findings, Kind, PAGE, site as audit};
+use crate::domain::{
+    Cause, Counts, Identifier, MessageId, Names, OrderId, Site, StockChange, StockKey, Timestamp,
+    recompute,
+};
+use crate::store::{
+    AuditedItem, Commit, Committed, EntityName, ItemRepair, PageRequest, Store, StoreError, orders,
+};
+
+/// So often it is tried again what something else was faster than.
+const ROUNDS_MAX: usize = 5;
+/// Orders that are computed again at a time.
+const ORDERS: usize = 100;
+
+/// Who has it done.
+#[derive(Debug, Clone)]
+pub struct Repair {
+    /// Who.
+    pub actor: Identifier,
+    /// What the change feed calls it.
+    pub message_id: MessageId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a repair came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// What was found before.
+    pub before: Findings,
+    /// What is left.
+    pub after: Findings,
+}
+
+/// Audits a site, sets right what can be, and audits it again.
+pub async fn repair(
+    store: &dyn Store,
+    site: &Site,
+    repair: &Repair,
+    progress: impl Fn(u64) + Send + Sync,
+) -> Result<Repaired, StoreError> {
+    let before = audit(store, site, &progress).await?;
+    let mut after = before.clone();
+    let run = Run { store, site, repair };
+    for _ in 0..ROUNDS_MAX {
+        if !after.differences.iter().any(|difference| difference.kind.is_repairable()) {
+            break;
+        }
+        run.turn(&after.differences).await?;
+        after = audit(store, site, |_| {}).await?;
+    }
+    Ok(Repaired { before, after })
+}
+
+struct Run<'a> {
+    store: &'a dyn Store,
+    site: &'a Site,
+    repair: &'a Repair,
+}
+
+impl Run<'_> {
+    async fn turn(&self, differences: &[Difference]) -> Result<(), StoreError> {
+        let of_kind = |kind| differences.iter().filter(move |it| it.kind == kind);
+        let applied: BTreeSet<OrderId> =
+            of_kind(Kind::Applied).filter_map(|it| it.order.clone()).collect();
+        self.orders(&applied.into_iter().collect::<Vec<_>>()).await?;
+        let mut holds: BTreeMap<OrderId, BTreeSet<StockKey>> = BTreeMap::new();
+        for it in of_kind(Kind::Hold) {
+            if let (Some(order), Some(key)) = (&it.order, &it.key) {
+                holds.entry(order.clone()).or_default().insert(key.clone());
+            }
+        }
+        for (order, keys) in holds {
+            self.holds(order, keys).await?;
+        }
+        self.items().await
+    }
+
+    const fn message(&self) -> (MessageId, Timestamp) {
+        (self.repair.message_id, self.repair.at)
+    }
+
+    /// Computes orders again; what they hold then is a change like any other.
+    async fn orders(&self, names: &[OrderId]) -> Result<(), StoreError> {
+        let Some(in_force) = self.store.policy().await? else { return Ok(()) };
+        for names in names.chunks(ORDERS) {
+            let mut readings = orders::read(self.store, self.site, names).await?;
+            let of_site = readings.of(self.site);
+            let commits = names.iter().filter_map(|order| {
+                let part = of_site.reading.part([&Names::only(order.clone())]);
+                let decision = recompute(&part, &in_force);
+                let (revision, message) = (in_force.revision, self.message());
+                decision
+                    .changes_anything()
+                    .then(|| of_site.commit(self.site, &part, decision, revision, message))
+            });
+            // What was committed meanwhile is computed again by that, or in the next round.
+            self.store.commit(commits.collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets items say of an order what it says itself.
+    async fn holds(&self, order: OrderId, keys: BTreeSet<StockKey>) -> Result<(), StoreError> {
+        for _ in 0..ROUNDS_MAX {
+            let found = self.store.audit_orders(self.site, std::slice::from_ref(&order)).await?;
+            let found = found.into_iter().next();
+            let (revision, applied) =
+                found.map(|found| (found.revision, found.record.applied)).unzip();
+            let applied = applied.unwrap_or_default();
+            let changes = keys.iter().map(|key| StockChange {
+                key: key.clone(),
+                cause: Cause::Order(order.clone()),
+                delta: Counts::default(),
+                hold: Some(applied.get(key).copied().unwrap_or_default()),
+                closed: None,
+            });
+            let (message_id, at) = self.message();
+            let commit = Commit {
+                read: vec![(EntityName::Order(order.clone()), revision)],
+                changes: changes.collect(),
+                ..Commit::nothing(self.site.clone(), message_id, at)
+            };
+            if self.store.commit(vec![commit]).await? != [Committed::Conflict] {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every item count the sum of what it is made of.
+    async fn items(&self) -> Result<(), StoreError> {
+        let mut feed = Feed::default();
+        let mut page = PageRequest::first(PAGE);
+        loop {
+            let found = self.store.audit_items(self.site, &page).await?;
+            feed.read_on(self.store, self.site).await?;
+            for item in &found.items {
+                if self.of_item(item, &feed).is_some() {
+                    self.item(&page, &item.key, &mut feed).await?;
+                }
+                page.after = Some(item.key.to_string());
+            }
+            let Some(next) = found.next else { return Ok(()) };
+            page.after = Some(next);
+        }
+    }
+
+    /// The item stands first behind the place of the page.
+    async fn item(
+        &self,
+        page: &PageRequest,
+        key: &StockKey,
+        feed: &mut Feed,
+    ) -> Result<(), StoreError> {
+        let page = PageRequest { after: page.after.clone(), limit: 1 };
+        for _ in 0..ROUNDS_MAX {
+            feed.read_on(self.store, self.site).await?;
+            let before = feed.latest(key);
+            let mut found = self.store.audit_items(self.site, &page).await?.items.into_iter();
+            let Some(item) = found.next().filter(|item| item.key == *key) else { return Ok(()) };
+            // What the feed said last is what it said when the item counted this.
+            feed.read_on(self.store, self.site).await?;
+            if feed.latest(key) != before {
+                continue;
+            }
+            let Some(repair) = self.of_item(&item, feed) else { return Ok(()) };
+            if self.store.repair_item(self.site, repair).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be done about an item. A sum of more than is counted is left to a person.
+    fn of_item(&self, item: &AuditedItem, feed: &Feed) -> Option<ItemRepair> {
+        let counts = Counts::default().plus(item.sums?).ok()?;
+        let told = feed.latest(&item.key).map_or(item.counts, |(_, after)| after);
+        let is_right = item.counts == counts && told == counts;
+        let (message_id, at) = self.message();
+        (!is_right).then(|| ItemRepair {
+            key: item.key.clone(),
+            read: item.counts,
+            counts,
+            delta: Counts {
+                received: counts.received.saturating_sub(told.received),
+                committed: counts.committed.saturating_sub(told.committed),
+                fulfilled: counts.fulfilled.saturating_sub(told.fulfilled),
+            },
+            actor: self.repair.actor.clone(),
+            message_id,
+            at,
+        })
+    }
+}
