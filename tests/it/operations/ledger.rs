@@ -154,11 +154,16 @@ impl Ledger {
             let is_aside = letter.is_some() || discarded.contains(&id);
             match message.kind {
                 EnvelopeKind::Receipt => receive(&mut model, id, &message),
-                EnvelopeKind::Correction => self.correct(&mut model, id, &message),
+                EnvelopeKind::Correction if !is_aside || self.closings.had_applied(id) => {
+                    self.correct(&mut model, id, &message);
+                }
                 EnvelopeKind::Webhook if !is_aside || self.closings.had_applied(id) => {
                     self.observe(&mut model, id, &message, policy);
                 }
-                EnvelopeKind::Webhook | EnvelopeKind::Edit | EnvelopeKind::Discard => {}
+                EnvelopeKind::Webhook
+                | EnvelopeKind::Correction
+                | EnvelopeKind::Edit
+                | EnvelopeKind::Discard => {}
             }
         }
         assert!(parked.is_empty(), "nobody sent {parked:?}");
@@ -177,15 +182,34 @@ impl Ledger {
     }
 
     fn correct(&self, model: &mut Model, id: MessageId, message: &Message) {
+        let correction = self.correction(id, message);
+        if self.is_of_a_closed_order(correction) && !self.closings.had_applied(id) {
+            let is_late = message.received_at >= self.closings.watermark(&correction.site);
+            assert!(!is_late, "{id} came after the closing: {message:?}");
+        } else {
+            model.correct(correction.clone());
+        }
+    }
+
+    fn correction(&self, id: MessageId, message: &Message) -> &Correction {
         let accepted = self.accepted.iter().find(|accepted| accepted.id == id);
-        let correction = accepted.and_then(|accepted| accepted.correction.clone());
-        let correction = correction.unwrap_or_else(|| panic!("nobody said {message:?}"));
-        model.correct(correction);
+        let correction = accepted.and_then(|accepted| accepted.correction.as_ref());
+        correction.unwrap_or_else(|| panic!("nobody said {message:?}"))
+    }
+
+    fn is_of_a_closed_order(&self, correction: &Correction) -> bool {
+        self.closings.have_closed(&(correction.site.clone(), correction.order.clone()))
     }
 
     /// Fails unless the message gives the reason for which it is parked.
     fn check_reason(&self, message: &Message, letter: &DeadLetterSummary, policy: &Policy) {
         let code = letter.rejection.code;
+        if message.kind == EnvelopeKind::Correction {
+            let correction = self.correction(letter.id, message);
+            let is_expired = code == Code::OrderExpired && self.is_of_a_closed_order(correction);
+            assert!(is_expired, "nothing is wrong with {letter:?}");
+            return;
+        }
         assert_eq!(message.kind, EnvelopeKind::Webhook, "nothing is wrong with {letter:?}");
         let gives = |(body, verdict): (&Bytes, Verdict)| match verdict {
             Verdict::DeadLetter(broken) => code.as_str() == broken,
