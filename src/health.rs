@@ -8,6 +8,7 @@
 //! - A process is not ready before [`Health::mark_started`] and after [`Health::mark_draining`].
 //! - A worker that has nothing to do is live, however long.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::broker::QueueDepth;
+use crate::domain::Timestamp;
 
 /// How long a worker that has something to do may go without progress. Whatever the worker waits
 /// for between two turns must be shorter.
@@ -39,6 +41,28 @@ struct State {
     /// another process gets none, and owes nothing for what waits.
     consuming: bool,
     stalled: Option<Stall>,
+    /// If the process may lead.
+    leader: Option<LeaderReport>,
+}
+
+/// What a process that may lead reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderReport {
+    /// Whether it leads now.
+    pub leads: bool,
+    /// Its duties while it leads, by name.
+    pub duties: BTreeMap<String, DutyReport>,
+}
+
+/// How the leader gets on with a duty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DutyReport {
+    /// When this leader did all that was due; absent before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+    /// What went wrong in its last turn, or what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -128,6 +152,31 @@ impl Health {
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
         self.with(|state| state.in_hand = state.in_hand.saturating_sub(deliveries));
+    }
+
+    /// Says whether the process leads, and which duties it has then.
+    pub fn report_leading(&self, leads: bool, duties: &[&str]) {
+        let none = |duty: &&str| ((*duty).to_owned(), DutyReport::default());
+        let duties = duties.iter().map(none).collect();
+        self.with(|state| state.leader = Some(LeaderReport { leads, duties }));
+    }
+
+    /// Says how a turn of a duty ended: when all that was due was done, or why not.
+    pub fn report_duty(&self, duty: &str, success: Option<Timestamp>, problem: Option<String>) {
+        self.with(|state| {
+            let duties = state.leader.as_mut().map(|leader| &mut leader.duties);
+            if let Some(report) = duties.and_then(|duties| duties.get_mut(duty)) {
+                report.problem = problem;
+                if let Some(success) = success {
+                    report.last_success = Some(success.to_string());
+                }
+            }
+        });
+    }
+
+    /// What the leader reports, if this process may lead.
+    pub fn leader(&self) -> Option<LeaderReport> {
+        self.with(|state| state.leader.clone())
     }
 
     /// What keeps the process itself from being ready; empty if nothing does.

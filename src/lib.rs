@@ -24,7 +24,10 @@
 //! 5. [`store`] writes a decision whole or not at all; [`store::embedded`] is a SQLite file,
 //!    [`store::redis`] is Redis.
 //! 6. [`dead_letters`] sends again, on a person's word, what could not be applied.
-//! 7. [`console`] and [`probes`] show it to people and machines; [`cli`] does so without HTTP.
+//! 7. [`duties`] is what one process at a time does now and then: it removes what has outlived its
+//!    retention, closes old orders, audits, sends the dead letters of replays, publishes the change
+//!    feed at RabbitMQ, and replays from the journal what Redis lost.
+//! 8. [`console`] and [`probes`] show it to people and machines; [`cli`] does so without HTTP.
 //!
 //! What people say takes the same way: [`receipts`] makes envelopes of goods, adjustments and counts,
 //! [`corrections`] of what a person decides about an order; [`asking`] is what both have in common,
@@ -35,10 +38,7 @@
 //! repairs on request, [`recompute`] does what a new policy asks for, [`rebuild`] puts the journal
 //! through the workers again.
 //!
-//! [`app`] makes processes of these parts, one role or all in one, and stops them in order. What
-//! is due now and then, such as closing old orders and forgetting old bodies, is its sweep; its
-//! relay tells listeners at RabbitMQ what the feed says; its catching up notices that Redis has
-//! data of another history, and puts what it may have lost into the queue again.
+//! [`app`] makes processes of these parts, one role or all in one, and stops them in order.
 //! [`config`] says how everything is set. [`simulate`] invents histories of orders and knows, by a
 //! model of its own, what the stock must be.
 //!
@@ -58,8 +58,8 @@
 //!   discarded by a person or expired after its retention; both are counted.
 //! - **No float holds a quantity.** Text to [`rust_decimal`] to millionths in 64 bits.
 //! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
-//! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, probes} >
-//!   {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the
+//! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, duties,
+//!   probes} > {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the
 //!   embedded adapters and [`sqlite`] only, lapin and redis in theirs, axum in the HTTP modules
 //!   only. `tests/it/tidy` has the whole table, and checks it.
 //!
@@ -99,6 +99,10 @@
 //! answered. The stream has every body, written by the same confirmed publish, so the state can
 //! always be made again.
 //!
+//! **Why a lease for the leader, and not one for each duty?** One number fences all that a leader
+//! writes, and one process shows how all duties get on. Its time is that of Redis: of a process whose
+//! clock is wrong nothing depends on it.
+//!
 //! **Why does the relay read the feed?** A worker that told listeners itself could die between
 //! commit and telling. The feed is part of the commit; who reads it from a noted place on misses
 //! nothing.
@@ -119,6 +123,7 @@ pub mod console;
 pub mod corrections;
 pub mod dead_letters;
 pub mod domain;
+pub mod duties;
 pub mod health;
 pub mod http;
 pub mod ingress;

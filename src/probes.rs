@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::broker::{Broker, BrokerError};
 use crate::domain::List;
 use crate::domain::Timestamp;
-use crate::health::{Health, NotReady};
+use crate::health::{Health, LeaderReport, NotReady};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::metrics::{BrokerReading, Metrics, OPEN_METRICS, ProcessReadings, Readings};
 use crate::store::Store;
@@ -62,6 +62,9 @@ pub struct ProbeAnswer {
     /// Why, where the answer is bad.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<NotReady>,
+    /// How a process that may lead gets on with its duties; in answers about readiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<LeaderReport>,
 }
 
 struct Probes {
@@ -86,20 +89,22 @@ struct Checked {
 async fn livez(State(probes): State<Arc<Probes>>) -> Response {
     let depth = answered(probes.broker.depth()).await;
     if probes.health.is_live(depth.as_ref(), Instant::now()) {
-        return answer(StatusCode::OK, "live", Vec::new());
+        return answer(StatusCode::OK, "live", Vec::new(), None);
     }
     let detail = "the worker has something to do and makes no progress; restart the process";
     let reasons = vec![NotReady::new("worker.stalled", detail)];
-    answer(StatusCode::SERVICE_UNAVAILABLE, "stalled", reasons)
+    answer(StatusCode::SERVICE_UNAVAILABLE, "stalled", reasons, None)
 }
 
 async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
     let mut reasons = probes.health.reasons();
     reasons.extend(probes.check_backends().await.reasons);
-    if reasons.is_empty() {
-        return answer(StatusCode::OK, "ready", reasons);
-    }
-    answer(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reasons)
+    let (status, text) = if reasons.is_empty() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+    };
+    answer(status, text, reasons, probes.health.leader())
 }
 
 async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
@@ -187,7 +192,13 @@ async fn answered<T, E: std::fmt::Display>(asked: impl Future<Output = Result<T,
     }
 }
 
-fn answer(status: StatusCode, text: &str, reasons: Vec<NotReady>) -> Response {
+fn answer(
+    status: StatusCode,
+    text: &str,
+    reasons: Vec<NotReady>,
+    leader: Option<LeaderReport>,
+) -> Response {
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (status, headers, Json(ProbeAnswer { status: text.to_owned(), reasons })).into_response()
+    let answer = ProbeAnswer { status: text.to_owned(), reasons, leader };
+    (status, headers, Json(answer)).into_response()
 }

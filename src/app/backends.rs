@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::catch_up::CatchUp;
-use super::relay::Relay;
-use super::{Roles, StartError};
+use super::{Role, Roles, StartError};
 use crate::broker::embedded::EmbeddedBroker;
 use crate::broker::rabbitmq::{self, RabbitBroker, RabbitOptions};
 use crate::broker::{Broker, BrokerError};
 use crate::config::{self, Backend, Settings};
+use crate::duties::LeaderLease;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::{RedisMode, RedisOptions, RedisStore};
 use crate::store::{Store, StoreError};
@@ -23,21 +22,20 @@ pub(super) struct Backends {
     pub(super) broker: Arc<dyn Broker>,
     /// `None` where no role needs it: an ingress must not depend on the state.
     pub(super) store: Option<Arc<dyn Store>>,
-    /// The broker whose journal does not shorten itself.
-    pub(super) swept: Option<Arc<EmbeddedBroker>>,
-    /// What the processes that share Redis have to agree about.
-    pub(super) shared: Option<SharedUpkeep>,
+    /// What a process that may lead has beside that.
+    pub(super) leading: Option<Leading>,
 }
 
-/// What only one of the processes on RabbitMQ and Redis does at a time.
+/// What only the leader needs.
 #[derive(Debug)]
-pub(super) struct SharedUpkeep {
-    /// Tells changes of stock to listeners, where that is wanted.
-    pub(super) relay: Option<Relay>,
-    /// Puts back what Redis lost.
-    pub(super) catch_up: CatchUp,
-    /// Redis once more, over a connection of its own: what takes long is not in the way of commits.
-    pub(super) aside: Arc<RedisStore>,
+pub(super) struct Leading {
+    pub(super) lease: LeaderLease,
+    /// The Store; of Redis over a connection of its own: what takes long is not in the way of commits.
+    pub(super) store: Arc<dyn Store>,
+    /// The broker whose journal does not shorten itself.
+    pub(super) journal: Option<Arc<EmbeddedBroker>>,
+    /// The servers that other processes share.
+    pub(super) servers: Option<(Arc<RabbitBroker>, Arc<RedisStore>)>,
 }
 
 impl Backends {
@@ -48,37 +46,33 @@ impl Backends {
                 let bytes_max = settings.embedded.bytes_max.map(|size| size.0);
                 let broker = EmbeddedBroker::open(&settings.embedded.path)?.limited_to(bytes_max);
                 let broker = Arc::new(broker);
-                let store = if roles.need_store() {
-                    Some(Arc::new(EmbeddedStore::open(&settings.embedded.path)?))
-                } else {
-                    None
+                if !roles.need_store() {
+                    return Ok(Self { broker, store: None, leading: None });
+                }
+                let directory = &settings.embedded.path;
+                let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory)?);
+                let leading = || {
+                    let lease = LeaderLease::of_directory(directory).map_err(StartError::Lease)?;
+                    let (store, journal) = (Arc::clone(&store), Some(Arc::clone(&broker)));
+                    Ok::<_, StartError>(Leading { lease, store, journal, servers: None })
                 };
-                let store = store.map(|store| store as Arc<dyn Store>);
-                Ok(Self {
-                    broker: Arc::clone(&broker) as _,
-                    store,
-                    swept: Some(broker),
-                    shared: None,
-                })
+                let leading = roles.has(Role::Leader).then(leading).transpose()?;
+                Ok(Self { broker, store: Some(store), leading })
             }
             Backend::Distributed => {
                 let broker = Arc::new(RabbitBroker::start(&rabbit_options(settings))?);
-                let store = if roles.need_store() {
-                    Some(Arc::new(RedisStore::start(&redis_options(settings))?))
-                } else {
-                    None
+                if !roles.need_store() {
+                    return Ok(Self { broker, store: None, leading: None });
+                }
+                let start = || RedisStore::start(&redis_options(settings)).map(Arc::new);
+                let leading = || {
+                    let store = start()?;
+                    let lease = LeaderLease::of_server(Arc::clone(&store));
+                    let servers = Some((Arc::clone(&broker), Arc::clone(&store)));
+                    Ok::<_, StartError>(Leading { lease, store, journal: None, servers })
                 };
-                let shared = store.clone().map(|store| {
-                    let relay = || Relay::new(Arc::clone(&broker), Arc::clone(&store));
-                    let relay = settings.changes.announce.then(relay);
-                    let overlap = settings.journal.overlap;
-                    let catch_up = CatchUp::new(Arc::clone(&broker), store, overlap);
-                    let aside = Arc::new(RedisStore::start(&redis_options(settings))?);
-                    Ok::<_, StoreError>(SharedUpkeep { relay, catch_up, aside })
-                });
-                let shared = shared.transpose()?;
-                let store = store.map(|store| store as Arc<dyn Store>);
-                Ok(Self { broker, store, swept: None, shared })
+                let leading = roles.has(Role::Leader).then(leading).transpose()?;
+                Ok(Self { broker, store: Some(start()?), leading })
             }
         }
     }

@@ -15,19 +15,13 @@
 //! - Nothing is detached: a task that ends or panics by itself stops the process.
 //! - A worker consumes only under the policy that is in force.
 
-mod audits;
 mod backends;
 mod backup;
-mod catch_up;
 mod consume;
 mod descriptors;
-mod lease;
 mod parts;
 mod ready_file;
-mod relay;
 mod roles;
-mod sweep;
-mod upkeep;
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +37,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, BrokerError};
 use crate::config::Settings;
-use crate::dead_letters::Replayer;
+use crate::duties::{Leader, Means};
 use crate::health::Health;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
@@ -51,7 +45,7 @@ use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
 use crate::{console, ingress, probes};
 
-use backends::Backends;
+use backends::{Backends, Leading};
 pub use backends::{
     damaged_files, declare_topology, open_broker, open_or_create_store, open_store,
 };
@@ -60,7 +54,6 @@ use consume::Consumer;
 use parts::{Parts, Stops};
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
-use upkeep::Upkeep;
 
 /// How often is looked whether the backends are there, at the start.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -86,6 +79,9 @@ pub enum StartError {
     /// The state cannot be opened.
     #[error("cannot open the store")]
     Store(#[from] StoreError),
+    /// The file by which one process leads cannot be opened.
+    #[error("cannot open the lock of the leader; check embedded.path and its permissions")]
+    Lease(#[source] io::Error),
 }
 
 /// Why a process ended by itself.
@@ -217,7 +213,7 @@ impl App {
     /// which policy is in force.
     fn start_parts(self, stops: &Stops) -> (Parts, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
-        let Backends { broker, store, swept, shared } = backends;
+        let Backends { broker, store, leading } = backends;
         let tracker = TaskTracker::new();
         let serve = |listener, router, connections_max, stop: &CancellationToken| {
             let limits =
@@ -241,39 +237,35 @@ impl App {
             Arc::clone(&broker),
         );
         let probes = serve(probes, router, OPERATOR_CONNECTIONS_MAX, &stops.operators);
+        let leader = leading.map(|Leading { lease, store, journal, servers }| {
+            let means = Means {
+                settings: settings.clone(),
+                broker: Arc::clone(&broker),
+                store,
+                journal,
+                servers,
+                metrics: Arc::clone(&metrics),
+                health: Arc::clone(&health),
+            };
+            tracker.spawn(Leader::new(lease, means).run(stops.consuming.clone()))
+        });
         let (decided, policy_decided) = oneshot::channel();
-        let store_of_worker = store.filter(|_| roles.has(Role::Worker));
-        let (worker, beside) = store_of_worker
-            .map(|store| {
-                let upkeep = Upkeep {
-                    journal: swept,
-                    shared,
-                    broker: Arc::clone(&broker),
-                    store: Arc::clone(&store),
-                    metrics: Arc::clone(&metrics),
-                };
-                let upkeep = upkeep.run(&settings, stops.consuming.clone());
-                let upkeep = tracker.spawn(upkeep);
-                let replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
-                let replayer = tracker.spawn(replayer.run(stops.consuming.clone()));
-                let consumer = Consumer {
-                    policy: settings.policy(),
-                    sources: settings.ingress.source_rules(),
-                    worker: settings.worker,
-                    retry: settings.retry,
-                    broker,
-                    store,
-                    metrics,
-                    health,
-                };
-                let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
-                (tracker.spawn(consumer.run(decided, consuming, abandoned)), (upkeep, replayer))
-            })
-            .unzip();
-        let (upkeep, replayer) = beside.unzip();
+        let worker = store.filter(|_| roles.has(Role::Worker)).map(|store| {
+            let consumer = Consumer {
+                policy: settings.policy(),
+                sources: settings.ingress.source_rules(),
+                worker: settings.worker,
+                retry: settings.retry,
+                broker,
+                store,
+                metrics,
+                health,
+            };
+            let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
+            tracker.spawn(consumer.run(decided, consuming, abandoned))
+        });
         tracker.close();
-        let probes = Some(probes);
-        (Parts { ingress, worker, replayer, console, probes, upkeep }, policy_decided)
+        (Parts { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
     }
 }
 

@@ -28,10 +28,9 @@ pub(super) struct Stops {
 pub(super) struct Parts {
     pub(super) ingress: Option<JoinHandle<()>>,
     pub(super) worker: Option<JoinHandle<Result<Drained, PoolError>>>,
-    pub(super) replayer: Option<JoinHandle<()>>,
+    pub(super) leader: Option<JoinHandle<()>>,
     pub(super) console: Option<JoinHandle<()>>,
     pub(super) probes: Option<JoinHandle<()>>,
-    pub(super) upkeep: Option<JoinHandle<()>>,
 }
 
 impl Parts {
@@ -45,8 +44,7 @@ impl Parts {
             end = end_of(&mut self.ingress) => ended("the ingress", end),
             end = end_of(&mut self.console) => ended("the console", end),
             end = end_of(&mut self.probes) => ended("the probes", end),
-            end = end_of(&mut self.replayer) => ended("the replayer", end),
-            end = end_of(&mut self.upkeep) => ended("the upkeep", end),
+            end = end_of(&mut self.leader) => ended("the leader", end),
             end = end_of(&mut self.worker) => match ended_worker(end) {
                 Ok(_) => RunError::Ended("the worker pool"),
                 Err(error) => error,
@@ -71,7 +69,7 @@ impl Parts {
         let drained = self.drain_worker(stops, begun + timeout).await;
         stops.operators.cancel();
         let deadline = Instant::now() + OPERATORS_GRACE;
-        let parts = [self.console, self.probes, self.upkeep, self.replayer];
+        let parts = [self.leader, self.console, self.probes];
         for mut part in parts {
             failed = failed.or(end_by(&mut part, deadline).await.err());
         }
@@ -137,10 +135,9 @@ mod tests {
         Parts {
             ingress: None,
             worker: None,
-            replayer: None,
+            leader: None,
             console: None,
             probes: Some(TaskTracker::new().spawn(async move { operators.cancelled().await })),
-            upkeep: None,
         }
     }
 
@@ -208,7 +205,7 @@ mod tests {
         let stopped = stops.consuming.clone();
         let parts = Parts {
             worker: Some(worker(&stops, Duration::ZERO)),
-            upkeep: Some(TaskTracker::new().spawn(async move {
+            leader: Some(TaskTracker::new().spawn(async move {
                 stopped.cancelled().await;
                 panic!("on purpose")
             })),

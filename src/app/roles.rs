@@ -5,14 +5,16 @@
 pub enum Role {
     /// Takes webhooks. Needs the queue only, so it goes on while the state is away.
     Ingress,
-    /// Turns webhooks into counts, parks dead letters, and removes what has outlived its use.
+    /// Turns webhooks into counts, and parks dead letters.
     Worker,
     /// Shows counts and queues to operators.
     Console,
+    /// Does what is due now and then, unless another process does.
+    Leader,
 }
 
 impl Role {
-    pub(super) const ALL: [Self; 3] = [Self::Ingress, Self::Worker, Self::Console];
+    pub(super) const ALL: [Self; 4] = [Self::Ingress, Self::Worker, Self::Console, Self::Leader];
 
     /// Its name, as that of its command.
     pub(super) const fn as_str(self) -> &'static str {
@@ -20,6 +22,7 @@ impl Role {
             Self::Ingress => "ingress",
             Self::Worker => "worker",
             Self::Console => "console",
+            Self::Leader => "leader",
         }
     }
 }
@@ -44,6 +47,6 @@ impl Roles {
 
     /// Whether one of the roles reads or writes the state.
     pub(super) fn need_store(self) -> bool {
-        self.has(Role::Worker) || self.has(Role::Console)
+        self.has(Role::Worker) || self.has(Role::Console) || self.has(Role::Leader)
     }
 }

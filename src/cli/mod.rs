@@ -125,6 +125,14 @@ pub enum Command {
         STOREKEEPER__PROBES__LISTEN=127.0.0.1:8085 storekeeper console")]
     Console(ServeArgs),
 
+    /// Does what is due now and then: retention, audits, replays, the feed at RabbitMQ.
+    ///
+    /// Any number may run; one of them leads, and another follows within seconds if that one dies.
+    /// Listens on `probes.listen`, where `/readyz` lists the duties.
+    #[command(after_help = "Example:\n  \
+        STOREKEEPER__PROBES__LISTEN=127.0.0.1:8086 storekeeper leader")]
+    Leader(ServeArgs),
+
     /// Shows it all at work: a fresh server, a shuffled history of orders, and the stock it leads to.
     ///
     /// Runs on a temporary directory and free ports, so it touches nothing of yours. It stays up

@@ -44,6 +44,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Ingress(args) => serve::run(settings()?, Roles::Only(Role::Ingress), &args).await,
         Command::Worker(args) => serve::run(settings()?, Roles::Only(Role::Worker), &args).await,
         Command::Console(args) => serve::run(settings()?, Roles::Only(Role::Console), &args).await,
+        Command::Leader(args) => serve::run(settings()?, Roles::Only(Role::Leader), &args).await,
         Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
         Command::Simulate(args) => simulate::run(args, output).await,
         Command::Health(args) => health::run(&args, output).await,

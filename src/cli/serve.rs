@@ -1,4 +1,4 @@
-//! `serve`, `ingress`, `worker` and `console`: a process that stays.
+//! `serve`, `ingress`, `worker`, `console` and `leader`: a process that stays.
 
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ pub(super) const fn exit_status(drained: Drained) -> ExitStatus {
 /// How a process ends that could not start: most such errors are errors of the configuration.
 pub(super) const fn start_failed(error: &StartError) -> ExitStatus {
     let is_transient = match error {
-        StartError::Listen { .. } => false,
+        StartError::Listen { .. } | StartError::Lease(_) => false,
         StartError::Broker(error) => error.is_transient(),
         StartError::Store(error) => error.is_transient(),
     };

@@ -22,4 +22,4 @@ mod replayer;
 
 pub use dry_run::{DRY_RUN_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
 pub use orders::{EDIT_BYTES_MAX, Progress, discard, discarded, edit, edited};
-pub use replayer::Replayer;
+pub use replayer::{ReplayError, Replayer};

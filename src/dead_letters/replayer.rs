@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::pace;
@@ -35,9 +34,6 @@ const RENEW_AFTER: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How often is looked for outcomes while letters are sent.
 const STEP: Duration = Duration::from_millis(20);
-/// How long nothing is tried after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// Sends the letters of replays.
 #[derive(Debug)]
 pub struct Replayer {
@@ -52,10 +48,12 @@ pub struct Replayer {
 
 /// Why a step was not made.
 #[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error("the store failed: {0}")]
+pub enum ReplayError {
+    /// The Store did not do what was asked.
+    #[error("the store failed")]
     Store(#[from] StoreError),
-    #[error("the broker failed: {0}")]
+    /// The queue did not do what was asked.
+    #[error("the broker failed")]
     Broker(#[from] BrokerError),
 }
 
@@ -65,34 +63,9 @@ impl Replayer {
         Self { broker, store, owner: Uuid::now_v7(), lease: None, begun: BTreeMap::new() }
     }
 
-    /// Sends what there is until `stop`. Cancel safe: what is not noted is done again.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut failing = false;
-        let turns = async {
-            loop {
-                let rest = match self.turn().await {
-                    Ok(rest) => {
-                        failing = false;
-                        rest
-                    }
-                    Err(error) => {
-                        // Once an outage: the Store's own probes say how long it lasts.
-                        if !failing {
-                            tracing::warn!(%error, "cannot go on with a replay; trying again");
-                        }
-                        failing = true;
-                        self.lease = None;
-                        PAUSE
-                    }
-                };
-                sleep(rest).await;
-            }
-        };
-        stop.run_until_cancelled(turns).await;
-    }
-
-    /// Takes every open replay a step further; answers how long to rest.
-    async fn turn(&mut self) -> Result<Duration, StepError> {
+    /// Takes every open replay a step further; answers how long to rest. Cancel safe: what is not
+    /// noted is done again.
+    pub async fn turn(&mut self) -> Result<Duration, ReplayError> {
         let open = self.store.open_replays().await?;
         self.begun.retain(|id, _| open.iter().any(|replay| replay.id == *id));
         let mut rest = LOOK_AGAIN;
@@ -116,7 +89,7 @@ impl Replayer {
     }
 
     /// The lease, renewed in time; `None` while it is another's.
-    async fn lease(&mut self) -> Result<Option<Fence>, StepError> {
+    async fn lease(&mut self) -> Result<Option<Fence>, ReplayError> {
         let now = Instant::now();
         if let Some((fence, renewed_at)) = self.lease
             && now < renewed_at + RENEW_AFTER
@@ -131,7 +104,7 @@ impl Replayer {
     }
 
     /// Sends what is due of a replay; answers whether something was.
-    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<bool, StepError> {
+    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<bool, ReplayError> {
         let begun = self.begun.entry(replay.id).or_insert_with(|| (Instant::now(), 0));
         let (since, sent) = *begun;
         let elapsed = since.elapsed();
@@ -156,7 +129,7 @@ impl Replayer {
 
     /// Sends letters in their order: of two events of one order, which comes first may decide what
     /// each is named, and a dry run has said so.
-    async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), StepError> {
+    async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), ReplayError> {
         let mut together = Vec::new();
         for letter in letters {
             let (is_news, replays) = (is_news(&letter), letter.generation());
@@ -171,7 +144,7 @@ impl Replayer {
         self.put_back_together(together).await
     }
 
-    async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), StepError> {
+    async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), ReplayError> {
         if !envelopes.is_empty() {
             self.broker.put_back(envelopes).await?;
         }

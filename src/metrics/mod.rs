@@ -10,7 +10,7 @@ mod readings;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -82,8 +82,18 @@ pub struct Metrics {
     pub store_away_seconds: Counter<f64, AtomicU64>,
     /// The roles of the process, each 1.
     roles: Family<RoleLabel, Gauge>,
-    /// What the last audit of this process found, and when; `None` before the first.
-    audit: Mutex<Option<(u64, Timestamp)>>,
+    /// When this leader last did all that was due, in seconds since 1970; 0 before that.
+    duty_last_success: Family<DutyLabel, Gauge<f64, AtomicU64>>,
+    duty_failures: Family<DutyLabel, Counter>,
+    leader: Mutex<LeaderReadings>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct LeaderReadings {
+    /// Whether this process leads, if it may.
+    leading: Option<bool>,
+    /// What its last audit found; `None` before the first.
+    audit: Option<u64>,
 }
 
 /// The code of an answer.
@@ -101,6 +111,12 @@ pub struct OutcomeLabels {
     pub outcome: &'static str,
     /// Why; empty where there is nothing to say.
     pub reason: &'static str,
+}
+
+/// A duty of the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DutyLabel {
+    duty: &'static str,
 }
 
 /// The name of an event.
@@ -155,7 +171,13 @@ impl Metrics {
             refund_lines_unmatched: add(r, "refund_lines_unmatched", "Refunds of no known line"),
             store_away_seconds: add(r, "store_away_seconds", "Time for which the Store was away"),
             roles: add(r, "role", "Roles of the process"),
-            audit: Mutex::default(),
+            duty_last_success: add(
+                r,
+                "duty_last_success_timestamp_seconds",
+                "When the leader last did all that was due, in seconds since 1970",
+            ),
+            duty_failures: add(r, "duty_failures", "Turns of duties that failed"),
+            leader: Mutex::default(),
             registry,
         }
     }
@@ -200,9 +222,9 @@ impl Metrics {
         self.events_settled.get_or_create(&labels).inc_by(letters);
     }
 
-    /// Notes how many differences an audit of all sites found, and when it was done.
-    pub fn note_audit(&self, differences: u64, now: Timestamp) {
-        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = Some((differences, now));
+    /// Records how many differences an audit of all sites found.
+    pub fn record_audit(&self, differences: u64) {
+        self.leader().audit = Some(differences);
     }
 
     /// Notes a role of the process.
@@ -218,9 +240,28 @@ impl Metrics {
         }
     }
 
-    /// Notes that another process audits now.
-    pub fn forget_audit(&self) {
-        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Shows whether this process leads. What another process does is no longer shown by this one.
+    pub fn set_leading(&self, leads: bool, duties: &[&'static str]) {
+        *self.leader() = LeaderReadings { leading: Some(leads), audit: None };
+        self.duty_last_success.clear();
+        for duty in duties {
+            self.duty_last_success.get_or_create(&DutyLabel { duty }).set(0.0);
+            drop(self.duty_failures.get_or_create(&DutyLabel { duty }));
+        }
+    }
+
+    /// Records that a duty did all that was due.
+    pub fn record_duty(&self, duty: &'static str, now: Timestamp) {
+        self.duty_last_success.get_or_create(&DutyLabel { duty }).set(seconds_since_1970(now));
+    }
+
+    fn leader(&self) -> MutexGuard<'_, LeaderReadings> {
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a turn of a duty that failed.
+    pub fn count_duty_failure(&self, duty: &'static str) {
+        self.duty_failures.get_or_create(&DutyLabel { duty }).inc();
     }
 
     /// Counts an event of a name that no rule knows.
@@ -241,13 +282,14 @@ impl Metrics {
     pub fn encode(&self, readings: Readings) -> String {
         let mut text = String::new();
         let mut read = readings.into_registry();
-        let audit = *self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((differences, at)) = audit {
-            let shown = read.sub_registry_with_prefix(PREFIX);
+        let shown = read.sub_registry_with_prefix(PREFIX);
+        let LeaderReadings { leading, audit } = *self.leader();
+        if let Some(leads) = leading {
+            set(shown, "leading", "Whether this process leads", u64::from(leads));
+        }
+        if let Some(differences) = audit {
             let help = "Numbers that the last audit found to be others than they should";
             set(shown, "audit_differences", help, differences);
-            let help = "When the last audit was done, in seconds since 1970";
-            set(shown, "audit_timestamp_seconds", help, seconds_since_1970(at));
         }
         encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &read))

@@ -66,7 +66,8 @@ fn the_metrics_have_their_public_names() {
     // A family is written once it has a member.
     metrics.count_dead_letter(Code::NotJson);
     metrics.count_ignored("ECOMM_STORE_CREATED");
-    metrics.note_audit(0, Timestamp::from_millis(1));
+    metrics.set_leading(true, &["audit"]);
+    metrics.record_audit(0);
     metrics.note_role("worker");
     metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
     let text = metrics.encode(readings());
@@ -79,7 +80,6 @@ fn the_metrics_have_their_public_names() {
     process_resident_memory_bytes gauge
     process_start_time_seconds gauge
     storekeeper_audit_differences gauge
-    storekeeper_audit_timestamp_seconds gauge
     storekeeper_batch_events histogram
     storekeeper_broker_blocked gauge
     storekeeper_broker_reconnects counter
@@ -89,8 +89,11 @@ fn the_metrics_have_their_public_names() {
     storekeeper_dead_letters_intake gauge
     storekeeper_dead_letters_parked gauge
     storekeeper_deliveries_retried counter
+    storekeeper_duty_failures counter
+    storekeeper_duty_last_success_timestamp_seconds gauge
     storekeeper_events_ignored counter
     storekeeper_events_settled counter
+    storekeeper_leading gauge
     storekeeper_names_contested counter
     storekeeper_names_unreadable counter
     storekeeper_order_lines_rekeyed counter
@@ -138,11 +141,10 @@ fn counters_are_written_with_their_labels() {
 #[test]
 fn gauges_are_what_was_read_now() {
     let metrics = Metrics::new();
-    metrics.note_audit(4, Timestamp::from_millis(2_250));
+    metrics.record_audit(4);
     let text = metrics.encode(readings());
     for line in [
         "storekeeper_audit_differences 4",
-        "storekeeper_audit_timestamp_seconds 2.25",
         "storekeeper_broker_up 1",
         "storekeeper_broker_blocked 1",
         "storekeeper_store_up 1",
@@ -251,4 +253,27 @@ fn an_answer_that_is_expected_is_0_until_it_is_given() {
         "{text}"
     );
     assert!(text.contains("storekeeper_webhooks_received_total{code=\"ok\"} 1\n"), "{text}");
+}
+
+#[test]
+fn duties_are_shown_by_the_process_that_leads_and_by_no_other() {
+    let metrics = Metrics::new();
+    let has = |line: &str| metrics.encode(NONE).lines().any(|written| written == line);
+    let audit = |value| {
+        format!("storekeeper_duty_last_success_timestamp_seconds{{duty=\"audit\"}} {value}")
+    };
+    metrics.set_leading(false, &[]);
+    assert!(has("storekeeper_leading 0"));
+    metrics.set_leading(true, &["audit", "relay"]);
+    assert!(has("storekeeper_leading 1") && has(&audit("0.0")));
+    assert!(has("storekeeper_duty_failures_total{duty=\"relay\"} 0"));
+    metrics.record_duty("audit", Timestamp::from_millis(2_250));
+    metrics.record_audit(4);
+    metrics.count_duty_failure("relay");
+    assert!(has(&audit("2.25")) && has("storekeeper_audit_differences 4"));
+    assert!(has("storekeeper_duty_failures_total{duty=\"relay\"} 1"));
+    // Another process leads, and shows what it does.
+    metrics.set_leading(false, &[]);
+    let text = metrics.encode(NONE);
+    assert!(!text.contains("last_success") && !text.contains("audit_differences"), "{text}");
 }

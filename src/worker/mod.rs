@@ -14,7 +14,6 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
-pub mod closing;
 mod decided;
 mod fault;
 mod gate;

@@ -35,7 +35,7 @@ check_health() {
 }
 
 of_project=label=com.docker.compose.project=storekeeper
-SERVICES=(rabbitmq redis ingress worker console prometheus)
+SERVICES=(rabbitmq redis ingress worker leader console prometheus)
 
 docker_compose() {
     DOCKER_HOST="unix://$socket" "$tools/docker-compose" -f "$project/deploy/compose.yaml" "$@"

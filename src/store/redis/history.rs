@@ -8,11 +8,14 @@
 use std::collections::BTreeSet;
 
 use super::RedisStore;
-use super::client::Client;
+use super::client::{Call, Client};
+use super::script::Script;
 use super::sites;
 use super::value;
 use crate::domain::Timestamp;
-use crate::store::StoreError;
+use crate::store::{Fence, StoreError};
+
+static NOTE: Script = Script::new("history note", &[include_str!("fenced.lua")]);
 
 /// What stands beside the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +38,22 @@ impl RedisStore {
         find(&self.client).await
     }
 
-    /// Writes what stands beside the data.
-    pub async fn note_history(&self, known: &KnownHistory) -> Result<(), StoreError> {
+    /// Writes what stands beside the data; `false`, and nothing is written, if a later leader has
+    /// written something.
+    pub async fn note_history(
+        &self,
+        known: &KnownHistory,
+        fence: Fence,
+    ) -> Result<bool, StoreError> {
         let names: Vec<&str> = known.names.iter().map(String::as_str).collect();
-        let mut note = redis::cmd("HSET");
-        note.arg(key(&self.client)).arg("names").arg(names.join(" "));
-        note.arg("settled_before").arg(known.settled_before.micros());
-        self.client.query::<()>(&note).await
+        let call = Call::of(&NOTE)
+            .key(key(&self.client))
+            .arg(fence.0.to_string())
+            .arg("names")
+            .arg(names.join(" "))
+            .arg("settled_before")
+            .arg(known.settled_before.micros().to_string());
+        self.client.run(&call).await
     }
 
     /// Begins a new epoch of all change feeds: numbers that were given out before may be given out

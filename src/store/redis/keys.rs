@@ -5,7 +5,7 @@
 //! | `sk:sites` | sorted set | sites by name, each listed before its first commit |
 //! | `sk:policy` | hash | `revision` and `policy` in force, `actor` and `at` of who put it in force |
 //! | `sk:history` | hash | `names` of the histories of the data, `settled_before` |
-//! | `sk:lease:<name>` | hash | `owner`, `fence`, `until` of what one process does at a time |
+//! | `sk:leader` | hash | `owner`, `fence`, `until` of the lease of the process that leads |
 //! | `sk:dirty` | set | sites with news for the relay |
 //! | `sk:{site}:relay` | hash | `epoch` and `sequence` of what was relayed last, `fence` of who did |
 //! | `sk:layout`, `sk:epoch`, `sk:probe` | string | the number of this layout; the Store's epoch; what checks write |

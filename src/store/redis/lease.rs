@@ -1,4 +1,4 @@
-//! What one process does at a time, of all that share the Store.
+//! The lease of the process that leads, by the clock of Redis.
 
 use std::time::Duration;
 
@@ -12,20 +12,24 @@ use crate::store::{Fence, StoreError};
 static LEASE: Script = Script::new("lease.lua", &[include_str!("lease.lua")]);
 
 impl RedisStore {
-    /// Takes or renews the lease of that name; `None` while another holds it. The number is another
-    /// for every holder.
-    pub async fn lease(
+    /// Acquires or renews the leader's lease; answers with its number, which is greater for every
+    /// later holder, or `None` while another has it.
+    pub async fn acquire_lease(
         &self,
-        name: &str,
         owner: Uuid,
         lasts: Duration,
     ) -> Result<Option<Fence>, StoreError> {
-        let keys = self.client.keys();
-        let call = Call::of(&LEASE)
-            .key(format!("{}:{name}", keys.global("lease")))
-            .arg(owner.to_string())
-            .arg(lasts.as_micros().to_string());
+        let call = self.lease(owner).arg(lasts.as_micros().to_string());
         let fence: Option<u64> = self.client.run(&call).await?;
         Ok(fence.map(Fence))
+    }
+
+    /// Gives the leader's lease back, if it is the owner's.
+    pub async fn release_lease(&self, owner: Uuid) -> Result<(), StoreError> {
+        self.client.run::<Option<u64>>(&self.lease(owner).arg("release")).await.map(drop)
+    }
+
+    fn lease(&self, owner: Uuid) -> Call {
+        Call::of(&LEASE).key(self.client.keys().global("leader")).arg(owner.to_string())
     }
 }

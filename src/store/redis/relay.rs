@@ -12,7 +12,7 @@ use super::value::parsed;
 use crate::domain::Site;
 use crate::store::{Commit, Committed, Fence, StoreError};
 
-static NOTE: Script = Script::new("relay note", &[include_str!("relay/note.lua")]);
+static NOTE: Script = Script::new("relay note", &[include_str!("fenced.lua")]);
 
 /// Sites that are taken from the notes at a time.
 const NEWS_MAX: usize = 100;
@@ -44,7 +44,9 @@ impl RedisStore {
         let call = Call::of(&NOTE)
             .key(place(&self.client, site))
             .arg(fence.0.to_string())
+            .arg("sequence")
             .arg(relayed.sequence.to_string())
+            .arg("epoch")
             .arg(relayed.epoch.as_str());
         self.client.run(&call).await
     }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use storekeeper::domain::{Class, Fingerprint, Rank, Shown, Status, Timestamp, Version};
+use storekeeper::duties::close_settled;
 use storekeeper::store::Store;
-use storekeeper::worker::closing::close_settled;
 
 use super::{Backends, Served, given};
 

@@ -14,7 +14,7 @@ use crate::harness::{Server, eventually};
 const QUEUE: &str = "listener";
 
 /// A queue that gets the changes of all sites, or of those that the pattern means.
-async fn listen(deployment: &Deployment, pattern: &str) -> Channel {
+pub(super) async fn listen(deployment: &Deployment, pattern: &str) -> Channel {
     let channel = deployment.rabbitmq.connection().await.create_channel().await.unwrap();
     let none = FieldTable::default();
     let durable = QueueDeclareOptions::durable();
@@ -25,7 +25,7 @@ async fn listen(deployment: &Deployment, pattern: &str) -> Channel {
 }
 
 /// What was told next, if anything was.
-async fn told(channel: &Channel) -> Option<(BasicProperties, Value)> {
+pub(super) async fn told(channel: &Channel) -> Option<(BasicProperties, Value)> {
     let got = channel.basic_get(QUEUE.into(), BasicGetOptions::default()).await.unwrap()?;
     got.delivery.acker.ack(BasicAckOptions::default()).await.unwrap();
     let data = serde_json::from_slice(&got.delivery.data).unwrap();
@@ -93,12 +93,13 @@ async fn all_changes_are_told_in_order_although_who_tells_them_is_killed() {
     let deployment = Deployment::start().await;
     let ingress = deployment.role("ingress", "ingress").await;
     let channel = listen(&deployment, "stock.#").await;
-    let mut worker = deployment.role("worker", "worker-0").await;
+    let _worker = deployment.role("worker", "worker").await;
+    let mut leader = deployment.role("leader", "leader-0").await;
     for number in 0..ORDERS {
         order(&ingress, ["a", "b"][number % 2], number).await;
         if number % 20 == 19 {
-            worker.kill();
-            worker = deployment.role("worker", &format!("worker-{number}")).await;
+            leader.kill();
+            leader = deployment.role("leader", &format!("leader-{number}")).await;
         }
     }
     let mut sequences: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -122,16 +123,17 @@ async fn all_changes_are_told_in_order_although_who_tells_them_is_killed() {
         let feed = store.changes(&Site::parse(&site).unwrap(), 0, 1000).await.unwrap();
         assert_eq!(feed.last().unwrap().sequence + 1, next);
     }
-    drop(worker);
+    drop(leader);
 }
 
-/// What one worker keeps to itself is told by the next that tells.
+/// What one leader keeps to itself is told by the next that tells.
 #[tokio::test]
-async fn a_worker_that_shall_not_tell_changes_tells_none() {
+async fn a_leader_that_shall_not_tell_changes_tells_none() {
     let deployment = Deployment::start().await;
     let ingress = deployment.role("ingress", "ingress").await;
     let silent = [("STOREKEEPER__CHANGES__ANNOUNCE", "false")];
-    let silent = deployment.role_with("worker", "silent", &silent).await;
+    let _worker = deployment.role_with("worker", "worker", &silent).await;
+    let mut silent = deployment.role_with("leader", "silent", &silent).await;
     let store = deployment.store().await;
     let site = Site::parse("a").unwrap();
     for number in 1..=5 {
@@ -144,11 +146,13 @@ async fn a_worker_that_shall_not_tell_changes_tells_none() {
     }
     // Told where nobody listens, they would not be told again.
     let channel = listen(&deployment, "stock.#").await;
-    drop(silent);
-    let worker = deployment.role("worker", "worker").await;
+    // It gives its lease back.
+    silent.signal("TERM");
+    silent.ended().await;
+    let leader = deployment.role("leader", "leader").await;
     let (_, data) = eventually("the changes are told", async || told(&channel).await).await;
     assert_eq!(data["sequence"], 1);
-    drop(worker);
+    drop(leader);
 }
 
 /// What was never told and is gone, and what is told under numbers that were told before, is said
@@ -158,7 +162,8 @@ async fn what_cannot_be_told_is_said_to_be_missing() {
     let deployment = Deployment::start().await;
     let ingress = deployment.role("ingress", "ingress").await;
     let channel = listen(&deployment, "stock.#").await;
-    let worker = deployment.role("worker", "worker-1").await;
+    let _worker = deployment.role("worker", "worker").await;
+    let leader = deployment.role("leader", "leader-1").await;
     let next = async || eventually("something is told", async || told(&channel).await).await;
     order(&ingress, "a", 1).await;
     let (properties, _) = next().await;
@@ -167,26 +172,24 @@ async fn what_cannot_be_told_is_said_to_be_missing() {
         deployment.ask(&["HGET", "sk:{a}:relay", "sequence"]).filter(|told: &u64| *told == 1)
     })
     .await;
-    worker.kill();
-    // Nobody tells this: the worker of the next lines has a lease to wait for.
+    leader.kill();
+    // Nobody tells this.
     let store = deployment.store().await;
-    let worker = deployment.role("worker", "worker-2").await;
     let site = Site::parse("a").unwrap();
     order(&ingress, "a", 2).await;
     eventually("it is counted", async || {
         (store.changes(&site, 1, 10).await.unwrap().len() == 1).then_some(())
     })
     .await;
-    worker.kill();
     let mut redis = deployment.redis.connection();
     redis::cmd("XTRIM").arg("sk:{a}:changes").arg("MAXLEN").arg(0).exec(&mut redis).unwrap();
     redis::cmd("HSET").arg("sk:{a}:relay").arg("sequence").arg(1).exec(&mut redis).unwrap();
-    let worker = deployment.role("worker", "worker-3").await;
+    let leader = deployment.role("leader", "leader-2").await;
     let resync = eventually("the gap is told", async || {
         let (properties, data) = told(&channel).await?;
         (attributes(&properties)["cloudEvents_type"] == "storekeeper.stock.resync").then_some(data)
     })
     .await;
     assert_eq!((&resync["after"], &resync["next"]), (&Value::from(1), &Value::from(3)));
-    drop(worker);
+    drop(leader);
 }

@@ -5,6 +5,7 @@ mod clusters;
 pub(crate) mod deployment;
 mod drains;
 mod faults;
+mod leaders;
 mod outages;
 mod roles;
 mod surviving;

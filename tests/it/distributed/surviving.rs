@@ -21,6 +21,7 @@ use crate::load::{
 /// The processes that a fault may happen to.
 pub(super) struct Processes {
     pub(super) workers: Vec<Server>,
+    pub(super) leader: Option<Server>,
     pub(super) ingress: Server,
     pub(super) console: Server,
     /// How many webhooks were answered.
@@ -97,6 +98,7 @@ pub(super) async fn survives_on(
         all: history.deliveries.len(),
         ingress: surroundings.role("ingress", "ingress").await,
         console: surroundings.role("console", "console").await,
+        leader: Some(surroundings.role("leader", "leader").await),
         workers: vec![
             surroundings.role("worker", "worker-1").await,
             surroundings.role("worker", "worker-2").await,

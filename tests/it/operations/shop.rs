@@ -9,8 +9,8 @@ use std::time::Duration;
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, JournalRecord};
 use storekeeper::config::Settings;
-use storekeeper::dead_letters::Replayer;
 use storekeeper::domain::{Code, MessageId, Policy, Timestamp};
+use storekeeper::duties::close_settled;
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::rebuild::{self, Selection};
@@ -20,7 +20,6 @@ use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, Replay, ReplayId, Store,
 };
-use storekeeper::worker::closing::close_settled;
 use storekeeper::worker::{Drained, Pool, PoolError};
 use storekeeper::{audit, clock};
 use tempfile::TempDir;
@@ -31,6 +30,7 @@ use uuid::Uuid;
 
 use super::mishaps::{Mishaps, OfOperators, OfWorkers};
 use crate::harness::{eventually_within, origin};
+use crate::replays::run_replays;
 use crate::tampered::Tampered;
 
 /// How long the queues may take to be empty, in hurried time.
@@ -73,7 +73,7 @@ impl Shop {
         let stop = CancellationToken::new();
         let tracker = TaskTracker::new();
         let port = Arc::clone(&broker) as Arc<dyn Broker>;
-        let replayer = Replayer::new(Arc::clone(&port), Arc::clone(&worked)).run(stop.clone());
+        let replayer = run_replays(Arc::clone(&port), Arc::clone(&worked), stop.clone());
         let consumer = consume(port, worked, stop.clone());
         let tasks = [tracker.spawn(consumer), tracker.spawn(replayer)];
         let operated = Tampered::new(Arc::clone(&store), OfOperators(Arc::clone(&mishaps)));

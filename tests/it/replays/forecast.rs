@@ -16,11 +16,11 @@ use storekeeper::domain::{
     Receipt, ReceiptContent, ReceiptId, STOCK_TOTAL_MAX, Said, Settled, Site, SourceRules,
     StockChange, StockKey, Timestamp, Write,
 };
+use storekeeper::duties::close_settled;
 use storekeeper::metrics::OutcomeLabels;
 use storekeeper::store::{
     Commit, Committed, DeadLetter, DeadLetterFilter, Pace, PageRequest, Store,
 };
-use storekeeper::worker::closing::close_settled;
 
 use super::kinds::{self, CODES, OUTCOMES, REASONS};
 use super::{AtWork, ended, letter, make};

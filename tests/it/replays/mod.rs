@@ -32,6 +32,22 @@ use uuid::Uuid;
 
 use crate::harness::{Server, eventually, is_long, origin};
 
+/// Sends what is due of every replay until `stop`, as the leader does.
+pub(crate) async fn run_replays(
+    broker: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+) {
+    let mut replayer = Replayer::new(broker, store);
+    let turns = async {
+        loop {
+            let rest = replayer.turn().await.unwrap_or(Duration::from_millis(200));
+            tokio::time::sleep(rest).await;
+        }
+    };
+    stop.run_until_cancelled(turns).await;
+}
+
 /// The body of an order of one unit; one that is broken if asked for.
 fn body(order: usize, is_broken: bool) -> Bytes {
     let quantity = if is_broken { json!("many") } else { json!(1) };
@@ -144,8 +160,7 @@ impl AtWork {
         let (stop, tracker) = (CancellationToken::new(), tokio_util::task::TaskTracker::new());
         let running = pool.with_sources(sources).run(stop.clone(), CancellationToken::new());
         tracker.spawn(async { running.await.map(drop).unwrap() });
-        let replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
-        tracker.spawn(replayer.run(stop.clone()));
+        tracker.spawn(run_replays(Arc::clone(&broker), Arc::clone(&store), stop.clone()));
         Self { _directory: directory, broker, store, metrics, stop, tracker }
     }
 

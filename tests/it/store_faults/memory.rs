@@ -6,7 +6,7 @@ use serde_json::json;
 use storekeeper::domain::{
     Arrival, Decoded, Event, List, MessageId, Policy, Timestamp, decode_webhook,
 };
-use storekeeper::worker::closing::close_settled;
+use storekeeper::duties::close_settled;
 use uuid::Uuid;
 
 use super::{open, options, origin};

@@ -7,10 +7,10 @@ use storekeeper::clock;
 use storekeeper::domain::{
     Cancelled, ClosedName, Code, List, OrderId, Policy, Site, StockKey, Timestamp,
 };
+use storekeeper::duties::close_settled;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::orders;
 use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
-use storekeeper::worker::closing::close_settled;
 
 use super::{Shop, envelope, linked, order};
 

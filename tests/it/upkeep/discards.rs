@@ -6,10 +6,10 @@ use storekeeper::broker::Broker;
 use storekeeper::clock;
 use storekeeper::dead_letters;
 use storekeeper::domain::{Code, Policy};
+use storekeeper::duties::close_settled;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
 use storekeeper::store::{DeadLetterFilter, LetterName, PageRequest, Store};
-use storekeeper::worker::closing::close_settled;
 
 use super::{Shop, expected, order};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use storekeeper::broker::{Broker, Envelope};
 use storekeeper::clock;
-use storekeeper::dead_letters::{self, Replayer};
+use storekeeper::dead_letters;
 use storekeeper::domain::{Code, MessageId, Policy, Rejection};
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::{
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::rebuild::everything;
 use super::{Shop, order};
 use crate::harness::eventually;
+use crate::replays::run_replays;
 
 /// Envelopes that came too late; the worker could not apply those that are broken.
 async fn put_aside(shop: &Shop, id: &str, is_broken: bool) -> Envelope {
@@ -59,8 +60,8 @@ async fn a_rebuild_repeats_what_replays_did_with_expired_webhooks() {
     let worker = shop.worker(&Policy::default()).await;
     let ending = CancellationToken::new();
     let queue = Arc::clone(&shop.broker) as Arc<dyn Broker>;
-    let replayer = Replayer::new(Arc::clone(&queue), Arc::clone(&shop.store) as Arc<dyn Store>);
-    let replayer = TaskTracker::new().spawn(replayer.run(ending.clone()));
+    let store = Arc::clone(&shop.store) as Arc<dyn Store>;
+    let replayer = TaskTracker::new().spawn(run_replays(Arc::clone(&queue), store, ending.clone()));
     eventually("all are parked", async || {
         let counts = shop.store.dead_letter_counts().await.unwrap();
         (counts == [(Code::SignatureExpired, 5)]).then_some(())

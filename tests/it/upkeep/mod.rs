@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod closing;
 mod discards;
+mod duties;
 mod expired;
 mod killed;
 mod names;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use storekeeper::domain::{
     ClosedName, Counts, Outcome, Policy, Quantity, Refused, SECOND_NAMES_MAX, Settled,
 };
+use storekeeper::duties::close_settled;
 use storekeeper::store::orders;
-use storekeeper::worker::closing::close_settled;
 
 use super::Harness;
 use super::deciding::{RECEIVED, event, take, update};

@@ -7,8 +7,8 @@ use storekeeper::domain::{
     ClosedName, List, Outcome, Policy, Reason, Refused, STOCK_TOTAL_MAX, Settled, Timestamp,
     TotalError,
 };
+use storekeeper::duties::close_settled;
 use storekeeper::store::{Commit, Committed, Direction, Store};
-use storekeeper::worker::closing::close_settled;
 
 use super::Harness;
 use super::deciding::{RECEIVED, event, take, update};

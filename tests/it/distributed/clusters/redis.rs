@@ -9,7 +9,7 @@ use storekeeper::clock;
 use tokio::time::Instant;
 
 use super::super::deployment::Surroundings;
-use super::super::faults::{COUNTED, LEASE_OF_NOBODY, receive};
+use super::super::faults::{COUNTED, receive};
 use super::super::surviving::{history, survives_on};
 use crate::harness::{eventually, tell};
 use crate::servers::rabbitmq::RabbitMq;
@@ -116,7 +116,7 @@ async fn what_a_master_takes_with_it_is_put_back_by_a_person() {
     survives_on(fault, &cluster.surroundings, history(), async |processes| {
         let since = clock::now().to_string();
         processes.stop_workers().await;
-        cluster.redis.ask::<i64>(&LEASE_OF_NOBODY).unwrap();
+        drop(processes.leader.take());
         for name in ["worker-3", "worker-4"] {
             processes.workers.push(cluster.surroundings.role("worker", name).await);
         }

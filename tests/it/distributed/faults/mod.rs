@@ -11,11 +11,6 @@ use super::Deployment;
 use super::deployment::Surroundings;
 use crate::harness::eventually;
 
-/// Keeps workers from putting back by themselves what is lost: somebody else has the lease for
-/// that, and never does anything.
-pub(super) const LEASE_OF_NOBODY: [&str; 8] =
-    ["HSET", "sk:lease:catch-up", "owner", "nobody", "fence", "1", "until", "9000000000000000"];
-
 /// Goods come in, and are counted.
 pub(super) fn receive(deployment: &Surroundings) {
     let goods = ["stock", "receive", "shop", "sku:A", "5", "--reference", "PO-1", "--create"];

@@ -1,11 +1,11 @@
 //! Redis has lost what it had, or a part of it, and a person has it put back from the journal.
 //!
-//! Workers put back by themselves what is lost; here they cannot.
+//! The leader replays by itself what is lost; here there is none.
 
 use storekeeper::clock;
 
 use super::super::surviving::survives;
-use super::{LEASE_OF_NOBODY, eventually_received, receive, received};
+use super::{eventually_received, receive, received};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_restored_from_a_backup_and_brought_up_to_date_by_a_person() {
@@ -16,10 +16,10 @@ async fn redis_restored_from_a_backup_and_brought_up_to_date_by_a_person() {
         receive(deployment);
         eventually_received(deployment).await;
         processes.stop_workers().await;
+        drop(processes.leader.take());
         deployment.redis.kill();
         deployment.redis.restore(&backup);
         deployment.redis.start_again();
-        deployment.tell_redis(&LEASE_OF_NOBODY);
         assert_eq!(received(deployment), None, "it came after the backup");
         let histories: Option<String> = deployment.ask(&["HGET", "sk:history", "names"]);
         for name in ["worker-3", "worker-4"] {
@@ -28,7 +28,7 @@ async fn redis_restored_from_a_backup_and_brought_up_to_date_by_a_person() {
         deployment.run_well(&["journal", "replay", "--since", &since]);
         eventually_received(deployment).await;
         let now: Option<String> = deployment.ask(&["HGET", "sk:history", "names"]);
-        assert_eq!(now, histories, "a worker has caught up");
+        assert_eq!(now, histories, "a leader was there");
     })
     .await;
 }
@@ -44,12 +44,12 @@ async fn redis_replaced_by_an_empty_one_and_rebuilt() {
         };
         let before = id();
         processes.stop_workers().await;
+        drop(processes.leader.take());
         deployment.redis.kill();
         deployment.redis.lose_all();
         deployment.redis.start_again();
         assert_eq!(deployment.ask(&["EXISTS", "sk:sites"]), Some(0));
         assert_ne!(id(), before, "it is another server");
-        deployment.tell_redis(&LEASE_OF_NOBODY);
         for name in ["worker-3", "worker-4"] {
             processes.workers.push(deployment.role("worker", name).await);
         }

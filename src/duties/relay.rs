@@ -1,10 +1,9 @@
 //! The relay: what changes in stock is announced in RabbitMQ, for whoever listens there.
 //!
-//! Every worker's process has one; the one with the lease works. Changes of a site go out in their
-//! order and at least once. Where it may die:
+//! Changes of a site go out in their order and at least once. Where it may die:
 //! 1. before an announcement is confirmed, or before it is noted: the next holder tells it again;
 //!    listeners know an event by its id;
-//! 2. after it took the note that a site has news: whoever takes the lease looks at all sites.
+//! 2. after it took the note that a site has news: whoever leads next looks at all sites first.
 //!
 //! Changes that are not told are kept for twice `changes.retention`. If they went all the same, or if
 //! Redis lost changes that were told, an event says that the site's stock is to be read anew.
@@ -12,27 +11,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-use super::lease::Lease;
-use crate::broker::BrokerError;
+use super::{Duty, DutyError, Next};
 use crate::broker::rabbitmq::{Announcement, RabbitBroker};
 use crate::clock;
 use crate::console::views::ChangeView;
 use crate::domain::{Site, Timestamp};
 use crate::store::redis::{RedisStore, Relayed};
-use crate::store::{Change, FeedStart, Fence, Store, StoreError};
+use crate::store::{Change, FeedStart, Fence, Store};
 
-/// How long a lease lasts, and so how long nothing is told after its holder died.
-const LEASE: Duration = Duration::from_secs(10);
 /// How often is looked for news while there are none.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How often all sites are looked at: what a process that died did not note is told then.
 const ALL_EVERY: Duration = Duration::from_mins(1);
-/// How long nothing is tried after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Changes that are told at a time.
 const PAGE: usize = 500;
 
@@ -41,82 +35,18 @@ const PAGE: usize = 500;
 pub(super) struct Relay {
     broker: Arc<RabbitBroker>,
     store: Arc<RedisStore>,
-    lease: Lease,
-    /// When all sites were looked at, and under which lease.
-    looked_at_all: Option<(Fence, Instant)>,
-}
-
-/// Why a step was not made.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error("the store failed: {0}")]
-    Store(#[from] StoreError),
-    #[error("the broker failed: {0}")]
-    Broker(#[from] BrokerError),
+    /// When all sites were looked at. What was taken from the notes and not relayed is found so.
+    looked_at_all: Option<Instant>,
 }
 
 impl Relay {
     pub(super) fn new(broker: Arc<RabbitBroker>, store: Arc<RedisStore>) -> Self {
-        let lease = Lease::new(Some(Arc::clone(&store)), "relay", LEASE);
-        Self { broker, store, lease, looked_at_all: None }
+        Self { broker, store, looked_at_all: None }
     }
 
-    /// Tells what there is until `stop`. Cancel safe: what is not noted is told again.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut failing = false;
-        let turns = async {
-            loop {
-                let rest = match self.turn().await {
-                    Ok(rest) => {
-                        failing = false;
-                        rest
-                    }
-                    Err(error) => {
-                        // Once an outage: the backends' own probes say how long it lasts.
-                        if !failing {
-                            tracing::warn!(%error, "cannot tell changes of stock; trying again");
-                        }
-                        failing = true;
-                        self.lose();
-                        PAUSE
-                    }
-                };
-                sleep(rest).await;
-            }
-        };
-        stop.run_until_cancelled(turns).await;
-    }
-
-    /// Tells what is new; answers how long to rest.
-    async fn turn(&mut self) -> Result<Duration, StepError> {
-        let Some(fence) = self.lease.hold().await? else { return Ok(LOOK_AGAIN) };
-        // Under another number, somebody else may have taken notes meanwhile.
-        let looked = self.looked_at_all.filter(|(under, _)| *under == fence);
-        let is_due = looked.is_none_or(|(_, looked)| looked.elapsed() >= ALL_EVERY);
-        let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
-        let rest = if sites.is_empty() { LOOK_AGAIN } else { Duration::ZERO };
-        for site in sites {
-            if !self.tell(&site).await? {
-                self.lose();
-                return Ok(LOOK_AGAIN);
-            }
-        }
-        if is_due {
-            self.looked_at_all = Some((fence, Instant::now()));
-        }
-        Ok(rest)
-    }
-
-    /// Takes nothing for granted: what was taken from the notes is found by looking at all sites.
-    fn lose(&mut self) {
-        self.lease.doubt();
-        self.looked_at_all = None;
-    }
-
-    /// Tells the changes of one site; `false` if the lease is another's by now.
-    async fn tell(&mut self, site: &Site) -> Result<bool, StepError> {
+    /// Tells the changes of one site.
+    async fn tell(&self, site: &Site, fence: Fence) -> Result<(), DutyError> {
         loop {
-            let Some(fence) = self.lease.hold().await? else { return Ok(false) };
             let start = self.store.feed_start(site).await?;
             let told = self.store.relayed(site).await?;
             let is_other = told.as_ref().is_some_and(|told| told.epoch != start.epoch);
@@ -128,16 +58,33 @@ impl Relay {
             let next = first.unwrap_or_else(|| start.trimmed.max(told) + 1);
             let resync = (is_other || next > told + 1).then(|| resync(site, told, next, &start));
             if resync.is_none() && changes.is_empty() {
-                return Ok(true);
+                return Ok(());
             }
             let sequence = changes.last().map_or(next - 1, |last| last.sequence);
             let news = resync.into_iter().chain(changes.iter().map(|change| changed(site, change)));
             self.broker.announce(news.collect()).await?;
             let relayed = Relayed { epoch: start.epoch, sequence };
             if !self.store.note_relayed(site, fence, &relayed).await? {
-                return Ok(false);
+                return Err(DutyError::Superseded);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Duty for Relay {
+    async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
+        let is_due = self.looked_at_all.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
+        let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
+        let rest = if sites.is_empty() { LOOK_AGAIN } else { Duration::ZERO };
+        // Until all of them are told.
+        let looked = if is_due { Some(Instant::now()) } else { self.looked_at_all };
+        self.looked_at_all = None;
+        for site in sites {
+            self.tell(&site, fence).await?;
+        }
+        self.looked_at_all = looked;
+        Ok(Next::After(rest))
     }
 }
 

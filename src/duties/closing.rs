@@ -1,14 +1,54 @@
 //! Closing: orders that are settled and untouched for long become sums.
 //!
 //! Dies anywhere: each order is closed or not, and the next turn goes on with the others. Two
-//! workers may do this at the same time: each order is closed once.
+//! processes may do this at the same time: each order is closed once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::sweep::time_before;
+use super::{Duty, DutyError, HOURLY, Next};
+use crate::broker::Broker;
 use crate::clock;
 use crate::domain::{List, OrderId, Site, Timestamp};
-use crate::store::{Commit, Committed, Direction, PageRequest, Store, StoreError, orders};
+use crate::store::{Commit, Committed, Direction, Fence, PageRequest, Store, StoreError, orders};
 
 /// Orders that are looked at together; each page is one short write.
 const PAGE: usize = 256;
+/// How soon it is tried again after a backlog was in the way.
+const AFTER_A_BACKLOG: Duration = Duration::from_mins(1);
+
+/// Closes orders once they are untouched for as long as `orders.retention` says.
+#[derive(Debug)]
+pub(super) struct Closing {
+    queue: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+    kept: Duration,
+}
+
+impl Closing {
+    pub(super) fn new(queue: Arc<dyn Broker>, store: Arc<dyn Store>, kept: Duration) -> Self {
+        Self { queue, store, kept }
+    }
+}
+
+#[async_trait]
+impl Duty for Closing {
+    /// What still waits in queues may be news of an order that seems untouched for long: if the
+    /// order were closed ahead of it, it would be taken for known.
+    async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
+        let Some(settled) = self.queue.settled_before().await? else {
+            return Ok(Next::Postponed(AFTER_A_BACKLOG, "webhooks wait in a queue"));
+        };
+        let closed = close_settled(&*self.store, time_before(self.kept).min(settled)).await?;
+        if closed > 0 {
+            tracing::info!(closed, "orders outlived their retention");
+        }
+        Ok(Next::After(HOURLY))
+    }
+}
 
 /// Closes what is settled and was last committed before a time; answers with how many those were.
 ///

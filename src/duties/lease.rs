@@ -1,0 +1,95 @@
+//! The lease of the one process that leads.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::store::redis::RedisStore;
+use crate::store::{Fence, StoreError};
+
+/// How long a lease lasts without being renewed, and so how long nobody leads after its holder died.
+pub(super) const LASTS: Duration = Duration::from_secs(10);
+/// The file of an embedded directory whose lock the leader holds.
+const FILE: &str = "leader.lock";
+
+/// The right to lead.
+#[derive(Debug)]
+pub enum LeaderLease {
+    /// A lock of the operating system, which gives it back when its owner ends.
+    File(File),
+    /// A lease in Redis, by Redis' clock.
+    Server {
+        /// Where it is kept.
+        store: Arc<RedisStore>,
+        /// Who asks: another for every process.
+        owner: Uuid,
+    },
+}
+
+impl LeaderLease {
+    /// The lease of a directory of the embedded backend.
+    pub fn of_directory(directory: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        options.open(directory.join(FILE)).map(Self::File)
+    }
+
+    /// The lease that all processes on one Redis share.
+    pub fn of_server(store: Arc<RedisStore>) -> Self {
+        Self::Server { store, owner: Uuid::now_v7() }
+    }
+
+    /// Acquires or renews it; answers with its number, which is greater for every later holder, or
+    /// `None` while another process has it.
+    pub(super) async fn acquire(&self) -> Result<Option<Fence>, StoreError> {
+        match self {
+            Self::File(file) => match file.try_lock() {
+                Ok(()) => Ok(Some(Fence(0))),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => {
+                    Err(StoreError::Unavailable { source: Box::new(error) })
+                }
+            },
+            Self::Server { store, owner } => store.acquire_lease(*owner, LASTS).await,
+        }
+    }
+
+    /// Gives it back, so that another process need not wait until it runs out.
+    pub(super) async fn release(&self) {
+        let released = match self {
+            Self::File(file) => file.unlock().map_err(|error| error.to_string()),
+            Self::Server { store, owner } => {
+                store.release_lease(*owner).await.map_err(|error| error.to_string())
+            }
+        };
+        if let Err(error) = released {
+            tracing::debug!(error, "cannot release the lease; it runs out by itself");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_process_leads_until_it_releases_the_lock_or_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || LeaderLease::of_directory(directory.path()).unwrap();
+        let (one, two) = (open(), open());
+        for _ in 0..2 {
+            assert_eq!(one.acquire().await.unwrap(), Some(Fence(0)));
+            assert_eq!(two.acquire().await.unwrap(), None);
+        }
+        one.release().await;
+        assert_eq!(two.acquire().await.unwrap(), Some(Fence(0)));
+        assert_eq!(one.acquire().await.unwrap(), None);
+        drop(two);
+        assert_eq!(one.acquire().await.unwrap(), Some(Fence(0)));
+    }
+}

@@ -1,0 +1,96 @@
+//! What has outlived its retention is removed: raw bodies hold personal data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Duty, DutyError, HOURLY, Next};
+use crate::broker::embedded::EmbeddedBroker;
+use crate::clock;
+use crate::domain::Timestamp;
+use crate::metrics::Metrics;
+use crate::store::{Fence, Store};
+
+/// Removes what is older than it is kept.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    what: What,
+    kept: Duration,
+    removed: u64,
+}
+
+#[derive(Debug)]
+enum What {
+    Journal(Arc<EmbeddedBroker>),
+    DeadLetters(Arc<dyn Store>, Arc<Metrics>),
+    Changes(Arc<dyn Store>),
+}
+
+impl Sweep {
+    /// Of the journal, where that does not shorten itself.
+    pub(super) fn journal(journal: Arc<EmbeddedBroker>, kept: Duration) -> Self {
+        Self { what: What::Journal(journal), kept, removed: 0 }
+    }
+
+    /// Of dead letters.
+    pub(super) fn dead_letters(
+        store: Arc<dyn Store>,
+        kept: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { what: What::DeadLetters(store, metrics), kept, removed: 0 }
+    }
+
+    /// Of the change feed.
+    pub(super) fn changes(store: Arc<dyn Store>, kept: Duration) -> Self {
+        Self { what: What::Changes(store), kept, removed: 0 }
+    }
+
+    /// Removes some, and answers with how many; with 0 if there are no more.
+    async fn remove(&self) -> Result<u64, DutyError> {
+        let before = time_before(self.kept);
+        Ok(match &self.what {
+            What::Journal(journal) => journal.sweep(before).await?,
+            What::Changes(store) => store.trim_changes(before).await?,
+            What::DeadLetters(store, metrics) => {
+                let expired = store.expire_letters(before, clock::now()).await?;
+                // Expired is an outcome like any other: it is counted with the reason it had.
+                for (code, count) in &expired {
+                    metrics.count_expired(*code, *count);
+                }
+                expired.iter().map(|(_, count)| count).sum()
+            }
+        })
+    }
+
+    const fn items(&self) -> &'static str {
+        match self.what {
+            What::Journal(_) => "journal entries",
+            What::DeadLetters(..) => "dead letters",
+            What::Changes(_) => "changes",
+        }
+    }
+}
+
+#[async_trait]
+impl Duty for Sweep {
+    async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
+        let removed = self.remove().await?;
+        self.removed += removed;
+        if removed > 0 {
+            return Ok(Next::After(Duration::ZERO));
+        }
+        if self.removed > 0 {
+            tracing::info!(removed = self.removed, "{} outlived their retention", self.items());
+            self.removed = 0;
+        }
+        Ok(Next::After(HOURLY))
+    }
+}
+
+/// The time at which began what is to be kept.
+pub(super) fn time_before(retention: Duration) -> Timestamp {
+    let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+    clock::now().plus_micros(-retention)
+}
