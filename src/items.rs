@@ -66,6 +66,13 @@ pub enum Create {
     Never,
 }
 
+impl Create {
+    /// What `--create` means, given or not.
+    pub const fn asked(is_asked: bool) -> Self {
+        if is_asked { Self::Yes } else { Self::No }
+    }
+}
+
 /// The one item of a site that a text means: `sku:MUG`, or a bare `MUG`.
 ///
 /// It is a stock key that is counted, or a name by which orders and the catalogue call items.

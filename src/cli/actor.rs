@@ -4,6 +4,8 @@ use clap::Args;
 
 use crate::domain::Identifier;
 
+/// The source that the envelopes name.
+pub(super) const SOURCE: &str = "cli";
 /// Variables in which a system names its user, the first of which counts.
 const VARIABLES: [&str; 2] = ["USER", "LOGNAME"];
 

@@ -7,12 +7,10 @@ use clap::{Args, Subcommand};
 use reqwest::Url;
 
 use super::actor::ActorArgs;
+use super::parse::parse_timeout;
 use super::receipts;
 use crate::clock::PastTime;
-use crate::domain::{Code, MessageId, Quantity, QuantityError, Site};
-
-/// The longest that a command waits.
-const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+use crate::domain::{Code, MessageId, Site};
 
 /// What `serve`, `ingress`, `worker` and `console` take.
 #[derive(Debug, Args)]
@@ -211,15 +209,6 @@ pub struct HealthArgs {
     pub url: Url,
 }
 
-/// A quantity with its sign: more is `2` or `+2`, less is `-2`.
-pub(super) fn parse_adjustment(text: &str) -> Result<Quantity, QuantityError> {
-    match (text.strip_prefix('-'), text.strip_prefix('+')) {
-        (Some(less), _) => Quantity::exact(less).map(|quantity| -quantity),
-        (None, Some(more)) => Quantity::exact(more),
-        (None, None) => Quantity::exact(text),
-    }
-}
-
 fn parse_code(text: &str) -> Result<Code, &'static str> {
     let code = Code::try_from(text.to_owned());
     code.map_err(|_| "is no reason; `storekeeper dead-letters groups` prints those there are")
@@ -240,11 +229,4 @@ pub(super) fn parse_address(text: &str) -> Result<Url, &'static str> {
         }
         Some(_) | None => Err("is no address such as http://HOST:PORT"),
     }
-}
-
-/// How long a command waits.
-pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let allowed = timeout <= TIMEOUT_MAX;
-    allowed.then_some(timeout).ok_or_else(|| "is longer than a day".to_owned())
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
 
-use super::actor::ActorArgs;
-use super::args::{parse_adjustment, parse_timeout};
+use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
+use super::parse::{parse_adjustment, parse_timeout};
 use super::table::{Column, optional, quantity, text, write_facts, write_table};
 use super::{ExitStatus, Format, import};
 use crate::asking::Progress;
@@ -19,9 +19,6 @@ use crate::domain::{Identifier, Note, Quantity, ReceiptId, Site};
 use crate::items::{self, Create};
 use crate::receipts::{self, Amount, ReceiptRequest};
 use crate::store::Store;
-
-/// The source that the envelopes name.
-pub(super) const SOURCE: &str = "cli";
 
 /// What `stock` can do that changes stock.
 #[derive(Debug, Subcommand)]
@@ -145,14 +142,20 @@ pub async fn run(
             &args.item,
             Amount::Received(args.quantity),
             args.reason.as_ref(),
-            creation(args.create),
+            Create::asked(args.create),
         ),
-        ReceiptCommand::Adjust { args } => {
-            (&args.item, Amount::Received(args.quantity), Some(&args.reason), creation(args.create))
-        }
-        ReceiptCommand::Count { args } => {
-            (&args.item, Amount::OnHand(args.quantity), args.reason.as_ref(), creation(args.create))
-        }
+        ReceiptCommand::Adjust { args } => (
+            &args.item,
+            Amount::Received(args.quantity),
+            Some(&args.reason),
+            Create::asked(args.create),
+        ),
+        ReceiptCommand::Count { args } => (
+            &args.item,
+            Amount::OnHand(args.quantity),
+            args.reason.as_ref(),
+            Create::asked(args.create),
+        ),
         ReceiptCommand::Void { args } => {
             (&args.item, Amount::Void, args.reason.as_ref(), Create::Never)
         }
@@ -166,11 +169,6 @@ pub async fn run(
         note: Note { reason: reason.cloned(), actor: Some(item.by.name()) },
     };
     ask(broker, store, &request, item.timeout, output).await
-}
-
-/// What `--create` says.
-pub(super) const fn creation(create: bool) -> Create {
-    if create { Create::Yes } else { Create::No }
 }
 
 async fn ask(

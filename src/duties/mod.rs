@@ -16,6 +16,7 @@ mod closing;
 mod failure;
 mod leader;
 mod lease;
+mod means;
 mod recovery;
 mod relay;
 mod replays;
@@ -28,8 +29,9 @@ use async_trait::async_trait;
 
 pub use self::closing::close_settled;
 pub use self::failure::DutyError;
-pub use self::leader::{Leader, Means};
+pub use self::leader::Leader;
 pub use self::lease::LeaderLease;
+pub use self::means::Means;
 use crate::store::Fence;
 
 /// How often what has outlived its retention is removed, and how often all is audited.

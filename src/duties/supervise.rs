@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::leader::{Kind, Means};
+use super::means::{Kind, Means};
 use super::{DutyError, Next};
 use crate::backoff::Delays;
 use crate::clock;

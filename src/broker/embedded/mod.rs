@@ -16,7 +16,6 @@
 //! - What a consumer holds or has decided is not handed out again while that consumer lives.
 //! - A journal row that a queue row points at is never removed.
 
-mod dispatch;
 mod journal;
 mod lock;
 mod queue;
@@ -31,9 +30,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use self::dispatch::Dispatcher;
 use self::journal::SweepPlace;
 use self::lock::QueueLock;
+use self::session::Dispatcher;
 use super::{
     Broker, BrokerError, Envelope, JournalExtent, JournalPosition, JournalRecord, Queue,
     QueueDepth, Subscription,

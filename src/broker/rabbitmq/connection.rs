@@ -16,13 +16,13 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::tcp::OwnedTLSConfig;
-use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
+use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
+use super::failure::{chain, refusal};
 use super::topology::Topology;
 use crate::backoff::Delays;
 use crate::broker::BrokerError;
@@ -315,33 +315,6 @@ impl Link {
     pub(super) fn reconnects(&self) -> u64 {
         self.reconnects.load(Ordering::Relaxed)
     }
-}
-
-/// What a caller can do about an error of lapin.
-pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
-    let source = format!("{doing}: {error}").into();
-    let ErrorKind::ProtocolError(protocol) = error.kind() else {
-        return BrokerError::Unavailable { source };
-    };
-    match protocol.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)
-        | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED | AMQPHardError::INVALIDPATH) => {
-            BrokerError::Rejected { source }
-        }
-        AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => BrokerError::Unavailable { source },
-    }
-}
-
-/// An error with all that is behind it, in a line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::connection::refusal;
+use super::failure::refusal;
 use super::publisher::Message;
 use super::topology::{self, MARKER_KEY, open, short};
 use super::{Shared, wire};

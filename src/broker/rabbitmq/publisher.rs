@@ -27,7 +27,8 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Link, chain, refusal};
+use super::connection::Link;
+use super::failure::{chain, refusal};
 use super::topology::open;
 use crate::broker::BrokerError;
 

@@ -9,7 +9,8 @@ use lapin::{BasicProperties, Channel};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Link, chain};
+use super::connection::Link;
+use super::failure::chain;
 use super::holdings::Holdings;
 use super::journal::Journal;
 use super::management::Management;

@@ -16,7 +16,7 @@ use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 
-use super::connection::refusal;
+use super::failure::refusal;
 use super::topology::short;
 use crate::broker::BrokerError;
 

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::arguments::{self, NO_DELIVERY_LIMIT, insert, quorum, text};
-use super::connection::refusal;
+use super::failure::refusal;
 use crate::broker::{BrokerError, Queue};
 
 /// The longest time to live that RabbitMQ takes, in whole seconds.

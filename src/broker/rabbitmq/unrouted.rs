@@ -13,7 +13,7 @@ use lapin::{Acker, Channel, Connection};
 use tokio::time::timeout;
 
 use super::Shared;
-use super::connection::refusal;
+use super::failure::refusal;
 use super::publisher::Message;
 use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Topology, UNROUTED, WORK_KEY, open, short};
 use super::wire::{self, Received, Unreadable};

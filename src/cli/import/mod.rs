@@ -19,9 +19,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::actor::ActorArgs;
-use super::args::parse_timeout;
+use super::actor::SOURCE;
 use super::output::Output;
-use super::receipts::{SOURCE, creation};
+use super::parse::parse_timeout;
 use super::table::write_facts;
 use super::{ExitStatus, Format, input};
 use crate::asking::{AskError, Progress};
@@ -75,7 +75,7 @@ pub(super) async fn run(
     let note = Note { reason: args.reason.clone(), actor: Some(args.by.name()) };
     let rows = checked.rows.len() + checked.repeated;
     let Resolved { requests, repeated, faults } =
-        resolve(store, &checked.rows, creation(args.create), &note).await?;
+        resolve(store, &checked.rows, Create::asked(args.create), &note).await?;
     if !faults.is_empty() {
         write_faults(&faults, output)?;
         return Err(ItemsUnresolved(faults.len()).into());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::orders::Family;
+use super::family::Family;
 use crate::domain::{
     Cause, ClosedName, Counts, Decision, EntityName, EntityState, Hold, ItemNames, List, Lists,
     OrderId, PolicyInForce, Reading, Record, Status, StockChange, StockKey, Version, Write,

@@ -10,6 +10,7 @@
 //! - Deltas are `desired - applied`, never computed from an event alone.
 
 mod catalogue;
+mod family;
 mod finish;
 mod limits;
 mod orders;

@@ -15,10 +15,11 @@ use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
 use super::RedisOptions;
 use super::failure;
 use super::keys::Keys;
+use super::refusal::Refusal;
 pub(super) use super::script::Call;
 use super::script::Script;
 use super::server::Finding;
-use super::slot::{Refusal, Slot};
+use super::slot::Slot;
 use crate::store::StoreError;
 
 /// So many commands are sent at once; more are sent in parts.

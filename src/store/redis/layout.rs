@@ -5,14 +5,12 @@
 
 use redis::{RedisResult, Value};
 
-use super::client::Client;
 use super::connection::Connection;
 use super::keys::Keys;
-use super::slot::Refusal;
-use crate::store::StoreError;
+use super::refusal::Refusal;
 
 /// The layout that this release writes, and the only one that it reads.
-const LAYOUT: u64 = 2;
+pub(super) const LAYOUT: u64 = 2;
 
 /// Keys one of which every Store has that was ever written to.
 const FIRST: [&str; 3] = ["policy", "epoch", "sites"];
@@ -58,12 +56,4 @@ fn older(key: &str) -> Refusal {
          redis.prefix to another prefix, or empty the database, and rebuild the state with \
          `storekeeper journal replay`"
     ))
-}
-
-/// Notes the layout, unless it is noted. That comes before the first key of a new Store: one that
-/// dies in between has a number and nothing else.
-pub(super) async fn note(client: &Client) -> Result<(), StoreError> {
-    let mut note = redis::cmd("SET");
-    note.arg(client.keys().global("layout")).arg(LAYOUT).arg("NX");
-    client.query::<Value>(&note).await.map(drop)
 }

@@ -35,6 +35,7 @@ mod moment;
 mod names;
 mod options;
 mod orders;
+mod refusal;
 mod relay;
 mod repair;
 mod script;

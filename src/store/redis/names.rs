@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::client::{Call, Client};
 use super::keys::Keys;
 use super::lex::{self, BETWEEN};
-use super::stock::values;
+use super::value::values;
 use super::value::{at_most, parsed, read, unreadable};
 use crate::domain::{Identifier, Site, StockKey, StockKeyKind};
 use crate::store::StoreError;

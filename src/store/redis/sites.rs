@@ -15,9 +15,10 @@ use std::collections::BTreeSet;
 use redis::Value;
 
 use super::client::{Call, Client};
+use super::layout::LAYOUT;
+use super::lex;
 use super::script::Script;
 use super::value::{self, parsed};
-use super::{layout, lex};
 use crate::domain::{Policy, PolicyOrigin, PolicyRevision, Site};
 use crate::store::{PolicyInForce, StoreError, state};
 
@@ -48,7 +49,7 @@ pub(super) async fn register(client: &Client, sites: &BTreeSet<Site>) -> Result<
     if sites.is_empty() {
         return Ok(());
     }
-    layout::note(client).await?;
+    note_layout(client).await?;
     let mut list = redis::cmd("ZADD");
     list.arg(client.keys().global("sites"));
     for site in sites {
@@ -92,7 +93,7 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
     if let Some(epoch) = client.query(&find).await? {
         return Ok(epoch);
     }
-    layout::note(client).await?;
+    note_layout(client).await?;
     let mut draw = redis::cmd("SET");
     draw.arg(&key).arg(draw_epoch()).arg("NX");
     client.query::<Value>(&draw).await?;
@@ -102,7 +103,7 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
 /// Draws another epoch.
 pub(super) async fn begin_epoch(client: &Client) -> Result<String, StoreError> {
     let epoch = draw_epoch();
-    layout::note(client).await?;
+    note_layout(client).await?;
     let mut set = redis::cmd("SET");
     set.arg(client.keys().global("epoch")).arg(&epoch);
     client.query::<()>(&set).await?;
@@ -174,7 +175,7 @@ async fn put_in_force(
     origin: &PolicyOrigin,
     how: &str,
 ) -> Result<PolicyInForce, StoreError> {
-    layout::note(client).await?;
+    note_layout(client).await?;
     let key = client.keys().global("policy");
     let call = Call::of(&POLICY).key(key.as_str()).arg(state::encode(policy)?).arg(how);
     let call = call.arg(origin.actor.as_str()).arg(origin.at.micros().to_string());
@@ -206,4 +207,12 @@ pub(super) async fn sum(
     });
     let answers = client.query_all(commands.collect()).await?;
     answers.into_iter().map(|answer| value::read::<u64>(command, answer)).sum()
+}
+
+/// Notes the layout, unless it is noted. That comes before the first key of a new Store: one that
+/// dies in between has a number and nothing else.
+async fn note_layout(client: &Client) -> Result<(), StoreError> {
+    let mut note = redis::cmd("SET");
+    note.arg(client.keys().global("layout")).arg(LAYOUT).arg("NX");
+    client.query::<Value>(&note).await.map(drop)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::client::Client;
-use super::value::{self, page_and_one, parsed, unreadable};
+use super::value::{self, page_and_one, parsed, unreadable, values};
 use super::{entity, letters, lex, names, sites};
 use crate::domain::{CatalogueId, Counts, OrderId, Quantity, Site, StockKey, StockKeyKind};
 use crate::store::{
@@ -61,20 +61,6 @@ async fn items_of(
         })
     });
     items.collect()
-}
-
-/// The values of fields, with one command.
-pub(super) async fn values(
-    client: &Client,
-    hash: &str,
-    fields: &[String],
-) -> Result<Vec<Option<String>>, StoreError> {
-    if fields.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut find = redis::cmd("HMGET");
-    find.arg(hash).arg(fields);
-    client.query(&find).await
 }
 
 /// What an item counts; one that is not there counts nothing.

@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use redis::{FromRedisValue, Value};
 
+use super::client::Client;
 use super::failure::corrupt;
 use crate::domain::{Counts, Hold, Quantity, Timestamp};
 use crate::store::{Page, Revision, StoreError};
@@ -16,6 +17,20 @@ const ITEMS_READ_MAX: usize = 10_000;
 /// Reads an answer as a type of the client library's.
 pub(super) fn read<T: FromRedisValue>(key: &str, value: Value) -> Result<T, StoreError> {
     T::from_redis_value(value).map_err(|_| unreadable(key))
+}
+
+/// The values of fields, with one command.
+pub(super) async fn values(
+    client: &Client,
+    hash: &str,
+    fields: &[String],
+) -> Result<Vec<Option<String>>, StoreError> {
+    if fields.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut find = redis::cmd("HMGET");
+    find.arg(hash).arg(fields);
+    client.query(&find).await
 }
 
 /// Reads a text with a parser.

@@ -11,26 +11,26 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::lock::QueueLock;
-use super::session::{POLL, Session};
-use super::{Shared, queue};
+use super::{POLL, Session};
+use crate::broker::embedded::lock::QueueLock;
+use crate::broker::embedded::{Shared, queue};
 use crate::broker::{Delivery, Queue};
 use crate::sqlite::SqliteError;
 
 /// What a subscription needs to be served.
 #[derive(Debug)]
-pub(super) struct Dispatcher {
-    pub(super) queue: Queue,
-    pub(super) prefetch: usize,
-    pub(super) shared: Arc<Shared>,
-    pub(super) stop: CancellationToken,
+pub(in crate::broker::embedded) struct Dispatcher {
+    pub(in crate::broker::embedded) queue: Queue,
+    pub(in crate::broker::embedded) prefetch: usize,
+    pub(in crate::broker::embedded) shared: Arc<Shared>,
+    pub(in crate::broker::embedded) stop: CancellationToken,
     /// Its capacity is the prefetch, so that handing over never waits.
-    pub(super) deliveries: mpsc::Sender<Delivery>,
+    pub(in crate::broker::embedded) deliveries: mpsc::Sender<Delivery>,
 }
 
 impl Dispatcher {
     /// Serves the subscription until it is dropped or the broker is closed.
-    pub(super) async fn run(self, lock: QueueLock) {
+    pub(in crate::broker::embedded) async fn run(self, lock: QueueLock) {
         let queue = self.queue;
         let served = async {
             let Some(session) = self.take_over(lock).await? else { return Ok(()) };

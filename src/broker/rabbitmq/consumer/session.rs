@@ -33,16 +33,16 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::refusal;
-use super::consumer::Consumer;
-use super::holdings::Held;
-use super::prefix::Prefix;
-use super::silence;
-use super::topology::{self, short};
-use super::waiting::{Arrival, Waiting};
-use super::wire::{self, Received};
+use super::Consumer;
 use crate::backoff::Delays;
 use crate::broker::out::{Out, known_now};
+use crate::broker::rabbitmq::failure::refusal;
+use crate::broker::rabbitmq::holdings::Held;
+use crate::broker::rabbitmq::prefix::Prefix;
+use crate::broker::rabbitmq::silence;
+use crate::broker::rabbitmq::topology::{self, short};
+use crate::broker::rabbitmq::waiting::{Arrival, Waiting};
+use crate::broker::rabbitmq::wire::{self, Received};
 use crate::broker::{BrokerError, Delivery, Disposition};
 
 /// How long what is finished waits for what is before it.

@@ -9,6 +9,8 @@
 //! - The subscription ends only when it was dropped or the broker is closed, never because RabbitMQ
 //!   is away.
 
+mod session;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::chain;
-use super::session::{Over, Session};
+use self::session::{Over, Session};
+use super::failure::chain;
 use super::{Shared, topology};
 use crate::backoff::Delays;
 use crate::broker::{BrokerError, Delivery, Queue};

@@ -15,6 +15,8 @@
 //! - Rows that are held are among the first `held_max` rows of the queue, which is what
 //!   [`queue::begin_session`] relies on.
 
+mod dispatch;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,8 +28,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::dispatch::Dispatcher;
 use super::Shared;
-use super::dispatch::Dispatcher;
 use super::lock::QueueLock;
 use super::queue::{self, Lease, Settlement};
 use crate::broker::out::{Out, known_now};

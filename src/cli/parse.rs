@@ -1,0 +1,24 @@
+//! Values of arguments that several commands have.
+
+use std::time::Duration;
+
+use crate::domain::{Quantity, QuantityError};
+
+/// The longest that a command may be told to wait.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
+/// A quantity with its sign: more is `2` or `+2`, less is `-2`.
+pub(super) fn parse_adjustment(text: &str) -> Result<Quantity, QuantityError> {
+    match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(less), _) => Quantity::exact(less).map(|quantity| -quantity),
+        (None, Some(more)) => Quantity::exact(more),
+        (None, None) => Quantity::exact(text),
+    }
+}
+
+/// How long a command waits.
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let allowed = timeout <= TIMEOUT_MAX;
+    allowed.then_some(timeout).ok_or_else(|| "is longer than a day".to_owned())
+}

@@ -1,0 +1,130 @@
+//! What the leader does, and with what.
+
+use std::sync::Arc;
+
+use super::Duty;
+use super::audits::Audits;
+use super::closing::Closing;
+use super::recovery::Recovery;
+use super::relay::Relay;
+use super::replays::Replays;
+use super::sweep::Sweep;
+use crate::broker::Broker;
+use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::rabbitmq::RabbitBroker;
+use crate::config::Settings;
+use crate::domain::Timestamp;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::store::redis::RedisStore;
+
+/// What the leader does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    SweepJournal,
+    SweepDeadLetters,
+    SweepChanges,
+    Closing,
+    Audit,
+    Relay,
+    Recovery,
+    Replays,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 8] = [
+        Self::SweepJournal,
+        Self::SweepDeadLetters,
+        Self::SweepChanges,
+        Self::Closing,
+        Self::Audit,
+        Self::Relay,
+        Self::Recovery,
+        Self::Replays,
+    ];
+
+    /// Its public name, in metrics, logs and readiness.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::SweepJournal => "sweep_journal",
+            Self::SweepDeadLetters => "sweep_dead_letters",
+            Self::SweepChanges => "sweep_changes",
+            Self::Closing => "close_orders",
+            Self::Audit => "audit",
+            Self::Relay => "relay",
+            Self::Recovery => "recover",
+            Self::Replays => "replay",
+        }
+    }
+}
+
+/// What the duties work with.
+#[derive(Debug)]
+pub struct Means {
+    /// How long what is kept.
+    pub settings: Settings,
+    /// The queue.
+    pub broker: Arc<dyn Broker>,
+    /// The Store; not the connection by which workers commit.
+    pub store: Arc<dyn Store>,
+    /// The broker whose journal does not shorten itself.
+    pub journal: Option<Arc<EmbeddedBroker>>,
+    /// Both servers, where processes share some.
+    pub servers: Option<(Arc<RabbitBroker>, Arc<RedisStore>)>,
+    /// Where success is recorded.
+    pub metrics: Arc<Metrics>,
+    /// Where readiness finds how duties get on.
+    pub health: Arc<Health>,
+}
+
+impl Means {
+    /// A duty that knows nothing yet; `None` where this installation has no such duty.
+    pub(super) fn duty(&self, kind: Kind) -> Option<Box<dyn Duty>> {
+        let (store, broker) = (|| Arc::clone(&self.store), || Arc::clone(&self.broker));
+        let settings = &self.settings;
+        Some(match kind {
+            Kind::SweepJournal => {
+                Box::new(Sweep::journal(self.journal.clone()?, settings.journal.retention))
+            }
+            Kind::SweepDeadLetters => {
+                let kept = settings.dead_letters.retention;
+                Box::new(Sweep::dead_letters(store(), kept, Arc::clone(&self.metrics)))
+            }
+            Kind::SweepChanges => Box::new(Sweep::changes(store(), settings.changes.retention)),
+            Kind::Closing => Box::new(Closing::new(broker(), store(), settings.orders.retention?)),
+            Kind::Audit => Box::new(Audits::new(store(), Arc::clone(&self.metrics))),
+            Kind::Relay => {
+                let (broker, store) = self.servers.clone().filter(|_| settings.changes.announce)?;
+                Box::new(Relay::new(broker, store))
+            }
+            Kind::Recovery => {
+                let (broker, store) = self.servers.clone()?;
+                Box::new(Recovery::new(broker, store, settings.journal.overlap))
+            }
+            Kind::Replays => Box::new(Replays::new(broker(), store())),
+        })
+    }
+
+    pub(super) fn report_success(&self, kind: Kind, now: Timestamp) {
+        self.metrics.record_duty(kind.name(), now);
+        self.health.report_duty(kind.name(), Some(now), None);
+    }
+
+    pub(super) fn report_postponed(&self, kind: Kind, why: &str) {
+        self.health.report_duty(kind.name(), None, Some(format!("postponed: {why}")));
+    }
+
+    pub(super) fn report_failure(&self, kind: Kind, why: &str) {
+        self.metrics.count_duty_failure(kind.name());
+        self.health.report_duty(kind.name(), None, Some(why.to_owned()));
+    }
+
+    /// Shows whether this process leads; the duties of one that does not are another's.
+    pub(super) fn report_leading(&self, leads: bool) {
+        let duties = Kind::ALL.into_iter().filter(|kind| leads && self.duty(*kind).is_some());
+        let duties: Vec<_> = duties.map(Kind::name).collect();
+        self.metrics.set_leading(leads, &duties);
+        self.health.report_leading(leads, &duties);
+    }
+}
