@@ -17,7 +17,6 @@
 
 mod dry_run;
 mod orders;
-mod pace;
 mod replayer;
 
 pub use dry_run::{DRY_RUN_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};

@@ -2,11 +2,9 @@
 //!
 //! A letter goes this way. Where it may die:
 //! 1. before it is put back: it is still unsent; the next holder sends it;
-//! 2. put back, not noted as sent: it is sent again, in effect once, unless its outcome is known
-//!    by then: that is noted instead;
-//! 3. noted as sent: what became of it is read from the Store by whoever holds the lease then. While
-//!    it has no outcome, the next holder sends it again: if the Store was restored, the queue may
-//!    not have it.
+//! 2. put back, not noted as sent: it is sent again, in effect once, unless it has ended by then;
+//! 3. noted as sent: while it has no outcome, the next holder sends it again: if the Store was
+//!    restored, the queue may not have it.
 //!
 //! A holder that was too slow and lost the lease notes nothing any more; what it put back is sent
 //! twice at worst.
@@ -19,12 +17,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::pace;
 use crate::broker::{Broker, BrokerError, Envelope};
 use crate::clock;
 use crate::domain::Code;
+use crate::domain::dead_letter::pace;
 use crate::store::{
-    DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError,
+    DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError, Unsent,
 };
 
 /// How long a lease lasts, and so how long a replay rests after its holder died.
@@ -140,15 +138,14 @@ impl Replayer {
             // Something is open or due soon.
             return Ok(replay.open() > 0 || replay.pace.rate.is_some());
         }
-        let letters = self.store.unsent_letters(replay.id, count).await?;
-        let names: Vec<LetterName> = letters.iter().map(|(name, _)| *name).collect();
+        let Unsent { letters, after } = self.store.unsent_letters(replay.id, count).await?;
+        let names: Vec<LetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
             return Ok(replay.open() > 0);
         }
-        // One that is not there any more has ended: noted as sent, its outcome is looked up.
-        self.put_back(letters.into_iter().filter_map(|(_, letter)| letter)).await?;
+        self.put_back(letters).await?;
         begun_add(&mut self.begun, replay.id, names.len());
-        if !self.store.note_sent(replay.id, fence, names).await? {
+        if !self.store.note_sent(replay.id, fence, names, Some(after)).await? {
             self.lease = None;
         }
         Ok(true)
@@ -156,7 +153,7 @@ impl Replayer {
 
     /// Sends letters in their order: of two events of one order, which comes first may decide what
     /// each is named, and a dry run has said so.
-    async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), StepError> {
+    async fn put_back(&self, letters: Vec<DeadLetter>) -> Result<(), StepError> {
         let mut together = Vec::new();
         for letter in letters {
             let (is_news, replays) = (is_news(&letter), letter.generation());

@@ -109,13 +109,13 @@ pub struct Rejection {
     /// What was wrong, and where.
     pub detail: String,
     /// The site, as far as the body was understood.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub site: Option<Site>,
     /// The event's name, as far as the body was understood.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub event_type: Option<Identifier>,
     /// The order, as far as the body was understood.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub order: Option<OrderId>,
 }
 

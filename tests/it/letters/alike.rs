@@ -2,6 +2,7 @@
 //! one can be seen of the other, after every step.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -12,7 +13,7 @@ use storekeeper::domain::{Code, Site};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace,
-    PageRequest, ReplayId, Store,
+    PageRequest, ReplayId, Store, Unsent,
 };
 use uuid::Uuid;
 
@@ -50,7 +51,7 @@ struct Teller {
 
 /// A Store, and the numbers that its lease has had.
 struct Told {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     fences: Vec<Fence>,
 }
 
@@ -155,8 +156,8 @@ impl Teller {
 }
 
 impl Told {
-    fn new(store: impl Store) -> Self {
-        Self { store: Box::new(store), fences: Vec::new() }
+    const fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, fences: Vec::new() }
     }
 
     fn fence(&self, nth: usize) -> Fence {
@@ -192,13 +193,14 @@ impl Told {
                 told(&nth)
             }
             Step::Send(id, count, fence) => {
-                let letters = store.unsent_letters(id, count).await.unwrap();
-                let names = letters.iter().map(|(name, _)| *name).collect();
-                let noted = store.note_sent(id, self.fence(fence), names).await.unwrap();
-                told(&(letters, noted))
+                let Unsent { letters, after } = store.unsent_letters(id, count).await.unwrap();
+                let names = letters.iter().map(DeadLetter::name).collect();
+                let noted = store.note_sent(id, self.fence(fence), names, Some(after));
+                let noted = noted.await.unwrap();
+                told(&(letters, after, noted))
             }
             Step::NoteSent(id, name, fence) => {
-                told(&store.note_sent(id, self.fence(fence), vec![name]).await.unwrap())
+                told(&store.note_sent(id, self.fence(fence), vec![name], None).await.unwrap())
             }
             Step::Outcomes(id, fence) => {
                 told(&store.note_outcomes(id, self.fence(fence)).await.unwrap())
@@ -239,7 +241,7 @@ async fn both_backends_show_the_same_after_every_step() {
     let (histories, steps) = if is_long() { (200, 200) } else { (6, 80) };
     for history in 0..histories {
         let directory = tempfile::tempdir().unwrap();
-        let mut embedded = Told::new(EmbeddedStore::open(directory.path()).unwrap());
+        let mut embedded = Told::new(Arc::new(EmbeddedStore::open(directory.path()).unwrap()));
         let mut redis = Told::new(Prefix::new().open());
         let rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(history));
         let mut teller = Teller { rng, replays: Vec::new(), now: 0, fences: 0 };

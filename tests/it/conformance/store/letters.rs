@@ -173,7 +173,7 @@ pub(super) async fn the_replay_of_a_letter_is_known_while_it_runs(harness: &Harn
     let filter = DeadLetterFilter { ids: vec![message(1), message(2)], ..Default::default() };
     let replay = make(&*store, 1, filter, Pace::default()).await;
     let fence = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let store = harness.crash_and_reopen(store);
     for (number, expected) in [(1, Some(replay.id)), (2, Some(replay.id)), (3, None), (9, None)] {
         assert_eq!(store.replay_of(message(number)).await.unwrap(), expected, "{number}");
@@ -229,8 +229,8 @@ async fn lease(store: &dyn Store, owner: u128, now: i64) -> Option<Fence> {
 }
 
 async fn unsent(store: &dyn Store, replay: &Replay) -> Vec<u128> {
-    let letters = store.unsent_letters(replay.id, 100).await.unwrap();
-    letters.iter().map(|(name, _)| name.message_id.0.as_u128()).collect()
+    let letters = store.unsent_letters(replay.id, 100).await.unwrap().letters;
+    letters.iter().map(|letter| letter.name().message_id.0.as_u128()).collect()
 }
 
 pub(super) async fn a_replay_acts_on_what_was_selected_when_it_was_made(harness: &Harness) {
@@ -255,7 +255,7 @@ pub(super) async fn a_cancelled_replay_frees_what_was_not_sent(harness: &Harness
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let cancelled = store.cancel_replay(replay.id).await.unwrap().unwrap();
     assert_eq!((cancelled.state, cancelled.sent), (ReplayState::Cancelled, 1));
     assert_eq!(unsent(&*store, &replay).await, []);
@@ -273,7 +273,7 @@ pub(super) async fn a_replay_counts_what_became_of_its_letters(harness: &Harness
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lease(&*store, 1, NOW).await.unwrap();
     let letters = (1..6).map(|number| name(number, 1)).collect();
-    assert!(store.note_sent(replay.id, fence, letters).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, letters, None).await.unwrap());
     end(&*store, name(1, 1), Ending::Settled).await;
     store.park(vec![later(2, 2)]).await.unwrap();
     // It came back, and somebody discarded it then.
@@ -295,7 +295,7 @@ pub(super) async fn a_replay_aborts_after_so_many_came_back(harness: &Harness) {
     let replay = make(&*store, 1, DeadLetterFilter::default(), pace).await;
     let fence = lease(&*store, 1, NOW).await.unwrap();
     for (number, state) in [(1, ReplayState::Running), (2, ReplayState::Aborted)] {
-        assert!(store.note_sent(replay.id, fence, vec![name(number, 1)]).await.unwrap());
+        assert!(store.note_sent(replay.id, fence, vec![name(number, 1)], None).await.unwrap());
         store.park(vec![later(number, 2)]).await.unwrap();
         let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
         assert_eq!((now.state, u128::from(now.failed)), (state, number));
@@ -313,10 +313,10 @@ pub(super) async fn whoever_lost_the_lease_notes_nothing(harness: &Harness) {
     assert_eq!(lease(&*store, 2, NOW + 8).await, None);
     let second = lease(&*store, 2, NOW + 9).await.unwrap();
     assert_ne!(first, second);
-    assert!(!store.note_sent(replay.id, first, vec![name(1, 1)]).await.unwrap());
+    assert!(!store.note_sent(replay.id, first, vec![name(1, 1)], None).await.unwrap());
     assert_eq!(store.note_outcomes(replay.id, first).await.unwrap(), None);
     assert_eq!(unsent(&*store, &replay).await, [1, 2]);
-    assert!(store.note_sent(replay.id, second, vec![name(1, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, second, vec![name(1, 1)], None).await.unwrap());
     assert_eq!(unsent(&*store, &replay).await, [2]);
 }
 
@@ -325,7 +325,7 @@ pub(super) async fn a_new_holder_sends_again_what_has_no_outcome(harness: &Harne
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let first = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, first, vec![name(1, 1), name(2, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, first, vec![name(1, 1), name(2, 1)], None).await.unwrap());
     end(&*store, name(1, 1), Ending::Settled).await;
     assert_eq!(lease(&*store, 1, NOW + 1).await, Some(first));
     assert_eq!(unsent(&*store, &replay).await, [3], "who renews knows what was sent");
@@ -342,7 +342,7 @@ pub(super) async fn what_was_sent_counts_although_it_is_noted_after_a_cancel(har
     let fence = lease(&*store, 1, NOW).await.unwrap();
     store.cancel_replay(replay.id).await.unwrap();
     assert_eq!(store.open_replays().await.unwrap(), []);
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let noted = store.replay(replay.id).await.unwrap().unwrap();
     assert_eq!((noted.state, noted.sent), (ReplayState::Cancelled, 1));
     assert_eq!(store.open_replays().await.unwrap(), [noted], "somebody must look for its outcome");
@@ -362,7 +362,7 @@ pub(super) async fn a_letter_on_its_way_does_not_expire_although_its_replay_is_o
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(2, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, vec![name(2, 1)], None).await.unwrap());
     assert_eq!(store.expire_letters(time(NOW), time(NOW)).await.unwrap(), []);
     store.cancel_replay(replay.id).await.unwrap();
     let expired = store.expire_letters(time(NOW), time(NOW)).await.unwrap();
