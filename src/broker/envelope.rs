@@ -24,4 +24,3 @@ pub struct Envelope {
     /// The body, byte for byte.
     pub body: Bytes,
 }
-

@@ -80,7 +80,8 @@ impl Settings {
                 Ok(JournalSettings { retention: s.take("retention")?, overlap: s.take("overlap")? })
             })?,
             dead_letters: root.section("dead_letters", |s| {
-                Ok(DeadLetterSettings { retention: s.take("retention")? })
+                let (retention, bytes_max) = (s.take("retention")?, s.take_optional("bytes_max")?);
+                Ok(DeadLetterSettings { retention, bytes_max })
             })?,
             changes: root.section("changes", read_changes)?,
             console: root.section("console", |s| {

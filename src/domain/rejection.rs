@@ -58,6 +58,7 @@ codes! {
     StockOverflow = "stock.overflow",
         "A stock item's total would pass 4e12 units, or fall below nothing.";
     ReceiptInvalid = "receipt.invalid", "The receipt is not of its form.";
+    EditInvalid = "edit.invalid", "The edit or discard of a dead letter is not of its form.";
     SignatureExpired = "signature.expired", "The signature was older than the replay window.";
     WorkerPanic = "worker.panic", "The program failed on this body; please report it.";
     RetryExhausted = "retry.exhausted", "It failed for as long as retries go on.";

@@ -46,12 +46,12 @@ pub use read::{
 };
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder};
 
+pub use crate::domain::dead_letter::{
+    Ending, Fence, LetterName, Pace, Position, Replay, ReplayId, ReplayState,
+};
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
-};
-pub use crate::domain::dead_letter::{
-    Ending, Fence, LetterName, Pace, Position, Replay, ReplayId, ReplayState,
 };
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
@@ -280,6 +280,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Whether what was answered would be gone with the server, as the last
     /// [`check`](Store::check) found it; `None` while nobody knows.
     fn is_volatile(&self) -> Option<bool>;
+
+    /// How many bytes its server may take in all, as the last [`check`](Store::check) found it;
+    /// `None` where nothing bounds it, or nobody knows.
+    fn memory_max(&self) -> Option<u64>;
 
     /// How often this handle found that another server, or an older state of it, had taken the
     /// place of the one before; a file never does.

@@ -84,23 +84,35 @@ async fn a_letter_has_its_new_body_when_edit_ends_and_is_gone_when_discard_does(
 }
 
 #[tokio::test]
-async fn an_edit_that_nobody_does_is_queued_and_said_to_be() {
+async fn an_edit_needs_no_server_and_a_replay_says_that_there_is_none() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::start(directory.path(), &[]).await;
     let id = dead_letter(&server, directory.path()).await;
     server.signal("TERM");
     assert!(server.ended().await.success());
-    let edit = ["dead-letters", "edit", &id, "--body", "-", "--timeout", "1ms"];
+    let edit = ["dead-letters", "edit", &id, "--body", "-"];
     let edited = run(directory.path(), &edit, &order(&json!(3)));
-    assert_eq!(edited.status, Some(1));
-    assert!(edited.out.contains("state    queued\n"), "{}", edited.out);
-    assert_eq!(edited.err, "queued, and not done yet: is `storekeeper serve` running?\n");
+    assert_eq!((edited.status, edited.err.as_str()), (Some(0), ""));
+    assert!(edited.out.contains("state    applied\n"), "{}", edited.out);
+    let show = ["dead-letters", "show", &id];
+    assert!(run(directory.path(), &show, "").out.contains("\"quantity\":3"));
+    let replayed = run(directory.path(), &["dead-letters", "replay", "--all"], "");
+    assert_eq!(replayed.status, Some(3), "{}", replayed.err);
+    assert!(replayed.err.contains("no worker has taken replay"), "{}", replayed.err);
+    let listed = run(directory.path(), &["replays", "list", "--format", "json"], "").out;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed["state"], &listed["selected"]), (&json!("running"), &json!(1)));
+    let cancel = ["replays", "cancel", listed["id"].as_str().unwrap()];
+    let cancelled = run(directory.path(), &cancel, "");
+    assert_eq!(cancelled.status, Some(0));
+    assert!(cancelled.out.contains("cancelled"), "{}", cancelled.out);
+    let none = run(directory.path(), &["dead-letters", "discard"], "");
+    assert_eq!(none.status, Some(2), "which of them?");
+    let discarded = run(directory.path(), &["dead-letters", "discard", "--all"], "");
+    assert_eq!((discarded.status, discarded.out.as_str()), (Some(0), "discarded: 1\n"));
+    // A worker that comes to the commands later finds them done.
     let _server = Server::start(directory.path(), &[]).await;
-    eventually("a worker does it", async || {
-        let shown = run(directory.path(), &["dead-letters", "show", &id], "").out;
-        shown.contains("\"quantity\":3").then_some(())
-    })
-    .await;
+    assert_eq!(run(directory.path(), &show, "").status, Some(1));
 }
 
 #[tokio::test]
@@ -108,7 +120,7 @@ async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]).await;
     dead_letter(&server, directory.path()).await;
-    let replayed = run(directory.path(), &["dead-letters", "replay"], "");
+    let replayed = run(directory.path(), &["dead-letters", "replay", "--all"], "");
     assert_eq!(replayed.status, Some(1), "it came back");
     assert_eq!(replayed.out, "done: selected 1, sent 1, settled 0, came back 1, gone 0\n");
     assert_eq!(replayed.err.lines().last(), Some("sent 1, settled 0, came back 1"));

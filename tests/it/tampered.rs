@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use storekeeper::domain::{
-    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce,
-    PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce, PolicyOrigin,
+    Site, StockKey, StockKeyKind, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
@@ -346,6 +346,10 @@ impl<F: Faults> Store for Tampered<F> {
 
     fn is_volatile(&self) -> Option<bool> {
         self.inner.is_volatile()
+    }
+
+    fn memory_max(&self) -> Option<u64> {
+        self.inner.memory_max()
     }
 
     fn failovers(&self) -> u64 {

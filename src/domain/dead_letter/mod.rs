@@ -16,6 +16,7 @@
 mod letter;
 pub mod pace;
 mod replay;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use letter::{
 pub use replay::{
     Counter, Pace, Position, Replay, ReplayCounts, ReplayRecord, ReplayState, conclude,
 };
+pub use room::Room;
 
 use super::MessageId;
 

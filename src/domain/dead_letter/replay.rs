@@ -159,6 +159,8 @@ pub struct Replay {
     pub failed: u64,
     /// Of those, letters that ended otherwise before they could be replayed.
     pub gone: u64,
+    /// Whether a holder of the lease has begun with it.
+    pub is_taken: bool,
 }
 
 impl Replay {
@@ -238,7 +240,9 @@ impl ReplayRecord {
         let gone = count(Counter::Gone);
         let Self { made_at, pace, state, selected, .. } = *self;
         let sent = settled + failed + gone + self.open(counts);
-        let view = Replay { id, made_at, pace, state, selected, sent, settled, failed, gone };
+        let is_taken = self.round > 0;
+        let view =
+            Replay { id, made_at, pace, state, selected, sent, settled, failed, gone, is_taken };
         (state != ReplayState::Making).then_some(view)
     }
 }

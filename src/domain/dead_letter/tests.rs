@@ -16,7 +16,8 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn body(text: &'static str) -> Body {
-    let (fingerprint, bytes) = (Fingerprint::of(text.as_bytes()), u32::try_from(text.len()).unwrap());
+    let (fingerprint, bytes) =
+        (Fingerprint::of(text.as_bytes()), u32::try_from(text.len()).unwrap());
     Body { note: BodyNote { fingerprint, bytes, stored: bytes }, stored: Bytes::from(text) }
 }
 
@@ -194,8 +195,7 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Move> {
-    let endings =
-        prop::sample::select(vec![Ending::Settled, Ending::Failed, Ending::Discarded]);
+    let endings = prop::sample::select(vec![Ending::Settled, Ending::Failed, Ending::Discarded]);
     let texts = prop::sample::select(vec!["a", "b", ""]);
     prop_oneof![
         4 => (1..5_u32, 0..9_i64, texts.clone()).prop_map(|(g, t, b)| Move::Act(incoming(g, t, b))),

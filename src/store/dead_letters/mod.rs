@@ -28,7 +28,7 @@ use crate::backoff::Delays;
 use crate::broker::Envelope;
 use crate::clock;
 use crate::domain::dead_letter::{
-    Act, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Slot, decide,
+    Act, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot, decide,
 };
 use crate::domain::{Code, MessageId, Timestamp};
 
@@ -71,10 +71,25 @@ impl dyn Store + '_ {
     /// changes nothing; one of a later generation takes the place of the earlier, and keeps its
     /// first failure and first body.
     pub async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
-        let acts = letters.into_iter().map(|letter| {
-            (letter.envelope.message_id, Act::Park(Box::new(incoming(letter))))
-        });
-        self.act(acts.collect(), clock::now()).await.map(drop)
+        let acts = letters
+            .into_iter()
+            .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
+        self.act(acts.collect(), clock::now(), None).await.map(drop)
+    }
+
+    /// As [`park`](Self::park), as far as there is room; answers with the messages that there is
+    /// none for.
+    pub async fn park_within(
+        &self,
+        letters: Vec<DeadLetter>,
+        mut room: Room,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let acts = letters
+            .into_iter()
+            .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
+        let (now, mut waiting) = (clock::now(), Vec::new());
+        self.act(acts.collect(), now, Some((&mut room, &mut waiting))).await?;
+        Ok(waiting)
     }
 
     /// Ends letters: they and their earlier generations go, and are never parked again. A discard
@@ -88,16 +103,17 @@ impl dyn Store + '_ {
         let acts = letters.into_iter().map(|LetterName { message_id, generation }| {
             (message_id, Act::End { generation, ending })
         });
-        self.act(acts.collect(), at).await.map(drop)
+        self.act(acts.collect(), at, None).await.map(drop)
     }
 
     /// Gives a letter another body. It keeps its id and its first body; one that is parked later
     /// gets the new body then, also as a later generation, and one that has ended stays ended.
-    pub async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
+    /// Answers with whether that changed anything: not of one that has ended, nor of an older edit.
+    pub async fn edit_letter(&self, edit: LetterEdit) -> Result<bool, StoreError> {
         let LetterEdit { letter, edit: id, at, body } = edit;
         let LetterName { message_id, generation } = letter;
         let act = Act::Edit { generation, id, at, body: body::pack(&body) };
-        self.act(vec![(message_id, act)], at).await.map(drop)
+        Ok(!self.act(vec![(message_id, act)], at, None).await?.is_empty())
     }
 
     /// Ends letters that failed first before a time and are in no replay, and forgets messages and
@@ -117,13 +133,13 @@ impl dyn Store + '_ {
             let Some(last) = page.last() else { break };
             after = last.place();
             let acts = page.iter().map(|letter| (letter.id, Act::Expire { before }));
-            for parked in self.act(acts.collect(), now).await?.into_iter().flatten() {
+            for parked in self.act(acts.collect(), now, None).await?.into_iter().flatten() {
                 *expired.entry(parked.rejection.code).or_default() += 1;
             }
         }
         let ended = self.ended_dead_letters(before, STEP).await?;
         let acts = ended.into_iter().map(|letter| (letter.id, Act::Forget { before }));
-        self.act(acts.collect(), now).await?;
+        self.act(acts.collect(), now, None).await?;
         self.forget_replays(before).await?;
         Ok(expired.into_iter().collect())
     }
@@ -172,12 +188,13 @@ impl dyn Store + '_ {
         Ok(self.dead_letter_totals().await?.letters)
     }
 
-    /// Does what happens to letters, each by itself; answers with what was parked of those that it
-    /// changed.
+    /// Does what happens to letters, each by itself and as far as there is room; answers with what
+    /// was parked of those that it changed.
     async fn act(
         &self,
         mut acts: Vec<(MessageId, Act)>,
         now: Timestamp,
+        mut room: Option<(&mut Room, &mut Vec<MessageId>)>,
     ) -> Result<Vec<Option<Parked>>, StoreError> {
         let (mut done, mut conflicts) = (Vec::new(), Conflicts::new());
         while !acts.is_empty() {
@@ -190,6 +207,12 @@ impl dyn Store + '_ {
             for ((id, act), found) in turn.into_iter().zip(found) {
                 let before = found.as_ref().map(|found| &found.state);
                 let Some(step) = decide(before, &act, now, &replays) else { continue };
+                if let Some((room, waiting)) = &mut room
+                    && !room.takes(before, step.after.as_ref())
+                {
+                    waiting.push(id);
+                    continue;
+                }
                 let was_parked = before.and_then(|before| before.parked.clone());
                 let before = found.map(|found| (found.revision, found.state));
                 let write = LetterWrite { id, before, after: step.after, bodies: step.bodies };

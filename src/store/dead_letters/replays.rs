@@ -10,8 +10,8 @@ use super::{
 };
 use crate::clock;
 use crate::domain::dead_letter::{
-    Counter, DeadLetterState, Fence, LetterName, Position, Replay, ReplayId, ReplayRecord, ReplayState, claim,
-    conclude, mark_sent,
+    Counter, DeadLetterState, Fence, LetterName, Position, Replay, ReplayId, ReplayRecord,
+    ReplayState, claim, conclude, mark_sent,
 };
 use crate::domain::{MessageId, Timestamp};
 use crate::store::{
@@ -100,17 +100,15 @@ impl dyn Store + '_ {
     }
 
     /// Takes those of a page that are free; `false` if somebody was faster.
-    async fn take(
-        &self,
-        id: ReplayId,
-        page: &[LoadedDeadLetter],
-    ) -> Result<bool, StoreError> {
+    async fn take(&self, id: ReplayId, page: &[LoadedDeadLetter]) -> Result<bool, StoreError> {
         let marks = page.iter().filter_map(|letter| letter.state.parked.as_ref()?.mark);
         let replays = self.replay_states(marks.map(|mark| mark.replay).collect()).await?;
         let (mut letters, mut names) = (Vec::new(), Vec::new());
         for letter in page {
             let Some(place) = letter.place() else { continue };
-            let Some(after) = claim(&letter.state, place.generation, id, &replays) else { continue };
+            let Some(after) = claim(&letter.state, place.generation, id, &replays) else {
+                continue;
+            };
             names.push(LetterName { message_id: letter.id, generation: place.generation });
             letters.push(LetterWrite::of_mark(letter, after));
         }

@@ -28,7 +28,8 @@ pub(super) fn load(
         let found = find.query_row([&id], loaded).optional()?;
         let Some(mut found) = found else { return Ok(None) };
         if with_bodies {
-            let rows = bodies.query_map([&id], |row| Ok((slot(row)?, row.get::<_, Vec<u8>>(1)?)))?;
+            let rows =
+                bodies.query_map([&id], |row| Ok((slot(row)?, row.get::<_, Vec<u8>>(1)?)))?;
             let rows = rows.map(|row| row.map(|(slot, body)| (slot, Bytes::from(body))));
             found.bodies = rows.collect::<rusqlite::Result<_>>()?;
         }
@@ -45,7 +46,8 @@ fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
 fn loaded(row: &Row<'_>) -> rusqlite::Result<LoadedDeadLetter> {
     let id = column::message_id(row)?;
     let text = column::text(row, "state")?;
-    let state = state::decode(&format_args!("dead letter {id}"), text).map_err(column::unreadable)?;
+    let state =
+        state::decode(&format_args!("dead letter {id}"), text).map_err(column::unreadable)?;
     let revision = Revision(row.get::<_, i64>("rev")?.cast_unsigned());
     Ok(LoadedDeadLetter { id, revision, state, bodies: Vec::new() })
 }

@@ -43,8 +43,8 @@ use super::{
     StockItem, Store, StoreError, state,
 };
 use crate::domain::{
-    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
-    StockKey, StockKeyKind, Timestamp,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 use crate::sqlite::Database;
 
@@ -364,6 +364,10 @@ impl Store for EmbeddedStore {
 
     fn is_volatile(&self) -> Option<bool> {
         Some(false)
+    }
+
+    fn memory_max(&self) -> Option<u64> {
+        None
     }
 
     fn failovers(&self) -> u64 {

@@ -24,7 +24,8 @@ impl PreparedReplay {
     pub(super) fn new(write: ReplayWrite) -> Result<Self, StoreError> {
         let record = write.after.as_ref().map(state::encode).transpose()?;
         let chunk = write.chunk.as_ref();
-        let chunk = chunk.map(|(number, names)| Ok::<_, StoreError>((*number, state::encode(names)?)));
+        let chunk =
+            chunk.map(|(number, names)| Ok::<_, StoreError>((*number, state::encode(names)?)));
         let chunk = chunk.transpose()?;
         Ok(Self { write, record, chunk })
     }
@@ -93,7 +94,10 @@ pub(super) fn count(
     Ok(())
 }
 
-pub(super) fn load(connection: &Connection, id: ReplayId) -> rusqlite::Result<Option<LoadedReplay>> {
+pub(super) fn load(
+    connection: &Connection,
+    id: ReplayId,
+) -> rusqlite::Result<Option<LoadedReplay>> {
     let found = connection
         .prepare_cached("SELECT id, rev, record FROM replays WHERE id = ?1")?
         .query_row([id.to_string()], loaded)
@@ -112,9 +116,8 @@ pub(super) fn list(
         ReplayList::Open => "is_open = 1",
         ReplayList::Made => "is_making = 0",
     };
-    let (made_at, id) = after.map_or((i64::MIN, String::new()), |(made_at, id)| {
-        (made_at.micros(), id.to_string())
-    });
+    let (made_at, id) =
+        after.map_or((i64::MIN, String::new()), |(made_at, id)| (made_at.micros(), id.to_string()));
     let found: Vec<LoadedReplay> = connection
         .prepare_cached(&format!(
             "SELECT id, rev, record FROM replays WHERE {condition} AND (made_at, id) > (?1, ?2) \
@@ -137,9 +140,8 @@ fn with_counts(connection: &Connection, replay: LoadedReplay) -> rusqlite::Resul
     let counts = connection
         .prepare_cached("SELECT counter, count FROM replay_counts WHERE replay = ?1")?
         .query_map([replay.id.to_string()], |row| {
-            let counter = column::parsed(row, "counter", |name| {
-                Counter::parse(name).ok_or(UnknownValue)
-            })?;
+            let counter =
+                column::parsed(row, "counter", |name| Counter::parse(name).ok_or(UnknownValue))?;
             Ok((counter, row.get::<_, i64>("count")?.cast_unsigned()))
         })?
         .collect::<rusqlite::Result<_>>()?;

@@ -58,8 +58,8 @@ use super::{
     StockItem, Store, StoreError,
 };
 use crate::domain::{
-    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
-    StockKey, StockKeyKind, Timestamp,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 
 /// A Store in Redis.
@@ -319,6 +319,10 @@ impl Store for RedisStore {
     /// A server without an append-only file has nothing of its last writes on disk.
     fn is_volatile(&self) -> Option<bool> {
         self.client.is_volatile()
+    }
+
+    fn memory_max(&self) -> Option<u64> {
+        self.client.memory_max()
     }
 
     /// A replica was promoted, or a server began anew: writes that were answered just before may be

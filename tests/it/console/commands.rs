@@ -318,6 +318,7 @@ async fn a_dry_run_says_that_nothing_would_be_added() {
     given::dead_letters(&*backends.store).await;
     let replay = DeadLettersCommand::Replay(cli::DeadLettersReplayArgs {
         selection: all(),
+        all: true,
         dry_run: true,
         rate: None,
         ramp: None,

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 
 use storekeeper::domain::Code;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Fence, NewReplay, Pace, PageRequest, ReplayId, ReplayState, Store,
-    Unsent,
+    DeadLetter, DeadLetterFilter, Fence, NewReplay, Pace, PageRequest, ReplayId, ReplayState,
+    Store, Unsent,
 };
 use uuid::Uuid;
 

@@ -172,8 +172,7 @@ impl Range {
 /// The group and the place of a member by group.
 pub(super) fn parse_grouped(member: &str) -> Result<(Group, DeadLetterPlace), StoreError> {
     let parts = member.strip_prefix("g|").and_then(|rest| rest.rsplit_once('|'));
-    let parsed =
-        parts.and_then(|(group, place)| Some((Group::parse(group)?, parse_place(place)?)));
+    let parsed = parts.and_then(|(group, place)| Some((Group::parse(group)?, parse_place(place)?)));
     parsed.ok_or_else(|| unreadable(member))
 }
 

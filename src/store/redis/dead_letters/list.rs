@@ -54,9 +54,10 @@ pub(in crate::store::redis) async fn list(
         let ids: Vec<MessageId> = places.iter().map(|place| place.id).collect();
         let found = load(client, &ids, false).await?;
         // One that came back meanwhile has another place now.
-        let same = places.iter().zip(found).filter_map(|(was, letter)| {
-            letter.filter(|letter| place(letter) == Some(*was))
-        });
+        let same = places
+            .iter()
+            .zip(found)
+            .filter_map(|(was, letter)| letter.filter(|letter| place(letter) == Some(*was)));
         items.extend(same);
     }
     items.truncate(limit);

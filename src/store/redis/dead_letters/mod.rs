@@ -36,8 +36,7 @@ use crate::store::{
     state,
 };
 
-static COMMIT: Script =
-    Script::new("commit.lua", &["#!lua\n", include_str!("commit.lua")]);
+static COMMIT: Script = Script::new("commit.lua", &["#!lua\n", include_str!("commit.lua")]);
 /// The same for commits that only take away: they may run on a server that is out of memory.
 static REMOVE: Script =
     Script::new("commit.lua", &["#!lua flags=allow-oom\n", include_str!("commit.lua")]);
