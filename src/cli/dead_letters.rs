@@ -44,13 +44,13 @@ pub async fn run(
         DeadLettersCommand::Edit { id, body } => {
             letters::edit(store, &broker().await?, *id, body, output).await
         }
-        DeadLettersCommand::Discard(args) => match args.message {
-            Some(id) => letters::discard(store, &broker().await?, id, output).await,
-            None => {
-                let selected = filter(&args.selection, now);
-                letters::discard_selected(store, &broker().await?, &selected, output).await
+        DeadLettersCommand::Discard(args) => {
+            let broker = broker().await?;
+            if let Some(id) = args.message {
+                return letters::discard(store, &broker, id, output).await;
             }
-        },
+            letters::discard_selected(store, &broker, &filter(&args.selection, now), output).await
+        }
     }
 }
 

@@ -69,9 +69,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             ended(&*store, changes::run(&*store, &args, output).await).await
         }
         Command::DeadLetters(command) => {
-            let settings = settings()?;
+            let (settings, now) = (settings()?, clock::now());
             let store = open_store(&settings).await?;
-            let now = clock::now();
             let broker = async || open_broker(&settings).await;
             let sources = settings.ingress.source_rules();
             let done = dead_letters::run(&*store, &sources, broker, &command, now, output).await;

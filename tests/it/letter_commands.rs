@@ -115,6 +115,46 @@ async fn an_edit_needs_no_server_and_a_replay_says_that_there_is_none() {
     assert_eq!(run(directory.path(), &show, "").status, Some(1));
 }
 
+/// What may be parked is full with one letter: the others wait, and orders are counted all the same.
+#[tokio::test]
+async fn what_there_is_no_room_for_waits_in_the_intake_and_all_else_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [
+        ("STOREKEEPER__DEAD_LETTERS__BYTES_MAX", "500"),
+        ("STOREKEEPER__RETRY__LADDER", "100ms,200ms"),
+    ];
+    let server = Server::start(directory.path(), &settings).await;
+    let client = reqwest::Client::new();
+    let post = async |quantity: &Value| {
+        let request = client.post(server.webhooks()).header("content-type", "application/json");
+        let answer = request.body(order(quantity)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    for broken in 0..3 {
+        post(&json!(format!("many {broken}"))).await;
+    }
+    let groups = async |parked: &str, intake: &str| {
+        eventually("the letters are where they should be", async || {
+            let groups = run(directory.path(), &["dead-letters", "groups"], "");
+            (groups.out.contains(parked) && groups.err.contains(intake)).then_some(())
+        })
+        .await;
+    };
+    groups("      1  decode.invalid_quantity", "in the intake, not parked yet: 2\n").await;
+    post(&json!(7)).await;
+    eventually("the good order is counted", async || {
+        let stock = run(directory.path(), &["stock", "list", "--format", "json"], "").out;
+        stock.contains("\"committed\":\"7\"").then_some(())
+    })
+    .await;
+    for left in [1, 0] {
+        let discarded = run(directory.path(), &["dead-letters", "discard", "--all"], "");
+        assert_eq!(discarded.status, Some(0), "{}", discarded.err);
+        let intake = format!("in the intake, not parked yet: {left}\n");
+        groups("      1  decode", if left > 0 { &intake } else { "" }).await;
+    }
+}
+
 #[tokio::test]
 async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
     let directory = tempfile::tempdir().unwrap();

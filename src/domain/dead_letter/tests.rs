@@ -257,7 +257,7 @@ proptest! {
                 prop_assert_eq!(letter.bodies.keys().copied().collect::<Vec<_>>(), kept);
                 continue;
             };
-            prop_assert!(!state.ended.is_some_and(|it| it.generation >= parked.generation));
+            prop_assert!(state.ended.is_none_or(|it| it.generation < parked.generation));
             let stored: usize = letter.bodies.values().map(Bytes::len).sum();
             prop_assert_eq!(state.stored().unwrap().1, u64::try_from(stored).unwrap());
             prop_assert!(letter.texts().is_some());

@@ -198,8 +198,7 @@ impl dyn Store + '_ {
     ) -> Result<Vec<Option<Parked>>, StoreError> {
         let (mut done, mut conflicts) = (Vec::new(), Conflicts::new());
         while !acts.is_empty() {
-            let mut turn = Vec::new();
-            (turn, acts) = take_turn(acts, turn);
+            let turn = take_turn(&mut acts);
             let ids: Vec<MessageId> = turn.iter().map(|(id, _)| *id).collect();
             let found = self.load_dead_letters(&ids, false).await?;
             let replays = self.replays_of(turn.iter().zip(&found)).await?;
@@ -259,20 +258,15 @@ impl dyn Store + '_ {
     }
 }
 
-/// The next acts to decide on: of each message the first, so that the others see what it did.
-fn take_turn<T>(
-    acts: Vec<(MessageId, T)>,
-    mut turn: Vec<(MessageId, T)>,
-) -> (Vec<(MessageId, T)>, Vec<(MessageId, T)>) {
-    let (mut later, mut seen) = (Vec::new(), BTreeSet::new());
-    for (id, act) in acts {
-        if turn.len() < STEP && seen.insert(id) {
-            turn.push((id, act));
-        } else {
-            later.push((id, act));
-        }
+/// Takes the next acts to decide on: of each message the first, so that the others see what it did.
+fn take_turn(acts: &mut Vec<(MessageId, Act)>) -> Vec<(MessageId, Act)> {
+    let (mut turn, mut later, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (id, act) in acts.drain(..) {
+        let is_next = turn.len() < STEP && seen.insert(id);
+        if is_next { &mut turn } else { &mut later }.push((id, act));
     }
-    (turn, later)
+    *acts = later;
+    turn
 }
 
 fn rejected(why: &str) -> StoreError {

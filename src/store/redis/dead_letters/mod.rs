@@ -69,9 +69,9 @@ pub(super) async fn load(
             let key = letter_key(client, *id);
             let mut command = redis::cmd("HMGET");
             command.arg(&key).arg("rev").arg("state");
-            slots.iter().for_each(|slot| {
+            for slot in slots {
                 command.arg(slot.as_str());
-            });
+            }
             (key, command)
         });
         let answers = client.query_all(commands.collect()).await?;

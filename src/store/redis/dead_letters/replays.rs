@@ -117,18 +117,15 @@ impl Writing<'_> {
         let ReplayWrite { id, before, after, is_open, chunk } = write;
         let (key, letters) = (replay_key(self.client, *id), letters_key(self.client, *id));
         self.compare_revision(key.clone(), before.map(|(revision, _)| revision));
-        match after {
-            Some(after) => {
-                self.write(key, "HSET", revision_and(state::encode_bytes(after)?));
-                if let Some((number, names)) = chunk {
-                    let words = [number.to_string().into_bytes(), state::encode_bytes(names)?];
-                    self.write(letters, "HSET", words);
-                }
-            }
-            None => {
-                self.write(key, "UNLINK", [""; 0]);
-                self.write(letters, "UNLINK", [""; 0]);
-            }
+        if let Some(after) = after {
+            self.write(key, "HSET", revision_and(state::encode_bytes(after)?));
+        } else {
+            self.write(key, "UNLINK", [""; 0]);
+            self.write(letters.clone(), "UNLINK", [""; 0]);
+        }
+        if let Some((number, names)) = chunk {
+            let words = [number.to_string().into_bytes(), state::encode_bytes(names)?];
+            self.write(letters, "HSET", words);
         }
         let made_at = after.as_ref().map(|after| after.made_at);
         let made_at = made_at.or_else(|| before.map(|(_, made_at)| made_at));
@@ -141,9 +138,10 @@ impl Writing<'_> {
         ];
         for (list, is_in) in lists {
             let key = shared(self.client, &[list_name(list)]);
-            match is_in {
-                true => self.write(key, "ZADD", ["0", member.as_str()]),
-                false => self.write(key, "ZREM", [member.as_str()]),
+            if is_in {
+                self.write(key, "ZADD", ["0", member.as_str()]);
+            } else {
+                self.write(key, "ZREM", [member.as_str()]);
             }
         }
         Ok(())

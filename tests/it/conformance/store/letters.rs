@@ -2,15 +2,17 @@
 
 use bytes::Bytes;
 use storekeeper::domain::Code;
+use storekeeper::domain::dead_letter::Room;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace, Replay,
-    ReplayId, ReplayState, Store, StoreError,
+    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace,
+    PageRequest, Replay, ReplayId, ReplayState, Store, StoreError,
 };
 use uuid::Uuid;
 
 use super::Harness;
 use super::dead_letters::{letter, selected};
 use super::given::{ALL, message, time};
+use super::lists::assert_pages;
 
 const NOW: i64 = 1_000;
 
@@ -387,5 +389,59 @@ pub(super) async fn an_impossible_replay_is_rejected(harness: &Harness) {
     let id = ReplayId(Uuid::nil());
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(NOW) };
     let error = store.make_replay(new).await.unwrap_err();
+    assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
+}
+
+pub(super) async fn what_there_is_no_room_for_waits(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..2).await;
+    let used = async || store.dead_letter_totals().await.unwrap().bytes;
+    let one = used().await[0].1;
+    let of = |number, source: &str| {
+        let mut letter = letter(number, Code::NotJson, None);
+        letter.envelope.source = source.to_owned();
+        letter
+    };
+    // Room for four, and so for two of a source.
+    let room = async || Room::new(one * 4, used().await);
+    let letters = vec![of(2, "duda"), of(3, "duda"), of(4, "b"), of(5, "b"), of(6, "c")];
+    let waiting = store.park_within(letters, room().await).await.unwrap();
+    assert_eq!(waiting, [message(3), message(6)]);
+    let store = harness.crash_and_reopen(store);
+    assert_eq!(all(&*store).await, [1, 2, 4, 5]);
+    let totals = store.dead_letter_totals().await.unwrap();
+    let expected = [("b".to_owned(), one * 2), ("duda".to_owned(), one * 2)];
+    assert_eq!(totals.bytes, expected);
+    // What comes back takes the place of what was there.
+    let came_back = later(1, 2);
+    let full = Room::new(one, totals.bytes);
+    assert_eq!(store.park_within(vec![came_back], full).await.unwrap(), []);
+    assert_eq!(store.dead_letter(message(1)).await.unwrap().unwrap().generation(), 2);
+    end(&*store, name(2, 1), Ending::Discarded).await;
+    let room = Room::new(one * 4, store.dead_letter_totals().await.unwrap().bytes);
+    assert_eq!(store.park_within(vec![of(3, "duda")], room).await.unwrap(), []);
+    assert_eq!(all(&*store).await, [1, 3, 4, 5]);
+}
+
+pub(super) async fn replays_are_listed_by_age(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    for (id, made_at) in [(1, 30), (2, 10), (3, 20)] {
+        let filter = DeadLetterFilter { ids: vec![message(id)], ..DeadLetterFilter::default() };
+        let id = ReplayId(Uuid::from_u128(id));
+        let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(made_at) };
+        store.make_replay(new).await.unwrap();
+    }
+    store.cancel_replay(ReplayId(Uuid::from_u128(3))).await.unwrap();
+    let store = harness.crash_and_reopen(store);
+    assert_pages!(
+        ["2 running", "3 cancelled", "1 running"].map(str::to_owned).into(),
+        |page| store.replays(&page).await.unwrap(),
+        |replay| format!("{} {}", replay.id.0.as_u128(), replay.state.as_str())
+    );
+    let open: Vec<_> = store.open_replays().await.unwrap().iter().map(|it| it.id.0).collect();
+    assert_eq!(open, [2, 1].map(Uuid::from_u128));
+    let page = PageRequest { after: Some("x".to_owned()), limit: 1 };
+    let error = store.replays(&page).await.unwrap_err();
     assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
 }

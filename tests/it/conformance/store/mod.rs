@@ -291,6 +291,8 @@ macro_rules! keeps_every_promise {
                 what_was_sent_counts_although_it_is_noted_after_a_cancel,
                 a_letter_on_its_way_does_not_expire_although_its_replay_is_over,
                 an_edit_is_kept_as_long_as_its_letter,
+                what_there_is_no_room_for_waits,
+                replays_are_listed_by_age,
                 an_impossible_replay_is_rejected;
         }
     };
