@@ -95,10 +95,10 @@ impl Settings {
     }
 }
 
-fn read_dead_letters(s: &mut Section<'_>) -> Result<DeadLetterSettings, SettingsError> {
+fn read_dead_letters(section: &mut Section) -> Result<DeadLetterSettings, SettingsError> {
     Ok(DeadLetterSettings {
-        retention: s.take("retention")?,
-        bytes_max: s.take_optional("bytes_max")?,
+        retention: section.take("retention")?,
+        bytes_max: section.take_optional("bytes_max")?,
     })
 }
 

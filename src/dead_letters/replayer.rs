@@ -41,34 +41,35 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Replayer {
     broker: Arc<dyn Broker>,
     store: Arc<dyn Store>,
-    owner: Uuid,
-    lease: Option<(Fence, Instant)>,
     /// When this process first saw a replay, and how much it has sent of it since: a ramp begins
     /// again with a new holder.
     begun: BTreeMap<ReplayId, (Instant, u64)>,
 }
 
-/// Why a step was not made.
+/// Why a turn was not made.
 #[derive(Debug, thiserror::Error)]
-enum StepError {
+pub enum ReplayerError {
+    /// The Store has failed.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
+    /// The queue has failed.
     #[error("the broker failed: {0}")]
     Broker(#[from] BrokerError),
 }
 
 impl Replayer {
     /// One that has nothing yet.
-    pub fn new(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> Self {
-        Self { broker, store, owner: Uuid::now_v7(), lease: None, begun: BTreeMap::new() }
+    pub const fn new(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> Self {
+        Self { broker, store, begun: BTreeMap::new() }
     }
 
-    /// Sends what there is until `stop`. Cancel safe: what is not noted is done again.
+    /// Sends what there is until `stop`, while it has the lease. Cancel safe: what is not noted is
+    /// done again.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut failing = false;
+        let (owner, mut lease, mut failing) = (Uuid::now_v7(), None, false);
         let turns = async {
             loop {
-                let rest = match self.turn().await {
+                let rest = match self.turn_with(owner, &mut lease).await {
                     Ok(rest) => {
                         failing = false;
                         rest
@@ -78,8 +79,7 @@ impl Replayer {
                         if !failing {
                             tracing::warn!(%error, "cannot go on with a replay; trying again");
                         }
-                        failing = true;
-                        self.lease = None;
+                        (failing, lease) = (true, None);
                         PAUSE
                     }
                 };
@@ -89,71 +89,80 @@ impl Replayer {
         stop.run_until_cancelled(turns).await;
     }
 
-    /// Takes every open replay a step further; answers how long to rest.
-    async fn turn(&mut self) -> Result<Duration, StepError> {
+    /// One turn with a lease that is renewed in time.
+    async fn turn_with(
+        &mut self,
+        owner: Uuid,
+        lease: &mut Option<(Fence, Instant)>,
+    ) -> Result<Duration, ReplayerError> {
+        if self.store.open_replays().await?.is_empty() {
+            self.begun.clear();
+            return Ok(LOOK_AGAIN);
+        }
+        let now = Instant::now();
+        if lease.is_none_or(|(_, renewed_at)| now >= renewed_at + RENEW_AFTER) {
+            let wall = clock::now();
+            let until = wall.plus_micros(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
+            let fence = self.store.lease_replays(owner, wall, until).await?;
+            *lease = fence.map(|fence| (fence, now));
+        }
+        let Some((fence, _)) = *lease else { return Ok(LOOK_AGAIN) };
+        let rest = self.turn(fence).await?;
+        if rest.is_none() {
+            *lease = None;
+        }
+        Ok(rest.unwrap_or(LOOK_AGAIN))
+    }
+
+    /// Takes every open replay a step further, for the holder of a lease; answers how long to rest,
+    /// or with nothing if the lease is another's.
+    pub async fn turn(&mut self, fence: Fence) -> Result<Option<Duration>, ReplayerError> {
         let open = self.store.open_replays().await?;
         self.begun.retain(|id, _| open.iter().any(|replay| replay.id == *id));
         let mut rest = LOOK_AGAIN;
         for replay in open {
-            let Some(fence) = self.lease().await? else { return Ok(LOOK_AGAIN) };
             // Outcomes first: what came back may forbid to send more.
-            let Some(replay) = self.store.note_outcomes(replay.id, fence).await? else {
-                self.lease = None;
-                return Ok(LOOK_AGAIN);
-            };
+            let noted = self.store.note_outcomes(replay.id, fence).await?;
+            let Some(replay) = noted else { return Ok(None) };
             if replay.state != ReplayState::Running {
                 let Replay { id, settled, failed, .. } = replay;
                 tracing::info!(replay = %id, state = replay.state.as_str(), settled, failed, "replay");
                 continue;
             }
-            if self.send(&replay, fence).await? {
-                rest = STEP;
+            match self.send(&replay, fence).await? {
+                Some(true) => rest = STEP,
+                Some(false) => {}
+                None => return Ok(None),
             }
         }
-        Ok(rest)
+        Ok(Some(rest))
     }
 
-    /// The lease, renewed in time; `None` while it is another's.
-    async fn lease(&mut self) -> Result<Option<Fence>, StepError> {
-        let now = Instant::now();
-        if let Some((fence, renewed_at)) = self.lease
-            && now < renewed_at + RENEW_AFTER
-        {
-            return Ok(Some(fence));
-        }
-        let wall = clock::now();
-        let until = wall.plus_micros(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
-        let fence = self.store.lease_replays(self.owner, wall, until).await?;
-        self.lease = fence.map(|fence| (fence, now));
-        Ok(fence)
-    }
-
-    /// Sends what is due of a replay; answers whether something was.
-    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<bool, StepError> {
+    /// Sends what is due of a replay; answers whether something was, or with nothing if the lease is
+    /// another's.
+    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<Option<bool>, ReplayerError> {
         let begun = self.begun.entry(replay.id).or_insert_with(|| (Instant::now(), 0));
         let (since, sent) = *begun;
         let elapsed = since.elapsed();
         let count = pace::allowed(&replay.pace, elapsed, sent, replay.open(), replay.failed);
         if count == 0 {
             // Something is open or due soon.
-            return Ok(replay.open() > 0 || replay.pace.rate.is_some());
+            return Ok(Some(replay.open() > 0 || replay.pace.rate.is_some()));
         }
         let Unsent { letters, after } = self.store.unsent_letters(replay.id, count).await?;
         let names: Vec<LetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
-            return Ok(replay.open() > 0);
+            return Ok(Some(replay.open() > 0));
         }
         self.put_back(letters).await?;
         begun_add(&mut self.begun, replay.id, names.len());
-        if !self.store.note_sent(replay.id, fence, names, Some(after)).await? {
-            self.lease = None;
-        }
-        Ok(true)
+        let is_noted = self.store.note_sent(replay.id, fence, names, Some(after)).await?;
+        Ok(is_noted.then_some(true))
     }
 
     /// Sends letters in their order: of two events of one order, which comes first may decide what
     /// each is named, and a dry run has said so.
-    async fn put_back(&self, letters: Vec<DeadLetter>) -> Result<(), StepError> {
+    async fn put_back(&self, letters: Vec<DeadLetter>) -> Result<(), ReplayerError> {
         let mut together = Vec::new();
         for letter in letters {
             let (is_news, replays) = (is_news(&letter), letter.generation());
@@ -168,7 +177,7 @@ impl Replayer {
         self.put_back_together(together).await
     }
 
-    async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), StepError> {
+    async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), ReplayerError> {
         if !envelopes.is_empty() {
             self.broker.put_back(envelopes).await?;
         }

@@ -23,17 +23,34 @@ const MEMORY_PART: u64 = 4;
 /// How often is said that letters wait.
 const SAID_EVERY: Duration = Duration::from_mins(1);
 
+/// How often is looked what the parked letters of all processes take.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// How much may be parked.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     /// `dead_letters.bytes_max`
     bytes_max: Option<u64>,
+    /// What all tasks of this process take of it since the last look.
+    room: Mutex<Room>,
+    looked_at: tokio::sync::Mutex<Option<Instant>>,
     said_at: Mutex<Option<Instant>>,
 }
 
 impl Intake {
     pub(super) fn new(bytes_max: Option<u64>) -> Self {
-        Self { bytes_max, said_at: Mutex::default() }
+        Self { bytes_max, ..Self::default() }
+    }
+
+    /// Looks how much room there is, unless that was done a moment ago.
+    async fn look(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut looked_at = self.looked_at.lock().await;
+        if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            let room = Room::new(self.bytes_max(store), store.dead_letter_totals().await?.bytes);
+            *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
+            *looked_at = Some(Instant::now());
+        }
+        Ok(())
     }
 
     fn bytes_max(&self, store: &dyn Store) -> u64 {
@@ -43,6 +60,9 @@ impl Intake {
 
     /// Says why letters wait, not for each of them.
     fn say(&self, waiting: usize, bytes_max: u64) {
+        if waiting == 0 {
+            return;
+        }
         let mut said_at = self.said_at.lock().unwrap_or_else(PoisonError::into_inner);
         if said_at.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
             *said_at = Some(Instant::now());
@@ -101,18 +121,15 @@ fn settle(pool: &Pool, delivery: Delivery, waiting: &BTreeSet<MessageId>) {
 /// Files letters, and waits while the Store is away; answers with those that there is no room for.
 async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId>, StoreError> {
     let letters: Vec<_> = deliveries.iter().map(letter).collect();
-    let bytes_max = pool.intake.bytes_max(&*pool.store);
     loop {
         let filed = async {
-            let used = pool.store.dead_letter_totals().await?.bytes;
-            pool.store.park_within(letters.clone(), Room::new(bytes_max, used)).await
+            pool.intake.look(&*pool.store).await?;
+            pool.store.park_within(letters.clone(), &pool.intake.room).await
         };
         match filed.await {
             Ok(waiting) => {
                 pool.gate.succeeded();
-                if !waiting.is_empty() {
-                    pool.intake.say(waiting.len(), bytes_max);
-                }
+                pool.intake.say(waiting.len(), pool.intake.bytes_max(&*pool.store));
                 return Ok(waiting.into_iter().collect());
             }
             Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,

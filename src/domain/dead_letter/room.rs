@@ -6,7 +6,7 @@ use super::DeadLetterState;
 
 /// What is left of `dead_letters.bytes_max`. One source has half of it at most: a shop whose
 /// webhooks all fail leaves room for the dead letters of the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Room {
     bytes_max: u64,
     used: BTreeMap<String, u64>,

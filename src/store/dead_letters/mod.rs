@@ -11,6 +11,7 @@ mod port;
 mod replays;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,8 @@ use crate::backoff::Delays;
 use crate::broker::Envelope;
 use crate::clock;
 use crate::domain::dead_letter::{
-    Act, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot, decide,
+    Act, DeadLetterState, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot,
+    decide,
 };
 use crate::domain::{Code, MessageId, Timestamp};
 
@@ -82,13 +84,13 @@ impl dyn Store + '_ {
     pub async fn park_within(
         &self,
         letters: Vec<DeadLetter>,
-        mut room: Room,
+        room: &Mutex<Room>,
     ) -> Result<Vec<MessageId>, StoreError> {
         let acts = letters
             .into_iter()
             .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
         let (now, mut waiting) = (clock::now(), Vec::new());
-        self.act(acts.collect(), now, Some((&mut room, &mut waiting))).await?;
+        self.act(acts.collect(), now, Some((room, &mut waiting))).await?;
         Ok(waiting)
     }
 
@@ -194,7 +196,7 @@ impl dyn Store + '_ {
         &self,
         mut acts: Vec<(MessageId, Act)>,
         now: Timestamp,
-        mut room: Option<(&mut Room, &mut Vec<MessageId>)>,
+        mut room: Option<(&Mutex<Room>, &mut Vec<MessageId>)>,
     ) -> Result<Vec<Option<Parked>>, StoreError> {
         let (mut done, mut conflicts) = (Vec::new(), Conflicts::new());
         while !acts.is_empty() {
@@ -207,7 +209,7 @@ impl dyn Store + '_ {
                 let before = found.as_ref().map(|found| &found.state);
                 let Some(step) = decide(before, &act, now, &replays) else { continue };
                 if let Some((room, waiting)) = &mut room
-                    && !room.takes(before, step.after.as_ref())
+                    && !takes(room, before, step.after.as_ref())
                 {
                     waiting.push(id);
                     continue;
@@ -267,6 +269,14 @@ fn take_turn(acts: &mut Vec<(MessageId, Act)>) -> Vec<(MessageId, Act)> {
     }
     *acts = later;
     turn
+}
+
+fn takes(
+    room: &Mutex<Room>,
+    before: Option<&DeadLetterState>,
+    after: Option<&DeadLetterState>,
+) -> bool {
+    room.lock().unwrap_or_else(PoisonError::into_inner).takes(before, after)
 }
 
 fn rejected(why: &str) -> StoreError {

@@ -1,5 +1,7 @@
 //! How parked dead letters end, change, expire and are replayed.
 
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use storekeeper::domain::Code;
 use storekeeper::domain::dead_letter::Room;
@@ -399,13 +401,13 @@ pub(super) async fn what_there_is_no_room_for_waits(harness: &Harness) {
     let one = used().await[0].1;
     let of = |number, source: &str| {
         let mut letter = letter(number, Code::NotJson, None);
-        letter.envelope.source = source.to_owned();
+        source.clone_into(&mut letter.envelope.source);
         letter
     };
     // Room for four, and so for two of a source.
-    let room = async || Room::new(one * 4, used().await);
+    let room = async || Mutex::new(Room::new(one * 4, used().await));
     let letters = vec![of(2, "duda"), of(3, "duda"), of(4, "b"), of(5, "b"), of(6, "c")];
-    let waiting = store.park_within(letters, room().await).await.unwrap();
+    let waiting = store.park_within(letters, &room().await).await.unwrap();
     assert_eq!(waiting, [message(3), message(6)]);
     let store = harness.crash_and_reopen(store);
     assert_eq!(all(&*store).await, [1, 2, 4, 5]);
@@ -414,12 +416,13 @@ pub(super) async fn what_there_is_no_room_for_waits(harness: &Harness) {
     assert_eq!(totals.bytes, expected);
     // What comes back takes the place of what was there.
     let came_back = later(1, 2);
-    let full = Room::new(one, totals.bytes);
-    assert_eq!(store.park_within(vec![came_back], full).await.unwrap(), []);
+    let full = Mutex::new(Room::new(one, totals.bytes));
+    assert_eq!(store.park_within(vec![came_back], &full).await.unwrap(), []);
     assert_eq!(store.dead_letter(message(1)).await.unwrap().unwrap().generation(), 2);
     end(&*store, name(2, 1), Ending::Discarded).await;
-    let room = Room::new(one * 4, store.dead_letter_totals().await.unwrap().bytes);
-    assert_eq!(store.park_within(vec![of(3, "duda")], room).await.unwrap(), []);
+    let used = store.dead_letter_totals().await.unwrap().bytes;
+    let room = Mutex::new(Room::new(one * 4, used));
+    assert_eq!(store.park_within(vec![of(3, "duda")], &room).await.unwrap(), []);
     assert_eq!(all(&*store).await, [1, 3, 4, 5]);
 }
 
