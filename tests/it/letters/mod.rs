@@ -6,6 +6,7 @@ mod faults;
 mod leases;
 mod making;
 mod many;
+mod racing;
 
 use std::future::poll_fn;
 use std::pin::pin;
