@@ -109,7 +109,10 @@ async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
 
 async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
     let store = probes.store.as_ref();
-    let parked = async { answered(store?.dead_letter_counts()).await };
+    let parked = async {
+        let totals = answered(store?.dead_letter_totals()).await?;
+        Some((totals.letters, totals.bytes.iter().map(|(_, bytes)| bytes).sum()))
+    };
     let oversold = async { answered(store?.oversold()).await };
     let waiting = async { answered(store?.count_listed(List::Waiting)).await };
     let (checked, depth, parked, oversold, waiting) = tokio::join!(

@@ -40,6 +40,8 @@ pub(super) struct Consumer {
     pub(super) sources: SourceRules,
     pub(super) worker: WorkerSettings,
     pub(super) retry: RetrySettings,
+    /// `dead_letters.bytes_max`
+    pub(super) dead_letters_max: Option<u64>,
 }
 
 impl Consumer {
@@ -65,6 +67,7 @@ impl Consumer {
                 &self.retry,
             );
             let pool = pool.with_sources(self.sources.clone());
+            let pool = pool.with_dead_letters_max(self.dead_letters_max);
             match pool.run(stop.clone(), abandoned.clone()).await {
                 Err(PoolError::PolicyChanged) if !stop.is_cancelled() => {}
                 Err(PoolError::PolicyChanged) => return Ok(Drained::Whole),

@@ -256,6 +256,7 @@ impl App {
                 sources: settings.ingress.source_rules(),
                 worker: settings.worker,
                 retry: settings.retry,
+                dead_letters_max: settings.dead_letters.bytes_max.map(|size| size.0),
                 broker,
                 store,
                 metrics,

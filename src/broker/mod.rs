@@ -21,8 +21,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-pub use envelope::{Envelope, EnvelopeKind};
+pub use envelope::Envelope;
 
+pub use crate::domain::EnvelopeKind;
 use crate::domain::{Rejection, Timestamp};
 
 /// The queue, its retries, its dead-letter intake and its journal.

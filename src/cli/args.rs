@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 use reqwest::Url;
 
 use super::actor::ActorArgs;
-use super::parse::parse_timeout;
 use super::receipts;
 use crate::clock::PastTime;
 use crate::domain::{Code, MessageId, Site};
@@ -93,8 +92,6 @@ pub enum DeadLettersCommand {
     /// A letter that comes back is parked again, as its next generation. Exits 1 if one did.
     Replay(DeadLettersReplayArgs),
     /// Gives a dead letter another body; what was received is kept beside it.
-    ///
-    /// Exits 1 when no `serve` has done it in time; it stays queued.
     Edit {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
@@ -102,21 +99,11 @@ pub enum DeadLettersCommand {
         /// The file that has the new body; `-` is stdin.
         #[arg(long, value_name = "FILE")]
         body: PathBuf,
-        /// How long to wait until a worker has done it.
-        #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
-        timeout: Duration,
     },
-    /// Drops a dead letter for good.
+    /// Drops dead letters for good: one, or all that are selected.
     ///
-    /// Exits 1 when no `serve` has done it in time; it stays queued.
-    Discard {
-        /// The message id, as `dead-letters list` prints it.
-        #[arg(value_name = "ID", value_parser = parse_message_id)]
-        id: MessageId,
-        /// How long to wait until a worker has done it.
-        #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
-        timeout: Duration,
-    },
+    /// Leaves those alone that a running replay has, and exits 1 if there were any.
+    Discard(DeadLettersDiscardArgs),
     /// Writes whole dead letters as one JSON object a line; the bodies hold personal data.
     Export(DeadLettersListArgs),
     /// Files the dead letters of an export.
@@ -136,6 +123,14 @@ pub struct DeadLettersReplayArgs {
     #[command(flatten)]
     pub selection: DeadLettersListArgs,
 
+    /// Every dead letter.
+    #[arg(
+        long,
+        required_unless_present = "DeadLettersListArgs",
+        conflicts_with = "DeadLettersListArgs"
+    )]
+    pub all: bool,
+
     /// Only says what would become of each letter, and what that would add to the stock.
     #[arg(long)]
     pub dry_run: bool,
@@ -151,6 +146,30 @@ pub struct DeadLettersReplayArgs {
     /// Stops once so many letters came back.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub abort_after: Option<u32>,
+}
+
+/// What `dead-letters discard` takes.
+#[derive(Debug, Args)]
+pub struct DeadLettersDiscardArgs {
+    /// The message id, as `dead-letters list` prints it.
+    #[arg(
+        value_name = "ID",
+        value_parser = parse_message_id,
+        conflicts_with_all = ["DeadLettersListArgs", "all"]
+    )]
+    pub message: Option<MessageId>,
+
+    /// Which letters.
+    #[command(flatten)]
+    pub selection: DeadLettersListArgs,
+
+    /// Every dead letter.
+    #[arg(
+        long,
+        required_unless_present_any = ["message", "DeadLettersListArgs"],
+        conflicts_with = "DeadLettersListArgs"
+    )]
+    pub all: bool,
 }
 
 /// Which dead letters are listed; filters that are left out do not restrict.

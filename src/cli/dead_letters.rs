@@ -31,7 +31,7 @@ pub async fn run(
 ) -> anyhow::Result<ExitStatus> {
     match command {
         DeadLettersCommand::List(args) => list(store, &filter(args, now), output).await,
-        DeadLettersCommand::Groups => groups(store, output).await,
+        DeadLettersCommand::Groups => groups(store, broker, output).await,
         DeadLettersCommand::Show { id } => show(store, *id, output).await,
         DeadLettersCommand::Replay(args) => {
             let selected = filter(&args.selection, now);
@@ -41,11 +41,15 @@ pub async fn run(
             letters::export(store, &filter(args, now), output).await
         }
         DeadLettersCommand::Import { file } => letters::import(store, file, output).await,
-        DeadLettersCommand::Edit { id, body, timeout } => {
-            letters::edit(store, &broker().await?, *id, body, *timeout, output).await
+        DeadLettersCommand::Edit { id, body } => {
+            letters::edit(store, &broker().await?, *id, body, output).await
         }
-        DeadLettersCommand::Discard { id, timeout } => {
-            letters::discard(store, &broker().await?, *id, *timeout, output).await
+        DeadLettersCommand::Discard(args) => {
+            let broker = broker().await?;
+            if let Some(id) = args.message {
+                return letters::discard(store, &broker, id, output).await;
+            }
+            letters::discard_selected(store, &broker, &filter(&args.selection, now), output).await
         }
     }
 }
@@ -110,7 +114,11 @@ fn list_row(letter: &DeadLetterView) -> Vec<Cell> {
 }
 
 /// Writes how many dead letters there are of each kind.
-async fn groups(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+async fn groups(
+    store: &dyn Store,
+    broker: impl AsyncFnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
     let groups = store.dead_letter_groups().await.context("cannot count the dead letters")?;
     let mut views = groups.iter().map(DeadLetterGroupView::from);
     match output.format {
@@ -120,6 +128,13 @@ async fn groups(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<Ex
             let rows = views.map(|group| group_row(&group));
             write_table(output.out, output.width, &GROUP_COLUMNS, rows)?;
         }
+    }
+    // What is parked is shown also while the queue is away.
+    if let Ok(broker) = broker().await
+        && let Ok(depth) = broker.depth().await
+        && depth.dead_intake > 0
+    {
+        output.say(format_args!("in the intake, not parked yet: {}", depth.dead_intake))?;
     }
     Ok(ExitStatus::Done)
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use comfy_table::Cell;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::output::Output;
@@ -18,11 +19,11 @@ use super::table::{Column, Listing, optional, text, write_facts, write_heading, 
 use super::{DeadLettersReplayArgs, ExitStatus, Format, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::console::views::{LetterOrderView, ReplayView};
-use crate::dead_letters::{self, EDIT_BYTES_MAX, Progress};
+use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, ReplayId, ReplayState,
-    Store,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterName, NewReplay, Pace, PageRequest,
+    ReplayId, ReplayState, Store,
 };
 
 /// Letters that are read or filed at a time.
@@ -31,6 +32,9 @@ const PAGE: usize = 100;
 const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How often is looked how far a replay is.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long a worker may take to begin with a replay: longer than the lease of one that died.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes a replay and watches it, or says what it would do where `sources` write.
 pub async fn replay(
@@ -62,6 +66,7 @@ pub async fn replay(
     }
     let bar = progress::bar("letters");
     let mut said = None;
+    let taken_by = Instant::now() + TAKEN_WITHIN;
     while replay.state == ReplayState::Running || replay.open() > 0 {
         let counts @ (sent, settled, failed) = (replay.sent, replay.settled, replay.failed);
         bar.set_length(replay.selected);
@@ -71,6 +76,16 @@ pub async fn replay(
         if bar.is_hidden() && said != Some(counts) {
             say_counts(counts, output)?;
             said = Some(counts);
+        }
+        if !replay.is_taken && Instant::now() >= taken_by {
+            bar.finish_and_clear();
+            output.say(format_args!(
+                "no worker has taken replay {id} within {}: is `storekeeper serve` or a worker \
+                 running? The replay stays and begins when one does; `storekeeper replays cancel \
+                 {id}` frees its letters",
+                humantime::format_duration(TAKEN_WITHIN)
+            ))?;
+            return Ok(ExitStatus::Unreachable);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         let found = store.replay(id).await.context("cannot read the replay")?;
@@ -154,43 +169,75 @@ async fn dry_run(
     Ok(ExitStatus::Done)
 }
 
-/// Gives a letter another body, from a file or, for `-`, from stdin, and waits so long for it.
+/// Gives a letter another body, from a file or, for `-`, from stdin.
 pub async fn edit(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
     id: MessageId,
     body: &Path,
-    timeout: Duration,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
     let bytes = input::read(body, EDIT_BYTES_MAX)?;
     anyhow::ensure!(!bytes.is_empty(), "the body is empty");
-    let order =
-        dead_letters::edit(broker, letter, &bytes).await.context("cannot queue the edit")?;
-    let progress = dead_letters::edited(store, letter, &bytes, timeout).await;
-    ordered(letter, order, progress, output)
+    let done = dead_letters::edit(broker, store, letter, &bytes).await;
+    commanded(letter, done.context("cannot queue the edit")?, output)
 }
 
-/// Drops a letter for good, and waits so long for it.
+/// Drops a letter for good.
 pub async fn discard(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
     id: MessageId,
-    timeout: Duration,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
-    let order = dead_letters::discard(broker, letter).await.context("cannot queue the discard")?;
-    let progress = dead_letters::discarded(store, letter, timeout).await;
-    ordered(letter, order, progress, output)
+    let done = dead_letters::discard(broker, store, letter).await;
+    commanded(letter, done.context("cannot queue the discard")?, output)
 }
 
-/// Says how far an order is.
-fn ordered(
+/// Drops every letter that the filter selects, but for those that a running replay has.
+pub async fn discard_selected(
+    store: &dyn Store,
+    broker: &Arc<dyn Broker>,
+    filter: &DeadLetterFilter,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let (mut discarded, mut queued, mut in_replay) = (0_u64, 0_u64, 0_u64);
+    let mut page = PageRequest::first(PAGE);
+    loop {
+        let found = store.dead_letters(filter, &page).await;
+        let found = found.context("cannot list the dead letters")?;
+        for DeadLetterSummary { id, generation, .. } in found.items {
+            if store.replay_of(id).await.context("cannot read the replays")?.is_some() {
+                in_replay += 1;
+                continue;
+            }
+            let letter = LetterName { message_id: id, generation };
+            let done = dead_letters::discard(broker, store, letter).await;
+            match done.context("cannot queue a discard")?.progress {
+                Progress::Applied | Progress::Ended => discarded += 1,
+                Progress::Queued => queued += 1,
+            }
+        }
+        let Some(next) = found.next else { break };
+        page.after = Some(next);
+    }
+    let counts = [("discarded", discarded), ("queued", queued), ("in a replay", in_replay)];
+    let shown = counts.iter().filter(|(name, count)| *count > 0 || *name == "discarded");
+    let sentence = shown.map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>();
+    let object = serde_json::json!({
+        "discarded": discarded, "queued": queued, "in_replay": in_replay,
+    });
+    output.verdict(sentence.join(", "), &object)?;
+    let is_whole = queued == 0 && in_replay == 0;
+    Ok(if is_whole { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+/// Says how far a command is.
+fn commanded(
     letter: LetterName,
-    order: MessageId,
-    progress: Progress,
+    Commanded { message_id, progress }: Commanded,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     if progress == Progress::Ended {
@@ -198,7 +245,7 @@ fn ordered(
         return Ok(ExitStatus::NotHeld);
     }
     let is_applied = progress == Progress::Applied;
-    let view = LetterOrderView::new(letter, order, is_applied);
+    let view = LetterOrderView::new(letter, message_id, is_applied);
     match output.format {
         Format::Json => output.json(&view)?,
         Format::Table => {
@@ -213,7 +260,7 @@ fn ordered(
     if is_applied {
         return Ok(ExitStatus::Done);
     }
-    output.say("queued, and not done yet: is `storekeeper serve` running?")?;
+    output.say("queued, as the Store did not answer; a worker will do it")?;
     Ok(ExitStatus::NotHeld)
 }
 
@@ -230,8 +277,8 @@ async fn find(
     };
     if let Some(replay) = store.replay_of(id).await.context("cannot read the replays")? {
         output.say(format_args!(
-            "{id} is in replay {replay}, and might come back as it was: cancel that with the API, \
-             or wait until it is done"
+            "{id} is in replay {replay}, and might come back as it was: wait until that is done, or \
+             `storekeeper replays cancel {replay}`"
         ))?;
         return Ok(None);
     }

@@ -29,6 +29,7 @@ mod parse;
 pub mod policy;
 mod progress;
 pub mod receipts;
+pub mod replays;
 pub mod run;
 pub mod serve;
 pub mod simulate;
@@ -43,8 +44,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use args::{
-    ConfigCommand, DeadLettersCommand, DeadLettersListArgs, DeadLettersReplayArgs, DemoArgs,
-    HealthArgs, PolicyCommand, ServeArgs, StockCommand, StockCommands,
+    ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersListArgs,
+    DeadLettersReplayArgs, DemoArgs, HealthArgs, PolicyCommand, ServeArgs, StockCommand,
+    StockCommands,
 };
 pub use orders::{OrdersCommand, OrdersCommands};
 
@@ -193,6 +195,14 @@ pub enum Command {
         storekeeper dead-letters replay --site shop --rate 50 --ramp 1m --abort-after 10"
     )]
     DeadLetters(DeadLettersCommand),
+
+    /// Shows replays of dead letters, or stops one.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  storekeeper replays list\n  \
+        storekeeper replays cancel 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11"
+    )]
+    Replays(replays::ReplaysCommand),
 
     /// Shows the settings in force, or checks them.
     #[command(
@@ -409,6 +419,23 @@ mod tests {
         let line = "storekeeper orders list shop --waiting --corrected";
         assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ArgumentConflict);
         assert!(parse("storekeeper orders list shop --waiting --query 1").is_ok());
+    }
+
+    #[test]
+    fn many_dead_letters_are_named_or_all_of_them_are_meant() {
+        let id = "0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11";
+        for command in ["replay", "discard"] {
+            let parsed = |rest: &str| parse(&format!("storekeeper dead-letters {command} {rest}"));
+            assert_eq!(parsed("").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+            let both = parsed("--all --site shop").unwrap_err().kind();
+            assert_eq!(both, ErrorKind::ArgumentConflict);
+            for rest in ["--all", "--site shop", "--older-than 2h", &format!("--id {id}")] {
+                assert!(parsed(rest).is_ok(), "{command} {rest}");
+            }
+        }
+        assert!(parse(&format!("storekeeper dead-letters discard {id}")).is_ok());
+        let both = parse(&format!("storekeeper dead-letters discard {id} --all"));
+        assert_eq!(both.unwrap_err().kind(), ErrorKind::ArgumentConflict);
     }
 
     #[test]

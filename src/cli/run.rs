@@ -10,7 +10,7 @@ use super::receipts::ReceiptCommand;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
     completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
-    serve, simulate, stock, topology,
+    replays, serve, simulate, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -74,13 +74,16 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             ended(&*store, changes::run(&*store, &args, output).await).await
         }
         Command::DeadLetters(command) => {
-            let settings = settings()?;
+            let (settings, now) = (settings()?, clock::now());
             let store = open_store(&settings).await?;
-            let now = clock::now();
             let broker = async || open_broker(&settings).await;
             let sources = settings.ingress.source_rules();
             let done = dead_letters::run(&*store, &sources, broker, &command, now, output).await;
             ended(&*store, done).await
+        }
+        Command::Replays(command) => {
+            let store = open_store(&settings()?).await?;
+            ended(&*store, replays::run(&*store, command, output).await).await
         }
         Command::Policy(command) => {
             let settings = settings()?;

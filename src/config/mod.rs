@@ -321,6 +321,9 @@ pub struct DeadLetterSettings {
     /// How long dead letters are kept; their bodies hold personal data.
     #[serde(serialize_with = "show::duration")]
     pub retention: Duration,
+    /// What the bodies of parked ones may take; `None` is as much as the Store's memory allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<ByteSize>,
 }
 
 /// `changes.*`

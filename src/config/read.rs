@@ -79,9 +79,7 @@ impl Settings {
             journal: root.section("journal", |s| {
                 Ok(JournalSettings { retention: s.take("retention")?, overlap: s.take("overlap")? })
             })?,
-            dead_letters: root.section("dead_letters", |s| {
-                Ok(DeadLetterSettings { retention: s.take("retention")? })
-            })?,
+            dead_letters: root.section("dead_letters", read_dead_letters)?,
             changes: root.section("changes", read_changes)?,
             console: root.section("console", |s| {
                 Ok(ConsoleSettings { listen: s.take("listen")?, tokens: s.take("tokens")? })
@@ -95,6 +93,13 @@ impl Settings {
         root.finish()?;
         Ok(settings)
     }
+}
+
+fn read_dead_letters(section: &mut Section) -> Result<DeadLetterSettings, SettingsError> {
+    Ok(DeadLetterSettings {
+        retention: section.take("retention")?,
+        bytes_max: section.take_optional("bytes_max")?,
+    })
 }
 
 fn read_changes(section: &mut Section) -> Result<ChangesSettings, SettingsError> {

@@ -1,20 +1,19 @@
 //! `DELETE /v1/dead-letters/{id}`, `PUT /v1/dead-letters/{id}/body` and
 //! `GET /v1/dead-letters/groups`
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::guard::Patience;
 use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
 use super::{Backends, broker_problem, in_time, store_problem};
-use crate::dead_letters::{self, EDIT_BYTES_MAX, Progress};
+use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::LetterName;
@@ -82,7 +81,7 @@ pub(super) async fn groups(
     params(("id" = String, Path, description = "The message's id.")),
     responses(
         (status = 200, description = "The letter is gone.", body = LetterOrderView),
-        (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
+        (status = 202, description = "That is queued, as the Store did not answer; a worker will do it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
@@ -92,13 +91,10 @@ pub(super) async fn discard(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-    Extension(Patience(patience)): Extension<Patience>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
-    let order = in_time(dead_letters::discard(&backends.broker, name)).await;
-    let order = order.map_err(|error| broker_problem(&error))?;
-    let progress = dead_letters::discarded(&*backends.store, name, patience).await;
-    answer(name, order, progress)
+    let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await;
+    answer(name, done.map_err(|error| broker_problem(&error))?)
 }
 
 /// Gives a dead letter another body; the one that was received is kept beside it
@@ -111,7 +107,7 @@ pub(super) async fn discard(
     request_body = NewBody,
     responses(
         (status = 200, description = "The letter has the new body.", body = LetterOrderView),
-        (status = 202, description = "That is queued, and a worker will do it.", body = LetterOrderView),
+        (status = 202, description = "That is queued, as the Store did not answer; a worker will do it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
@@ -122,15 +118,12 @@ pub(super) async fn edit(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-    Extension(Patience(patience)): Extension<Patience>,
     JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let body = body.bytes()?;
-    let order = in_time(dead_letters::edit(&backends.broker, name, &body)).await;
-    let order = order.map_err(|error| broker_problem(&error))?;
-    let progress = dead_letters::edited(&*backends.store, name, &body, patience).await;
-    answer(name, order, progress)
+    let done = in_time(dead_letters::edit(&backends.broker, &*backends.store, name, &body)).await;
+    answer(name, done.map_err(|error| broker_problem(&error))?)
 }
 
 /// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
@@ -148,11 +141,10 @@ async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem>
     Ok(LetterName { message_id: id, generation: letter.generation() })
 }
 
-/// What is answered of an order that is so far.
+/// What is answered of a command that is so far.
 fn answer(
     name: LetterName,
-    order: MessageId,
-    progress: Progress,
+    Commanded { message_id, progress }: Commanded,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let (status, applied) = match progress {
         Progress::Applied => (StatusCode::OK, true),
@@ -162,5 +154,5 @@ fn answer(
             return Err(Problem::new(ProblemCode::DeadLetterUnknown, detail));
         }
     };
-    Ok((status, Json(LetterOrderView::new(name, order, applied))))
+    Ok((status, Json(LetterOrderView::new(name, message_id, applied))))
 }

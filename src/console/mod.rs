@@ -116,6 +116,7 @@ fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
         ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show)),
         ("/v1/dead-letters/{id}", Role::Operate, delete(letter_orders::discard)),
         ("/v1/dead-letters/{id}/body", Role::Operate, put(letter_orders::edit)),
+        ("/v1/replays", Role::Read, get(replays::list)),
         ("/v1/replays", Role::Operate, post(replays::make)),
         ("/v1/replays/{id}", Role::Read, get(replays::show)),
         ("/v1/replays/{id}", Role::Operate, delete(replays::cancel)),

@@ -36,6 +36,7 @@ use crate::http::problem::{Body, Problem};
         letter_orders::groups,
         letter_orders::discard,
         letter_orders::edit,
+        replays::list,
         replays::make,
         replays::show,
         replays::cancel,

@@ -1,17 +1,19 @@
-//! `POST /v1/replays`, `GET` and `DELETE /v1/replays/{id}`
+//! `GET` and `POST /v1/replays`, `GET` and `DELETE /v1/replays/{id}`
+
+#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::dead_letters::read_filter;
 use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid};
-use super::views::ReplayView;
-use super::{Backends, store_problem};
+use super::views::{ListView, ReplayView};
+use super::{Backends, cursor, list_problem, store_problem};
 use crate::clock;
 use crate::dead_letters;
 use crate::http::problem::{Body, Problem, ProblemCode};
@@ -120,6 +122,41 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
     }
     let ramp_millis = ramp.map_or(0, |ramp| u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX));
     Ok(Pace { rate: body.rate, ramp_millis, abort_after: body.abort_after })
+}
+
+/// Which replays are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReplaysQuery {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Items of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// Lists replays, oldest first
+#[utoipa::path(
+    get,
+    path = "/v1/replays",
+    operation_id = "list_replays",
+    tag = "dead letters",
+    params(ReplaysQuery),
+    responses(
+        (status = 200, description = "A page of replays.", body = ListView<ReplayView>),
+        Refusals,
+    ),
+)]
+pub(super) async fn list(
+    State(backends): State<Backends>,
+    Query(query): Query<ReplaysQuery>,
+) -> Result<Json<ListView<ReplayView>>, Problem> {
+    let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
+    let found = backends.store.replays(&page).await;
+    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    let items = found.items.iter().map(ReplayView::from).collect();
+    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
 }
 
 /// Shows how far a replay is

@@ -1,9 +1,9 @@
 //! What people do with dead letters: replay, edit, discard.
 //!
 //! A person asks through [`crate::console`] or [`crate::cli`]; both end here. Edits and discards
-//! become envelopes that go through queue and journal, so that a rebuild repeats them. A replay is
-//! a record in the Store: its letters are frozen when it is made, and the [`Replayer`] of whatever
-//! process holds the lease sends them.
+//! become envelopes that go through queue and journal, so that a rebuild repeats them, and are done
+//! at once. A replay is a record in the Store: its letters are frozen when it is made, and the
+//! [`Replayer`] of the process that leads sends them.
 //!
 //! # Why are some letters journalled when they are replayed?
 //! Of an edited letter the journal has the first body only, and one that was put aside on receipt
@@ -15,11 +15,10 @@
 //!   the next one stands in its place. A replay by itself removes nothing.
 //! - Sending a letter twice is harmless: its event is a join, and its generation ends once.
 
+mod commands;
 mod dry_run;
-mod orders;
-mod pace;
 mod replayer;
 
+pub use commands::{Commanded, EDIT_BYTES_MAX, Progress, discard, edit};
 pub use dry_run::{DRY_RUN_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
-pub use orders::{EDIT_BYTES_MAX, Progress, discard, discarded, edit, edited};
 pub use replayer::{ReplayError, Replayer};

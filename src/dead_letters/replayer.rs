@@ -1,52 +1,46 @@
-//! The task that sends the letters of replays, in the one process that holds the lease.
+//! Sends the letters of replays, in the one process that leads.
 //!
 //! A letter goes this way. Where it may die:
-//! 1. before it is put back: it is still unsent; the next holder sends it;
-//! 2. put back, not noted as sent: it is sent again, in effect once, unless its outcome is known
-//!    by then: that is noted instead;
-//! 3. noted as sent: what became of it is read from the Store by whoever holds the lease then. While
-//!    it has no outcome, the next holder sends it again: if the Store was restored, the queue may
-//!    not have it.
+//! 1. before it is put back: it is still unsent; the next leader sends it;
+//! 2. put back, not noted as sent: it is sent again, in effect once, unless it has ended by then;
+//! 3. noted as sent: while it has no outcome, the next leader sends it again: if the Store was
+//!    restored, the queue may not have it.
 //!
-//! A holder that was too slow and lost the lease notes nothing any more; what it put back is sent
-//! twice at worst.
+//! One that leads no longer notes nothing any more; what it put back is sent twice at worst.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::pace;
 use crate::broker::{Broker, BrokerError, Envelope};
-use crate::clock;
 use crate::domain::Code;
+use crate::domain::dead_letter::pace;
 use crate::store::{
-    DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError,
+    DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError, Unsent,
 };
 
-/// How long a lease lasts, and so how long a replay rests after its holder died.
-const LEASE: Duration = Duration::from_secs(5);
-/// A lease that is older is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(1);
+/// How often the Store is asked whether this leader still runs replays, and on the same server.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How often is looked for a replay while there is none, and for outcomes while nothing is due.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How often is looked for outcomes while letters are sent.
 const STEP: Duration = Duration::from_millis(20);
+
 /// Sends the letters of replays.
 #[derive(Debug)]
 pub struct Replayer {
     broker: Arc<dyn Broker>,
     store: Arc<dyn Store>,
-    owner: Uuid,
-    lease: Option<(Fence, Instant)>,
     /// When this process first saw a replay, and how much it has sent of it since: a ramp begins
-    /// again with a new holder.
+    /// again with a new leader.
     begun: BTreeMap<ReplayId, (Instant, u64)>,
+    /// The number under which this leader writes, and when it was given.
+    fence: Option<(Fence, Instant)>,
 }
 
-/// Why a step was not made.
+/// Why a turn was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The Store did not do what was asked.
@@ -59,77 +53,81 @@ pub enum ReplayError {
 
 impl Replayer {
     /// One that has nothing yet.
-    pub fn new(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> Self {
-        Self { broker, store, owner: Uuid::now_v7(), lease: None, begun: BTreeMap::new() }
+    pub const fn new(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> Self {
+        Self { broker, store, begun: BTreeMap::new(), fence: None }
     }
 
-    /// Takes every open replay a step further; answers how long to rest. Cancel safe: what is not
-    /// noted is done again.
-    pub async fn turn(&mut self) -> Result<Duration, ReplayError> {
+    /// Takes every open replay a step further, for the leader of this number; answers how long to
+    /// rest, or with nothing if another leads. Cancel safe: what is not noted is done again.
+    pub async fn turn(&mut self, leader: Fence) -> Result<Option<Duration>, ReplayError> {
+        let turned = self.step(leader).await;
+        if !matches!(turned, Ok(Some(_))) {
+            self.fence = None;
+        }
+        turned
+    }
+
+    async fn step(&mut self, leader: Fence) -> Result<Option<Duration>, ReplayError> {
         let open = self.store.open_replays().await?;
         self.begun.retain(|id, _| open.iter().any(|replay| replay.id == *id));
         let mut rest = LOOK_AGAIN;
         for replay in open {
-            let Some(fence) = self.lease().await? else { return Ok(LOOK_AGAIN) };
+            let Some(fence) = self.fence(leader).await? else { return Ok(None) };
             // Outcomes first: what came back may forbid to send more.
-            let Some(replay) = self.store.note_outcomes(replay.id, fence).await? else {
-                self.lease = None;
-                return Ok(LOOK_AGAIN);
-            };
+            let noted = self.store.note_outcomes(replay.id, fence).await?;
+            let Some(replay) = noted else { return Ok(None) };
             if replay.state != ReplayState::Running {
                 let Replay { id, settled, failed, .. } = replay;
                 tracing::info!(replay = %id, state = replay.state.as_str(), settled, failed, "replay");
                 continue;
             }
-            if self.send(&replay, fence).await? {
-                rest = STEP;
+            match self.send(&replay, fence).await? {
+                Some(true) => rest = STEP,
+                Some(false) => {}
+                None => return Ok(None),
             }
         }
-        Ok(rest)
+        Ok(Some(rest))
     }
 
-    /// The lease, renewed in time; `None` while it is another's.
-    async fn lease(&mut self) -> Result<Option<Fence>, ReplayError> {
+    /// The number under which this leader writes; `None` if another leads.
+    async fn fence(&mut self, leader: Fence) -> Result<Option<Fence>, ReplayError> {
         let now = Instant::now();
-        if let Some((fence, renewed_at)) = self.lease
-            && now < renewed_at + RENEW_AFTER
+        if let Some((fence, asked_at)) = self.fence
+            && now < asked_at + ASK_AGAIN
         {
             return Ok(Some(fence));
         }
-        let wall = clock::now();
-        let until = wall.plus_micros(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
-        let fence = self.store.lease_replays(self.owner, wall, until).await?;
-        self.lease = fence.map(|fence| (fence, now));
+        let fence = self.store.run_replays(leader).await?;
+        self.fence = fence.map(|fence| (fence, now));
         Ok(fence)
     }
 
-    /// Sends what is due of a replay; answers whether something was.
-    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<bool, ReplayError> {
+    /// Sends what is due of a replay; answers whether something was, or with nothing if another
+    /// leads.
+    async fn send(&mut self, replay: &Replay, fence: Fence) -> Result<Option<bool>, ReplayError> {
         let begun = self.begun.entry(replay.id).or_insert_with(|| (Instant::now(), 0));
         let (since, sent) = *begun;
         let elapsed = since.elapsed();
         let count = pace::allowed(&replay.pace, elapsed, sent, replay.open(), replay.failed);
         if count == 0 {
             // Something is open or due soon.
-            return Ok(replay.open() > 0 || replay.pace.rate.is_some());
+            return Ok(Some(replay.open() > 0 || replay.pace.rate.is_some()));
         }
-        let letters = self.store.unsent_letters(replay.id, count).await?;
-        let names: Vec<LetterName> = letters.iter().map(|(name, _)| *name).collect();
+        let Unsent { letters, after } = self.store.unsent_letters(replay.id, count).await?;
+        let names: Vec<LetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
-            return Ok(replay.open() > 0);
+            return Ok(Some(replay.open() > 0));
         }
-        // One that is not there any more has ended: noted as sent, its outcome is looked up.
-        self.put_back(letters.into_iter().filter_map(|(_, letter)| letter)).await?;
+        self.put_back(letters).await?;
         begun_add(&mut self.begun, replay.id, names.len());
-        if !self.store.note_sent(replay.id, fence, names).await? {
-            self.lease = None;
-        }
-        Ok(true)
+        let is_noted = self.store.note_sent(replay.id, fence, names, Some(after)).await?;
+        Ok(is_noted.then_some(true))
     }
 
     /// Sends letters in their order: of two events of one order, which comes first may decide what
     /// each is named, and a dry run has said so.
-    async fn put_back(&self, letters: impl Iterator<Item = DeadLetter>) -> Result<(), ReplayError> {
+    async fn put_back(&self, letters: Vec<DeadLetter>) -> Result<(), ReplayError> {
         let mut together = Vec::new();
         for letter in letters {
             let (is_news, replays) = (is_news(&letter), letter.generation());

@@ -8,11 +8,13 @@
 mod catalogue;
 mod closing;
 mod correction;
+pub mod dead_letter;
 mod decide;
 mod decision;
 mod decode;
 mod desired;
 mod entity;
+mod envelope_kind;
 mod event;
 pub mod identifier;
 mod lists;
@@ -45,6 +47,7 @@ pub use decision::{
 pub use decode::{Decoded, decode_correction, decode_receipt, decode_webhook};
 pub use desired::{Desired, Why, desired, refunds_unmatched};
 pub use entity::{EntityName, EntityState};
+pub use envelope_kind::EnvelopeKind;
 pub use event::{
     Content, Event, Line, LineNames, Mode, NoticeEvent, Oddities, OrderEvent, RefundEvent, Snapshot,
 };

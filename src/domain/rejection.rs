@@ -58,6 +58,7 @@ codes! {
     StockOverflow = "stock.overflow",
         "A stock item's total would pass 4e12 units, or fall below nothing.";
     ReceiptInvalid = "receipt.invalid", "The receipt is not of its form.";
+    EditInvalid = "edit.invalid", "The edit or discard of a dead letter is not of its form.";
     SignatureExpired = "signature.expired", "The signature was older than the replay window.";
     WorkerPanic = "worker.panic", "The program failed on this body; please report it.";
     RetryExhausted = "retry.exhausted", "It failed for as long as retries go on.";
@@ -109,13 +110,13 @@ pub struct Rejection {
     /// What was wrong, and where.
     pub detail: String,
     /// The site, as far as the body was understood.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub site: Option<Site>,
     /// The event's name, as far as the body was understood.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub event_type: Option<Identifier>,
     /// The order, as far as the body was understood.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub order: Option<OrderId>,
 }
 

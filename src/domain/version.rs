@@ -163,9 +163,16 @@ impl<'de> Deserialize<'de> for Fingerprint {
 /// The fingerprint of a canonical form: of what it is written as in JSON.
 pub(super) fn fingerprint(canonical: &impl Serialize) -> Fingerprint {
     let text = serde_json::to_vec(canonical).expect("canonical forms have text keys only");
-    let mut first = [0; 8];
-    first.copy_from_slice(Sha256::digest(text).split_at(8).0);
-    Fingerprint(u64::from_be_bytes(first))
+    Fingerprint::of(&text)
+}
+
+impl Fingerprint {
+    /// The fingerprint of bytes as they stand.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut first = [0; 8];
+        first.copy_from_slice(Sha256::digest(bytes).split_at(8).0);
+        Self(u64::from_be_bytes(first))
+    }
 }
 
 /// The kind of an event; of two with the same timestamp, the later kind is the later event.

@@ -1,10 +1,11 @@
 //! The lease of the one process that leads.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -16,12 +17,20 @@ use crate::store::{Fence, StoreError};
 pub(super) const LASTS: Duration = Duration::from_secs(10);
 /// The file of an embedded directory whose lock the leader holds.
 const FILE: &str = "leader.lock";
+/// The length of the number in it, which is written over itself.
+const DIGITS: u64 = 20;
 
 /// The right to lead.
 #[derive(Debug)]
 pub enum LeaderLease {
-    /// A lock of the operating system, which gives it back when its owner ends.
-    File(File),
+    /// A lock of the operating system, which gives it back when its owner ends. The file has the
+    /// number of the last holder.
+    File {
+        /// The file.
+        file: File,
+        /// This holder's number, while it holds the lock; else 0.
+        number: AtomicU64,
+    },
     /// A lease in Redis, by Redis' clock.
     Server {
         /// Where it is kept.
@@ -35,8 +44,9 @@ impl LeaderLease {
     /// The lease of a directory of the embedded backend.
     pub fn of_directory(directory: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        options.open(directory.join(FILE)).map(Self::File)
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(directory.join(FILE))?;
+        Ok(Self::File { file, number: AtomicU64::new(0) })
     }
 
     /// The lease that all processes on one Redis share.
@@ -48,12 +58,10 @@ impl LeaderLease {
     /// `None` while another process has it.
     pub(super) async fn acquire(&self) -> Result<Option<Fence>, StoreError> {
         match self {
-            Self::File(file) => match file.try_lock() {
-                Ok(()) => Ok(Some(Fence(0))),
+            Self::File { file, number } => match file.try_lock() {
+                Ok(()) => numbered(file, number).map(Some).map_err(unavailable),
                 Err(TryLockError::WouldBlock) => Ok(None),
-                Err(TryLockError::Error(error)) => {
-                    Err(StoreError::Unavailable { source: Box::new(error) })
-                }
+                Err(TryLockError::Error(error)) => Err(unavailable(error)),
             },
             Self::Server { store, owner } => store.acquire_lease(*owner, LASTS).await,
         }
@@ -62,7 +70,10 @@ impl LeaderLease {
     /// Gives it back, so that another process need not wait until it runs out.
     pub(super) async fn release(&self) {
         let released = match self {
-            Self::File(file) => file.unlock().map_err(|error| error.to_string()),
+            Self::File { file, number } => {
+                number.store(0, Ordering::Relaxed);
+                file.unlock().map_err(|error| error.to_string())
+            }
             Self::Server { store, owner } => {
                 store.release_lease(*owner).await.map_err(|error| error.to_string())
             }
@@ -71,6 +82,26 @@ impl LeaderLease {
             tracing::debug!(error, "cannot release the lease; it runs out by itself");
         }
     }
+}
+
+/// The number of whoever holds the lock: one more than the last holder's.
+fn numbered(mut file: &File, number: &AtomicU64) -> io::Result<Fence> {
+    let mut own = number.load(Ordering::Relaxed);
+    if own == 0 {
+        let mut digits = String::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(DIGITS).read_to_string(&mut digits)?;
+        own = digits.parse().unwrap_or(0_u64).saturating_add(1);
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(format!("{own:020}").as_bytes())?;
+        file.sync_data()?;
+        number.store(own, Ordering::Relaxed);
+    }
+    Ok(Fence(own))
+}
+
+fn unavailable(error: io::Error) -> StoreError {
+    StoreError::Unavailable { source: Box::new(error) }
 }
 
 #[cfg(test)]
@@ -83,13 +114,15 @@ mod tests {
         let open = || LeaderLease::of_directory(directory.path()).unwrap();
         let (one, two) = (open(), open());
         for _ in 0..2 {
-            assert_eq!(one.acquire().await.unwrap(), Some(Fence(0)));
+            assert_eq!(one.acquire().await.unwrap(), Some(Fence(1)));
             assert_eq!(two.acquire().await.unwrap(), None);
         }
         one.release().await;
-        assert_eq!(two.acquire().await.unwrap(), Some(Fence(0)));
+        assert_eq!(two.acquire().await.unwrap(), Some(Fence(2)));
         assert_eq!(one.acquire().await.unwrap(), None);
         drop(two);
-        assert_eq!(one.acquire().await.unwrap(), Some(Fence(0)));
+        assert_eq!(one.acquire().await.unwrap(), Some(Fence(3)));
+        drop(one);
+        assert_eq!(open().acquire().await.unwrap(), Some(Fence(4)));
     }
 }

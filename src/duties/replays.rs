@@ -21,7 +21,7 @@ impl Replays {
 
 #[async_trait]
 impl Duty for Replays {
-    async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
-        Ok(Next::After(self.0.turn().await?))
+    async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
+        Ok(Next::After(self.0.turn(fence).await?.ok_or(DutyError::Superseded)?))
     }
 }

@@ -22,8 +22,9 @@ pub struct Readings {
     pub store_volatile: Option<bool>,
     /// How much is waiting where.
     pub depth: Option<QueueDepth>,
-    /// How many dead letters are parked for each reason; reasons without any may be left out.
-    pub parked: Option<Vec<(Code, u64)>>,
+    /// How many dead letters are parked for each reason, where reasons without any may be left out,
+    /// and how many bytes their bodies take.
+    pub parked: Option<(Vec<(Code, u64)>, u64)>,
     /// How many stock items have less than nothing available.
     pub oversold: Option<u64>,
     /// Of how many orders nothing but refunds, corrections or notices is known.
@@ -79,7 +80,9 @@ impl Readings {
         if let Some(depth) = self.depth {
             show_queue(r, &depth, self.now);
         }
-        if let Some(parked) = self.parked {
+        if let Some((parked, bytes)) = self.parked {
+            let help = "Bytes that the bodies of parked dead letters take";
+            set(r, "dead_letters_bytes", help, bytes);
             let family = Family::<ReasonLabel, Gauge>::default();
             let parked: BTreeMap<Code, u64> = parked.into_iter().collect();
             // All reasons, so that a count that falls to nothing is a 0 and no gap.

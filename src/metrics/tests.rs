@@ -26,7 +26,7 @@ fn readings() -> Readings {
             dead_intake: 0,
             aside: 4,
         }),
-        parked: Some(vec![(Code::NotJson, 3)]),
+        parked: Some((vec![(Code::NotJson, 3)], 4096)),
         oversold: Some(1),
         waiting: Some(3),
         reconnects: 2,
@@ -86,6 +86,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_broker_up gauge
     storekeeper_build info
     storekeeper_commit_conflicts counter
+    storekeeper_dead_letters_bytes gauge
     storekeeper_dead_letters_intake gauge
     storekeeper_dead_letters_parked gauge
     storekeeper_deliveries_retried counter
@@ -160,6 +161,7 @@ fn gauges_are_what_was_read_now() {
         "storekeeper_queue_aside 4",
         "storekeeper_dead_letters_intake 0",
         "storekeeper_queue_oldest_age_seconds 2.5",
+        "storekeeper_dead_letters_bytes 4096",
         "storekeeper_dead_letters_parked{reason=\"decode.not_json\"} 3",
         "storekeeper_dead_letters_parked{reason=\"stock.overflow\"} 0",
         "storekeeper_stock_items_oversold 1",

@@ -15,6 +15,7 @@
 //! - No type of a database's client library crosses this port.
 
 mod commit;
+mod dead_letters;
 pub mod embedded;
 mod form;
 mod letter;
@@ -28,22 +29,25 @@ mod sums;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use uuid::Uuid;
 
 pub use commit::{
     Asked, Change, Closing, Commit, Committed, Direction, EntityId, FeedStart, Found, Listed,
     Loaded, Revision,
 };
-pub use letter::{
-    DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace, REPLAY_LETTERS_MAX,
-    Replay, ReplayId, ReplayState,
+pub use dead_letters::{
+    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLettersCommitted,
+    LetterWrite, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Unsent,
 };
+pub use letter::{LetterEdit, NewReplay, REPLAY_LETTERS_MAX};
 pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,
 };
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
+pub use crate::domain::dead_letter::{
+    Ending, Fence, LetterName, Pace, Position, Replay, ReplayId, ReplayState,
+};
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
@@ -79,90 +83,64 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Who put the policy in force, and when; `None` before the first was recorded.
     async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError>;
 
-    /// Files dead letters. One whose message id and generation are there already, or were there,
-    /// changes nothing; one of a later generation takes the place of the earlier, and keeps its
-    /// first failure and first body.
-    ///
-    /// Dies before the answer: some are filed, and filing all again changes nothing for those.
-    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
-
-    /// Ends letters: they and their earlier generations go, and are never parked again. A discard
-    /// ends the message: also a generation that came back meanwhile, or will.
-    ///
-    /// Dies before the answer: some are over, and ending all again changes nothing for those.
-    async fn end_letters(
+    /// Reads the states of dead letters, in the order asked for; their bodies only if they are
+    /// wanted.
+    async fn load_dead_letters(
         &self,
-        letters: Vec<LetterName>,
-        ending: Ending,
-        at: Timestamp,
-    ) -> Result<(), StoreError>;
+        ids: &[MessageId],
+        with_bodies: bool,
+    ) -> Result<Vec<Option<LoadedDeadLetter>>, StoreError>;
 
-    /// Gives a letter another body. It keeps its id and its first body; one that is parked later
-    /// gets the new body then, also as a later generation, and one that has ended stays ended.
-    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError>;
+    /// Writes commits of dead letters, each whole or not at all, and answers in their order. At
+    /// most one commit of a letter or replay may be in one call; counters may be in several.
+    ///
+    /// Dies before the answer: each commit is written or not; deciding again from what is loaded
+    /// then finds out which.
+    async fn commit_dead_letters(
+        &self,
+        commits: Vec<DeadLetterCommit>,
+    ) -> Result<Vec<DeadLettersCommitted>, StoreError>;
 
-    /// Ends letters that failed first before a time and are in no replay, and forgets endings, edits
-    /// and replays that are as old. Answers with how many letters those were, for each reason; a
-    /// bounded number a call, so nothing is left when it answers with none.
-    async fn expire_letters(
+    /// Parked dead letters after a place, oldest first failure first; at most so many.
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+
+    /// Messages that are not parked any more and of which nothing was heard since a time; at most
+    /// so many.
+    async fn ended_dead_letters(
         &self,
         before: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(crate::domain::Code, u64)>, StoreError>;
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
 
-    /// Parked dead letters by reason, site and event's name.
+    /// Parked dead letters by reason, site and event's name; the largest groups first.
     async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError>;
 
-    /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
-    /// More than [`REPLAY_LETTERS_MAX`] are rejected.
-    ///
-    /// Dies before the answer: the replay runs, or is never seen; then its letters are free again,
-    /// at the latest after some minutes.
-    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError>;
+    /// How much is parked.
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError>;
 
-    /// A replay and how far it is.
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+    /// Reads a replay and its counters, both at one moment.
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
 
-    /// Stops a replay: letters that were not sent are free again.
-    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+    /// A part of the list of a replay; empty if there is none.
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError>;
 
-    /// The running replay that a message's parked letter is in.
-    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError>;
-
-    /// Replays that run, or have letters without an outcome; oldest first.
-    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError>;
-
-    /// Takes or renews the lease of whoever runs replays; `None` while another holds it. The
-    /// number is another for every holder. Before a new holder, letters of running replays that
-    /// were sent and are still parked count as not sent: nobody knows whether they are in the
-    /// queue, and sending them again is harmless.
-    async fn lease_replays(
+    /// The replays of a list after a place, oldest first; at most so many.
+    async fn list_replays(
         &self,
-        owner: Uuid,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Fence>, StoreError>;
-
-    /// The next letters of a running replay that were not sent yet, with their bodies; `None` for
-    /// one that has ended. At most so many, and fewer only if there are no more or hundreds.
-    async fn unsent_letters(
-        &self,
-        id: ReplayId,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
         limit: usize,
-    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError>;
+    ) -> Result<Vec<LoadedReplay>, StoreError>;
 
-    /// Notes that letters were sent; `false`, and nothing is noted, if the lease is another's.
-    async fn note_sent(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-        letters: Vec<LetterName>,
-    ) -> Result<bool, StoreError>;
-
-    /// Notes what became of the letters that were sent, and ends the replay if it is done or too
-    /// many came back; `None`, and nothing is noted, if the lease is another's.
-    async fn note_outcomes(&self, id: ReplayId, fence: Fence)
-    -> Result<Option<Replay>, StoreError>;
+    /// Notes that the leader of this number runs replays; `None` if a later one does. What it
+    /// answers with is another for every leader, and for a server that was started anew; a commit
+    /// under another number is refused.
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError>;
 
     /// Whether the Store has everything from its beginning on, as far as is known. One that is new
     /// has not, as nobody told it yet whether there is a journal.
@@ -248,20 +226,6 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Dies or is cancelled in between: some are removed, and the next call removes the others.
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Parked dead letters, oldest first failure first, without their bodies. One that is parked all the
-    /// while that pages are read is on exactly one of them.
-    async fn dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        page: &PageRequest,
-    ) -> Result<Page<DeadLetterSummary>, StoreError>;
-
-    /// One parked dead letter with its body; of several generations the newest.
-    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError>;
-
-    /// How many dead letters are parked for each reason.
-    async fn dead_letter_counts(&self) -> Result<Vec<(crate::domain::Code, u64)>, StoreError>;
-
     /// How many stock items have less than nothing available.
     async fn oversold(&self) -> Result<u64, StoreError>;
 
@@ -318,6 +282,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Whether what was answered would be gone with the server, as the last
     /// [`check`](Store::check) found it; `None` while nobody knows.
     fn is_volatile(&self) -> Option<bool>;
+
+    /// How many bytes its server may take in all, as the last [`check`](Store::check) found it;
+    /// `None` where nothing bounds it, or nobody knows.
+    fn memory_max(&self) -> Option<u64>;
 
     /// How often this handle found that another server, or an older state of it, had taken the
     /// place of the one before; a file never does.

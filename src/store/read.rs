@@ -1,5 +1,6 @@
 //! What is read of a Store: shapes for people and for the API, none of which a rule reads.
 
+use super::LetterName;
 use crate::broker::Envelope;
 use crate::domain::{
     CatalogueEntry, CatalogueId, Code, Counts, Hold, MessageId, OrderId, Quantity, Rejection, Site,
@@ -100,6 +101,11 @@ impl DeadLetter {
     /// Which life of the envelope this is: 1, and one more for every replay.
     pub const fn generation(&self) -> u32 {
         self.envelope.replays.saturating_add(1)
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> LetterName {
+        LetterName { message_id: self.envelope.message_id, generation: self.generation() }
     }
 }
 

@@ -109,13 +109,16 @@ pub(super) fn decode<T: DeserializeOwned>(
 }
 
 /// Writes a state as bytes.
-fn encode_bytes<T: Serialize>(state: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode_bytes<T: Serialize>(state: &T) -> Result<Vec<u8>, StoreError> {
     postcard::to_extend(state, vec![STATE_FORMAT])
         .map_err(|error| StoreError::Rejected { source: error.into() })
 }
 
 /// Reads what [`encode_bytes`] wrote.
-fn decode_bytes<T: DeserializeOwned>(what: &impl Display, bytes: &[u8]) -> Result<T, StateError> {
+pub(super) fn decode_bytes<T: DeserializeOwned>(
+    what: &impl Display,
+    bytes: &[u8],
+) -> Result<T, StateError> {
     let what = || format!("the state of {what}");
     match bytes {
         [STATE_FORMAT, state @ ..] => match postcard::take_from_bytes(state) {

@@ -43,7 +43,7 @@ const fn noted(envelope: &Envelope) -> Settled {
 }
 
 fn misread() -> Rejection {
-    Rejection::new(Code::NotJson, "the body is not of the form of its type")
+    Rejection::new(Code::EditInvalid, "the body does not match its type")
 }
 
 /// Notes an edit or a discard in the Store; a Store that is away is waited for.
@@ -66,7 +66,8 @@ async fn note(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>
     if envelope.kind == EnvelopeKind::Edit {
         let (letter, body) = LetterName::parse_edit(&envelope.body)?;
         let (edit, at) = (envelope.message_id, envelope.received_at);
-        return Some(pool.store.edit_letter(LetterEdit { letter, edit, at, body }).await);
+        let edited = pool.store.edit_letter(LetterEdit { letter, edit, at, body }).await;
+        return Some(edited.map(drop));
     }
     let letter = LetterName::parse_discard(&envelope.body)?;
     let at = clock::now();

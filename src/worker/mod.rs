@@ -60,6 +60,7 @@ pub struct Pool {
     ladder: Ladder,
     policy: PolicyInForce,
     sources: SourceRules,
+    intake: parking::Intake,
     limits: Limits,
     /// Cancelled once the Store says that another policy is in force.
     outdated: CancellationToken,
@@ -119,7 +120,27 @@ impl Pool {
         let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
         let outdated = CancellationToken::new();
         let sources = SourceRules::default();
-        Self { broker, store, metrics, health, gate, ladder, policy, sources, limits, outdated }
+        let intake = parking::Intake::default();
+        Self {
+            broker,
+            store,
+            metrics,
+            health,
+            gate,
+            ladder,
+            policy,
+            sources,
+            intake,
+            limits,
+            outdated,
+        }
+    }
+
+    /// The same pool, which parks so many bytes of dead letters at most; without a number, as many
+    /// as the Store's memory allows.
+    #[must_use]
+    pub fn with_dead_letters_max(self, bytes_max: Option<u64>) -> Self {
+        Self { intake: parking::Intake::new(bytes_max), ..self }
     }
 
     /// The same pool, in which each source of webhooks writes its own sites only.

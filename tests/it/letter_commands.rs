@@ -84,23 +84,75 @@ async fn a_letter_has_its_new_body_when_edit_ends_and_is_gone_when_discard_does(
 }
 
 #[tokio::test]
-async fn an_edit_that_nobody_does_is_queued_and_said_to_be() {
+async fn an_edit_needs_no_server_and_a_replay_says_that_there_is_none() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::start(directory.path(), &[]).await;
     let id = dead_letter(&server, directory.path()).await;
     server.signal("TERM");
     assert!(server.ended().await.success());
-    let edit = ["dead-letters", "edit", &id, "--body", "-", "--timeout", "1ms"];
+    let edit = ["dead-letters", "edit", &id, "--body", "-"];
     let edited = run(directory.path(), &edit, &order(&json!(3)));
-    assert_eq!(edited.status, Some(1));
-    assert!(edited.out.contains("state    queued\n"), "{}", edited.out);
-    assert_eq!(edited.err, "queued, and not done yet: is `storekeeper serve` running?\n");
+    assert_eq!((edited.status, edited.err.as_str()), (Some(0), ""));
+    assert!(edited.out.contains("state    applied\n"), "{}", edited.out);
+    let show = ["dead-letters", "show", &id];
+    assert!(run(directory.path(), &show, "").out.contains("\"quantity\":3"));
+    let replayed = run(directory.path(), &["dead-letters", "replay", "--all"], "");
+    assert_eq!(replayed.status, Some(3), "{}", replayed.err);
+    assert!(replayed.err.contains("no worker has taken replay"), "{}", replayed.err);
+    let listed = run(directory.path(), &["replays", "list", "--format", "json"], "").out;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed["state"], &listed["selected"]), (&json!("running"), &json!(1)));
+    let cancel = ["replays", "cancel", listed["id"].as_str().unwrap()];
+    let cancelled = run(directory.path(), &cancel, "");
+    assert_eq!(cancelled.status, Some(0));
+    assert!(cancelled.out.contains("cancelled"), "{}", cancelled.out);
+    let none = run(directory.path(), &["dead-letters", "discard"], "");
+    assert_eq!(none.status, Some(2), "which of them?");
+    let discarded = run(directory.path(), &["dead-letters", "discard", "--all"], "");
+    assert_eq!((discarded.status, discarded.out.as_str()), (Some(0), "discarded: 1\n"));
+    // A worker that comes to the commands later finds them done.
     let _server = Server::start(directory.path(), &[]).await;
-    eventually("a worker does it", async || {
-        let shown = run(directory.path(), &["dead-letters", "show", &id], "").out;
-        shown.contains("\"quantity\":3").then_some(())
+    assert_eq!(run(directory.path(), &show, "").status, Some(1));
+}
+
+/// What may be parked is full with one letter: the others wait, and orders are counted all the same.
+#[tokio::test]
+async fn what_there_is_no_room_for_waits_in_the_intake_and_all_else_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [
+        ("STOREKEEPER__DEAD_LETTERS__BYTES_MAX", "500"),
+        ("STOREKEEPER__RETRY__LADDER", "100ms,200ms"),
+    ];
+    let server = Server::start(directory.path(), &settings).await;
+    let client = reqwest::Client::new();
+    let post = async |quantity: &Value| {
+        let request = client.post(server.webhooks()).header("content-type", "application/json");
+        let answer = request.body(order(quantity)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    for broken in 0..3 {
+        post(&json!(format!("many {broken}"))).await;
+    }
+    let groups = async |parked: &str, intake: &str| {
+        eventually("the letters are where they should be", async || {
+            let groups = run(directory.path(), &["dead-letters", "groups"], "");
+            (groups.out.contains(parked) && groups.err.contains(intake)).then_some(())
+        })
+        .await;
+    };
+    groups("      1  decode.invalid_quantity", "in the intake, not parked yet: 2\n").await;
+    post(&json!(7)).await;
+    eventually("the good order is counted", async || {
+        let stock = run(directory.path(), &["stock", "list", "--format", "json"], "").out;
+        stock.contains("\"committed\":\"7\"").then_some(())
     })
     .await;
+    for left in [1, 0] {
+        let discarded = run(directory.path(), &["dead-letters", "discard", "--all"], "");
+        assert_eq!(discarded.status, Some(0), "{}", discarded.err);
+        let intake = format!("in the intake, not parked yet: {left}\n");
+        groups("      1  decode", if left > 0 { &intake } else { "" }).await;
+    }
 }
 
 #[tokio::test]
@@ -108,7 +160,7 @@ async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]).await;
     dead_letter(&server, directory.path()).await;
-    let replayed = run(directory.path(), &["dead-letters", "replay"], "");
+    let replayed = run(directory.path(), &["dead-letters", "replay", "--all"], "");
     assert_eq!(replayed.status, Some(1), "it came back");
     assert_eq!(replayed.out, "done: selected 1, sent 1, settled 0, came back 1, gone 0\n");
     assert_eq!(replayed.err.lines().last(), Some("sent 1, settled 0, came back 1"));

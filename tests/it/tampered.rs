@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use storekeeper::domain::{
-    ClosedName, Code, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce,
-    PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce, PolicyOrigin,
+    Site, StockKey, StockKeyKind, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, Direction, Ending, EntityId,
-    EntityName, FeedStart, Fence, Found, ItemRepair, LetterEdit, LetterName, Listed, NewReplay,
-    Page, PageRequest, Replay, ReplayId, StockDetail, StockItem, Store, StoreError,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence, Found, ItemRepair,
+    LetterName, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReplayId, ReplayList,
+    ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
 
 /// What goes wrong with a call.
@@ -147,10 +148,6 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.policy_origin().await
     }
 
-    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
-        self.write(self.inner.park(letters)).await
-    }
-
     async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
         self.inner.feed_start(site).await
     }
@@ -159,83 +156,65 @@ impl<F: Faults> Store for Tampered<F> {
         self.write(self.inner.trim_changes(before)).await
     }
 
-    async fn end_letters(
+    async fn load_dead_letters(
         &self,
-        letters: Vec<LetterName>,
-        ending: Ending,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.write(self.inner.end_letters(letters, ending, at)).await
+        ids: &[MessageId],
+        with_bodies: bool,
+    ) -> Result<Vec<Option<LoadedDeadLetter>>, StoreError> {
+        self.inner.load_dead_letters(ids, with_bodies).await
     }
 
-    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
-        self.write(self.inner.edit_letter(edit)).await
+    async fn commit_dead_letters(
+        &self,
+        commits: Vec<DeadLetterCommit>,
+    ) -> Result<Vec<DeadLettersCommitted>, StoreError> {
+        self.write(self.inner.commit_dead_letters(commits)).await
     }
 
-    async fn expire_letters(
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        self.inner.list_dead_letters(filter, after, limit).await
+    }
+
+    async fn ended_dead_letters(
         &self,
         before: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Code, u64)>, StoreError> {
-        self.write(self.inner.expire_letters(before, now)).await
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        self.inner.ended_dead_letters(before, limit).await
     }
 
     async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
         self.inner.dead_letter_groups().await
     }
 
-    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
-        self.write(self.inner.make_replay(replay)).await
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        self.inner.dead_letter_totals().await
     }
 
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.inner.replay(id).await
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        self.inner.load_replay(id).await
     }
 
-    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.write(self.inner.cancel_replay(id)).await
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+        self.inner.replay_chunk(id, chunk).await
     }
 
-    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
-        self.inner.replay_of(id).await
-    }
-
-    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
-        self.inner.open_replays().await
-    }
-
-    async fn lease_replays(
+    async fn list_replays(
         &self,
-        owner: uuid::Uuid,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Fence>, StoreError> {
-        self.write(self.inner.lease_replays(owner, now, until)).await
-    }
-
-    async fn unsent_letters(
-        &self,
-        id: ReplayId,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
         limit: usize,
-    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError> {
-        self.inner.unsent_letters(id, limit).await
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        self.inner.list_replays(list, after, limit).await
     }
 
-    async fn note_sent(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-        letters: Vec<LetterName>,
-    ) -> Result<bool, StoreError> {
-        self.write(self.inner.note_sent(id, fence, letters)).await
-    }
-
-    async fn note_outcomes(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-    ) -> Result<Option<Replay>, StoreError> {
-        self.write(self.inner.note_outcomes(id, fence)).await
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        self.write(self.inner.lead_replays(leader)).await
     }
 
     async fn is_whole(&self) -> Result<bool, StoreError> {
@@ -317,22 +296,6 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.changes(site, after, limit).await
     }
 
-    async fn dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        page: &PageRequest,
-    ) -> Result<Page<DeadLetterSummary>, StoreError> {
-        self.inner.dead_letters(filter, page).await
-    }
-
-    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
-        self.inner.dead_letter(id).await
-    }
-
-    async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
-        self.inner.dead_letter_counts().await
-    }
-
     async fn oversold(&self) -> Result<u64, StoreError> {
         self.inner.oversold().await
     }
@@ -387,6 +350,10 @@ impl<F: Faults> Store for Tampered<F> {
 
     fn is_volatile(&self) -> Option<bool> {
         self.inner.is_volatile()
+    }
+
+    fn memory_max(&self) -> Option<u64> {
+        self.inner.memory_max()
     }
 
     fn failovers(&self) -> u64 {

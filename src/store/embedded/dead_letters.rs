@@ -1,92 +1,71 @@
-//! Parked dead letters: filed once each, listed by the time of their first failure.
+//! Dead letters: their states, what lists find them by, and their bodies.
 
 use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::column::{self, UnknownValue};
-use super::letters;
-use crate::broker::{Envelope, EnvelopeKind};
-use crate::domain::{Code, Identifier, MessageId, OrderId, Rejection, Site, Timestamp};
+use super::replays::{self, PreparedReplay};
+use crate::domain::dead_letter::{DeadLetterState, Fence, Slot};
+use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterName, Page, PageRequest, StoreError,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    DeadLettersCommitted, LetterWrite, LoadedDeadLetter, Revision, StoreError, state,
 };
 
-/// The most message ids that one filter may name.
-const FILTER_IDS_MAX: usize = 10_000;
-
-/// Files letters. Each is looked at beside what is known of its message:
-/// - one that is over, or has a later generation, stays away;
-/// - one of a later generation ends the earlier, in the same step, and takes over its first failure
-///   and the body that was received;
-/// - one whose edit came first gets the edit's body.
-pub(super) fn park(
+/// Reads states, with bodies if they are wanted.
+pub(super) fn load(
     connection: &Connection,
-    letters: &[DeadLetter],
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO dead_letters (message_id, generation, failed_at, attempts, code, detail, \
-         site, event_type, order_id, kind, received_at, source, traceparent, tracestate, body, \
-         original) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-         ON CONFLICT (message_id, generation) DO NOTHING",
-    )?;
-    for letter in letters {
-        let DeadLetter { envelope, rejection, failed_at, attempts, original } = letter;
-        let name = LetterName { message_id: envelope.message_id, generation: letter.generation() };
-        if letters::is_over(connection, name)? {
-            continue;
+    ids: &[MessageId],
+    with_bodies: bool,
+) -> rusqlite::Result<Vec<Option<LoadedDeadLetter>>> {
+    let mut find = connection
+        .prepare_cached("SELECT message_id, rev, state FROM dead_letters WHERE message_id = ?1")?;
+    let mut bodies = connection
+        .prepare_cached("SELECT slot, body FROM dead_letter_bodies WHERE message_id = ?1")?;
+    let load = |id: &MessageId| {
+        let id = id.to_string();
+        let found = find.query_row([&id], loaded).optional()?;
+        let Some(mut found) = found else { return Ok(None) };
+        if with_bodies {
+            let rows =
+                bodies.query_map([&id], |row| Ok((slot(row)?, row.get::<_, Vec<u8>>(1)?)))?;
+            let rows = rows.map(|row| row.map(|(slot, body)| (slot, Bytes::from(body))));
+            found.bodies = rows.collect::<rusqlite::Result<_>>()?;
         }
-        let body = envelope.body.as_ref();
-        let earlier = letters::earlier(connection, name)?;
-        let failed_at =
-            earlier.as_ref().map_or(*failed_at, |known| known.failed_at.min(*failed_at));
-        let original =
-            original.as_deref().map(<[u8]>::to_vec).or_else(|| earlier.map(|known| known.body));
-        letters::end_earlier(connection, name, now)?;
-        insert.execute(rusqlite::params![
-            envelope.message_id.to_string(),
-            name.generation,
-            failed_at.micros(),
-            attempts,
-            rejection.code.as_str(),
-            rejection.detail,
-            rejection.site.as_ref().map(Site::as_str),
-            rejection.event_type.as_ref().map(Identifier::as_str),
-            rejection.order.as_ref().map(ToString::to_string),
-            envelope.kind.as_str(),
-            envelope.received_at.micros(),
-            envelope.source,
-            envelope.traceparent,
-            envelope.tracestate,
-            body,
-            original.filter(|original| original != body),
-        ])?;
-        letters::apply_edit(connection, name)?;
-    }
-    Ok(())
+        Ok(Some(found))
+    };
+    ids.iter().map(load).collect()
 }
 
-/// A list's filter and place, checked and ready to be bound.
+fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
+    let parse = |name: &str| Slot::ALL.into_iter().find(|slot| slot.as_str() == name);
+    column::parsed(row, "slot", |name| parse(name).ok_or(UnknownValue))
+}
+
+fn loaded(row: &Row<'_>) -> rusqlite::Result<LoadedDeadLetter> {
+    let id = column::message_id(row)?;
+    let text = column::text(row, "state")?;
+    let state =
+        state::decode(&format_args!("dead letter {id}"), text).map_err(column::unreadable)?;
+    let revision = Revision(row.get::<_, i64>("rev")?.cast_unsigned());
+    Ok(LoadedDeadLetter { id, revision, state, bodies: Vec::new() })
+}
+
+/// A list's filter and place, ready to be bound.
 pub(super) struct Selection {
-    pub(super) conditions: String,
-    pub(super) values: Vec<Value>,
-    limit: usize,
+    conditions: String,
+    values: Vec<Value>,
 }
 
 impl Selection {
-    /// Checks what was asked for.
-    pub(super) fn new(filter: &DeadLetterFilter, page: &PageRequest) -> Result<Self, StoreError> {
-        let refused = |what: String| StoreError::Rejected { source: what.into() };
-        if filter.ids.len() > FILTER_IDS_MAX {
-            return Err(refused(format!(
-                "{} message ids in one filter; the most is {FILTER_IDS_MAX}",
-                filter.ids.len()
-            )));
-        }
+    pub(super) fn new(
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Self {
         let mut selection =
-            Self { conditions: "TRUE".to_owned(), values: Vec::new(), limit: page.limit };
+            Self { conditions: "failed_at IS NOT NULL".to_owned(), values: Vec::new() };
         if let Some(code) = filter.reason {
             selection.require(" AND code = ?", [code.as_str().to_owned().into()]);
         }
@@ -101,28 +80,14 @@ impl Selection {
             let ids = serde_json::Value::from(ids).to_string();
             selection.require(" AND message_id IN (SELECT value FROM json_each(?))", [ids.into()]);
         }
-        if let Some(cursor) = &page.after {
-            let cursor = Cursor::parse(cursor)
-                .ok_or_else(|| refused("the cursor is not one of this list".to_owned()))?;
+        if let Some(DeadLetterPlace { failed_at, id, generation }) = after {
             selection.require(
                 " AND (failed_at, message_id, generation) > (?, ?, ?)",
-                [
-                    cursor.failed_at.micros().into(),
-                    cursor.id.to_string().into(),
-                    i64::from(cursor.generation).into(),
-                ],
+                [failed_at.micros().into(), id.to_string().into(), i64::from(generation).into()],
             );
         }
-        selection.values.push(column::page_and_one(page.limit).into());
-        Ok(selection)
-    }
-
-    /// As [`Selection::new`], with a limit beyond that of pages.
-    pub(super) fn whole(filter: &DeadLetterFilter, page: &PageRequest) -> Result<Self, StoreError> {
-        let mut selection = Self::new(filter, page)?;
-        selection.values.pop();
-        selection.values.push(i64::try_from(page.limit).unwrap_or(i64::MAX).into());
-        Ok(selection)
+        selection.values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+        selection
     }
 
     fn require<const N: usize>(&mut self, condition: &'static str, values: [Value; N]) {
@@ -134,99 +99,188 @@ impl Selection {
 pub(super) fn list(
     connection: &Connection,
     selection: &Selection,
-) -> rusqlite::Result<Page<DeadLetterSummary>> {
-    let items = connection
+) -> rusqlite::Result<Vec<LoadedDeadLetter>> {
+    connection
         .prepare_cached(&format!(
-            "SELECT message_id, generation, failed_at, attempts, code, detail, site, event_type, \
-             order_id FROM dead_letters WHERE {} \
+            "SELECT message_id, rev, state FROM dead_letters WHERE {} \
              ORDER BY failed_at, message_id, generation LIMIT ?",
             selection.conditions
         ))?
-        .query_map(rusqlite::params_from_iter(&selection.values), summary)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(column::page(items, selection.limit, |last| {
-        let DeadLetterSummary { failed_at, id, generation, .. } = *last;
-        Cursor { failed_at, id, generation }.to_text()
-    }))
+        .query_map(rusqlite::params_from_iter(&selection.values), loaded)?
+        .collect()
 }
 
-pub(super) fn find(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<DeadLetter>> {
+/// Messages that are not parked any more and of which nothing was heard since a time.
+pub(super) fn ended(
+    connection: &Connection,
+    before: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<LoadedDeadLetter>> {
     connection
         .prepare_cached(
-            "SELECT * FROM dead_letters WHERE message_id = ?1 ORDER BY generation DESC LIMIT 1",
+            "SELECT message_id, rev, state FROM dead_letters WHERE idle_since < ?1 \
+             ORDER BY idle_since LIMIT ?2",
         )?
-        .query_row((id.to_string(),), letter)
-        .optional()
+        .query_map((before.micros(), column::at_most(limit)), loaded)?
+        .collect()
 }
 
-/// Reads a whole row.
-pub(super) fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    let DeadLetterSummary { id, rejection, failed_at, attempts, replays, .. } = summary(row)?;
-    let envelope = Envelope {
-        message_id: id,
-        kind: column::parsed(row, "kind", |kind| EnvelopeKind::parse(kind).ok_or(UnknownValue))?,
-        received_at: column::time(row, "received_at")?,
-        source: row.get("source")?,
-        replays,
-        traceparent: row.get("traceparent")?,
-        tracestate: row.get("tracestate")?,
-        body: Bytes::from(row.get::<_, Vec<u8>>("body")?),
-    };
-    let original = row.get::<_, Option<Vec<u8>>>("original")?.map(Bytes::from);
-    Ok(DeadLetter { envelope, rejection, failed_at, attempts, original })
-}
-
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(Code, u64)>> {
+pub(super) fn groups(connection: &Connection) -> rusqlite::Result<Vec<DeadLetterGroup>> {
     connection
-        .prepare_cached("SELECT code, count(*) AS letters FROM dead_letters GROUP BY code")?
-        .query_map((), |row| {
-            let letters: i64 = row.get("letters")?;
-            Ok((column::parsed(row, "code", code)?, letters.cast_unsigned()))
+        .prepare_cached(
+            "SELECT code, site, event_type, count(*) AS letters, min(failed_at) AS oldest, \
+             max(failed_at) AS newest FROM dead_letters WHERE failed_at IS NOT NULL \
+             GROUP BY code, site, event_type \
+             ORDER BY letters DESC, code, site, event_type LIMIT ?1",
+        )?
+        .query_map([column::at_most(usize::MAX)], |row| {
+            Ok(DeadLetterGroup {
+                reason: column::parsed(row, "code", code)?,
+                site: column::parsed_if_any(row, "site", Site::parse)?,
+                event_type: column::parsed_if_any(row, "event_type", Identifier::parse)?,
+                letters: row.get::<_, i64>("letters")?.cast_unsigned(),
+                oldest: column::time(row, "oldest")?,
+                newest: column::time(row, "newest")?,
+            })
         })?
         .collect()
 }
 
-/// The place of a letter in the list.
-struct Cursor {
-    failed_at: Timestamp,
-    id: MessageId,
-    generation: u32,
+pub(super) fn totals(connection: &Connection) -> rusqlite::Result<DeadLetterTotals> {
+    let letters = connection
+        .prepare_cached(
+            "SELECT code, count(*) AS letters FROM dead_letters WHERE failed_at IS NOT NULL \
+             GROUP BY code",
+        )?
+        .query_map((), |row| {
+            let letters: i64 = row.get("letters")?;
+            Ok((column::parsed(row, "code", code)?, letters.cast_unsigned()))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let bytes = connection
+        .prepare_cached(
+            "SELECT source, sum(bytes) FROM dead_letters WHERE source IS NOT NULL GROUP BY source",
+        )?
+        .query_map((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(DeadLetterTotals { letters, bytes })
 }
 
-impl Cursor {
-    fn to_text(&self) -> String {
-        format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (failed_at, rest) = text.split_once('.')?;
-        let (id, generation) = rest.split_once('.')?;
-        Some(Self {
-            failed_at: Timestamp::from_micros(failed_at.parse().ok()?),
-            id: MessageId(id.parse().ok()?),
-            generation: generation.parse().ok()?,
-        })
-    }
-}
-
-fn summary(row: &Row<'_>) -> rusqlite::Result<DeadLetterSummary> {
-    let generation: u32 = row.get("generation")?;
-    Ok(DeadLetterSummary {
-        id: column::message_id(row)?,
-        generation,
-        rejection: Rejection {
-            code: column::parsed(row, "code", code)?,
-            detail: row.get("detail")?,
-            site: column::parsed_if_any(row, "site", Site::parse)?,
-            event_type: column::parsed_if_any(row, "event_type", Identifier::parse)?,
-            order: column::parsed_if_any(row, "order_id", OrderId::parse)?,
-        },
-        failed_at: column::time(row, "failed_at")?,
-        attempts: row.get("attempts")?,
-        replays: generation.saturating_sub(1),
-    })
-}
-
-pub(super) fn code(text: &str) -> Result<Code, UnknownValue> {
+fn code(text: &str) -> Result<Code, UnknownValue> {
     Code::parse(text).ok_or(UnknownValue)
+}
+
+/// A commit with its states as texts.
+pub(super) struct PreparedCommit {
+    commit: DeadLetterCommit,
+    states: Vec<Option<String>>,
+    replay: Option<PreparedReplay>,
+}
+
+impl PreparedCommit {
+    pub(super) fn new(commit: DeadLetterCommit) -> Result<Self, StoreError> {
+        let states = commit.letters.iter().map(|write| write.after.as_ref().map(state::encode));
+        let states = states.map(Option::transpose).collect::<Result<_, _>>()?;
+        let replay = commit.replay.clone().map(PreparedReplay::new).transpose()?;
+        Ok(Self { commit, states, replay })
+    }
+
+    /// Compares everything, then writes everything.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<DeadLettersCommitted> {
+        let DeadLetterCommit { fence, letters, counts, .. } = &self.commit;
+        if let Some(Fence(fence)) = fence
+            && !replays::is_led(connection, Fence(*fence))?
+        {
+            return Ok(DeadLettersCommitted::Fenced);
+        }
+        let mut find =
+            connection.prepare_cached("SELECT rev FROM dead_letters WHERE message_id = ?1")?;
+        for LetterWrite { id, before, .. } in letters {
+            let found = find.query_row([id.to_string()], |row| row.get::<_, i64>(0)).optional()?;
+            let read = before.as_ref().map(|(Revision(revision), _)| revision.cast_signed());
+            if found != read {
+                return Ok(DeadLettersCommitted::Conflict);
+            }
+        }
+        if let Some(replay) = &self.replay {
+            if !replay.is_as_read(connection)? {
+                return Ok(DeadLettersCommitted::Conflict);
+            }
+            replay.write(connection)?;
+        }
+        for (write, state) in letters.iter().zip(&self.states) {
+            write_letter(connection, write, state.as_deref())?;
+        }
+        for (id, counter, count) in counts {
+            replays::count(connection, *id, *counter, *count)?;
+        }
+        Ok(DeadLettersCommitted::Written)
+    }
+}
+
+fn write_letter(
+    connection: &Connection,
+    write: &LetterWrite,
+    state: Option<&str>,
+) -> rusqlite::Result<()> {
+    let id = write.id.to_string();
+    match (&write.after, state) {
+        (Some(after), Some(text)) => write_state(connection, &id, after, text)?,
+        (Some(_), None) | (None, _) => {
+            connection
+                .prepare_cached("DELETE FROM dead_letters WHERE message_id = ?1")?
+                .execute([&id])?;
+        }
+    }
+    for (slot, body) in &write.bodies {
+        match body {
+            Some(body) => connection
+                .prepare_cached(
+                    "INSERT INTO dead_letter_bodies (message_id, slot, body) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT (message_id, slot) DO UPDATE SET body = excluded.body",
+                )?
+                .execute((&id, slot.as_str(), body.as_ref()))?,
+            None => connection
+                .prepare_cached(
+                    "DELETE FROM dead_letter_bodies WHERE message_id = ?1 AND slot = ?2",
+                )?
+                .execute((&id, slot.as_str()))?,
+        };
+    }
+    Ok(())
+}
+
+fn write_state(
+    connection: &Connection,
+    id: &str,
+    after: &DeadLetterState,
+    text: &str,
+) -> rusqlite::Result<()> {
+    let parked = after.parked.as_ref();
+    let rejection = parked.map(|parked| &parked.rejection);
+    let bytes = after.stored().map(|(_, bytes)| i64::try_from(bytes).unwrap_or(i64::MAX));
+    connection
+        .prepare_cached(
+            "INSERT INTO dead_letters (message_id, rev, state, generation, failed_at, code, site, \
+             event_type, source, bytes, idle_since) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             ON CONFLICT (message_id) DO UPDATE SET rev = excluded.rev, state = excluded.state, \
+             generation = excluded.generation, failed_at = excluded.failed_at, \
+             code = excluded.code, site = excluded.site, event_type = excluded.event_type, \
+             source = excluded.source, bytes = excluded.bytes, idle_since = excluded.idle_since",
+        )?
+        .execute(rusqlite::params![
+            id,
+            rand::random::<u64>().cast_signed(),
+            text,
+            parked.map(|parked| parked.generation),
+            parked.map(|parked| parked.failed_at.micros()),
+            rejection.map(|rejection| rejection.code.as_str()),
+            rejection.and_then(|rejection| rejection.site.as_ref()).map(Site::as_str),
+            rejection.and_then(|rejection| rejection.event_type.as_ref()).map(Identifier::as_str),
+            parked.map(|parked| &parked.source),
+            bytes,
+            after.idle_since().map(Timestamp::micros),
+        ])?;
+    Ok(())
 }

@@ -19,7 +19,6 @@ mod entity;
 mod feed;
 mod file;
 mod item;
-mod letters;
 mod links;
 mod lists;
 mod names;
@@ -34,23 +33,18 @@ mod tests;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use uuid::Uuid;
 
 use self::commit::PreparedCommit;
-use self::dead_letters::Selection;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, ItemRepair,
-    Listed, Page, PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError, state,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
+    LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
+    ReplayPlace, StockDetail, StockItem, Store, StoreError, state,
 };
-use super::{
-    DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, REPLAY_LETTERS_MAX, Replay,
-    ReplayId,
-};
-use crate::clock;
 use crate::domain::{
-    ClosedName, Code, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
-    StockKey, StockKeyKind, Timestamp,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 use crate::sqlite::Database;
 
@@ -112,108 +106,75 @@ impl Store for EmbeddedStore {
         })
     }
 
-    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
-        let now = clock::now();
-        let write = move |connection: &Connection| dead_letters::park(connection, &letters, now);
-        Ok(self.database.write(write).await?)
+    async fn load_dead_letters(
+        &self,
+        ids: &[MessageId],
+        with_bodies: bool,
+    ) -> Result<Vec<Option<LoadedDeadLetter>>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |connection| dead_letters::load(connection, &ids, with_bodies)).await
     }
 
-    async fn end_letters(
+    async fn commit_dead_letters(
         &self,
-        letters: Vec<LetterName>,
-        ending: Ending,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
+        commits: Vec<DeadLetterCommit>,
+    ) -> Result<Vec<DeadLettersCommitted>, StoreError> {
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let commits = commits.into_iter().map(dead_letters::PreparedCommit::new);
+        let commits = commits.collect::<Result<Vec<_>, StoreError>>()?;
         let write = move |connection: &Connection| {
-            letters.iter().try_for_each(|letter| match ending {
-                Ending::Discarded => letters::discard(connection, *letter, at),
-                Ending::Settled | Ending::Failed | Ending::Expired => {
-                    letters::end(connection, *letter, ending, at)
-                }
-            })
+            commits.iter().map(|commit| commit.write(connection)).collect()
         };
         Ok(self.database.write(write).await?)
     }
 
-    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
-        let write = move |connection: &Connection| letters::edit(connection, &edit);
-        Ok(self.database.write(write).await?)
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        let selection = dead_letters::Selection::new(filter, after, limit);
+        self.read(move |connection| dead_letters::list(connection, &selection)).await
     }
 
-    async fn expire_letters(
+    async fn ended_dead_letters(
         &self,
         before: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Code, u64)>, StoreError> {
-        let write = move |connection: &Connection| letters::expire(connection, before, now);
-        Ok(self.database.write(write).await?)
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        self.read(move |connection| dead_letters::ended(connection, before, limit)).await
     }
 
     async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        self.read(letters::groups).await
+        self.read(dead_letters::groups).await
     }
 
-    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
-        // One more than may be: it tells that there are too many.
-        let all = PageRequest::first(REPLAY_LETTERS_MAX + 1);
-        let selection = Selection::whole(&replay.filter, &all)?;
-        let write = move |connection: &Connection| replays::make(connection, &replay, &selection);
-        self.database.write(write).await?.ok_or_else(|| StoreError::Rejected {
-            source: format!("more than {REPLAY_LETTERS_MAX} letters; select fewer").into(),
-        })
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        self.read(dead_letters::totals).await
     }
 
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.read(move |connection| replays::find(connection, id)).await
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        self.read(move |connection| replays::load(connection, id)).await
     }
 
-    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        Ok(self.database.write(move |connection| replays::cancel(connection, id)).await?)
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+        self.read(move |connection| replays::chunk(connection, id, chunk)).await
     }
 
-    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
-        self.read(move |connection| replays::running_with(connection, id)).await
-    }
-
-    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
-        self.read(replays::open).await
-    }
-
-    async fn lease_replays(
+    async fn list_replays(
         &self,
-        owner: Uuid,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Fence>, StoreError> {
-        let write = move |connection: &_| replays::lease(connection, owner, now, until);
-        Ok(self.database.write(write).await?)
-    }
-
-    async fn unsent_letters(
-        &self,
-        id: ReplayId,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
         limit: usize,
-    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError> {
-        self.read(move |connection| replays::unsent(connection, id, limit)).await
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        self.read(move |connection| replays::list(connection, list, after, limit)).await
     }
 
-    async fn note_sent(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-        letters: Vec<LetterName>,
-    ) -> Result<bool, StoreError> {
-        let write = move |connection: &_| replays::note_sent(connection, id, fence, &letters);
-        Ok(self.database.write(write).await?)
-    }
-
-    async fn note_outcomes(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-    ) -> Result<Option<Replay>, StoreError> {
-        let write = move |connection: &_| replays::note_outcomes(connection, id, fence);
-        Ok(self.database.write(write).await?)
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        Ok(self.database.write(move |connection| replays::lead(connection, leader)).await?)
     }
 
     /// A file that has a site was not begun empty beside a journal, unless webhooks came before it
@@ -332,23 +293,6 @@ impl Store for EmbeddedStore {
         Ok(removed)
     }
 
-    async fn dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        page: &PageRequest,
-    ) -> Result<Page<DeadLetterSummary>, StoreError> {
-        let selection = Selection::new(filter, page)?;
-        self.read(move |connection| dead_letters::list(connection, &selection)).await
-    }
-
-    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
-        self.read(move |connection| dead_letters::find(connection, id)).await
-    }
-
-    async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
-        self.read(dead_letters::counts).await
-    }
-
     async fn oversold(&self) -> Result<u64, StoreError> {
         self.read(read::oversold).await
     }
@@ -420,6 +364,10 @@ impl Store for EmbeddedStore {
 
     fn is_volatile(&self) -> Option<bool> {
         Some(false)
+    }
+
+    fn memory_max(&self) -> Option<u64> {
+        None
     }
 
     fn failovers(&self) -> u64 {

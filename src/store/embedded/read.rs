@@ -133,7 +133,9 @@ pub(super) fn stock_item(
             Ok((row.get::<_, i64>(0)?.cast_unsigned(), column::quantity(row, 1)?))
         })?;
     let dead: i64 = connection
-        .prepare_cached("SELECT count(*) FROM dead_letters WHERE site = ?1")?
+        .prepare_cached(
+            "SELECT count(*) FROM dead_letters WHERE site = ?1 AND failed_at IS NOT NULL",
+        )?
         .query_row((site.as_str(),), |row| row.get(0))?;
     Ok(Some(StockDetail {
         item,

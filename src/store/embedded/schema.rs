@@ -171,79 +171,75 @@ CREATE TABLE changes (
     PRIMARY KEY (site, sequence)
 ) STRICT, WITHOUT ROWID;
 
--- The body comes last: lists do not touch the pages that it fills.
+-- One row for each message that was put aside. What is parked of it has columns of its own beside
+-- the state, by which lists find it; they are NULL while nothing is parked.
 CREATE TABLE dead_letters (
     message_id TEXT NOT NULL,
-    generation INTEGER NOT NULL,
+    rev INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    generation INTEGER,
     -- When the message failed first, in whichever generation.
-    failed_at INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
-    code TEXT NOT NULL,
-    detail TEXT NOT NULL,
+    failed_at INTEGER,
+    code TEXT,
     site TEXT,
     event_type TEXT,
-    order_id TEXT,
-    kind TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    traceparent TEXT,
-    tracestate TEXT,
-    -- The replay that it is in.
-    replay TEXT,
+    source TEXT,
+    -- What its bodies take.
+    bytes INTEGER,
+    -- Since when nothing was heard of a message that is not parked.
+    idle_since INTEGER,
+    UNIQUE (message_id)
+) STRICT;
+CREATE INDEX dead_letters_by_age ON dead_letters (failed_at, message_id, generation)
+    WHERE failed_at IS NOT NULL;
+CREATE INDEX dead_letters_by_code ON dead_letters (code, failed_at, message_id, generation)
+    WHERE failed_at IS NOT NULL;
+CREATE INDEX dead_letters_by_site ON dead_letters (site, failed_at, message_id, generation)
+    WHERE failed_at IS NOT NULL;
+CREATE INDEX dead_letters_by_group ON dead_letters (code, site, event_type, failed_at)
+    WHERE failed_at IS NOT NULL;
+CREATE INDEX dead_letters_by_source ON dead_letters (source, bytes) WHERE source IS NOT NULL;
+CREATE INDEX dead_letters_idle ON dead_letters (idle_since) WHERE idle_since IS NOT NULL;
+
+-- Compressed with zlib. Their own table: a letter that is marked or listed leaves them alone.
+CREATE TABLE dead_letter_bodies (
+    message_id TEXT NOT NULL,
+    slot TEXT NOT NULL CHECK (slot IN ('received', 'own', 'edited')),
     body BLOB NOT NULL,
-    -- The body as it was received, if that is another.
-    original BLOB,
-    UNIQUE (message_id, generation)
+    UNIQUE (message_id, slot)
 ) STRICT;
-CREATE INDEX dead_letters_by_age ON dead_letters (failed_at, message_id, generation);
-CREATE INDEX dead_letters_by_code ON dead_letters (code, failed_at, message_id, generation);
-CREATE INDEX dead_letters_by_site ON dead_letters (site, failed_at, message_id, generation);
-
--- Up to which generation a message is over, and how that one ended.
-CREATE TABLE letter_ends (
-    message_id TEXT NOT NULL PRIMARY KEY,
-    generation INTEGER NOT NULL,
-    ending TEXT NOT NULL,
-    ended_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX letter_ends_by_age ON letter_ends (ended_at);
-
--- The last edit of a message: for letters that are parked after it.
-CREATE TABLE letter_edits (
-    message_id TEXT NOT NULL PRIMARY KEY,
-    generation INTEGER NOT NULL,
-    edit_id TEXT NOT NULL,
-    edited_at INTEGER NOT NULL,
-    body BLOB NOT NULL
-) STRICT;
-CREATE INDEX letter_edits_by_age ON letter_edits (edited_at);
 
 CREATE TABLE replays (
     id TEXT NOT NULL PRIMARY KEY,
+    rev INTEGER NOT NULL,
+    record TEXT NOT NULL,
     made_at INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    rate INTEGER,
-    ramp_millis INTEGER NOT NULL,
-    abort_after INTEGER
+    is_making INTEGER NOT NULL,
+    -- Whether somebody must look at it.
+    is_open INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX replays_by_state ON replays (state);
+CREATE INDEX replays_by_age ON replays (made_at, id);
+CREATE INDEX replays_making ON replays (made_at, id) WHERE is_making = 1;
+CREATE INDEX replays_open ON replays (made_at, id) WHERE is_open = 1;
 
--- What was selected when a replay was made.
-CREATE TABLE replay_letters (
+CREATE TABLE replay_counts (
     replay TEXT NOT NULL,
-    place INTEGER NOT NULL,
-    message_id TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'settled', 'failed', 'gone')),
-    PRIMARY KEY (replay, place)
+    counter TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (replay, counter)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX replay_letters_by_state ON replay_letters (replay, state, place);
-CREATE INDEX replay_letters_sent ON replay_letters (state, replay) WHERE state = 'sent';
 
-CREATE TABLE leases (
-    name TEXT NOT NULL PRIMARY KEY,
-    owner TEXT NOT NULL,
-    fence INTEGER NOT NULL,
-    until INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+-- What was selected when a replay was made, in parts.
+CREATE TABLE replay_chunks (
+    replay TEXT NOT NULL,
+    chunk INTEGER NOT NULL,
+    names TEXT NOT NULL,
+    UNIQUE (replay, chunk)
+) STRICT;
+
+-- The number of the leader that runs replays.
+CREATE TABLE replay_leader (
+    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+    leader INTEGER NOT NULL
+) STRICT;
 ";

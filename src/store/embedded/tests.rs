@@ -3,6 +3,7 @@
 use std::fs;
 
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::file::FILE_NAME;
 use super::*;

@@ -74,6 +74,11 @@ impl Client {
         self.slot.servers().is_volatile()
     }
 
+    /// How many bytes the smallest server may take, as it said last.
+    pub(super) fn memory_max(&self) -> Option<u64> {
+        self.slot.servers().memory_max()
+    }
+
     /// The histories of data that the last look at the servers found.
     pub(super) fn histories(&self) -> BTreeSet<String> {
         self.slot.servers().histories()

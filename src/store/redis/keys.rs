@@ -24,7 +24,7 @@
 //! | `sk:{site}:also` | sorted set | names by which an item can be found: identifier, kind, item |
 //! | `sk:{site}:closed:<n>` | set | names of closed orders, as whole numbers |
 //! | `sk:{site}:changes` | stream | the change feed, an entry a commit; ids are `<sequence of its last change>-0` |
-//! | `sk:{*dead}:*` | | parked dead letters and replays; see [`letters`](super::letters) |
+//! | `sk:{*dead}:*` | | parked dead letters and replays; see [`dead_letters`](super::dead_letters) |
 //!
 //! # Invariants
 //! - Every part is encoded, so that two different lists of parts never make one key, and no part

@@ -22,6 +22,7 @@ mod client;
 mod closed;
 mod commit;
 mod connection;
+mod dead_letters;
 mod entity;
 mod failure;
 mod feed;
@@ -29,7 +30,6 @@ mod history;
 mod keys;
 mod layout;
 mod lease;
-mod letters;
 mod lex;
 mod moment;
 mod names;
@@ -46,7 +46,6 @@ mod stock;
 mod value;
 
 use async_trait::async_trait;
-use uuid::Uuid;
 
 use self::client::Client;
 pub use self::history::KnownHistory;
@@ -54,14 +53,14 @@ pub use self::options::{RedisMode, RedisOptions};
 pub use self::relay::Relayed;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, Direction, FeedStart, Found, ItemRepair,
-    Listed, Page, PageRequest, PolicyInForce, StockDetail, StockItem, Store, StoreError,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
+    LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
+    ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
-use super::{DeadLetterGroup, Ending, Fence, LetterEdit, LetterName, NewReplay, Replay, ReplayId};
-use crate::clock;
 use crate::domain::{
-    ClosedName, Code, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site,
-    StockKey, StockKeyKind, Timestamp,
+    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 
 /// A Store in Redis.
@@ -116,87 +115,65 @@ impl Store for RedisStore {
         sites::policy_origin(&self.client).await
     }
 
-    async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
-        letters::park(&self.client, letters, clock::now()).await
-    }
-
-    async fn end_letters(
+    async fn load_dead_letters(
         &self,
-        letters: Vec<LetterName>,
-        ending: Ending,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        letters::end_letters(&self.client, letters, ending, at).await
+        ids: &[MessageId],
+        with_bodies: bool,
+    ) -> Result<Vec<Option<LoadedDeadLetter>>, StoreError> {
+        dead_letters::load(&self.client, ids, with_bodies).await
     }
 
-    async fn edit_letter(&self, edit: LetterEdit) -> Result<(), StoreError> {
-        letters::edit_letter(&self.client, edit).await
+    async fn commit_dead_letters(
+        &self,
+        commits: Vec<DeadLetterCommit>,
+    ) -> Result<Vec<DeadLettersCommitted>, StoreError> {
+        dead_letters::commit(&self.client, commits).await
     }
 
-    async fn expire_letters(
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        dead_letters::list(&self.client, filter, after, limit).await
+    }
+
+    async fn ended_dead_letters(
         &self,
         before: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Code, u64)>, StoreError> {
-        letters::expire_letters(&self.client, before, now).await
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        dead_letters::ended(&self.client, before, limit).await
     }
 
     async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        letters::dead_letter_groups(&self.client).await
+        dead_letters::groups(&self.client).await
     }
 
-    async fn make_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
-        letters::make_replay(&self.client, replay).await
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        dead_letters::totals(&self.client).await
     }
 
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        letters::replay(&self.client, id).await
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        dead_letters::load_replay(&self.client, id).await
     }
 
-    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        letters::cancel_replay(&self.client, id).await
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+        dead_letters::replay_chunk(&self.client, id, chunk).await
     }
 
-    async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
-        letters::replay_of(&self.client, id).await
-    }
-
-    async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
-        letters::open_replays(&self.client).await
-    }
-
-    async fn lease_replays(
+    async fn list_replays(
         &self,
-        owner: Uuid,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Fence>, StoreError> {
-        letters::lease_replays(&self.client, owner, now, until).await
-    }
-
-    async fn unsent_letters(
-        &self,
-        id: ReplayId,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
         limit: usize,
-    ) -> Result<Vec<(LetterName, Option<DeadLetter>)>, StoreError> {
-        letters::unsent_letters(&self.client, id, limit).await
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        dead_letters::list_replays(&self.client, list, after, limit).await
     }
 
-    async fn note_sent(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-        letters: Vec<LetterName>,
-    ) -> Result<bool, StoreError> {
-        letters::note_sent(&self.client, id, fence, letters).await
-    }
-
-    async fn note_outcomes(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-    ) -> Result<Option<Replay>, StoreError> {
-        letters::note_outcomes(&self.client, id, fence).await
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        dead_letters::lead_replays(&self.client, leader).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
@@ -278,22 +255,6 @@ impl Store for RedisStore {
         feed::trim(&self.client, before).await
     }
 
-    async fn dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        page: &PageRequest,
-    ) -> Result<Page<DeadLetterSummary>, StoreError> {
-        letters::dead_letters(&self.client, filter, page).await
-    }
-
-    async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
-        letters::dead_letter(&self.client, id).await
-    }
-
-    async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
-        letters::dead_letter_counts(&self.client).await
-    }
-
     async fn oversold(&self) -> Result<u64, StoreError> {
         stock::oversold(&self.client).await
     }
@@ -365,6 +326,10 @@ impl Store for RedisStore {
     /// A server without an append-only file has nothing of its last writes on disk.
     fn is_volatile(&self) -> Option<bool> {
         self.client.is_volatile()
+    }
+
+    fn memory_max(&self) -> Option<u64> {
+        self.client.memory_max()
     }
 
     /// A replica was promoted, or a server began anew: writes that were answered just before may be

@@ -19,6 +19,8 @@ pub(super) struct Servers {
     has_warned: AtomicBool,
     /// Whether some node keeps nothing of its last writes on disk; `None` if that is not known.
     is_volatile: Mutex<Option<bool>>,
+    /// `maxmemory` of the smallest; 0 where there is none.
+    memory_max: AtomicU64,
     histories: Mutex<Histories>,
     failovers: AtomicU64,
 }
@@ -51,6 +53,11 @@ impl Servers {
         *self.is_volatile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many bytes the smallest server may take, as it said last.
+    pub(super) fn memory_max(&self) -> Option<u64> {
+        Some(self.memory_max.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
     /// How often data of another history was found where the Store was.
     pub(super) fn failovers(&self) -> u64 {
         self.failovers.load(Ordering::Relaxed)
@@ -74,6 +81,9 @@ impl Servers {
         // One of several is enough.
         let is_volatile = volatile.max();
         *self.is_volatile.lock().unwrap_or_else(PoisonError::into_inner) = is_volatile;
+        let memory = nodes.iter().filter_map(|info| Info(info).field("maxmemory")?.parse().ok());
+        let memory_max = memory.filter(|bytes: &u64| *bytes > 0).min();
+        self.memory_max.store(memory_max.unwrap_or(0), Ordering::Relaxed);
         let mut present = BTreeSet::new();
         for info in nodes {
             let info = Info(&info);

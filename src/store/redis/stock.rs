@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::client::Client;
 use super::value::{self, page_and_one, parsed, unreadable, values};
-use super::{entity, letters, lex, names, sites};
+use super::{dead_letters, entity, lex, names, sites};
 use crate::domain::{CatalogueId, Counts, OrderId, Quantity, Site, StockKey, StockKeyKind};
 use crate::store::{
     Asked, Catalogue, EntityId, EntityName, EntityState, HeldBy, Page, PageRequest, StockDetail,
@@ -135,7 +135,7 @@ pub(super) async fn stock_item(
         holds: value::page(held, holds.limit, |held| held.order.to_string()),
         closed_orders,
         closed_fulfilled,
-        dead: letters::parked_of(client, site).await?,
+        dead: dead_letters::parked_of(client, site).await?,
     }))
 }
 

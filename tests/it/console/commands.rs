@@ -71,7 +71,7 @@ async fn dead_letters(
     let now = Timestamp::from_millis(given::START_MS + 3 * 3_600_000);
     let mut printed = Printed::default();
     let output = &mut printed.output(format);
-    let broker = async || -> Result<_, BrokerError> { panic!("it needs no queue") };
+    let broker = async || Err(BrokerError::Blocked);
     let status =
         cli::dead_letters::run(store, &SourceRules::default(), broker, &command, now, output)
             .await
@@ -318,6 +318,7 @@ async fn a_dry_run_says_that_nothing_would_be_added() {
     given::dead_letters(&*backends.store).await;
     let replay = DeadLettersCommand::Replay(cli::DeadLettersReplayArgs {
         selection: all(),
+        all: true,
         dry_run: true,
         rate: None,
         ramp: None,

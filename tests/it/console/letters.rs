@@ -1,14 +1,15 @@
 //! What the API changes of dead letters.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use storekeeper::broker::EnvelopeKind;
-use storekeeper::cli::{self, DeadLettersCommand, DeadLettersReplayArgs, ExitStatus, Format};
+use storekeeper::cli::{
+    self, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersReplayArgs, ExitStatus, Format,
+};
 use storekeeper::clock;
-use storekeeper::domain::SourceRules;
+use storekeeper::domain::{MessageId, SourceRules};
 use storekeeper::store::{DeadLetterFilter, PageRequest};
 
 use super::commands::Printed;
@@ -89,16 +90,17 @@ async fn a_dry_run_answers_what_would_happen_and_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_change_without_a_worker_is_queued_and_journalled() {
+async fn a_change_without_a_worker_is_in_effect_and_journalled() {
     let (backends, console, ids) = given_letters().await;
     let path = format!("/v1/dead-letters/{}", ids[0]);
     let body = json!({"text": "{\"half\": 1}"});
     let answer = send(&console, Method::PUT, &format!("{path}/body"), Some(body)).await;
-    assert_eq!(answer.status(), 202);
+    assert_eq!(answer.status(), 200);
     let view: Value = answer.json().await.unwrap();
-    assert_eq!((&view["id"], &view["applied"]), (&json!(ids[0]), &json!(false)));
+    assert_eq!((&view["id"], &view["applied"]), (&json!(ids[0]), &json!(true)));
     let answer = send(&console, Method::DELETE, &path, None).await;
-    assert_eq!(answer.status(), 202);
+    assert_eq!(answer.status(), 200);
+    assert_eq!(letter_ids(&backends).await, ids[1..]);
     let broker = Arc::clone(&backends.broker);
     let journal = broker.journal(None, 10).await.unwrap();
     let kinds: Vec<_> = journal.iter().map(|record| record.envelope.kind).collect();
@@ -124,9 +126,8 @@ async fn a_letter_that_is_being_replayed_is_neither_edited_nor_discarded() {
     let body = directory.path().join("body.json");
     std::fs::write(&body, "{}").unwrap();
     let id = given::message(1);
-    let timeout = Duration::ZERO;
-    let edit = DeadLettersCommand::Edit { id, body, timeout };
-    for command in [edit, DeadLettersCommand::Discard { id, timeout }] {
+    let edit = DeadLettersCommand::Edit { id, body };
+    for command in [edit, discard(id)] {
         let (status, printed) = run(&backends, command).await;
         assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
         assert!(printed.err().contains(made["id"].as_str().unwrap()), "{}", printed.err());
@@ -134,7 +135,7 @@ async fn a_letter_that_is_being_replayed_is_neither_edited_nor_discarded() {
     assert_eq!(backends.broker.journal(None, 10).await.unwrap(), []);
     let replay = format!("/v1/replays/{}", made["id"].as_str().unwrap());
     send(&console, Method::DELETE, &replay, None).await;
-    assert_eq!(send(&console, Method::PUT, &body_path, Some(text)).await.status(), 202);
+    assert_eq!(send(&console, Method::PUT, &body_path, Some(text)).await.status(), 200);
 }
 
 #[tokio::test]
@@ -186,6 +187,11 @@ async fn run(backends: &Backends, command: DeadLettersCommand) -> (ExitStatus, P
     (status, printed)
 }
 
+fn discard(id: MessageId) -> DeadLettersCommand {
+    let (message, selection) = (Some(id), all());
+    DeadLettersCommand::Discard(DeadLettersDiscardArgs { message, selection, all: false })
+}
+
 fn all() -> cli::DeadLettersListArgs {
     cli::DeadLettersListArgs { reason: None, site: None, older_than: None, id: Vec::new() }
 }
@@ -216,6 +222,7 @@ async fn a_dry_run_of_the_command_is_that_of_the_api() {
     let (backends, console, _) = given_letters().await;
     let args = DeadLettersReplayArgs {
         selection: all(),
+        all: true,
         dry_run: true,
         rate: None,
         ramp: None,
@@ -237,18 +244,16 @@ async fn edits_and_discards_of_the_command_go_through_the_journal() {
     let body = directory.path().join("body.json");
     std::fs::write(&body, "{}").unwrap();
     let id = given::message(1);
-    let timeout = Duration::from_millis(1);
-    let edit = DeadLettersCommand::Edit { id, body, timeout };
-    for command in [edit, DeadLettersCommand::Discard { id, timeout }] {
+    let edit = DeadLettersCommand::Edit { id, body };
+    for command in [edit, discard(id)] {
         // No worker is there.
         let (status, printed) = run(&backends, command).await;
         let view = &printed.lines()[0];
-        assert_eq!((status, &view["applied"]), (ExitStatus::NotHeld, &json!(false)));
+        assert_eq!((status, &view["applied"]), (ExitStatus::Done, &json!(true)));
         assert_eq!((&view["id"], &view["generation"]), (&json!(ids[0]), &json!(1)));
-        let said = "queued, and not done yet: is `storekeeper serve` running?\n";
-        assert_eq!(printed.err(), said);
+        assert_eq!(printed.err(), "");
     }
-    let unknown = DeadLettersCommand::Discard { id: given::message(9), timeout };
+    let unknown = discard(given::message(9));
     assert_eq!(run(&backends, unknown).await.0, ExitStatus::NotHeld);
     let journal = backends.broker.journal(None, 10).await.unwrap();
     let kinds: Vec<_> = journal.iter().map(|record| record.envelope.kind).collect();

@@ -2,6 +2,7 @@
 //! one can be seen of the other, after every step.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -12,7 +13,7 @@ use storekeeper::domain::{Code, Site};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace,
-    PageRequest, ReplayId, Store,
+    PageRequest, ReplayId, Store, Unsent,
 };
 use uuid::Uuid;
 
@@ -32,8 +33,8 @@ enum Step {
     Expire(i64),
     Make(NewReplay),
     Cancel(ReplayId),
-    Lease(u128, i64, i64),
-    /// Sends so many letters of a replay, and notes it under the nth number of the lease.
+    Lead(u64),
+    /// Sends so many letters of a replay, and notes it under the nth number of a leader.
     Send(ReplayId, usize, usize),
     /// Notes letters as sent that may not have been read.
     NoteSent(ReplayId, LetterName, usize),
@@ -44,13 +45,13 @@ enum Step {
 struct Teller {
     rng: ChaCha8Rng,
     replays: Vec<ReplayId>,
-    now: i64,
+    leader: u64,
     fences: usize,
 }
 
-/// A Store, and the numbers that its lease has had.
+/// A Store, and the numbers of its leaders.
 struct Told {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     fences: Vec<Fence>,
 }
 
@@ -80,8 +81,9 @@ impl Teller {
             10..13 => Step::Make(self.replay()),
             13 => Step::Cancel(self.replay_id()),
             14..16 => {
-                self.now += self.rng.random_range(0..4);
-                Step::Lease(self.rng.random_range(1..3), self.now, self.now + 3)
+                // The one that leads, a later one, or an earlier one.
+                self.leader += u64::from(self.rng.random_bool(0.4));
+                Step::Lead(self.leader - u64::from(self.rng.random_bool(0.2)))
             }
             16..18 => Step::Send(self.replay_id(), self.rng.random_range(1..4), self.fence()),
             18 if self.rng.random_bool(0.3) => {
@@ -148,15 +150,15 @@ impl Teller {
         id.copied().unwrap_or(ReplayId(Uuid::nil()))
     }
 
-    /// The last number of the lease, or the one before.
+    /// The last number of a leader, or the one before.
     fn fence(&mut self) -> usize {
         self.fences.saturating_sub(1 + usize::from(self.rng.random_bool(0.1)))
     }
 }
 
 impl Told {
-    fn new(store: impl Store) -> Self {
-        Self { store: Box::new(store), fences: Vec::new() }
+    const fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, fences: Vec::new() }
     }
 
     fn fence(&self, nth: usize) -> Fence {
@@ -180,9 +182,8 @@ impl Told {
             }
             Step::Make(replay) => told(&store.make_replay(replay).await.unwrap()),
             Step::Cancel(id) => told(&store.cancel_replay(id).await.unwrap()),
-            Step::Lease(owner, now, until) => {
-                let owner = Uuid::from_u128(owner);
-                let fence = store.lease_replays(owner, time(now), time(until)).await.unwrap();
+            Step::Lead(leader) => {
+                let fence = store.run_replays(Fence(leader)).await.unwrap();
                 let known = self.fences.iter().position(|known| Some(*known) == fence);
                 // The numbers may differ, but not which is the same as which.
                 let nth = fence.map(|fence| {
@@ -192,13 +193,14 @@ impl Told {
                 told(&nth)
             }
             Step::Send(id, count, fence) => {
-                let letters = store.unsent_letters(id, count).await.unwrap();
-                let names = letters.iter().map(|(name, _)| *name).collect();
-                let noted = store.note_sent(id, self.fence(fence), names).await.unwrap();
-                told(&(letters, noted))
+                let Unsent { letters, after } = store.unsent_letters(id, count).await.unwrap();
+                let names = letters.iter().map(DeadLetter::name).collect();
+                let noted = store.note_sent(id, self.fence(fence), names, Some(after));
+                let noted = noted.await.unwrap();
+                told(&(letters, after, noted))
             }
             Step::NoteSent(id, name, fence) => {
-                told(&store.note_sent(id, self.fence(fence), vec![name]).await.unwrap())
+                told(&store.note_sent(id, self.fence(fence), vec![name], None).await.unwrap())
             }
             Step::Outcomes(id, fence) => {
                 told(&store.note_outcomes(id, self.fence(fence)).await.unwrap())
@@ -239,10 +241,10 @@ async fn both_backends_show_the_same_after_every_step() {
     let (histories, steps) = if is_long() { (200, 200) } else { (6, 80) };
     for history in 0..histories {
         let directory = tempfile::tempdir().unwrap();
-        let mut embedded = Told::new(EmbeddedStore::open(directory.path()).unwrap());
+        let mut embedded = Told::new(Arc::new(EmbeddedStore::open(directory.path()).unwrap()));
         let mut redis = Told::new(Prefix::new().open());
         let rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(history));
-        let mut teller = Teller { rng, replays: Vec::new(), now: 0, fences: 0 };
+        let mut teller = Teller { rng, replays: Vec::new(), leader: 1, fences: 0 };
         let mut told = Vec::new();
         for _ in 0..steps {
             let step = teller.step();

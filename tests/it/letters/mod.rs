@@ -6,16 +6,18 @@ mod faults;
 mod leases;
 mod making;
 mod many;
+mod racing;
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use storekeeper::broker::{Envelope, EnvelopeKind};
 use storekeeper::domain::{Code, MessageId, Rejection, Timestamp};
-use storekeeper::store::DeadLetter;
 use storekeeper::store::redis::{RedisOptions, RedisStore};
+use storekeeper::store::{DeadLetter, Store};
 use uuid::Uuid;
 
 use crate::servers::{RedisServer, shared_redis};
@@ -38,13 +40,13 @@ impl<'server> Prefix<'server> {
         Self { server, name: format!("sk-{}", Uuid::now_v7().simple()) }
     }
 
-    fn open(&self) -> RedisStore {
+    fn open(&self) -> Arc<dyn Store> {
         let options = RedisOptions {
             prefix: self.name.clone(),
             allow_volatile: true,
             ..RedisOptions::single(&self.server.url())
         };
-        RedisStore::start(&options).unwrap()
+        Arc::new(RedisStore::start(&options).unwrap())
     }
 
     fn key(&self, name: &str) -> String {
@@ -56,6 +58,13 @@ impl<'server> Prefix<'server> {
         redis::cmd(command).arg(self.key(name)).query(&mut self.server.connection()).unwrap()
     }
 
+    /// A field of a hash; empty if it is not there.
+    fn field(&self, name: &str, field: &str) -> String {
+        let mut get = redis::cmd("HGET");
+        let get = get.arg(self.key(name)).arg(field);
+        get.query::<Option<String>>(&mut self.server.connection()).unwrap().unwrap_or_default()
+    }
+
     /// The keys that are there.
     fn left(&self) -> Vec<String> {
         let mut keys = redis::cmd("KEYS");
@@ -63,13 +72,6 @@ impl<'server> Prefix<'server> {
         let keys: Vec<String> = keys.unwrap();
         let start = self.key("");
         keys.iter().map(|key| key.strip_prefix(&start).unwrap().to_owned()).collect()
-    }
-
-    /// Lets a replay that is being made seem to be at rest for long, if there is one.
-    fn idle_for_long(&self, id: u128) {
-        let mut idle = redis::cmd("ZADD");
-        idle.arg(self.key("making")).arg("XX").arg(0).arg(Uuid::from_u128(id).to_string());
-        idle.query::<()>(&mut self.server.connection()).unwrap();
     }
 }
 
@@ -109,4 +111,10 @@ async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
         future.as_mut().poll(context).map(Some)
     })
     .await
+}
+
+/// Comes back long after whoever makes a replay has died: such a replay is given up.
+async fn give_up_what_was_never_made(store: &dyn Store) {
+    let later = storekeeper::clock::now().plus_micros(61_000_000);
+    store.expire_letters(time(0), later).await.unwrap();
 }

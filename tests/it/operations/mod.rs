@@ -31,7 +31,7 @@ use storekeeper::domain::{
 };
 use storekeeper::simulate::model;
 use storekeeper::store::orders::{StoredOrder, order};
-use storekeeper::store::{DeadLetterFilter, DeadLetterSummary, LetterName, Store};
+use storekeeper::store::{DeadLetterFilter, DeadLetterSummary, LetterName};
 use storekeeper::{clock, dead_letters, receipts};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -310,9 +310,9 @@ impl Case {
         let body = if repairs || was_repaired { good } else { Bytes::from_static(BROKEN) };
         let name = LetterName { message_id: letter.id, generation: letter.generation };
         let broker = Arc::clone(&self.shop.broker) as Arc<dyn Broker>;
-        let id = dead_letters::edit(&broker, name, &body).await.unwrap();
-        self.ordered(id).await;
-        let edited = self.shop.store.dead_letter(letter.id).await.unwrap();
+        let done = dead_letters::edit(&broker, self.shop.port(), name, &body).await.unwrap();
+        self.ordered(done.message_id).await;
+        let edited = self.shop.port().dead_letter(letter.id).await.unwrap();
         assert_eq!(edited.map(|edited| edited.envelope.body), Some(body), "{letter:?}");
     }
 
@@ -323,9 +323,9 @@ impl Case {
         let Some(letter) = choose(&letters, index) else { return };
         let name = LetterName { message_id: letter.id, generation: letter.generation };
         let broker = Arc::clone(&self.shop.broker) as Arc<dyn Broker>;
-        let id = dead_letters::discard(&broker, name).await.unwrap();
-        self.ordered(id).await;
-        assert_eq!(self.shop.store.dead_letter(letter.id).await.unwrap(), None);
+        let done = dead_letters::discard(&broker, self.shop.port(), name).await.unwrap();
+        self.ordered(done.message_id).await;
+        assert_eq!(self.shop.port().dead_letter(letter.id).await.unwrap(), None);
     }
 
     /// Letters that a person understands. What failed by mishap may be applied all the same.

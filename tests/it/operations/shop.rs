@@ -37,8 +37,6 @@ use crate::tampered::Tampered;
 const PATIENCE: Duration = Duration::from_mins(20);
 /// How many orders may bear one invoice number.
 const ORDERS_OF_INVOICE_MAX: usize = 8;
-/// Longer than the lease of a replayer lasts, in microseconds.
-const LEASE_MICROS: i64 = 60_000_000;
 const STORE_FILES: [&str; 3] = ["store.db", "store.db-wal", "store.db-shm"];
 
 /// Everything that a page of a list can have.
@@ -64,10 +62,6 @@ impl Shop {
         let broker = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
         let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
         store.adopt_policy(policy, &origin()).await.unwrap();
-        // Whoever ran replays before is gone, and nobody waits for the end of the lease.
-        let now = clock::now();
-        let later = now.plus_micros(LEASE_MICROS);
-        store.lease_replays(Uuid::now_v7(), later, now).await.unwrap();
         let of_workers = OfWorkers(Arc::clone(&mishaps));
         let worked: Arc<dyn Store> = Arc::new(Tampered::new(Arc::clone(&store), of_workers));
         let stop = CancellationToken::new();
@@ -104,6 +98,11 @@ impl Shop {
         self.directory
     }
 
+    /// The Store as its callers know it.
+    pub(super) fn port(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// Stops, loses the Store and finds a copy of it, if there is one.
     pub(super) async fn lose_store(self, copy: Option<&Path>) -> TempDir {
         let directory = self.stop().await;
@@ -122,7 +121,7 @@ impl Shop {
         eventually_within(PATIENCE, "nothing is left to do", async || {
             assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a part of it has ended");
             // In this order: what a replay sends is in the queue before the replay ends.
-            let replays = self.store.open_replays().await.unwrap();
+            let replays = self.port().open_replays().await.unwrap();
             let depth = self.broker.depth().await.unwrap();
             let waiting =
                 depth.work_ready + depth.work_in_flight + depth.retry_ready + depth.dead_intake;
@@ -151,12 +150,12 @@ impl Shop {
     pub(super) async fn replay_letters(&self, filter: DeadLetterFilter) -> Replay {
         let id = ReplayId(Uuid::now_v7());
         let new = NewReplay { id, filter, pace: Pace::default(), made_at: clock::now() };
-        self.store.make_replay(new).await.unwrap()
+        self.port().make_replay(new).await.unwrap()
     }
 
     /// The letters that are parked; of each message one.
     pub(super) async fn letters(&self, filter: &DeadLetterFilter) -> Vec<DeadLetterSummary> {
-        let page = self.store.dead_letters(filter, &all()).await.unwrap();
+        let page = self.port().dead_letters(filter, &all()).await.unwrap();
         assert_eq!(page.next, None);
         page.items
     }

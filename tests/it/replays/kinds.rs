@@ -31,8 +31,9 @@ pub(super) const REASONS: [&str; 10] = [
     "discarded",
 ];
 /// Why letters come back; of the ways not to be decoded only some.
-pub(super) const CODES: [Code; 12] = [
+pub(super) const CODES: [Code; 13] = [
     Code::NotJson,
+    Code::EditInvalid,
     Code::InvalidItems,
     Code::NoIdentity,
     Code::TooManyRefunds,

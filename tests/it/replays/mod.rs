@@ -23,8 +23,8 @@ use storekeeper::health::Health;
 use storekeeper::metrics::{Metrics, OutcomeLabels};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, LetterName, NewReplay, Pace, PageRequest, Replay, ReplayId,
-    ReplayState, Store,
+    DeadLetter, DeadLetterFilter, Fence, LetterName, NewReplay, Pace, PageRequest, Replay,
+    ReplayId, ReplayState, Store,
 };
 use storekeeper::worker::Pool;
 use tokio_util::sync::CancellationToken;
@@ -39,9 +39,12 @@ pub(crate) async fn run_replays(
     stop: CancellationToken,
 ) {
     let mut replayer = Replayer::new(broker, store);
+    // Greater for every later one.
+    let leader = Fence(clock::now().micros().cast_unsigned());
     let turns = async {
         loop {
-            let rest = replayer.turn().await.unwrap_or(Duration::from_millis(200));
+            let rest = replayer.turn(leader).await.ok().flatten();
+            let rest = rest.unwrap_or(Duration::from_millis(200));
             tokio::time::sleep(rest).await;
         }
     };
@@ -183,8 +186,8 @@ async fn what_people_decide_is_counted_apart_from_events() {
         LetterName { message_id, generation: 1 }
     };
     work.store.park(vec![edited.clone(), discarded.clone()]).await.unwrap();
-    dead_letters::edit(&work.broker, name(&edited), b"{}").await.unwrap();
-    dead_letters::discard(&work.broker, name(&discarded)).await.unwrap();
+    dead_letters::edit(&work.broker, &*work.store, name(&edited), b"{}").await.unwrap();
+    dead_letters::discard(&work.broker, &*work.store, name(&discarded)).await.unwrap();
     work.broker.publish(event.envelope).await.unwrap();
     let applied = |reason| {
         let labels = OutcomeLabels { outcome: "applied", reason };
@@ -239,8 +242,8 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     // The orders of a person may come before the letters do.
     work.broker.publish(broken).await.unwrap();
     work.broker.publish(discarded).await.unwrap();
-    dead_letters::edit(&work.broker, names[0], &body(1, false)).await.unwrap();
-    dead_letters::discard(&work.broker, names[1]).await.unwrap();
+    dead_letters::edit(&work.broker, &*work.store, names[0], &body(1, false)).await.unwrap();
+    dead_letters::discard(&work.broker, &*work.store, names[1]).await.unwrap();
     let ready = async |store: &dyn Store| {
         eventually("the edit is in effect", async || {
             let letter = store.dead_letter(names[0].message_id).await.unwrap()?;
@@ -291,11 +294,12 @@ async fn a_replay_that_is_killed_in_the_middle_goes_on() {
     let letters = 60 * kills;
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(&directory.path().join("data")).unwrap();
+    let store: &dyn Store = &store;
     let is_broken = |n: usize| n.is_multiple_of(7);
     let parking = (0..letters).map(|n| letter(n, is_broken(n))).collect();
     store.park(parking).await.unwrap();
     let pace = Pace { rate: Some(400), ..Pace::default() };
-    let replay = make(&store, pace).await;
+    let replay = make(store, pace).await;
     let mut server = Server::start(directory.path(), &[]).await;
     for kill in 1..=kills {
         let enough = u64::try_from((kill - 1) * 60 + rand::random_range(1..50)).unwrap();
@@ -307,15 +311,15 @@ async fn a_replay_that_is_killed_in_the_middle_goes_on() {
         server.kill();
         server = Server::start(directory.path(), &[]).await;
     }
-    let now = ended(&store, &replay).await;
+    let now = ended(store, &replay).await;
     let broken = (0..letters).filter(|n| is_broken(*n)).count();
     let counts = (now.selected, now.sent, now.settled, now.failed, now.gone);
     let whole = [letters, letters, letters - broken, broken, 0];
     let [selected, sent, settled, failed, gone] = whole.map(|count| count as u64);
     assert_eq!(now.state, ReplayState::Done, "{}", server.log());
     assert_eq!(counts, (selected, sent, settled, failed, gone));
-    assert_eq!(committed(&store).await, (settled.to_string(), letters - broken));
-    assert_eq!(parked(&store).await, vec![(2, Code::InvalidQuantity); broken]);
+    assert_eq!(committed(store).await, (settled.to_string(), letters - broken));
+    assert_eq!(parked(store).await, vec![(2, Code::InvalidQuantity); broken]);
     server.signal("TERM");
     assert!(server.ended().await.success(), "{}", server.log());
     store.close().await;

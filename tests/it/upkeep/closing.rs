@@ -48,7 +48,7 @@ async fn open(shop: &Shop) -> Vec<String> {
 /// The reasons of the letters that are parked, and their details.
 async fn letters(shop: &Shop) -> Vec<(Code, String)> {
     let all = PageRequest::first(100);
-    let page = shop.store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
+    let page = shop.port().dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
     let letters = page.items.into_iter().map(|letter| letter.rejection);
     letters.map(|rejection| (rejection.code, rejection.detail)).collect()
 }

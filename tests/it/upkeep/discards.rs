@@ -9,14 +9,14 @@ use storekeeper::domain::{Code, Policy};
 use storekeeper::duties::close_settled;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::{DeadLetterFilter, LetterName, PageRequest, Store};
+use storekeeper::store::{DeadLetterFilter, LetterName, PageRequest};
 
 use super::{Shop, expected, order};
 
 /// The reasons of the letters that are parked.
 async fn letters(shop: &Shop) -> Vec<Code> {
     let all = PageRequest::first(10);
-    let page = shop.store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
+    let page = shop.port().dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
     page.items.into_iter().map(|letter| letter.rejection.code).collect()
 }
 
@@ -34,7 +34,7 @@ async fn a_rebuild_does_not_apply_what_was_discarded() {
     assert_eq!(letters(&shop).await, [Code::OrderExpired]);
     let letter = LetterName { message_id: late.message_id, generation: 1 };
     let broker = Arc::clone(&shop.broker) as Arc<dyn Broker>;
-    dead_letters::discard(&broker, letter).await.unwrap();
+    dead_letters::discard(&broker, &*shop.store, letter).await.unwrap();
     shop.work_off(&Policy::default()).await;
     assert_eq!(letters(&shop).await, []);
     let directory = tempfile::tempdir().unwrap();

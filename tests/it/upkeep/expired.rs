@@ -36,16 +36,16 @@ async fn replay_letters(shop: &Shop, letters: &[&Envelope]) {
     let id = ReplayId(uuid::Uuid::now_v7());
     let filter = DeadLetterFilter { ids, ..DeadLetterFilter::default() };
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: clock::now() };
-    assert_eq!(shop.store.make_replay(new).await.unwrap().selected, letters.len() as u64);
+    assert_eq!(shop.port().make_replay(new).await.unwrap().selected, letters.len() as u64);
     eventually("the replay is done", async || {
-        let now = shop.store.replay(id).await.unwrap().unwrap();
+        let now = shop.port().replay(id).await.unwrap().unwrap();
         (now.state == ReplayState::Done).then_some(())
     })
     .await;
 }
 
 async fn is_parked(shop: &Shop, id: MessageId) -> bool {
-    shop.store.dead_letter(id).await.unwrap().is_some()
+    shop.port().dead_letter(id).await.unwrap().is_some()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,14 +63,14 @@ async fn a_rebuild_repeats_what_replays_did_with_expired_webhooks() {
     let store = Arc::clone(&shop.store) as Arc<dyn Store>;
     let replayer = TaskTracker::new().spawn(run_replays(Arc::clone(&queue), store, ending.clone()));
     eventually("all are parked", async || {
-        let counts = shop.store.dead_letter_counts().await.unwrap();
+        let counts = shop.port().dead_letter_counts().await.unwrap();
         (counts == [(Code::SignatureExpired, 5)]).then_some(())
     })
     .await;
     let name = |letter: &Envelope| LetterName { message_id: letter.message_id, generation: 1 };
-    dead_letters::discard(&queue, name(&discarded)).await.unwrap();
+    dead_letters::discard(&queue, &*shop.store, name(&discarded)).await.unwrap();
     let body = order("edited", "PROCESSED", 4).body;
-    dead_letters::edit(&queue, name(&edited), &body).await.unwrap();
+    dead_letters::edit(&queue, &*shop.store, name(&edited), &body).await.unwrap();
     shop.settled().await;
     replay_letters(&shop, &[&good, &broken, &edited]).await;
     shop.settled().await;

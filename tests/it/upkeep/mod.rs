@@ -76,6 +76,11 @@ impl Shop {
         self.worker_on(Arc::clone(&self.store) as Arc<dyn Store>, policy).await
     }
 
+    /// The Store as its callers know it.
+    fn port(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// Starts a worker on another Store.
     async fn worker_on(&self, store: Arc<dyn Store>, policy: &Policy) -> Worker {
         let settings = Settings::load_from(None, []).unwrap();

@@ -1,16 +1,20 @@
 //! How parked dead letters end, change, expire and are replayed.
 
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use storekeeper::domain::Code;
+use storekeeper::domain::dead_letter::Room;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace, Replay,
-    ReplayId, ReplayState, Store, StoreError,
+    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace,
+    PageRequest, Replay, ReplayId, ReplayState, Store, StoreError,
 };
 use uuid::Uuid;
 
 use super::Harness;
 use super::dead_letters::{letter, selected};
 use super::given::{ALL, message, time};
+use super::lists::assert_pages;
 
 const NOW: i64 = 1_000;
 
@@ -172,8 +176,8 @@ pub(super) async fn the_replay_of_a_letter_is_known_while_it_runs(harness: &Harn
     park(&*store, 1..4).await;
     let filter = DeadLetterFilter { ids: vec![message(1), message(2)], ..Default::default() };
     let replay = make(&*store, 1, filter, Pace::default()).await;
-    let fence = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    let fence = lead(&*store, 1).await.unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let store = harness.crash_and_reopen(store);
     for (number, expected) in [(1, Some(replay.id)), (2, Some(replay.id)), (3, None), (9, None)] {
         assert_eq!(store.replay_of(message(number)).await.unwrap(), expected, "{number}");
@@ -224,13 +228,13 @@ async fn make(store: &dyn Store, id: u128, filter: DeadLetterFilter, pace: Pace)
     store.make_replay(NewReplay { id, filter, pace, made_at: time(NOW) }).await.unwrap()
 }
 
-async fn lease(store: &dyn Store, owner: u128, now: i64) -> Option<Fence> {
-    store.lease_replays(Uuid::from_u128(owner), time(now), time(now + 5)).await.unwrap()
+async fn lead(store: &dyn Store, leader: u64) -> Option<Fence> {
+    store.run_replays(Fence(leader)).await.unwrap()
 }
 
 async fn unsent(store: &dyn Store, replay: &Replay) -> Vec<u128> {
-    let letters = store.unsent_letters(replay.id, 100).await.unwrap();
-    letters.iter().map(|(name, _)| name.message_id.0.as_u128()).collect()
+    let letters = store.unsent_letters(replay.id, 100).await.unwrap().letters;
+    letters.iter().map(|letter| letter.name().message_id.0.as_u128()).collect()
 }
 
 pub(super) async fn a_replay_acts_on_what_was_selected_when_it_was_made(harness: &Harness) {
@@ -254,8 +258,8 @@ pub(super) async fn a_cancelled_replay_frees_what_was_not_sent(harness: &Harness
     let store = harness.open();
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
-    let fence = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    let fence = lead(&*store, 1).await.unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let cancelled = store.cancel_replay(replay.id).await.unwrap().unwrap();
     assert_eq!((cancelled.state, cancelled.sent), (ReplayState::Cancelled, 1));
     assert_eq!(unsent(&*store, &replay).await, []);
@@ -271,9 +275,9 @@ pub(super) async fn a_replay_counts_what_became_of_its_letters(harness: &Harness
     let store = harness.open();
     park(&*store, 1..6).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
-    let fence = lease(&*store, 1, NOW).await.unwrap();
+    let fence = lead(&*store, 1).await.unwrap();
     let letters = (1..6).map(|number| name(number, 1)).collect();
-    assert!(store.note_sent(replay.id, fence, letters).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, letters, None).await.unwrap());
     end(&*store, name(1, 1), Ending::Settled).await;
     store.park(vec![later(2, 2)]).await.unwrap();
     // It came back, and somebody discarded it then.
@@ -293,9 +297,9 @@ pub(super) async fn a_replay_aborts_after_so_many_came_back(harness: &Harness) {
     park(&*store, 1..5).await;
     let pace = Pace { abort_after: Some(2), ..Pace::default() };
     let replay = make(&*store, 1, DeadLetterFilter::default(), pace).await;
-    let fence = lease(&*store, 1, NOW).await.unwrap();
+    let fence = lead(&*store, 1).await.unwrap();
     for (number, state) in [(1, ReplayState::Running), (2, ReplayState::Aborted)] {
-        assert!(store.note_sent(replay.id, fence, vec![name(number, 1)]).await.unwrap());
+        assert!(store.note_sent(replay.id, fence, vec![name(number, 1)], None).await.unwrap());
         store.park(vec![later(number, 2)]).await.unwrap();
         let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
         assert_eq!((now.state, u128::from(now.failed)), (state, number));
@@ -304,32 +308,32 @@ pub(super) async fn a_replay_aborts_after_so_many_came_back(harness: &Harness) {
     assert_eq!(all(&*store).await, [1, 2, 3, 4]);
 }
 
-pub(super) async fn whoever_lost_the_lease_notes_nothing(harness: &Harness) {
+pub(super) async fn whoever_leads_no_longer_notes_nothing(harness: &Harness) {
     let store = harness.open();
     park(&*store, 1..3).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
-    let first = lease(&*store, 1, NOW).await.unwrap();
-    assert_eq!(lease(&*store, 1, NOW + 4).await, Some(first), "a renewal is the same lease");
-    assert_eq!(lease(&*store, 2, NOW + 8).await, None);
-    let second = lease(&*store, 2, NOW + 9).await.unwrap();
+    let first = lead(&*store, 1).await.unwrap();
+    assert_eq!(lead(&*store, 1).await, Some(first), "it goes on");
+    let second = lead(&*store, 2).await.unwrap();
     assert_ne!(first, second);
-    assert!(!store.note_sent(replay.id, first, vec![name(1, 1)]).await.unwrap());
+    assert_eq!(lead(&*store, 1).await, None, "a later one leads");
+    assert!(!store.note_sent(replay.id, first, vec![name(1, 1)], None).await.unwrap());
     assert_eq!(store.note_outcomes(replay.id, first).await.unwrap(), None);
     assert_eq!(unsent(&*store, &replay).await, [1, 2]);
-    assert!(store.note_sent(replay.id, second, vec![name(1, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, second, vec![name(1, 1)], None).await.unwrap());
     assert_eq!(unsent(&*store, &replay).await, [2]);
 }
 
-pub(super) async fn a_new_holder_sends_again_what_has_no_outcome(harness: &Harness) {
+pub(super) async fn a_new_leader_sends_again_what_has_no_outcome(harness: &Harness) {
     let store = harness.open();
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
-    let first = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, first, vec![name(1, 1), name(2, 1)]).await.unwrap());
+    let first = lead(&*store, 1).await.unwrap();
+    assert!(store.note_sent(replay.id, first, vec![name(1, 1), name(2, 1)], None).await.unwrap());
     end(&*store, name(1, 1), Ending::Settled).await;
-    assert_eq!(lease(&*store, 1, NOW + 1).await, Some(first));
-    assert_eq!(unsent(&*store, &replay).await, [3], "who renews knows what was sent");
-    let second = lease(&*store, 2, NOW + 9).await.unwrap();
+    assert_eq!(lead(&*store, 1).await, Some(first));
+    assert_eq!(unsent(&*store, &replay).await, [3], "who goes on knows what was sent");
+    let second = lead(&*store, 2).await.unwrap();
     assert_eq!(unsent(&*store, &replay).await, [2, 3]);
     let now = store.note_outcomes(replay.id, second).await.unwrap().unwrap();
     assert_eq!((now.state, now.sent, now.settled), (ReplayState::Running, 1, 1));
@@ -339,15 +343,15 @@ pub(super) async fn what_was_sent_counts_although_it_is_noted_after_a_cancel(har
     let store = harness.open();
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
-    let fence = lease(&*store, 1, NOW).await.unwrap();
+    let fence = lead(&*store, 1).await.unwrap();
     store.cancel_replay(replay.id).await.unwrap();
     assert_eq!(store.open_replays().await.unwrap(), []);
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)]).await.unwrap());
+    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let noted = store.replay(replay.id).await.unwrap().unwrap();
     assert_eq!((noted.state, noted.sent), (ReplayState::Cancelled, 1));
     assert_eq!(store.open_replays().await.unwrap(), [noted], "somebody must look for its outcome");
     // It is not sent again: it does not run.
-    let fence = lease(&*store, 2, NOW + 9).await.unwrap();
+    let fence = lead(&*store, 2).await.unwrap();
     assert_eq!(store.replay(replay.id).await.unwrap(), Some(noted));
     end(&*store, name(1, 1), Ending::Settled).await;
     let ended = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
@@ -361,8 +365,8 @@ pub(super) async fn a_letter_on_its_way_does_not_expire_although_its_replay_is_o
     let store = harness.open();
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
-    let fence = lease(&*store, 1, NOW).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(2, 1)]).await.unwrap());
+    let fence = lead(&*store, 1).await.unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![name(2, 1)], None).await.unwrap());
     assert_eq!(store.expire_letters(time(NOW), time(NOW)).await.unwrap(), []);
     store.cancel_replay(replay.id).await.unwrap();
     let expired = store.expire_letters(time(NOW), time(NOW)).await.unwrap();
@@ -387,5 +391,60 @@ pub(super) async fn an_impossible_replay_is_rejected(harness: &Harness) {
     let id = ReplayId(Uuid::nil());
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(NOW) };
     let error = store.make_replay(new).await.unwrap_err();
+    assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
+}
+
+pub(super) async fn what_there_is_no_room_for_waits(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..2).await;
+    let used = async || store.dead_letter_totals().await.unwrap().bytes;
+    let one = used().await[0].1;
+    let of = |number, source: &str| {
+        let mut letter = letter(number, Code::NotJson, None);
+        source.clone_into(&mut letter.envelope.source);
+        letter
+    };
+    // Room for four, and so for two of a source.
+    let room = async || Mutex::new(Room::new(one * 4, used().await));
+    let letters = vec![of(2, "duda"), of(3, "duda"), of(4, "b"), of(5, "b"), of(6, "c")];
+    let waiting = store.park_within(letters, &room().await).await.unwrap();
+    assert_eq!(waiting, [message(3), message(6)]);
+    let store = harness.crash_and_reopen(store);
+    assert_eq!(all(&*store).await, [1, 2, 4, 5]);
+    let totals = store.dead_letter_totals().await.unwrap();
+    let expected = [("b".to_owned(), one * 2), ("duda".to_owned(), one * 2)];
+    assert_eq!(totals.bytes, expected);
+    // What comes back takes the place of what was there.
+    let came_back = later(1, 2);
+    let full = Mutex::new(Room::new(one, totals.bytes));
+    assert_eq!(store.park_within(vec![came_back], &full).await.unwrap(), []);
+    assert_eq!(store.dead_letter(message(1)).await.unwrap().unwrap().generation(), 2);
+    end(&*store, name(2, 1), Ending::Discarded).await;
+    let used = store.dead_letter_totals().await.unwrap().bytes;
+    let room = Mutex::new(Room::new(one * 4, used));
+    assert_eq!(store.park_within(vec![of(3, "duda")], &room).await.unwrap(), []);
+    assert_eq!(all(&*store).await, [1, 3, 4, 5]);
+}
+
+pub(super) async fn replays_are_listed_by_age(harness: &Harness) {
+    let store = harness.open();
+    park(&*store, 1..4).await;
+    for (id, made_at) in [(1, 30), (2, 10), (3, 20)] {
+        let filter = DeadLetterFilter { ids: vec![message(id)], ..DeadLetterFilter::default() };
+        let id = ReplayId(Uuid::from_u128(id));
+        let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(made_at) };
+        store.make_replay(new).await.unwrap();
+    }
+    store.cancel_replay(ReplayId(Uuid::from_u128(3))).await.unwrap();
+    let store = harness.crash_and_reopen(store);
+    assert_pages!(
+        ["2 running", "3 cancelled", "1 running"].map(str::to_owned).into(),
+        |page| store.replays(&page).await.unwrap(),
+        |replay| format!("{} {}", replay.id.0.as_u128(), replay.state.as_str())
+    );
+    let open: Vec<_> = store.open_replays().await.unwrap().iter().map(|it| it.id.0).collect();
+    assert_eq!(open, [2, 1].map(Uuid::from_u128));
+    let page = PageRequest { after: Some("x".to_owned()), limit: 1 };
+    let error = store.replays(&page).await.unwrap_err();
     assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
 }

@@ -292,11 +292,13 @@ macro_rules! keeps_every_promise {
                 a_cancelled_replay_frees_what_was_not_sent,
                 a_replay_counts_what_became_of_its_letters,
                 a_replay_aborts_after_so_many_came_back,
-                whoever_lost_the_lease_notes_nothing,
-                a_new_holder_sends_again_what_has_no_outcome,
+                whoever_leads_no_longer_notes_nothing,
+                a_new_leader_sends_again_what_has_no_outcome,
                 what_was_sent_counts_although_it_is_noted_after_a_cancel,
                 a_letter_on_its_way_does_not_expire_although_its_replay_is_over,
                 an_edit_is_kept_as_long_as_its_letter,
+                what_there_is_no_room_for_waits,
+                replays_are_listed_by_age,
                 an_impossible_replay_is_rejected;
         }
     };

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::store::Pace;
+use super::Pace;
 
 /// Letters that are sent in one step at most.
-pub(super) const STEP_MAX: u64 = 64;
+const STEP_MAX: u64 = 64;
 /// Letters without an outcome at most: what is sent and fails is seen before much more is sent.
 const OPEN_MAX: u64 = 256;
 
 /// How many letters may be sent now, after so many since the start, with so many open.
-pub(super) fn allowed(pace: &Pace, elapsed: Duration, sent: u64, open: u64, failed: u64) -> usize {
+pub fn allowed(pace: &Pace, elapsed: Duration, sent: u64, open: u64, failed: u64) -> usize {
     let due = pace.rate.map_or(u64::MAX, |rate| due(rate, pace.ramp_millis, elapsed));
     // At most so many come back as the replay may bear: all that is open may.
     let bearable = pace.abort_after.map_or(OPEN_MAX, |most| u64::from(most).saturating_sub(failed));

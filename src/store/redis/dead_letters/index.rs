@@ -5,69 +5,75 @@
 //! r|<reason>|<place>                   by reason
 //! s|<site>|<place>|<reason>            by site
 //! g|<reason>|<site>|<event>|<place>    by group
+//! o|<time>.<message>                   messages that are not parked, by when they were heard of
 //! ```
 //!
-//! A place is the time of the first failure, the message and the generation, each of one width, so that the
-//! order of texts is that of lists. No part has a bar in it. The scripts add and remove the members
-//! of a letter together with the letter; nothing else counts letters, so no count can be wrong.
+//! A place is the time of the first failure, the message and the generation, each of one width, so
+//! that the order of texts is that of lists. No part has a bar in it. The members of a letter are
+//! written with its state; nothing else counts letters, so no count can be wrong.
 
 use super::super::failure;
+use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::identifier::{decode, encode};
-use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
-use crate::store::StoreError;
+use crate::domain::{Code, Identifier, MessageId, Rejection, Site, Timestamp};
+use crate::store::{DeadLetterPlace, StoreError};
 
 /// How long a place is as a text.
 const PLACE_LENGTH: usize = 62;
 /// Moves the least time to nothing: then the order of digits is the order of times.
 const SIGN: u64 = 1 << 63;
 
-/// A letter's place among all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) failed_at: Timestamp,
-    pub(super) id: MessageId,
-    pub(super) generation: u32,
+/// A place as it stands in the index.
+fn place_text(place: DeadLetterPlace) -> String {
+    let DeadLetterPlace { failed_at, id, generation } = place;
+    format!("{}.{id}.{generation:08x}", time_text(failed_at))
 }
 
-impl Place {
-    /// As it stands in the index.
-    pub(super) fn to_text(self) -> String {
-        let Self { failed_at, id, generation } = self;
-        format!("{}.{id}.{generation:08x}", time_text(failed_at))
-    }
-
-    /// Reads what [`to_text`](Self::to_text) has written.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (time, rest) = text.split_once('.')?;
-        let (id, generation) = rest.split_once('.')?;
-        Some(Self {
-            failed_at: Timestamp::from_micros(
-                (u64::from_str_radix(time, 16).ok()? ^ SIGN).cast_signed(),
-            ),
-            id: MessageId(id.parse().ok()?),
-            generation: u32::from_str_radix(generation, 16).ok()?,
-        })
-    }
-
-    /// As a list's caller gets it.
-    pub(super) fn to_cursor(self) -> String {
-        format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
-    }
-
-    /// Reads a cursor that a caller gave.
-    pub(super) fn parse_cursor(text: &str) -> Option<Self> {
-        let (failed_at, rest) = text.split_once('.')?;
-        let (id, generation) = rest.split_once('.')?;
-        Some(Self {
-            failed_at: Timestamp::from_micros(failed_at.parse().ok()?),
-            id: MessageId(id.parse().ok()?),
-            generation: generation.parse().ok()?,
-        })
-    }
+/// Reads what [`place_text`] has written.
+fn parse_place(text: &str) -> Option<DeadLetterPlace> {
+    let (time, rest) = text.split_once('.')?;
+    let (id, generation) = rest.split_once('.')?;
+    let failed_at = u64::from_str_radix(time, 16).ok()? ^ SIGN;
+    Some(DeadLetterPlace {
+        failed_at: Timestamp::from_micros(failed_at.cast_signed()),
+        id: MessageId(id.parse().ok()?),
+        generation: u32::from_str_radix(generation, 16).ok()?,
+    })
 }
 
-fn time_text(time: Timestamp) -> String {
+/// A time as a text; the order of texts is the order of times.
+pub(super) fn time_text(time: Timestamp) -> String {
     format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
+}
+
+/// The members by which lists find a message.
+pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
+    let Some(parked) = &state.parked else {
+        let idle = state.idle_since();
+        return idle.map(|since| format!("o|{}.{id}", time_text(since))).into_iter().collect();
+    };
+    let place = place_text(DeadLetterPlace::of(id, parked));
+    let Rejection { code: reason, site, event_type, .. } = parked.rejection.clone();
+    let by_site = site.as_ref().map(|site| format!("s|{}|{place}|{reason}", encode(site.as_str())));
+    let group = Group { reason, site, event_type };
+    let mut members = vec![
+        format!("a|{place}"),
+        format!("g|{}|{place}", group.to_text()),
+        format!("r|{reason}|{place}"),
+    ];
+    members.extend(by_site);
+    members
+}
+
+/// The ends of the members that are not parked and were not heard of since a time.
+pub(super) fn idle_before(time: Timestamp) -> (&'static str, String) {
+    ("[o|", format!("(o|{}", time_text(time)))
+}
+
+/// The message of a member that is not parked.
+pub(super) fn parse_idle(member: &str) -> Result<MessageId, StoreError> {
+    let id = member.split_once('.').and_then(|(_, id)| id.parse().ok());
+    id.map(MessageId).ok_or_else(|| unreadable(member))
 }
 
 /// What letters of one group have in common.
@@ -79,7 +85,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// As it stands in the index and at each letter.
+    /// As it stands in the index.
     pub(super) fn to_text(&self) -> String {
         let site = self.site.as_ref().map(|site| encode(site.as_str())).unwrap_or_default();
         let event = self.event_type.as_ref().map(|name| encode(name.as_str())).unwrap_or_default();
@@ -132,27 +138,14 @@ impl Range {
 
     /// Of these only those that failed first before a time.
     pub(super) fn before(self, time: Timestamp) -> Self {
-        self.until(time_text(time))
-    }
-
-    /// Of these only those up to a place.
-    pub(super) fn up_to(self, place: Place) -> Self {
-        self.until(format!("{}}}", place.to_text()))
-    }
-
-    fn until(mut self, end: String) -> Self {
-        self.end = Some(match self.end {
-            Some(earlier) => earlier.min(end),
-            None => end,
-        });
-        self
+        Self { end: Some(time_text(time)), ..self }
     }
 
     /// From where a look at it begins, behind a place if one is given.
-    pub(super) fn from(&self, after: Option<Place>) -> String {
+    pub(super) fn from(&self, after: Option<DeadLetterPlace>) -> String {
         match after {
             // Whatever stands behind the place sorts before this.
-            Some(place) => format!("({}{}}}", self.prefix, place.to_text()),
+            Some(place) => format!("({}{}}}", self.prefix, place_text(place)),
             None => format!("[{}", self.prefix),
         }
     }
@@ -166,21 +159,20 @@ impl Range {
     }
 
     /// The place of a member, and whether the range has it.
-    pub(super) fn place(&self, member: &str) -> Result<(Place, bool), StoreError> {
+    pub(super) fn place(&self, member: &str) -> Result<(DeadLetterPlace, bool), StoreError> {
         let rest = member.strip_prefix(&self.prefix);
         let (place, behind) =
             rest.and_then(|rest| rest.split_at_checked(PLACE_LENGTH)).unwrap_or_default();
-        let place = Place::parse(place).ok_or_else(|| unreadable(member))?;
+        let place = parse_place(place).ok_or_else(|| unreadable(member))?;
         let is_in = self.reason.is_none_or(|code| behind.strip_prefix('|') == Some(code.as_str()));
         Ok((place, is_in))
     }
 }
 
 /// The group and the place of a member by group.
-pub(super) fn parse_grouped(member: &str) -> Result<(Group, Place), StoreError> {
+pub(super) fn parse_grouped(member: &str) -> Result<(Group, DeadLetterPlace), StoreError> {
     let parts = member.strip_prefix("g|").and_then(|rest| rest.rsplit_once('|'));
-    let parsed =
-        parts.and_then(|(group, place)| Some((Group::parse(group)?, Place::parse(place)?)));
+    let parsed = parts.and_then(|(group, place)| Some((Group::parse(group)?, parse_place(place)?)));
     parsed.ok_or_else(|| unreadable(member))
 }
 
@@ -194,9 +186,9 @@ mod tests {
 
     use super::*;
 
-    fn place(micros: i64, id: u128, generation: u32) -> Place {
+    fn place(micros: i64, id: u128, generation: u32) -> DeadLetterPlace {
         let failed_at = Timestamp::from_micros(micros);
-        Place { failed_at, id: MessageId(uuid::Uuid::from_u128(id)), generation }
+        DeadLetterPlace { failed_at, id: MessageId(uuid::Uuid::from_u128(id)), generation }
     }
 
     /// Whether Redis would find a member between the ends of a range.
@@ -215,10 +207,10 @@ mod tests {
             b: (i64, u128, u32),
         ) {
             let (a, b) = (place(a.0, a.1, a.2), place(b.0, b.1, b.2));
-            prop_assert_eq!(a.to_text().cmp(&b.to_text()), a.cmp(&b));
-            prop_assert_eq!(a.to_text().len(), PLACE_LENGTH);
-            prop_assert_eq!(Place::parse(&a.to_text()), Some(a));
-            prop_assert_eq!(Place::parse_cursor(&a.to_cursor()), Some(a));
+            prop_assert_eq!(place_text(a).cmp(&place_text(b)), a.cmp(&b));
+            prop_assert_eq!(place_text(a).len(), PLACE_LENGTH);
+            prop_assert_eq!(parse_place(&place_text(a)), Some(a));
+            prop_assert_eq!(DeadLetterPlace::parse_cursor(&a.to_cursor()), Some(a));
         }
 
         #[test]
@@ -226,24 +218,18 @@ mod tests {
             times in (0..4_i64, 0..4_i64),
             after in proptest::option::of((0..4_i64, 0..3_u128)),
             before in proptest::option::of(0..4_i64),
-            up_to in proptest::option::of((0..4_i64, 0..3_u128)),
             id in 0..3_u128,
         ) {
             let at = place(times.0, id, 1);
             let site = Site::parse("a|%}").unwrap();
             let mut range = Range::of_site(&site, Some(Code::NotJson));
             let after = after.map(|(time, id)| place(time, id, 1));
-            let up_to = up_to.map(|(time, id)| place(time, id, 1));
             if let Some(before) = before {
                 range = range.before(Timestamp::from_micros(before));
             }
-            if let Some(up_to) = up_to {
-                range = range.up_to(up_to);
-            }
             let expected = after.is_none_or(|after| at > after)
-                && before.is_none_or(|before| at.failed_at.micros() < before)
-                && up_to.is_none_or(|up_to| at <= up_to);
-            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), at.to_text());
+                && before.is_none_or(|before| at.failed_at.micros() < before);
+            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), place_text(at));
             prop_assert_eq!(is_between(&member, &range.from(after), &range.to()), expected);
             prop_assert_eq!(range.place(&member).unwrap(), (at, true));
             let other = member.replace("decode.not_json", "worker.panic");
@@ -255,7 +241,7 @@ mod tests {
     fn sites_that_begin_alike_stay_apart() {
         let range = Range::of_site(&Site::parse("a").unwrap(), None);
         for other in ["ab", "a|", "a b", "a}", "A", "a%7C"] {
-            let member = format!("s|{}|{}|worker.panic", encode(other), place(1, 1, 1).to_text());
+            let member = format!("s|{}|{}|worker.panic", encode(other), place_text(place(1, 1, 1)));
             assert!(!is_between(&member, &range.from(None), &range.to()), "{other}");
         }
     }
@@ -269,7 +255,7 @@ mod tests {
         {
             let group = Group { reason: Code::WorkerPanic, site, event_type };
             assert_eq!(Group::parse(&group.to_text()), Some(group.clone()));
-            let member = format!("g|{}|{}", group.to_text(), place(-1, 2, 3).to_text());
+            let member = format!("g|{}|{}", group.to_text(), place_text(place(-1, 2, 3)));
             assert_eq!(parse_grouped(&member).unwrap(), (group, place(-1, 2, 3)));
         }
         assert_eq!(Group::parse("no.code||"), None);

@@ -1,0 +1,399 @@
+//! What becomes of one dead letter: parked, edited, ended, claimed by a replay, sent, forgotten.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Counter, Ending, Mark, ReplayId, ReplayState};
+use crate::domain::{EnvelopeKind, Fingerprint, MessageId, Rejection, Timestamp};
+
+/// What is known of a message that was put aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterState {
+    /// The generation that is parked.
+    pub parked: Option<Parked>,
+    /// Up to which generation the message is over.
+    pub ended: Option<Ended>,
+    /// The last edit: it also serves generations that are parked after it.
+    pub edit: Option<Edit>,
+}
+
+/// A generation that is parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Which life of the message.
+    pub generation: u32,
+    /// When the message failed first, in whichever generation.
+    pub failed_at: Timestamp,
+    /// How many attempts this generation had.
+    pub attempts: u32,
+    /// Why it was put aside.
+    pub rejection: Rejection,
+    /// What the envelope carries.
+    pub kind: EnvelopeKind,
+    /// When the body was received.
+    pub received_at: Timestamp,
+    /// The configured source that it came from.
+    pub source: String,
+    /// The W3C `traceparent` of the request that brought it.
+    pub traceparent: Option<String>,
+    /// The W3C `tracestate` beside it.
+    pub tracestate: Option<String>,
+    /// The first body of the message.
+    pub received: BodyNote,
+    /// The body of this generation, which may be the same.
+    pub own: BodyNote,
+    /// The replay that has it.
+    pub mark: Option<Mark>,
+}
+
+/// Up to which generation a message is over, and how that one ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The last generation that is over.
+    pub generation: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Another body for a letter, which a person wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The message that brought it: of two edits the greater wins, whichever generations they were
+    /// made for, as a Store that was restored begins at an earlier one again.
+    pub id: MessageId,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The body.
+    pub body: BodyNote,
+}
+
+/// What a state knows of a body, which stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyNote {
+    /// By which it is known again.
+    pub fingerprint: Fingerprint,
+    /// Its length in bytes.
+    pub bytes: u32,
+    /// Its length as it is stored, which counts against `dead_letters.bytes_max`.
+    pub stored: u32,
+}
+
+impl BodyNote {
+    /// Whether two bodies are the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint && self.bytes == other.bytes
+    }
+}
+
+/// A body as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// What the state knows of it.
+    pub note: BodyNote,
+    /// Its bytes, compressed.
+    pub stored: Bytes,
+}
+
+/// Where a body stands beside its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// The first body of the message.
+    Received,
+    /// The body of the parked generation, if that is another.
+    Own,
+    /// The body of the last edit.
+    Edited,
+}
+
+impl Slot {
+    /// Every place.
+    pub const ALL: [Self; 3] = [Self::Received, Self::Own, Self::Edited];
+
+    /// Its name in backends.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Own => "own",
+            Self::Edited => "edited",
+        }
+    }
+}
+
+/// A letter that shall be parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// What is to be parked, with the first failure as far as its sender knows.
+    pub parked: Parked,
+    /// Its body.
+    pub own: Body,
+    /// The first body, where that is known to be another.
+    pub received: Option<Body>,
+}
+
+/// What happens to a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// A generation comes from the intake.
+    Park(Box<Incoming>),
+    /// A generation and those before it end.
+    End {
+        /// The last generation that is meant.
+        generation: u32,
+        /// How.
+        ending: Ending,
+    },
+    /// A person gives it another body.
+    Edit {
+        /// The generation that the person saw.
+        generation: u32,
+        /// The message that brought the edit.
+        id: MessageId,
+        /// When it was made.
+        at: Timestamp,
+        /// The new body.
+        body: Body,
+    },
+    /// It ends if it failed first before a time and no replay has it.
+    Expire {
+        /// The time.
+        before: Timestamp,
+    },
+    /// What is remembered of a message that is not parked goes, if it is older than a time.
+    Forget {
+        /// The time.
+        before: Timestamp,
+    },
+}
+
+/// What shall be written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// The new state; `None` if nothing of the message is kept.
+    pub after: Option<DeadLetterState>,
+    /// Bodies that are written, or removed.
+    pub bodies: Vec<(Slot, Option<Bytes>)>,
+    /// What became of a letter of a replay.
+    pub counts: Vec<(ReplayId, Counter)>,
+}
+
+/// Decides what an act changes; `None` if nothing. `replays` has the state of the replay that the
+/// letter's mark names, unless there is no such replay any more.
+pub fn decide(
+    before: Option<&DeadLetterState>,
+    act: &Act,
+    now: Timestamp,
+    replays: &BTreeMap<ReplayId, ReplayState>,
+) -> Option<Step> {
+    let state = before.cloned().unwrap_or_default();
+    match act {
+        Act::Park(incoming) => park(state, incoming, now),
+        Act::End { generation, ending } => end(state, *generation, *ending, now, replays),
+        Act::Edit { generation, id, at, body } => edit(state, *generation, (*id, *at), body),
+        Act::Expire { before } => {
+            let parked = state.parked.as_ref()?;
+            if parked.failed_at >= *before || is_held(parked, replays) {
+                return None;
+            }
+            let generation = parked.generation;
+            end(state, generation, Ending::Expired, now, replays)
+        }
+        Act::Forget { before } => {
+            let is_old = state.idle_since().is_some_and(|since| since < *before);
+            is_old.then(|| Step { bodies: removed(&Slot::ALL), ..Step::default() })
+        }
+    }
+}
+
+impl DeadLetterState {
+    /// Whether a generation is over. A discard is for good: it ends those too that are to come.
+    fn is_over(&self, generation: u32) -> bool {
+        self.ended.is_some_and(|ended| {
+            ended.generation >= generation || ended.ending == Ending::Discarded
+        })
+    }
+
+    /// Since when nothing happened to a message that is not parked.
+    pub fn idle_since(&self) -> Option<Timestamp> {
+        if self.parked.is_some() {
+            return None;
+        }
+        let edited = self.edit.map(|edit| edit.at);
+        self.ended.map(|ended| ended.at).max(edited)
+    }
+
+    /// Where the body is that a replay sends, and whether that is another than the first.
+    pub fn body(&self, parked: &Parked) -> (Slot, bool) {
+        let (slot, body) = match self.edit {
+            Some(edit) => (Slot::Edited, edit.body),
+            None => (Slot::Own, parked.own),
+        };
+        let is_other = !body.is_same(&parked.received);
+        (if is_other { slot } else { Slot::Received }, is_other)
+    }
+
+    /// How many bytes the bodies of a parked letter take, and whose they are.
+    pub fn stored(&self) -> Option<(&str, u64)> {
+        let parked = self.parked.as_ref()?;
+        let own = if parked.own.is_same(&parked.received) { 0 } else { parked.own.stored };
+        let edited = self.edit.map_or(0, |edit| edit.body.stored);
+        let bytes = [parked.received.stored, own, edited].map(u64::from).iter().sum();
+        Some((&parked.source, bytes))
+    }
+
+    /// Notes an ending; a later one stays.
+    fn note_ended(&mut self, generation: u32, ending: Ending, at: Timestamp) {
+        if generation > self.ended.map_or(0, |ended| ended.generation) {
+            self.ended = Some(Ended { generation, ending, at });
+        }
+    }
+}
+
+fn park(mut state: DeadLetterState, incoming: &Incoming, now: Timestamp) -> Option<Step> {
+    let mut parked = incoming.parked.clone();
+    let generation = parked.generation;
+    let is_there = state.parked.as_ref().is_some_and(|known| known.generation >= generation);
+    if is_there || state.is_over(generation) {
+        return None;
+    }
+    let (mut bodies, mut counts) = (Vec::new(), Vec::new());
+    let earlier = state.parked.take();
+    if let Some(earlier) = &earlier {
+        parked.failed_at = parked.failed_at.min(earlier.failed_at);
+        counts = outcome(earlier, Ending::Failed, &BTreeMap::new());
+    }
+    match (&incoming.received, earlier) {
+        (Some(received), _) => {
+            parked.received = received.note;
+            bodies.push((Slot::Received, Some(received.stored.clone())));
+        }
+        (None, Some(earlier)) => parked.received = earlier.received,
+        (None, None) => {
+            parked.received = incoming.own.note;
+            bodies.push((Slot::Received, Some(incoming.own.stored.clone())));
+        }
+    }
+    parked.own = incoming.own.note;
+    let is_other = !parked.own.is_same(&parked.received);
+    bodies.push((Slot::Own, is_other.then(|| incoming.own.stored.clone())));
+    state.note_ended(generation.saturating_sub(1), Ending::Failed, now);
+    state.parked = Some(parked);
+    Some(Step { after: Some(state), bodies, counts })
+}
+
+fn end(
+    mut state: DeadLetterState,
+    generation: u32,
+    ending: Ending,
+    at: Timestamp,
+    replays: &BTreeMap<ReplayId, ReplayState>,
+) -> Option<Step> {
+    let there = state.parked.as_ref().map(|parked| parked.generation);
+    // A replay may have overtaken a discard: then it is about the generation that came back.
+    let generation =
+        if ending == Ending::Discarded { generation.max(there.unwrap_or(0)) } else { generation };
+    if state.ended.is_some_and(|ended| ended.generation >= generation) {
+        return None;
+    }
+    let mut step = Step::default();
+    let ends = state.parked.take_if(|parked| parked.generation <= generation);
+    if let Some(parked) = ends {
+        let became = match ending {
+            Ending::Settled if parked.generation < generation => Ending::Failed,
+            Ending::Settled | Ending::Failed | Ending::Discarded | Ending::Expired => ending,
+        };
+        step.counts = outcome(&parked, became, replays);
+        step.bodies = removed(&[Slot::Received, Slot::Own]);
+    }
+    // The next generation may still need the edit.
+    if state.parked.is_none() && ending != Ending::Failed && state.edit.take().is_some() {
+        step.bodies.extend(removed(&[Slot::Edited]));
+    }
+    state.note_ended(generation, ending, at);
+    step.after = Some(state);
+    Some(step)
+}
+
+fn edit(
+    mut state: DeadLetterState,
+    generation: u32,
+    (id, at): (MessageId, Timestamp),
+    body: &Body,
+) -> Option<Step> {
+    let there = state.parked.as_ref().map_or(0, |parked| parked.generation);
+    if state.is_over(generation.max(there)) || state.edit.is_some_and(|known| known.id >= id) {
+        return None;
+    }
+    state.edit = Some(Edit { id, at, body: body.note });
+    let bodies = vec![(Slot::Edited, Some(body.stored.clone()))];
+    Some(Step { after: Some(state), bodies, counts: Vec::new() })
+}
+
+/// What a replay counts when a letter that it has ends. One that is put away before it was sent is
+/// the replay's only while the replay goes on.
+fn outcome(
+    parked: &Parked,
+    ending: Ending,
+    replays: &BTreeMap<ReplayId, ReplayState>,
+) -> Vec<(ReplayId, Counter)> {
+    let Some(mark) = parked.mark else { return Vec::new() };
+    let counter = match ending {
+        Ending::Settled => Counter::Settled,
+        Ending::Failed => Counter::Failed,
+        Ending::Discarded | Ending::Expired => Counter::Gone,
+    };
+    match mark.round {
+        Some(round) => vec![(mark.replay, counter), (mark.replay, Counter::Ended(round))],
+        None if counter == Counter::Gone && !is_held(parked, replays) => Vec::new(),
+        None => vec![(mark.replay, counter)],
+    }
+}
+
+/// Whether a replay has the letter: it goes on, or it has sent the letter and is still known. A
+/// replay that ended never goes on again, so it lets go of any number of letters by one write.
+pub fn is_held(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bool {
+    parked.mark.is_some_and(|mark| {
+        let replay = replays.get(&mark.replay);
+        replay.is_some_and(|state| mark.round.is_some() || state.is_busy())
+    })
+}
+
+/// Takes a letter into a replay, unless another has it or that generation is not parked.
+pub fn claim(
+    state: &DeadLetterState,
+    generation: u32,
+    replay: ReplayId,
+    replays: &BTreeMap<ReplayId, ReplayState>,
+) -> Option<DeadLetterState> {
+    let mut state = state.clone();
+    let parked = state.parked.as_mut().filter(|parked| parked.generation == generation)?;
+    if is_held(parked, replays) {
+        return None;
+    }
+    parked.mark = Some(Mark { replay, round: None });
+    Some(state)
+}
+
+/// Marks a letter as sent in a round of the replay that has it; `None` if it is not to be sent.
+pub fn mark_sent(
+    state: &DeadLetterState,
+    generation: u32,
+    replay: ReplayId,
+    round: u64,
+) -> Option<DeadLetterState> {
+    let mut state = state.clone();
+    let parked = state.parked.as_mut().filter(|parked| parked.generation == generation)?;
+    let mark = parked.mark.as_mut().filter(|mark| mark.replay == replay)?;
+    if mark.round == Some(round) {
+        return None;
+    }
+    mark.round = Some(round);
+    Some(state)
+}
+
+fn removed(slots: &[Slot]) -> Vec<(Slot, Option<Bytes>)> {
+    slots.iter().map(|slot| (*slot, None)).collect()
+}

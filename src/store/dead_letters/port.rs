@@ -1,0 +1,197 @@
+//! What a Store is told and says of dead letters and replays.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::domain::dead_letter::{
+    Counter, DeadLetterState, Fence, LetterName, Parked, ReplayCounts, ReplayId, ReplayRecord, Slot,
+};
+use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
+use crate::store::{DeadLetterFilter, Revision};
+
+/// The state of a dead letter, and the revision that a commit of it must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedDeadLetter {
+    /// The message.
+    pub id: MessageId,
+    /// The token of this state.
+    pub revision: Revision,
+    /// The state.
+    pub state: DeadLetterState,
+    /// Its bodies as they are stored, if they were asked for.
+    pub bodies: Vec<(Slot, Bytes)>,
+}
+
+/// A replay as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedReplay {
+    /// Its id.
+    pub id: ReplayId,
+    /// The token of this record.
+    pub revision: Revision,
+    /// The record.
+    pub record: ReplayRecord,
+    /// What was counted of it.
+    pub counts: ReplayCounts,
+}
+
+/// One step: written whole if all that it was decided on still stands, else not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadLetterCommit {
+    /// The number under which replays must still be run.
+    pub fence: Option<Fence>,
+    /// Letters; at most one write of each.
+    pub letters: Vec<LetterWrite>,
+    /// A replay.
+    pub replay: Option<ReplayWrite>,
+    /// What is added to the counters of replays, as far as those are there.
+    pub counts: Vec<(ReplayId, Counter, u64)>,
+}
+
+/// A letter that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterWrite {
+    /// The message.
+    pub id: MessageId,
+    /// What was read of it.
+    pub before: Option<(Revision, DeadLetterState)>,
+    /// What shall stand there; `None` for nothing.
+    pub after: Option<DeadLetterState>,
+    /// Bodies that are written, or removed.
+    pub bodies: Vec<(Slot, Option<Bytes>)>,
+}
+
+/// A replay that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayWrite {
+    /// Its id.
+    pub id: ReplayId,
+    /// The revision that was read, and when the replay was made.
+    pub before: Option<(Revision, Timestamp)>,
+    /// What shall stand there; `None` for nothing: then its list and counters go too.
+    pub after: Option<ReplayRecord>,
+    /// Whether somebody must look at it.
+    pub is_open: bool,
+    /// One more part of its list.
+    pub chunk: Option<(u32, Vec<LetterName>)>,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLettersCommitted {
+    /// It is written.
+    Written,
+    /// Somebody was faster; nothing is written.
+    Conflict,
+    /// Another leads; nothing is written.
+    Fenced,
+}
+
+impl DeadLetterCommit {
+    /// Whether it only takes away: such a commit is written on a server that is out of memory.
+    pub fn gives_memory_back(&self) -> bool {
+        let removes = |write: &LetterWrite| {
+            write.after.as_ref().is_none_or(|after| after.parked.is_none())
+                && write.bodies.iter().all(|(_, body)| body.is_none())
+        };
+        let is_stopped = |write: &ReplayWrite| write.chunk.is_none() && write.before.is_some();
+        self.letters.iter().all(removes) && self.replay.as_ref().is_none_or(is_stopped)
+    }
+}
+
+/// A letter's place among all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeadLetterPlace {
+    /// The first failure.
+    pub failed_at: Timestamp,
+    /// The message.
+    pub id: MessageId,
+    /// The generation.
+    pub generation: u32,
+}
+
+impl DeadLetterPlace {
+    /// The place of a parked letter.
+    pub const fn of(id: MessageId, parked: &Parked) -> Self {
+        Self { failed_at: parked.failed_at, id, generation: parked.generation }
+    }
+
+    /// As a list's caller gets it.
+    pub fn to_cursor(self) -> String {
+        format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
+    }
+
+    /// Reads what [`to_cursor`](Self::to_cursor) has written.
+    pub fn parse_cursor(text: &str) -> Option<Self> {
+        let (failed_at, rest) = text.split_once('.')?;
+        let (id, generation) = rest.split_once('.')?;
+        Some(Self {
+            failed_at: Timestamp::from_micros(failed_at.parse().ok()?),
+            id: MessageId(id.parse().ok()?),
+            generation: generation.parse().ok()?,
+        })
+    }
+}
+
+impl DeadLetterFilter {
+    /// Whether it selects a letter.
+    pub fn selects(&self, id: MessageId, parked: &Parked) -> bool {
+        let Self { reason, site, failed_before, ids } = self;
+        reason.is_none_or(|reason| parked.rejection.code == reason)
+            && site.as_ref().is_none_or(|site| parked.rejection.site.as_ref() == Some(site))
+            && failed_before.is_none_or(|before| parked.failed_at < before)
+            && (ids.is_empty() || ids.contains(&id))
+    }
+}
+
+/// Dead letters that have reason, site and event's name in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterGroup {
+    /// Why.
+    pub reason: Code,
+    /// The site, as far as bodies were understood.
+    pub site: Option<Site>,
+    /// The event's name, as far as bodies were understood.
+    pub event_type: Option<Identifier>,
+    /// How many.
+    pub letters: u64,
+    /// The earliest first failure among them.
+    pub oldest: Timestamp,
+    /// The latest first failure among them.
+    pub newest: Timestamp,
+}
+
+/// How much is parked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadLetterTotals {
+    /// Letters, by reason.
+    pub letters: Vec<(Code, u64)>,
+    /// What their bodies take, by the source that they came from.
+    pub bytes: Vec<(String, u64)>,
+}
+
+/// A list of replays, each by the time at which they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayList {
+    /// Those that are being made.
+    Making,
+    /// Those that somebody must look at.
+    Open,
+    /// Those that were made.
+    Made,
+}
+
+/// A replay's place in a list.
+pub type ReplayPlace = (Timestamp, ReplayId);
+
+/// Writes a replay's place as a cursor.
+pub(super) fn replay_cursor((made_at, id): ReplayPlace) -> String {
+    format!("{}.{id}", made_at.micros())
+}
+
+/// Reads what [`replay_cursor`] has written.
+pub(super) fn parse_replay_cursor(text: &str) -> Option<ReplayPlace> {
+    let (made_at, id) = text.split_once('.')?;
+    let id = id.parse::<Uuid>().ok()?;
+    Some((Timestamp::from_micros(made_at.parse().ok()?), ReplayId(id)))
+}

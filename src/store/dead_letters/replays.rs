@@ -1,0 +1,417 @@
+//! Replays above the port: making, showing, cancelling, sending, and what became of letters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Conflicts, DeadLetterCommit, DeadLettersCommitted, LetterWrite, LoadedDeadLetter, LoadedReplay,
+    ReplayList, ReplayWrite, check, port, rejected, whole,
+};
+use crate::clock;
+use crate::domain::dead_letter::{
+    Counter, DeadLetterState, Fence, LetterName, Position, Replay, ReplayId, ReplayRecord,
+    ReplayState, claim, conclude, mark_sent,
+};
+use crate::domain::{MessageId, Timestamp};
+use crate::store::{
+    DeadLetter, NewReplay, Page, PageRequest, REPLAY_LETTERS_MAX, Store, StoreError,
+};
+
+/// Letters that one step selects or sends.
+const STEP: usize = 500;
+/// Letters that are looked at together when the next ones to send are wanted.
+const LOOKED_AT: usize = 64;
+/// Replays that are read at a time.
+const REPLAYS: usize = 100;
+
+/// Letters that are to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// The letters, in the order of the replay.
+    pub letters: Vec<DeadLetter>,
+    /// The place after the last of them.
+    pub after: Position,
+}
+
+/// What a change of a record came to.
+enum Changed {
+    /// It is so now, or it was so before.
+    Is(Box<LoadedReplay>),
+    /// There is no such replay.
+    Unknown,
+    /// Another leads.
+    Fenced,
+}
+
+impl dyn Store + '_ {
+    /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
+    /// More than [`REPLAY_LETTERS_MAX`] are rejected.
+    ///
+    /// It goes step by step, and may die
+    /// 1. before or between the steps that select: what they selected is held by a replay that
+    ///    nobody sees. After a minute without a step, whoever makes the next replay or ends old
+    ///    letters gives it up by one commit, and all its letters are free;
+    /// 2. after the last step, before the answer: the replay runs.
+    pub async fn make_replay(&self, new: NewReplay) -> Result<Replay, StoreError> {
+        check(&new.filter)?;
+        let now = clock::now();
+        self.give_up_abandoned(now).await?;
+        let record = ReplayRecord::making(new.made_at, new.pace, now);
+        let write = ReplayWrite {
+            id: new.id,
+            before: None,
+            after: Some(record),
+            is_open: false,
+            chunk: None,
+        };
+        if self.commit_replay(None, write).await? != DeadLettersCommitted::Written {
+            return Err(rejected(&format!("there is a replay {} already", new.id)));
+        }
+        let selected = self.select(&new).await;
+        if selected.is_err() {
+            // It would be given up in a minute: what this cannot do is done then.
+            self.change_replay(new.id, None, |_| Some(None)).await.ok();
+        }
+        selected?;
+        let begin = |replay: &LoadedReplay| {
+            (replay.record.state == ReplayState::Making).then(|| Some(replay.record.begun()))
+        };
+        match self.change_replay(new.id, None, begin).await? {
+            Changed::Is(replay) => replay.view().ok_or_else(|| given_up(new.id)),
+            Changed::Unknown | Changed::Fenced => Err(given_up(new.id)),
+        }
+    }
+
+    /// Takes what is selected into a replay that is being made.
+    async fn select(&self, new: &NewReplay) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let mut page = self.list_dead_letters(&new.filter, after, STEP).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.place();
+            let mut conflicts = Conflicts::new();
+            while !self.take(new.id, &page).await? {
+                conflicts.pause().await?;
+                let ids: Vec<MessageId> = page.iter().map(|letter| letter.id).collect();
+                page = self.load_dead_letters(&ids, false).await?.into_iter().flatten().collect();
+            }
+        }
+    }
+
+    /// Takes those of a page that are free; `false` if somebody was faster.
+    async fn take(&self, id: ReplayId, page: &[LoadedDeadLetter]) -> Result<bool, StoreError> {
+        let marks = page.iter().filter_map(|letter| letter.state.parked.as_ref()?.mark);
+        let replays = self.replay_states(marks.map(|mark| mark.replay).collect()).await?;
+        let (mut letters, mut names) = (Vec::new(), Vec::new());
+        for letter in page {
+            let Some(place) = letter.place() else { continue };
+            let Some(after) = claim(&letter.state, place.generation, id, &replays) else {
+                continue;
+            };
+            names.push(LetterName { message_id: letter.id, generation: place.generation });
+            letters.push(LetterWrite::of_mark(letter, after));
+        }
+        if letters.is_empty() {
+            return Ok(true);
+        }
+        let replay = self.load_replay(id).await?.ok_or_else(|| given_up(id))?;
+        let record = replay.record.with_chunk(names.len(), clock::now());
+        if record.selected > u64::try_from(REPLAY_LETTERS_MAX).unwrap_or(u64::MAX) {
+            let why = format!("more than {REPLAY_LETTERS_MAX} letters; select fewer");
+            return Err(rejected(&why));
+        }
+        let chunk = Some((replay.record.chunks, names));
+        let write = ReplayWrite { chunk, ..replay.write(Some(record)) };
+        let commit = DeadLetterCommit { letters, replay: Some(write), ..Default::default() };
+        Ok(self.commit_dead_letter(commit).await? == DeadLettersCommitted::Written)
+    }
+
+    /// A replay and how far it is.
+    pub async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        Ok(self.load_replay(id).await?.and_then(|replay| replay.view()))
+    }
+
+    /// Replays by the time at which they were made, oldest first.
+    pub async fn replays(&self, page: &PageRequest) -> Result<Page<Replay>, StoreError> {
+        let after = page.after.as_deref().map(|cursor| {
+            port::parse_replay_cursor(cursor)
+                .ok_or_else(|| rejected("the cursor is not one of this list"))
+        });
+        let limit = page.limit.min(super::ANSWER_MAX);
+        let mut found = self.list_replays(ReplayList::Made, after.transpose()?, limit + 1).await?;
+        let is_last = found.len() <= limit;
+        found.truncate(limit);
+        let last = found.last().filter(|_| !is_last);
+        let next = last.map(|last| port::replay_cursor((last.record.made_at, last.id)));
+        Ok(Page { items: found.iter().filter_map(LoadedReplay::view).collect(), next })
+    }
+
+    /// Stops a replay: letters that were not sent are free again.
+    pub async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        let cancel = |replay: &LoadedReplay| replay.record.cancelled().map(Some);
+        match self.change_replay(id, None, cancel).await? {
+            Changed::Is(replay) => Ok(replay.view()),
+            Changed::Unknown | Changed::Fenced => Ok(None),
+        }
+    }
+
+    /// The running replay that a message's parked letter is in.
+    pub async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
+        let found = self.load_dead_letters(&[id], false).await?.pop().flatten();
+        let mark = found.and_then(|found| found.state.parked?.mark);
+        let Some(mark) = mark else { return Ok(None) };
+        let replay = self.replay(mark.replay).await?;
+        let runs = replay.is_some_and(|replay| replay.state == ReplayState::Running);
+        Ok(runs.then_some(mark.replay))
+    }
+
+    /// Replays that run, or have letters without an outcome; oldest first.
+    pub async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
+        let open = self.all_replays(ReplayList::Open).await?;
+        Ok(open.iter().filter_map(LoadedReplay::view).collect())
+    }
+
+    /// Begins or goes on to run replays for the leader of this number; `None` if a later one does.
+    /// What it answers with is another for every leader, and for a server that was started anew.
+    /// Before that, letters of running replays that were sent and are still parked count as not
+    /// sent: nobody knows whether they are in the queue, and sending them again is harmless.
+    pub async fn run_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        let fence = self.lead_replays(leader).await?;
+        let Some(fence) = fence else { return Ok(None) };
+        for replay in self.all_replays(ReplayList::Open).await? {
+            let restart = |replay: &LoadedReplay| replay.record.restarted(fence).map(Some);
+            if restart(&replay).is_some()
+                && let Changed::Fenced = self.change_replay(replay.id, Some(fence), restart).await?
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some(fence))
+    }
+
+    /// The next letters of a running replay that were not sent in this round; none for one that has
+    /// ended. At most so many, and fewer only if there are no more or hundreds.
+    pub async fn unsent_letters(&self, id: ReplayId, limit: usize) -> Result<Unsent, StoreError> {
+        let Some(LoadedReplay { record, .. }) = self.load_replay(id).await? else {
+            return Ok(Unsent::default());
+        };
+        let (mut wanted, mut at) = (Vec::new(), record.position);
+        let limit = if record.state == ReplayState::Running { limit.min(STEP) } else { 0 };
+        while at.chunk < record.chunks && wanted.len() < limit {
+            let chunk = self.replay_chunk(id, at.chunk).await?;
+            let index = usize::try_from(at.index).unwrap_or(usize::MAX);
+            let rest = chunk.get(index..).unwrap_or_default();
+            let looked_at = rest.get(..LOOKED_AT).unwrap_or(rest);
+            let ids: Vec<MessageId> = looked_at.iter().map(|name| name.message_id).collect();
+            let found = self.load_dead_letters(&ids, false).await?;
+            for (name, found) in looked_at.iter().zip(found) {
+                at.index += 1;
+                let sends = |found: LoadedDeadLetter| {
+                    mark_sent(&found.state, name.generation, id, record.round).is_some()
+                };
+                if found.is_some_and(sends) {
+                    wanted.push(*name);
+                }
+                if wanted.len() == limit {
+                    break;
+                }
+            }
+            if usize::try_from(at.index).is_ok_and(|index| index >= chunk.len()) {
+                at = Position { chunk: at.chunk + 1, index: 0 };
+            }
+        }
+        let ids: Vec<MessageId> = wanted.iter().map(|name| name.message_id).collect();
+        let found = self.load_dead_letters(&ids, true).await?;
+        let mut letters = Vec::new();
+        for (name, found) in wanted.iter().zip(found) {
+            let letter = found.map(whole).transpose()?.flatten();
+            letters.extend(letter.filter(|letter| letter.generation() == name.generation));
+        }
+        Ok(Unsent { letters, after: at })
+    }
+
+    /// Notes that letters were sent, and that those before a place need not be looked at again in
+    /// this round; `false`, and nothing is noted, if another leads.
+    pub async fn note_sent(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+        names: Vec<LetterName>,
+        after: Option<Position>,
+    ) -> Result<bool, StoreError> {
+        let ids: Vec<MessageId> = names.iter().map(|name| name.message_id).collect();
+        let mut conflicts = Conflicts::new();
+        loop {
+            let replay = self.load_replay(id).await?;
+            let mut commit = DeadLetterCommit { fence: Some(fence), ..Default::default() };
+            if let Some(mut replay) = replay {
+                let round = replay.record.round;
+                let found = self.load_dead_letters(&ids, false).await?;
+                for (name, found) in names.iter().zip(found) {
+                    let Some(found) = found else { continue };
+                    let after = mark_sent(&found.state, name.generation, id, round);
+                    commit.letters.extend(after.map(|after| LetterWrite::of_mark(&found, after)));
+                }
+                let sent = u64::try_from(commit.letters.len()).unwrap_or(u64::MAX);
+                if sent > 0 {
+                    commit.counts.push((id, Counter::Sent(round), sent));
+                    *replay.counts.entry(Counter::Sent(round)).or_default() += sent;
+                }
+                let position = after.unwrap_or_default().max(replay.record.position);
+                let record = ReplayRecord { position, ..replay.record.clone() };
+                if sent > 0 || record != replay.record {
+                    commit.replay = Some(replay.write(Some(record)));
+                }
+            }
+            match self.commit_dead_letter(commit).await? {
+                DeadLettersCommitted::Written => return Ok(true),
+                DeadLettersCommitted::Fenced => return Ok(false),
+                DeadLettersCommitted::Conflict => conflicts.pause().await?,
+            }
+        }
+    }
+
+    /// Ends the replay if it is done or too many letters came back, and answers with what became of
+    /// its letters; `None`, and nothing is noted, if another leads.
+    pub async fn note_outcomes(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+    ) -> Result<Option<Replay>, StoreError> {
+        let next = |replay: &LoadedReplay| {
+            let LoadedReplay { record, counts, .. } = replay;
+            let is_over = record.state != ReplayState::Making && !record.is_open(counts);
+            let ended = conclude(record, counts).or_else(|| record.restarted(fence));
+            // One that stopped is written once more, so that nobody looks at it again.
+            ended.or_else(|| is_over.then(|| record.clone())).map(Some)
+        };
+        match self.change_replay(id, Some(fence), next).await? {
+            Changed::Is(replay) => Ok(replay.view()),
+            Changed::Unknown | Changed::Fenced => Ok(None),
+        }
+    }
+
+    /// The states of replays; of those that are not there any more, none.
+    pub(super) async fn replay_states(
+        &self,
+        ids: BTreeSet<ReplayId>,
+    ) -> Result<BTreeMap<ReplayId, ReplayState>, StoreError> {
+        let mut states = BTreeMap::new();
+        for id in ids {
+            states.extend(self.load_replay(id).await?.map(|replay| (id, replay.record.state)));
+        }
+        Ok(states)
+    }
+
+    /// Gives up replays whose makers died.
+    pub(super) async fn give_up_abandoned(&self, now: Timestamp) -> Result<(), StoreError> {
+        for replay in self.all_replays(ReplayList::Making).await? {
+            let give_up = |replay: &LoadedReplay| replay.record.is_abandoned(now).then_some(None);
+            self.change_replay(replay.id, None, give_up).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets replays that were made before a time and do not run.
+    pub(super) async fn forget_replays(&self, before: Timestamp) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.list_replays(ReplayList::Made, after, REPLAYS).await?;
+            let is_old = |replay: &&LoadedReplay| replay.record.made_at < before;
+            let old: Vec<&LoadedReplay> = page.iter().take_while(is_old).collect();
+            let Some(last) = old.last() else { return Ok(()) };
+            after = Some((last.record.made_at, last.id));
+            let mut forgotten = false;
+            for replay in &old {
+                let forget = |replay: &LoadedReplay| {
+                    (replay.record.state != ReplayState::Running).then_some(None)
+                };
+                let changed = self.change_replay(replay.id, None, forget).await?;
+                forgotten |= matches!(changed, Changed::Unknown);
+            }
+            if forgotten {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn all_replays(&self, list: ReplayList) -> Result<Vec<LoadedReplay>, StoreError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.list_replays(list, after, REPLAYS).await?;
+            let is_last = page.len() < REPLAYS;
+            after = page.last().map(|last| (last.record.made_at, last.id));
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Changes the record of a replay as `change` says of its newest state: to another, or to
+    /// nothing, or not at all.
+    async fn change_replay(
+        &self,
+        id: ReplayId,
+        fence: Option<Fence>,
+        change: impl Fn(&LoadedReplay) -> Option<Option<ReplayRecord>> + Send + Sync,
+    ) -> Result<Changed, StoreError> {
+        let mut conflicts = Conflicts::new();
+        loop {
+            let Some(replay) = self.load_replay(id).await? else { return Ok(Changed::Unknown) };
+            let Some(after) = change(&replay) else { return Ok(Changed::Is(Box::new(replay))) };
+            match self.commit_replay(fence, replay.write(after.clone())).await? {
+                DeadLettersCommitted::Written => {
+                    return Ok(match after {
+                        Some(record) => Changed::Is(Box::new(LoadedReplay { record, ..replay })),
+                        None => Changed::Unknown,
+                    });
+                }
+                DeadLettersCommitted::Fenced => return Ok(Changed::Fenced),
+                DeadLettersCommitted::Conflict => conflicts.pause().await?,
+            }
+        }
+    }
+
+    async fn commit_replay(
+        &self,
+        fence: Option<Fence>,
+        write: ReplayWrite,
+    ) -> Result<DeadLettersCommitted, StoreError> {
+        let commit = DeadLetterCommit { fence, replay: Some(write), ..Default::default() };
+        self.commit_dead_letter(commit).await
+    }
+
+    async fn commit_dead_letter(
+        &self,
+        commit: DeadLetterCommit,
+    ) -> Result<DeadLettersCommitted, StoreError> {
+        let committed = self.commit_dead_letters(vec![commit]).await?.pop();
+        Ok(committed.unwrap_or(DeadLettersCommitted::Conflict))
+    }
+}
+
+fn given_up(id: ReplayId) -> StoreError {
+    let why = format!("making the replay {id} took too long; make it again");
+    StoreError::Unavailable { source: why.into() }
+}
+
+impl LetterWrite {
+    /// A write of a letter that gets another mark.
+    fn of_mark(letter: &LoadedDeadLetter, after: DeadLetterState) -> Self {
+        let before = Some((letter.revision, letter.state.clone()));
+        Self { id: letter.id, before, after: Some(after), bodies: Vec::new() }
+    }
+}
+
+impl LoadedReplay {
+    /// The replay as people see it.
+    fn view(&self) -> Option<Replay> {
+        self.record.view(self.id, &self.counts)
+    }
+
+    fn write(&self, after: Option<ReplayRecord>) -> ReplayWrite {
+        let is_open = after.as_ref().is_some_and(|after| after.is_open(&self.counts));
+        let before = Some((self.revision, self.record.made_at));
+        ReplayWrite { id: self.id, before, after, is_open, chunk: None }
+    }
+}

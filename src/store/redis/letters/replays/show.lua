@@ -1,2 +1,0 @@
--- Reads a replay. ARGV: id.
-return shown()
