@@ -11,7 +11,7 @@ use super::receipts;
 use crate::clock::PastTime;
 use crate::domain::{Code, MessageId, Site};
 
-/// What `serve`, `ingress`, `worker` and `console` take.
+/// What `serve` and the roles take.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Writes the addresses that are listened on to this file, as JSON, once all is ready.
@@ -88,7 +88,7 @@ pub enum DeadLettersCommand {
     },
     /// Sends dead letters through the worker again, once each in effect.
     ///
-    /// Acts on what is selected now. A worker runs the replay, also after this command has ended.
+    /// Acts on what is selected now. The leader runs the replay, also after this command has ended.
     /// A letter that comes back is parked again, as its next generation. Exits 1 if one did.
     Replay(DeadLettersReplayArgs),
     /// Gives a dead letter another body; what was received is kept beside it.

@@ -33,8 +33,8 @@ const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How often is looked how far a replay is.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// How long a worker may take to begin with a replay: longer than the lease of one that died.
-const TAKEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long the leader may take to begin with a replay: longer than the lease of one that died.
+const TAKEN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Makes a replay and watches it, or says what it would do where `sources` write.
 pub async fn replay(
@@ -80,7 +80,7 @@ pub async fn replay(
         if !replay.is_taken && Instant::now() >= taken_by {
             bar.finish_and_clear();
             output.say(format_args!(
-                "no worker has taken replay {id} within {}: is `storekeeper serve` or a worker \
+                "no leader has taken replay {id} within {}: is `storekeeper serve` or a leader \
                  running? The replay stays and begins when one does; `storekeeper replays cancel \
                  {id}` frees its letters",
                 humantime::format_duration(TAKEN_WITHIN)

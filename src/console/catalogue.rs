@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::items::check_site;
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, parse_site};
 use super::views::{CatalogueEntryView, ListView};
 use super::{Backends, cursor, list_problem};

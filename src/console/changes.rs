@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 
 use super::cursor::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::items::check_site;
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ChangeView, ListView};
 use super::{Backends, store_problem};

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::access::Actor;
 use super::guard::Patience;
-use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::receipts::SOURCE;
+use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_site};
 use super::views::CorrectionAnswerView;
 use super::{Backends, ask_problem, orders};

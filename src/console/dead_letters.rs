@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
 use super::views::{DeadLetterDetailView, DeadLetterView, ListView};
 use super::{Backends, cursor, list_problem, store_problem};

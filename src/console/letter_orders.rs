@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
+use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
 use super::{Backends, broker_problem, in_time, store_problem};

@@ -36,6 +36,7 @@ pub mod order_list;
 mod orders;
 mod queues;
 mod receipts;
+mod refusals;
 mod replays;
 mod request;
 mod sites;

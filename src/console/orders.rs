@@ -9,8 +9,8 @@ use utoipa::IntoParams;
 
 use super::items::{check_site, site_unknown};
 use super::lookup::{self, OrderError};
-use super::openapi::{PROBLEM_JSON, Refusals};
 use super::order_list::{self, FLAGS, OrderFilter};
+use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_site};
 use super::views::{ListView, OrderSummaryView, OrderView};
 use super::{Backends, cursor, list_problem, store_problem};

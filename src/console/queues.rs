@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::openapi::Refusals;
+use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::views::QueuesView;
 use super::{Backends, broker_problem, in_time, store_problem};

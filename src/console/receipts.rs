@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::access::Actor;
 use super::guard::Patience;
 use super::items::{self, Purpose};
-use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
+use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::ReceiptView;
 use super::{Backends, ask_problem};

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::dead_letters::read_filter;
-use super::openapi::{BodyRefusals, PROBLEM_JSON, Refusals};
+use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::{ListView, ReplayView};
 use super::{Backends, cursor, list_problem, store_problem};
@@ -72,7 +72,7 @@ pub(super) struct SelectionBody {
     tag = "dead letters",
     request_body = NewReplayBody,
     responses(
-        (status = 201, description = "The replay, which a worker now runs. A dry run is done with this answer and not kept.", body = ReplayView),
+        (status = 201, description = "The replay, which the leader now runs. A dry run is done with this answer and not kept.", body = ReplayView),
         BodyRefusals,
         Refusals,
     ),

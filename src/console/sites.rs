@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::openapi::Refusals;
+use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::views::{ListView, SiteView};
 use super::{Backends, store_problem};

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::items::{self, Purpose, check_site};
-use super::openapi::{PROBLEM_JSON, Refusals};
+use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ListView, StockDetailView, StockItemView};
 use super::{Backends, cursor, in_time, list_problem};

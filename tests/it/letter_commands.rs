@@ -98,7 +98,7 @@ async fn an_edit_needs_no_server_and_a_replay_says_that_there_is_none() {
     assert!(run(directory.path(), &show, "").out.contains("\"quantity\":3"));
     let replayed = run(directory.path(), &["dead-letters", "replay", "--all"], "");
     assert_eq!(replayed.status, Some(3), "{}", replayed.err);
-    assert!(replayed.err.contains("no worker has taken replay"), "{}", replayed.err);
+    assert!(replayed.err.contains("no leader has taken replay"), "{}", replayed.err);
     let listed = run(directory.path(), &["replays", "list", "--format", "json"], "").out;
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!((&listed["state"], &listed["selected"]), (&json!("running"), &json!(1)));

@@ -8,7 +8,7 @@ mod names;
 mod settings;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use source::{Source, Tree, has_ending, has_word, names_under};
 
@@ -138,6 +138,38 @@ fn dependencies_point_one_way() {
     catches(wrong_directions, &[("src/helpers.rs", "")]);
     let comment = ("src/domain/a.rs", "//! As `crate::store` is.\nfn a() {} // crate::store::b");
     check(&wrong_directions(&Tree::of(&[comment])), "a comment is no use");
+}
+
+/// Files of one folder that use each other.
+fn circles(tree: &Tree) -> Vec<String> {
+    let mut uses: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
+    for file in tree.rust("src/") {
+        let path = file.path.strip_suffix("/mod.rs").or_else(|| file.path.strip_suffix(".rs"));
+        if let Some(place) = path.and_then(|path| path.rsplit_once('/')) {
+            uses.entry(place).or_default().extend(names_under(&file.code(), "super"));
+        }
+    }
+    let mut faults = Vec::new();
+    for ((folder, name), used) in &uses {
+        let both = used.iter().filter(|other| {
+            *name < other.as_str()
+                && uses.get(&(*folder, other.as_str())).is_some_and(|back| back.contains(*name))
+        });
+        faults.extend(both.map(|other| format!("{folder}: `{name}` and `{other}`")));
+    }
+    faults
+}
+
+#[test]
+fn no_two_files_of_a_folder_need_each_other() {
+    let advice = "put what they have in common into a file of its own, or make one a child of the \
+                  other";
+    check(&circles(&Tree::of_repository()), advice);
+    let one = ("src/a/one.rs", "use super::two::Two;");
+    let file = ("src/a/two.rs", "use super::{one::One, three};");
+    catches(circles, &[one, file]);
+    catches(circles, &[one, ("src/a/two/mod.rs", "fn two() { super::one::one() }")]);
+    check(&circles(&Tree::of(&[one, ("src/b/two.rs", "use super::one::One;")])), "not the same");
 }
 
 /// The code of files outside the folders where some word may stand, that holds it all the same.
