@@ -10,7 +10,6 @@
 //! - No connection outlives the future of [`serve`].
 //! - No client keeps a connection by doing nothing.
 
-mod broken;
 pub mod problem;
 mod stream;
 

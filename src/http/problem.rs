@@ -1,4 +1,7 @@
 //! Error answers: RFC 9457 problem details with a stable code.
+//!
+//! A request that is not valid HTTP reaches no route: hyper answers it with a bare status (400,
+//! 414 or 431) and closes the connection.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -104,8 +107,9 @@ impl Problem {
         self.code
     }
 
-    /// The body of the answer, as it goes with a status of the HTTP server's own choice.
-    pub(super) fn body_with_status(&self, status: StatusCode) -> Vec<u8> {
+    /// The body of the answer.
+    fn body(&self) -> Vec<u8> {
+        let status = self.code.status();
         let body = Body {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
@@ -145,7 +149,7 @@ pub(crate) struct Body<'a> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
-        let mut response = (status, self.body_with_status(status)).into_response();
+        let mut response = (status, self.body()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -5,7 +5,6 @@
 //! - Ending a connection while the client still sends (a body that was refused) would make the
 //!   kernel throw away the answer with a reset. So the stream is half-closed, and what the client
 //!   still sends is read and dropped for a moment.
-//! - A bare error of hyper is written as a problem ([`super::broken`]).
 
 use std::fmt;
 use std::io;
@@ -13,11 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-
-use super::broken;
 
 /// How much of what is dropped is read at a time.
 const DROPPED_BYTES_MAX: usize = 4096;
@@ -31,21 +27,12 @@ pub(super) struct Stream<T> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Runs from the half-close on.
     lingering: Option<Pin<Box<Sleep>>>,
-    /// What is left to write of the problem that stands for a bare error.
-    problem: Bytes,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     /// A stream whose writes may stall, and whose end may last, so long.
     pub(super) const fn new(inner: T, write_stall_max: Duration, linger: Duration) -> Self {
-        Self {
-            inner,
-            write_stall_max,
-            linger,
-            stalled: None,
-            lingering: None,
-            problem: Bytes::new(),
-        }
+        Self { inner, write_stall_max, linger, stalled: None, lingering: None }
     }
 
     /// Does one step of writing, or fails when the client has read nothing for too long.
@@ -63,20 +50,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
-
-    /// Writes what is left of a problem.
-    fn poll_problem(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.problem.has_remaining() {
-            let problem = self.problem.clone();
-            let count =
-                ready!(self.poll_unless_stalled(cx, |inner, cx| inner.poll_write(cx, &problem)))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.problem.advance(count);
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
@@ -89,37 +62,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
     }
 }
 
-/// Vectored writes are not offered: hyper then writes an answer's head and body as one piece, in
-/// which a bare error can be found.
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_problem(cx))?;
-        let before = broken::bare_head(bytes).and_then(|begin| bytes.split_at_checked(begin));
-        let before = match before {
-            Some(([], bare)) => {
-                self.problem = broken::with_problem(bare).unwrap_or_default();
-                return Poll::Ready(Ok(bare.len()));
-            }
-            // Earlier answers first; the bare head comes again, alone, with the next write.
-            Some((before, _)) => before,
-            None => bytes,
-        };
-        self.poll_unless_stalled(cx, |inner, cx| inner.poll_write(cx, before))
+        self.poll_unless_stalled(cx, |inner, cx| inner.poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_problem(cx))?;
         self.poll_unless_stalled(cx, T::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.lingering.is_none() {
-            ready!(this.poll_problem(cx))?;
             ready!(this.poll_unless_stalled(cx, T::poll_shutdown))?;
         }
         let lingering = this.lingering.get_or_insert_with(|| Box::pin(sleep(this.linger)));
@@ -202,28 +160,5 @@ mod tests {
         tokio::time::timeout(LONG, stream.shutdown()).await.unwrap().unwrap();
         // The client never closed its side.
         client.write_all(b"x").await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_bare_error_is_written_as_a_problem_behind_earlier_answers() {
-        let (mut client, server) = duplex(8);
-        let mut stream = Stream::new(server, LONG, LONG);
-        let written = async {
-            let earlier = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-            let bare =
-                b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-            stream.write_all(&[&earlier[..], &bare[..]].concat()).await.unwrap();
-            stream.flush().await.unwrap();
-            drop(stream);
-        };
-        let read = async {
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).await.map(|_| answer)
-        };
-        let answer = tokio::join!(written, read).1.unwrap();
-        let (earlier, problem) = answer.split_once("{}").unwrap();
-        assert!(earlier.starts_with("HTTP/1.1 200 OK"), "{answer}");
-        assert!(problem.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
-        assert!(problem.contains(r#""code":"request.invalid""#), "{answer}");
     }
 }

@@ -67,6 +67,14 @@ impl Raw {
         check_problem(&head, &body, status, code);
     }
 
+    /// Reads an answer that shall be a bare status: the request was not valid HTTP.
+    pub(super) async fn refused_bare(&mut self, status: u16) {
+        let (head, body) = self.answer().await;
+        assert_eq!((head.status, head.get("connection")), (status, Some("close")), "{head:?}");
+        assert_eq!((head.get("content-length"), body.len()), (Some("0"), 0), "{head:?}");
+        assert_eq!(head.get("server"), None);
+    }
+
     /// Reads an answer that shall be 200.
     pub(super) async fn taken(&mut self) {
         let (head, body) = self.answer().await;
