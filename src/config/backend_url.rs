@@ -3,8 +3,9 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Settings, SettingsError};
+use super::{Settings, SettingsError, value};
 
 /// The most addresses of one backend.
 const ADDRESSES_MAX: usize = 32;
@@ -48,6 +49,21 @@ impl fmt::Display for BackendUrl {
 impl fmt::Debug for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+impl<'de> Deserialize<'de> for BackendUrl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        value::secret(from, |text| {
+            Self::parse(text).ok_or("must be an address, as \"amqp://rabbit:5672\"")
+        })
+    }
+}
+
+/// As it is shown.
+impl Serialize for BackendUrl {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -128,7 +144,10 @@ mod tests {
             ("rabbitmq.namespace = 'a b'", "rabbitmq.namespace: must be 1 to 64 letters, digits"),
             ("redis.prefix = '{a}'", "redis.prefix: must be 1 to 64 letters, digits or -_."),
             ("redis.mode = 'many'", "redis.mode: must be one of `single`, `sentinel`, `cluster`"),
-            ("backend = 'cloud'", "backend: must be `embedded` or `distributed`, not \"cloud\""),
+            (
+                "backend = 'cloud'",
+                "backend: must be one of `embedded`, `distributed`, not string \"cloud\"",
+            ),
         ] {
             let text = error(content, &[]);
             assert!(text.starts_with(expected), "{text}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::{ByteSize, LogFilter, Settings, SettingsError, show};
+use super::{ByteSize, LogFilter, Settings, SettingsError, value};
 
 /// The largest body that may be allowed, in bytes: RabbitMQ's default for a message.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -40,6 +40,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 impl Settings {
     /// Checks ranges and what must hold between settings; names the first that does not.
     pub fn validate(&self) -> Result<(), SettingsError> {
+        if self.embedded.path.as_os_str().is_empty() {
+            return Err(self.fault("embedded.path", "must be a path in quotes, not \"\""));
+        }
         for (setting, size) in [
             ("embedded.bytes_max", self.embedded.bytes_max),
             ("rabbitmq.journal_bytes_max", self.rabbitmq.journal_bytes_max),
@@ -208,7 +211,7 @@ impl Settings {
         if (min..=max).contains(&value) {
             return Ok(());
         }
-        let [value, min, max] = [value, min, max].map(show::duration_text);
+        let [value, min, max] = [value, min, max].map(value::duration_text);
         Err(self.fault(setting, format!("must be from {min} to {max}, not {value}")))
     }
 

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
 
-use super::{Settings, SettingsError};
+use super::read::join;
+use super::{Settings, SettingsError, sources};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -36,18 +37,17 @@ impl Settings {
         let mut layers = Config::builder().add_source(Layer(parse(None, DEFAULTS)?));
         if let Some(path) = file {
             let name = path.display().to_string();
-            let text = read_file(path).map_err(|message| SettingsError {
-                subject: name.clone(),
-                message,
-                origin: None,
-            })?;
+            let text = read_file(path).map_err(|message| SettingsError::new(&name, message))?;
             layers = layers.add_source(Layer(parse(Some(&name), &text)?));
         }
-        let layers = layers.add_source(Layer(environment(variables)?));
-        let merged = layers.build().map_err(|error| unexpected(&error))?.cache;
+        let merged = layers.add_source(Layer(environment(variables)?)).build();
+        // Merging tables that are in memory has no way to fail that we know of.
+        let failed = |error: ConfigError| SettingsError::new("settings", error.to_string());
+        let mut tree = merged.map_err(failed)?.cache;
         let mut origins = BTreeMap::new();
-        note_origins("", &merged, &mut origins);
-        let settings = Self::read(merged, origins)?;
+        note_origins("", &tree, &mut origins);
+        sources::parse_text(&mut tree)?;
+        let settings = Self::read(tree, origins)?;
         settings.validate()?;
         Ok(settings)
     }
@@ -67,19 +67,14 @@ impl Source for Layer {
     }
 }
 
-/// Merging tables that are in memory has no way to fail that we know of.
-fn unexpected(error: &ConfigError) -> SettingsError {
-    SettingsError { subject: "settings".into(), message: error.to_string(), origin: None }
-}
-
+/// Reads TOML, whose values remember `name` as where they come from.
 pub(super) fn parse(
     name: Option<&String>,
     text: &str,
 ) -> Result<Map<String, Value>, SettingsError> {
-    FileFormat::Toml.parse(name, text).map_err(|error| SettingsError {
-        subject: name.map_or("config/default.toml", String::as_str).into(),
-        message: without_excerpt(&error.to_string()),
-        origin: None,
+    FileFormat::Toml.parse(name, text).map_err(|error| {
+        let subject = name.map_or("config/default.toml", String::as_str);
+        SettingsError::new(subject, without_excerpt(&error.to_string()))
     })
 }
 
@@ -111,8 +106,7 @@ fn environment(
     for (name, value) in variables {
         let name = name.to_string_lossy().into_owned();
         let Some(path) = name.strip_prefix(PREFIX) else { continue };
-        let wrong =
-            |message: String| SettingsError { subject: name.clone(), message, origin: None };
+        let wrong = |message: String| SettingsError::new(&name, message);
         let text = value.into_string().map_err(|_| wrong("is not UTF-8".into()))?;
         let from_file = path.strip_suffix(FROM_FILE).filter(|path| !path.ends_with('_'));
         let setting = from_file.unwrap_or(path).to_ascii_lowercase().replace("__", ".");
@@ -129,11 +123,8 @@ fn environment(
         };
         if found.insert(setting, value).is_some() {
             let plain = name.strip_suffix(FROM_FILE).unwrap_or(&name);
-            return Err(SettingsError {
-                subject: plain.to_owned(),
-                message: format!("is set, and so is {plain}{FROM_FILE}; keep one of them"),
-                origin: None,
-            });
+            let message = format!("is set, and so is {plain}{FROM_FILE}; keep one of them");
+            return Err(SettingsError::new(plain, message));
         }
     }
     Ok(found)
@@ -147,8 +138,7 @@ fn is_name(part: &str) -> bool {
 fn note_origins(path: &str, value: &Value, origins: &mut BTreeMap<String, String>) {
     if let ValueKind::Table(table) = &value.kind {
         for (name, value) in table {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            note_origins(&path, value, origins);
+            note_origins(&join(path, name), value, origins);
         }
     } else if let Some(origin) = value.origin() {
         origins.insert(path.to_owned(), origin.to_owned());

@@ -12,6 +12,7 @@
 mod backend_url;
 mod byte_size;
 mod check;
+mod console_token;
 mod layers;
 mod log_filter;
 mod read;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backend_url::BackendUrl;
 pub use byte_size::ByteSize;
+pub use console_token::{ConsoleToken, Role};
 pub use log_filter::LogFilter;
 
 use crate::domain::{
@@ -36,7 +38,7 @@ use crate::domain::{
 };
 
 /// Everything that can be set.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// Where queue and counts live.
     pub backend: Backend,
@@ -104,37 +106,31 @@ pub enum Backend {
 }
 
 /// `embedded.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EmbeddedSettings {
     /// The directory of `broker.db` and `store.db`; created if missing.
-    #[serde(serialize_with = "show::path")]
     pub path: PathBuf,
     /// How large queue and journal may get before no more webhooks are taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<ByteSize>,
 }
 
 /// `rabbitmq.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RabbitmqSettings {
     /// The nodes of one cluster, any of which will do: `amqp://` or `amqps://`.
-    #[serde(serialize_with = "show::urls")]
     pub url: Vec<BackendUrl>,
     /// What the names of all exchanges and queues begin with.
     pub namespace: String,
     /// Where RabbitMQ's management API answers: `http://` or `https://`.
-    #[serde(serialize_with = "show::url", skip_serializing_if = "Option::is_none")]
     pub management_url: Option<BackendUrl>,
     /// How large the journal may get before its oldest bodies go.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_bytes_max: Option<ByteSize>,
 }
 
 /// `redis.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RedisSettings {
     /// The server, or nodes or sentinels of one deployment: `redis://` or `rediss://`.
-    #[serde(serialize_with = "show::urls")]
     pub url: Vec<BackendUrl>,
     /// What the addresses are of.
     pub mode: RedisMode,
@@ -159,35 +155,36 @@ pub enum RedisMode {
 }
 
 /// `ingress.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IngressSettings {
     /// The address to listen on; port 0 chooses one.
+    #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
     /// Decoded signature secrets, any of which may have signed; empty means unsigned.
-    #[serde(serialize_with = "show::secrets")]
+    #[serde(with = "value::secrets")]
     pub secrets: Vec<SecretBox<[u8]>>,
     /// The last part of the path that a caller must know.
-    #[serde(serialize_with = "show::token", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "value::token")]
     pub path_token: Option<SecretString>,
     /// Further trust domains; secrets and path token above are those of [`DEFAULT_SOURCE`].
     pub sources: Vec<SourceSettings>,
     /// Whether neither secrets nor token are fine on an address other than loopback.
     pub allow_unsigned: bool,
     /// How far the signature's timestamp may be from now, each way.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub replay_window: Duration,
     /// What becomes of authentic webhooks outside that window.
     pub expired: Expired,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
     /// How long a body may take to arrive.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub body_timeout: Duration,
     /// How long headers may take to arrive.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub header_timeout: Duration,
     /// How long the broker may take to confirm.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub publish_timeout: Duration,
     /// What bodies may hold together while they are read, beyond the first 64 KiB of each.
     pub reading_bytes_max: ByteSize,
@@ -221,18 +218,17 @@ impl IngressSettings {
 pub const DEFAULT_SOURCE: &str = "duda";
 
 /// One of `ingress.sources`: who may send webhooks of which sites.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SourceSettings {
     /// What envelopes call it.
     pub name: String,
     /// Decoded signature secrets, any of which may have signed.
-    #[serde(serialize_with = "show::secrets")]
+    #[serde(default, with = "value::secrets")]
     pub secrets: Vec<SecretBox<[u8]>>,
     /// The last part of the path that a caller must know.
-    #[serde(serialize_with = "show::token", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "value::token")]
     pub path_token: Option<SecretString>,
     /// The sites that it may write; `None` for all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sites: Option<Vec<Site>>,
 }
 
@@ -247,7 +243,7 @@ pub enum Expired {
 }
 
 /// `worker.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkerSettings {
     /// Unsettled deliveries at a time.
     pub prefetch: usize,
@@ -258,33 +254,33 @@ pub struct WorkerSettings {
     /// How often a delivery may be taken and not settled, because its worker died or dropped it.
     pub delivery_limit: usize,
     /// How long deliveries are held while the Store is away, before the queue gets them back.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub hold_max: Duration,
     /// How long what is in flight may take when the process is told to stop.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub drain_timeout: Duration,
 }
 
 /// `retry.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RetrySettings {
     /// The delays before the second, third, ... attempt; the last is repeated.
-    #[serde(serialize_with = "show::durations")]
+    #[serde(with = "value::durations")]
     pub ladder: Vec<Duration>,
     /// How long after its first attempt failed an envelope is still retried.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub max_age: Duration,
 }
 
 /// `stock.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StockSettings {
     /// The first of these names that a line has is its stock key.
     pub key_precedence: Option<Vec<StockKeyKind>>,
 }
 
 /// `orders.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderSettings {
     /// What orders of mode TEST hold.
     pub test_mode: Option<TestMode>,
@@ -293,33 +289,33 @@ pub struct OrderSettings {
     /// What deleted orders hold.
     pub deleted: Option<Deleted>,
     /// How long settled orders are kept; `None` means for ever.
-    #[serde(serialize_with = "show::retention")]
+    #[serde(with = "value::retention")]
     pub retention: Option<Duration>,
 }
 
 /// `refunds.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RefundSettings {
     /// Whether refunded goods come back.
     pub restock: Option<Restock>,
 }
 
 /// `journal.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JournalSettings {
     /// How long raw bodies are kept.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub retention: Duration,
     /// How much further back `journal replay --since` goes.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub overlap: Duration,
 }
 
 /// `dead_letters.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeadLetterSettings {
     /// How long dead letters are kept; their bodies hold personal data.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub retention: Duration,
     /// What the bodies of parked ones may take; `None` is as much as the Store's memory allows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -327,62 +323,35 @@ pub struct DeadLetterSettings {
 }
 
 /// `changes.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ChangesSettings {
     /// How long entries of the change feed are kept.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(with = "value::duration")]
     pub retention: Duration,
     /// Whether changes are told to listeners in RabbitMQ.
     pub announce: bool,
 }
 
 /// `console.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConsoleSettings {
     /// The address to listen on; without tokens, loopback only.
+    #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
     /// Who may ask; empty means everyone on this machine.
-    #[serde(serialize_with = "show::tokens")]
     pub tokens: Vec<ConsoleToken>,
 }
 
-/// One of `console.tokens`, written `read:<token>` or `operate:<token>`.
-#[derive(Debug, Clone)]
-pub struct ConsoleToken {
-    /// What its bearer may do.
-    pub role: Role,
-    /// What its bearer knows.
-    pub token: SecretString,
-}
-
-/// What a caller of the operator API may do; a greater one may do all that a lesser one may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// See counts, orders, queues, and which dead letters there are.
-    Read,
-    /// Change things, and see what dead letters hold.
-    Operate,
-}
-
-impl Role {
-    /// The role's name in settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-        }
-    }
-}
-
 /// `probes.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProbeSettings {
     /// The address to listen on.
+    #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
 }
 
 /// `log.*`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogSettings {
     /// How log lines look.
     pub format: LogFormat,
@@ -412,4 +381,10 @@ pub struct SettingsError {
     message: String,
     /// The file or variable that the value comes from.
     origin: Option<String>,
+}
+
+impl SettingsError {
+    fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { subject: subject.into(), message: message.into(), origin: None }
+    }
 }

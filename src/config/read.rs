@@ -1,273 +1,205 @@
-//! Making sense of the merged tree: each setting by its name, each value by its type.
+//! Reading the merged tree with serde.
 //!
-//! serde could fill the structs, but config-rs then reads `true` as 1 and 2.5 as 3, does not say
-//! where a value comes from, and quotes it in errors, secrets too. So a [`Section`] hands out
-//! values by name and refuses what is left over, and each type is a [`Setting`] that says what it
-//! allows.
+//! config-rs has a deserializer, but it reads `true` as 1 and 2.5 as 3, and quotes values in
+//! errors, secrets too. This one converts texts only, because the environment has nothing else: to
+//! numbers, booleans and lists. It refuses whatever a struct does not have, so that no section can
+//! forget to. [`serde_path_to_error`] tracks where in the tree an error is.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{Deserializer, Error, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_path_to_error::{Segment, deserialize};
 
-use super::layers::parse;
-use super::value::Setting;
-use super::{
-    ChangesSettings, ConsoleSettings, DeadLetterSettings, EmbeddedSettings, IngressSettings,
-    JournalSettings, LogSettings, OrderSettings, ProbeSettings, RabbitmqSettings, RedisSettings,
-    RefundSettings, RetrySettings, Settings, SettingsError, SourceSettings, StockSettings,
-    WorkerSettings,
-};
+use super::{Settings, SettingsError};
+
+/// How much of a wrong value an error shows, in characters.
+const SHOWN_MAX: usize = 60;
+
+type Result<T> = std::result::Result<T, SettingsError>;
 
 impl Settings {
-    pub(super) fn read(
-        merged: Value,
-        origins: BTreeMap<String, String>,
-    ) -> Result<Self, SettingsError> {
-        let mut root = Section::new(String::new(), merged)?;
-        let settings = Self {
-            // First, so that settings of another backend are not what is complained about.
-            backend: root.take("backend")?,
-            embedded: root.section("embedded", |s| {
-                let (path, bytes_max) = (s.take("path")?, s.take_optional("bytes_max")?);
-                Ok(EmbeddedSettings { path, bytes_max })
-            })?,
-            rabbitmq: root.section("rabbitmq", |s| {
-                Ok(RabbitmqSettings {
-                    url: s.take("url")?,
-                    namespace: s.take("namespace")?,
-                    management_url: s.take_optional("management_url")?,
-                    journal_bytes_max: s.take_optional("journal_bytes_max")?,
-                })
-            })?,
-            redis: root.section("redis", |s| {
-                Ok(RedisSettings {
-                    url: s.take("url")?,
-                    mode: s.take("mode")?,
-                    sentinel_master: s.take("sentinel_master")?,
-                    prefix: s.take("prefix")?,
-                    allow_volatile: s.take("allow_volatile")?,
-                })
-            })?,
-            ingress: root.section("ingress", read_ingress)?,
-            worker: root.section("worker", |s| {
-                Ok(WorkerSettings {
-                    prefetch: s.take("prefetch")?,
-                    batch_max: s.take("batch_max")?,
-                    concurrency: s.take("concurrency")?,
-                    delivery_limit: s.take("delivery_limit")?,
-                    hold_max: s.take("hold_max")?,
-                    drain_timeout: s.take("drain_timeout")?,
-                })
-            })?,
-            retry: root.section("retry", |s| {
-                Ok(RetrySettings { ladder: s.take("ladder")?, max_age: s.take("max_age")? })
-            })?,
-            stock: root.section("stock", |s| {
-                Ok(StockSettings { key_precedence: s.take_optional("key_precedence")? })
-            })?,
-            orders: root.section("orders", |s| {
-                Ok(OrderSettings {
-                    test_mode: s.take_optional("test_mode")?,
-                    cancelled: s.take_optional("cancelled")?,
-                    deleted: s.take_optional("deleted")?,
-                    retention: s.take("retention")?,
-                })
-            })?,
-            refunds: root.section("refunds", |s| {
-                Ok(RefundSettings { restock: s.take_optional("restock")? })
-            })?,
-            journal: root.section("journal", |s| {
-                Ok(JournalSettings { retention: s.take("retention")?, overlap: s.take("overlap")? })
-            })?,
-            dead_letters: root.section("dead_letters", read_dead_letters)?,
-            changes: root.section("changes", read_changes)?,
-            console: root.section("console", |s| {
-                Ok(ConsoleSettings { listen: s.take("listen")?, tokens: s.take("tokens")? })
-            })?,
-            probes: root.section("probes", |s| Ok(ProbeSettings { listen: s.take("listen")? }))?,
-            log: root.section("log", |s| {
-                Ok(LogSettings { format: s.take("format")?, level: s.take("level")? })
-            })?,
-            origins,
+    /// Reads the tree; an error says which setting is wrong, and where its value comes from.
+    pub(super) fn read(tree: Value, origins: BTreeMap<String, String>) -> Result<Self> {
+        let error = match deserialize(Node(tree)) {
+            Ok(settings) => return Ok(Self { origins, ..settings }),
+            Err(error) => error,
         };
-        root.finish()?;
-        Ok(settings)
+        let (mut subject, mut item) = (String::new(), None);
+        for segment in error.path() {
+            if let Segment::Seq { index } = segment {
+                item = Some(index + 1);
+            } else if let Segment::Map { key } = segment {
+                subject = join(&in_list(&subject, item.take()), key);
+            }
+        }
+        let SettingsError { subject: inside, mut message, .. } = error.into_inner();
+        if !inside.is_empty() {
+            subject = join(&in_list(&subject, item), &inside);
+        } else if let Some(item) = item {
+            message = format!("item {item} {message}");
+        }
+        let mut known = origins.into_iter();
+        let origin = known.find(|(name, _)| has(name, &subject) || has(&subject, name));
+        Err(SettingsError { subject, message, origin: origin.map(|(_, origin)| origin) })
     }
 }
 
-fn read_dead_letters(section: &mut Section) -> Result<DeadLetterSettings, SettingsError> {
-    Ok(DeadLetterSettings {
-        retention: section.take("retention")?,
-        bytes_max: section.take_optional("bytes_max")?,
-    })
+/// The path of a setting in that section; the whole tree has no name.
+pub(super) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
 }
 
-fn read_changes(section: &mut Section) -> Result<ChangesSettings, SettingsError> {
-    Ok(ChangesSettings {
-        retention: section.take("retention")?,
-        announce: section.take("announce")?,
-    })
+fn in_list(path: &str, item: Option<usize>) -> String {
+    item.map_or_else(|| path.to_owned(), |item| format!("{path}[{item}]"))
 }
 
-fn read_ingress(section: &mut Section) -> Result<IngressSettings, SettingsError> {
-    Ok(IngressSettings {
-        listen: section.take("listen")?,
-        secrets: section.take("secrets")?,
-        path_token: section.take_optional("path_token")?,
-        sources: section.tables("sources", read_source)?,
-        allow_unsigned: section.take("allow_unsigned")?,
-        replay_window: section.take("replay_window")?,
-        expired: section.take("expired")?,
-        body_bytes_max: section.take("body_bytes_max")?,
-        body_timeout: section.take("body_timeout")?,
-        header_timeout: section.take("header_timeout")?,
-        publish_timeout: section.take("publish_timeout")?,
-        reading_bytes_max: section.take("reading_bytes_max")?,
-        in_flight_max: section.take("in_flight_max")?,
-        connections_max: section.take("connections_max")?,
-    })
+/// Whether the path is this setting or section, or something in it.
+fn has(section: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(section);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-fn read_source(section: &mut Section) -> Result<SourceSettings, SettingsError> {
-    Ok(SourceSettings {
-        name: section.take("name")?,
-        secrets: section.take_optional("secrets")?.unwrap_or_default(),
-        path_token: section.take_optional("path_token")?,
-        sites: section.take_optional("sites")?,
-    })
-}
+/// A value of the tree.
+struct Node(Value);
 
-/// The settings under one heading, of which none may be left over.
-struct Section {
-    /// The heading; empty for the top of the tree.
-    path: String,
-    values: Map<String, Value>,
-    /// The names that were asked for.
-    names: Vec<&'static str>,
-}
-
-impl Section {
-    fn new(path: String, value: Value) -> Result<Self, SettingsError> {
-        let origin = origin_of(&value);
-        let ValueKind::Table(values) = value.kind else {
-            let message = format!("is a section; set its settings, as `{path}.<name>`");
-            return Err(SettingsError { subject: path, message, origin });
-        };
-        Ok(Self { path, values, names: Vec::new() })
-    }
-
-    fn section<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut Self) -> Result<T, SettingsError>,
-    ) -> Result<T, SettingsError> {
-        let value = self.remove(name).ok_or_else(|| self.missing(name))?;
-        let mut section = Self::new(self.path_of(name), value)?;
-        let settings = read(&mut section)?;
-        section.finish()?;
-        Ok(settings)
-    }
-
-    /// Reads the sections that bear one heading, as `[[ingress.sources]]`.
-    ///
-    /// A text, which is what variables and files that they name hold, is TOML that has these
-    /// sections under their full heading, and nothing else.
-    fn tables<T>(
-        &mut self,
-        name: &'static str,
-        read: impl Fn(&mut Self) -> Result<T, SettingsError>,
-    ) -> Result<Vec<T>, SettingsError> {
-        let value = self.remove(name).ok_or_else(|| self.missing(name))?;
-        let (path, origin) = (self.path_of(name), origin_of(&value));
-        let wrong = |message: String| SettingsError {
-            subject: path.clone(),
-            message,
-            origin: origin.clone(),
-        };
-        let value = if let ValueKind::String(text) = &value.kind {
-            tables_of_text(&path, text, origin.as_ref()).map_err(wrong)?
-        } else {
-            value.kind
-        };
-        let ValueKind::Array(tables) = value else {
-            return Err(wrong(format!("must be sections that begin with [[{path}]]")));
-        };
-        let read_one = |(place, table)| {
-            let mut section = Self::new(format!("{path}[{}]", place + 1), table)?;
-            let settings = read(&mut section)?;
-            section.finish()?;
-            Ok(settings)
-        };
-        tables.into_iter().enumerate().map(read_one).collect()
-    }
-
-    fn take<T: Setting>(&mut self, name: &'static str) -> Result<T, SettingsError> {
-        self.take_optional(name)?.ok_or_else(|| self.missing(name))
-    }
-
-    fn take_optional<T: Setting>(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<T>, SettingsError> {
-        let Some(value) = self.remove(name) else { return Ok(None) };
-        let origin = origin_of(&value);
-        T::read(&value.kind).map(Some).map_err(|message| SettingsError {
-            subject: self.path_of(name),
-            message,
-            origin,
-        })
-    }
-
-    fn finish(self) -> Result<(), SettingsError> {
-        let Some((name, value)) = self.values.iter().min_by_key(|(name, _)| *name) else {
-            return Ok(());
-        };
-        let known = match self.path.as_str() {
-            "" => format!("known are {}", self.names.join(", ")),
-            path => format!("[{path}] has {}", self.names.join(", ")),
-        };
-        Err(SettingsError {
-            subject: self.path_of(name),
-            message: format!("there is no such setting; {known}"),
-            origin: origin_of(value),
-        })
-    }
-
-    fn remove(&mut self, name: &'static str) -> Option<Value> {
-        self.names.push(name);
-        self.values.remove(name)
-    }
-
-    fn missing(&self, name: &str) -> SettingsError {
-        SettingsError { subject: self.path_of(name), message: "is missing".into(), origin: None }
-    }
-
-    fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+impl Node {
+    fn parse<T: FromStr>(&self) -> Option<T> {
+        if let ValueKind::String(text) = &self.0.kind { text.parse().ok() } else { None }
     }
 }
 
-/// Finds the sections of that path in a text of TOML that holds nothing else.
-fn tables_of_text(path: &str, text: &str, origin: Option<&String>) -> Result<ValueKind, String> {
-    let form = || format!("must be TOML that has [[{path}]] sections and nothing else");
-    let parsed = parse(origin, text).map_err(|error| format!("{}: {}", form(), error.message))?;
-    let mut found = ValueKind::Table(parsed);
-    for part in path.split('.') {
-        let ValueKind::Table(mut table) = found else { return Err(form()) };
-        found = table.remove(part).ok_or_else(form)?.kind;
-        if !table.is_empty() {
-            return Err(form());
+impl IntoDeserializer<'_, SettingsError> for Node {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Node {
+    type Error = SettingsError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.0.kind {
+            ValueKind::Boolean(value) => visitor.visit_bool(value),
+            ValueKind::I64(number) => visitor.visit_i64(number),
+            ValueKind::Float(number) => visitor.visit_f64(number),
+            ValueKind::String(text) => visitor.visit_string(text),
+            ValueKind::Array(_) => Err(Error::invalid_type(Unexpected::Other("a list"), &visitor)),
+            // Neither TOML nor the environment has the last four.
+            ValueKind::Table(_)
+            | ValueKind::Nil
+            | ValueKind::I128(_)
+            | ValueKind::U64(_)
+            | ValueKind::U128(_) => {
+                Err(Error::invalid_type(Unexpected::Other("a section"), &visitor))
+            }
         }
     }
-    Ok(found)
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.parse() {
+            Some(value) => visitor.visit_bool(value),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.parse() {
+            Some(number) => visitor.visit_u64(number),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_some(self)
+    }
+
+    /// A list, or a text of items between commas or line ends, as variables and secret files have.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let items = if let ValueKind::Array(items) = self.0.kind {
+            items
+        } else {
+            let text: Option<String> = self.parse();
+            let text = text.ok_or_else(|| Error::custom("must be a list, as [\"a\", \"b\"]"))?;
+            text.split([',', '\n']).map(|item| item.trim().into()).collect()
+        };
+        visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Node)))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        let ValueKind::Table(values) = self.0.kind else {
+            return Err(Error::custom("is a section; set the settings in it"));
+        };
+        // Sorted, so that of several mistakes it is always the same one that is reported.
+        let values: BTreeMap<String, Value> = values.into_iter().collect();
+        if let Some(name) = values.keys().find(|name| !fields.contains(&name.as_str())) {
+            return Err(Error::unknown_field(name, fields));
+        }
+        let nodes = values.into_iter().map(|(name, value)| (name, Self(value)));
+        visitor.visit_map(MapDeserializer::new(nodes))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _choices: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(String::deserialize(self)?.into_deserializer())
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct tuple tuple_struct map identifier ignored_any
+    }
 }
 
-/// Where a value comes from; for one that only came to be by merging, where its first part does.
-fn origin_of(value: &Value) -> Option<String> {
-    if let (None, ValueKind::Table(parts)) = (value.origin(), &value.kind) {
-        return parts.iter().min_by_key(|(name, _)| *name).and_then(|(_, part)| origin_of(part));
+/// What serde finds wrong, in our words. The subject is a name in the section, or left empty.
+impl Error for SettingsError {
+    fn custom<T: Display>(message: T) -> Self {
+        Self::new("", message.to_string())
     }
-    value.origin().map(ToOwned::to_owned)
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let expected = expected.to_string();
+        let found: String = found.to_string().chars().take(SHOWN_MAX).collect();
+        match expected.as_str() {
+            // What was found instead may be a secret.
+            "a string" => Self::custom("must be a text in quotes"),
+            "path string" => Self::custom("must be a path in quotes"),
+            "a boolean" => Self::custom(format!("must be true or false, not {found}")),
+            "usize" => Self::custom(format!("must be a whole number, not {found}")),
+            _ => Self::custom(format!("must be {expected}, not {found}")),
+        }
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(found: &str, choices: &'static [&'static str]) -> Self {
+        let expected = format!("one of `{}`", choices.join("`, `"));
+        Self::invalid_value(Unexpected::Str(found), &expected.as_str())
+    }
+
+    fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
+        Self::new(name, format!("there is no such setting; known are {}", known.join(", ")))
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self::new(name, "is missing")
+    }
 }
 
 #[cfg(test)]
@@ -312,13 +244,11 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_by_name_and_source() {
         let text = error("[ingress]\nlistn = 1", &[]);
-        assert!(
-            text.starts_with("ingress.listn: there is no such setting; [ingress] has listen, ")
-        );
+        assert!(text.starts_with("ingress.listn: there is no such setting; known are listen, "));
         assert!(text.ends_with("settings.toml)"), "{text}");
         assert!(error("ingres.listen = 1", &[]).starts_with("ingres: there is no such setting"));
         let text = error("", &[("STOREKEEPER__WORKER__THREADS", "4")]);
-        assert!(text.starts_with("worker.threads: there is no such setting; [worker] has "));
+        assert!(text.starts_with("worker.threads: there is no such setting; known are prefetch, "));
         assert!(text.ends_with("(from STOREKEEPER__WORKER__THREADS)"), "{text}");
         let text = error("", &[("STOREKEEPER__KAFKA__URL", "kafka://localhost")]);
         assert!(text.starts_with("kafka: there is no such setting"), "{text}");

@@ -1,225 +1,198 @@
-//! The types that settings have: what each allows, and how it is written.
+//! How settings are written and read that are no plain texts, numbers or choices, for serde.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use config::ValueKind;
-use secrecy::{SecretBox, SecretString};
-use serde::de::value::{Error as NameError, StrDeserializer};
-use serde::de::{DeserializeOwned, IntoDeserializer};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-use super::{Backend, BackendUrl, ByteSize, ConsoleToken, Expired, LogFormat, RedisMode, Role};
-use crate::domain::{Cancelled, Deleted, Restock, Site, StockKeyKind, TestMode};
+/// What stands in place of a secret.
+pub(super) const REDACTED: &str = "<redacted>";
+/// The seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
 
-/// How much of a wrong value an error shows, in characters.
-const SHOWN_MAX: usize = 60;
-
-/// A type that a setting can have.
-pub(super) trait Setting: Sized {
-    /// Makes sense of a value; the error says what is allowed, and never holds a secret.
-    fn read(value: &ValueKind) -> Result<Self, String>;
+/// Reads a text, or a number as the text that a variable would have; an error says what is
+/// `allowed`, and what was found.
+pub(super) fn text<'de, D: Deserializer<'de>, T>(
+    from: D,
+    allowed: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    from.deserialize_any(Text { allowed, parse })
 }
 
-fn must_be(allowed: &str, value: &ValueKind) -> String {
-    let found = match value {
-        ValueKind::String(text) if text.chars().count() <= SHOWN_MAX => format!("{text:?}"),
-        ValueKind::String(text) => {
-            format!("{:?}...", text.chars().take(SHOWN_MAX).collect::<String>())
-        }
-        ValueKind::Table(_) => "a section".into(),
-        ValueKind::Array(_) => "a list".into(),
-        ValueKind::Nil => "nothing".into(),
-        ValueKind::Boolean(_)
-        | ValueKind::I64(_)
-        | ValueKind::I128(_)
-        | ValueKind::U64(_)
-        | ValueKind::U128(_)
-        | ValueKind::Float(_) => value.to_string(),
+struct Text<T> {
+    allowed: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.allowed)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        let wrong = || E::invalid_value(Unexpected::Signed(number), &self);
+        (self.parse)(&number.to_string()).ok_or_else(wrong)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+/// Reads a text that may hold a secret: no error shows what was found.
+pub(super) fn secret<'de, D: Deserializer<'de>, T>(
+    from: D,
+    parse: fn(&str) -> Result<T, &'static str>,
+) -> Result<T, D::Error> {
+    parse(&String::deserialize(from)?).map_err(Error::custom)
+}
+
+/// Reads an address to listen on.
+pub(super) fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    text(from, "an IP address and a port, as \"127.0.0.1:8080\"", |text| text.parse().ok())
+}
+
+/// A duration in the largest unit that leaves no fraction: `15m`, `24h`, `90d`.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration.subsec_nanos() != 0 {
+        return humantime::format_duration(duration).to_string();
+    }
+    // A single day is written as 24h, as people do for ages.
+    let (unit, length) = match seconds {
+        0 => ("s", 1),
+        _ if seconds > DAY && seconds.is_multiple_of(DAY) => ("d", DAY),
+        _ if seconds.is_multiple_of(60 * 60) => ("h", 60 * 60),
+        _ if seconds.is_multiple_of(60) => ("m", 60),
+        _ => ("s", 1),
     };
-    format!("must be {allowed}, not {found}")
+    format!("{}{unit}", seconds / length)
 }
 
-fn text(value: &ValueKind) -> Option<&str> {
-    if let ValueKind::String(text) = value { Some(text) } else { None }
-}
+/// A duration.
+pub(super) mod duration {
+    use serde::{Deserializer, Serializer};
 
-impl Setting for String {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        text(value).map(ToOwned::to_owned).ok_or_else(|| must_be("a text in quotes", value))
+    use super::{Duration, duration_text, text};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&duration_text(*value))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let allowed = "a duration, as \"500ms\", \"5s\", \"2m\" or \"24h\"";
+        text(from, allowed, |text| humantime::parse_duration(text).ok())
     }
 }
 
-impl Setting for PathBuf {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let path = text(value).filter(|text| !text.is_empty());
-        path.map(Self::from).ok_or_else(|| must_be("a path in quotes", value))
+/// A list of durations.
+pub(super) mod durations {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Duration, duration};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Item(#[serde(with = "duration")] Duration);
+
+    pub(crate) fn serialize<S: Serializer>(list: &[Duration], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(list.iter().copied().map(Item))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Duration>, D::Error> {
+        Ok(Vec::deserialize(from)?.into_iter().map(|Item(item)| item).collect())
     }
 }
 
-impl Setting for SocketAddr {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        text(value)
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| must_be("an IP address and a port, as \"127.0.0.1:8080\"", value))
+/// How long something is kept; `None` is "never", that it is let go.
+pub(super) mod retention {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Duration, duration_text, text};
+
+    #[expect(clippy::ref_option, reason = "serde passes the field")]
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&value.map_or_else(|| "never".to_owned(), duration_text))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        text(from, "\"never\" or a duration, as \"365d\"", |text| match text {
+            "never" => Some(None),
+            text => humantime::parse_duration(text).ok().map(Some),
+        })
     }
 }
 
-impl Setting for bool {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        if let ValueKind::Boolean(value) = value {
-            return Ok(*value);
-        }
-        text(value)
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| must_be("true or false", value))
-    }
-}
+/// A list of signature secrets, in base64.
+pub(super) mod secrets {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use secrecy::SecretBox;
+    use serde::{Deserialize, Deserializer, Serializer};
 
-impl Setting for usize {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let number = if let ValueKind::I64(number) = value {
-            Self::try_from(*number).ok()
-        } else {
-            text(value).and_then(|text| text.parse().ok())
-        };
-        number.ok_or_else(|| must_be("a whole number", value))
-    }
-}
+    use super::{REDACTED, secret};
 
-impl Setting for Duration {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        text(value)
-            .and_then(|text| humantime::parse_duration(text).ok())
-            .ok_or_else(|| must_be("a duration, as \"500ms\", \"5s\", \"2m\" or \"24h\"", value))
-    }
-}
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Item(#[serde(deserialize_with = "decoded")] SecretBox<[u8]>);
 
-impl Setting for ByteSize {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let size = if let ValueKind::I64(bytes) = value {
-            u64::try_from(*bytes).ok().map(Self)
-        } else {
-            text(value).and_then(Self::parse)
-        };
-        size.ok_or_else(|| must_be("a number of bytes, as \"512MiB\" or \"2GiB\"", value))
+    fn decoded<'de, D: Deserializer<'de>>(from: D) -> Result<SecretBox<[u8]>, D::Error> {
+        secret(from, |text| match BASE64_STANDARD.decode(text) {
+            Ok(secret) if secret.is_empty() => Err("is empty; leave the setting out to have none"),
+            Ok(secret) => Ok(SecretBox::new(secret.into_boxed_slice())),
+            Err(_) => Err("is not base64; copy the secret as Duda shows it, with the = at its end"),
+        })
     }
-}
 
-/// How long something is kept; `None` for "never", that it is let go.
-impl Setting for Option<Duration> {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        if text(value) == Some("never") {
-            return Ok(None);
-        }
-        let duration = Duration::read(value);
-        duration.map(Some).map_err(|_| must_be("\"never\" or a duration, as \"365d\"", value))
+    pub(crate) fn serialize<S: Serializer>(
+        list: &[SecretBox<[u8]>],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(list.iter().map(|_| REDACTED))
     }
-}
 
-/// A list, or a text of parts between commas or line ends: variables and secret files hold texts.
-impl<T: Setting> Setting for Vec<T> {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let parts: Vec<ValueKind> = if let ValueKind::Array(parts) = value {
-            parts.iter().map(|part| part.kind.clone()).collect()
-        } else {
-            let text = text(value).ok_or("must be a list, as [\"a\", \"b\"]")?;
-            text.split([',', '\n']).map(|part| part.trim().into()).collect()
-        };
-        let read = |(place, part)| {
-            T::read(part).map_err(|message| format!("item {} {message}", place + 1))
-        };
-        parts.iter().enumerate().map(read).collect()
-    }
-}
-
-impl Setting for SecretBox<[u8]> {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let text = text(value).ok_or("must be a text in quotes")?;
-        let secret = BASE64_STANDARD.decode(text).map_err(
-            |_| "is not base64; copy the secret as Duda shows it, with the = at its end",
-        )?;
-        if secret.is_empty() {
-            return Err("is empty; leave the setting out to have none".into());
-        }
-        Ok(Self::new(secret.into_boxed_slice()))
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<SecretBox<[u8]>>, D::Error> {
+        Ok(Vec::deserialize(from)?.into_iter().map(|Item(item)| item).collect())
     }
 }
 
 /// The token in the ingress's path.
-impl Setting for SecretString {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let text = text(value).ok_or("must be a text in quotes")?;
-        if text.is_empty() {
-            return Err("is empty; leave the setting out to have none".into());
-        }
-        Ok(Self::from(text))
+pub(super) mod token {
+    use secrecy::SecretString;
+    use serde::{Deserializer, Serialize, Serializer};
+
+    use super::{REDACTED, secret};
+
+    #[expect(clippy::ref_option, reason = "serde passes the field")]
+    pub(crate) fn serialize<S: Serializer>(
+        token: &Option<SecretString>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        token.as_ref().map(|_| REDACTED).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<SecretString>, D::Error> {
+        secret(from, |text| match text {
+            "" => Err("is empty; leave the setting out to have none"),
+            text => Ok(Some(text.into())),
+        })
     }
 }
-
-impl Setting for BackendUrl {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let text = text(value).ok_or("must be an address in quotes")?;
-        Self::parse(text).ok_or_else(|| "must be an address, as \"amqp://rabbit:5672\"".into())
-    }
-}
-
-/// A role and a token of the console.
-impl Setting for ConsoleToken {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let form = "must be \"read:<token>\" or \"operate:<token>\"";
-        let (role, token) = text(value).and_then(|text| text.split_once(':')).ok_or(form)?;
-        let mut roles = [Role::Read, Role::Operate].into_iter();
-        let role = roles.find(|known| known.as_str() == role).ok_or(form)?;
-        Ok(Self { role, token: SecretString::from(token) })
-    }
-}
-
-impl Setting for Site {
-    fn read(value: &ValueKind) -> Result<Self, String> {
-        let text = text(value).ok_or_else(|| must_be("a text in quotes", value))?;
-        Self::parse(text).map_err(|error| error.to_string())
-    }
-}
-
-/// Reads choices by the names that their types give to serde. They are listed in serde's error
-/// for a name that nothing has: the empty one.
-fn choice<T: DeserializeOwned>(value: &ValueKind) -> Result<T, String> {
-    let read = |name| {
-        let name: StrDeserializer<'_, NameError> = IntoDeserializer::into_deserializer(name);
-        T::deserialize(name)
-    };
-    if let Some(Ok(choice)) = text(value).map(read) {
-        return Ok(choice);
-    }
-    let refusal = read("").err().map(|error| error.to_string()).unwrap_or_default();
-    let names = refusal.split_once("expected ").map_or("a known name", |(_, names)| names);
-    Err(must_be(names, value))
-}
-
-macro_rules! choices {
-    ($($choice:ty),*) => {
-        $(impl Setting for $choice {
-            fn read(value: &ValueKind) -> Result<Self, String> {
-                choice(value)
-            }
-        })*
-    };
-}
-
-choices!(
-    Backend,
-    RedisMode,
-    StockKeyKind,
-    TestMode,
-    Cancelled,
-    Deleted,
-    Restock,
-    LogFormat,
-    Expired
-);
 
 #[cfg(test)]
 mod tests {
@@ -281,18 +254,33 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_refused_and_not_converted() {
         for (content, expected) in [
-            ("worker.prefetch = true", "worker.prefetch: must be a whole number, not true"),
-            ("worker.prefetch = 2.5", "worker.prefetch: must be a whole number, not 2.5"),
-            ("worker.prefetch = -1", "worker.prefetch: must be a whole number, not -1"),
-            ("worker = 1", "worker: is a section; set its settings, as `worker.<name>`"),
+            (
+                "worker.prefetch = true",
+                "worker.prefetch: must be a whole number, not boolean `true`",
+            ),
+            (
+                "worker.prefetch = 2.5",
+                "worker.prefetch: must be a whole number, not floating point `2.5`",
+            ),
+            ("worker.prefetch = -1", "worker.prefetch: must be a whole number, not integer `-1`"),
+            ("worker = 1", "worker: is a section; set the settings in it"),
             ("worker.drain_timeout = 20", "worker.drain_timeout: must be a duration, as "),
             ("retry.ladder = [\"5s\", \"soon\"]", "retry.ladder: item 2 must be a duration, as "),
-            ("ingress.allow_unsigned = 1", "ingress.allow_unsigned: must be true or false, not 1"),
+            (
+                "ingress.allow_unsigned = 1",
+                "ingress.allow_unsigned: must be true or false, not integer `1`",
+            ),
             ("ingress.listen = \"localhost\"", "ingress.listen: must be an IP address and a port"),
-            ("ingress.expired = \"keep\"", "ingress.expired: must be `reject` or `park`, not "),
+            (
+                "ingress.expired = \"keep\"",
+                "ingress.expired: must be one of `reject`, `park`, not ",
+            ),
             ("ingress.listen = {}", "ingress.listen: must be an IP address and a port"),
             ("embedded.path = \"\"", "embedded.path: must be a path in quotes, not \"\""),
-            ("log.format = \"xml\"", "log.format: must be `pretty` or `json`, not \"xml\""),
+            (
+                "log.format = \"xml\"",
+                "log.format: must be one of `pretty`, `json`, not string \"xml\"",
+            ),
             (
                 "stock.key_precedence = [\"ean\"]",
                 "stock.key_precedence: item 1 must be one of `variation`, ",
@@ -301,5 +289,13 @@ mod tests {
             let text = error(content, &[]);
             assert!(text.starts_with(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn durations_are_written_in_the_largest_unit_that_fits() {
+        let text = |seconds| duration_text(Duration::from_secs(seconds));
+        let written = [0, 5, 90, 120, 900, 3600, 86_400, 90 * 86_400].map(text);
+        assert_eq!(written, ["0s", "5s", "90s", "2m", "15m", "1h", "24h", "90d"]);
+        assert_eq!(duration_text(Duration::from_millis(1500)), "1s 500ms");
     }
 }
