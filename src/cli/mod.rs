@@ -400,21 +400,6 @@ mod tests {
     }
 
     #[test]
-    fn an_adjustment_has_a_sign() {
-        for (written, millionths) in [("-2", -2_000_000), ("+0.5", 500_000), ("3", 3_000_000)] {
-            let line =
-                format!("storekeeper stock adjust shop S {written} --reference R --reason T");
-            let command = parse(&line).unwrap().command;
-            let Command::Stock(StockCommands::Change(receipts::ReceiptCommand::Adjust { args })) =
-                command
-            else {
-                panic!("{line}")
-            };
-            assert_eq!(args.quantity.millionths(), millionths, "{line}");
-        }
-    }
-
-    #[test]
     fn an_order_is_looked_for_in_one_list_at_most() {
         let line = "storekeeper orders list shop --waiting --corrected";
         assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ArgumentConflict);

@@ -22,3 +22,18 @@ pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     let allowed = timeout <= TIMEOUT_MAX;
     allowed.then_some(timeout).ok_or_else(|| "is longer than a day".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adjustment_has_a_sign() {
+        for (written, millionths) in [("-2", -2_000_000), ("+0.5", 500_000), ("3", 3_000_000)] {
+            assert_eq!(parse_adjustment(written).unwrap().millionths(), millionths, "{written}");
+        }
+        for wrong in ["", "-", "--2", "+-2", "2kg"] {
+            assert!(parse_adjustment(wrong).is_err(), "{wrong}");
+        }
+    }
+}

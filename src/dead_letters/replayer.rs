@@ -77,8 +77,12 @@ impl Replayer {
             let noted = self.store.note_outcomes(replay.id, fence).await?;
             let Some(replay) = noted else { return Ok(None) };
             if replay.state != ReplayState::Running {
-                let Replay { id, settled, failed, .. } = replay;
-                tracing::info!(replay = %id, state = replay.state.as_str(), settled, failed, "replay");
+                // One that has stopped is looked at until its last letter has an outcome.
+                if self.begun.remove(&replay.id).is_some() || replay.open() == 0 {
+                    let Replay { id, settled, failed, .. } = replay;
+                    let state = replay.state.as_str();
+                    tracing::info!(replay = %id, state, settled, failed, "replay");
+                }
                 continue;
             }
             match self.send(&replay, fence).await? {
@@ -117,7 +121,9 @@ impl Replayer {
         let Unsent { letters, after } = self.store.unsent_letters(replay.id, count).await?;
         let names: Vec<LetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
-            return Ok(Some(replay.open() > 0));
+            // What has ended meanwhile need not be looked at again.
+            let is_noted = self.store.note_sent(replay.id, fence, names, Some(after)).await?;
+            return Ok(is_noted.then_some(false));
         }
         self.put_back(letters).await?;
         begun_add(&mut self.begun, replay.id, names.len());

@@ -25,9 +25,13 @@ impl Audits {
 #[async_trait]
 impl Duty for Audits {
     async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
-        let mut differences = 0;
+        let (mut differences, mut failed) = (0, None);
         for site in self.store.sites().await? {
-            differences += audit::site(&*self.store, &site, |_| {}).await?.differences_count;
+            match audit::site(&*self.store, &site, |_| {}).await {
+                Ok(audited) => differences += audited.differences_count,
+                // The other sites need not wait for it.
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
         self.metrics.record_audit(differences);
         if differences > 0 {
@@ -36,6 +40,7 @@ impl Duty for Audits {
                 "the audit found differences; `storekeeper audit` lists them"
             );
         }
+        failed.map_or(Ok(()), Err)?;
         Ok(Next::After(HOURLY))
     }
 }

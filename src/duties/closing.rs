@@ -54,11 +54,15 @@ impl Duty for Closing {
 ///
 /// Cancel safe: what was closed until then stays closed.
 pub async fn close_settled(store: &dyn Store, before: Timestamp) -> Result<u64, StoreError> {
-    let mut count = 0;
+    let (mut count, mut failed) = (0, None);
     for site in store.sites().await? {
-        count += close_of_site(store, &site, before).await?;
+        match close_of_site(store, &site, before).await {
+            Ok(closed) => count += closed,
+            // The other sites need not wait for it.
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
 }
 
 async fn close_of_site(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::lease::{LASTS, LeaderLease};
@@ -84,15 +84,21 @@ impl Leader {
         // The lease lasts from when the server decided, which is later than this.
         let mut renewed = Instant::now();
         loop {
+            let asked = Instant::now() + RENEW_EVERY;
+            match timeout_at(renewed + DOUBTED_AFTER, self.renewed(fence)).await {
+                Ok(true) => renewed = asked,
+                Ok(false) => return "another process acquired the lease".to_owned(),
+                Err(_) => return "the lease could not be renewed in time".to_owned(),
+            }
+        }
+    }
+
+    /// Waits until the lease is renewed, or, with `false`, another's.
+    async fn renewed(&self, fence: Fence) -> bool {
+        loop {
             sleep(RENEW_EVERY).await;
-            let asked = Instant::now();
-            let answer = timeout(RENEW_EVERY, self.lease.acquire()).await;
-            match answer.unwrap_or_else(|_| Err(late())) {
-                Ok(Some(same)) if same == fence => renewed = asked,
-                Ok(_) => return "another process acquired the lease".to_owned(),
-                Err(error) if renewed.elapsed() >= DOUBTED_AFTER => {
-                    return format!("the lease could not be renewed in time: {error}");
-                }
+            match timeout(RENEW_EVERY, self.lease.acquire()).await.unwrap_or_else(|_| Err(late())) {
+                Ok(held) => return held == Some(fence),
                 Err(error) => tracing::debug!(%error, "cannot renew the lease; trying again"),
             }
         }

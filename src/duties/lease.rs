@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::clock;
 use crate::store::redis::RedisStore;
 use crate::store::{Fence, StoreError};
 
@@ -84,14 +85,16 @@ impl LeaderLease {
     }
 }
 
-/// The number of whoever holds the lock: one more than the last holder's.
+/// The number of whoever holds the lock: greater than the last holder's, also where the file of that
+/// one is gone.
 fn numbered(mut file: &File, number: &AtomicU64) -> io::Result<Fence> {
     let mut own = number.load(Ordering::Relaxed);
     if own == 0 {
         let mut digits = String::new();
         file.seek(SeekFrom::Start(0))?;
         file.take(DIGITS).read_to_string(&mut digits)?;
-        own = digits.parse().unwrap_or(0_u64).saturating_add(1);
+        let now = clock::now().micros().cast_unsigned();
+        own = digits.parse().unwrap_or(0_u64).saturating_add(1).max(now);
         file.seek(SeekFrom::Start(0))?;
         file.write_all(format!("{own:020}").as_bytes())?;
         file.sync_data()?;
@@ -113,16 +116,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let open = || LeaderLease::of_directory(directory.path()).unwrap();
         let (one, two) = (open(), open());
-        for _ in 0..2 {
-            assert_eq!(one.acquire().await.unwrap(), Some(Fence(1)));
-            assert_eq!(two.acquire().await.unwrap(), None);
-        }
+        let first = one.acquire().await.unwrap().unwrap();
+        assert_eq!(one.acquire().await.unwrap(), Some(first));
+        assert_eq!(two.acquire().await.unwrap(), None);
         one.release().await;
-        assert_eq!(two.acquire().await.unwrap(), Some(Fence(2)));
+        let second = two.acquire().await.unwrap().unwrap();
+        assert!(second.0 > first.0);
         assert_eq!(one.acquire().await.unwrap(), None);
         drop(two);
-        assert_eq!(one.acquire().await.unwrap(), Some(Fence(3)));
+        let third = one.acquire().await.unwrap().unwrap();
+        assert!(third.0 > second.0);
         drop(one);
-        assert_eq!(open().acquire().await.unwrap(), Some(Fence(4)));
+        // As after a restore of what a backup has.
+        std::fs::remove_file(directory.path().join(FILE)).unwrap();
+        assert!(open().acquire().await.unwrap().unwrap().0 > third.0);
     }
 }

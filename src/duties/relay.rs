@@ -80,8 +80,17 @@ impl Duty for Relay {
         // Until all of them are told.
         let looked = if is_due { Some(Instant::now()) } else { self.looked_at_all };
         self.looked_at_all = None;
+        let mut failed = None;
         for site in sites {
-            self.tell(&site, fence).await?;
+            match self.tell(&site, fence).await {
+                Ok(()) => {}
+                Err(DutyError::Superseded) => return Err(DutyError::Superseded),
+                // The other sites need not wait for it.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         self.looked_at_all = looked;
         Ok(Next::After(rest))

@@ -23,8 +23,9 @@ const MEMORY_PART: u64 = 4;
 /// How often is said that letters wait.
 const SAID_EVERY: Duration = Duration::from_mins(1);
 
-/// How often is looked what the parked letters of all processes take.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked what the parked letters of all processes take: what each of them parks in
+/// between may go beyond the bound.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How much may be parked.
 #[derive(Debug, Default)]
@@ -111,8 +112,8 @@ async fn park_alone(pool: &Pool, delivery: Delivery) {
 
 fn settle(pool: &Pool, delivery: Delivery, waiting: &BTreeSet<MessageId>) {
     if waiting.contains(&delivery.envelope.message_id) {
-        // Nobody has failed: it waits for room.
-        delivery.settle(Disposition::Later(pool.ladder.rung(2)));
+        // Nobody has failed: it waits for room. Not too short: many may wait, and each comes round.
+        delivery.settle(Disposition::Later(pool.ladder.rung(3)));
     } else {
         delivery.settle(Disposition::Ack);
     }

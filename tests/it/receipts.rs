@@ -136,7 +136,7 @@ async fn what_is_no_receipt_is_refused_and_counts_nothing() {
     for content_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let request = reqwest::Client::new().post(server.console(RECEIPTS)).body(goods.clone());
         let answer = request.header("content-type", content_type).send().await.unwrap();
-        assert_eq!(answer.status(), 403, "{content_type:?}");
+        assert_eq!(answer.status(), 415, "{content_type:?}");
     }
     assert_eq!(item(&server).await["code"], "site.unknown");
 }

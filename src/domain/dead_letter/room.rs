@@ -18,8 +18,8 @@ impl Room {
         Self { bytes_max, used: used.into_iter().collect() }
     }
 
-    /// Takes what a step adds to a letter, if there is room for it. What takes no more than was
-    /// there fits always: a letter that comes back must find its place.
+    /// Takes what a step adds to a letter, if there is room for it. A letter that comes back must
+    /// find its place, so one that is there already fits always.
     pub fn takes(
         &mut self,
         before: Option<&DeadLetterState>,
@@ -30,7 +30,8 @@ impl Room {
         let added = is.saturating_sub(was);
         let all = self.used.values().fold(added, |sum, bytes| sum.saturating_add(*bytes));
         let own = self.used.get(source).copied().unwrap_or(0).saturating_add(added);
-        if added > 0 && (all > self.bytes_max || own > self.bytes_max / 2) {
+        let is_there = before.is_some_and(|before| before.parked.is_some());
+        if !is_there && added > 0 && (all > self.bytes_max || own > self.bytes_max / 2) {
             return false;
         }
         self.used.insert(source.to_owned(), own);

@@ -110,12 +110,17 @@ impl dyn Store + '_ {
 
     /// Gives a letter another body. It keeps its id and its first body; one that is parked later
     /// gets the new body then, also as a later generation, and one that has ended stays ended.
-    /// Answers with whether that changed anything: not of one that has ended, nor of an older edit.
+    /// Answers with whether it stands, or a later edit does: not of one that has ended.
     pub async fn edit_letter(&self, edit: LetterEdit) -> Result<bool, StoreError> {
         let LetterEdit { letter, edit: id, at, body } = edit;
         let LetterName { message_id, generation } = letter;
         let act = Act::Edit { generation, id, at, body: body::pack(&body) };
-        Ok(!self.act(vec![(message_id, act)], at, None).await?.is_empty())
+        if !self.act(vec![(message_id, act)], at, None).await?.is_empty() {
+            return Ok(true);
+        }
+        // Whoever came to the command first has done it.
+        let found = self.load_dead_letters(&[message_id], false).await?.pop().flatten();
+        Ok(found.is_some_and(|found| found.state.edit.is_some_and(|known| known.id >= id)))
     }
 
     /// Ends letters that failed first before a time and are in no replay, and forgets messages and
@@ -139,9 +144,14 @@ impl dyn Store + '_ {
                 *expired.entry(parked.rejection.code).or_default() += 1;
             }
         }
-        let ended = self.ended_dead_letters(before, STEP).await?;
-        let acts = ended.into_iter().map(|letter| (letter.id, Act::Forget { before }));
-        self.act(acts.collect(), now, None).await?;
+        loop {
+            let ended = self.ended_dead_letters(before, STEP).await?;
+            let acts = ended.into_iter().map(|letter| (letter.id, Act::Forget { before }));
+            // A page of which something stays is the last: it would be read for ever.
+            if self.act(acts.collect(), now, None).await?.len() < STEP {
+                break;
+            }
+        }
         self.forget_replays(before).await?;
         Ok(expired.into_iter().collect())
     }

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Writes fields of a hash, unless a later holder of the lease has written some. KEYS: the hash. ARGV:
 -- the holder's number, then fields and their values. Answers whether it was written.
 local fence = redis.call('HGET', KEYS[1], 'fence')

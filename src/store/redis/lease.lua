@@ -1,5 +1,6 @@
-#!lua
--- Acquires, renews or releases a lease. KEYS: the lease. ARGV: the owner; for how many microseconds, or
+#!lua flags=allow-oom
+-- Acquires, renews or releases a lease. It must work in a full server: the leader makes room there.
+-- KEYS: the lease. ARGV: the owner; for how many microseconds, or
 -- 'release'. Answers with its number, or with nothing while another holds it. The time is this server's:
 -- clocks of processes differ, and one that is ahead would take every lease.
 local lease = KEYS[1]
@@ -11,7 +12,9 @@ if ARGV[2] == 'release' then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-if held[1] and not is_own and tonumber(held[3]) > now then return nil end
+-- Where the clock of another server was ahead, no lease lasts longer than one does.
+local left = held[1] and tonumber(held[3]) - now or 0
+if not is_own and left > 0 and left <= tonumber(ARGV[2]) then return nil end
 local fence = held[2]
 if not is_own then
     -- Where the last number is lost it is not given to somebody else: time has gone on since.

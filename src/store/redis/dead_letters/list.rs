@@ -135,7 +135,9 @@ pub(in crate::store::redis) async fn totals(
     }
     let mut bytes = redis::cmd("HGETALL");
     bytes.arg(shared(client, &["bytes"]));
-    totals.bytes = client.query::<Vec<(String, u64)>>(&bytes).await?;
+    // A total that somebody spoiled must not keep letters from being parked.
+    let found = client.query::<Vec<(String, i64)>>(&bytes).await?.into_iter();
+    totals.bytes = found.map(|(source, bytes)| (source, bytes.max(0).cast_unsigned())).collect();
     totals.bytes.sort_unstable();
     Ok(totals)
 }

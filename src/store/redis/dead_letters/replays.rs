@@ -13,7 +13,8 @@ use crate::store::{
     LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, StoreError, state,
 };
 
-static LEAD: Script = Script::new("lead.lua", &["#!lua\n", include_str!("lead.lua")]);
+static LEAD: Script =
+    Script::new("lead.lua", &["#!lua flags=allow-oom\n", include_str!("lead.lua")]);
 
 const fn list_name(list: ReplayList) -> &'static str {
     match list {
