@@ -3,7 +3,7 @@
 //! A site is read page by page while workers go on. Each pair that is compared was read at one
 //! moment; what differs is read once more, and only a difference that is still the same is
 //! reported. So a moving system, or a policy that is put in force meanwhile, is no difference.
-//! Nothing is written, but by [`repair`], which is asked for. An order that cannot be read is a
+//! Nothing is written, but by [`repair()`], which is asked for. An order that cannot be read is a
 //! difference, and the others are looked at all the same.
 //!
 //! # Invariants

@@ -1,7 +1,7 @@
 //! The embedded broker: queue, retries, dead-letter intake and journal in one SQLite file.
 //!
 //! [`publish`](Broker::publish) writes a journal row and a work row in one transaction, which it
-//! shares with whoever publishes at the same time. Each subscription has a task ([`dispatch`])
+//! shares with whoever publishes at the same time. Each subscription has a task ([`session::Dispatcher`])
 //! that waits for its turn, then reads rows in order, hands them out and writes what was decided,
 //! in groups ([`session`]).
 //!

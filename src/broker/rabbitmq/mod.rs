@@ -3,7 +3,7 @@
 //! One confirmed message puts an envelope into its queue and the journal ([`topology`] has the
 //! picture). Two connections ([`connection`]), one for publishing and one for all else, are made
 //! again for as long as the process lives. All messages go through one task ([`publisher`]); each
-//! subscription has one ([`consumer`]), with a [`session`] for every channel that it gets.
+//! subscription has one ([`consumer`]), with a session for every channel that it gets.
 //!
 //! # Invariants
 //! - A message leaves a queue only when it was acknowledged, and it is acknowledged only when it is

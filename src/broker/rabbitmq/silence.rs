@@ -2,7 +2,7 @@
 //!
 //! When a queue is deleted and declared again at once, RabbitMQ may have a consumer of the old queue
 //! consume the new one, say nothing of it, and hand over nothing: what it counts as delivered there
-//! is back only when the channel is closed. So a session of [`session`](super::session) to which
+//! is back only when the channel is closed. So a consumer's session to which
 //! nothing comes looks at its queue, cancels its consumer, and looks again. A consumer that is
 //! cancelled is counted for as long as something is delivered to it; then, or if messages are ready,
 //! the channel is closed, and the next one takes over. Otherwise it consumes again on this one.

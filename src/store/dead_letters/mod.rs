@@ -79,7 +79,7 @@ impl dyn Store + '_ {
         self.act(acts.collect(), clock::now(), None).await.map(drop)
     }
 
-    /// As [`park`](Self::park), as far as there is room; answers with the messages that there is
+    /// As `park`, as far as there is room; answers with the messages that there is
     /// none for.
     pub async fn park_within(
         &self,
