@@ -12,7 +12,7 @@ use std::path::Path;
 use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
 
 use super::read::join;
-use super::{Settings, SettingsError, sources};
+use super::{Settings, SettingsError};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -46,11 +46,50 @@ impl Settings {
         let mut tree = merged.map_err(failed)?.cache;
         let mut origins = BTreeMap::new();
         note_origins("", &tree, &mut origins);
-        sources::parse_text(&mut tree)?;
+        parse_sources(&mut tree)?;
         let settings = Self::read(tree, origins)?;
         settings.validate()?;
         Ok(settings)
     }
+}
+
+/// Reads `ingress.sources` where it is a text, as variables and the files that they name have it.
+fn parse_sources(tree: &mut Value) -> Result<(), SettingsError> {
+    let ingress = section(tree).and_then(|root| root.get_mut("ingress"));
+    let sources = ingress.and_then(section).and_then(|ingress| ingress.get_mut("sources"));
+    let Some(sources) = sources.filter(|sources| !is_list(sources)) else { return Ok(()) };
+    let origin = sources.origin().map(ToOwned::to_owned);
+    let parsed = if let ValueKind::String(text) = &sources.kind {
+        sections_of(text, origin.as_ref())
+    } else {
+        Err("must be sections that begin with [[ingress.sources]]".into())
+    };
+    *sources = parsed.map_err(|message| SettingsError {
+        subject: "ingress.sources".into(),
+        message,
+        origin,
+    })?;
+    Ok(())
+}
+
+/// The sections of a text of TOML that has them under their full heading, and nothing else.
+fn sections_of(text: &str, origin: Option<&String>) -> Result<Value, String> {
+    let form = "must be TOML that has [[ingress.sources]] sections and nothing else";
+    let parsed = parse(origin, text).map_err(|error| format!("{form}: {}", error.message))?;
+    let only = |mut table: Map<String, Value>, name| {
+        if table.len() == 1 { table.remove(name) } else { None }
+    };
+    let ingress = only(parsed, "ingress").and_then(|ingress| ingress.into_table().ok());
+    let sources = ingress.and_then(|ingress| only(ingress, "sources")).filter(is_list);
+    sources.ok_or_else(|| form.into())
+}
+
+fn section(value: &mut Value) -> Option<&mut Map<String, Value>> {
+    if let ValueKind::Table(values) = &mut value.kind { Some(values) } else { None }
+}
+
+const fn is_list(value: &Value) -> bool {
+    matches!(value.kind, ValueKind::Array(_))
 }
 
 /// One source of settings, already read.

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use config::{Map, Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::check::{TOKEN_LENGTH_MAX, is_path_token};
-use super::layers::parse;
 use super::{DEFAULT_SOURCE, Settings, SettingsError, SourceSettings};
 
 /// The most sources.
@@ -15,45 +13,6 @@ const SOURCES_MAX: usize = 64;
 const SECRETS_MAX: usize = 64;
 /// The longest name of a source; it travels with every webhook.
 const NAME_LENGTH_MAX: usize = 64;
-
-/// Reads `ingress.sources` where it is a text, as variables and the files that they name have it.
-pub(super) fn parse_text(tree: &mut Value) -> Result<(), SettingsError> {
-    let ingress = section(tree).and_then(|root| root.get_mut("ingress"));
-    let sources = ingress.and_then(section).and_then(|ingress| ingress.get_mut("sources"));
-    let Some(sources) = sources.filter(|sources| !is_list(sources)) else { return Ok(()) };
-    let origin = sources.origin().map(ToOwned::to_owned);
-    let parsed = if let ValueKind::String(text) = &sources.kind {
-        sections_of(text, origin.as_ref())
-    } else {
-        Err("must be sections that begin with [[ingress.sources]]".into())
-    };
-    *sources = parsed.map_err(|message| SettingsError {
-        subject: "ingress.sources".into(),
-        message,
-        origin,
-    })?;
-    Ok(())
-}
-
-/// The sections of a text of TOML that has them under their full heading, and nothing else.
-fn sections_of(text: &str, origin: Option<&String>) -> Result<Value, String> {
-    let form = "must be TOML that has [[ingress.sources]] sections and nothing else";
-    let parsed = parse(origin, text).map_err(|error| format!("{form}: {}", error.message))?;
-    let only = |mut table: Map<String, Value>, name| {
-        if table.len() == 1 { table.remove(name) } else { None }
-    };
-    let ingress = only(parsed, "ingress").and_then(|ingress| ingress.into_table().ok());
-    let sources = ingress.and_then(|ingress| only(ingress, "sources")).filter(is_list);
-    sources.ok_or_else(|| form.into())
-}
-
-fn section(value: &mut Value) -> Option<&mut Map<String, Value>> {
-    if let ValueKind::Table(values) = &mut value.kind { Some(values) } else { None }
-}
-
-const fn is_list(value: &Value) -> bool {
-    matches!(value.kind, ValueKind::Array(_))
-}
 
 impl Settings {
     /// Checks `ingress.sources`, and that they differ from each other and the default source.
