@@ -16,7 +16,6 @@ use crate::harness::{Server, eventually, is_long};
 async fn report(leader: &Server) -> Option<Value> {
     let url = format!("http://{}/readyz", leader.addresses.probes);
     let mut answer: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
-    assert_eq!(answer["status"], "ready", "{answer}");
     Some(answer["leader"].take())
 }
 
