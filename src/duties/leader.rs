@@ -81,7 +81,7 @@ impl Leader {
 
     /// Renews the lease until that is no longer certain; answers why.
     async fn keep(&self, fence: Fence) -> String {
-        // The lease lasts from when the server decided, which is later than this.
+        // It was acquired at most RENEW_EVERY before this; from then on it is renewed after `asked`.
         let mut renewed = Instant::now();
         loop {
             let asked = Instant::now() + RENEW_EVERY;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::Next;
 use super::means::{Kind, Means};
-use super::{DutyError, Next};
 use crate::backoff::Delays;
 use crate::clock;
 use crate::store::Fence;
@@ -53,8 +53,6 @@ async fn run(means: Arc<Means>, kind: Kind, fence: Fence) {
                 means.report_postponed(kind, why);
                 rest
             }
-            // The leader's own task finds out, and cancels this one.
-            Err(DutyError::Superseded) => PAUSE.0,
             Err(error) => {
                 let why = error.chain();
                 if logged.is_news(&why) {
