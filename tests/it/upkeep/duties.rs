@@ -65,7 +65,7 @@ impl Leading {
 async fn every_duty_is_done_each_hour() {
     let shop = Shop::new();
     let leading = Leading::on(&shop);
-    for _ in 0..3 {
+    for _ in 0..2 {
         for duty in
             ["sweep_journal", "sweep_dead_letters", "sweep_changes", "close_orders", "audit"]
         {
