@@ -256,7 +256,12 @@ fn park(mut state: DeadLetterState, incoming: &Incoming, now: Timestamp) -> Opti
     let mut parked = incoming.parked.clone();
     let generation = parked.generation;
     let is_there = state.parked.as_ref().is_some_and(|known| known.generation >= generation);
-    if is_there || state.is_over(generation) {
+    // A replay that was killed may have sent a generation twice: where one copy settled it, it is
+    // over, although the other copy failed.
+    let is_settled = state.ended.is_some_and(|ended| {
+        ended.ending == Ending::Settled && ended.generation.saturating_add(1) == generation
+    });
+    if is_there || is_settled || state.is_over(generation) {
         return None;
     }
     let (mut bodies, mut counts) = (Vec::new(), Vec::new());

@@ -117,6 +117,16 @@ fn a_discard_is_for_good_and_about_what_came_back_meanwhile() {
 }
 
 #[test]
+fn what_was_settled_does_not_come_back_by_an_older_copy() {
+    let mut letter = Letter::all(&[incoming(1, 1, "broken"), edit(1, 1, "good")]);
+    letter.act(&end(1, Ending::Settled));
+    assert!(!letter.act(&incoming(2, 1, "broken")), "a copy that was sent before the edit");
+    assert_eq!((letter.parked(), letter.bodies.len()), (None, 0));
+    let mut expired = Letter::all(&[incoming(1, 1, "broken"), end(1, Ending::Expired)]);
+    assert!(expired.act(&incoming(2, 1, "broken")), "nothing is lost");
+}
+
+#[test]
 fn a_letter_that_comes_back_is_as_old_as_its_first_failure() {
     let letter = Letter::all(&[incoming(1, 5, "a"), incoming(2, 3, "a"), incoming(3, 9, "a")]);
     assert_eq!(letter.parked().unwrap().failed_at, at(3));

@@ -12,9 +12,14 @@ use storekeeper::store::{
 use uuid::Uuid;
 
 use super::{Prefix, letter, time};
+use crate::harness::is_long;
 use crate::servers::RedisServer;
 
-const LETTERS: u128 = 20_000;
+/// As many as one replay may have, in the long form.
+fn many() -> u128 {
+    if is_long() { 100_000 } else { 20_000 }
+}
+
 /// The most commands that one script may give: some for each of the thousand letters that it may
 /// look at.
 const COMMANDS_MAX: u64 = 5_000;
@@ -49,8 +54,10 @@ async fn no_script_looks_at_all_letters() {
     let server = RedisServer::start(&[]);
     let prefix = Prefix::on(&server);
     let store = prefix.open();
-    let letters = (0..LETTERS).map(|number| letter(number, Code::NotJson, 1));
-    store.park(letters.collect()).await.unwrap();
+    let letters = many();
+    let all: Vec<_> = (0..letters).map(|number| letter(number, Code::NotJson, 1)).collect();
+    store.park(all).await.unwrap();
+    let letters = u64::try_from(letters).unwrap();
     let most = most_commands_of_a_script(&server);
 
     let (mut listed, mut page) = (0, PageRequest::first(3_000));
@@ -60,13 +67,13 @@ async fn no_script_looks_at_all_letters() {
         let Some(next) = found.next else { break };
         page.after = Some(next);
     }
-    assert_eq!(listed, usize::try_from(LETTERS).unwrap());
-    assert_eq!(store.dead_letter_groups().await.unwrap()[0].letters, 20_000);
+    assert_eq!(listed as u64, letters);
+    assert_eq!(store.dead_letter_groups().await.unwrap()[0].letters, letters);
 
     let id = ReplayId(Uuid::from_u128(1));
     let filter = DeadLetterFilter::default();
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
-    assert_eq!(store.make_replay(new).await.unwrap().selected, 20_000);
+    assert_eq!(store.make_replay(new).await.unwrap().selected, letters);
     // None is free.
     assert_eq!(store.expire_letters(time(9), time(9)).await.unwrap(), []);
 
@@ -87,7 +94,7 @@ async fn no_script_looks_at_all_letters() {
         let [(_, count)] = store.expire_letters(time(9), time(9)).await.unwrap()[..] else { break };
         expired += count;
     }
-    assert_eq!(expired, 20_000);
+    assert_eq!(expired, letters);
     // Endings, too, are forgotten in parts.
     while prefix.count("ZCARD", "index") > 0 {
         store.expire_letters(time(99), time(99)).await.unwrap();

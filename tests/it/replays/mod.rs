@@ -2,6 +2,7 @@
 
 mod forecast;
 mod kinds;
+mod racing;
 mod redis;
 
 use std::path::Path;
