@@ -22,7 +22,7 @@ use crate::console::views::{LetterOrderView, ReplayView};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterName, NewReplay, Pace, PageRequest,
+    DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, NewReplay, Pace, PageRequest,
     ReplayId, ReplayState, Store,
 };
 
@@ -213,7 +213,7 @@ pub async fn discard_selected(
                 in_replay += 1;
                 continue;
             }
-            let letter = LetterName { message_id: id, generation };
+            let letter = DeadLetterName { message_id: id, generation };
             let done = dead_letters::discard(broker, store, letter).await;
             match done.context("cannot queue a discard")?.progress {
                 Progress::Applied | Progress::Ended => discarded += 1,
@@ -236,7 +236,7 @@ pub async fn discard_selected(
 
 /// Says how far a command is.
 fn commanded(
-    letter: LetterName,
+    letter: DeadLetterName,
     Commanded { message_id, progress }: Commanded,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
@@ -268,7 +268,7 @@ async fn find(
     store: &dyn Store,
     id: MessageId,
     output: &mut Output<'_>,
-) -> anyhow::Result<Option<LetterName>> {
+) -> anyhow::Result<Option<DeadLetterName>> {
     let found = store.dead_letter(id).await;
     let found = found.with_context(|| format!("cannot read the dead letter {id}"))?;
     let Some(letter) = found else {
@@ -282,7 +282,7 @@ async fn find(
         ))?;
         return Ok(None);
     }
-    Ok(Some(LetterName { message_id: id, generation: letter.generation() }))
+    Ok(Some(DeadLetterName { message_id: id, generation: letter.generation() }))
 }
 
 /// A whole letter as a line of an export; bodies are always base64, so that nothing is lost.

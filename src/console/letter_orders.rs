@@ -16,7 +16,7 @@ use super::{Backends, broker_problem, in_time, store_problem};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::store::LetterName;
+use crate::store::DeadLetterName;
 
 /// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
 /// times; that much is not taken, so such a body is better sent as base64.
@@ -129,7 +129,7 @@ pub(super) async fn edit(
 /// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
 /// about it might come too late. One that a replay overtakes from here on is about the generation
 /// that comes back.
-async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem> {
+async fn find(backends: &Backends, id: MessageId) -> Result<DeadLetterName, Problem> {
     let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
     let letter = letter.ok_or_else(unknown)?;
@@ -138,12 +138,12 @@ async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem>
         let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
         return Err(Problem::new(ProblemCode::DeadLetterInReplay, detail));
     }
-    Ok(LetterName { message_id: id, generation: letter.generation() })
+    Ok(DeadLetterName { message_id: id, generation: letter.generation() })
 }
 
 /// What is answered of a command that is so far.
 fn answer(
-    name: LetterName,
+    name: DeadLetterName,
     Commanded { message_id, progress }: Commanded,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let (status, applied) = match progress {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::MessageId;
-use crate::store::{Ending, LetterEdit, LetterName, Store, StoreError};
+use crate::store::{DeadLetterEdit, DeadLetterName, Ending, Store, StoreError};
 
 /// The largest body that an edit may give, in bytes: as the largest that the ingress may take.
 pub const EDIT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -42,13 +42,14 @@ pub enum Progress {
 pub async fn edit(
     broker: &Arc<dyn Broker>,
     store: &dyn Store,
-    letter: LetterName,
+    letter: DeadLetterName,
     body: &[u8],
 ) -> Result<Commanded, BrokerError> {
     let envelope = publish(broker, EnvelopeKind::Edit, letter.edit_body(body)).await?;
     let (message_id, at) = (envelope.message_id, envelope.received_at);
     let body = body.to_vec().into();
-    let edited = store.edit_letter(LetterEdit { letter, edit: message_id, at, body }).await;
+    let edited =
+        store.edit_dead_letter(DeadLetterEdit { letter, edit: message_id, at, body }).await;
     let edited =
         edited.map(|is_changed| if is_changed { Progress::Applied } else { Progress::Ended });
     Ok(Commanded { message_id, progress: progress(edited) })
@@ -58,10 +59,10 @@ pub async fn edit(
 pub async fn discard(
     broker: &Arc<dyn Broker>,
     store: &dyn Store,
-    letter: LetterName,
+    letter: DeadLetterName,
 ) -> Result<Commanded, BrokerError> {
     let envelope = publish(broker, EnvelopeKind::Discard, letter.discard_body()).await?;
-    let ended = store.end_letters(vec![letter], Ending::Discarded, clock::now()).await;
+    let ended = store.end_dead_letters(vec![letter], Ending::Discarded, clock::now()).await;
     let progress = progress(ended.map(|()| Progress::Applied));
     Ok(Commanded { message_id: envelope.message_id, progress })
 }

@@ -15,13 +15,13 @@ use crate::domain::{
 };
 use crate::store::orders::Readings;
 use crate::store::{
-    Asked, DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest,
+    Asked, DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, EntityId, PageRequest,
     Store, StoreError,
 };
-use crate::worker::{outcome_of_order, understand};
+use crate::worker::{outcome_of_command, understand};
 
 /// The most letters that one dry run looks at.
-pub const DRY_RUN_LETTERS_MAX: usize = 10_000;
+pub const DRY_RUN_DEAD_LETTERS_MAX: usize = 10_000;
 /// Letters asked for at a time.
 const PAGE: usize = 500;
 
@@ -40,7 +40,7 @@ pub struct DryRun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
     /// The letter.
-    pub letter: LetterName,
+    pub letter: DeadLetterName,
     /// What would become of it.
     pub would_be: WouldBe,
 }
@@ -89,14 +89,14 @@ pub async fn dry_run(
             if store.replay_of(id).await?.is_some() {
                 continue;
             }
-            if done.letters.len() == DRY_RUN_LETTERS_MAX {
+            if done.letters.len() == DRY_RUN_DEAD_LETTERS_MAX {
                 done.is_cut_off = true;
                 break 'pages;
             }
             // One that ended meanwhile would not be replayed.
             let Some(letter) = store.dead_letter(id).await? else { continue };
             let would_be = imagined.apply(&letter).await?;
-            let name = LetterName { message_id: id, generation: letter.generation() };
+            let name = DeadLetterName { message_id: id, generation: letter.generation() };
             done.letters.push(Forecast { letter: name, would_be });
         }
         let Some(next) = found.next else { break };
@@ -121,7 +121,7 @@ struct Imagined<'a> {
 
 impl Imagined<'_> {
     async fn apply(&mut self, letter: &DeadLetter) -> Result<WouldBe, StoreError> {
-        if let Some(outcome) = outcome_of_order(&letter.envelope) {
+        if let Some(outcome) = outcome_of_command(&letter.envelope) {
             return Ok(outcome.map_or_else(WouldBe::from, WouldBe::Settled));
         }
         let event = match understand(&letter.envelope, self.sources) {

@@ -20,5 +20,5 @@ mod dry_run;
 mod replayer;
 
 pub use commands::{Commanded, EDIT_BYTES_MAX, Progress, discard, edit};
-pub use dry_run::{DRY_RUN_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
+pub use dry_run::{DRY_RUN_DEAD_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
 pub use replayer::{ReplayError, Replayer};

@@ -18,7 +18,7 @@ use crate::broker::{Broker, BrokerError, Envelope};
 use crate::domain::Code;
 use crate::domain::dead_letter::pace;
 use crate::store::{
-    DeadLetter, Fence, LetterName, Replay, ReplayId, ReplayState, Store, StoreError, Unsent,
+    DeadLetter, DeadLetterName, Fence, Replay, ReplayId, ReplayState, Store, StoreError, Unsent,
 };
 
 /// How often the Store is asked whether this leader still runs replays, and on the same server.
@@ -118,8 +118,8 @@ impl Replayer {
             // Something is open or due soon.
             return Ok(Some(replay.open() > 0 || replay.pace.rate.is_some()));
         }
-        let Unsent { letters, after } = self.store.unsent_letters(replay.id, count).await?;
-        let names: Vec<LetterName> = letters.iter().map(DeadLetter::name).collect();
+        let Unsent { letters, after } = self.store.unsent_dead_letters(replay.id, count).await?;
+        let names: Vec<DeadLetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
             // What has ended meanwhile need not be looked at again.
             let is_noted = self.store.note_sent(replay.id, fence, names, Some(after)).await?;

@@ -54,7 +54,7 @@ impl Sweep {
             What::Journal(journal) => journal.sweep(before).await?,
             What::Changes(store) => store.trim_changes(before).await?,
             What::DeadLetters(store, metrics) => {
-                let expired = store.expire_letters(before, clock::now()).await?;
+                let expired = store.expire_dead_letters(before, clock::now()).await?;
                 // Expired is an outcome like any other: it is counted with the reason it had.
                 for (code, count) in &expired {
                     metrics.count_expired(*code, *count);

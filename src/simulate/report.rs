@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::check::{Check, Counted, LetterDifference, StockDifference};
+use super::check::{Check, Counted, DeadLetterDifference, StockDifference};
 use super::console::StockRow;
 use super::history::History;
 use super::model::Holder;
@@ -194,7 +194,7 @@ fn write_differences(out: &mut dyn Write, check: &Check) -> io::Result<()> {
         write_item(out, difference)?;
     }
     write_more(out, check.stock.len(), "items")?;
-    for LetterDifference { message_id, expected, found } in
+    for DeadLetterDifference { message_id, expected, found } in
         check.letters.iter().take(DIFFERENCES_SHOWN)
     {
         let expected = expected.as_deref().unwrap_or("no dead letter");
@@ -366,7 +366,7 @@ mod tests {
             fulfilled: Decimal::ZERO,
         };
         let found = counted(Some(Decimal::TEN), 4);
-        let letter = |expected: Option<&str>, found: Option<&str>| LetterDifference {
+        let letter = |expected: Option<&str>, found: Option<&str>| DeadLetterDifference {
             message_id: "0197c7f5".to_owned(),
             expected: expected.map(str::to_owned),
             found: found.map(str::to_owned),

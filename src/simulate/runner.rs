@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::{SecretBox, SecretString};
 use tokio::time::Instant;
 
-use super::check::{Check, compare_letters, compare_stock};
+use super::check::{Check, compare_dead_letters, compare_stock};
 use super::console::{Console, ConsoleError, StockRow};
 use super::history::History;
 use super::model::{Model, ModelPolicy, Receipt, Verdict};
@@ -229,7 +229,8 @@ impl Expected {
         stock: &BTreeMap<String, Vec<StockRow>>,
     ) -> Result<Check, ConsoleError> {
         let (items, stock) = compare_stock(&self.model, self.knows_goods, stock);
-        let (dead_letters, letters) = compare_letters(&self.fates, &console.dead_letters().await?);
+        let (dead_letters, letters) =
+            compare_dead_letters(&self.fates, &console.dead_letters().await?);
         Ok(Check { items, dead_letters, stock, letters })
     }
 }

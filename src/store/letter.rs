@@ -5,17 +5,17 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{DeadLetterFilter, LetterName, Pace, ReplayId};
+use super::{DeadLetterFilter, DeadLetterName, Pace, ReplayId};
 use crate::domain::{MessageId, Timestamp};
 
 /// The most letters of one replay.
-pub const REPLAY_LETTERS_MAX: usize = 100_000;
+pub const REPLAY_DEAD_LETTERS_MAX: usize = 100_000;
 
 /// Another body for a letter, which a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterEdit {
+pub struct DeadLetterEdit {
     /// The letter; an edit also serves earlier generations, which a rebuild parks.
-    pub letter: LetterName,
+    pub letter: DeadLetterName,
     /// The message that brought the edit: of two edits, the greater wins, whichever
     /// generations they were made for: a Store that was restored begins at an earlier one again.
     pub edit: MessageId,
@@ -28,7 +28,7 @@ pub struct LetterEdit {
 /// The body of an envelope that edits or discards: as it stands in queue and journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LetterOrder {
+struct CommandBody {
     message_id: MessageId,
     generation: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ struct LetterOrder {
     base64: Option<String>,
 }
 
-impl LetterName {
+impl DeadLetterName {
     /// The body of an envelope that edits this letter.
     pub fn edit_body(self, body: &[u8]) -> Bytes {
         let (text, base64) = match std::str::from_utf8(body) {
@@ -54,20 +54,20 @@ impl LetterName {
 
     fn order(self, text: Option<String>, base64: Option<String>) -> Bytes {
         let Self { message_id, generation } = self;
-        let order = LetterOrder { message_id, generation, text, base64 };
+        let order = CommandBody { message_id, generation, text, base64 };
         serde_json::to_vec(&order).expect("texts and a number are always JSON").into()
     }
 
     /// Reads the body of an envelope that discards.
     pub fn parse_discard(body: &[u8]) -> Option<Self> {
-        let order: LetterOrder = serde_json::from_slice(body).ok()?;
+        let order: CommandBody = serde_json::from_slice(body).ok()?;
         let has_body = order.text.is_some() || order.base64.is_some();
         (!has_body).then_some(Self { message_id: order.message_id, generation: order.generation })
     }
 
     /// Reads the body of an envelope that edits: the letter, and its new body.
     pub fn parse_edit(body: &[u8]) -> Option<(Self, Bytes)> {
-        let order: LetterOrder = serde_json::from_slice(body).ok()?;
+        let order: CommandBody = serde_json::from_slice(body).ok()?;
         let body = match (order.text, order.base64) {
             (Some(text), None) => text.into(),
             (None, Some(base64)) => STANDARD.decode(base64).ok()?.into(),
@@ -96,23 +96,24 @@ mod tests {
 
     use super::*;
 
-    const LETTER: LetterName = LetterName { message_id: MessageId(Uuid::nil()), generation: 3 };
+    const LETTER: DeadLetterName =
+        DeadLetterName { message_id: MessageId(Uuid::nil()), generation: 3 };
 
     #[test]
     fn an_edit_carries_any_body_and_a_discard_none() {
         for body in [&b"{\"a\": 1}"[..], b"", b"\xff\0\xc3"] {
-            let (letter, read) = LetterName::parse_edit(&LETTER.edit_body(body)).unwrap();
+            let (letter, read) = DeadLetterName::parse_edit(&LETTER.edit_body(body)).unwrap();
             assert_eq!((letter, &*read), (LETTER, body));
         }
-        assert_eq!(LetterName::parse_discard(&LETTER.discard_body()), Some(LETTER));
+        assert_eq!(DeadLetterName::parse_discard(&LETTER.discard_body()), Some(LETTER));
     }
 
     #[test]
     fn what_is_of_another_form_is_no_order() {
         let edit = LETTER.edit_body(b"a");
-        assert_eq!(LetterName::parse_discard(&edit), None);
-        assert_eq!(LetterName::parse_edit(&LETTER.discard_body()), None);
-        assert_eq!(LetterName::parse_edit(b"{}"), None);
-        assert_eq!(LetterName::parse_discard(b"\xff"), None);
+        assert_eq!(DeadLetterName::parse_discard(&edit), None);
+        assert_eq!(DeadLetterName::parse_edit(&LETTER.discard_body()), None);
+        assert_eq!(DeadLetterName::parse_edit(b"{}"), None);
+        assert_eq!(DeadLetterName::parse_discard(b"\xff"), None);
     }
 }

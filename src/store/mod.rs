@@ -35,10 +35,11 @@ pub use commit::{
     Loaded, Revision,
 };
 pub use dead_letters::{
-    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLettersCommitted,
-    LetterWrite, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Unsent,
+    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLetterWrite,
+    DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
+    Unsent,
 };
-pub use letter::{LetterEdit, NewReplay, REPLAY_LETTERS_MAX};
+pub use letter::{DeadLetterEdit, NewReplay, REPLAY_DEAD_LETTERS_MAX};
 pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,
@@ -46,7 +47,7 @@ pub use read::{
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
 pub use crate::domain::dead_letter::{
-    Ending, Fence, LetterName, Pace, Position, Replay, ReplayId, ReplayState,
+    DeadLetterName, Ending, Fence, Pace, Position, Replay, ReplayId, ReplayState,
 };
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
@@ -127,7 +128,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
 
     /// A part of the list of a replay; empty if there is none.
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError>;
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError>;
 
     /// The replays of a list after a place, oldest first; at most so many.
     async fn list_replays(

@@ -12,20 +12,20 @@ use super::batch::Verdict;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{Code, Outcome, Reason, Rejection, Settled};
-use crate::store::{Ending, LetterEdit, LetterName, StoreError};
+use crate::store::{DeadLetterEdit, DeadLetterName, Ending, StoreError};
 
 /// What becomes of an envelope that is about a dead letter; `None` for one that is an event.
-pub fn outcome_of_order(envelope: &Envelope) -> Option<Result<Settled, Rejection>> {
+pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<Settled, Rejection>> {
     let is_readable = match envelope.kind {
-        EnvelopeKind::Edit => LetterName::parse_edit(&envelope.body).is_some(),
-        EnvelopeKind::Discard => LetterName::parse_discard(&envelope.body).is_some(),
+        EnvelopeKind::Edit => DeadLetterName::parse_edit(&envelope.body).is_some(),
+        EnvelopeKind::Discard => DeadLetterName::parse_discard(&envelope.body).is_some(),
         EnvelopeKind::Webhook | EnvelopeKind::Receipt | EnvelopeKind::Correction => return None,
     };
     Some(if is_readable { Ok(noted(envelope)) } else { Err(misread()) })
 }
 
 /// Whether an envelope is about a dead letter, and no event.
-pub(super) const fn concerns_letter(envelope: &Envelope) -> bool {
+pub(super) const fn is_command(envelope: &Envelope) -> bool {
     reason(envelope).is_some()
 }
 
@@ -64,14 +64,14 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
 
 async fn note(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>> {
     if envelope.kind == EnvelopeKind::Edit {
-        let (letter, body) = LetterName::parse_edit(&envelope.body)?;
+        let (letter, body) = DeadLetterName::parse_edit(&envelope.body)?;
         let (edit, at) = (envelope.message_id, envelope.received_at);
-        let edited = pool.store.edit_letter(LetterEdit { letter, edit, at, body }).await;
+        let edited = pool.store.edit_dead_letter(DeadLetterEdit { letter, edit, at, body }).await;
         return Some(edited.map(drop));
     }
-    let letter = LetterName::parse_discard(&envelope.body)?;
+    let letter = DeadLetterName::parse_discard(&envelope.body)?;
     let at = clock::now();
-    Some(pool.store.end_letters(vec![letter], Ending::Discarded, at).await)
+    Some(pool.store.end_dead_letters(vec![letter], Ending::Discarded, at).await)
 }
 
 /// Ends the letters whose replay had a good outcome; `false` if the Store will not have it.
@@ -83,13 +83,14 @@ pub(super) async fn end_replayed<'a>(
     // An envelope that was put back n times was parked as generation n before.
     let replayed: Vec<_> = done
         .filter(|(envelope, verdict)| envelope.replays > 0 && is_over(verdict))
-        .map(|(envelope, _)| LetterName {
+        .map(|(envelope, _)| DeadLetterName {
             message_id: envelope.message_id,
             generation: envelope.replays,
         })
         .collect();
     while !replayed.is_empty() {
-        let ended = pool.store.end_letters(replayed.clone(), Ending::Settled, clock::now()).await;
+        let ended =
+            pool.store.end_dead_letters(replayed.clone(), Ending::Settled, clock::now()).await;
         match ended {
             Ok(()) => break,
             Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,

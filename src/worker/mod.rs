@@ -44,7 +44,7 @@ pub use batch::understand;
 use gate::Gate;
 use in_hand::InHand;
 use ladder::Ladder;
-pub use letters::outcome_of_order;
+pub use letters::outcome_of_command;
 
 /// How often is looked whether another policy was put in force.
 const POLICY_EVERY: Duration = Duration::from_secs(2);
@@ -276,7 +276,7 @@ impl Pool {
         // that it takes no other with it.
         let (mut alone, together): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| {
-                delivery.delivery_count >= 2 || letters::concerns_letter(&delivery.envelope)
+                delivery.delivery_count >= 2 || letters::is_command(&delivery.envelope)
             });
         // In another order each time: behind what kills, the others would never have their turn,
         // and reach the limit with it.
@@ -319,7 +319,7 @@ impl Pool {
     async fn work_alone(&self, delivery: Delivery) {
         let envelopes = [Arc::clone(&delivery.envelope)];
         let process = async {
-            let mut verdicts = if letters::concerns_letter(&delivery.envelope) {
+            let mut verdicts = if letters::is_command(&delivery.envelope) {
                 vec![letters::process(self, &delivery.envelope).await?]
             } else {
                 batch::process(self, &envelopes).await?

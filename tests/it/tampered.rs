@@ -13,10 +13,10 @@ use storekeeper::domain::{
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence, Found, ItemRepair,
-    LetterName, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReplayId, ReplayList,
-    ReplayPlace, StockDetail, StockItem, Store, StoreError,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
+    DeadLetterTotals, DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence,
+    Found, ItemRepair, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReplayId,
+    ReplayList, ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
 
 /// What goes wrong with a call.
@@ -200,7 +200,11 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.load_replay(id).await
     }
 
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError> {
         self.inner.replay_chunk(id, chunk).await
     }
 

@@ -38,7 +38,7 @@ use super::MessageId;
 
 /// One life of a message that was put aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LetterName {
+pub struct DeadLetterName {
     /// The message.
     pub message_id: MessageId,
     /// Which life of it: 1, and one more for every replay.

@@ -17,20 +17,20 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::port::{
-    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLettersCommitted,
-    LetterWrite, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
+    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLetterWrite,
+    DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
 };
 pub use self::replays::Unsent;
 use super::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterEdit, Page, PageRequest, Store,
+    DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterSummary, Page, PageRequest, Store,
     StoreError,
 };
 use crate::backoff::Delays;
 use crate::broker::Envelope;
 use crate::clock;
 use crate::domain::dead_letter::{
-    Act, DeadLetterState, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot,
-    decide,
+    Act, DeadLetterName, DeadLetterState, Ending, Incoming, Parked, ReplayId, ReplayState, Room,
+    Slot, decide,
 };
 use crate::domain::{Code, MessageId, Timestamp};
 
@@ -96,13 +96,13 @@ impl dyn Store + '_ {
 
     /// Ends letters: they and their earlier generations go, and are never parked again. A discard
     /// ends the message: also a generation that came back meanwhile, or will.
-    pub async fn end_letters(
+    pub async fn end_dead_letters(
         &self,
-        letters: Vec<LetterName>,
+        letters: Vec<DeadLetterName>,
         ending: Ending,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let acts = letters.into_iter().map(|LetterName { message_id, generation }| {
+        let acts = letters.into_iter().map(|DeadLetterName { message_id, generation }| {
             (message_id, Act::End { generation, ending })
         });
         self.act(acts.collect(), at, None).await.map(drop)
@@ -111,9 +111,9 @@ impl dyn Store + '_ {
     /// Gives a letter another body. It keeps its id and its first body; one that is parked later
     /// gets the new body then, also as a later generation, and one that has ended stays ended.
     /// Answers with whether it stands, or a later edit does: not of one that has ended.
-    pub async fn edit_letter(&self, edit: LetterEdit) -> Result<bool, StoreError> {
-        let LetterEdit { letter, edit: id, at, body } = edit;
-        let LetterName { message_id, generation } = letter;
+    pub async fn edit_dead_letter(&self, edit: DeadLetterEdit) -> Result<bool, StoreError> {
+        let DeadLetterEdit { letter, edit: id, at, body } = edit;
+        let DeadLetterName { message_id, generation } = letter;
         let act = Act::Edit { generation, id, at, body: body::pack(&body) };
         if !self.act(vec![(message_id, act)], at, None).await?.is_empty() {
             return Ok(true);
@@ -126,7 +126,7 @@ impl dyn Store + '_ {
     /// Ends letters that failed first before a time and are in no replay, and forgets messages and
     /// replays that are as old. Answers with how many letters those were, for each reason; a
     /// bounded number a call, so nothing is left when it answers with none.
-    pub async fn expire_letters(
+    pub async fn expire_dead_letters(
         &self,
         before: Timestamp,
         now: Timestamp,
@@ -226,7 +226,7 @@ impl dyn Store + '_ {
                 }
                 let was_parked = before.and_then(|before| before.parked.clone());
                 let before = found.map(|found| (found.revision, found.state));
-                let write = LetterWrite { id, before, after: step.after, bodies: step.bodies };
+                let write = DeadLetterWrite { id, before, after: step.after, bodies: step.bodies };
                 let counts = step.counts.into_iter();
                 commits.push(DeadLetterCommit {
                     letters: vec![write],

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::domain::dead_letter::{
-    Counter, DeadLetterState, Fence, LetterName, Parked, ReplayCounts, ReplayId, ReplayRecord, Slot,
+    Counter, DeadLetterName, DeadLetterState, Fence, Parked, ReplayCounts, ReplayId, ReplayRecord,
+    Slot,
 };
 use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
 use crate::store::{DeadLetterFilter, Revision};
@@ -41,7 +42,7 @@ pub struct DeadLetterCommit {
     /// The number under which replays must still be run.
     pub fence: Option<Fence>,
     /// Letters; at most one write of each.
-    pub letters: Vec<LetterWrite>,
+    pub letters: Vec<DeadLetterWrite>,
     /// A replay.
     pub replay: Option<ReplayWrite>,
     /// What is added to the counters of replays, as far as those are there.
@@ -50,7 +51,7 @@ pub struct DeadLetterCommit {
 
 /// A letter that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterWrite {
+pub struct DeadLetterWrite {
     /// The message.
     pub id: MessageId,
     /// What was read of it.
@@ -73,7 +74,7 @@ pub struct ReplayWrite {
     /// Whether somebody must look at it.
     pub is_open: bool,
     /// One more part of its list.
-    pub chunk: Option<(u32, Vec<LetterName>)>,
+    pub chunk: Option<(u32, Vec<DeadLetterName>)>,
 }
 
 /// What became of a commit.
@@ -90,7 +91,7 @@ pub enum DeadLettersCommitted {
 impl DeadLetterCommit {
     /// Whether it only takes away: such a commit is written on a server that is out of memory.
     pub fn gives_memory_back(&self) -> bool {
-        let removes = |write: &LetterWrite| {
+        let removes = |write: &DeadLetterWrite| {
             write.after.as_ref().is_none_or(|after| after.parked.is_none())
                 && write.bodies.iter().all(|(_, body)| body.is_none())
         };

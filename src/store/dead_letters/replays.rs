@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Conflicts, DeadLetterCommit, DeadLettersCommitted, LetterWrite, LoadedDeadLetter, LoadedReplay,
-    ReplayList, ReplayWrite, check, port, rejected, whole,
+    Conflicts, DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter,
+    LoadedReplay, ReplayList, ReplayWrite, check, port, rejected, whole,
 };
 use crate::clock;
 use crate::domain::dead_letter::{
-    Counter, DeadLetterState, Fence, LetterName, Position, Replay, ReplayId, ReplayRecord,
+    Counter, DeadLetterName, DeadLetterState, Fence, Position, Replay, ReplayId, ReplayRecord,
     ReplayState, claim, conclude, mark_sent,
 };
 use crate::domain::{MessageId, Timestamp};
 use crate::store::{
-    DeadLetter, NewReplay, Page, PageRequest, REPLAY_LETTERS_MAX, Store, StoreError,
+    DeadLetter, NewReplay, Page, PageRequest, REPLAY_DEAD_LETTERS_MAX, Store, StoreError,
 };
 
 /// Letters that one step selects or sends.
@@ -44,7 +44,7 @@ enum Changed {
 
 impl dyn Store + '_ {
     /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
-    /// More than [`REPLAY_LETTERS_MAX`] are rejected.
+    /// More than [`REPLAY_DEAD_LETTERS_MAX`] are rejected.
     ///
     /// It goes step by step, and may die
     /// 1. before or between the steps that select: what they selected is held by a replay that
@@ -107,16 +107,16 @@ impl dyn Store + '_ {
             let Some(after) = claim(&letter.state, place.generation, id, &replays) else {
                 continue;
             };
-            names.push(LetterName { message_id: letter.id, generation: place.generation });
-            letters.push(LetterWrite::of_mark(letter, after));
+            names.push(DeadLetterName { message_id: letter.id, generation: place.generation });
+            letters.push(DeadLetterWrite::of_mark(letter, after));
         }
         if letters.is_empty() {
             return Ok(true);
         }
         let replay = self.load_replay(id).await?.ok_or_else(|| given_up(id))?;
         let record = replay.record.with_chunk(names.len(), clock::now());
-        if record.selected > u64::try_from(REPLAY_LETTERS_MAX).unwrap_or(u64::MAX) {
-            let why = format!("more than {REPLAY_LETTERS_MAX} letters; select fewer");
+        if record.selected > u64::try_from(REPLAY_DEAD_LETTERS_MAX).unwrap_or(u64::MAX) {
+            let why = format!("more than {REPLAY_DEAD_LETTERS_MAX} letters; select fewer");
             return Err(rejected(&why));
         }
         let chunk = Some((replay.record.chunks, names));
@@ -190,7 +190,11 @@ impl dyn Store + '_ {
 
     /// The next letters of a running replay that were not sent in this round; none for one that has
     /// ended. At most so many, and fewer only if there are no more or hundreds.
-    pub async fn unsent_letters(&self, id: ReplayId, limit: usize) -> Result<Unsent, StoreError> {
+    pub async fn unsent_dead_letters(
+        &self,
+        id: ReplayId,
+        limit: usize,
+    ) -> Result<Unsent, StoreError> {
         let Some(LoadedReplay { record, .. }) = self.load_replay(id).await? else {
             return Ok(Unsent::default());
         };
@@ -235,7 +239,7 @@ impl dyn Store + '_ {
         &self,
         id: ReplayId,
         fence: Fence,
-        names: Vec<LetterName>,
+        names: Vec<DeadLetterName>,
         after: Option<Position>,
     ) -> Result<bool, StoreError> {
         let ids: Vec<MessageId> = names.iter().map(|name| name.message_id).collect();
@@ -249,7 +253,9 @@ impl dyn Store + '_ {
                 for (name, found) in names.iter().zip(found) {
                     let Some(found) = found else { continue };
                     let after = mark_sent(&found.state, name.generation, id, round);
-                    commit.letters.extend(after.map(|after| LetterWrite::of_mark(&found, after)));
+                    commit
+                        .letters
+                        .extend(after.map(|after| DeadLetterWrite::of_mark(&found, after)));
                 }
                 let sent = u64::try_from(commit.letters.len()).unwrap_or(u64::MAX);
                 if sent > 0 {
@@ -395,7 +401,7 @@ fn given_up(id: ReplayId) -> StoreError {
     StoreError::Unavailable { source: why.into() }
 }
 
-impl LetterWrite {
+impl DeadLetterWrite {
     /// A write of a letter that gets another mark.
     fn of_mark(letter: &LoadedDeadLetter, after: DeadLetterState) -> Self {
         let before = Some((letter.revision, letter.state.clone()));

@@ -10,7 +10,7 @@ use crate::domain::dead_letter::{DeadLetterState, Fence, Slot};
 use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
 use crate::store::{
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, LetterWrite, LoadedDeadLetter, Revision, StoreError, state,
+    DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision, StoreError, state,
 };
 
 /// Reads states, with bodies if they are wanted.
@@ -195,7 +195,7 @@ impl PreparedCommit {
         }
         let mut find =
             connection.prepare_cached("SELECT rev FROM dead_letters WHERE message_id = ?1")?;
-        for LetterWrite { id, before, .. } in letters {
+        for DeadLetterWrite { id, before, .. } in letters {
             let found = find.query_row([id.to_string()], |row| row.get::<_, i64>(0)).optional()?;
             let read = before.as_ref().map(|(Revision(revision), _)| revision.cast_signed());
             if found != read {
@@ -209,7 +209,7 @@ impl PreparedCommit {
             replay.write(connection)?;
         }
         for (write, state) in letters.iter().zip(&self.states) {
-            write_letter(connection, write, state.as_deref())?;
+            write_dead_letter(connection, write, state.as_deref())?;
         }
         for (id, counter, count) in counts {
             replays::count(connection, *id, *counter, *count)?;
@@ -218,9 +218,9 @@ impl PreparedCommit {
     }
 }
 
-fn write_letter(
+fn write_dead_letter(
     connection: &Connection,
-    write: &LetterWrite,
+    write: &DeadLetterWrite,
     state: Option<&str>,
 ) -> rusqlite::Result<()> {
     let id = write.id.to_string();

@@ -3,7 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::column::{self, UnknownValue};
-use crate::domain::dead_letter::{Counter, Fence, LetterName, ReplayCounts, ReplayId, ReplayState};
+use crate::domain::dead_letter::{
+    Counter, DeadLetterName, Fence, ReplayCounts, ReplayId, ReplayState,
+};
 use crate::store::{
     LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, StoreError, state,
 };
@@ -148,7 +150,7 @@ pub(super) fn chunk(
     connection: &Connection,
     id: ReplayId,
     chunk: u32,
-) -> rusqlite::Result<Vec<LetterName>> {
+) -> rusqlite::Result<Vec<DeadLetterName>> {
     let found = connection
         .prepare_cached("SELECT names FROM replay_chunks WHERE replay = ?1 AND chunk = ?2")?
         .query_row((id.to_string(), chunk), |row| {

@@ -53,8 +53,8 @@ pub use self::options::{RedisMode, RedisOptions};
 pub use self::relay::Relayed;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
+    DeadLetterTotals, DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, Listed,
     LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
     ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
@@ -159,7 +159,11 @@ impl Store for RedisStore {
         dead_letters::load_replay(&self.client, id).await
     }
 
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError> {
         dead_letters::replay_chunk(&self.client, id, chunk).await
     }
 

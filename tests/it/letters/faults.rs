@@ -2,15 +2,16 @@
 
 use storekeeper::domain::Code;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Ending, Fence, LetterName, NewReplay, Pace, ReplayId, StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace, ReplayId,
+    StoreError,
 };
 use uuid::Uuid;
 
 use super::{Prefix, letter, message, time};
 use crate::servers::RedisServer;
 
-const fn name(number: u128) -> LetterName {
-    LetterName { message_id: message(number), generation: 1 }
+const fn name(number: u128) -> DeadLetterName {
+    DeadLetterName { message_id: message(number), generation: 1 }
 }
 
 /// Outcomes of the last moments before may be lost, and nobody will bring them again.
@@ -26,7 +27,7 @@ async fn a_server_that_was_started_again_has_sent_nothing() {
     let lead = async || store.run_replays(Fence(7)).await;
     let fence = lead().await.unwrap().unwrap();
     assert!(store.note_sent(id, fence, vec![name(1), name(2)], None).await.unwrap());
-    store.end_letters(vec![name(1)], Ending::Settled, time(11)).await.unwrap();
+    store.end_dead_letters(vec![name(1)], Ending::Settled, time(11)).await.unwrap();
 
     server.kill();
     server.start_again();
@@ -35,7 +36,7 @@ async fn a_server_that_was_started_again_has_sent_nothing() {
     let fence = renewed.await.unwrap();
     assert_ne!(fence, before, "the same leader begins anew");
     assert_eq!(store.note_outcomes(id, before).await.unwrap(), None);
-    let unsent = store.unsent_letters(id, 10).await.unwrap().letters;
+    let unsent = store.unsent_dead_letters(id, 10).await.unwrap().letters;
     let unsent: Vec<_> = unsent.iter().map(DeadLetter::name).collect();
     assert_eq!(unsent, [name(2), name(3)]);
     let replay = store.note_outcomes(id, fence).await.unwrap().unwrap();
@@ -57,8 +58,8 @@ async fn a_server_without_memory_refuses_letters_and_lets_them_go() {
     limit.clone().arg(1).query::<()>(&mut server.connection()).unwrap();
     let refused = store.park(vec![letter(9, Code::NotJson, 1)]).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused:?}");
-    store.end_letters(vec![name(1)], Ending::Settled, time(9)).await.unwrap();
-    assert_eq!(store.expire_letters(time(9), time(9)).await.unwrap(), [(Code::NotJson, 2)]);
+    store.end_dead_letters(vec![name(1)], Ending::Settled, time(9)).await.unwrap();
+    assert_eq!(store.expire_dead_letters(time(9), time(9)).await.unwrap(), [(Code::NotJson, 2)]);
     assert_eq!(store.dead_letter(message(9)).await.unwrap(), None);
     limit.arg(0).query::<()>(&mut server.connection()).unwrap();
     store.park(vec![letter(9, Code::NotJson, 1)]).await.unwrap();

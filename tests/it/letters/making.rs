@@ -87,10 +87,10 @@ async fn letters_of_a_replay_that_was_never_made_expire() {
     }
     let chunks = [0, 1, 2].map(|chunk| store.replay_chunk(id, chunk));
     let held: usize = join_all(chunks).await.into_iter().map(|names| names.unwrap().len()).sum();
-    while !store.expire_letters(time(9), time(9)).await.unwrap().is_empty() {}
+    while !store.expire_dead_letters(time(9), time(9)).await.unwrap().is_empty() {}
     assert_eq!(parked(&*store).await, held, "a letter that is held expired");
     give_up_what_was_never_made(&*store).await;
-    while !store.expire_letters(time(9), time(9)).await.unwrap().is_empty() {}
+    while !store.expire_dead_letters(time(9), time(9)).await.unwrap().is_empty() {}
     assert_eq!(parked(&*store).await, 0);
     // Only that they have ended is known.
     assert_eq!(u128::try_from(prefix.count("ZCARD", "index")).unwrap(), LETTERS);
@@ -106,7 +106,7 @@ async fn replays_that_are_made_at_once_share_the_letters() {
     let mut letters = BTreeSet::new();
     for replay in &made {
         let mut count = 0;
-        for letter in store.unsent_letters(replay.id, 500).await.unwrap().letters {
+        for letter in store.unsent_dead_letters(replay.id, 500).await.unwrap().letters {
             assert!(letters.insert(letter.name()), "a letter is in two replays");
             count += 1;
         }

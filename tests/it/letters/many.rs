@@ -68,11 +68,11 @@ async fn no_script_looks_at_all_letters() {
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
     assert_eq!(store.make_replay(new).await.unwrap().selected, 20_000);
     // None is free.
-    assert_eq!(store.expire_letters(time(9), time(9)).await.unwrap(), []);
+    assert_eq!(store.expire_dead_letters(time(9), time(9)).await.unwrap(), []);
 
     let fence = lead(&*store, 1).await;
     for _ in 0..5 {
-        let Unsent { letters, after } = store.unsent_letters(id, 1_000).await.unwrap();
+        let Unsent { letters, after } = store.unsent_dead_letters(id, 1_000).await.unwrap();
         let names = letters.iter().map(DeadLetter::name).collect();
         assert!(store.note_sent(id, fence, names, Some(after)).await.unwrap());
     }
@@ -84,13 +84,15 @@ async fn no_script_looks_at_all_letters() {
     store.cancel_replay(id).await.unwrap();
     let mut expired = 0;
     loop {
-        let [(_, count)] = store.expire_letters(time(9), time(9)).await.unwrap()[..] else { break };
+        let [(_, count)] = store.expire_dead_letters(time(9), time(9)).await.unwrap()[..] else {
+            break;
+        };
         expired += count;
     }
     assert_eq!(expired, 20_000);
     // Endings, too, are forgotten in parts.
     while prefix.count("ZCARD", "index") > 0 {
-        store.expire_letters(time(99), time(99)).await.unwrap();
+        store.expire_dead_letters(time(99), time(99)).await.unwrap();
     }
     assert_eq!(prefix.left(), ["leader"], "something is kept for ever");
 

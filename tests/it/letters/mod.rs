@@ -116,5 +116,5 @@ async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
 /// Comes back long after whoever makes a replay has died: such a replay is given up.
 async fn give_up_what_was_never_made(store: &dyn Store) {
     let later = storekeeper::clock::now().plus_micros(61_000_000);
-    store.expire_letters(time(0), later).await.unwrap();
+    store.expire_dead_letters(time(0), later).await.unwrap();
 }

@@ -14,7 +14,7 @@ use storekeeper::domain::{
 };
 use storekeeper::simulate::Model;
 use storekeeper::simulate::model::{self, Correction, Counts, Item, Receipt, Verdict};
-use storekeeper::store::{DeadLetterSummary, LetterName};
+use storekeeper::store::{DeadLetterName, DeadLetterSummary};
 
 use super::closings::Closings;
 use crate::generators::{decoded, greatest_fingerprint, model_policy};
@@ -269,7 +269,7 @@ fn journalled(records: &[JournalRecord]) -> Vec<MessageId> {
 fn discarded(records: &[JournalRecord]) -> BTreeSet<MessageId> {
     let envelopes = records.iter().map(|record| &record.envelope);
     let discards = envelopes.filter(|envelope| envelope.kind == EnvelopeKind::Discard);
-    discards.map(|it| LetterName::parse_discard(&it.body).unwrap().message_id).collect()
+    discards.map(|it| DeadLetterName::parse_discard(&it.body).unwrap().message_id).collect()
 }
 
 fn messages(records: &[JournalRecord]) -> BTreeMap<MessageId, Message> {

@@ -9,7 +9,7 @@ use storekeeper::domain::{
     Arrival, Code, EntityState, Policy, PolicyInForce, REFUNDS_MAX, Reading, Rejection,
     SECOND_NAMES_MAX, Timestamp, decide_orders,
 };
-use storekeeper::store::{DeadLetter, LetterName};
+use storekeeper::store::{DeadLetter, DeadLetterName};
 
 use super::letter;
 use crate::generators::decoded;
@@ -141,8 +141,8 @@ fn receipt(key: &str, reference: &str, quantity: &str) -> DeadLetter {
 }
 
 /// What a person asked for about a letter that is not parked.
-fn name() -> LetterName {
-    LetterName { message_id: letter(0, false).envelope.message_id, generation: 1 }
+fn name() -> DeadLetterName {
+    DeadLetterName { message_id: letter(0, false).envelope.message_id, generation: 1 }
 }
 
 /// Letters of every kind, and letters that come to what they do because those came before.

@@ -23,7 +23,7 @@ use storekeeper::health::Health;
 use storekeeper::metrics::{Metrics, OutcomeLabels};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Fence, LetterName, NewReplay, Pace, PageRequest, Replay,
+    DeadLetter, DeadLetterFilter, DeadLetterName, Fence, NewReplay, Pace, PageRequest, Replay,
     ReplayId, ReplayState, Store,
 };
 use storekeeper::worker::Pool;
@@ -183,7 +183,7 @@ async fn what_people_decide_is_counted_apart_from_events() {
     let [edited, discarded, event] = letters;
     let name = |letter: &DeadLetter| {
         let message_id = letter.envelope.message_id;
-        LetterName { message_id, generation: 1 }
+        DeadLetterName { message_id, generation: 1 }
     };
     work.store.park(vec![edited.clone(), discarded.clone()]).await.unwrap();
     dead_letters::edit(&work.broker, &*work.store, name(&edited), b"{}").await.unwrap();
@@ -238,7 +238,7 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     let broken = letter(1, true).envelope;
     let discarded = letter(2, true).envelope;
     let names = [&broken, &discarded]
-        .map(|envelope| LetterName { message_id: envelope.message_id, generation: 1 });
+        .map(|envelope| DeadLetterName { message_id: envelope.message_id, generation: 1 });
     // The orders of a person may come before the letters do.
     work.broker.publish(broken).await.unwrap();
     work.broker.publish(discarded).await.unwrap();

@@ -9,7 +9,7 @@ use storekeeper::domain::{Code, Policy};
 use storekeeper::duties::close_settled;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::{DeadLetterFilter, LetterName, PageRequest};
+use storekeeper::store::{DeadLetterFilter, DeadLetterName, PageRequest};
 
 use super::{Shop, expected, order};
 
@@ -32,7 +32,7 @@ async fn a_rebuild_does_not_apply_what_was_discarded() {
     shop.publish(std::slice::from_ref(&late)).await;
     shop.work_off(&Policy::default()).await;
     assert_eq!(letters(&shop).await, [Code::OrderExpired]);
-    let letter = LetterName { message_id: late.message_id, generation: 1 };
+    let letter = DeadLetterName { message_id: late.message_id, generation: 1 };
     let broker = Arc::clone(&shop.broker) as Arc<dyn Broker>;
     dead_letters::discard(&broker, &*shop.store, letter).await.unwrap();
     shop.work_off(&Policy::default()).await;

@@ -32,8 +32,8 @@ use super::value;
 use crate::domain::MessageId;
 use crate::domain::dead_letter::{DeadLetterState, Slot};
 use crate::store::{
-    DeadLetterCommit, DeadLettersCommitted, LetterWrite, LoadedDeadLetter, Revision, StoreError,
-    state,
+    DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision,
+    StoreError, state,
 };
 
 static COMMIT: Script = Script::new("commit.lua", &["#!lua\n", include_str!("commit.lua")]);
@@ -49,10 +49,10 @@ const WHOLE: usize = 8;
 
 /// A key that all letters share.
 fn shared(client: &Client, parts: &[&str]) -> String {
-    client.keys().of_letters(parts)
+    client.keys().of_dead_letters(parts)
 }
 
-fn letter_key(client: &Client, id: MessageId) -> String {
+fn dead_letter_key(client: &Client, id: MessageId) -> String {
     shared(client, &["letter", &id.to_string()])
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn load(
     let mut all = Vec::with_capacity(ids.len());
     for part in ids.chunks(if with_bodies { WHOLE } else { STATES }) {
         let commands = part.iter().map(|id| {
-            let key = letter_key(client, *id);
+            let key = dead_letter_key(client, *id);
             let mut command = redis::cmd("HMGET");
             command.arg(&key).arg("rev").arg("state");
             for slot in slots {
@@ -76,7 +76,7 @@ pub(super) async fn load(
         });
         let answers = client.query_all(commands.collect()).await?;
         for (id, answer) in part.iter().zip(answers) {
-            let key = letter_key(client, *id);
+            let key = dead_letter_key(client, *id);
             let mut fields: Vec<Option<Vec<u8>>> = value::read(&key, answer)?;
             let bodies = fields.split_off(2.min(fields.len()));
             let [Some(revision), Some(state)] = &fields[..] else {
@@ -207,9 +207,9 @@ impl Writing<'_> {
         self.compare(key, "rev", before.unwrap_or_default());
     }
 
-    fn letter(&mut self, write: &LetterWrite) -> Result<(), StoreError> {
-        let LetterWrite { id, before, after, bodies } = write;
-        let key = letter_key(self.client, *id);
+    fn letter(&mut self, write: &DeadLetterWrite) -> Result<(), StoreError> {
+        let DeadLetterWrite { id, before, after, bodies } = write;
+        let key = dead_letter_key(self.client, *id);
         let (revision, before) = before.as_ref().map(|(it, state)| (*it, state)).unzip();
         self.compare_revision(key.clone(), revision);
         match after {

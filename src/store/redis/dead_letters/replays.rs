@@ -7,7 +7,7 @@ use super::index::time_text;
 use super::{Writing, revision_and, revision_of, shared};
 use crate::domain::Timestamp;
 use crate::domain::dead_letter::{
-    Counter, Fence, LetterName, ReplayCounts, ReplayId, ReplayRecord, ReplayState,
+    Counter, DeadLetterName, Fence, ReplayCounts, ReplayId, ReplayRecord, ReplayState,
 };
 use crate::store::{
     LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, StoreError, state,
@@ -28,7 +28,7 @@ fn replay_key(client: &Client, id: ReplayId) -> String {
     shared(client, &["replay", &id.to_string()])
 }
 
-fn letters_key(client: &Client, id: ReplayId) -> String {
+fn chunks_key(client: &Client, id: ReplayId) -> String {
     shared(client, &["replay", &id.to_string(), "letters"])
 }
 
@@ -63,8 +63,8 @@ pub(in crate::store::redis) async fn replay_chunk(
     client: &Client,
     id: ReplayId,
     chunk: u32,
-) -> Result<Vec<LetterName>, StoreError> {
-    let key = letters_key(client, id);
+) -> Result<Vec<DeadLetterName>, StoreError> {
+    let key = chunks_key(client, id);
     let mut get = redis::cmd("HGET");
     get.arg(&key).arg(chunk);
     let found: Option<Vec<u8>> = client.query(&get).await?;
@@ -108,7 +108,7 @@ pub(in crate::store::redis) async fn lead_replays(
 impl Writing<'_> {
     pub(super) fn replay(&mut self, write: &ReplayWrite) -> Result<(), StoreError> {
         let ReplayWrite { id, before, after, is_open, chunk } = write;
-        let (key, letters) = (replay_key(self.client, *id), letters_key(self.client, *id));
+        let (key, letters) = (replay_key(self.client, *id), chunks_key(self.client, *id));
         self.compare_revision(key.clone(), before.map(|(revision, _)| revision));
         if let Some(after) = after {
             self.write(key, "HSET", revision_and(state::encode_bytes(after)?));

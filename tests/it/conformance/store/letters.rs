@@ -6,7 +6,7 @@ use bytes::Bytes;
 use storekeeper::domain::Code;
 use storekeeper::domain::dead_letter::Room;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace,
+    DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace,
     PageRequest, Replay, ReplayId, ReplayState, Store, StoreError,
 };
 use uuid::Uuid;
@@ -18,8 +18,8 @@ use super::lists::assert_pages;
 
 const NOW: i64 = 1_000;
 
-fn name(number: u128, generation: u32) -> LetterName {
-    LetterName { message_id: message(number), generation }
+fn name(number: u128, generation: u32) -> DeadLetterName {
+    DeadLetterName { message_id: message(number), generation }
 }
 
 /// A letter of a later generation.
@@ -34,8 +34,8 @@ async fn park(store: &dyn Store, numbers: impl Iterator<Item = u128>) {
     store.park(letters.collect()).await.unwrap();
 }
 
-async fn end(store: &dyn Store, letter: LetterName, ending: Ending) {
-    store.end_letters(vec![letter], ending, time(NOW)).await.unwrap();
+async fn end(store: &dyn Store, letter: DeadLetterName, ending: Ending) {
+    store.end_dead_letters(vec![letter], ending, time(NOW)).await.unwrap();
 }
 
 async fn all(store: &dyn Store) -> Vec<u128> {
@@ -65,8 +65,8 @@ pub(super) async fn only_the_named_generation_and_earlier_ones_end(harness: &Har
     assert_eq!(store.dead_letter(message(1)).await.unwrap(), None);
 }
 
-fn edit(number: u128, generation: u32, edit: u128, body: &'static str) -> LetterEdit {
-    LetterEdit {
+fn edit(number: u128, generation: u32, edit: u128, body: &'static str) -> DeadLetterEdit {
+    DeadLetterEdit {
         letter: name(number, generation),
         edit: message(edit),
         at: time(NOW),
@@ -93,7 +93,7 @@ pub(super) async fn an_edit_keeps_the_first_body_whatever_comes_first(harness: &
         for id in edits {
             let body = if id == 10 { "older" } else { "newer" };
             // An edit of a later generation serves this one too: a rebuild starts at the first.
-            store.edit_letter(edit(number, 2, id, body)).await.unwrap();
+            store.edit_dead_letter(edit(number, 2, id, body)).await.unwrap();
         }
         park(&*store, [number].into_iter()).await;
         let original = Bytes::from(format!("body {number}"));
@@ -104,7 +104,7 @@ pub(super) async fn an_edit_keeps_the_first_body_whatever_comes_first(harness: &
 pub(super) async fn a_letter_that_comes_back_edited_keeps_its_first_body(harness: &Harness) {
     let store = harness.open();
     park(&*store, [1].into_iter()).await;
-    store.edit_letter(edit(1, 1, 10, "edited")).await.unwrap();
+    store.edit_dead_letter(edit(1, 1, 10, "edited")).await.unwrap();
     let mut again = later(1, 2);
     again.envelope.body = Bytes::from_static(b"edited");
     store.park(vec![again]).await.unwrap();
@@ -130,7 +130,7 @@ pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harn
     assert_eq!(oldest.min(), Some(time(100)));
     let old = DeadLetterFilter { failed_before: Some(time(101)), ..Default::default() };
     assert_eq!(selected(&*store, old).await, [1]);
-    let expired = store.expire_letters(time(101), time(NOW)).await.unwrap();
+    let expired = store.expire_dead_letters(time(101), time(NOW)).await.unwrap();
     assert_eq!(expired, [(Code::WorkerPanic, 1)]);
     store.park(vec![failed(5, 900)]).await.unwrap();
     assert_eq!(all(&*store).await, [2, 3]);
@@ -142,7 +142,7 @@ pub(super) async fn a_decision_that_a_replay_overtook_is_about_what_came_back(ha
     park(&*store, 1..3).await;
     store.park(vec![later(1, 2), later(2, 2)]).await.unwrap();
     let store = harness.crash_and_reopen(store);
-    store.edit_letter(edit(1, 1, 11, "late")).await.unwrap();
+    store.edit_dead_letter(edit(1, 1, 11, "late")).await.unwrap();
     end(&*store, name(2, 1), Ending::Discarded).await;
     assert_eq!(all(&*store).await, [1]);
     store.park(vec![later(1, 3), later(2, 3)]).await.unwrap();
@@ -156,9 +156,9 @@ pub(super) async fn a_decision_about_a_letter_on_its_way_holds_when_it_comes_bac
 ) {
     let store = harness.open();
     park(&*store, 1..4).await;
-    store.edit_letter(edit(1, 1, 10, "edited")).await.unwrap();
+    store.edit_dead_letter(edit(1, 1, 10, "edited")).await.unwrap();
     end(&*store, name(2, 1), Ending::Discarded).await;
-    store.edit_letter(edit(3, 1, 12, "edited")).await.unwrap();
+    store.edit_dead_letter(edit(3, 1, 12, "edited")).await.unwrap();
     let store = harness.crash_and_reopen(store);
     // They were sent as they had been.
     store.park(vec![later(1, 2), later(2, 2)]).await.unwrap();
@@ -166,7 +166,7 @@ pub(super) async fn a_decision_about_a_letter_on_its_way_holds_when_it_comes_bac
     assert_eq!(all(&*store).await, [1]);
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
     // What went well is over, whatever was decided meanwhile.
-    assert!(!store.edit_letter(edit(3, 1, 13, "late")).await.unwrap());
+    assert!(!store.edit_dead_letter(edit(3, 1, 13, "late")).await.unwrap());
     store.park(vec![later(3, 1)]).await.unwrap();
     assert_eq!(all(&*store).await, [1]);
 }
@@ -191,11 +191,14 @@ pub(super) async fn a_later_edit_wins_although_a_restore_took_the_letter_back(ha
     let store = harness.open();
     // Its second generation was edited; then the Store was lost, and has the first again.
     let before = edit(1, 2, 10, "older");
-    store.edit_letter(before.clone()).await.unwrap();
+    store.edit_dead_letter(before.clone()).await.unwrap();
     park(&*store, [1].into_iter()).await;
-    store.edit_letter(edit(1, 1, 11, "newer")).await.unwrap();
+    store.edit_dead_letter(edit(1, 1, 11, "newer")).await.unwrap();
     assert_eq!(bodies(&*store, 1).await, edited("newer"));
-    assert!(store.edit_letter(before).await.unwrap(), "it is no failure that a later one stands");
+    assert!(
+        store.edit_dead_letter(before).await.unwrap(),
+        "it is no failure that a later one stands"
+    );
     assert_eq!(bodies(&*store, 1).await, edited("newer"));
 }
 
@@ -215,9 +218,9 @@ pub(super) async fn old_letters_expire_and_young_ones_and_replayed_ones_stay(har
     park(&*store, 1..5).await;
     let filter = DeadLetterFilter { ids: vec![message(1)], ..DeadLetterFilter::default() };
     make(&*store, 1, filter, Pace::default()).await;
-    let expired = store.expire_letters(time(104), time(NOW)).await.unwrap();
+    let expired = store.expire_dead_letters(time(104), time(NOW)).await.unwrap();
     assert_eq!(expired, [(Code::NotJson, 2)]);
-    assert_eq!(store.expire_letters(time(104), time(NOW)).await.unwrap(), []);
+    assert_eq!(store.expire_dead_letters(time(104), time(NOW)).await.unwrap(), []);
     assert_eq!(all(&*store).await, [1, 4]);
     park(&*store, [2].into_iter()).await;
     assert_eq!(all(&*store).await, [1, 4], "an expired letter came back");
@@ -233,7 +236,7 @@ async fn lead(store: &dyn Store, leader: u64) -> Option<Fence> {
 }
 
 async fn unsent(store: &dyn Store, replay: &Replay) -> Vec<u128> {
-    let letters = store.unsent_letters(replay.id, 100).await.unwrap().letters;
+    let letters = store.unsent_dead_letters(replay.id, 100).await.unwrap().letters;
     letters.iter().map(|letter| letter.name().message_id.0.as_u128()).collect()
 }
 
@@ -367,9 +370,9 @@ pub(super) async fn a_letter_on_its_way_does_not_expire_although_its_replay_is_o
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lead(&*store, 1).await.unwrap();
     assert!(store.note_sent(replay.id, fence, vec![name(2, 1)], None).await.unwrap());
-    assert_eq!(store.expire_letters(time(NOW), time(NOW)).await.unwrap(), []);
+    assert_eq!(store.expire_dead_letters(time(NOW), time(NOW)).await.unwrap(), []);
     store.cancel_replay(replay.id).await.unwrap();
-    let expired = store.expire_letters(time(NOW), time(NOW)).await.unwrap();
+    let expired = store.expire_dead_letters(time(NOW), time(NOW)).await.unwrap();
     assert_eq!(expired, [(Code::NotJson, 2)], "those that were not sent are free");
     assert_eq!(all(&*store).await, [2]);
 }
@@ -377,9 +380,15 @@ pub(super) async fn a_letter_on_its_way_does_not_expire_although_its_replay_is_o
 pub(super) async fn an_edit_is_kept_as_long_as_its_letter(harness: &Harness) {
     let store = harness.open();
     park(&*store, 1..3).await;
-    store.edit_letter(LetterEdit { at: time(1), ..edit(1, 1, 10, "edited") }).await.unwrap();
-    store.edit_letter(LetterEdit { at: time(1), ..edit(9, 1, 10, "edited") }).await.unwrap();
-    assert_eq!(store.expire_letters(time(2), time(NOW)).await.unwrap(), []);
+    store
+        .edit_dead_letter(DeadLetterEdit { at: time(1), ..edit(1, 1, 10, "edited") })
+        .await
+        .unwrap();
+    store
+        .edit_dead_letter(DeadLetterEdit { at: time(1), ..edit(9, 1, 10, "edited") })
+        .await
+        .unwrap();
+    assert_eq!(store.expire_dead_letters(time(2), time(NOW)).await.unwrap(), []);
     store.park(vec![later(1, 2), later(9, 1)]).await.unwrap();
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
     assert_eq!(bodies(&*store, 9).await, ("body 9".into(), None), "it was forgotten");
