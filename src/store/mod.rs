@@ -18,7 +18,6 @@ mod commit;
 mod dead_letters;
 pub mod embedded;
 mod form;
-mod letter;
 mod named;
 pub mod orders;
 mod read;
@@ -35,11 +34,10 @@ pub use commit::{
     Loaded, Revision,
 };
 pub use dead_letters::{
-    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLetterWrite,
-    DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
-    Unsent,
+    DeadLetterCommit, DeadLetterEdit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, NewReplay,
+    REPLAY_DEAD_LETTERS_MAX, ReplayList, ReplayPlace, ReplayWrite, Unsent,
 };
-pub use letter::{DeadLetterEdit, NewReplay, REPLAY_DEAD_LETTERS_MAX};
 pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,

@@ -14,12 +14,12 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
+mod dead_letters;
 mod decided;
 mod fault;
 mod gate;
 mod in_hand;
 mod ladder;
-mod letters;
 mod parking;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -41,10 +41,10 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 pub use batch::understand;
+pub use dead_letters::outcome_of_command;
 use gate::Gate;
 use in_hand::InHand;
 use ladder::Ladder;
-pub use letters::outcome_of_command;
 
 /// How often is looked whether another policy was put in force.
 const POLICY_EVERY: Duration = Duration::from_secs(2);
@@ -276,7 +276,7 @@ impl Pool {
         // that it takes no other with it.
         let (mut alone, together): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| {
-                delivery.delivery_count >= 2 || letters::is_command(&delivery.envelope)
+                delivery.delivery_count >= 2 || dead_letters::is_command(&delivery.envelope)
             });
         // In another order each time: behind what kills, the others would never have their turn,
         // and reach the limit with it.
@@ -319,8 +319,8 @@ impl Pool {
     async fn work_alone(&self, delivery: Delivery) {
         let envelopes = [Arc::clone(&delivery.envelope)];
         let process = async {
-            let mut verdicts = if letters::is_command(&delivery.envelope) {
-                vec![letters::process(self, &delivery.envelope).await?]
+            let mut verdicts = if dead_letters::is_command(&delivery.envelope) {
+                vec![dead_letters::process(self, &delivery.envelope).await?]
             } else {
                 batch::process(self, &envelopes).await?
             };
@@ -356,7 +356,7 @@ impl Pool {
     /// Ends the letters of replays that went well. What the Store will not end is tried again.
     async fn end_replayed(&self, envelopes: &[Arc<Envelope>], verdicts: &mut [batch::Verdict]) {
         let done = envelopes.iter().map(AsRef::as_ref).zip(&*verdicts);
-        if letters::end_replayed(self, done).await {
+        if dead_letters::end_replayed(self, done).await {
             return;
         }
         for (envelope, verdict) in envelopes.iter().zip(verdicts) {

@@ -13,10 +13,10 @@
 //! - The end of a letter and the count of its replay are in one step, so that no kill can come
 //!   between them.
 
-mod letter;
 pub mod pace;
 mod replay;
 mod room;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -25,14 +25,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use letter::{
-    Act, Body, BodyNote, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim, decide,
-    is_held, mark_sent,
-};
 pub use replay::{
     Counter, Pace, Position, Replay, ReplayCounts, ReplayRecord, ReplayState, conclude,
 };
 pub use room::Room;
+pub use state::{
+    Act, Body, BodyNote, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim, decide,
+    is_held, mark_sent,
+};
 
 use super::MessageId;
 

@@ -7,6 +7,7 @@
 //! those.
 
 mod body;
+mod command;
 mod port;
 mod replays;
 
@@ -16,14 +17,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::command::{DeadLetterEdit, NewReplay, REPLAY_DEAD_LETTERS_MAX};
 pub use self::port::{
     DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLetterWrite,
     DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
 };
 pub use self::replays::Unsent;
 use super::{
-    DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterSummary, Page, PageRequest, Store,
-    StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, Page, PageRequest, Store, StoreError,
 };
 use crate::backoff::Delays;
 use crate::broker::Envelope;

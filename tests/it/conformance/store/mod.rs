@@ -10,10 +10,10 @@ mod big;
 mod changes;
 mod closing;
 mod commits;
+mod dead_letter_changes;
 mod dead_letters;
 pub(crate) mod deciding;
 mod given;
-mod letters;
 mod links;
 mod listed;
 mod lists;
@@ -276,7 +276,7 @@ macro_rules! keeps_every_promise {
                 every_letter_is_on_exactly_one_page,
                 an_impossible_selection_is_rejected,
                 letters_are_counted_by_reason_and_site;
-            letters:
+            dead_letter_changes:
                 an_ended_generation_is_never_parked_again,
                 only_the_named_generation_and_earlier_ones_end,
                 an_edit_keeps_the_first_body_whatever_comes_first,

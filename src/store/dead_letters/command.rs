@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{DeadLetterFilter, DeadLetterName, Pace, ReplayId};
 use crate::domain::{MessageId, Timestamp};
+use crate::store::{DeadLetterFilter, DeadLetterName, Pace, ReplayId};
 
 /// The most letters of one replay.
 pub const REPLAY_DEAD_LETTERS_MAX: usize = 100_000;
