@@ -1,9 +1,10 @@
 //! One duty, for as long as its process leads: its turns, its failures, its panics.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
 use super::Next;
@@ -17,17 +18,27 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// How often a failure that goes on unchanged is logged again.
 const LOG_EVERY: Duration = Duration::from_hours(1);
 
-/// Runs a duty for ever, in a task of its own: where that panics, it begins anew after a pause.
+/// Runs a duty until this future is dropped.
 pub(super) async fn supervise(means: Arc<Means>, kind: Kind, fence: Fence) {
+    restarted(
+        || run(Arc::clone(&means), kind, fence),
+        |panic| {
+            let why = format!("it panicked: {panic}; please report this");
+            tracing::error!(duty = kind.name(), why, "a duty failed");
+            means.report_failure(kind, &why);
+        },
+    )
+    .await;
+}
+
+/// Starts something anew after each panic. It runs within this future, not in a task of its own:
+/// one that was aborted may still be polled once, after the lease was given back.
+async fn restarted<F: Future<Output = ()>>(start: impl Fn() -> F, report: impl Fn(&str)) {
     let mut pauses = Delays::new(PAUSE.0, PAUSE.1);
-    loop {
-        // Dropped with this future, it takes the task along.
-        let mut task = JoinSet::new();
-        task.spawn(run(Arc::clone(&means), kind, fence));
-        let Some(Err(panic)) = task.join_next().await else { return };
-        let why = format!("it panicked: {panic}; please report this");
-        tracing::error!(duty = kind.name(), why, "a duty failed");
-        means.report_failure(kind, &why);
+    while let Err(panic) = AssertUnwindSafe(start()).catch_unwind().await {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        report(text.unwrap_or("no text"));
         sleep(pauses.next()).await;
     }
 }
@@ -97,7 +108,54 @@ impl Logged {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_of_a_duty_runs_once_it_was_shut_down() {
+        for _ in 0..20 {
+            let polls = Arc::new(AtomicU64::new(0));
+            let (counted, mut tasks) = (Arc::clone(&polls), JoinSet::new());
+            tasks.spawn(async move {
+                let busy = || async {
+                    loop {
+                        // A poll takes a while, so that the shutdown finds one under way.
+                        let begun = Instant::now();
+                        while begun.elapsed() < Duration::from_millis(5) {
+                            std::hint::spin_loop();
+                        }
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                    }
+                };
+                restarted(busy, |_| ()).await;
+            });
+            while polls.load(Ordering::SeqCst) == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            tasks.shutdown().await;
+            let then = polls.load(Ordering::SeqCst);
+            sleep(Duration::from_millis(15)).await;
+            assert_eq!(polls.load(Ordering::SeqCst), then);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_duty_that_panics_begins_anew() {
+        let (starts, reports) = (AtomicU64::new(0), AtomicU64::new(0));
+        let start = || async {
+            assert!(starts.fetch_add(1, Ordering::SeqCst) >= 2, "not yet");
+        };
+        restarted(start, |panic| {
+            assert_eq!(panic, "not yet");
+            reports.fetch_add(1, Ordering::SeqCst);
+        })
+        .await;
+        assert_eq!((starts.into_inner(), reports.into_inner()), (3, 2));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_logged_when_it_begins_changes_or_lasts() {
