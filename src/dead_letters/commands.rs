@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::MessageId;
-use crate::store::{DeadLetterEdit, DeadLetterName, Ending, Store, StoreError};
+use crate::store::{DeadLetterEdit, DeadLetterName, Ending, ReplayId, Store, StoreError};
 
 /// The largest body that an edit may give, in bytes: as the largest that the ingress may take.
 pub const EDIT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -36,6 +36,37 @@ pub enum Progress {
     Queued,
     /// The letter ended before; nothing was changed.
     Ended,
+}
+
+/// The dead letter that a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// It is parked, and a command about it is in effect at once. One that a replay takes before the
+    /// command arrives is covered too: the command is then about the generation that comes back.
+    Free(DeadLetterName),
+    /// A running replay has it: what is on its way cannot be called back.
+    InReplay(ReplayId),
+    /// No such message is parked.
+    Unknown,
+}
+
+/// Finds the dead letter that an edit is about.
+pub async fn find(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
+    let Some(generation) = store.parked_generation(id).await? else { return Ok(Target::Unknown) };
+    let replay = store.replay_of(id).await?;
+    let free = Target::Free(DeadLetterName { message_id: id, generation });
+    Ok(replay.map_or(free, Target::InReplay))
+}
+
+/// Finds the dead letter that a discard is about: also one that cannot be read. Which generation of
+/// it is meant does not matter, as a discard ends all of them.
+pub async fn find_to_discard(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
+    match find(store, id).await {
+        Err(StoreError::Corrupt { .. }) => {
+            Ok(Target::Free(DeadLetterName { message_id: id, generation: 1 }))
+        }
+        found => found,
+    }
 }
 
 /// Gives a letter another body.

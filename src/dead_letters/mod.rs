@@ -19,6 +19,8 @@ mod commands;
 mod dry_run;
 mod replayer;
 
-pub use commands::{Commanded, EDIT_BYTES_MAX, Progress, discard, edit};
+pub use commands::{
+    Commanded, EDIT_BYTES_MAX, Progress, Target, discard, edit, find, find_to_discard,
+};
 pub use dry_run::{DRY_RUN_DEAD_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
 pub use replayer::{ReplayError, Replayer};

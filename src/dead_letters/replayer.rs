@@ -118,7 +118,15 @@ impl Replayer {
             // Something is open or due soon.
             return Ok(Some(replay.open() > 0 || replay.pace.rate.is_some()));
         }
-        let Unsent { letters, after } = self.store.unsent_dead_letters(replay.id, count).await?;
+        let Unsent { letters, unreadable, after } =
+            self.store.unsent_dead_letters(replay.id, count).await?;
+        for (DeadLetterName { message_id, .. }, error) in &unreadable {
+            tracing::error!(replay = %replay.id, %message_id, error, "cannot send a dead letter");
+        }
+        let unreadable: Vec<_> = unreadable.into_iter().map(|(name, _)| name).collect();
+        if !self.store.fail_unsent(replay.id, fence, &unreadable).await? {
+            return Ok(None);
+        }
         let names: Vec<DeadLetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
             // What has ended meanwhile need not be looked at again.

@@ -44,6 +44,7 @@ pub use read::{
 };
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
+use crate::domain::dead_letter::DeadLetterState;
 pub use crate::domain::dead_letter::{
     DeadLetterName, Ending, Fence, Pace, Position, Replay, ReplayId, ReplayState,
 };
@@ -99,6 +100,14 @@ pub trait Store: Debug + Send + Sync + 'static {
         &self,
         commits: Vec<DeadLetterCommit>,
     ) -> Result<Vec<DeadLettersCommitted>, StoreError>;
+
+    /// Puts a state in the place of one that cannot be read, whatever that is, and removes its
+    /// bodies and its places in lists.
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError>;
 
     /// Parked dead letters after a place, oldest first failure first; at most so many.
     async fn list_dead_letters(
@@ -278,6 +287,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// Dies before the answer: it is written or not, and reading the item again finds out which.
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError>;
+
+    /// The time by the one clock that all processes on this Store share.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Asks whether the Store could load and commit now.
     async fn check(&self) -> Result<(), StoreError>;

@@ -1,11 +1,10 @@
 //! The worker pool: deliveries in, commits and dispositions out.
 //!
-//! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
-//! batch goes decode > load > decide > commit > settle, see [`batch`]; batches of dead letters are
-//! parked. When the Store is away, the pool keeps what it has, takes nothing new, and probes with
-//! growing delays: an outage is no attempt of any message. After `worker.hold_max` it hands back
-//! what it has, once, and subscribes again when the Store answers: a queue takes away what is held
-//! for too long, and counts that as the death of a worker.
+//! One loop hands what is ready, in batches, to a bounded number of tasks. A batch of webhooks goes
+//! decode > load > decide > commit > settle, see [`batch`]; one of dead letters is parked. When the
+//! Store is away, the pool keeps what it has, takes nothing new, and probes with growing delays: an
+//! outage is no attempt of any message. After `worker.hold_max` it hands back what it has, once,
+//! until the Store answers: a queue takes back what is held too long, as from a dead worker.
 //!
 //! # Invariants
 //! - A delivery is settled only after what it decided is durable in the Store.
@@ -16,6 +15,7 @@
 mod batch;
 mod dead_letters;
 mod decided;
+mod discarded;
 mod fault;
 mod gate;
 mod in_hand;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use storekeeper::domain::dead_letter::DeadLetterState;
 use storekeeper::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce, PolicyOrigin,
     Site, StockKey, StockKeyKind, Timestamp, TotalError,
@@ -169,6 +170,14 @@ impl<F: Faults> Store for Tampered<F> {
         commits: Vec<DeadLetterCommit>,
     ) -> Result<Vec<DeadLettersCommitted>, StoreError> {
         self.write(self.inner.commit_dead_letters(commits)).await
+    }
+
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError> {
+        self.write(self.inner.overwrite_dead_letter(id, state)).await
     }
 
     async fn list_dead_letters(
@@ -346,6 +355,10 @@ impl<F: Faults> Store for Tampered<F> {
 
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError> {
         self.write(self.inner.repair_item(site, repair)).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

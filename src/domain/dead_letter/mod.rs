@@ -31,7 +31,7 @@ pub use replay::{
 pub use room::Room;
 pub use state::{
     Act, Body, BodyNote, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim, decide,
-    is_held, mark_sent,
+    fail_unsent, is_held, mark_sent,
 };
 
 use super::MessageId;

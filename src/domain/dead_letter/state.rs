@@ -211,9 +211,18 @@ pub fn decide(
 impl DeadLetterState {
     /// Whether a generation is over. A discard is for good: it ends those too that are to come.
     fn is_over(&self, generation: u32) -> bool {
-        self.ended.is_some_and(|ended| {
-            ended.generation >= generation || ended.ending == Ending::Discarded
-        })
+        self.is_discarded() || self.ended.is_some_and(|ended| ended.generation >= generation)
+    }
+
+    /// What is kept of a message that was discarded while its state could not be read.
+    pub fn of_discarded(at: Timestamp) -> Self {
+        let ended = Ended { generation: 1, ending: Ending::Discarded, at };
+        Self { ended: Some(ended), ..Self::default() }
+    }
+
+    /// Whether a person discarded the message: no copy of it may be applied any more.
+    pub fn is_discarded(&self) -> bool {
+        self.ended.is_some_and(|ended| ended.ending == Ending::Discarded)
     }
 
     /// Since when nothing happened to a message that is not parked.
@@ -392,6 +401,21 @@ pub fn mark_sent(
     }
     mark.round = Some(round);
     Some(state)
+}
+
+/// Takes a dead letter out of the replay that has it, as it cannot be sent: it stays parked, and the
+/// replay counts it as failed. `None` if the replay does not have it.
+pub fn fail_unsent(
+    state: &DeadLetterState,
+    generation: u32,
+    replay: ReplayId,
+) -> Option<(DeadLetterState, Vec<(ReplayId, Counter)>)> {
+    let mut state = state.clone();
+    let parked = state.parked.as_mut().filter(|parked| parked.generation == generation)?;
+    parked.mark.filter(|mark| mark.replay == replay)?;
+    let counts = outcome(parked, Ending::Failed, &BTreeMap::new());
+    parked.mark = None;
+    Some((state, counts))
 }
 
 fn removed(slots: &[Slot]) -> Vec<(Slot, Option<Bytes>)> {

@@ -186,6 +186,19 @@ fn a_replay_ends_when_all_is_told_or_too_much_came_back() {
     assert!(!making.is_abandoned(at(60)) && making.is_abandoned(at(61)));
 }
 
+#[test]
+fn what_others_take_is_read_again_once_little_is_left_or_something_did_not_fit() {
+    let room = || Room::new(100, vec![("a".to_owned(), 36)]);
+    let parked = Letter::all(&[incoming(1, 1, "abc")]).state;
+    let mut small = room();
+    assert!(!small.is_tight());
+    assert!(small.takes(None, parked.as_ref()) && !small.is_tight());
+    assert!(small.takes(None, parked.as_ref()) && small.is_tight());
+    let mut refusing = room();
+    assert!(!refusing.fits("b", 51) && refusing.is_tight());
+    assert!(room().fits("b", 50) && !room().fits("a", 15));
+}
+
 #[derive(Debug, Clone)]
 enum Move {
     Act(Act),

@@ -10,6 +10,7 @@ mod body;
 mod command;
 mod port;
 mod replays;
+mod sending;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +23,7 @@ pub use self::port::{
     DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLetterWrite,
     DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
 };
-pub use self::replays::Unsent;
+pub use self::sending::Unsent;
 use super::{
     DeadLetter, DeadLetterFilter, DeadLetterSummary, Page, PageRequest, Store, StoreError,
 };
@@ -80,13 +81,13 @@ impl dyn Store + '_ {
         self.act(acts.collect(), clock::now(), None).await.map(drop)
     }
 
-    /// As `park`, as far as there is room; answers with the messages that there is
-    /// none for.
+    /// As `park`, as far as there is room; returns the messages that there is none for, and how many
+    /// bytes each needs.
     pub async fn park_within(
         &self,
         letters: Vec<DeadLetter>,
         room: &Mutex<Room>,
-    ) -> Result<Vec<MessageId>, StoreError> {
+    ) -> Result<Vec<(MessageId, u64)>, StoreError> {
         let acts = letters
             .into_iter()
             .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
@@ -103,10 +104,32 @@ impl dyn Store + '_ {
         ending: Ending,
         at: Timestamp,
     ) -> Result<(), StoreError> {
+        let ids: Vec<_> = letters.iter().map(|letter| letter.message_id).collect();
         let acts = letters.into_iter().map(|DeadLetterName { message_id, generation }| {
             (message_id, Act::End { generation, ending })
         });
-        self.act(acts.collect(), at, None).await.map(drop)
+        match (self.act(acts.collect(), at, None).await, &*ids) {
+            (Err(StoreError::Corrupt { .. }), [id]) if ending == Ending::Discarded => {
+                self.discard_unreadable(*id, at).await
+            }
+            (done, _) => done.map(drop),
+        }
+    }
+
+    /// Ends a dead letter of which the state cannot be read; one that can is left alone.
+    async fn discard_unreadable(&self, id: MessageId, at: Timestamp) -> Result<(), StoreError> {
+        match self.load_dead_letters(&[id], false).await {
+            Err(StoreError::Corrupt { .. }) => {
+                self.overwrite_dead_letter(id, DeadLetterState::of_discarded(at)).await
+            }
+            loaded => loaded.map(drop),
+        }
+    }
+
+    /// Those of some messages that a person discarded.
+    pub async fn discarded(&self, ids: &[MessageId]) -> Result<Vec<MessageId>, StoreError> {
+        let found = self.load_dead_letters(ids, false).await?.into_iter().flatten();
+        Ok(found.filter(|found| found.state.is_discarded()).map(|found| found.id).collect())
     }
 
     /// Gives a letter another body. It keeps its id and its first body; one that is parked later
@@ -133,7 +156,7 @@ impl dyn Store + '_ {
         now: Timestamp,
     ) -> Result<Vec<(Code, u64)>, StoreError> {
         // Letters of a replay whose maker died are in none.
-        self.give_up_abandoned(now).await?;
+        self.give_up_abandoned().await?;
         let old = DeadLetterFilter { failed_before: Some(before), ..DeadLetterFilter::default() };
         let (mut expired, mut after) = (BTreeMap::new(), None);
         while expired.is_empty() {
@@ -196,6 +219,12 @@ impl dyn Store + '_ {
         Ok(found.map(whole).transpose()?.flatten())
     }
 
+    /// The generation of a message that is parked.
+    pub async fn parked_generation(&self, id: MessageId) -> Result<Option<u32>, StoreError> {
+        let found = self.load_dead_letters(&[id], false).await?.pop().flatten();
+        Ok(found.and_then(|found| found.state.parked).map(|parked| parked.generation))
+    }
+
     /// How many dead letters are parked for each reason.
     pub async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
         Ok(self.dead_letter_totals().await?.letters)
@@ -207,7 +236,7 @@ impl dyn Store + '_ {
         &self,
         mut acts: Vec<(MessageId, Act)>,
         now: Timestamp,
-        mut room: Option<(&Mutex<Room>, &mut Vec<MessageId>)>,
+        mut room: Option<(&Mutex<Room>, &mut Vec<(MessageId, u64)>)>,
     ) -> Result<Vec<Option<Parked>>, StoreError> {
         let (mut done, mut conflicts) = (Vec::new(), Conflicts::new());
         while !acts.is_empty() {
@@ -222,7 +251,8 @@ impl dyn Store + '_ {
                 if let Some((room, waiting)) = &mut room
                     && !takes(room, before, step.after.as_ref())
                 {
-                    waiting.push(id);
+                    let stored = step.after.as_ref().and_then(DeadLetterState::stored);
+                    waiting.push((id, stored.map_or(0, |(_, bytes)| bytes)));
                     continue;
                 }
                 let was_parked = before.and_then(|before| before.parked.clone());

@@ -250,6 +250,20 @@ fn write_dead_letter(
     Ok(())
 }
 
+/// Writes a state over whatever stands there.
+pub(super) fn overwrite(
+    connection: &Connection,
+    id: MessageId,
+    state: &DeadLetterState,
+    text: &str,
+) -> rusqlite::Result<()> {
+    let id = id.to_string();
+    connection
+        .prepare_cached("DELETE FROM dead_letter_bodies WHERE message_id = ?1")?
+        .execute([&id])?;
+    write_state(connection, &id, state, text)
+}
+
 fn write_state(
     connection: &Connection,
     id: &str,

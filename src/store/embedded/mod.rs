@@ -42,6 +42,8 @@ use super::{
     LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
     ReplayPlace, StockDetail, StockItem, Store, StoreError, state,
 };
+use crate::clock;
+use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
@@ -127,6 +129,16 @@ impl Store for EmbeddedStore {
         let write = move |connection: &Connection| {
             commits.iter().map(|commit| commit.write(connection)).collect()
         };
+        Ok(self.database.write(write).await?)
+    }
+
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError> {
+        let text = state::encode(&state)?;
+        let write = move |connection: &_| dead_letters::overwrite(connection, id, &state, &text);
         Ok(self.database.write(write).await?)
     }
 
@@ -354,6 +366,10 @@ impl Store for EmbeddedStore {
     }
 
     /// Writes for real: a transaction without a change would not notice a full disk.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(clock::now())
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.read(|connection| {
             connection.prepare_cached("SELECT probes FROM meta")?.query_row((), |_| Ok(()))

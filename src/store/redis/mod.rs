@@ -58,6 +58,7 @@ use super::{
     LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
     ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
+use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
@@ -128,6 +129,14 @@ impl Store for RedisStore {
         commits: Vec<DeadLetterCommit>,
     ) -> Result<Vec<DeadLettersCommitted>, StoreError> {
         dead_letters::commit(&self.client, commits).await
+    }
+
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError> {
+        dead_letters::overwrite(&self.client, id, &state).await
     }
 
     async fn list_dead_letters(
@@ -320,6 +329,10 @@ impl Store for RedisStore {
     }
 
     /// Writes for real: a server that is full, or no master, still answers to who only asks.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        dead_letters::now(&self.client).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let mut write = redis::cmd("SET");
         write.arg(self.client.keys().global("probe")).arg(1);

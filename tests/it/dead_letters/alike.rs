@@ -194,7 +194,8 @@ impl Told {
                 told(&nth)
             }
             Step::Send(id, count, fence) => {
-                let Unsent { letters, after } = store.unsent_dead_letters(id, count).await.unwrap();
+                let Unsent { letters, after, .. } =
+                    store.unsent_dead_letters(id, count).await.unwrap();
                 let names = letters.iter().map(DeadLetter::name).collect();
                 let noted = store.note_sent(id, self.fence(fence), names, Some(after));
                 let noted = noted.await.unwrap();

@@ -1,9 +1,15 @@
 //! Servers that forget, fill up, are started again or hold what this program does not write.
 
+use std::sync::Arc;
+
+use storekeeper::broker::Broker;
+use storekeeper::broker::embedded::EmbeddedBroker;
+use storekeeper::clock;
+use storekeeper::dead_letters::{self, Progress, Replayer, Target};
 use storekeeper::domain::Code;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace, ReplayId,
-    StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace, PageRequest,
+    ReplayId, ReplayState, StoreError,
 };
 use uuid::Uuid;
 
@@ -75,6 +81,79 @@ async fn scripts_that_the_server_forgot_are_told_again() {
         store.park(vec![letter(number, Code::NotJson, 1)]).await.unwrap();
         assert!(store.dead_letter(message(number)).await.unwrap().is_some());
     }
+}
+
+/// Sets a field of a dead letter's hash.
+fn damage(prefix: &Prefix<'_>, number: u128, field: &str, value: &[u8]) {
+    let mut set = redis::cmd("HSET");
+    set.arg(prefix.key(&format!("letter:{}", message(number)))).arg(field).arg(value);
+    set.query::<()>(&mut prefix.server.connection()).unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_fails_and_its_replay_goes_on() {
+    let prefix = Prefix::new();
+    let store = prefix.open();
+    store.park((1..4).map(|n| letter(n, Code::NotJson, 1)).collect()).await.unwrap();
+    let id = ReplayId(Uuid::from_u128(1));
+    let filter = DeadLetterFilter::default();
+    let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
+    store.make_replay(new).await.unwrap();
+    damage(&prefix, 2, "received", b"\xff");
+    let directory = tempfile::tempdir().unwrap();
+    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
+    let mut replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
+    for _ in 0..2 {
+        assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
+    }
+    assert_eq!(broker.depth().await.unwrap().work_ready, 2);
+    store.end_dead_letters(vec![name(1), name(3)], Ending::Settled, time(9)).await.unwrap();
+    assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
+    let replay = store.replay(id).await.unwrap().unwrap();
+    assert_eq!((replay.state, replay.settled, replay.failed), (ReplayState::Done, 2, 1));
+    let parked = store.dead_letters(&DeadLetterFilter::default(), &PageRequest::first(9)).await;
+    let parked = parked.unwrap().items;
+    let parked: Vec<_> = parked.iter().map(|letter| (letter.id, letter.rejection.code)).collect();
+    assert_eq!(parked, [(message(2), Code::NotJson)]);
+    assert_eq!(store.replay_of(message(2)).await.unwrap(), None);
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_leaves_no_half_of_a_commit() {
+    let prefix = Prefix::new();
+    let store = prefix.open();
+    let mut set = redis::cmd("SET");
+    set.arg(prefix.key("bytes")).arg("1").query::<()>(&mut prefix.server.connection()).unwrap();
+    let error = store.park(vec![letter(1, Code::NotJson, 1)]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert_eq!(prefix.left(), ["bytes"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_read_can_be_discarded() {
+    let prefix = Prefix::new();
+    let store = prefix.open();
+    let directory = tempfile::tempdir().unwrap();
+    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
+    let damages = [("state", &b"\x02\xff"[..]), ("rev", b"one"), ("received", b"\xff")];
+    for (number, (field, value)) in (1..).zip(damages) {
+        store.park(vec![letter(number, Code::NotJson, 1)]).await.unwrap();
+        damage(&prefix, number, field, value);
+        let found = dead_letters::find_to_discard(&*store, message(number)).await.unwrap();
+        assert_eq!(found, Target::Free(name(number)), "{field}");
+        let done = dead_letters::discard(&broker, &*store, name(number)).await.unwrap();
+        assert_eq!(done.progress, Progress::Applied, "{field}");
+        assert_eq!(store.dead_letter(message(number)).await.unwrap(), None);
+        // A discard is for good.
+        store.park(vec![letter(number, Code::NotJson, 1)]).await.unwrap();
+        assert_eq!(store.dead_letter_groups().await.unwrap(), []);
+        let found = dead_letters::find_to_discard(&*store, message(number)).await.unwrap();
+        assert_eq!(found, Target::Unknown);
+    }
+    while !store.expire_dead_letters(clock::now(), clock::now()).await.unwrap().is_empty() {}
+    assert_eq!(prefix.left(), ["bytes"], "nothing else is known of them");
+    broker.close().await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn lead(store: &dyn Store, nth: u64) -> Result<Option<Fence>, StoreError> 
 
 async fn send_all(store: &dyn Store, fence: Fence) {
     loop {
-        let Unsent { letters, after } = store.unsent_dead_letters(REPLAY, 500).await.unwrap();
+        let Unsent { letters, after, .. } = store.unsent_dead_letters(REPLAY, 500).await.unwrap();
         if letters.is_empty() {
             break;
         }

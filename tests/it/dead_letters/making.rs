@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use storekeeper::clock;
 use storekeeper::domain::Code;
 use storekeeper::store::{
-    DeadLetterFilter, NewReplay, Pace, Replay, ReplayId, ReplayState, Store, StoreError,
+    DeadLetterFilter, NewReplay, Pace, Replay, ReplayId, ReplayList, ReplayState, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -95,6 +96,21 @@ async fn letters_of_a_replay_that_was_never_made_expire() {
     // Only that they have ended is known.
     assert_eq!(u128::try_from(prefix.count("ZCARD", "index")).unwrap(), LETTERS);
     assert_eq!(prefix.count("HLEN", "bytes"), 0);
+}
+
+/// Only the server's clock says how long nothing was heard of a maker.
+#[tokio::test]
+async fn a_process_whose_clock_is_ahead_gives_up_no_replay_that_is_being_made() {
+    let store = Prefix::new().open();
+    park(&*store).await;
+    let mut polls = 1;
+    while store.list_replays(ReplayList::Making, None, 10).await.unwrap().is_empty() {
+        assert!(polled(polls, store.make_replay(new(u128::MAX - polls as u128))).await.is_none());
+        polls += 1;
+    }
+    let ahead = clock::now().plus_micros(3_600_000_000);
+    store.expire_dead_letters(time(0), ahead).await.unwrap();
+    assert_eq!(store.list_replays(ReplayList::Making, None, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

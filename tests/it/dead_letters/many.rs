@@ -72,7 +72,7 @@ async fn no_script_looks_at_all_letters() {
 
     let fence = lead(&*store, 1).await;
     for _ in 0..5 {
-        let Unsent { letters, after } = store.unsent_dead_letters(id, 1_000).await.unwrap();
+        let Unsent { letters, after, .. } = store.unsent_dead_letters(id, 1_000).await.unwrap();
         let names = letters.iter().map(DeadLetter::name).collect();
         assert!(store.note_sent(id, fence, names, Some(after)).await.unwrap());
     }

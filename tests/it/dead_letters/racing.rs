@@ -40,7 +40,8 @@ async fn every_outcome_is_counted_once_however_the_steps_meet() {
     let fence = store.run_replays(Fence(7)).await.unwrap().unwrap();
     let sending = async {
         loop {
-            let Unsent { letters, after } = store.unsent_dead_letters(REPLAY, 16).await.unwrap();
+            let Unsent { letters, after, .. } =
+                store.unsent_dead_letters(REPLAY, 16).await.unwrap();
             if letters.is_empty() {
                 break;
             }

@@ -276,6 +276,33 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     again.end().await;
 }
 
+/// The replay that sent a copy may be over in any way by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_discard_wins_over_a_copy_that_is_on_its_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+    let letter = letter(1, false);
+    store.park(vec![letter.clone()]).await.unwrap();
+    let replay = make(&*store, Pace::default()).await;
+    let fence = store.run_replays(Fence(1)).await.unwrap().unwrap();
+    assert!(store.note_sent(replay.id, fence, vec![letter.name()], None).await.unwrap());
+    store.cancel_replay(replay.id).await.unwrap();
+    let work = AtWork::start_in(directory, store, &[], SourceRules::default()).await;
+    dead_letters::discard(&work.broker, &*work.store, letter.name()).await.unwrap();
+    work.broker.put_back(vec![Envelope { replays: 1, ..letter.envelope }]).await.unwrap();
+    eventually("the copy has an outcome", async || {
+        let labels = OutcomeLabels { outcome: "ignored", reason: "discarded" };
+        let counted = work.metrics.events_settled.get_or_create(&labels).get();
+        (counted == 1).then_some(())
+    })
+    .await;
+    assert_eq!(committed(&*work.store).await, ("0".to_owned(), 0));
+    assert_eq!(parked(&*work.store).await, []);
+    let replay = work.store.replay(replay.id).await.unwrap().unwrap();
+    assert_eq!((replay.state, replay.gone, replay.open()), (ReplayState::Cancelled, 1, 0));
+    work.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_stops_after_so_many_came_back() {
     let work = AtWork::start().await;

@@ -20,6 +20,8 @@ use crate::store::{
 const GROUPS_MAX: usize = 10_000;
 /// Members of the index that are looked at, at least, where not all are wanted.
 const LOOK: usize = 500;
+/// Members of the index that one step of a scan looks at.
+const SCANNED: usize = 1_000;
 /// Groups that are counted by one call.
 const GROUPS_COUNTED: usize = 200;
 
@@ -100,6 +102,22 @@ pub(in crate::store::redis) async fn ended(
     let ids: Vec<MessageId> =
         members.iter().map(|member| parse_idle(member)).collect::<Result<_, _>>()?;
     Ok(load(client, &ids, false).await?.into_iter().flatten().collect())
+}
+
+/// Every member of the index that is about a message, for a message of which nothing else is known.
+pub(super) async fn members_of(client: &Client, id: MessageId) -> Result<Vec<String>, StoreError> {
+    let (mut found, mut cursor) = (Vec::new(), 0_u64);
+    loop {
+        let mut scan = redis::cmd("ZSCAN");
+        scan.arg(shared(client, &["index"])).arg(cursor);
+        scan.arg("MATCH").arg(format!("*.{id}*")).arg("COUNT").arg(SCANNED);
+        let (next, members): (u64, Vec<(String, f64)>) = client.query(&scan).await?;
+        found.extend(members.into_iter().map(|(member, _)| member));
+        cursor = next;
+        if cursor == 0 {
+            return Ok(found);
+        }
+    }
 }
 
 /// A part of a range: the last place that was looked at, and the places that it has.

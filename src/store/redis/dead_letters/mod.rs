@@ -29,8 +29,8 @@ use super::client::{Call, Client};
 use super::failure;
 use super::script::Script;
 use super::value;
-use crate::domain::MessageId;
 use crate::domain::dead_letter::{DeadLetterState, Slot};
+use crate::domain::{MessageId, Timestamp};
 use crate::store::{
     DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision,
     StoreError, state,
@@ -40,6 +40,8 @@ static COMMIT: Script = Script::new("commit.lua", &["#!lua\n", include_str!("com
 /// The same for commits that only take away: they may run on a server that is out of memory.
 static REMOVE: Script =
     Script::new("commit.lua", &["#!lua flags=allow-oom\n", include_str!("commit.lua")]);
+
+static NOW: Script = Script::new("now.lua", &["#!lua flags=no-writes\n", include_str!("now.lua")]);
 
 /// Bodies are sent to the server in parts of about so many bytes.
 const PART_BYTES: usize = 4 * 1024 * 1024;
@@ -128,6 +130,32 @@ pub(super) async fn commit(
     Ok(committed)
 }
 
+/// Writes a state over one that cannot be read. What its bodies took cannot be known either: it
+/// stays in `bytes`.
+pub(super) async fn overwrite(
+    client: &Client,
+    id: MessageId,
+    state: &DeadLetterState,
+) -> Result<(), StoreError> {
+    let mut writing = Writing::new(client);
+    let (key, index) = (dead_letter_key(client, id), shared(client, &["index"]));
+    let stale = list::members_of(client, id).await?;
+    writing.write(key.clone(), "DEL", [""; 0]);
+    writing.write(key, "HSET", revision_and(state::encode_bytes(state)?));
+    if !stale.is_empty() {
+        writing.write(index.clone(), "ZREM", stale);
+    }
+    let members = index::members(id, state);
+    writing.write(index, "ZADD", members.iter().flat_map(|member| ["0", member.as_str()]));
+    client.run::<u64>(&writing.finish(false)).await.map(drop)
+}
+
+/// The time by the server's clock.
+pub(super) async fn now(client: &Client) -> Result<Timestamp, StoreError> {
+    let micros = client.run(&Call::of(&NOW).key(shared(client, &["leader"]))).await?;
+    Ok(Timestamp::from_micros(micros))
+}
+
 /// A run of the script that is being put together: what is compared, then what is written.
 struct Writing<'a> {
     client: &'a Client,
@@ -136,10 +164,13 @@ struct Writing<'a> {
     written: Vec<(usize, &'static str, Vec<Vec<u8>>)>,
 }
 
-impl Writing<'_> {
-    fn call(client: &Client, commit: &DeadLetterCommit) -> Result<Call, StoreError> {
-        let mut writing =
-            Writing { client, keys: BTreeMap::new(), compared: Vec::new(), written: Vec::new() };
+impl<'a> Writing<'a> {
+    const fn new(client: &'a Client) -> Self {
+        Self { client, keys: BTreeMap::new(), compared: Vec::new(), written: Vec::new() }
+    }
+
+    fn call(client: &'a Client, commit: &DeadLetterCommit) -> Result<Call, StoreError> {
+        let mut writing = Self::new(client);
         // The first comparison: its number says that another leads.
         if let Some(fence) = commit.fence {
             let leader = shared(client, &["leader"]);

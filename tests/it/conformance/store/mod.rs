@@ -275,6 +275,7 @@ macro_rules! keeps_every_promise {
                 letters_are_selected_by_every_field,
                 every_letter_is_on_exactly_one_page,
                 an_impossible_selection_is_rejected,
+                an_impossible_replay_is_rejected,
                 letters_are_counted_by_reason_and_site;
             dead_letter_changes:
                 an_ended_generation_is_never_parked_again,
@@ -298,8 +299,7 @@ macro_rules! keeps_every_promise {
                 a_letter_on_its_way_does_not_expire_although_its_replay_is_over,
                 an_edit_is_kept_as_long_as_its_letter,
                 what_there_is_no_room_for_waits,
-                replays_are_listed_by_age,
-                an_impossible_replay_is_rejected;
+                replays_are_listed_by_age;
         }
     };
 }

@@ -1,0 +1,199 @@
+//! Replays above the port, for the process that leads: what to send next, that it was sent, and
+//! what became of it.
+
+use super::replays::{Changed, STEP};
+use super::{
+    Conflicts, DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter,
+    LoadedReplay, ReplayList, whole,
+};
+use crate::domain::MessageId;
+use crate::domain::dead_letter::{
+    Counter, DeadLetterName, Fence, Position, Replay, ReplayId, ReplayRecord, ReplayState,
+    conclude, fail_unsent, mark_sent,
+};
+use crate::store::{DeadLetter, Store, StoreError};
+
+/// Letters that are looked at together when the next ones to send are wanted.
+const LOOKED_AT: usize = 64;
+
+/// Letters that are to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// The letters, in the order of the replay.
+    pub letters: Vec<DeadLetter>,
+    /// Those before that place of which the body cannot be read, each with the reason.
+    pub unreadable: Vec<(DeadLetterName, String)>,
+    /// The place after the last of them.
+    pub after: Position,
+}
+
+impl dyn Store + '_ {
+    /// Replays that run, or have letters without an outcome; oldest first.
+    pub async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
+        let open = self.all_replays(ReplayList::Open).await?;
+        Ok(open.iter().filter_map(LoadedReplay::view).collect())
+    }
+
+    /// Begins or goes on to run replays for the leader of this number; `None` if a later one does.
+    /// What it answers with is another for every leader, and for a server that was started anew.
+    /// Before that, letters of running replays that were sent and are still parked count as not
+    /// sent: nobody knows whether they are in the queue, and sending them again is harmless.
+    pub async fn run_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        let fence = self.lead_replays(leader).await?;
+        let Some(fence) = fence else { return Ok(None) };
+        for replay in self.all_replays(ReplayList::Open).await? {
+            let restart = |replay: &LoadedReplay| replay.record.restarted(fence).map(Some);
+            if restart(&replay).is_some()
+                && let Changed::Fenced = self.change_replay(replay.id, Some(fence), restart).await?
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some(fence))
+    }
+
+    /// The next letters of a running replay that were not sent in this round; none for one that has
+    /// ended. At most so many, and fewer only if there are no more or hundreds.
+    pub async fn unsent_dead_letters(
+        &self,
+        id: ReplayId,
+        limit: usize,
+    ) -> Result<Unsent, StoreError> {
+        let Some(LoadedReplay { record, .. }) = self.load_replay(id).await? else {
+            return Ok(Unsent::default());
+        };
+        let (mut wanted, mut at) = (Vec::new(), record.position);
+        let limit = if record.state == ReplayState::Running { limit.min(STEP) } else { 0 };
+        while at.chunk < record.chunks && wanted.len() < limit {
+            let chunk = self.replay_chunk(id, at.chunk).await?;
+            let index = usize::try_from(at.index).unwrap_or(usize::MAX);
+            let rest = chunk.get(index..).unwrap_or_default();
+            let looked_at = rest.get(..LOOKED_AT).unwrap_or(rest);
+            let ids: Vec<MessageId> = looked_at.iter().map(|name| name.message_id).collect();
+            let found = self.load_dead_letters(&ids, false).await?;
+            for (name, found) in looked_at.iter().zip(found) {
+                at.index += 1;
+                let sends = |found: LoadedDeadLetter| {
+                    mark_sent(&found.state, name.generation, id, record.round).is_some()
+                };
+                if found.is_some_and(sends) {
+                    wanted.push(*name);
+                }
+                if wanted.len() == limit {
+                    break;
+                }
+            }
+            if usize::try_from(at.index).is_ok_and(|index| index >= chunk.len()) {
+                at = Position { chunk: at.chunk + 1, index: 0 };
+            }
+        }
+        let ids: Vec<MessageId> = wanted.iter().map(|name| name.message_id).collect();
+        let found = self.load_dead_letters(&ids, true).await?;
+        let mut unsent = Unsent { after: at, ..Unsent::default() };
+        for (name, found) in wanted.iter().zip(found) {
+            match found.map(whole).transpose() {
+                Ok(letter) => {
+                    let letter = letter.flatten();
+                    let is_same = |letter: &DeadLetter| letter.generation() == name.generation;
+                    unsent.letters.extend(letter.filter(is_same));
+                }
+                Err(error) => unsent.unreadable.push((*name, error.to_string())),
+            }
+        }
+        Ok(unsent)
+    }
+
+    /// Counts dead letters that cannot be sent as failed, and lets go of them: they stay parked.
+    /// Returns `false`, and nothing is written, if another process leads.
+    pub async fn fail_unsent(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+        names: &[DeadLetterName],
+    ) -> Result<bool, StoreError> {
+        for name in names {
+            let mut conflicts = Conflicts::new();
+            loop {
+                let found = self.load_dead_letters(&[name.message_id], false).await?;
+                let Some(found) = found.into_iter().flatten().next() else { break };
+                let failed = fail_unsent(&found.state, name.generation, id);
+                let Some((after, counts)) = failed else { break };
+                let commit = DeadLetterCommit {
+                    fence: Some(fence),
+                    letters: vec![DeadLetterWrite::of_mark(&found, after)],
+                    counts: counts.into_iter().map(|(id, counter)| (id, counter, 1)).collect(),
+                    replay: None,
+                };
+                match self.commit_dead_letter(commit).await? {
+                    DeadLettersCommitted::Written => break,
+                    DeadLettersCommitted::Fenced => return Ok(false),
+                    DeadLettersCommitted::Conflict => conflicts.pause().await?,
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Notes that letters were sent, and that those before a place need not be looked at again in
+    /// this round; `false`, and nothing is noted, if another leads.
+    pub async fn note_sent(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+        names: Vec<DeadLetterName>,
+        after: Option<Position>,
+    ) -> Result<bool, StoreError> {
+        let ids: Vec<MessageId> = names.iter().map(|name| name.message_id).collect();
+        let mut conflicts = Conflicts::new();
+        loop {
+            let replay = self.load_replay(id).await?;
+            let mut commit = DeadLetterCommit { fence: Some(fence), ..Default::default() };
+            if let Some(mut replay) = replay {
+                let round = replay.record.round;
+                let found = self.load_dead_letters(&ids, false).await?;
+                for (name, found) in names.iter().zip(found) {
+                    let Some(found) = found else { continue };
+                    let after = mark_sent(&found.state, name.generation, id, round);
+                    commit
+                        .letters
+                        .extend(after.map(|after| DeadLetterWrite::of_mark(&found, after)));
+                }
+                let sent = u64::try_from(commit.letters.len()).unwrap_or(u64::MAX);
+                if sent > 0 {
+                    commit.counts.push((id, Counter::Sent(round), sent));
+                    *replay.counts.entry(Counter::Sent(round)).or_default() += sent;
+                }
+                let position = after.unwrap_or_default().max(replay.record.position);
+                let record = ReplayRecord { position, ..replay.record.clone() };
+                if sent > 0 || record != replay.record {
+                    commit.replay = Some(replay.write(Some(record)));
+                }
+            }
+            match self.commit_dead_letter(commit).await? {
+                DeadLettersCommitted::Written => return Ok(true),
+                DeadLettersCommitted::Fenced => return Ok(false),
+                DeadLettersCommitted::Conflict => conflicts.pause().await?,
+            }
+        }
+    }
+
+    /// Ends the replay if it is done or too many letters came back, and answers with what became of
+    /// its letters; `None`, and nothing is noted, if another leads.
+    pub async fn note_outcomes(
+        &self,
+        id: ReplayId,
+        fence: Fence,
+    ) -> Result<Option<Replay>, StoreError> {
+        let next = |replay: &LoadedReplay| {
+            let LoadedReplay { record, counts, .. } = replay;
+            let is_over = record.state != ReplayState::Making && !record.is_open(counts);
+            let ended = conclude(record, counts).or_else(|| record.restarted(fence));
+            // One that stopped is written once more, so that nobody looks at it again.
+            ended.or_else(|| is_over.then(|| record.clone())).map(Some)
+        };
+        match self.change_replay(id, Some(fence), next).await? {
+            Changed::Is(replay) => Ok(replay.view()),
+            Changed::Unknown | Changed::Fenced => Ok(None),
+        }
+    }
+}
