@@ -18,6 +18,7 @@ mod envelope_kind;
 mod event;
 pub mod identifier;
 mod lists;
+mod named;
 mod names;
 mod order_id;
 mod policy;

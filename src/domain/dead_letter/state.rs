@@ -1,4 +1,4 @@
-//! What becomes of one dead letter: parked, edited, ended, claimed by a replay, sent, forgotten.
+//! The life of one dead letter: parked, edited, claimed by a replay, sent, ended, forgotten.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Counter, Ending, Mark, ReplayId, ReplayState};
+use crate::domain::named::named;
 use crate::domain::{EnvelopeKind, Fingerprint, MessageId, Rejection, Timestamp};
 
-/// What is known of a message that was put aside.
+/// The state of a message that became a dead letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterState {
     /// The generation that is parked.
     pub parked: Option<Parked>,
-    /// Up to which generation the message is over.
+    /// The last generation that ended.
     pub ended: Option<Ended>,
-    /// The last edit: it also serves generations that are parked after it.
+    /// The last edit, which also applies to generations parked later.
     pub edit: Option<Edit>,
 }
 
@@ -24,11 +25,11 @@ pub struct DeadLetterState {
 pub struct Parked {
     /// Which life of the message.
     pub generation: u32,
-    /// When the message failed first, in whichever generation.
+    /// When the message failed first, in any generation.
     pub failed_at: Timestamp,
     /// How many attempts this generation had.
     pub attempts: u32,
-    /// Why it was put aside.
+    /// Why it became a dead letter.
     pub rejection: Rejection,
     /// What the envelope carries.
     pub kind: EnvelopeKind,
@@ -48,10 +49,10 @@ pub struct Parked {
     pub mark: Option<Mark>,
 }
 
-/// Up to which generation a message is over, and how that one ended.
+/// The last generation of a message that ended, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// The last generation that is over.
+    /// The last generation that ended.
     pub generation: u32,
     /// How it ended.
     pub ending: Ending,
@@ -59,11 +60,11 @@ pub struct Ended {
     pub at: Timestamp,
 }
 
-/// Another body for a letter, which a person wrote.
+/// Another body for a dead letter, which a person wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
-    /// The message that brought it: of two edits the greater wins, whichever generations they were
-    /// made for, as a Store that was restored begins at an earlier one again.
+    /// The message that carried it. Of two edits the greater id wins, whatever their generations,
+    /// as a restored Store starts again at an earlier one.
     pub id: MessageId,
     /// When it was made.
     pub at: Timestamp,
@@ -71,14 +72,14 @@ pub struct Edit {
     pub body: BodyNote,
 }
 
-/// What a state knows of a body, which stands beside it.
+/// What a state knows of a body that is stored beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BodyNote {
-    /// By which it is known again.
+    /// The fingerprint that identifies it.
     pub fingerprint: Fingerprint,
     /// Its length in bytes.
     pub bytes: u32,
-    /// Its length as it is stored, which counts against `dead_letters.bytes_max`.
+    /// Its stored length, which counts against `dead_letters.bytes_max`.
     pub stored: u32,
 }
 
@@ -98,46 +99,34 @@ pub struct Body {
     pub stored: Bytes,
 }
 
-/// Where a body stands beside its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Slot {
-    /// The first body of the message.
-    Received,
-    /// The body of the parked generation, if that is another.
-    Own,
-    /// The body of the last edit.
-    Edited,
-}
-
-impl Slot {
-    /// Every place.
-    pub const ALL: [Self; 3] = [Self::Received, Self::Own, Self::Edited];
-
-    /// Its name in backends.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Own => "own",
-            Self::Edited => "edited",
-        }
+named! {
+    /// Where a body is stored beside its state.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Slot {
+        /// The first body of the message.
+        Received = "received",
+        /// The body of the parked generation, if that is another.
+        Own = "own",
+        /// The body of the last edit.
+        Edited = "edited",
     }
 }
 
-/// A letter that shall be parked.
+/// A dead letter to be parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// What is to be parked, with the first failure as far as its sender knows.
+    /// The state to be parked, with the first failure as far as its sender knows.
     pub parked: Parked,
     /// Its body.
     pub own: Body,
-    /// The first body, where that is known to be another.
+    /// The first body, if that is known to differ.
     pub received: Option<Body>,
 }
 
-/// What happens to a dead letter.
+/// An act on a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// A generation comes from the intake.
+    /// A generation arrives from the intake.
     Park(Box<Incoming>),
     /// A generation and those before it end.
     End {
@@ -157,31 +146,31 @@ pub enum Act {
         /// The new body.
         body: Body,
     },
-    /// It ends if it failed first before a time and no replay has it.
+    /// It expires if it first failed before a time and no replay has it.
     Expire {
         /// The time.
         before: Timestamp,
     },
-    /// What is remembered of a message that is not parked goes, if it is older than a time.
+    /// What is remembered of a message that is not parked is forgotten, if older than a time.
     Forget {
         /// The time.
         before: Timestamp,
     },
 }
 
-/// What shall be written.
+/// What is to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
     /// The new state; `None` if nothing of the message is kept.
     pub after: Option<DeadLetterState>,
-    /// Bodies that are written, or removed.
+    /// Bodies that are written or removed.
     pub bodies: Vec<(Slot, Option<Bytes>)>,
-    /// What became of a letter of a replay.
+    /// The counters of a replay that go up.
     pub counts: Vec<(ReplayId, Counter)>,
 }
 
-/// Decides what an act changes; `None` if nothing. `replays` has the state of the replay that the
-/// letter's mark names, unless there is no such replay any more.
+/// Decides what an act changes; `None` if nothing. `replays` has the state of the replay in the
+/// dead letter's mark, if that still exists.
 pub fn decide(
     before: Option<&DeadLetterState>,
     act: &Act,
@@ -209,12 +198,12 @@ pub fn decide(
 }
 
 impl DeadLetterState {
-    /// Whether a generation is over. A discard is for good: it ends those too that are to come.
+    /// Whether a generation has ended. A discard also ends all later ones.
     fn is_over(&self, generation: u32) -> bool {
         self.is_discarded() || self.ended.is_some_and(|ended| ended.generation >= generation)
     }
 
-    /// What is kept of a message that was discarded while its state could not be read.
+    /// The state of a message that was discarded while its state could not be read.
     pub fn of_discarded(at: Timestamp) -> Self {
         let ended = Ended { generation: 1, ending: Ending::Discarded, at };
         Self { ended: Some(ended), ..Self::default() }
@@ -225,7 +214,7 @@ impl DeadLetterState {
         self.ended.is_some_and(|ended| ended.ending == Ending::Discarded)
     }
 
-    /// Since when nothing happened to a message that is not parked.
+    /// The time of the last act on a message that is not parked.
     pub fn idle_since(&self) -> Option<Timestamp> {
         if self.parked.is_some() {
             return None;
@@ -234,7 +223,7 @@ impl DeadLetterState {
         self.ended.map(|ended| ended.at).max(edited)
     }
 
-    /// Where the body is that a replay sends, and whether that is another than the first.
+    /// The slot of the body that a replay sends, and whether it differs from the first body.
     pub fn body(&self, parked: &Parked) -> (Slot, bool) {
         let (slot, body) = match self.edit {
             Some(edit) => (Slot::Edited, edit.body),
@@ -244,7 +233,7 @@ impl DeadLetterState {
         (if is_other { slot } else { Slot::Received }, is_other)
     }
 
-    /// How many bytes the bodies of a parked letter take, and whose they are.
+    /// The source of a parked dead letter and the bytes that its bodies take.
     pub fn stored(&self) -> Option<(&str, u64)> {
         let parked = self.parked.as_ref()?;
         let own = if parked.own.is_same(&parked.received) { 0 } else { parked.own.stored };
@@ -253,7 +242,7 @@ impl DeadLetterState {
         Some((&parked.source, bytes))
     }
 
-    /// Notes an ending; a later one stays.
+    /// Records an ending, unless a later one is known.
     fn note_ended(&mut self, generation: u32, ending: Ending, at: Timestamp) {
         if generation > self.ended.map_or(0, |ended| ended.generation) {
             self.ended = Some(Ended { generation, ending, at });
@@ -301,7 +290,7 @@ fn end(
     replays: &BTreeMap<ReplayId, ReplayState>,
 ) -> Option<Step> {
     let there = state.parked.as_ref().map(|parked| parked.generation);
-    // A replay may have overtaken a discard: then it is about the generation that came back.
+    // If a replay overtook the discard, it is about the generation that failed again.
     let generation =
         if ending == Ending::Discarded { generation.max(there.unwrap_or(0)) } else { generation };
     if state.ended.is_some_and(|ended| ended.generation >= generation) {
@@ -341,8 +330,8 @@ fn edit(
     Some(Step { after: Some(state), bodies, counts: Vec::new() })
 }
 
-/// What a replay counts when a letter that it has ends. One that is put away before it was sent is
-/// the replay's only while the replay goes on.
+/// What a replay counts when one of its dead letters ends. One that ends unsent counts only while
+/// the replay runs.
 fn outcome(
     parked: &Parked,
     ending: Ending,
@@ -361,8 +350,8 @@ fn outcome(
     }
 }
 
-/// Whether a replay has the letter: it goes on, or it has sent the letter and is still known. A
-/// replay that ended never goes on again, so it lets go of any number of letters by one write.
+/// Whether a replay owns the dead letter: the replay runs, or has sent it and still exists. A
+/// replay that ended never runs again, so one write frees any number of dead letters.
 pub fn is_held(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bool {
     parked.mark.is_some_and(|mark| {
         let replay = replays.get(&mark.replay);
@@ -370,7 +359,7 @@ pub fn is_held(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bo
     })
 }
 
-/// Takes a letter into a replay, unless another has it or that generation is not parked.
+/// Takes a dead letter into a replay, unless another owns it or that generation is not parked.
 pub fn claim(
     state: &DeadLetterState,
     generation: u32,
@@ -386,7 +375,8 @@ pub fn claim(
     Some(state)
 }
 
-/// Marks a letter as sent in a round of the replay that has it; `None` if it is not to be sent.
+/// Marks a dead letter as sent in a round of the replay that has it; `None` if it is not to be
+/// sent.
 pub fn mark_sent(
     state: &DeadLetterState,
     generation: u32,

@@ -39,8 +39,7 @@ pub(super) fn load(
 }
 
 fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
-    let parse = |name: &str| Slot::ALL.into_iter().find(|slot| slot.as_str() == name);
-    column::parsed(row, "slot", |name| parse(name).ok_or(UnknownValue))
+    column::parsed(row, "slot", |name| Slot::parse(name).ok_or(UnknownValue))
 }
 
 fn loaded(row: &Row<'_>) -> rusqlite::Result<LoadedDeadLetter> {
@@ -110,7 +109,7 @@ pub(super) fn list(
         .collect()
 }
 
-/// Messages that are not parked any more and of which nothing was heard since a time.
+/// Messages that are no longer parked and were last changed before a time.
 pub(super) fn ended(
     connection: &Connection,
     before: Timestamp,
@@ -250,7 +249,7 @@ fn write_dead_letter(
     Ok(())
 }
 
-/// Writes a state over whatever stands there.
+/// Overwrites the state of a message, whatever it is.
 pub(super) fn overwrite(
     connection: &Connection,
     id: MessageId,
