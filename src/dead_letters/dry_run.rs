@@ -1,9 +1,9 @@
-//! What a replay would do, without doing it: the worker's own rules on states that are loaded and
-//! never committed.
+//! Forecasts what a replay would do: the worker's own rules, on states that are loaded and never
+//! committed.
 //!
-//! Letters are taken in the order in which they would be sent, and each sees what those before it
-//! would have changed. Those of a running replay are left out, as a replay leaves them out. What
-//! arrives meanwhile is not foreseen, nor an order that is closed meanwhile.
+//! Dead letters are taken in the order in which they would be sent, and each sees the changes of
+//! those before it. Those of a running replay are left out, as a replay would. Events that arrive
+//! and orders that are closed in the meantime are not considered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,37 +20,37 @@ use crate::store::{
 };
 use crate::worker::{outcome_of_command, understand};
 
-/// The most letters that one dry run looks at.
+/// The limit of dead letters in one dry run.
 pub const DRY_RUN_DEAD_LETTERS_MAX: usize = 10_000;
-/// Letters asked for at a time.
+/// Dead letters per page.
 const PAGE: usize = 500;
 
 /// What a replay would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DryRun {
-    /// Each letter, in the order of the replay.
+    /// Each dead letter, in the order of the replay.
     pub letters: Vec<Forecast>,
-    /// What would change in stock, all letters together.
+    /// What would change in stock, all dead letters together.
     pub effects: Vec<Effect>,
-    /// Whether there are more letters than were looked at.
+    /// Whether there are more dead letters than the limit.
     pub is_cut_off: bool,
 }
 
-/// What would become of a letter.
+/// What would become of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// The letter.
+    /// The dead letter.
     pub letter: DeadLetterName,
     /// What would become of it.
     pub would_be: WouldBe,
 }
 
-/// What would become of a letter.
+/// What would become of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WouldBe {
     /// It would have this outcome.
     Settled(Settled),
-    /// It would come back for this reason.
+    /// It would fail again for this reason.
     Rejected {
         /// Why.
         code: Code,
@@ -59,7 +59,7 @@ pub enum WouldBe {
     },
 }
 
-/// The sum of what would change of a stock item.
+/// The total change of a stock item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
     /// The shop.
@@ -70,8 +70,8 @@ pub struct Effect {
     pub delta: Counts,
 }
 
-/// Says what a replay of the selected letters would do now, if the worker lets each source write
-/// what `sources` says; `None` before a policy is in force.
+/// Forecasts what a replay of the selected dead letters would do now, under the given rules for
+/// sources; `None` before a policy is in force.
 pub async fn dry_run(
     store: &dyn Store,
     sources: &SourceRules,
@@ -93,7 +93,7 @@ pub async fn dry_run(
                 done.is_cut_off = true;
                 break 'pages;
             }
-            // One that ended meanwhile would not be replayed.
+            // One that has ended in the meantime would not be replayed.
             let Some(letter) = store.dead_letter(id).await? else { continue };
             let would_be = imagined.apply(&letter).await?;
             let name = DeadLetterName { message_id: id, generation: letter.generation() };
@@ -163,7 +163,7 @@ impl Imagined<'_> {
         let decide = |part: &Reading, policy| decide_orders(part, &[(event, &arrival)], policy);
         let part = self.readings.of(&event.site).reading.part([names]);
         let decision = decide(&part, &self.policy);
-        // As a commit asks: whether the order was closed comes before what fits.
+        // As in a commit: whether the order was closed is asked before whether its totals fit.
         let new: Vec<OrderId> = decision.new_names.iter().map(|(name, _)| name.clone()).collect();
         if new.is_empty() {
             return Ok(decision);
@@ -187,19 +187,15 @@ impl Imagined<'_> {
         Ok(match &event.content {
             Content::Catalogue(entry) => {
                 let id = of_site(EntityName::Catalogue(entry.entry.clone()));
-                let before = match self.state(&id).await? {
-                    Some(EntityState::Catalogue(before)) => Some(before),
-                    Some(EntityState::Order(_) | EntityState::Receipt(_)) | None => None,
-                };
-                decide_catalogue(&entry.entry, before.as_ref(), &[entry], &self.policy.policy)
+                let before = self.state(&id).await?;
+                let before = before.as_ref().and_then(EntityState::catalogue);
+                decide_catalogue(&entry.entry, before, &[entry], &self.policy.policy)
             }
             Content::Receipt(receipt) => {
                 let id = of_site(EntityName::Receipt(receipt.receipt.clone()));
-                let before = match self.state(&id).await? {
-                    Some(EntityState::Receipt(before)) => Some(before),
-                    Some(EntityState::Order(_) | EntityState::Catalogue(_)) | None => None,
-                };
-                decide_receipt(&receipt.receipt, before.as_ref(), &[(receipt, &arrival)])
+                let before = self.state(&id).await?;
+                let before = before.as_ref().and_then(EntityState::receipt);
+                decide_receipt(&receipt.receipt, before, &[(receipt, &arrival)])
             }
             Content::Order(_)
             | Content::Refund(_)
@@ -208,7 +204,7 @@ impl Imagined<'_> {
         })
     }
 
-    /// Notes what would be written.
+    /// Keeps what would be written.
     fn keep(&mut self, site: &Site, decision: Decision) {
         let reading = &mut self.readings.of(site).reading;
         reading.links.extend(decision.links);
@@ -233,7 +229,7 @@ impl Imagined<'_> {
         Ok(loaded.map(|loaded| loaded.state))
     }
 
-    /// Adds changes to the stock, all of them or, if a total would pass a limit, none.
+    /// Adds changes to the stock: all of them, or none if a total would exceed its limit.
     async fn add(
         &mut self,
         site: &Site,
@@ -270,7 +266,7 @@ impl Imagined<'_> {
     }
 }
 
-/// How a letter would arrive if it were sent again.
+/// How a dead letter would arrive if it were sent again.
 fn arrival(event: &Event, letter: &DeadLetter) -> Arrival {
     Arrival {
         message_id: letter.envelope.message_id,
@@ -295,7 +291,7 @@ impl From<Rejection> for WouldBe {
 }
 
 impl DryRun {
-    /// How many letters would come back.
+    /// How many dead letters would fail again.
     pub fn rejected(&self) -> usize {
         let is_rejected = |letter: &&Forecast| matches!(letter.would_be, WouldBe::Rejected { .. });
         self.letters.iter().filter(is_rejected).count()
