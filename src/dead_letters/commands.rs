@@ -1,8 +1,8 @@
-//! Edits and discards: what a person wants done to one dead letter.
+//! The commands of a person about one dead letter: edit and discard.
 //!
-//! Whoever asks publishes the command, so that a rebuild repeats it, and then does it to the Store
-//! by itself: no worker need run for it, and one that comes to the command later finds it done.
-//! Dies in between: the command is on the queue, and a worker does it.
+//! The caller publishes the command, so that a rebuild repeats it, and then applies it to the
+//! Store: no worker has to run, and one that receives the command later finds it done. If the
+//! caller dies in between, the command is in the queue and a worker applies it.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::domain::MessageId;
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, ReplayId, Store, StoreError};
 
-/// The largest body that an edit may give, in bytes: as the largest that the ingress may take.
+/// The largest body of an edit, in bytes: the upper limit of `ingress.body_bytes_max`.
 pub const EDIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The source of envelopes that people make.
 const SOURCE: &str = "operator";
@@ -23,28 +23,28 @@ const SOURCE: &str = "operator";
 pub struct Commanded {
     /// The message that carries it.
     pub message_id: MessageId,
-    /// How far it is.
+    /// Its progress.
     pub progress: Progress,
 }
 
-/// How far a command is. It is durable: that the Store did not take it now is no failure.
+/// The progress of a command. It is durable, so a Store that is away is no failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// It is in effect.
     Applied,
-    /// A worker will do it.
+    /// A worker will apply it.
     Queued,
-    /// The letter ended before; nothing was changed.
+    /// The dead letter had ended; nothing was changed.
     Ended,
 }
 
 /// The dead letter that a command is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// It is parked, and a command about it is in effect at once. One that a replay takes before the
-    /// command arrives is covered too: the command is then about the generation that comes back.
+    /// It is parked and free. If a replay takes it before the command is applied, the command is
+    /// about the generation that comes back.
     Free(DeadLetterName),
-    /// A running replay has it: what is on its way cannot be called back.
+    /// A running replay has it, and cannot call back what it has sent.
     InReplay(ReplayId),
     /// No such message is parked.
     Unknown,
@@ -58,8 +58,8 @@ pub async fn find(store: &dyn Store, id: MessageId) -> Result<Target, StoreError
     Ok(replay.map_or(free, Target::InReplay))
 }
 
-/// Finds the dead letter that a discard is about: also one that cannot be read. Which generation of
-/// it is meant does not matter, as a discard ends all of them.
+/// Finds the dead letter that a discard is about, even one that cannot be read: its generation does
+/// not matter, as a discard ends all of them.
 pub async fn find_to_discard(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
     match find(store, id).await {
         Err(StoreError::Corrupt { .. }) => {
@@ -69,7 +69,7 @@ pub async fn find_to_discard(store: &dyn Store, id: MessageId) -> Result<Target,
     }
 }
 
-/// Gives a letter another body.
+/// Gives a dead letter another body.
 pub async fn edit(
     broker: &Arc<dyn Broker>,
     store: &dyn Store,
@@ -86,7 +86,7 @@ pub async fn edit(
     Ok(Commanded { message_id, progress: progress(edited) })
 }
 
-/// Ends a letter for good.
+/// Discards a dead letter for good.
 pub async fn discard(
     broker: &Arc<dyn Broker>,
     store: &dyn Store,

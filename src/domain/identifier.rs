@@ -165,7 +165,7 @@ pub enum NameError {
     /// What stands before the colon is no kind of such a name.
     #[error("has an unknown kind before the colon")]
     UnknownKind,
-    /// What stands behind the colon is no identifier.
+    /// What stands after the colon is no identifier.
     #[error("{0}")]
     Identifier(#[from] IdentifierError),
 }

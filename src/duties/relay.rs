@@ -1,12 +1,13 @@
-//! The relay: what changes in stock is announced in RabbitMQ, for whoever listens there.
+//! The relay: publishes stock changes in RabbitMQ, for whoever listens there.
 //!
-//! Changes of a site go out in their order and at least once. Where it may die:
-//! 1. before an announcement is confirmed, or before it is noted: the next holder tells it again;
-//!    listeners know an event by its id;
-//! 2. after it took the note that a site has news: whoever leads next looks at all sites first.
+//! Changes of a site are published in order and at least once. Where it may die:
+//! 1. before a publication is confirmed or recorded: the next holder publishes it again; listeners
+//!    recognise an event by its id;
+//! 2. after it removed a site from the list of changed sites: the next leader starts with all
+//!    sites.
 //!
-//! Changes that are not told are kept for twice `changes.retention`. If they went all the same, or if
-//! Redis lost changes that were told, an event says that the site's stock is to be read anew.
+//! Unpublished changes are kept for twice `changes.retention`. If they are gone all the same, or if
+//! Redis lost published ones, an event asks listeners to read the site's stock afresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +24,20 @@ use crate::domain::{Site, Timestamp};
 use crate::store::redis::{RedisStore, Relayed};
 use crate::store::{Change, FeedStart, Fence, Store};
 
-/// How often is looked for news while there are none.
+/// The poll interval while nothing changes.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// How often all sites are looked at: what a process that died did not note is told then.
+/// How often all sites are read: that finds what a process that died did not list.
 const ALL_EVERY: Duration = Duration::from_mins(1);
-/// Changes that are told at a time.
+/// Changes published at a time.
 const PAGE: usize = 500;
 
-/// Tells the changes of all sites.
+/// Publishes the changes of all sites.
 #[derive(Debug)]
 pub(super) struct Relay {
     broker: Arc<RabbitBroker>,
     store: Arc<RedisStore>,
-    /// When all sites were looked at. What was taken from the notes and not relayed is found so.
+    /// When all sites were read last. That finds sites taken from the list whose changes were not
+    /// published.
     looked_at_all: Option<Instant>,
 }
 
@@ -44,7 +46,7 @@ impl Relay {
         Self { broker, store, looked_at_all: None }
     }
 
-    /// Tells the changes of one site.
+    /// Publishes the changes of one site.
     async fn tell(&self, site: &Site, fence: Fence) -> Result<(), DutyError> {
         loop {
             let start = self.store.feed_start(site).await?;
@@ -77,7 +79,7 @@ impl Duty for Relay {
         let is_due = self.looked_at_all.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
         let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
         let rest = if sites.is_empty() { LOOK_AGAIN } else { Duration::ZERO };
-        // Until all of them are told.
+        // Until all of them are published.
         let looked = if is_due { Some(Instant::now()) } else { self.looked_at_all };
         self.looked_at_all = None;
         let mut failed = None;
@@ -85,7 +87,7 @@ impl Duty for Relay {
             match self.tell(&site, fence).await {
                 Ok(()) => {}
                 Err(DutyError::Superseded) => return Err(DutyError::Superseded),
-                // The other sites need not wait for it.
+                // One site that fails must not hold up the others.
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -105,18 +107,18 @@ fn changed(site: &Site, change: &Change) -> Announcement {
     event(kind, id, site, &key, change.sequence, change.at, &ChangeView::new(site, change))
 }
 
-/// What is told in place of changes that are gone.
+/// What is published in place of changes that are gone.
 #[derive(Serialize)]
 struct Resync<'a> {
     site: &'a str,
     epoch: &'a str,
-    /// The number of the last change that was told.
+    /// The number of the last published change.
     after: u64,
-    /// The number of the next one that is there.
+    /// The number of the next existing change.
     next: u64,
 }
 
-/// Says that changes before the next one are gone, or are others than were told.
+/// An event that changes before the next one are gone, or are not those that were published.
 fn resync(site: &Site, after: u64, next: u64, start: &FeedStart) -> Announcement {
     let data = Resync { site: site.as_str(), epoch: &start.epoch, after, next };
     let id = format!("{}-{next}-resync", start.epoch);

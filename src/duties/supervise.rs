@@ -1,4 +1,4 @@
-//! One duty, for as long as its process leads: its turns, its failures, its panics.
+//! Runs one duty while its process leads, and handles its failures and panics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::store::Fence;
 
 /// The shortest and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How often a failure that goes on unchanged is logged again.
+/// How often an unchanged failure is logged again.
 const LOG_EVERY: Duration = Duration::from_hours(1);
 
 /// Runs a duty until this future is dropped.
@@ -31,8 +31,8 @@ pub(super) async fn supervise(means: Arc<Means>, kind: Kind, fence: Fence) {
     .await;
 }
 
-/// Starts something anew after each panic. It runs within this future, not in a task of its own:
-/// one that was aborted may still be polled once, after the lease was given back.
+/// Restarts a future after each panic. The future runs within this one and not as a task of its
+/// own: an aborted task may still be polled once, after the lease was released.
 async fn restarted<F: Future<Output = ()>>(start: impl Fn() -> F, report: impl Fn(&str)) {
     let mut pauses = Delays::new(PAUSE.0, PAUSE.1);
     while let Err(panic) = AssertUnwindSafe(start()).catch_unwind().await {
@@ -43,7 +43,7 @@ async fn restarted<F: Future<Output = ()>>(start: impl Fn() -> F, report: impl F
     }
 }
 
-/// Takes one turn after another; ends only where the process has no such duty.
+/// Runs turn after turn; ends only if the process has no such duty.
 async fn run(means: Arc<Means>, kind: Kind, fence: Fence) {
     let Some(mut duty) = means.duty(kind) else { return };
     let mut pauses = Delays::new(PAUSE.0, PAUSE.1);
@@ -85,7 +85,7 @@ async fn run(means: Arc<Means>, kind: Kind, fence: Fence) {
     }
 }
 
-/// Which failure was logged last, and when: an outage is one line, not one a second.
+/// The failure logged last, and when: an outage is one line, not one a second.
 #[derive(Debug, Default)]
 struct Logged(Option<(String, Instant)>);
 

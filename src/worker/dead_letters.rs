@@ -1,11 +1,11 @@
-//! What people decided about dead letters, and what became of letters that were replayed.
+//! Commands about dead letters, and the ends of dead letters that were replayed.
 //!
 //! Edits and discards come through the queue as webhooks do, so that a rebuild repeats them. Both
-//! are noted in the Store beside the letter, which may not be parked yet.
+//! are recorded with the dead letter, which may not be parked yet.
 //!
-//! Dies after the Store was told, before the delivery is settled: it is told again, which changes
-//! nothing. A replayed envelope is told to be over after its event is committed and before it is
-//! settled, so its letter goes only when nothing can be lost.
+//! If the process dies between the write and the settlement of the delivery, the write is repeated,
+//! which changes nothing. The dead letter of a replayed envelope ends after its event is committed
+//! and before the delivery is settled, so nothing can be lost.
 
 use super::Pool;
 use super::batch::Verdict;
@@ -14,7 +14,7 @@ use crate::clock;
 use crate::domain::{Code, Outcome, Reason, Rejection, Settled};
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, StoreError};
 
-/// What becomes of an envelope that is about a dead letter; `None` for one that is an event.
+/// The outcome of an envelope that is a command about a dead letter; `None` for an event.
 pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<Settled, Rejection>> {
     let is_readable = match envelope.kind {
         EnvelopeKind::Edit => DeadLetterName::parse_edit(&envelope.body).is_some(),
@@ -24,12 +24,12 @@ pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<Settled, Rejecti
     Some(if is_readable { Ok(noted(envelope)) } else { Err(misread()) })
 }
 
-/// Whether an envelope is about a dead letter, and no event.
+/// Whether an envelope is a command about a dead letter and not an event.
 pub(super) const fn is_command(envelope: &Envelope) -> bool {
     reason(envelope).is_some()
 }
 
-/// Why an envelope that is about a dead letter is counted apart from events.
+/// The reason under which a command is counted, apart from events.
 const fn reason(envelope: &Envelope) -> Option<Reason> {
     match envelope.kind {
         EnvelopeKind::Edit => Some(Reason::Edited),
@@ -46,7 +46,7 @@ fn misread() -> Rejection {
     Rejection::new(Code::EditInvalid, "the body does not match its type")
 }
 
-/// Notes an edit or a discard in the Store; a Store that is away is waited for.
+/// Applies an edit or a discard; waits while the Store is away.
 pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict, StoreError> {
     loop {
         let Some(noted) = note(pool, envelope).await else {
@@ -74,13 +74,13 @@ async fn note(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>
     Some(pool.store.end_dead_letters(vec![letter], Ending::Discarded, at).await)
 }
 
-/// Ends the letters whose replay had a good outcome; `false` if the Store will not have it.
+/// Ends the dead letters whose replay succeeded; `false` if the Store refuses that.
 pub(super) async fn end_replayed<'a>(
     pool: &Pool,
     done: impl Iterator<Item = (&'a Envelope, &'a Verdict)>,
 ) -> bool {
     let is_over = |verdict: &Verdict| matches!(verdict, Verdict::Settled(_) | Verdict::Unknown(_));
-    // An envelope that was put back n times was parked as generation n before.
+    // An envelope that was replayed n times was parked as generation n before.
     let replayed: Vec<_> = done
         .filter(|(envelope, verdict)| envelope.replays > 0 && is_over(verdict))
         .map(|(envelope, _)| DeadLetterName {

@@ -1,7 +1,7 @@
 //! Copies of dead letters that a replay sent and a person discarded afterwards: the discard wins.
 //!
-//! This is asked before anything is applied, whatever became of the replay. A discard that comes
-//! while a copy is being applied is too late for its stock.
+//! They are looked up before anything is applied, whatever became of the replay. A discard that
+//! arrives while a copy is being applied is too late for its stock.
 
 use std::sync::Arc;
 

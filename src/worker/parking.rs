@@ -1,9 +1,10 @@
-//! Parking: dead letters from the broker's intake are filed in the Store, for people.
+//! Parks dead letters: files those of the broker's intake in the Store, for people.
 //!
-//! What would go beyond `dead_letters.bytes_max` waits in the intake: it is handed back, and comes
-//! again after a pause. Everything else goes on.
+//! What would exceed `dead_letters.bytes_max` waits in the intake: it is handed back and
+//! redelivered after a pause. Everything else goes on.
 //!
-//! Dies between filing and settling: the letter is filed again, which changes nothing.
+//! If the process dies between filing and settling, the dead letter is filed again, which changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,17 +18,17 @@ use crate::domain::dead_letter::Room;
 use crate::domain::{Code, MessageId, Rejection};
 use crate::store::{DeadLetter, Store, StoreError};
 
-/// The most that bodies take where nothing is set, and of a server's memory the part.
+/// The default limit of `dead_letters.bytes_max`, and its share of a server's memory.
 const BYTES_MAX: u64 = 1 << 30;
 const MEMORY_PART: u64 = 4;
-/// How often it is logged that dead letters wait.
+/// How often waiting dead letters are logged.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// How often it is read what the dead letters of all processes take, and how soon again where that
-/// matters: the bound may be passed by what other processes park in between.
+/// How often the space that all parked dead letters take is read, and how soon again once it is
+/// tight. The limit may be exceeded by what other processes park in between.
 const READ_EVERY: Duration = Duration::from_secs(10);
 const READ_AGAIN: Duration = Duration::from_secs(1);
-/// How many sizes of dead letters that wait are remembered.
+/// How many sizes of waiting dead letters are remembered.
 const SIZES_MAX: usize = 100_000;
 
 /// How much may be parked.
@@ -38,7 +39,7 @@ pub(super) struct Intake {
     /// What is left of it, as far as this process knows.
     room: Mutex<Room>,
     read_at: tokio::sync::Mutex<Option<Instant>>,
-    /// What each dead letter takes that found no room: it is compressed once to find out.
+    /// The compressed sizes of dead letters that found no room: each is compressed once.
     sizes: Mutex<BTreeMap<MessageId, u64>>,
     logged_at: Mutex<Option<Instant>>,
 }
@@ -48,7 +49,7 @@ impl Intake {
         Self { bytes_max, ..Self::default() }
     }
 
-    /// Parks those that there is room for, and returns the messages that there is none for.
+    /// Parks as many as there is room for, and returns the messages that must wait.
     async fn park(
         &self,
         store: &dyn Store,
@@ -71,7 +72,7 @@ impl Intake {
         Ok(waiting)
     }
 
-    /// Whether a dead letter that waited before would have to wait again.
+    /// Whether a dead letter that had to wait before must wait again.
     fn is_too_large(&self, letter: &DeadLetter) -> bool {
         let size = locked(&self.sizes).get(&letter.envelope.message_id).copied();
         size.is_some_and(|size| !locked(&self.room).fits(&letter.envelope.source, size))
@@ -96,7 +97,7 @@ impl Intake {
         self.bytes_max.unwrap_or_else(|| part().min(BYTES_MAX))
     }
 
-    /// Logs why dead letters wait, not for each of them.
+    /// Logs why dead letters wait, not once for each.
     fn log(&self, waiting: usize, bytes_max: u64) {
         if waiting == 0 {
             return;
@@ -115,8 +116,8 @@ impl Intake {
     }
 }
 
-/// Files dead letters and settles them. Where the Store refuses them together, it is asked for each
-/// alone, so that one it will not have holds no other back.
+/// Files dead letters and settles their deliveries. If the Store refuses them together, each is
+/// filed alone, so that one bad dead letter blocks only itself.
 pub(super) async fn park(pool: &Pool, deliveries: Vec<Delivery>) {
     match file(pool, &deliveries).await {
         Ok(waiting) => {
@@ -149,14 +150,15 @@ async fn park_alone(pool: &Pool, delivery: Delivery) {
 
 fn settle(pool: &Pool, delivery: Delivery, waiting: &BTreeSet<MessageId>) {
     if waiting.contains(&delivery.envelope.message_id) {
-        // Nobody has failed: it waits for room. Not too short: many may wait, and each comes round.
+        // Nothing failed: it waits for room. The pause is not short, as many may wait and be
+        // redelivered.
         delivery.settle(Disposition::Later(pool.ladder.rung(3)));
     } else {
         delivery.settle(Disposition::Ack);
     }
 }
 
-/// Files dead letters, and waits while the Store is away; returns those that there is no room for.
+/// Files dead letters, waiting while the Store is away; returns those that there is no room for.
 async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId>, StoreError> {
     let store = &*pool.store;
     loop {
@@ -182,7 +184,8 @@ fn dead_letter(delivery: &Delivery) -> DeadLetter {
             attempts: dead.attempts,
             original: None,
         },
-        // The intake gives every letter its reason; one without was put there by somebody else.
+        // The intake records a reason for every dead letter; one without was published by somebody
+        // else.
         None => DeadLetter {
             failed_at: envelope.received_at,
             envelope,

@@ -48,7 +48,7 @@ const fn end(generation: u32, ending: Ending) -> Act {
     Act::End { generation, ending }
 }
 
-/// A letter and its bodies, with a replay that goes on beside it.
+/// A dead letter and its bodies, with a replay that goes on beside it.
 #[derive(Debug, Clone, Default)]
 struct Letter {
     state: Option<DeadLetterState>,
@@ -223,7 +223,7 @@ fn moves() -> impl Strategy<Value = Move> {
 
 proptest! {
     /// Whatever happens in whichever order: twice is once, what is over stays over, every body that
-    /// a state names is there and no other, and a replay counts each letter exactly once.
+    /// a state names is there and no other, and a replay counts each dead letter exactly once.
     #[test]
     fn a_letter_keeps_its_laws(moves in prop::collection::vec(moves(), 0..40)) {
         let mut letter = Letter::default();

@@ -1,4 +1,4 @@
-//! Bodies as they are stored: compressed, as webhooks are texts that repeat themselves.
+//! Bodies as they are stored: compressed, as webhooks are repetitive text.
 
 use std::io::{Read, Write};
 
@@ -22,7 +22,7 @@ pub(super) fn pack(body: &[u8]) -> Body {
     Body { note, stored: stored.into() }
 }
 
-/// Reads a body of which the state says what it must be: no more than that is ever taken.
+/// Decompresses a body that must match its digest in the state; never reads more than its length.
 pub(super) fn unpack(id: MessageId, note: &BodyNote, stored: &[u8]) -> Result<Bytes, StoreError> {
     let mut body = Vec::new();
     let read = ZlibDecoder::new(stored).take(u64::from(note.bytes) + 1).read_to_end(&mut body);

@@ -1,4 +1,4 @@
-//! What people ask for of dead letters: edits and discards, as they travel, and new replays.
+//! What people order: edits and discards as they travel, and new replays.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{MessageId, Timestamp};
 use crate::store::{DeadLetterFilter, DeadLetterName, Pace, ReplayId};
 
-/// The most letters of one replay.
+/// The limit of dead letters in one replay.
 pub const REPLAY_DEAD_LETTERS_MAX: usize = 100_000;
 
-/// Another body for a letter, which a person wrote.
+/// Another body for a dead letter, which a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterEdit {
-    /// The letter; an edit also serves earlier generations, which a rebuild parks.
+    /// The dead letter; the edit also applies to earlier generations, which a rebuild parks.
     pub letter: DeadLetterName,
-    /// The message that brought the edit: of two edits, the greater wins, whichever
-    /// generations they were made for: a Store that was restored begins at an earlier one again.
+    /// The message that carried the edit. Of two edits the greater id wins, whatever their
+    /// generations, as a restored Store starts again at an earlier one.
     pub edit: MessageId,
     /// When it was made.
     pub at: Timestamp,
@@ -25,7 +25,7 @@ pub struct DeadLetterEdit {
     pub body: Bytes,
 }
 
-/// The body of an envelope that edits or discards: as it stands in queue and journal.
+/// The body of an envelope that edits or discards, as it is in queue and journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommandBody {
@@ -38,7 +38,7 @@ struct CommandBody {
 }
 
 impl DeadLetterName {
-    /// The body of an envelope that edits this letter.
+    /// The body of an envelope that edits this dead letter.
     pub fn edit_body(self, body: &[u8]) -> Bytes {
         let (text, base64) = match std::str::from_utf8(body) {
             Ok(text) => (Some(text.to_owned()), None),
@@ -47,7 +47,7 @@ impl DeadLetterName {
         self.order(text, base64)
     }
 
-    /// The body of an envelope that discards this letter.
+    /// The body of an envelope that discards this dead letter.
     pub fn discard_body(self) -> Bytes {
         self.order(None, None)
     }
@@ -65,7 +65,7 @@ impl DeadLetterName {
         (!has_body).then_some(Self { message_id: order.message_id, generation: order.generation })
     }
 
-    /// Reads the body of an envelope that edits: the letter, and its new body.
+    /// Reads the body of an envelope that edits: the dead letter, and its new body.
     pub fn parse_edit(body: &[u8]) -> Option<(Self, Bytes)> {
         let order: CommandBody = serde_json::from_slice(body).ok()?;
         let body = match (order.text, order.base64) {
@@ -77,16 +77,16 @@ impl DeadLetterName {
     }
 }
 
-/// A replay that shall be made.
+/// A replay to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReplay {
-    /// Its name.
+    /// Its id.
     pub id: ReplayId,
-    /// Which letters; those of a replay that is under way are left out.
+    /// Which dead letters; those of another running replay are left out.
     pub filter: DeadLetterFilter,
     /// How fast.
     pub pace: Pace,
-    /// When it was asked for.
+    /// When it was requested.
     pub made_at: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! What a Store is told and says of dead letters and replays.
+//! The types of the port for dead letters and replays.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -32,33 +32,33 @@ pub struct LoadedReplay {
     pub revision: Revision,
     /// The record.
     pub record: ReplayRecord,
-    /// What was counted of it.
+    /// Its counters.
     pub counts: ReplayCounts,
 }
 
-/// One step: written whole if all that it was decided on still stands, else not at all.
+/// One step: written as a whole if nothing it was decided on has changed, else not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterCommit {
-    /// The number under which replays must still be run.
+    /// The number under which this process must still run replays.
     pub fence: Option<Fence>,
-    /// Letters; at most one write of each.
+    /// Writes of dead letters, at most one of each.
     pub letters: Vec<DeadLetterWrite>,
     /// A replay.
     pub replay: Option<ReplayWrite>,
-    /// What is added to the counters of replays, as far as those are there.
+    /// Additions to the counters of replays that still exist.
     pub counts: Vec<(ReplayId, Counter, u64)>,
 }
 
-/// A letter that is written.
+/// A dead letter that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterWrite {
     /// The message.
     pub id: MessageId,
-    /// What was read of it.
+    /// What was read.
     pub before: Option<(Revision, DeadLetterState)>,
-    /// What shall stand there; `None` for nothing.
+    /// The new state; `None` removes it.
     pub after: Option<DeadLetterState>,
-    /// Bodies that are written, or removed.
+    /// Bodies that are written or removed.
     pub bodies: Vec<(Slot, Option<Bytes>)>,
 }
 
@@ -69,11 +69,11 @@ pub struct ReplayWrite {
     pub id: ReplayId,
     /// The revision that was read, and when the replay was made.
     pub before: Option<(Revision, Timestamp)>,
-    /// What shall stand there; `None` for nothing: then its list and counters go too.
+    /// The new record; `None` removes it with its list and counters.
     pub after: Option<ReplayRecord>,
-    /// Whether somebody must look at it.
+    /// Whether the leader must process it.
     pub is_open: bool,
-    /// One more part of its list.
+    /// The next part of its list.
     pub chunk: Option<(u32, Vec<DeadLetterName>)>,
 }
 
@@ -82,14 +82,14 @@ pub struct ReplayWrite {
 pub enum DeadLettersCommitted {
     /// It is written.
     Written,
-    /// Somebody was faster; nothing is written.
+    /// Something it was decided on has changed; nothing is written.
     Conflict,
-    /// Another leads; nothing is written.
+    /// Another process leads; nothing is written.
     Fenced,
 }
 
 impl DeadLetterCommit {
-    /// Whether it only takes away: such a commit is written on a server that is out of memory.
+    /// Whether it only removes: such a commit may run on a server that is out of memory.
     pub fn gives_memory_back(&self) -> bool {
         let removes = |write: &DeadLetterWrite| {
             write.after.as_ref().is_none_or(|after| after.parked.is_none())
@@ -100,7 +100,7 @@ impl DeadLetterCommit {
     }
 }
 
-/// A letter's place among all.
+/// A dead letter's place among all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeadLetterPlace {
     /// The first failure.
@@ -112,12 +112,12 @@ pub struct DeadLetterPlace {
 }
 
 impl DeadLetterPlace {
-    /// The place of a parked letter.
+    /// The place of a parked dead letter.
     pub const fn of(id: MessageId, parked: &Parked) -> Self {
         Self { failed_at: parked.failed_at, id, generation: parked.generation }
     }
 
-    /// As a list's caller gets it.
+    /// The place as a cursor for callers.
     pub fn to_cursor(self) -> String {
         format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
     }
@@ -135,7 +135,7 @@ impl DeadLetterPlace {
 }
 
 impl DeadLetterFilter {
-    /// Whether it selects a letter.
+    /// Whether it selects a dead letter.
     pub fn selects(&self, id: MessageId, parked: &Parked) -> bool {
         let Self { reason, site, failed_before, ids } = self;
         reason.is_none_or(|reason| parked.rejection.code == reason)
@@ -145,7 +145,7 @@ impl DeadLetterFilter {
     }
 }
 
-/// Dead letters that have reason, site and event's name in common.
+/// Dead letters with the same reason, site and event type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterGroup {
     /// Why.
@@ -165,7 +165,7 @@ pub struct DeadLetterGroup {
 /// How much is parked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterTotals {
-    /// Letters, by reason.
+    /// Dead letters, by reason.
     pub letters: Vec<(Code, u64)>,
     /// What their bodies take, by the source that they came from.
     pub bytes: Vec<(String, u64)>,
@@ -176,7 +176,7 @@ pub struct DeadLetterTotals {
 pub enum ReplayList {
     /// Those that are being made.
     Making,
-    /// Those that somebody must look at.
+    /// Those that the leader must process.
     Open,
     /// Those that were made.
     Made,

@@ -12,29 +12,29 @@ use crate::domain::dead_letter::{
 use crate::domain::{MessageId, Timestamp};
 use crate::store::{NewReplay, Page, PageRequest, REPLAY_DEAD_LETTERS_MAX, Store, StoreError};
 
-/// Letters that one step selects or sends.
+/// Dead letters that one step selects or sends.
 pub(super) const STEP: usize = 500;
-/// Replays that are read at a time.
+/// Replays per page.
 const REPLAYS: usize = 100;
 
-/// What a change of a record came to.
+/// The result of changing a record.
 pub(super) enum Changed {
-    /// It is so now, or it was so before.
+    /// The record is as intended, now or already before.
     Is(Box<LoadedReplay>),
     /// There is no such replay.
     Unknown,
-    /// Another leads.
+    /// Another process leads.
     Fenced,
 }
 
 impl dyn Store + '_ {
-    /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
-    /// More than [`REPLAY_DEAD_LETTERS_MAX`] are rejected.
+    /// Makes a replay of the dead letters that the filter selects now; each is in one replay at a
+    /// time. More than [`REPLAY_DEAD_LETTERS_MAX`] are rejected.
     ///
-    /// It goes step by step, and may die
-    /// 1. before or between the steps that select: what they selected is held by a replay that
-    ///    nobody sees. After a minute without a step, whoever makes the next replay or ends old
-    ///    letters gives it up by one commit, and all its letters are free;
+    /// It goes in steps. If the process dies
+    /// 1. before or between the steps that select: their dead letters belong to a replay that is
+    ///    not shown. A minute after its last step, by the clock of the Store, the next process that
+    ///    makes a replay or expires dead letters removes it in one commit, which frees them;
     /// 2. after the last step, before the answer: the replay runs.
     pub async fn make_replay(&self, new: NewReplay) -> Result<Replay, StoreError> {
         check(&new.filter)?;
@@ -52,7 +52,7 @@ impl dyn Store + '_ {
         }
         let selected = self.select(&new).await;
         if selected.is_err() {
-            // It would be given up in a minute: what this cannot do is done then.
+            // If this fails too, the replay is removed a minute later.
             self.change_replay(new.id, None, |_| Some(None)).await.ok();
         }
         selected?;
@@ -65,7 +65,7 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Takes what is selected into a replay that is being made.
+    /// Takes the selection into a replay that is being made.
     async fn select(&self, new: &NewReplay) -> Result<(), StoreError> {
         let mut after = None;
         loop {
@@ -81,7 +81,7 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Takes those of a page that are free; `false` if somebody was faster.
+    /// Takes the free ones of a page; `false` on a conflict.
     async fn take(&self, id: ReplayId, page: &[LoadedDeadLetter]) -> Result<bool, StoreError> {
         let marks = page.iter().filter_map(|letter| letter.state.parked.as_ref()?.mark);
         let replays = self.replay_states(marks.map(|mark| mark.replay).collect()).await?;
@@ -109,12 +109,12 @@ impl dyn Store + '_ {
         Ok(self.commit_dead_letter(commit).await? == DeadLettersCommitted::Written)
     }
 
-    /// A replay and how far it is.
+    /// Reads a replay and its progress.
     pub async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
         Ok(self.load_replay(id).await?.and_then(|replay| replay.view()))
     }
 
-    /// Replays by the time at which they were made, oldest first.
+    /// Lists replays by the time at which they were made, oldest first.
     pub async fn replays(&self, page: &PageRequest) -> Result<Page<Replay>, StoreError> {
         let after = page.after.as_deref().map(|cursor| {
             port::parse_replay_cursor(cursor)
@@ -129,7 +129,7 @@ impl dyn Store + '_ {
         Ok(Page { items: found.iter().filter_map(LoadedReplay::view).collect(), next })
     }
 
-    /// Stops a replay: letters that were not sent are free again.
+    /// Cancels a replay: dead letters that were not sent are free again.
     pub async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
         let cancel = |replay: &LoadedReplay| replay.record.cancelled().map(Some);
         match self.change_replay(id, None, cancel).await? {
@@ -138,7 +138,7 @@ impl dyn Store + '_ {
         }
     }
 
-    /// The running replay that a message's parked letter is in.
+    /// Returns the running replay that has a message's dead letter.
     pub async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
         let found = self.load_dead_letters(&[id], false).await?.pop().flatten();
         let mark = found.and_then(|found| found.state.parked?.mark);
@@ -148,7 +148,7 @@ impl dyn Store + '_ {
         Ok(runs.then_some(mark.replay))
     }
 
-    /// The states of replays; of those that are not there any more, none.
+    /// Reads the states of those replays that still exist.
     pub(super) async fn replay_states(
         &self,
         ids: BTreeSet<ReplayId>,
@@ -160,7 +160,7 @@ impl dyn Store + '_ {
         Ok(states)
     }
 
-    /// Gives up replays whose makers died.
+    /// Removes unfinished replays whose makers died.
     pub(super) async fn give_up_abandoned(&self) -> Result<(), StoreError> {
         let now = self.now().await?;
         for replay in self.all_replays(ReplayList::Making).await? {
@@ -170,7 +170,7 @@ impl dyn Store + '_ {
         Ok(())
     }
 
-    /// Forgets replays that were made before a time and do not run.
+    /// Removes replays that were made before a time and do not run.
     pub(super) async fn forget_replays(&self, before: Timestamp) -> Result<(), StoreError> {
         let mut after = None;
         loop {
@@ -209,8 +209,8 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Changes the record of a replay as `change` says of its newest state: to another, or to
-    /// nothing, or not at all.
+    /// Changes the record of a replay to what `change` returns for its current state: another
+    /// record, none, or no change.
     pub(super) async fn change_replay(
         &self,
         id: ReplayId,
@@ -258,7 +258,7 @@ fn given_up(id: ReplayId) -> StoreError {
 }
 
 impl DeadLetterWrite {
-    /// A write of a letter that gets another mark.
+    /// A write of a dead letter that changes only its mark.
     pub(super) fn of_mark(letter: &LoadedDeadLetter, after: DeadLetterState) -> Self {
         let before = Some((letter.revision, letter.state.clone()));
         Self { id: letter.id, before, after: Some(after), bodies: Vec::new() }
@@ -266,7 +266,7 @@ impl DeadLetterWrite {
 }
 
 impl LoadedReplay {
-    /// The replay as people see it.
+    /// The replay as it is shown.
     pub(super) fn view(&self) -> Option<Replay> {
         self.record.view(self.id, &self.counts)
     }

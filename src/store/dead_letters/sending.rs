@@ -1,5 +1,5 @@
-//! Replays above the port, for the process that leads: what to send next, that it was sent, and
-//! what became of it.
+//! Replays above the port, for the process that leads: what to send next, what was sent, and the
+//! outcomes.
 
 use super::replays::{Changed, STEP};
 use super::{
@@ -13,31 +13,31 @@ use crate::domain::dead_letter::{
 };
 use crate::store::{DeadLetter, Store, StoreError};
 
-/// Letters that are looked at together when the next ones to send are wanted.
+/// Dead letters read together to find the next ones to send.
 const LOOKED_AT: usize = 64;
 
-/// Letters that are to be sent.
+/// Dead letters to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unsent {
-    /// The letters, in the order of the replay.
+    /// The dead letters, in the order of the replay.
     pub letters: Vec<DeadLetter>,
-    /// Those before that place of which the body cannot be read, each with the reason.
+    /// Those whose body cannot be read, each with the error.
     pub unreadable: Vec<(DeadLetterName, String)>,
     /// The place after the last of them.
     pub after: Position,
 }
 
 impl dyn Store + '_ {
-    /// Replays that run, or have letters without an outcome; oldest first.
+    /// Lists replays that run or have dead letters without an outcome, oldest first.
     pub async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
         let open = self.all_replays(ReplayList::Open).await?;
         Ok(open.iter().filter_map(LoadedReplay::view).collect())
     }
 
-    /// Begins or goes on to run replays for the leader of this number; `None` if a later one does.
-    /// What it answers with is another for every leader, and for a server that was started anew.
-    /// Before that, letters of running replays that were sent and are still parked count as not
-    /// sent: nobody knows whether they are in the queue, and sending them again is harmless.
+    /// Starts or continues to run replays for the leader of this number. Returns the number to
+    /// write under, or `None` if a later leader runs them. It differs for every leader and after a
+    /// restart of the server. Then dead letters that were sent and have no outcome count as unsent:
+    /// they may not be in the queue, and sending them again is harmless.
     pub async fn run_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
         let fence = self.lead_replays(leader).await?;
         let Some(fence) = fence else { return Ok(None) };
@@ -52,8 +52,8 @@ impl dyn Store + '_ {
         Ok(Some(fence))
     }
 
-    /// The next letters of a running replay that were not sent in this round; none for one that has
-    /// ended. At most so many, and fewer only if there are no more or hundreds.
+    /// The next dead letters of a running replay that were not sent in this round, at most `limit`;
+    /// none if it has ended. Fewer only if there are no more, or hundreds.
     pub async fn unsent_dead_letters(
         &self,
         id: ReplayId,
@@ -103,8 +103,8 @@ impl dyn Store + '_ {
         Ok(unsent)
     }
 
-    /// Counts dead letters that cannot be sent as failed, and lets go of them: they stay parked.
-    /// Returns `false`, and nothing is written, if another process leads.
+    /// Counts dead letters that cannot be sent as failed and frees them; they stay parked. Returns
+    /// `false`, and writes nothing, if another process leads.
     pub async fn fail_unsent(
         &self,
         id: ReplayId,
@@ -134,8 +134,8 @@ impl dyn Store + '_ {
         Ok(true)
     }
 
-    /// Notes that letters were sent, and that those before a place need not be looked at again in
-    /// this round; `false`, and nothing is noted, if another leads.
+    /// Records that dead letters were sent, and that those before a place need not be read again in
+    /// this round. Returns `false`, and writes nothing, if another process leads.
     pub async fn note_sent(
         &self,
         id: ReplayId,
@@ -177,8 +177,8 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Ends the replay if it is done or too many letters came back, and answers with what became of
-    /// its letters; `None`, and nothing is noted, if another leads.
+    /// Ends the replay if it is done or too many dead letters failed again, and returns it. Returns
+    /// `None`, and writes nothing, if another process leads.
     pub async fn note_outcomes(
         &self,
         id: ReplayId,
@@ -188,7 +188,7 @@ impl dyn Store + '_ {
             let LoadedReplay { record, counts, .. } = replay;
             let is_over = record.state != ReplayState::Making && !record.is_open(counts);
             let ended = conclude(record, counts).or_else(|| record.restarted(fence));
-            // One that stopped is written once more, so that nobody looks at it again.
+            // A stopped replay is written once more to leave the list of open ones.
             ended.or_else(|| is_over.then(|| record.clone())).map(Some)
         };
         match self.change_replay(id, Some(fence), next).await? {

@@ -27,7 +27,7 @@ impl PreparedReplay {
         Ok(Self { write, record, chunk })
     }
 
-    /// Whether the record is still the one that was read.
+    /// Whether the record is still as it was read.
     pub(super) fn is_as_read(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let found = connection
             .prepare_cached("SELECT rev FROM replays WHERE id = ?1")?
@@ -161,7 +161,7 @@ pub(super) fn chunk(
     Ok(found.unwrap_or_default())
 }
 
-/// Notes that the leader of this number runs replays, unless a later one does.
+/// Records that the leader of this number runs replays, unless a later one does.
 pub(super) fn lead(connection: &Connection, leader: Fence) -> rusqlite::Result<Option<Fence>> {
     connection
         .prepare_cached(

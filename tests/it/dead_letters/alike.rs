@@ -34,9 +34,9 @@ enum Step {
     Make(NewReplay),
     Cancel(ReplayId),
     Lead(u64),
-    /// Sends so many letters of a replay, and notes it under the nth number of a leader.
+    /// Sends so many dead letters of a replay, and notes it under the nth number of a leader.
     Send(ReplayId, usize, usize),
-    /// Notes letters as sent that may not have been read.
+    /// Notes dead letters as sent that may not have been read.
     NoteSent(ReplayId, DeadLetterName, usize),
     Outcomes(ReplayId, usize),
 }

@@ -41,7 +41,7 @@ async fn selected_by(store: &dyn Store, id: u128) -> u64 {
 }
 
 /// Wherever the making of a replay ends, the replay is there whole or is never seen, and in the
-/// end its letters are free.
+/// end its dead letters are free.
 #[tokio::test]
 async fn a_replay_is_made_whole_or_not_at_all() {
     let prefix = Prefix::new();

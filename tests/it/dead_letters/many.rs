@@ -15,8 +15,8 @@ use super::{Prefix, letter, time};
 use crate::servers::RedisServer;
 
 const LETTERS: u128 = 20_000;
-/// The most commands that one script may give: some for each of the thousand letters that it may
-/// look at.
+/// The most commands that one script may give: some for each of the thousand dead letters that it
+/// may look at.
 const COMMANDS_MAX: u64 = 5_000;
 /// What is sent when nothing more is to be counted.
 const LAST: &str = "that is all";

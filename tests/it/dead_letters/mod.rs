@@ -84,7 +84,7 @@ fn time(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
 }
 
-/// A letter of which the body is not small.
+/// A dead letter of which the body is not small.
 fn letter(number: u128, code: Code, failed_at: i64) -> DeadLetter {
     let envelope = Envelope {
         message_id: message(number),

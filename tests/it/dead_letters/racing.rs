@@ -1,4 +1,5 @@
-//! Replays of which letters end while they are sent: each is counted once, however the steps meet.
+//! Replays of which dead letters end while they are sent: each is counted once, however the steps
+//! meet.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::{Prefix, letter, message, time};
 const LETTERS: u128 = 300;
 const REPLAY: ReplayId = ReplayId(Uuid::from_u128(1));
 
-/// Ends every third letter, in one of three ways.
+/// Ends every third dead letter, in one of three ways.
 async fn end(store: Arc<dyn Store>, way: u128) {
     for number in (0..LETTERS).filter(|number| number % 3 == way) {
         let name = DeadLetterName { message_id: message(number), generation: 1 };

@@ -106,7 +106,7 @@ async fn committed(store: &dyn Store) -> (String, usize) {
     (counts.committed.to_string(), feed.len())
 }
 
-/// The generations of the letters that are parked, with their reasons.
+/// The generations of the dead letters that are parked, with their reasons.
 async fn parked(store: &dyn Store) -> Vec<(u32, Code)> {
     let all = PageRequest::first(10_000);
     let page = store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
@@ -239,7 +239,7 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     let discarded = letter(2, true).envelope;
     let names = [&broken, &discarded]
         .map(|envelope| DeadLetterName { message_id: envelope.message_id, generation: 1 });
-    // The orders of a person may come before the letters do.
+    // The orders of a person may come before the dead letters do.
     work.broker.publish(broken).await.unwrap();
     work.broker.publish(discarded).await.unwrap();
     dead_letters::edit(&work.broker, &*work.store, names[0], &body(1, false)).await.unwrap();

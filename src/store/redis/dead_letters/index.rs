@@ -1,4 +1,4 @@
-//! The index of parked letters: one sorted set, ordered by the names of its members.
+//! The index of dead letters: one sorted set, ordered by the names of its members.
 //!
 //! ```text
 //! a|<place>                            every letter
@@ -8,9 +8,9 @@
 //! o|<time>.<message>                   messages that are not parked, by when they were heard of
 //! ```
 //!
-//! A place is the time of the first failure, the message and the generation, each of one width, so
-//! that the order of texts is that of lists. No part has a bar in it. The members of a letter are
-//! written with its state; nothing else counts letters, so no count can be wrong.
+//! A place is the time of the first failure, the message and the generation, each of fixed width,
+//! so that members sort as lists do. No part contains a bar. The members of a dead letter are
+//! written with its state, and nothing else counts dead letters, so no count can be wrong.
 
 use super::super::failure;
 use crate::domain::dead_letter::DeadLetterState;
@@ -18,12 +18,12 @@ use crate::domain::identifier::{decode, encode};
 use crate::domain::{Code, Identifier, MessageId, Rejection, Site, Timestamp};
 use crate::store::{DeadLetterPlace, StoreError};
 
-/// How long a place is as a text.
+/// The length of a place as text.
 const PLACE_LENGTH: usize = 62;
-/// Moves the least time to nothing: then the order of digits is the order of times.
+/// Maps the least time to zero, so that digits sort as times do.
 const SIGN: u64 = 1 << 63;
 
-/// A place as it stands in the index.
+/// A place as text.
 fn place_text(place: DeadLetterPlace) -> String {
     let DeadLetterPlace { failed_at, id, generation } = place;
     format!("{}.{id}.{generation:08x}", time_text(failed_at))
@@ -41,7 +41,7 @@ fn parse_place(text: &str) -> Option<DeadLetterPlace> {
     })
 }
 
-/// A time as a text; the order of texts is the order of times.
+/// A time as text that sorts as times do.
 pub(super) fn time_text(time: Timestamp) -> String {
     format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
 }
@@ -65,7 +65,7 @@ pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
     members
 }
 
-/// The ends of the members that are not parked and were not heard of since a time.
+/// The bounds of the members that are not parked and were last changed before a time.
 pub(super) fn idle_before(time: Timestamp) -> (&'static str, String) {
     ("[o|", format!("(o|{}", time_text(time)))
 }
@@ -76,7 +76,7 @@ pub(super) fn parse_idle(member: &str) -> Result<MessageId, StoreError> {
     id.map(MessageId).ok_or_else(|| unreadable(member))
 }
 
-/// What letters of one group have in common.
+/// The reason, site and event type of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Group {
     pub(super) reason: Code,
@@ -85,7 +85,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// As it stands in the index.
+    /// The group as text.
     pub(super) fn to_text(&self) -> String {
         let site = self.site.as_ref().map(|site| encode(site.as_str())).unwrap_or_default();
         let event = self.event_type.as_ref().map(|name| encode(name.as_str())).unwrap_or_default();
@@ -109,29 +109,29 @@ impl Group {
     }
 }
 
-/// A part of the index: members that begin with the same, in the order of lists.
+/// A part of the index: members with one prefix, in the order of lists.
 #[derive(Debug, Clone)]
 pub(super) struct Range {
-    /// What its members begin with, with the bar behind it.
+    /// The prefix of its members, with the bar after it.
     prefix: String,
     /// Only places before this.
     end: Option<String>,
-    /// Only members with this behind their place.
+    /// Only members with this after their place.
     pub(super) reason: Option<Code>,
 }
 
 impl Range {
-    /// Every letter.
+    /// Every dead letter.
     pub(super) fn all() -> Self {
         Self { prefix: "a|".to_owned(), end: None, reason: None }
     }
 
-    /// The letters of a reason.
+    /// The dead letters of a reason.
     pub(super) fn of_reason(reason: Code) -> Self {
         Self { prefix: format!("r|{reason}|"), ..Self::all() }
     }
 
-    /// The letters of a site, or those of one reason among them.
+    /// The dead letters of a site, or those of one reason among them.
     pub(super) fn of_site(site: &Site, reason: Option<Code>) -> Self {
         Self { prefix: format!("s|{}|", encode(site.as_str())), reason, ..Self::all() }
     }
@@ -141,16 +141,16 @@ impl Range {
         Self { end: Some(time_text(time)), ..self }
     }
 
-    /// From where a look at it begins, behind a place if one is given.
+    /// The lower bound of a query, after a place if one is given.
     pub(super) fn from(&self, after: Option<DeadLetterPlace>) -> String {
         match after {
-            // Whatever stands behind the place sorts before this.
+            // Whatever follows the place sorts before this.
             Some(place) => format!("({}{}}}", self.prefix, place_text(place)),
             None => format!("[{}", self.prefix),
         }
     }
 
-    /// Where it ends.
+    /// The upper bound of a query.
     pub(super) fn to(&self) -> String {
         match &self.end {
             Some(end) => format!("({}{end}", self.prefix),

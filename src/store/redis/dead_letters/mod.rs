@@ -1,19 +1,20 @@
 //! Dead letters and replays: states, bodies, an index, and one script that writes.
 //!
-//! | key, behind `sk:{*dead}:` | type | holds |
+//! | key, after `sk:{*dead}:` | type | holds |
 //! |---|---|---|
 //! | `letter:<message>` | hash | `rev` and `state` of a message that was put aside; beside them its bodies, compressed: `received`, `own`, `edited` |
-//! | `index` | sorted set | where lists and counts find letters, see [`index`] |
-//! | `bytes` | hash | by source, what the bodies of its parked letters take |
+//! | `index` | sorted set | where lists and counts find dead letters, see [`index`] |
+//! | `bytes` | hash | by source, what the bodies of its parked dead letters take |
 //! | `replay:<id>` | hash | `rev` and `state` of a replay, and its counters |
 //! | `replay:<id>:letters` | hash | the parts of its frozen list |
 //! | `making`, `open`, `replays` | sorted sets | replays by age: being made, with something to do, all that were made |
 //! | `leader` | hash | who runs replays: the leader's number, and the one under which it writes |
 //!
 //! # Invariants
-//! - All keys are in one hash slot, so one script may touch all of them, and names all that it does.
-//! - No rule stands here: the script compares what was read and writes what was decided.
-//! - No call of a script is about more than some hundred letters.
+//! - All keys are in one hash slot, so one script may touch all of them; it declares all that it
+//!   touches.
+//! - There are no rules here: the script compares what was read and writes what was decided.
+//! - No call of a script is about more than a few hundred dead letters.
 
 mod index;
 mod list;
@@ -37,19 +38,19 @@ use crate::store::{
 };
 
 static COMMIT: Script = Script::new("commit.lua", &["#!lua\n", include_str!("commit.lua")]);
-/// The same for commits that only take away: they may run on a server that is out of memory.
+/// The same for commits that only remove: they may run on a server that is out of memory.
 static REMOVE: Script =
     Script::new("commit.lua", &["#!lua flags=allow-oom\n", include_str!("commit.lua")]);
 
 static NOW: Script = Script::new("now.lua", &["#!lua flags=no-writes\n", include_str!("now.lua")]);
 
-/// Bodies are sent to the server in parts of about so many bytes.
+/// Bodies are sent to the server in parts of about this many bytes.
 const PART_BYTES: usize = 4 * 1024 * 1024;
-/// Letters that are read at once without their bodies, and with them.
+/// Dead letters read at once without their bodies, and with them.
 const STATES: usize = 500;
 const WHOLE: usize = 8;
 
-/// A key that all letters share.
+/// A key that all dead letters share.
 fn shared(client: &Client, parts: &[&str]) -> String {
     client.keys().of_dead_letters(parts)
 }
@@ -58,7 +59,7 @@ fn dead_letter_key(client: &Client, id: MessageId) -> String {
     shared(client, &["letter", &id.to_string()])
 }
 
-/// Reads states, in the order asked for, each with its bodies at one moment.
+/// Reads states in the given order, each atomically with its bodies.
 pub(super) async fn load(
     client: &Client,
     ids: &[MessageId],
@@ -102,7 +103,7 @@ fn revision_of(key: &str, bytes: &[u8]) -> Result<Revision, StoreError> {
     value::revision(key, text)
 }
 
-/// Writes commits, each whole or not at all.
+/// Writes commits, each atomically.
 pub(super) async fn commit(
     client: &Client,
     commits: Vec<DeadLetterCommit>,
@@ -130,8 +131,8 @@ pub(super) async fn commit(
     Ok(committed)
 }
 
-/// Writes a state over one that cannot be read. What its bodies took cannot be known either: it
-/// stays in `bytes`.
+/// Overwrites a state that cannot be read. Its source is unknown, so what its bodies took stays in
+/// `bytes`.
 pub(super) async fn overwrite(
     client: &Client,
     id: MessageId,
@@ -156,7 +157,7 @@ pub(super) async fn now(client: &Client) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_micros(micros))
 }
 
-/// A run of the script that is being put together: what is compared, then what is written.
+/// Builds a call of the script: what is compared, then what is written.
 struct Writing<'a> {
     client: &'a Client,
     keys: BTreeMap<String, usize>,
@@ -171,7 +172,7 @@ impl<'a> Writing<'a> {
 
     fn call(client: &'a Client, commit: &DeadLetterCommit) -> Result<Call, StoreError> {
         let mut writing = Self::new(client);
-        // The first comparison: its number says that another leads.
+        // The first comparison: if it fails, another process leads.
         if let Some(fence) = commit.fence {
             let leader = shared(client, &["leader"]);
             writing.compare(leader, "fence", fence.0.to_string());
@@ -262,7 +263,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// Lets lists find the letter where it is now, and counts what it takes.
+    /// Updates the index and the bytes that the dead letter takes.
     fn index(
         &mut self,
         id: MessageId,
@@ -297,7 +298,7 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// The fields of a state that is written anew.
+/// The fields of a new state.
 fn revision_and(state: Vec<u8>) -> Vec<Vec<u8>> {
     let revision = rand::random::<u64>().to_string();
     vec![b"rev".to_vec(), revision.into_bytes(), b"state".to_vec(), state]

@@ -96,7 +96,7 @@ fn member(made_at: Timestamp, id: ReplayId) -> String {
     format!("{}.{id}", time_text(made_at))
 }
 
-/// Notes that the leader of this number runs replays.
+/// Records that the leader of this number runs replays.
 pub(in crate::store::redis) async fn lead_replays(
     client: &Client,
     leader: Fence,

@@ -22,7 +22,7 @@ fn name(number: u128, generation: u32) -> DeadLetterName {
     DeadLetterName { message_id: message(number), generation }
 }
 
-/// A letter of a later generation.
+/// A dead letter of a later generation.
 fn later(number: u128, generation: u32) -> DeadLetter {
     let mut letter = letter(number, Code::WorkerPanic, None);
     letter.envelope.replays = generation - 1;
@@ -46,7 +46,7 @@ pub(super) async fn an_ended_generation_is_never_parked_again(harness: &Harness)
     let store = harness.open();
     park(&*store, 1..4).await;
     end(&*store, name(1, 1), Ending::Settled).await;
-    // Nothing was parked of it yet: a discard may come before its letter.
+    // Nothing was parked of it yet: a discard may come before its dead letter.
     end(&*store, name(9, 2), Ending::Discarded).await;
     let store = harness.crash_and_reopen(store);
     park(&*store, [1, 9].into_iter()).await;
@@ -118,7 +118,7 @@ pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harn
     park(&*store, 1..4).await;
     store.park(vec![failed(2, 500)]).await.unwrap();
     let store = harness.crash_and_reopen(store);
-    // The clock of whoever parks may be behind.
+    // The clock of whoever parks may be after.
     store.park(vec![failed(3, 900), failed(4, 100)]).await.unwrap();
     store.park(vec![failed(5, 900)]).await.unwrap();
     let came_back = store.dead_letter(message(1)).await.unwrap().unwrap();
@@ -138,7 +138,7 @@ pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harn
 
 pub(super) async fn a_decision_that_a_replay_overtook_is_about_what_came_back(harness: &Harness) {
     let store = harness.open();
-    // Made before the letter came back, and noted after that.
+    // Made before the dead letter came back, and noted after that.
     park(&*store, 1..3).await;
     store.park(vec![later(1, 2), later(2, 2)]).await.unwrap();
     let store = harness.crash_and_reopen(store);
