@@ -22,11 +22,11 @@ use crate::store::{
 };
 
 /// How often the Store is asked whether this process still leads, on the same server.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// The poll interval while there is no replay, or nothing is due.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The poll interval for outcomes while dead letters are being sent.
-const STEP: Duration = Duration::from_millis(20);
+const SENDING_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Sends the dead letters of replays.
 #[derive(Debug)]
@@ -70,11 +70,11 @@ impl Replayer {
     async fn step(&mut self, leader: Fence) -> Result<Option<Duration>, ReplayError> {
         let open = self.store.open_replays().await?;
         self.begun.retain(|id, _| open.iter().any(|replay| replay.id == *id));
-        let mut rest = LOOK_AGAIN;
+        let mut rest = POLL_INTERVAL;
         for replay in open {
             let Some(fence) = self.fence(leader).await? else { return Ok(None) };
             // Outcomes first: failures may forbid to send more.
-            let noted = self.store.note_outcomes(replay.id, fence).await?;
+            let noted = self.store.record_outcomes(replay.id, fence).await?;
             let Some(replay) = noted else { return Ok(None) };
             if replay.state != ReplayState::Running {
                 // A stopped replay stays open until its last dead letter has an outcome.
@@ -86,7 +86,7 @@ impl Replayer {
                 continue;
             }
             match self.send(&replay, fence).await? {
-                Some(true) => rest = STEP,
+                Some(true) => rest = SENDING_POLL_INTERVAL,
                 Some(false) => {}
                 None => return Ok(None),
             }
@@ -98,7 +98,7 @@ impl Replayer {
     async fn fence(&mut self, leader: Fence) -> Result<Option<Fence>, ReplayError> {
         let now = Instant::now();
         if let Some((fence, asked_at)) = self.fence
-            && now < asked_at + ASK_AGAIN
+            && now < asked_at + ASK_INTERVAL
         {
             return Ok(Some(fence));
         }
@@ -130,33 +130,33 @@ impl Replayer {
         let names: Vec<DeadLetterName> = letters.iter().map(DeadLetter::name).collect();
         if names.is_empty() {
             // Those that have ended by now need not be read again.
-            let is_noted = self.store.note_sent(replay.id, fence, names, Some(after)).await?;
-            return Ok(is_noted.then_some(false));
+            let is_recorded = self.store.record_sent(replay.id, fence, names, Some(after)).await?;
+            return Ok(is_recorded.then_some(false));
         }
-        self.put_back(letters).await?;
+        self.replay(letters).await?;
         begun_add(&mut self.begun, replay.id, names.len());
-        let is_noted = self.store.note_sent(replay.id, fence, names, Some(after)).await?;
-        Ok(is_noted.then_some(true))
+        let is_recorded = self.store.record_sent(replay.id, fence, names, Some(after)).await?;
+        Ok(is_recorded.then_some(true))
     }
 
     /// Sends dead letters in their order: of two events of one order, the sequence may decide their
     /// outcomes, and a dry run has shown them in this one.
-    async fn put_back(&self, letters: Vec<DeadLetter>) -> Result<(), ReplayError> {
+    async fn replay(&self, letters: Vec<DeadLetter>) -> Result<(), ReplayError> {
         let mut together = Vec::new();
         for letter in letters {
-            let (is_news, replays) = (is_news(&letter), letter.generation());
+            let (is_unjournalled, replays) = (is_unjournalled(&letter), letter.generation());
             let envelope = Envelope { replays, ..letter.envelope };
-            if is_news {
-                self.put_back_together(std::mem::take(&mut together)).await?;
+            if is_unjournalled {
+                self.replay_together(std::mem::take(&mut together)).await?;
                 self.broker.publish(envelope).await?;
             } else {
                 together.push(envelope);
             }
         }
-        self.put_back_together(together).await
+        self.replay_together(together).await
     }
 
-    async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), ReplayError> {
+    async fn replay_together(&self, envelopes: Vec<Envelope>) -> Result<(), ReplayError> {
         if !envelopes.is_empty() {
             self.broker.put_back(envelopes).await?;
         }
@@ -165,7 +165,7 @@ impl Replayer {
 }
 
 /// Whether the journal lacks this body as work, so that a rebuild could not repeat the replay.
-fn is_news(letter: &DeadLetter) -> bool {
+fn is_unjournalled(letter: &DeadLetter) -> bool {
     letter.original.is_some() || letter.rejection.code == Code::SignatureExpired
 }
 

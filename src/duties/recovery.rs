@@ -23,7 +23,7 @@ use crate::store::Fence;
 use crate::store::redis::{KnownHistory, RedisStore};
 
 /// The poll interval.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps Redis complete as far as the journal goes.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Recovery {
             && settled_before > known.settled_before
         {
             known.settled_before = settled_before;
-            self.note(&known, fence).await?;
+            self.record(&known, fence).await?;
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Recovery {
             None => None,
             // A rebuild has recorded that everything is there.
             Some(known) if known.names.is_empty() => {
-                return self.note(&now_known, fence).await;
+                return self.record(&now_known, fence).await;
             }
             Some(_) => {
                 self.store.begin_epoch().await?;
@@ -96,12 +96,12 @@ impl Recovery {
                  work queue again"
             );
         }
-        self.note(&now_known, fence).await
+        self.record(&now_known, fence).await
     }
 
-    async fn note(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
-        let is_noted = self.store.note_history(known, fence).await?;
-        is_noted.then_some(()).ok_or(DutyError::Superseded)
+    async fn record(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
+        let is_recorded = self.store.note_history(known, fence).await?;
+        is_recorded.then_some(()).ok_or(DutyError::Superseded)
     }
 }
 
@@ -109,7 +109,7 @@ impl Recovery {
 impl Duty for Recovery {
     async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            return Ok(Next::Postponed(LOOK_AGAIN, "this process has just begun to lead"));
+            return Ok(Next::Postponed(POLL_INTERVAL, "this process has just begun to lead"));
         }
         let present = self.store.histories().await?;
         if !present.is_empty() {
@@ -122,6 +122,6 @@ impl Duty for Recovery {
                 known => self.recover(present, known, fence).await?,
             }
         }
-        Ok(Next::After(LOOK_AGAIN))
+        Ok(Next::After(POLL_INTERVAL))
     }
 }

@@ -25,7 +25,7 @@ use crate::store::redis::{RedisStore, Relayed};
 use crate::store::{Change, FeedStart, Fence, Store};
 
 /// The poll interval while nothing changes.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often all sites are read: that finds what a process that died did not list.
 const ALL_EVERY: Duration = Duration::from_mins(1);
 /// Changes published at a time.
@@ -38,33 +38,36 @@ pub(super) struct Relay {
     store: Arc<RedisStore>,
     /// When all sites were read last. That finds sites taken from the list whose changes were not
     /// published.
-    looked_at_all: Option<Instant>,
+    read_all_at: Option<Instant>,
 }
 
 impl Relay {
     pub(super) fn new(broker: Arc<RabbitBroker>, store: Arc<RedisStore>) -> Self {
-        Self { broker, store, looked_at_all: None }
+        Self { broker, store, read_all_at: None }
     }
 
     /// Publishes the changes of one site.
-    async fn tell(&self, site: &Site, fence: Fence) -> Result<(), DutyError> {
+    async fn publish(&self, site: &Site, fence: Fence) -> Result<(), DutyError> {
         loop {
             let start = self.store.feed_start(site).await?;
-            let told = self.store.relayed(site).await?;
-            let is_other = told.as_ref().is_some_and(|told| told.epoch != start.epoch);
-            let told = told.map_or(0, |told| told.sequence);
-            let mut changes = self.store.changes(site, told, PAGE).await?;
+            let published = self.store.relayed(site).await?;
+            let is_other =
+                published.as_ref().is_some_and(|published| published.epoch != start.epoch);
+            let published = published.map_or(0, |published| published.sequence);
+            let mut changes = self.store.changes(site, published, PAGE).await?;
             // The feed may have been replaced, or trimmed, since its start was read.
             changes.retain(|change| change.epoch == start.epoch);
             let first = changes.first().map(|first| first.sequence);
-            let next = first.unwrap_or_else(|| start.trimmed.max(told) + 1);
-            let resync = (is_other || next > told + 1).then(|| resync(site, told, next, &start));
+            let next = first.unwrap_or_else(|| start.trimmed.max(published) + 1);
+            let resync =
+                (is_other || next > published + 1).then(|| resync(site, published, next, &start));
             if resync.is_none() && changes.is_empty() {
                 return Ok(());
             }
             let sequence = changes.last().map_or(next - 1, |last| last.sequence);
-            let news = resync.into_iter().chain(changes.iter().map(|change| changed(site, change)));
-            self.broker.announce(news.collect()).await?;
+            let announcements =
+                resync.into_iter().chain(changes.iter().map(|change| changed(site, change)));
+            self.broker.announce(announcements.collect()).await?;
             let relayed = Relayed { epoch: start.epoch, sequence };
             if !self.store.note_relayed(site, fence, &relayed).await? {
                 return Err(DutyError::Superseded);
@@ -76,15 +79,15 @@ impl Relay {
 #[async_trait]
 impl Duty for Relay {
     async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
-        let is_due = self.looked_at_all.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
+        let is_due = self.read_all_at.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
         let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
-        let rest = if sites.is_empty() { LOOK_AGAIN } else { Duration::ZERO };
+        let rest = if sites.is_empty() { POLL_INTERVAL } else { Duration::ZERO };
         // Until all of them are published.
-        let looked = if is_due { Some(Instant::now()) } else { self.looked_at_all };
-        self.looked_at_all = None;
+        let looked = if is_due { Some(Instant::now()) } else { self.read_all_at };
+        self.read_all_at = None;
         let mut failed = None;
         for site in sites {
-            match self.tell(&site, fence).await {
+            match self.publish(&site, fence).await {
                 Ok(()) => {}
                 Err(DutyError::Superseded) => return Err(DutyError::Superseded),
                 // One site that fails must not hold up the others.
@@ -94,7 +97,7 @@ impl Duty for Relay {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.looked_at_all = looked;
+        self.read_all_at = looked;
         Ok(Next::After(rest))
     }
 }

@@ -66,7 +66,7 @@ async fn run(means: Arc<Means>, kind: Kind, fence: Fence) {
             }
             Err(error) => {
                 let why = error.chain();
-                if logged.is_news(&why) {
+                if logged.is_due(&why) {
                     if error.needs_a_person() {
                         tracing::error!(duty = kind.name(), error = why, "a duty needs a person");
                     } else {
@@ -95,14 +95,14 @@ impl Logged {
     }
 
     /// Whether this is to be logged now.
-    fn is_news(&mut self, why: &str) -> bool {
+    fn is_due(&mut self, why: &str) -> bool {
         let now = Instant::now();
         let is_old = |at: &Instant| now.duration_since(*at) >= LOG_EVERY;
-        let is_news = self.0.as_ref().is_none_or(|(logged, at)| logged != why || is_old(at));
-        if is_news {
+        let is_due = self.0.as_ref().is_none_or(|(logged, at)| logged != why || is_old(at));
+        if is_due {
             self.0 = Some((why.to_owned(), now));
         }
-        is_news
+        is_due
     }
 }
 
@@ -160,11 +160,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_logged_when_it_begins_changes_or_lasts() {
         let mut logged = Logged::default();
-        assert!(logged.is_news("away"));
-        assert!(!logged.is_news("away"));
-        assert!(logged.is_news("refused"));
+        assert!(logged.is_due("away"));
+        assert!(!logged.is_due("away"));
+        assert!(logged.is_due("refused"));
         sleep(LOG_EVERY).await;
-        assert!(logged.is_news("refused"));
-        assert!(!logged.is_news("refused"));
+        assert!(logged.is_due("refused"));
+        assert!(!logged.is_due("refused"));
     }
 }

@@ -1,4 +1,4 @@
-//! Comparing a service's answers with the model's, both ways.
+//! Compares a service's answers with the model's, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -63,11 +63,11 @@ pub struct StockDifference {
     /// The item.
     #[serde(flatten)]
     pub item: Item,
-    /// What the model says.
+    /// The model's counts.
     pub expected: Counted,
-    /// What the service says; `None` if it has no such item.
+    /// The service's counts; `None` if it has no such item.
     pub found: Option<Counted>,
-    /// Some of the orders that hold it after the model.
+    /// Some of the orders that hold it, by the model.
     pub holders: Vec<Holder>,
     /// How many those are in all.
     pub holders_count: u64,
@@ -78,14 +78,14 @@ pub struct StockDifference {
 pub struct DeadLetterDifference {
     /// The message.
     pub message_id: String,
-    /// The reason that the model says; `None` if it should not be a dead letter.
+    /// The reason by the model; `None` if it should not be a dead letter.
     pub expected: Option<String>,
-    /// The reason that the service says; `None` if it is no dead letter.
+    /// The reason in the service; `None` if it is no dead letter.
     pub found: Option<String>,
 }
 
 impl Check {
-    /// Whether both say the same.
+    /// Whether both agree.
     pub fn holds(&self) -> bool {
         self.stock.is_empty() && self.letters.is_empty()
     }

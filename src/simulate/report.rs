@@ -135,7 +135,7 @@ impl Report {
         writeln!(out, "Of these: {}.", kinds.join(", "))?;
         writeln!(
             out,
-            "{} were duplicates, {} came behind a later event of their order, {} were malformed; \
+            "{} were duplicates, {} came after a later event of their order, {} were malformed; \
              {} had to be sent again.",
             HumanCount(duplicates),
             HumanCount(reordered),
@@ -297,7 +297,7 @@ mod tests {
         insta::assert_snapshot!(text(&report), @r"
         Sent 7,812 webhooks of 2,000 orders (seed 1) in 3.2 s: 2,433 a second, half of them answered within 4.0 ms, 99 of 100 within 21.5 ms.
         Of these: order created 2,600, refund created 86.
-        1,532 were duplicates, 998 came behind a later event of their order, 83 were malformed; 2 had to be sent again.
+        1,532 were duplicates, 998 came after a later event of their order, 83 were malformed; 2 had to be sent again.
 
         seed1-tea
          item       key           received  committed  fulfilled  available

@@ -21,7 +21,7 @@ pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<Settled, Rejecti
         EnvelopeKind::Discard => DeadLetterName::parse_discard(&envelope.body).is_some(),
         EnvelopeKind::Webhook | EnvelopeKind::Receipt | EnvelopeKind::Correction => return None,
     };
-    Some(if is_readable { Ok(noted(envelope)) } else { Err(misread()) })
+    Some(if is_readable { Ok(outcome(envelope)) } else { Err(misread()) })
 }
 
 /// Whether an envelope is a command about a dead letter and not an event.
@@ -38,7 +38,7 @@ const fn reason(envelope: &Envelope) -> Option<Reason> {
     }
 }
 
-const fn noted(envelope: &Envelope) -> Settled {
+const fn outcome(envelope: &Envelope) -> Settled {
     Settled { outcome: Outcome::Applied, reason: reason(envelope) }
 }
 
@@ -49,20 +49,20 @@ fn misread() -> Rejection {
 /// Applies an edit or a discard; waits while the Store is away.
 pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict, StoreError> {
     loop {
-        let Some(noted) = note(pool, envelope).await else {
+        let Some(applied) = apply(pool, envelope).await else {
             return Ok(Verdict::Rejected(Box::new(misread())));
         };
-        match noted {
+        match applied {
             Ok(()) => break,
             Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
             Err(error) => return Err(error),
         }
     }
     pool.gate.succeeded();
-    Ok(Verdict::Settled(noted(envelope)))
+    Ok(Verdict::Settled(outcome(envelope)))
 }
 
-async fn note(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>> {
+async fn apply(pool: &Pool, envelope: &Envelope) -> Option<Result<(), StoreError>> {
     if envelope.kind == EnvelopeKind::Edit {
         let (letter, body) = DeadLetterName::parse_edit(&envelope.body)?;
         let (edit, at) = (envelope.message_id, envelope.received_at);

@@ -29,8 +29,8 @@ pub use replay::{
 };
 pub use room::Room;
 pub use state::{
-    Act, Body, BodyNote, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim, decide,
-    fail_unsent, is_held, mark_sent,
+    Act, Body, BodyDigest, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim,
+    decide, fail_unsent, is_held, mark_sent,
 };
 
 use super::MessageId;

@@ -42,9 +42,9 @@ pub struct Parked {
     /// The W3C `tracestate` beside it.
     pub tracestate: Option<String>,
     /// The first body of the message.
-    pub received: BodyNote,
+    pub received: BodyDigest,
     /// The body of this generation, which may be the same.
-    pub own: BodyNote,
+    pub own: BodyDigest,
     /// The replay that has it.
     pub mark: Option<Mark>,
 }
@@ -69,12 +69,12 @@ pub struct Edit {
     /// When it was made.
     pub at: Timestamp,
     /// The body.
-    pub body: BodyNote,
+    pub body: BodyDigest,
 }
 
 /// What a state knows of a body that is stored beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BodyNote {
+pub struct BodyDigest {
     /// The fingerprint that identifies it.
     pub fingerprint: Fingerprint,
     /// Its length in bytes.
@@ -83,7 +83,7 @@ pub struct BodyNote {
     pub stored: u32,
 }
 
-impl BodyNote {
+impl BodyDigest {
     /// Whether two bodies are the same.
     pub fn is_same(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint && self.bytes == other.bytes
@@ -94,7 +94,7 @@ impl BodyNote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
     /// What the state knows of it.
-    pub note: BodyNote,
+    pub digest: BodyDigest,
     /// Its bytes, compressed.
     pub stored: Bytes,
 }
@@ -243,7 +243,7 @@ impl DeadLetterState {
     }
 
     /// Records an ending, unless a later one is known.
-    fn note_ended(&mut self, generation: u32, ending: Ending, at: Timestamp) {
+    fn record_ended(&mut self, generation: u32, ending: Ending, at: Timestamp) {
         if generation > self.ended.map_or(0, |ended| ended.generation) {
             self.ended = Some(Ended { generation, ending, at });
         }
@@ -265,19 +265,19 @@ fn park(mut state: DeadLetterState, incoming: &Incoming, now: Timestamp) -> Opti
     }
     match (&incoming.received, earlier) {
         (Some(received), _) => {
-            parked.received = received.note;
+            parked.received = received.digest;
             bodies.push((Slot::Received, Some(received.stored.clone())));
         }
         (None, Some(earlier)) => parked.received = earlier.received,
         (None, None) => {
-            parked.received = incoming.own.note;
+            parked.received = incoming.own.digest;
             bodies.push((Slot::Received, Some(incoming.own.stored.clone())));
         }
     }
-    parked.own = incoming.own.note;
+    parked.own = incoming.own.digest;
     let is_other = !parked.own.is_same(&parked.received);
     bodies.push((Slot::Own, is_other.then(|| incoming.own.stored.clone())));
-    state.note_ended(generation.saturating_sub(1), Ending::Failed, now);
+    state.record_ended(generation.saturating_sub(1), Ending::Failed, now);
     state.parked = Some(parked);
     Some(Step { after: Some(state), bodies, counts })
 }
@@ -310,7 +310,7 @@ fn end(
     if state.parked.is_none() && ending != Ending::Failed && state.edit.take().is_some() {
         step.bodies.extend(removed(&[Slot::Edited]));
     }
-    state.note_ended(generation, ending, at);
+    state.record_ended(generation, ending, at);
     step.after = Some(state);
     Some(step)
 }
@@ -325,7 +325,7 @@ fn edit(
     if state.is_over(generation.max(there)) || state.edit.is_some_and(|known| known.id >= id) {
         return None;
     }
-    state.edit = Some(Edit { id, at, body: body.note });
+    state.edit = Some(Edit { id, at, body: body.digest });
     let bodies = vec![(Slot::Edited, Some(body.stored.clone()))];
     Some(Step { after: Some(state), bodies, counts: Vec::new() })
 }

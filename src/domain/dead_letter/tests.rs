@@ -18,7 +18,7 @@ fn at(seconds: i64) -> Timestamp {
 fn body(text: &'static str) -> Body {
     let (fingerprint, bytes) =
         (Fingerprint::of(text.as_bytes()), u32::try_from(text.len()).unwrap());
-    Body { note: BodyNote { fingerprint, bytes, stored: bytes }, stored: Bytes::from(text) }
+    Body { digest: BodyDigest { fingerprint, bytes, stored: bytes }, stored: Bytes::from(text) }
 }
 
 fn incoming(generation: u32, failed_at: i64, text: &'static str) -> Act {
@@ -33,8 +33,8 @@ fn incoming(generation: u32, failed_at: i64, text: &'static str) -> Act {
         source: "default".to_owned(),
         traceparent: None,
         tracestate: None,
-        received: own.note,
-        own: own.note,
+        received: own.digest,
+        own: own.digest,
         mark: None,
     };
     Act::Park(Box::new(Incoming { parked, own, received: None }))

@@ -354,8 +354,8 @@ fn incoming(letter: DeadLetter) -> Incoming {
         source,
         traceparent,
         tracestate,
-        received: own.note,
-        own: own.note,
+        received: own.digest,
+        own: own.digest,
         mark: None,
     };
     Incoming { parked, own, received }
@@ -367,13 +367,13 @@ fn whole(letter: LoadedDeadLetter) -> Result<Option<DeadLetter>, StoreError> {
     let Some(parked) = &state.parked else { return Ok(None) };
     let (slot, is_other) = state.body(parked);
     let read = |slot: Slot| -> Result<Bytes, StoreError> {
-        let note = match (slot, &state.edit) {
+        let digest = match (slot, &state.edit) {
             (Slot::Edited, Some(edit)) => &edit.body,
             (Slot::Own, _) => &parked.own,
             (Slot::Received | Slot::Edited, _) => &parked.received,
         };
         let stored = bodies.iter().find(|(at, _)| *at == slot).map(|(_, stored)| &**stored);
-        body::unpack(id, note, stored.unwrap_or_default())
+        body::unpack(id, digest, stored.unwrap_or_default())
     };
     let body = read(slot)?;
     let original = if is_other { Some(read(Slot::Received)?) } else { None };

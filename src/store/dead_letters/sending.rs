@@ -14,7 +14,7 @@ use crate::domain::dead_letter::{
 use crate::store::{DeadLetter, Store, StoreError};
 
 /// Dead letters read together to find the next ones to send.
-const LOOKED_AT: usize = 64;
+const READ_AHEAD: usize = 64;
 
 /// Dead letters to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,10 +68,10 @@ impl dyn Store + '_ {
             let chunk = self.replay_chunk(id, at.chunk).await?;
             let index = usize::try_from(at.index).unwrap_or(usize::MAX);
             let rest = chunk.get(index..).unwrap_or_default();
-            let looked_at = rest.get(..LOOKED_AT).unwrap_or(rest);
-            let ids: Vec<MessageId> = looked_at.iter().map(|name| name.message_id).collect();
+            let read_ahead = rest.get(..READ_AHEAD).unwrap_or(rest);
+            let ids: Vec<MessageId> = read_ahead.iter().map(|name| name.message_id).collect();
             let found = self.load_dead_letters(&ids, false).await?;
-            for (name, found) in looked_at.iter().zip(found) {
+            for (name, found) in read_ahead.iter().zip(found) {
                 at.index += 1;
                 let sends = |found: LoadedDeadLetter| {
                     mark_sent(&found.state, name.generation, id, record.round).is_some()
@@ -136,7 +136,7 @@ impl dyn Store + '_ {
 
     /// Records that dead letters were sent, and that those before a place need not be read again in
     /// this round. Returns `false`, and writes nothing, if another process leads.
-    pub async fn note_sent(
+    pub async fn record_sent(
         &self,
         id: ReplayId,
         fence: Fence,
@@ -179,7 +179,7 @@ impl dyn Store + '_ {
 
     /// Ends the replay if it is done or too many dead letters failed again, and returns it. Returns
     /// `None`, and writes nothing, if another process leads.
-    pub async fn note_outcomes(
+    pub async fn record_outcomes(
         &self,
         id: ReplayId,
         fence: Fence,

@@ -37,7 +37,7 @@ enum Step {
     /// Sends so many dead letters of a replay, and notes it under the nth number of a leader.
     Send(ReplayId, usize, usize),
     /// Notes dead letters as sent that may not have been read.
-    NoteSent(ReplayId, DeadLetterName, usize),
+    RecordSent(ReplayId, DeadLetterName, usize),
     Outcomes(ReplayId, usize),
 }
 
@@ -87,7 +87,7 @@ impl Teller {
             }
             16..18 => Step::Send(self.replay_id(), self.rng.random_range(1..4), self.fence()),
             18 if self.rng.random_bool(0.3) => {
-                Step::NoteSent(self.replay_id(), self.name(), self.fence())
+                Step::RecordSent(self.replay_id(), self.name(), self.fence())
             }
             _ => Step::Outcomes(self.replay_id(), self.fence()),
         }
@@ -197,15 +197,15 @@ impl Told {
                 let Unsent { letters, after, .. } =
                     store.unsent_dead_letters(id, count).await.unwrap();
                 let names = letters.iter().map(DeadLetter::name).collect();
-                let noted = store.note_sent(id, self.fence(fence), names, Some(after));
+                let noted = store.record_sent(id, self.fence(fence), names, Some(after));
                 let noted = noted.await.unwrap();
                 told(&(letters, after, noted))
             }
-            Step::NoteSent(id, name, fence) => {
-                told(&store.note_sent(id, self.fence(fence), vec![name], None).await.unwrap())
+            Step::RecordSent(id, name, fence) => {
+                told(&store.record_sent(id, self.fence(fence), vec![name], None).await.unwrap())
             }
             Step::Outcomes(id, fence) => {
-                told(&store.note_outcomes(id, self.fence(fence)).await.unwrap())
+                told(&store.record_outcomes(id, self.fence(fence)).await.unwrap())
             }
         }
     }

@@ -32,7 +32,7 @@ async fn a_server_that_was_started_again_has_sent_nothing() {
     store.make_replay(new).await.unwrap();
     let lead = async || store.run_replays(Fence(7)).await;
     let fence = lead().await.unwrap().unwrap();
-    assert!(store.note_sent(id, fence, vec![name(1), name(2)], None).await.unwrap());
+    assert!(store.record_sent(id, fence, vec![name(1), name(2)], None).await.unwrap());
     store.end_dead_letters(vec![name(1)], Ending::Settled, time(11)).await.unwrap();
 
     server.kill();
@@ -41,14 +41,14 @@ async fn a_server_that_was_started_again_has_sent_nothing() {
     let before = fence;
     let fence = renewed.await.unwrap();
     assert_ne!(fence, before, "the same leader begins anew");
-    assert_eq!(store.note_outcomes(id, before).await.unwrap(), None);
+    assert_eq!(store.record_outcomes(id, before).await.unwrap(), None);
     let unsent = store.unsent_dead_letters(id, 10).await.unwrap().letters;
     let unsent: Vec<_> = unsent.iter().map(DeadLetter::name).collect();
     assert_eq!(unsent, [name(2), name(3)]);
-    let replay = store.note_outcomes(id, fence).await.unwrap().unwrap();
+    let replay = store.record_outcomes(id, fence).await.unwrap().unwrap();
     assert_eq!((replay.sent, replay.settled), (1, 1));
     assert_eq!(lead().await.unwrap(), Some(fence));
-    assert!(store.note_sent(id, fence, vec![name(2)], None).await.unwrap());
+    assert!(store.record_sent(id, fence, vec![name(2)], None).await.unwrap());
     assert_eq!(lead().await.unwrap(), Some(fence));
     assert_eq!(store.replay(id).await.unwrap().unwrap().sent, 2, "once is enough");
 }

@@ -74,9 +74,9 @@ async fn no_script_looks_at_all_letters() {
     for _ in 0..5 {
         let Unsent { letters, after, .. } = store.unsent_dead_letters(id, 1_000).await.unwrap();
         let names = letters.iter().map(DeadLetter::name).collect();
-        assert!(store.note_sent(id, fence, names, Some(after)).await.unwrap());
+        assert!(store.record_sent(id, fence, names, Some(after)).await.unwrap());
     }
-    let replay = store.note_outcomes(id, fence).await.unwrap().unwrap();
+    let replay = store.record_outcomes(id, fence).await.unwrap().unwrap();
     assert_eq!((replay.state, replay.sent), (ReplayState::Running, 2_500));
     lead(&*store, 2).await;
     assert_eq!(store.replay(id).await.unwrap().unwrap().sent, 0);

@@ -47,11 +47,11 @@ async fn every_outcome_is_counted_once_however_the_steps_meet() {
                 break;
             }
             let names = letters.iter().map(DeadLetter::name).collect();
-            assert!(store.note_sent(REPLAY, fence, names, Some(after)).await.unwrap());
+            assert!(store.record_sent(REPLAY, fence, names, Some(after)).await.unwrap());
         }
     };
     tokio::join!(sending, join_all((0..3).map(|way| end(Arc::clone(&store), way))));
-    let replay = store.note_outcomes(REPLAY, fence).await.unwrap().unwrap();
+    let replay = store.record_outcomes(REPLAY, fence).await.unwrap().unwrap();
     assert_eq!((replay.state, replay.sent, replay.open()), (ReplayState::Done, 300, 0));
     assert_eq!((replay.settled, replay.failed, replay.gone), (100, 100, 100));
 }

@@ -285,7 +285,7 @@ async fn a_discard_wins_over_a_copy_that_is_on_its_way() {
     store.park(vec![letter.clone()]).await.unwrap();
     let replay = make(&*store, Pace::default()).await;
     let fence = store.run_replays(Fence(1)).await.unwrap().unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![letter.name()], None).await.unwrap());
+    assert!(store.record_sent(replay.id, fence, vec![letter.name()], None).await.unwrap());
     store.cancel_replay(replay.id).await.unwrap();
     let work = AtWork::start_in(directory, store, &[], SourceRules::default()).await;
     dead_letters::discard(&work.broker, &*work.store, letter.name()).await.unwrap();

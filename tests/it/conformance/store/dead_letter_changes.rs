@@ -177,7 +177,7 @@ pub(super) async fn the_replay_of_a_letter_is_known_while_it_runs(harness: &Harn
     let filter = DeadLetterFilter { ids: vec![message(1), message(2)], ..Default::default() };
     let replay = make(&*store, 1, filter, Pace::default()).await;
     let fence = lead(&*store, 1).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
+    assert!(store.record_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let store = harness.crash_and_reopen(store);
     for (number, expected) in [(1, Some(replay.id)), (2, Some(replay.id)), (3, None), (9, None)] {
         assert_eq!(store.replay_of(message(number)).await.unwrap(), expected, "{number}");
@@ -262,12 +262,12 @@ pub(super) async fn a_cancelled_replay_frees_what_was_not_sent(harness: &Harness
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lead(&*store, 1).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
+    assert!(store.record_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let cancelled = store.cancel_replay(replay.id).await.unwrap().unwrap();
     assert_eq!((cancelled.state, cancelled.sent), (ReplayState::Cancelled, 1));
     assert_eq!(unsent(&*store, &replay).await, []);
     end(&*store, name(1, 1), Ending::Settled).await;
-    let ended = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    let ended = store.record_outcomes(replay.id, fence).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.settled), (ReplayState::Cancelled, 1));
     assert_eq!(store.open_replays().await.unwrap(), []);
     let again = make(&*store, 2, DeadLetterFilter::default(), Pace::default()).await;
@@ -280,18 +280,18 @@ pub(super) async fn a_replay_counts_what_became_of_its_letters(harness: &Harness
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lead(&*store, 1).await.unwrap();
     let letters = (1..6).map(|number| name(number, 1)).collect();
-    assert!(store.note_sent(replay.id, fence, letters, None).await.unwrap());
+    assert!(store.record_sent(replay.id, fence, letters, None).await.unwrap());
     end(&*store, name(1, 1), Ending::Settled).await;
     store.park(vec![later(2, 2)]).await.unwrap();
     // It came back, and somebody discarded it then.
     store.park(vec![later(3, 2)]).await.unwrap();
     end(&*store, name(3, 2), Ending::Discarded).await;
     end(&*store, name(4, 1), Ending::Discarded).await;
-    let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    let now = store.record_outcomes(replay.id, fence).await.unwrap().unwrap();
     assert_eq!((now.state, now.sent, now.open()), (ReplayState::Running, 5, 1));
     assert_eq!((now.settled, now.failed, now.gone), (1, 2, 1));
     end(&*store, name(5, 1), Ending::Settled).await;
-    let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    let now = store.record_outcomes(replay.id, fence).await.unwrap().unwrap();
     assert_eq!((now.state, now.settled, now.open()), (ReplayState::Done, 2, 0));
 }
 
@@ -302,9 +302,9 @@ pub(super) async fn a_replay_aborts_after_so_many_came_back(harness: &Harness) {
     let replay = make(&*store, 1, DeadLetterFilter::default(), pace).await;
     let fence = lead(&*store, 1).await.unwrap();
     for (number, state) in [(1, ReplayState::Running), (2, ReplayState::Aborted)] {
-        assert!(store.note_sent(replay.id, fence, vec![name(number, 1)], None).await.unwrap());
+        assert!(store.record_sent(replay.id, fence, vec![name(number, 1)], None).await.unwrap());
         store.park(vec![later(number, 2)]).await.unwrap();
-        let now = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+        let now = store.record_outcomes(replay.id, fence).await.unwrap().unwrap();
         assert_eq!((now.state, u128::from(now.failed)), (state, number));
     }
     assert_eq!(unsent(&*store, &replay).await, []);
@@ -320,10 +320,10 @@ pub(super) async fn whoever_leads_no_longer_notes_nothing(harness: &Harness) {
     let second = lead(&*store, 2).await.unwrap();
     assert_ne!(first, second);
     assert_eq!(lead(&*store, 1).await, None, "a later one leads");
-    assert!(!store.note_sent(replay.id, first, vec![name(1, 1)], None).await.unwrap());
-    assert_eq!(store.note_outcomes(replay.id, first).await.unwrap(), None);
+    assert!(!store.record_sent(replay.id, first, vec![name(1, 1)], None).await.unwrap());
+    assert_eq!(store.record_outcomes(replay.id, first).await.unwrap(), None);
     assert_eq!(unsent(&*store, &replay).await, [1, 2]);
-    assert!(store.note_sent(replay.id, second, vec![name(1, 1)], None).await.unwrap());
+    assert!(store.record_sent(replay.id, second, vec![name(1, 1)], None).await.unwrap());
     assert_eq!(unsent(&*store, &replay).await, [2]);
 }
 
@@ -332,13 +332,13 @@ pub(super) async fn a_new_leader_sends_again_what_has_no_outcome(harness: &Harne
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let first = lead(&*store, 1).await.unwrap();
-    assert!(store.note_sent(replay.id, first, vec![name(1, 1), name(2, 1)], None).await.unwrap());
+    assert!(store.record_sent(replay.id, first, vec![name(1, 1), name(2, 1)], None).await.unwrap());
     end(&*store, name(1, 1), Ending::Settled).await;
     assert_eq!(lead(&*store, 1).await, Some(first));
     assert_eq!(unsent(&*store, &replay).await, [3], "who goes on knows what was sent");
     let second = lead(&*store, 2).await.unwrap();
     assert_eq!(unsent(&*store, &replay).await, [2, 3]);
-    let now = store.note_outcomes(replay.id, second).await.unwrap().unwrap();
+    let now = store.record_outcomes(replay.id, second).await.unwrap().unwrap();
     assert_eq!((now.state, now.sent, now.settled), (ReplayState::Running, 1, 1));
 }
 
@@ -349,7 +349,7 @@ pub(super) async fn what_was_sent_counts_although_it_is_noted_after_a_cancel(har
     let fence = lead(&*store, 1).await.unwrap();
     store.cancel_replay(replay.id).await.unwrap();
     assert_eq!(store.open_replays().await.unwrap(), []);
-    assert!(store.note_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
+    assert!(store.record_sent(replay.id, fence, vec![name(1, 1)], None).await.unwrap());
     let noted = store.replay(replay.id).await.unwrap().unwrap();
     assert_eq!((noted.state, noted.sent), (ReplayState::Cancelled, 1));
     assert_eq!(store.open_replays().await.unwrap(), [noted], "somebody must look for its outcome");
@@ -357,7 +357,7 @@ pub(super) async fn what_was_sent_counts_although_it_is_noted_after_a_cancel(har
     let fence = lead(&*store, 2).await.unwrap();
     assert_eq!(store.replay(replay.id).await.unwrap(), Some(noted));
     end(&*store, name(1, 1), Ending::Settled).await;
-    let ended = store.note_outcomes(replay.id, fence).await.unwrap().unwrap();
+    let ended = store.record_outcomes(replay.id, fence).await.unwrap().unwrap();
     assert_eq!((ended.sent, ended.settled), (1, 1));
     assert_eq!(store.open_replays().await.unwrap(), []);
 }
@@ -369,7 +369,7 @@ pub(super) async fn a_letter_on_its_way_does_not_expire_although_its_replay_is_o
     park(&*store, 1..4).await;
     let replay = make(&*store, 1, DeadLetterFilter::default(), Pace::default()).await;
     let fence = lead(&*store, 1).await.unwrap();
-    assert!(store.note_sent(replay.id, fence, vec![name(2, 1)], None).await.unwrap());
+    assert!(store.record_sent(replay.id, fence, vec![name(2, 1)], None).await.unwrap());
     assert_eq!(store.expire_dead_letters(time(NOW), time(NOW)).await.unwrap(), []);
     store.cancel_replay(replay.id).await.unwrap();
     let expired = store.expire_dead_letters(time(NOW), time(NOW)).await.unwrap();
