@@ -7,7 +7,7 @@
 
 mod body;
 mod command;
-mod port;
+pub(in crate::store) mod port;
 mod replays;
 mod sending;
 
@@ -45,6 +45,9 @@ const STEP: usize = 256;
 const CONFLICTS_MAX: u32 = 40;
 /// The first and the longest pause after a conflict.
 const CONFLICT_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+
+/// Messages that there is no room for, and how many bytes each needs.
+type Refused = Vec<(MessageId, u64)>;
 
 /// Retries after conflicts, with growing pauses and a limit.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ impl dyn Store + '_ {
         &self,
         letters: Vec<DeadLetter>,
         room: &Mutex<Room>,
-    ) -> Result<Vec<(MessageId, u64)>, StoreError> {
+    ) -> Result<Refused, StoreError> {
         let acts = letters
             .into_iter()
             .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
@@ -187,7 +190,7 @@ impl dyn Store + '_ {
         page: &PageRequest,
     ) -> Result<Page<DeadLetterSummary>, StoreError> {
         let after = page.after.as_deref().map(|cursor| {
-            DeadLetterPlace::parse_cursor(cursor)
+            DeadLetterPlace::parse(cursor)
                 .ok_or_else(|| rejected("the cursor is not one of this list"))
         });
         check(filter)?;
@@ -197,7 +200,7 @@ impl dyn Store + '_ {
         let is_last = found.len() <= limit;
         found.truncate(limit);
         let last = found.last().and_then(LoadedDeadLetter::place);
-        let next = last.filter(|_| !is_last).map(DeadLetterPlace::to_cursor);
+        let next = last.filter(|_| !is_last).map(DeadLetterPlace::to_text);
         let items = found.into_iter().filter_map(|letter| {
             let parked = letter.state.parked?;
             Some(DeadLetterSummary {
@@ -235,7 +238,7 @@ impl dyn Store + '_ {
         &self,
         mut acts: Vec<(MessageId, Act)>,
         now: Timestamp,
-        mut room: Option<(&Mutex<Room>, &mut Vec<(MessageId, u64)>)>,
+        mut room: Option<(&Mutex<Room>, &mut Refused)>,
     ) -> Result<Vec<Option<Parked>>, StoreError> {
         let (mut done, mut conflicts) = (Vec::new(), Conflicts::new());
         while !acts.is_empty() {

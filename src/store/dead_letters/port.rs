@@ -1,7 +1,6 @@
 //! The types of the port for dead letters and replays.
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::domain::dead_letter::{
     Counter, DeadLetterName, DeadLetterState, Fence, Parked, ReplayCounts, ReplayId, ReplayRecord,
@@ -117,21 +116,35 @@ impl DeadLetterPlace {
         Self { failed_at: parked.failed_at, id, generation: parked.generation }
     }
 
-    /// The place as a cursor for callers.
-    pub fn to_cursor(self) -> String {
-        format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
+    /// The place as text, of fixed length: texts sort as places do.
+    pub fn to_text(self) -> String {
+        let Self { failed_at, id, generation } = self;
+        format!("{}.{id}.{generation:08x}", time_text(failed_at))
     }
 
-    /// Reads what [`to_cursor`](Self::to_cursor) has written.
-    pub fn parse_cursor(text: &str) -> Option<Self> {
+    /// Reads what [`to_text`](Self::to_text) has written.
+    pub fn parse(text: &str) -> Option<Self> {
         let (failed_at, rest) = text.split_once('.')?;
         let (id, generation) = rest.split_once('.')?;
         Some(Self {
-            failed_at: Timestamp::from_micros(failed_at.parse().ok()?),
+            failed_at: parse_time(failed_at)?,
             id: MessageId(id.parse().ok()?),
-            generation: generation.parse().ok()?,
+            generation: u32::from_str_radix(generation, 16).ok()?,
         })
     }
+}
+
+/// Maps the least time to zero, so that digits sort as times do.
+const SIGN: u64 = 1 << 63;
+
+/// A time as text that sorts as times do.
+pub(in crate::store) fn time_text(time: Timestamp) -> String {
+    format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
+}
+
+fn parse_time(text: &str) -> Option<Timestamp> {
+    let micros = u64::from_str_radix(text, 16).ok()? ^ SIGN;
+    Some(Timestamp::from_micros(micros.cast_signed()))
 }
 
 impl DeadLetterFilter {
@@ -185,14 +198,13 @@ pub enum ReplayList {
 /// A replay's place in a list.
 pub type ReplayPlace = (Timestamp, ReplayId);
 
-/// Writes a replay's place as a cursor.
-pub(super) fn replay_cursor((made_at, id): ReplayPlace) -> String {
-    format!("{}.{id}", made_at.micros())
+/// A replay's place as text that sorts as places do.
+pub(in crate::store) fn replay_text((made_at, id): ReplayPlace) -> String {
+    format!("{}.{id}", time_text(made_at))
 }
 
-/// Reads what [`replay_cursor`] has written.
-pub(super) fn parse_replay_cursor(text: &str) -> Option<ReplayPlace> {
+/// Reads what [`replay_text`] has written.
+pub(in crate::store) fn parse_replay(text: &str) -> Option<ReplayPlace> {
     let (made_at, id) = text.split_once('.')?;
-    let id = id.parse::<Uuid>().ok()?;
-    Some((Timestamp::from_micros(made_at.parse().ok()?), ReplayId(id)))
+    Some((parse_time(made_at)?, ReplayId(id.parse().ok()?)))
 }

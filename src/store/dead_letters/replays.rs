@@ -117,15 +117,14 @@ impl dyn Store + '_ {
     /// Lists replays by the time at which they were made, oldest first.
     pub async fn replays(&self, page: &PageRequest) -> Result<Page<Replay>, StoreError> {
         let after = page.after.as_deref().map(|cursor| {
-            port::parse_replay_cursor(cursor)
-                .ok_or_else(|| rejected("the cursor is not one of this list"))
+            port::parse_replay(cursor).ok_or_else(|| rejected("the cursor is not one of this list"))
         });
         let limit = page.limit.min(super::ANSWER_MAX);
         let mut found = self.list_replays(ReplayList::Made, after.transpose()?, limit + 1).await?;
         let is_last = found.len() <= limit;
         found.truncate(limit);
         let last = found.last().filter(|_| !is_last);
-        let next = last.map(|last| port::replay_cursor((last.record.made_at, last.id)));
+        let next = last.map(|last| port::replay_text((last.record.made_at, last.id)));
         Ok(Page { items: found.iter().filter_map(LoadedReplay::view).collect(), next })
     }
 

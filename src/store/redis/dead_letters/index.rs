@@ -16,35 +16,11 @@ use super::super::failure;
 use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::identifier::{decode, encode};
 use crate::domain::{Code, Identifier, MessageId, Rejection, Site, Timestamp};
+use crate::store::dead_letters::port::time_text;
 use crate::store::{DeadLetterPlace, StoreError};
 
 /// The length of a place as text.
 const PLACE_LENGTH: usize = 62;
-/// Maps the least time to zero, so that digits sort as times do.
-const SIGN: u64 = 1 << 63;
-
-/// A place as text.
-fn place_text(place: DeadLetterPlace) -> String {
-    let DeadLetterPlace { failed_at, id, generation } = place;
-    format!("{}.{id}.{generation:08x}", time_text(failed_at))
-}
-
-/// Reads what [`place_text`] has written.
-fn parse_place(text: &str) -> Option<DeadLetterPlace> {
-    let (time, rest) = text.split_once('.')?;
-    let (id, generation) = rest.split_once('.')?;
-    let failed_at = u64::from_str_radix(time, 16).ok()? ^ SIGN;
-    Some(DeadLetterPlace {
-        failed_at: Timestamp::from_micros(failed_at.cast_signed()),
-        id: MessageId(id.parse().ok()?),
-        generation: u32::from_str_radix(generation, 16).ok()?,
-    })
-}
-
-/// A time as text that sorts as times do.
-pub(super) fn time_text(time: Timestamp) -> String {
-    format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
-}
 
 /// The members by which lists find a message.
 pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
@@ -52,7 +28,7 @@ pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
         let idle = state.idle_since();
         return idle.map(|since| format!("o|{}.{id}", time_text(since))).into_iter().collect();
     };
-    let place = place_text(DeadLetterPlace::of(id, parked));
+    let place = DeadLetterPlace::of(id, parked).to_text();
     let Rejection { code: reason, site, event_type, .. } = parked.rejection.clone();
     let by_site = site.as_ref().map(|site| format!("s|{}|{place}|{reason}", encode(site.as_str())));
     let group = Group { reason, site, event_type };
@@ -145,7 +121,7 @@ impl Range {
     pub(super) fn from(&self, after: Option<DeadLetterPlace>) -> String {
         match after {
             // Whatever follows the place sorts before this.
-            Some(place) => format!("({}{}}}", self.prefix, place_text(place)),
+            Some(place) => format!("({}{}}}", self.prefix, place.to_text()),
             None => format!("[{}", self.prefix),
         }
     }
@@ -163,7 +139,7 @@ impl Range {
         let rest = member.strip_prefix(&self.prefix);
         let (place, behind) =
             rest.and_then(|rest| rest.split_at_checked(PLACE_LENGTH)).unwrap_or_default();
-        let place = parse_place(place).ok_or_else(|| unreadable(member))?;
+        let place = DeadLetterPlace::parse(place).ok_or_else(|| unreadable(member))?;
         let is_in = self.reason.is_none_or(|code| behind.strip_prefix('|') == Some(code.as_str()));
         Ok((place, is_in))
     }
@@ -172,7 +148,8 @@ impl Range {
 /// The group and the place of a member by group.
 pub(super) fn parse_grouped(member: &str) -> Result<(Group, DeadLetterPlace), StoreError> {
     let parts = member.strip_prefix("g|").and_then(|rest| rest.rsplit_once('|'));
-    let parsed = parts.and_then(|(group, place)| Some((Group::parse(group)?, parse_place(place)?)));
+    let parsed = parts
+        .and_then(|(group, place)| Some((Group::parse(group)?, DeadLetterPlace::parse(place)?)));
     parsed.ok_or_else(|| unreadable(member))
 }
 
@@ -207,10 +184,9 @@ mod tests {
             b: (i64, u128, u32),
         ) {
             let (a, b) = (place(a.0, a.1, a.2), place(b.0, b.1, b.2));
-            prop_assert_eq!(place_text(a).cmp(&place_text(b)), a.cmp(&b));
-            prop_assert_eq!(place_text(a).len(), PLACE_LENGTH);
-            prop_assert_eq!(parse_place(&place_text(a)), Some(a));
-            prop_assert_eq!(DeadLetterPlace::parse_cursor(&a.to_cursor()), Some(a));
+            prop_assert_eq!(a.to_text().cmp(&b.to_text()), a.cmp(&b));
+            prop_assert_eq!(a.to_text().len(), PLACE_LENGTH);
+            prop_assert_eq!(DeadLetterPlace::parse(&a.to_text()), Some(a));
         }
 
         #[test]
@@ -229,7 +205,7 @@ mod tests {
             }
             let expected = after.is_none_or(|after| at > after)
                 && before.is_none_or(|before| at.failed_at.micros() < before);
-            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), place_text(at));
+            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), at.to_text());
             prop_assert_eq!(is_between(&member, &range.from(after), &range.to()), expected);
             prop_assert_eq!(range.place(&member).unwrap(), (at, true));
             let other = member.replace("decode.not_json", "worker.panic");
@@ -241,7 +217,7 @@ mod tests {
     fn sites_that_begin_alike_stay_apart() {
         let range = Range::of_site(&Site::parse("a").unwrap(), None);
         for other in ["ab", "a|", "a b", "a}", "A", "a%7C"] {
-            let member = format!("s|{}|{}|worker.panic", encode(other), place_text(place(1, 1, 1)));
+            let member = format!("s|{}|{}|worker.panic", encode(other), place(1, 1, 1).to_text());
             assert!(!is_between(&member, &range.from(None), &range.to()), "{other}");
         }
     }
@@ -255,7 +231,7 @@ mod tests {
         {
             let group = Group { reason: Code::WorkerPanic, site, event_type };
             assert_eq!(Group::parse(&group.to_text()), Some(group.clone()));
-            let member = format!("g|{}|{}", group.to_text(), place_text(place(-1, 2, 3)));
+            let member = format!("g|{}|{}", group.to_text(), place(-1, 2, 3).to_text());
             assert_eq!(parse_grouped(&member).unwrap(), (group, place(-1, 2, 3)));
         }
         assert_eq!(Group::parse("no.code||"), None);

@@ -140,11 +140,11 @@ pub(super) async fn overwrite(
 ) -> Result<(), StoreError> {
     let mut writing = Writing::new(client);
     let (key, index) = (dead_letter_key(client, id), shared(client, &["index"]));
-    let stale = list::members_of(client, id).await?;
+    let old_members = list::members_of(client, id).await?;
     writing.write(key.clone(), "DEL", [""; 0]);
     writing.write(key, "HSET", revision_and(state::encode_bytes(state)?));
-    if !stale.is_empty() {
-        writing.write(index.clone(), "ZREM", stale);
+    if !old_members.is_empty() {
+        writing.write(index.clone(), "ZREM", old_members);
     }
     let members = index::members(id, state);
     writing.write(index, "ZADD", members.iter().flat_map(|member| ["0", member.as_str()]));
