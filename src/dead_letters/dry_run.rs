@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::{
-    Arrival, Code, Content, Counts, Decision, Decoded, EntityName, EntityState, Event, Names,
-    OrderId, Outcome, PolicyInForce, Reading, Reason, Rejection, Settled, Site, SourceRules,
-    StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders, decide_receipt,
+    Arrival, Code, Content, Counts, Decision, Decoded, EntityName, EntityState, Event,
+    EventOutcome, Names, OrderId, Outcome, PolicyInForce, Reading, Reason, Rejection, Site,
+    SourceRules, StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders,
+    decide_receipt,
 };
 use crate::store::orders::Readings;
 use crate::store::{
@@ -49,7 +50,7 @@ pub struct Forecast {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WouldBe {
     /// It would have this outcome.
-    Settled(Settled),
+    Settled(EventOutcome),
     /// It would fail again for this reason.
     Rejected {
         /// Why.
@@ -128,7 +129,7 @@ impl Imagined<'_> {
             Ok(Decoded::Event(event)) => *event,
             Ok(Decoded::Unknown { .. }) => {
                 let reason = Reason::UnknownEventType;
-                return Ok(WouldBe::Settled(Settled::because(Outcome::Ignored, reason)));
+                return Ok(WouldBe::Settled(EventOutcome::because(Outcome::Ignored, reason)));
             }
             Err(rejection) => return Ok(WouldBe::from(*rejection)),
         };
@@ -142,7 +143,7 @@ impl Imagined<'_> {
                 let (code, detail) = (refused.code(), refused.to_string());
                 return Ok(WouldBe::Rejected { code, detail });
             }
-            None => Settled::plain(Outcome::Duplicate),
+            None => EventOutcome::plain(Outcome::Duplicate),
         };
         if let Err(error) = self.add(&event.site, &decision.changes).await? {
             let detail = error.to_string();

@@ -1,4 +1,4 @@
-//! What `decide` says shall change.
+//! The decision: what an event changes.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ named! {
 }
 
 named! {
-    /// Why an event had its outcome, where that says something.
+    /// The reason for an outcome, if there is a particular one.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Reason {
@@ -38,15 +38,16 @@ named! {
         AfterDeletion = "after_deletion",
         /// The mode is TEST, which the policy ignores.
         TestMode = "test_mode",
-        /// Only the fingerprint told it from another event of the same time, class and status.
+        /// Only the fingerprint distinguishes it from another event of the same time, class and
+        /// status.
         Ambiguous = "ambiguous",
-        /// The refund bears no id, so it cannot be told from its own repetition.
+        /// The refund has no id, so it cannot be distinguished from its own repetition.
         RefundWithoutId = "refund_without_id",
         /// It is stamped more than a day after it was received.
         TimestampAhead = "timestamp_ahead",
         /// Another content stands under the same reference.
         ReferenceReused = "reference_reused",
-        /// The order was closed; it was settled, and untouched for long.
+        /// The order was closed: it was final and long untouched.
         OrderClosed = "order_closed",
         /// No rule knows the event's name.
         UnknownEventType = "unknown_event_type",
@@ -59,14 +60,14 @@ named! {
 
 /// An event's outcome, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Settled {
+pub struct EventOutcome {
     /// What became of it.
     pub outcome: Outcome,
-    /// Why, where that says something.
+    /// The reason, if there is a particular one.
     pub reason: Option<Reason>,
 }
 
-impl Settled {
+impl EventOutcome {
     /// An outcome that needs no reason.
     pub const fn plain(outcome: Outcome) -> Self {
         Self { outcome, reason: None }
@@ -142,7 +143,7 @@ pub struct Decision {
     /// What items are called, for people.
     pub item_names: Vec<ItemNames>,
     /// What became of each event, in the order given. One that was refused left no trace.
-    pub settled: Vec<Result<Settled, Refused>>,
+    pub settled: Vec<Result<EventOutcome, Refused>>,
     /// What is to be counted once the decision is written.
     pub findings: Findings,
 }

@@ -1,4 +1,4 @@
-//! The lists that an order is in, for people who look for what needs them.
+//! The lists of orders, by which people find those that need attention.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ named! {
         /// Every order.
         All = "all",
         /// Orders of which nothing more is expected.
-        Settled = "settled",
+        Final = "settled",
         /// Only a fingerprint made their latest snapshot the latest.
         Ambiguous = "ambiguous",
         /// One of their names was seen beside another id.
@@ -20,7 +20,7 @@ named! {
         AfterDeletion = "after-deletion",
         /// A line of theirs has no stock key.
         Unmapped = "unmapped",
-        /// Nothing but refunds, corrections or notices is known of them.
+        /// Only refunds, corrections or notices are known of them.
         Waiting = "waiting",
         /// A person corrected them.
         Corrected = "corrected",

@@ -31,7 +31,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// Whether only the fingerprint tells the two apart.
+    /// Whether only the fingerprint distinguishes the two.
     pub fn ties_with(&self, other: &Self) -> bool {
         self.place() == other.place() && self.fingerprint != other.fingerprint
     }

@@ -42,7 +42,7 @@ impl Duty for Closing {
         let Some(settled) = self.queue.settled_before().await? else {
             return Ok(Next::Postponed(AFTER_A_BACKLOG, "webhooks wait in a queue"));
         };
-        let closed = close_settled(&*self.store, time_before(self.kept).min(settled)).await?;
+        let closed = close_final(&*self.store, time_before(self.kept).min(settled)).await?;
         if closed > 0 {
             tracing::info!(closed, "orders outlived their retention");
         }
@@ -53,7 +53,7 @@ impl Duty for Closing {
 /// Closes final orders that were last committed before a time and returns their number.
 ///
 /// Cancel safe: what was closed by then stays closed.
-pub async fn close_settled(store: &dyn Store, before: Timestamp) -> Result<u64, StoreError> {
+pub async fn close_final(store: &dyn Store, before: Timestamp) -> Result<u64, StoreError> {
     let (mut count, mut failed) = (0, None);
     for site in store.sites().await? {
         match close_of_site(store, &site, before).await {
@@ -75,7 +75,7 @@ async fn close_of_site(
     let mut count = 0;
     let mut page = PageRequest::first(PAGE);
     loop {
-        let found = store.listed(site, List::Settled, Direction::OldestFirst, &page).await?;
+        let found = store.listed(site, List::Final, Direction::OldestFirst, &page).await?;
         let read = found.items.len();
         let old: Vec<_> =
             found.items.into_iter().filter(|order| order.at < before).map(|it| it.order).collect();
@@ -85,7 +85,7 @@ async fn close_of_site(
             orders::closings(store, site, &old, revision, (before, clock::now())).await?;
         // An order committed before it was read has moved in the list; one committed since has
         // another revision. Both stay open, as does one whose sums would exceed their limit.
-        let again = store.listed(site, List::Settled, Direction::OldestFirst, &page).await?;
+        let again = store.listed(site, List::Final, Direction::OldestFirst, &page).await?;
         let stays =
             |order: &OrderId| again.items.iter().any(|it| it.order == *order && it.at < before);
         let is_old = |commit: &Commit| {

@@ -98,7 +98,7 @@ impl Leader {
         loop {
             sleep(RENEW_EVERY).await;
             match timeout(RENEW_EVERY, self.lease.acquire()).await.unwrap_or_else(|_| Err(late())) {
-                Ok(held) => return held == Some(fence),
+                Ok(acquired) => return acquired == Some(fence),
                 Err(error) => tracing::debug!(%error, "cannot renew the lease; trying again"),
             }
         }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::closing::close_settled;
+pub use self::closing::close_final;
 pub use self::failure::DutyError;
 pub use self::leader::Leader;
 pub use self::lease::LeaderLease;

@@ -22,8 +22,8 @@ use crate::backoff::Delays;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
-    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, Identifier, Names, OrderId,
-    Outcome, Reason, Rejection, Settled, Site, SourceRules, Timestamp, TotalError,
+    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, EventOutcome, Identifier,
+    Names, OrderId, Outcome, Reason, Rejection, Site, SourceRules, Timestamp, TotalError,
     decode_correction, decode_receipt, decode_webhook,
 };
 use crate::store::orders::Readings;
@@ -33,7 +33,7 @@ use crate::store::{Commit, Committed, EntityId, StoreError};
 #[derive(Debug, Clone)]
 pub(super) enum Verdict {
     /// It is done.
-    Settled(Settled),
+    Settled(EventOutcome),
     /// It is an event of a name that no rule knows.
     Unknown(Identifier),
     /// It can never be applied.
@@ -68,7 +68,7 @@ pub(super) async fn process(
     let mut batch = Batch { pool, envelopes, verdicts, closed: Closed::new(), conflicts: 0 };
     // Before anything is applied: a discard wins over a copy that a replay sent before it.
     for place in discarded::places(pool, envelopes).await? {
-        let settled = Settled::because(Outcome::Ignored, Reason::Discarded);
+        let settled = EventOutcome::because(Outcome::Ignored, Reason::Discarded);
         batch.conclude(place, Verdict::Settled(settled));
     }
     let mut waiting = batch.decode();

@@ -11,11 +11,11 @@ use super::Pool;
 use super::batch::Verdict;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
-use crate::domain::{Code, Outcome, Reason, Rejection, Settled};
+use crate::domain::{Code, EventOutcome, Outcome, Reason, Rejection};
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, StoreError};
 
 /// The outcome of an envelope that is a command about a dead letter; `None` for an event.
-pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<Settled, Rejection>> {
+pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<EventOutcome, Rejection>> {
     let is_readable = match envelope.kind {
         EnvelopeKind::Edit => DeadLetterName::parse_edit(&envelope.body).is_some(),
         EnvelopeKind::Discard => DeadLetterName::parse_discard(&envelope.body).is_some(),
@@ -38,8 +38,8 @@ const fn reason(envelope: &Envelope) -> Option<Reason> {
     }
 }
 
-const fn outcome(envelope: &Envelope) -> Settled {
-    Settled { outcome: Outcome::Applied, reason: reason(envelope) }
+const fn outcome(envelope: &Envelope) -> EventOutcome {
+    EventOutcome { outcome: Outcome::Applied, reason: reason(envelope) }
 }
 
 fn misread() -> Rejection {

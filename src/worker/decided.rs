@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Pool;
 use crate::clock;
 use crate::domain::{
-    Arrival, Content, Decision, EntityName, EntityState, Event, Findings, MessageId, Names,
-    Outcome, Reading, Refused, Settled, Site, decide_catalogue, decide_orders, decide_receipt,
+    Arrival, Content, Decision, EntityName, EntityState, Event, EventOutcome, Findings, MessageId,
+    Names, Outcome, Reading, Refused, Site, decide_catalogue, decide_orders, decide_receipt,
 };
 use crate::store::orders::Readings;
 use crate::store::{Commit, EntityId, Loaded};
@@ -134,7 +134,7 @@ pub(super) fn decide_entity(
 pub(super) struct Told {
     pub(super) site: Site,
     pub(super) arrived: Vec<Arrived>,
-    pub(super) settled: Vec<Result<Settled, Refused>>,
+    pub(super) settled: Vec<Result<EventOutcome, Refused>>,
     pub(super) findings: Findings,
 }
 

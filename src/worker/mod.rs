@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Broker, BrokerError, Delivery, Disposition, Envelope, Queue};
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Code, Outcome, PolicyInForce, Reason, Rejection, Settled, SourceRules};
+use crate::domain::{Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -376,7 +376,7 @@ impl Pool {
             }
             batch::Verdict::Unknown(event_type) => {
                 let reason = Reason::UnknownEventType;
-                self.metrics.count_settled(Settled::because(Outcome::Ignored, reason));
+                self.metrics.count_settled(EventOutcome::because(Outcome::Ignored, reason));
                 self.metrics.count_ignored(event_type.as_str());
                 delivery.settle(Disposition::Ack);
                 return;

@@ -30,7 +30,7 @@ pub use replay::{
 pub use room::Room;
 pub use state::{
     Act, Body, BodyDigest, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim,
-    decide, fail_unsent, is_held, mark_sent,
+    decide, fail_unsent, mark_sent,
 };
 
 use super::MessageId;

@@ -184,7 +184,7 @@ pub fn decide(
         Act::Edit { generation, id, at, body } => edit(state, *generation, (*id, *at), body),
         Act::Expire { before } => {
             let parked = state.parked.as_ref()?;
-            if parked.failed_at >= *before || is_held(parked, replays) {
+            if parked.failed_at >= *before || is_owned(parked, replays) {
                 return None;
             }
             let generation = parked.generation;
@@ -345,14 +345,14 @@ fn outcome(
     };
     match mark.round {
         Some(round) => vec![(mark.replay, counter), (mark.replay, Counter::Ended(round))],
-        None if counter == Counter::Gone && !is_held(parked, replays) => Vec::new(),
+        None if counter == Counter::Gone && !is_owned(parked, replays) => Vec::new(),
         None => vec![(mark.replay, counter)],
     }
 }
 
 /// Whether a replay owns the dead letter: the replay runs, or has sent it and still exists. A
 /// replay that ended never runs again, so one write frees any number of dead letters.
-pub fn is_held(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bool {
+fn is_owned(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bool {
     parked.mark.is_some_and(|mark| {
         let replay = replays.get(&mark.replay);
         replay.is_some_and(|state| mark.round.is_some() || state.is_busy())
@@ -368,7 +368,7 @@ pub fn claim(
 ) -> Option<DeadLetterState> {
     let mut state = state.clone();
     let parked = state.parked.as_mut().filter(|parked| parked.generation == generation)?;
-    if is_held(parked, replays) {
+    if is_owned(parked, replays) {
         return None;
     }
     parked.mark = Some(Mark { replay, round: None });

@@ -123,7 +123,7 @@ fn a_letter_that_comes_back_is_as_old_as_its_first_failure() {
 }
 
 #[test]
-fn what_is_held_does_not_expire_and_what_is_old_is_forgotten() {
+fn what_a_replay_owns_does_not_expire_and_what_is_old_is_forgotten() {
     let expire = Act::Expire { before: at(5) };
     let mut letter = Letter::all(&[incoming(1, 1, "a")]);
     let state = letter.state.clone().unwrap();
@@ -261,10 +261,10 @@ proptest! {
             if let Some(before) = was_over {
                 prop_assert!(state.ended.unwrap().generation >= before.generation);
             }
-            let is_held = u64::from(letter.parked().is_some_and(|parked| parked.mark.is_some()));
+            let is_owned = u64::from(letter.parked().is_some_and(|parked| parked.mark.is_some()));
             let view = record.view(REPLAY, &letter.counts).unwrap();
-            prop_assert_eq!(view.settled + view.failed + view.gone + is_held, record.selected);
-            prop_assert!(view.open() <= is_held);
+            prop_assert_eq!(view.settled + view.failed + view.gone + is_owned, record.selected);
+            prop_assert!(view.open() <= is_owned);
             let Some(parked) = letter.parked() else {
                 let kept = if state.edit.is_some() { vec![Slot::Edited] } else { Vec::new() };
                 prop_assert_eq!(letter.bodies.keys().copied().collect::<Vec<_>>(), kept);

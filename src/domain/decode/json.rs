@@ -1,4 +1,4 @@
-//! Reading JSON lazily: only the fields that a rule reads are looked at, the rest is skipped.
+//! Reads JSON lazily: only the fields that a rule reads are parsed, the rest is skipped.
 //!
 //! Values are borrowed slices of the body, so a body costs little more memory than itself, a
 //! number is never turned into a float, and depth of nesting costs nothing: skipping does not
@@ -11,10 +11,10 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A value of the body, not looked into yet.
+/// A value of the body, not parsed yet.
 pub(super) type Value<'a> = &'a RawValue;
 
-/// Reads an object and answers with the named fields, in the order asked for.
+/// Reads an object and returns the named fields, in the given order.
 ///
 /// The text is checked to be JSON to its end.
 pub(super) fn fields<'a, const N: usize>(
@@ -27,9 +27,8 @@ pub(super) fn fields<'a, const N: usize>(
     Ok(found)
 }
 
-/// Reads an object with another in it, and answers with the named fields of the outer one and those
-/// members of the inner one that somebody may ask for: one look at every byte, where reading one
-/// after the other takes two.
+/// Reads an object with another in it, and returns the named fields of the outer one and the wanted
+/// members of the inner one: one pass over the bytes, where reading one after the other takes two.
 ///
 /// If the inner field is no object, or there is none, this is an error like every other.
 pub(super) fn fields_and_members<'a, const N: usize>(
@@ -45,7 +44,7 @@ pub(super) fn fields_and_members<'a, const N: usize>(
     Ok((found, members.ok_or_else(missing)?))
 }
 
-/// The members of an object that somebody may ask for, by their place among those.
+/// The wanted members of an object, by their place in the list of names.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     wanted: &'static [&'static str],
@@ -61,7 +60,7 @@ impl<'a> Members<'a> {
         serde_json::Deserializer::from_str(value.get()).deserialize_map(Wanted(wanted))
     }
 
-    /// The named ones, in the order asked for.
+    /// The named ones, in the given order.
     pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<Value<'a>>; N] {
         names.map(|name| {
             let place = self.wanted.iter().position(|wanted| *wanted == name);
@@ -175,7 +174,7 @@ impl<'a, const N: usize> DeserializeSeed<'a> for Fields<'_, N> {
     }
 }
 
-/// A list of at most so many elements, each of which is read by a seed.
+/// A list of limited length, each element of which is read by a seed.
 struct List<S>(S, usize);
 
 impl<'a, S: DeserializeSeed<'a> + Copy> Visitor<'a> for List<S> {

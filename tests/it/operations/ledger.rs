@@ -124,7 +124,7 @@ impl Ledger {
         let mut lists = model.lists();
         lists.retain(|name, _| !self.closings.have_closed(name));
         let of_store = |(name, lists): (OrderName, BTreeSet<model::List>)| {
-            let settled = settled.contains(&name).then_some(List::Settled);
+            let settled = settled.contains(&name).then_some(List::Final);
             let lists = lists.into_iter().map(list).chain([List::All]).chain(settled);
             (name, lists.collect())
         };

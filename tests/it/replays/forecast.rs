@@ -12,11 +12,11 @@ use rand_chacha::ChaCha8Rng;
 use storekeeper::clock;
 use storekeeper::dead_letters::{self, DryRun, Effect, WouldBe};
 use storekeeper::domain::{
-    Cause, Code, Counts, EntityName, EntityState, Identifier, Lists, Note, Quantity, Reason,
-    Receipt, ReceiptContent, ReceiptId, STOCK_TOTAL_MAX, Said, Settled, Site, SourceRules,
+    Cause, Code, Counts, EntityName, EntityState, EventOutcome, Identifier, Lists, Note, Quantity,
+    Reason, Receipt, ReceiptContent, ReceiptId, STOCK_TOTAL_MAX, Said, Site, SourceRules,
     StockChange, StockKey, Timestamp, Write,
 };
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::metrics::OutcomeLabels;
 use storekeeper::store::{
     Commit, Committed, DeadLetter, DeadLetterFilter, Pace, PageRequest, Store,
@@ -63,7 +63,7 @@ async fn close(work: &AtWork) -> Timestamp {
     work.broker.publish(envelope).await.unwrap();
     eventually("the order is closed", async || {
         let before = clock::now();
-        (close_settled(&*work.store, before).await.unwrap() == 1).then_some(before)
+        (close_final(&*work.store, before).await.unwrap() == 1).then_some(before)
     })
     .await
 }
@@ -129,7 +129,7 @@ fn assert_all_occur(said: &DryRun) {
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for forecast in &said.letters {
         match &forecast.would_be {
-            WouldBe::Settled(Settled { outcome, reason }) => {
+            WouldBe::Settled(EventOutcome { outcome, reason }) => {
                 outcomes.insert(outcome.as_str());
                 reasons.insert(reason.map_or("", Reason::as_str));
             }
@@ -173,7 +173,7 @@ async fn check(seed: u64, restock: &str) -> Quantity {
         let found = store.dead_letter(forecast.letter.message_id).await.unwrap();
         let found = found.map(|letter| (letter.generation(), letter.rejection));
         match (&forecast.would_be, found) {
-            (WouldBe::Settled(Settled { outcome, reason }), None) => {
+            (WouldBe::Settled(EventOutcome { outcome, reason }), None) => {
                 let reason = reason.map_or("", Reason::as_str);
                 *expected.get_mut(&(outcome.as_str(), reason)).unwrap() += 1;
             }

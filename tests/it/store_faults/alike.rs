@@ -103,8 +103,7 @@ async fn close(store: &Arc<dyn Store>, before: Timestamp) -> String {
     let mut closings = Vec::new();
     for site in SITES.map(site) {
         let page = PageRequest::first(100);
-        let listed =
-            store.listed(&site, List::Settled, Direction::OldestFirst, &page).await.unwrap();
+        let listed = store.listed(&site, List::Final, Direction::OldestFirst, &page).await.unwrap();
         let old = listed.items.into_iter().filter(|listed| listed.at < before);
         let old: Vec<OrderId> = old.map(|listed| listed.order).collect();
         for order in store.audit_orders(&site, &old).await.unwrap() {

@@ -124,7 +124,7 @@ pub(super) async fn a_commit_changes_the_lists_of_all_that_it_writes(harness: &H
 
 pub(super) async fn a_refused_commit_changes_no_list(harness: &Harness) {
     let store = harness.open();
-    let lists = [List::All, List::Settled];
+    let lists = [List::All, List::Final];
     write(&store, order("alpha", "id:1").listing(&[], &lists).at(1)).await;
     let mut stale = next(&store, "id:1", 2).await.listing(&lists, &[List::All]);
     stale.read[0].1 = Some(storekeeper::store::Revision(7));
