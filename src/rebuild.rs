@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind, JournalPosition, JournalRecord};
 use crate::domain::{MessageId, Timestamp};
-use crate::store::{DeadLetter, LetterName, Store, StoreError};
+use crate::store::{DeadLetter, DeadLetterName, Store, StoreError};
 
 /// Envelopes that are read at a time, and put back at most.
 const PAGE: usize = 64;
@@ -178,7 +178,7 @@ async fn discarded(
         let Some(end) = records.last().map(|record| record.position) else { return Ok(discarded) };
         for JournalRecord { position, envelope, .. } in records {
             if envelope.kind == EnvelopeKind::Discard
-                && let Some(letter) = LetterName::parse_discard(&envelope.body)
+                && let Some(letter) = DeadLetterName::parse_discard(&envelope.body)
             {
                 discarded.insert(letter.message_id, position);
             }

@@ -19,11 +19,11 @@ use super::table::{Column, Listing, optional, text, write_facts, write_heading, 
 use super::{DeadLettersReplayArgs, ExitStatus, Format, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::console::views::{LetterOrderView, ReplayView};
-use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
+use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterName, NewReplay, Pace, PageRequest,
-    ReplayId, ReplayState, Store,
+    DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, NewReplay, Pace, PageRequest,
+    ReplayId, ReplayState, Store, StoreError,
 };
 
 /// Letters that are read or filed at a time.
@@ -177,7 +177,8 @@ pub async fn edit(
     body: &Path,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
+    let found = dead_letters::find(store, id).await;
+    let Some(letter) = free(id, found, output)? else { return Ok(ExitStatus::NotHeld) };
     let bytes = input::read(body, EDIT_BYTES_MAX)?;
     anyhow::ensure!(!bytes.is_empty(), "the body is empty");
     let done = dead_letters::edit(broker, store, letter, &bytes).await;
@@ -191,7 +192,8 @@ pub async fn discard(
     id: MessageId,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let Some(letter) = find(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
+    let found = dead_letters::find_to_discard(store, id).await;
+    let Some(letter) = free(id, found, output)? else { return Ok(ExitStatus::NotHeld) };
     let done = dead_letters::discard(broker, store, letter).await;
     commanded(letter, done.context("cannot queue the discard")?, output)
 }
@@ -213,7 +215,7 @@ pub async fn discard_selected(
                 in_replay += 1;
                 continue;
             }
-            let letter = LetterName { message_id: id, generation };
+            let letter = DeadLetterName { message_id: id, generation };
             let done = dead_letters::discard(broker, store, letter).await;
             match done.context("cannot queue a discard")?.progress {
                 Progress::Applied | Progress::Ended => discarded += 1,
@@ -236,7 +238,7 @@ pub async fn discard_selected(
 
 /// Says how far a command is.
 fn commanded(
-    letter: LetterName,
+    letter: DeadLetterName,
     Commanded { message_id, progress }: Commanded,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
@@ -264,25 +266,21 @@ fn commanded(
     Ok(ExitStatus::NotHeld)
 }
 
-async fn find(
-    store: &dyn Store,
+/// The dead letter that a command is about; without one, it is said why.
+fn free(
     id: MessageId,
+    found: Result<Target, StoreError>,
     output: &mut Output<'_>,
-) -> anyhow::Result<Option<LetterName>> {
-    let found = store.dead_letter(id).await;
-    let found = found.with_context(|| format!("cannot read the dead letter {id}"))?;
-    let Some(letter) = found else {
-        output.say(format_args!("no message {id} is parked"))?;
-        return Ok(None);
-    };
-    if let Some(replay) = store.replay_of(id).await.context("cannot read the replays")? {
-        output.say(format_args!(
+) -> anyhow::Result<Option<DeadLetterName>> {
+    match found.with_context(|| format!("cannot read the dead letter {id}"))? {
+        Target::Free(letter) => return Ok(Some(letter)),
+        Target::InReplay(replay) => output.say(format_args!(
             "{id} is in replay {replay}, and might come back as it was: wait until that is done, or \
              `storekeeper replays cancel {replay}`"
-        ))?;
-        return Ok(None);
+        ))?,
+        Target::Unknown => output.say(format_args!("no message {id} is parked"))?,
     }
-    Ok(Some(LetterName { message_id: id, generation: letter.generation() }))
+    Ok(None)
 }
 
 /// A whole letter as a line of an export; bodies are always base64, so that nothing is lost.

@@ -13,10 +13,9 @@ use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
 use super::{Backends, broker_problem, in_time, store_problem};
-use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
-use crate::domain::MessageId;
+use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::store::LetterName;
+use crate::store::{DeadLetterName, StoreError};
 
 /// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
 /// times; that much is not taken, so such a body is better sent as base64.
@@ -92,7 +91,8 @@ pub(super) async fn discard(
     Path(id): Path<String>,
     _: Query<NoParameters>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
-    let name = find(&backends, parse_message_id(&id)?).await?;
+    let id = parse_message_id(&id)?;
+    let name = free(dead_letters::find_to_discard(&*backends.store, id).await)?;
     let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await;
     answer(name, done.map_err(|error| broker_problem(&error))?)
 }
@@ -120,30 +120,29 @@ pub(super) async fn edit(
     _: Query<NoParameters>,
     JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
-    let name = find(&backends, parse_message_id(&id)?).await?;
+    let name = free(dead_letters::find(&*backends.store, parse_message_id(&id)?).await)?;
     let body = body.bytes()?;
     let done = in_time(dead_letters::edit(&backends.broker, &*backends.store, name, &body)).await;
     answer(name, done.map_err(|error| broker_problem(&error))?)
 }
 
-/// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
-/// about it might come too late. One that a replay overtakes from here on is about the generation
-/// that comes back.
-async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem> {
-    let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
-    let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
-    let letter = letter.ok_or_else(unknown)?;
-    let replay = backends.store.replay_of(id).await.map_err(|error| store_problem(&error))?;
-    if let Some(replay) = replay {
-        let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
-        return Err(Problem::new(ProblemCode::DeadLetterInReplay, detail));
+/// The dead letter that a command is about, or why there can be no command.
+fn free(found: Result<Target, StoreError>) -> Result<DeadLetterName, Problem> {
+    match found.map_err(|error| store_problem(&error))? {
+        Target::Free(name) => Ok(name),
+        Target::InReplay(replay) => {
+            let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
+            Err(Problem::new(ProblemCode::DeadLetterInReplay, detail))
+        }
+        Target::Unknown => {
+            Err(Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked"))
+        }
     }
-    Ok(LetterName { message_id: id, generation: letter.generation() })
 }
 
 /// What is answered of a command that is so far.
 fn answer(
-    name: LetterName,
+    name: DeadLetterName,
     Commanded { message_id, progress }: Commanded,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let (status, applied) = match progress {

@@ -1,8 +1,8 @@
-//! Edits and discards: what a person wants done to one dead letter.
+//! The commands of a person about one dead letter: edit and discard.
 //!
-//! Whoever asks publishes the command, so that a rebuild repeats it, and then does it to the Store
-//! by itself: no worker need run for it, and one that comes to the command later finds it done.
-//! Dies in between: the command is on the queue, and a worker does it.
+//! The caller publishes the command, so that a rebuild repeats it, and then applies it to the
+//! Store: no worker has to run, and one that receives the command later finds it done. If the
+//! caller dies in between, the command is in the queue and a worker applies it.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::MessageId;
-use crate::store::{Ending, LetterEdit, LetterName, Store, StoreError};
+use crate::store::{DeadLetterEdit, DeadLetterName, Ending, ReplayId, Store, StoreError};
 
-/// The largest body that an edit may give, in bytes: as the largest that the ingress may take.
+/// The largest body of an edit, in bytes: the upper limit of `ingress.body_bytes_max`.
 pub const EDIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The source of envelopes that people make.
 const SOURCE: &str = "operator";
@@ -23,45 +23,77 @@ const SOURCE: &str = "operator";
 pub struct Commanded {
     /// The message that carries it.
     pub message_id: MessageId,
-    /// How far it is.
+    /// Its progress.
     pub progress: Progress,
 }
 
-/// How far a command is. It is durable: that the Store did not take it now is no failure.
+/// The progress of a command. It is durable, so a Store that is away is no failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// It is in effect.
     Applied,
-    /// A worker will do it.
+    /// A worker will apply it.
     Queued,
-    /// The letter ended before; nothing was changed.
+    /// The dead letter had ended; nothing was changed.
     Ended,
 }
 
-/// Gives a letter another body.
+/// The dead letter that a command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// It is parked and free. If a replay takes it before the command is applied, the command is
+    /// about the generation that comes back.
+    Free(DeadLetterName),
+    /// A running replay has it, and cannot call back what it has sent.
+    InReplay(ReplayId),
+    /// No such message is parked.
+    Unknown,
+}
+
+/// Finds the dead letter that an edit is about.
+pub async fn find(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
+    let Some(generation) = store.parked_generation(id).await? else { return Ok(Target::Unknown) };
+    let replay = store.replay_of(id).await?;
+    let free = Target::Free(DeadLetterName { message_id: id, generation });
+    Ok(replay.map_or(free, Target::InReplay))
+}
+
+/// Finds the dead letter that a discard is about, even one that cannot be read: its generation does
+/// not matter, as a discard ends all of them.
+pub async fn find_to_discard(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
+    match find(store, id).await {
+        Err(StoreError::Corrupt { .. }) => {
+            Ok(Target::Free(DeadLetterName { message_id: id, generation: 1 }))
+        }
+        found => found,
+    }
+}
+
+/// Gives a dead letter another body.
 pub async fn edit(
     broker: &Arc<dyn Broker>,
     store: &dyn Store,
-    letter: LetterName,
+    letter: DeadLetterName,
     body: &[u8],
 ) -> Result<Commanded, BrokerError> {
     let envelope = publish(broker, EnvelopeKind::Edit, letter.edit_body(body)).await?;
     let (message_id, at) = (envelope.message_id, envelope.received_at);
     let body = body.to_vec().into();
-    let edited = store.edit_letter(LetterEdit { letter, edit: message_id, at, body }).await;
+    let edited =
+        store.edit_dead_letter(DeadLetterEdit { letter, edit: message_id, at, body }).await;
     let edited =
         edited.map(|is_changed| if is_changed { Progress::Applied } else { Progress::Ended });
     Ok(Commanded { message_id, progress: progress(edited) })
 }
 
-/// Ends a letter for good.
+/// Discards a dead letter for good.
 pub async fn discard(
     broker: &Arc<dyn Broker>,
     store: &dyn Store,
-    letter: LetterName,
+    letter: DeadLetterName,
 ) -> Result<Commanded, BrokerError> {
     let envelope = publish(broker, EnvelopeKind::Discard, letter.discard_body()).await?;
-    let ended = store.end_letters(vec![letter], Ending::Discarded, clock::now()).await;
+    let ended = store.end_dead_letters(vec![letter], Ending::Discarded, clock::now()).await;
     let progress = progress(ended.map(|()| Progress::Applied));
     Ok(Commanded { message_id: envelope.message_id, progress })
 }

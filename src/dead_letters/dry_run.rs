@@ -1,56 +1,57 @@
-//! What a replay would do, without doing it: the worker's own rules on states that are loaded and
-//! never committed.
+//! Forecasts what a replay would do: the worker's own rules, on states that are loaded and never
+//! committed.
 //!
-//! Letters are taken in the order in which they would be sent, and each sees what those before it
-//! would have changed. Those of a running replay are left out, as a replay leaves them out. What
-//! arrives meanwhile is not foreseen, nor an order that is closed meanwhile.
+//! Dead letters are taken in the order in which they would be sent, and each sees the changes of
+//! those before it. Those of a running replay are left out, as a replay would. Events that arrive
+//! and orders that are closed in the meantime are not considered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::{
-    Arrival, Code, Content, Counts, Decision, Decoded, EntityName, EntityState, Event, Names,
-    OrderId, Outcome, PolicyInForce, Reading, Reason, Rejection, Settled, Site, SourceRules,
-    StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders, decide_receipt,
+    Arrival, Code, Content, Counts, Decision, Decoded, EntityName, EntityState, Event,
+    EventOutcome, Names, OrderId, Outcome, PolicyInForce, Reading, Reason, Rejection, Site,
+    SourceRules, StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders,
+    decide_receipt,
 };
 use crate::store::orders::Readings;
 use crate::store::{
-    Asked, DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest,
+    Asked, DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, EntityId, PageRequest,
     Store, StoreError,
 };
-use crate::worker::{outcome_of_order, understand};
+use crate::worker::{outcome_of_command, understand};
 
-/// The most letters that one dry run looks at.
-pub const DRY_RUN_LETTERS_MAX: usize = 10_000;
-/// Letters asked for at a time.
+/// The limit of dead letters in one dry run.
+pub const DRY_RUN_DEAD_LETTERS_MAX: usize = 10_000;
+/// Dead letters per page.
 const PAGE: usize = 500;
 
 /// What a replay would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DryRun {
-    /// Each letter, in the order of the replay.
+    /// Each dead letter, in the order of the replay.
     pub letters: Vec<Forecast>,
-    /// What would change in stock, all letters together.
+    /// What would change in stock, all dead letters together.
     pub effects: Vec<Effect>,
-    /// Whether there are more letters than were looked at.
+    /// Whether there are more dead letters than the limit.
     pub is_cut_off: bool,
 }
 
-/// What would become of a letter.
+/// What would become of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// The letter.
-    pub letter: LetterName,
+    /// The dead letter.
+    pub letter: DeadLetterName,
     /// What would become of it.
     pub would_be: WouldBe,
 }
 
-/// What would become of a letter.
+/// What would become of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WouldBe {
     /// It would have this outcome.
-    Settled(Settled),
-    /// It would come back for this reason.
+    Settled(EventOutcome),
+    /// It would fail again for this reason.
     Rejected {
         /// Why.
         code: Code,
@@ -59,7 +60,7 @@ pub enum WouldBe {
     },
 }
 
-/// The sum of what would change of a stock item.
+/// The total change of a stock item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
     /// The shop.
@@ -70,8 +71,8 @@ pub struct Effect {
     pub delta: Counts,
 }
 
-/// Says what a replay of the selected letters would do now, if the worker lets each source write
-/// what `sources` says; `None` before a policy is in force.
+/// Forecasts what a replay of the selected dead letters would do now, under the given rules for
+/// sources; `None` before a policy is in force.
 pub async fn dry_run(
     store: &dyn Store,
     sources: &SourceRules,
@@ -89,14 +90,14 @@ pub async fn dry_run(
             if store.replay_of(id).await?.is_some() {
                 continue;
             }
-            if done.letters.len() == DRY_RUN_LETTERS_MAX {
+            if done.letters.len() == DRY_RUN_DEAD_LETTERS_MAX {
                 done.is_cut_off = true;
                 break 'pages;
             }
-            // One that ended meanwhile would not be replayed.
+            // One that has ended in the meantime would not be replayed.
             let Some(letter) = store.dead_letter(id).await? else { continue };
             let would_be = imagined.apply(&letter).await?;
-            let name = LetterName { message_id: id, generation: letter.generation() };
+            let name = DeadLetterName { message_id: id, generation: letter.generation() };
             done.letters.push(Forecast { letter: name, would_be });
         }
         let Some(next) = found.next else { break };
@@ -121,14 +122,14 @@ struct Imagined<'a> {
 
 impl Imagined<'_> {
     async fn apply(&mut self, letter: &DeadLetter) -> Result<WouldBe, StoreError> {
-        if let Some(outcome) = outcome_of_order(&letter.envelope) {
+        if let Some(outcome) = outcome_of_command(&letter.envelope) {
             return Ok(outcome.map_or_else(WouldBe::from, WouldBe::Settled));
         }
         let event = match understand(&letter.envelope, self.sources) {
             Ok(Decoded::Event(event)) => *event,
             Ok(Decoded::Unknown { .. }) => {
                 let reason = Reason::UnknownEventType;
-                return Ok(WouldBe::Settled(Settled::because(Outcome::Ignored, reason)));
+                return Ok(WouldBe::Settled(EventOutcome::because(Outcome::Ignored, reason)));
             }
             Err(rejection) => return Ok(WouldBe::from(*rejection)),
         };
@@ -142,7 +143,7 @@ impl Imagined<'_> {
                 let (code, detail) = (refused.code(), refused.to_string());
                 return Ok(WouldBe::Rejected { code, detail });
             }
-            None => Settled::plain(Outcome::Duplicate),
+            None => EventOutcome::plain(Outcome::Duplicate),
         };
         if let Err(error) = self.add(&event.site, &decision.changes).await? {
             let detail = error.to_string();
@@ -163,7 +164,7 @@ impl Imagined<'_> {
         let decide = |part: &Reading, policy| decide_orders(part, &[(event, &arrival)], policy);
         let part = self.readings.of(&event.site).reading.part([names]);
         let decision = decide(&part, &self.policy);
-        // As a commit asks: whether the order was closed comes before what fits.
+        // As in a commit: whether the order was closed is asked before whether its totals fit.
         let new: Vec<OrderId> = decision.new_names.iter().map(|(name, _)| name.clone()).collect();
         if new.is_empty() {
             return Ok(decision);
@@ -187,19 +188,15 @@ impl Imagined<'_> {
         Ok(match &event.content {
             Content::Catalogue(entry) => {
                 let id = of_site(EntityName::Catalogue(entry.entry.clone()));
-                let before = match self.state(&id).await? {
-                    Some(EntityState::Catalogue(before)) => Some(before),
-                    Some(EntityState::Order(_) | EntityState::Receipt(_)) | None => None,
-                };
-                decide_catalogue(&entry.entry, before.as_ref(), &[entry], &self.policy.policy)
+                let before = self.state(&id).await?;
+                let before = before.as_ref().and_then(EntityState::catalogue);
+                decide_catalogue(&entry.entry, before, &[entry], &self.policy.policy)
             }
             Content::Receipt(receipt) => {
                 let id = of_site(EntityName::Receipt(receipt.receipt.clone()));
-                let before = match self.state(&id).await? {
-                    Some(EntityState::Receipt(before)) => Some(before),
-                    Some(EntityState::Order(_) | EntityState::Catalogue(_)) | None => None,
-                };
-                decide_receipt(&receipt.receipt, before.as_ref(), &[(receipt, &arrival)])
+                let before = self.state(&id).await?;
+                let before = before.as_ref().and_then(EntityState::receipt);
+                decide_receipt(&receipt.receipt, before, &[(receipt, &arrival)])
             }
             Content::Order(_)
             | Content::Refund(_)
@@ -208,7 +205,7 @@ impl Imagined<'_> {
         })
     }
 
-    /// Notes what would be written.
+    /// Keeps what would be written.
     fn keep(&mut self, site: &Site, decision: Decision) {
         let reading = &mut self.readings.of(site).reading;
         reading.links.extend(decision.links);
@@ -233,7 +230,7 @@ impl Imagined<'_> {
         Ok(loaded.map(|loaded| loaded.state))
     }
 
-    /// Adds changes to the stock, all of them or, if a total would pass a limit, none.
+    /// Adds changes to the stock: all of them, or none if a total would exceed its limit.
     async fn add(
         &mut self,
         site: &Site,
@@ -270,7 +267,7 @@ impl Imagined<'_> {
     }
 }
 
-/// How a letter would arrive if it were sent again.
+/// How a dead letter would arrive if it were sent again.
 fn arrival(event: &Event, letter: &DeadLetter) -> Arrival {
     Arrival {
         message_id: letter.envelope.message_id,
@@ -295,7 +292,7 @@ impl From<Rejection> for WouldBe {
 }
 
 impl DryRun {
-    /// How many letters would come back.
+    /// How many dead letters would fail again.
     pub fn rejected(&self) -> usize {
         let is_rejected = |letter: &&Forecast| matches!(letter.would_be, WouldBe::Rejected { .. });
         self.letters.iter().filter(is_rejected).count()

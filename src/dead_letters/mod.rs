@@ -1,24 +1,26 @@
-//! What people do with dead letters: replay, edit, discard.
+//! What people do with dead letters: replay, edit and discard.
 //!
-//! A person asks through [`crate::console`] or [`crate::cli`]; both end here. Edits and discards
-//! become envelopes that go through queue and journal, so that a rebuild repeats them, and are done
-//! at once. A replay is a record in the Store: its letters are frozen when it is made, and the
-//! [`Replayer`] of the process that leads sends them.
+//! [`crate::console`] and [`crate::cli`] both call this. Edits and discards are applied at once,
+//! and published as envelopes through queue and journal, so that a rebuild repeats them. A replay
+//! is a record in the Store: its list of dead letters is frozen when it is made, and the
+//! [`Replayer`] of the leader sends them.
 //!
-//! # Why are some letters journalled when they are replayed?
-//! Of an edited letter the journal has the first body only, and one that was put aside on receipt
-//! it has as a dead letter, not as work. A rebuild that did not see them arrive could not repeat
-//! what they did to the stock. All other letters are put back without the journal.
+//! # Why are some dead letters journalled when they are replayed?
+//! The journal has only the first body of an edited dead letter, and has one that was rejected on
+//! receipt as a dead letter, not as work. Without these a rebuild could not repeat what they did to
+//! the stock. All others are replayed without the journal.
 //!
 //! # Invariants
-//! - A letter is parked until an outcome of its replay is durable: then its generation ends, or
-//!   the next one stands in its place. A replay by itself removes nothing.
-//! - Sending a letter twice is harmless: its event is a join, and its generation ends once.
+//! - A dead letter stays parked until the outcome of its replay is durable: then its generation
+//!   ends, or the next one takes its place. A replay by itself removes nothing.
+//! - Sending a dead letter twice is harmless: its event is a join, and its generation ends once.
 
 mod commands;
 mod dry_run;
 mod replayer;
 
-pub use commands::{Commanded, EDIT_BYTES_MAX, Progress, discard, edit};
-pub use dry_run::{DRY_RUN_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
+pub use commands::{
+    Commanded, EDIT_BYTES_MAX, Progress, Target, discard, edit, find, find_to_discard,
+};
+pub use dry_run::{DRY_RUN_DEAD_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
 pub use replayer::{ReplayError, Replayer};

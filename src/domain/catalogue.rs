@@ -5,40 +5,22 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::identifier::{Identifier, kind_and_identifier};
+use super::named::named;
 use super::{LineNames, StockKey, Version};
 
-/// Which identity space an entry is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CatalogueKind {
-    /// A product of the native store.
-    Product,
-    /// A category of the native store.
-    Category,
-    /// A third-party store's product: `<storeId>/<entityId>`.
-    StoreProduct,
-    /// A third-party store's category: `<storeId>/<entityId>`.
-    StoreCategory,
-}
-
-impl CatalogueKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] =
-        [Self::Product, Self::Category, Self::StoreProduct, Self::StoreCategory];
-
-    /// The kind's name in keys and answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Product => "product",
-            Self::Category => "category",
-            Self::StoreProduct => "store-product",
-            Self::StoreCategory => "store-category",
-        }
-    }
-
-    /// The kind of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+named! {
+    /// Which identity space an entry is in.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CatalogueKind {
+        /// A product of the native store.
+        Product = "product",
+        /// A category of the native store.
+        Category = "category",
+        /// A third-party store's product: `<storeId>/<entityId>`.
+        StoreProduct = "store-product",
+        /// A third-party store's category: `<storeId>/<entityId>`.
+        StoreCategory = "store-category",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Closing: which orders are settled, and what remains of one that is closed.
+//! Closing: which orders are final, and what remains of a closed one.
 
 use super::{
     Cause, ClosedName, Counts, Decision, EntityName, Hold, List, Lists, OrderId, PolicyRevision,
@@ -7,14 +7,14 @@ use super::{
 
 /// What closing an order changes; `None` if it must stay.
 ///
-/// An order that still commits units stays: what is promised is not settled. So does one that was
-/// not computed with the policy in force: nobody could do so later. All of its records go; what has
-/// left for it stays with the items, and its names are remembered. All that
+/// An order that still commits units stays open: its promise is not fulfilled. So does one that was
+/// not computed with the policy in force, as that could not be done later. All of its records are
+/// removed; what has left for it stays with the items, and its names are remembered. All that
 /// [`Reading::missing_to_close`] asks for must have been read.
 pub fn close(reading: &Reading, lead: &OrderId, in_force: PolicyRevision) -> Option<Decision> {
     let own = reading.record(lead)?;
     let commits = own.applied.values().any(|hold| !hold.committed.is_zero());
-    if !own.lists.has(List::Settled) || commits || own.policy != in_force {
+    if !own.lists.has(List::Final) || commits || own.policy != in_force {
         return None;
     }
     let mut decision = Decision::default();
@@ -53,7 +53,7 @@ pub fn close(reading: &Reading, lead: &OrderId, in_force: PolicyRevision) -> Opt
     Some(decision)
 }
 
-/// Nobody looks for a closed order by its invoice number.
+/// A closed order is not looked up by its invoice number.
 fn forget_invoices(reading: &Reading, members: &[(&OrderId, &Record)], decision: &mut Decision) {
     let mut links = std::collections::BTreeMap::new();
     for (name, record) in members {

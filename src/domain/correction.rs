@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::named::named;
 use super::{Fingerprint, Identifier, MessageId, OrderId, Timestamp, Version};
 
 /// How many corrections a record keeps.
@@ -33,34 +34,17 @@ pub struct CorrectionContent {
     pub actor: Option<Identifier>,
 }
 
-/// What a correction does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// The order holds nothing.
-    Release,
-    /// The order holds what its latest snapshot says.
-    Hold,
-    /// The goods have left.
-    Ship,
-}
-
-impl Action {
-    /// Every action.
-    pub const ALL: [Self; 3] = [Self::Release, Self::Hold, Self::Ship];
-
-    /// The action's name in commands and bodies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Hold => "hold",
-            Self::Ship => "ship",
-        }
-    }
-
-    /// The action of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == name)
+named! {
+    /// What a correction does.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Action {
+        /// The order holds nothing.
+        Release = "release",
+        /// The order holds what its latest snapshot says.
+        Hold = "hold",
+        /// The goods have left.
+        Ship = "ship",
     }
 }
 

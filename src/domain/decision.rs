@@ -1,9 +1,10 @@
-//! What `decide` says shall change.
+//! The decision: what an event changes.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::correction::CORRECTIONS_MAX;
+use super::named::named;
 use super::names::SECOND_NAMES_MAX;
 use super::quantity::STOCK_TOTAL_MAX;
 use super::record::{REFUNDED_LINES_MAX, REFUNDS_MAX};
@@ -12,86 +13,61 @@ use super::{
     StockKey, Timestamp, Version,
 };
 
-/// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// It changed what is known.
-    Applied,
-    /// Something later was known already.
-    Superseded,
-    /// It was known already.
-    Duplicate,
-    /// It is none of ours.
-    Ignored,
-}
-
-impl Outcome {
-    /// The outcome's name in metrics and answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Superseded => "superseded",
-            Self::Duplicate => "duplicate",
-            Self::Ignored => "ignored",
-        }
+named! {
+    /// What became of an event.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Outcome {
+        /// It changed what is known.
+        Applied = "applied",
+        /// Something later was known already.
+        Superseded = "superseded",
+        /// It was known already.
+        Duplicate = "duplicate",
+        /// It is none of ours.
+        Ignored = "ignored",
     }
 }
 
-/// Why an event had its outcome, where that says something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// It is newer than a deletion of the order.
-    AfterDeletion,
-    /// The mode is TEST, which the policy ignores.
-    TestMode,
-    /// Only the fingerprint told it from another event of the same time, class and status.
-    Ambiguous,
-    /// The refund bears no id, so it cannot be told from its own repetition.
-    RefundWithoutId,
-    /// It is stamped more than a day after it was received.
-    TimestampAhead,
-    /// Another content stands under the same reference.
-    ReferenceReused,
-    /// The order was closed; it was settled, and untouched for long.
-    OrderClosed,
-    /// No rule knows the event's name.
-    UnknownEventType,
-    /// It is no event: a person gave a dead letter another body.
-    Edited,
-    /// It is no event: a person discarded a dead letter.
-    Discarded,
-}
-
-impl Reason {
-    /// The reason's name in metrics and answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AfterDeletion => "after_deletion",
-            Self::TestMode => "test_mode",
-            Self::Ambiguous => "ambiguous",
-            Self::RefundWithoutId => "refund_without_id",
-            Self::TimestampAhead => "timestamp_ahead",
-            Self::ReferenceReused => "reference_reused",
-            Self::OrderClosed => "order_closed",
-            Self::UnknownEventType => "unknown_event_type",
-            Self::Edited => "edited",
-            Self::Discarded => "discarded",
-        }
+named! {
+    /// The reason for an outcome, if there is a particular one.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Reason {
+        /// It is newer than a deletion of the order.
+        AfterDeletion = "after_deletion",
+        /// The mode is TEST, which the policy ignores.
+        TestMode = "test_mode",
+        /// Only the fingerprint distinguishes it from another event of the same time, class and
+        /// status.
+        Ambiguous = "ambiguous",
+        /// The refund has no id, so it cannot be distinguished from its own repetition.
+        RefundWithoutId = "refund_without_id",
+        /// It is stamped more than a day after it was received.
+        TimestampAhead = "timestamp_ahead",
+        /// Another content stands under the same reference.
+        ReferenceReused = "reference_reused",
+        /// The order was closed: it was final and long untouched.
+        OrderClosed = "order_closed",
+        /// No rule knows the event's name.
+        UnknownEventType = "unknown_event_type",
+        /// It is no event: a person gave a dead letter another body.
+        Edited = "edited",
+        /// It is no event: a person discarded a dead letter.
+        Discarded = "discarded",
     }
 }
 
 /// An event's outcome, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Settled {
+pub struct EventOutcome {
     /// What became of it.
     pub outcome: Outcome,
-    /// Why, where that says something.
+    /// The reason, if there is a particular one.
     pub reason: Option<Reason>,
 }
 
-impl Settled {
+impl EventOutcome {
     /// An outcome that needs no reason.
     pub const fn plain(outcome: Outcome) -> Self {
         Self { outcome, reason: None }
@@ -167,7 +143,7 @@ pub struct Decision {
     /// What items are called, for people.
     pub item_names: Vec<ItemNames>,
     /// What became of each event, in the order given. One that was refused left no trace.
-    pub settled: Vec<Result<Settled, Refused>>,
+    pub settled: Vec<Result<EventOutcome, Refused>>,
     /// What is to be counted once the decision is written.
     pub findings: Findings,
 }

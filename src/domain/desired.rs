@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::named::named;
 use super::{
     Action, Cancelled, Deleted, Departure, Hold, Identifier, Line, Mode, Policy, Quantity, Record,
     Restock, Status, StockKey, TestMode,
@@ -16,49 +17,32 @@ pub struct Desired {
     pub why: Why,
 }
 
-/// The rule that decides what an order holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// No snapshot of it is known.
-    NoSnapshot,
-    /// A person released it.
-    Released,
-    /// It is deleted.
-    Deleted,
-    /// Its mode is TEST.
-    TestMode,
-    /// It is not placed yet.
-    Incomplete,
-    /// Its status says that the money was given back.
-    Refunded,
-    /// It is cancelled.
-    Cancelled,
-    /// All of its lines are refunded.
-    RefundedInFull,
-    /// A person holds it.
-    Held,
-    /// Its goods have left.
-    Left,
-    /// Its goods are promised and still here.
-    Promised,
-}
-
-impl Why {
-    /// The rule's name in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoSnapshot => "no_snapshot",
-            Self::Released => "released",
-            Self::Deleted => "deleted",
-            Self::TestMode => "test_mode",
-            Self::Incomplete => "incomplete",
-            Self::Refunded => "refunded",
-            Self::Cancelled => "cancelled",
-            Self::RefundedInFull => "refunded_in_full",
-            Self::Held => "held",
-            Self::Left => "left",
-            Self::Promised => "promised",
-        }
+named! {
+    /// The rule that decides what an order holds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Why {
+        /// No snapshot of it is known.
+        NoSnapshot = "no_snapshot",
+        /// A person released it.
+        Released = "released",
+        /// It is deleted.
+        Deleted = "deleted",
+        /// Its mode is TEST.
+        TestMode = "test_mode",
+        /// It is not placed yet.
+        Incomplete = "incomplete",
+        /// Its status says that the money was given back.
+        Refunded = "refunded",
+        /// It is cancelled.
+        Cancelled = "cancelled",
+        /// All of its lines are refunded.
+        RefundedInFull = "refunded_in_full",
+        /// A person holds it.
+        Held = "held",
+        /// Its goods have left.
+        Left = "left",
+        /// Its goods are promised and still here.
+        Promised = "promised",
     }
 }
 

@@ -23,3 +23,15 @@ pub enum EntityState {
     /// A receipt's.
     Receipt(Receipt),
 }
+
+impl EntityState {
+    /// The state of a product or category, if it is one.
+    pub const fn catalogue(&self) -> Option<&CatalogueEntry> {
+        if let Self::Catalogue(entry) = self { Some(entry) } else { None }
+    }
+
+    /// The state of a receipt, if it is one.
+    pub const fn receipt(&self) -> Option<&Receipt> {
+        if let Self::Receipt(receipt) = self { Some(receipt) } else { None }
+    }
+}

@@ -110,8 +110,7 @@ pub enum Mode {
 /// What the state keeps of a full order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// A fingerprint of its status and of what its lines say: two snapshots of the same words are
-    /// the same news.
+    /// A fingerprint of its status and its lines: two snapshots with the same words say the same.
     pub words: Fingerprint,
     /// The lines, in canonical order.
     pub lines: Vec<Line>,

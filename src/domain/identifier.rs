@@ -162,10 +162,10 @@ pub enum NameError {
     /// There is no colon.
     #[error("is not of the form kind:identifier")]
     NoKind,
-    /// What stands before the colon is no kind of such a name.
+    /// The text before the colon is no kind of such a name.
     #[error("has an unknown kind before the colon")]
     UnknownKind,
-    /// What stands behind the colon is no identifier.
+    /// The text after the colon is no identifier.
     #[error("{0}")]
     Identifier(#[from] IdentifierError),
 }

@@ -18,6 +18,7 @@ mod envelope_kind;
 mod event;
 pub mod identifier;
 mod lists;
+mod named;
 mod names;
 mod order_id;
 mod policy;
@@ -41,8 +42,8 @@ pub use decide::{
     Arrival, catalogue_names, decide_catalogue, decide_orders, decide_receipt, recompute,
 };
 pub use decision::{
-    Cause, Counts, Decision, Findings, ItemNames, Outcome, Reason, Refused, Settled, StockChange,
-    TotalError, Write,
+    Cause, Counts, Decision, EventOutcome, Findings, ItemNames, Outcome, Reason, Refused,
+    StockChange, TotalError, Write,
 };
 pub use decode::{Decoded, decode_correction, decode_receipt, decode_webhook};
 pub use desired::{Desired, Why, desired, refunds_unmatched};

@@ -78,7 +78,7 @@ impl Quantity {
         if before_point > 10 {
             return Err(QuantityError::TooLarge);
         }
-        // How many of the digits count millionths; those behind them are rounded away.
+        // How many of the digits count millionths; those after them are rounded away.
         let kept = usize::try_from(before_point.saturating_add(i64::from(DECIMALS))).ok();
         let (kept, rest) = match kept {
             None => ("", "1"),

@@ -1,4 +1,4 @@
-//! Refunds: what is known of each, whoever said it and how often.
+//! Refunds: what is known of each, from whichever events and however often.
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::Timestamp;
+use super::named::named;
 
 /// The version of an event; versions are compared field by field, in this order.
 ///
@@ -30,7 +31,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// Whether only the fingerprint tells the two apart.
+    /// Whether only the fingerprint distinguishes the two.
     pub fn ties_with(&self, other: &Self) -> bool {
         self.place() == other.place() && self.fingerprint != other.fingerprint
     }
@@ -64,20 +65,15 @@ impl Version {
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let version = Self {
-            class: word(&Class::ALL, words.next()?, Class::as_str)?,
+            class: Class::parse(words.next()?)?,
             event_timestamp: words.next()?.parse().ok()?,
             observed_at: words.next()?.parse().ok()?,
-            rank: word(&Rank::ALL, words.next()?, Rank::as_str)?,
-            status: word(&Status::ALL, words.next()?, Status::as_str)?,
+            rank: Rank::parse(words.next()?)?,
+            status: Status::parse(words.next()?)?,
             fingerprint: Fingerprint(u64::from_str_radix(words.next()?, 16).ok()?),
         };
         words.next().is_none().then_some(version)
     }
-}
-
-/// The value that is written as this word.
-fn word<T: Copy>(all: &[T], word: &str, write: impl Fn(T) -> &'static str) -> Option<T> {
-    all.iter().copied().find(|value| write(*value) == word)
 }
 
 /// As people read it in a state: `later 1700000000000 0 updated PROCESSED 00000000000000ff`.
@@ -90,7 +86,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A record has several versions: one text each, or one field behind the other.
+/// A record has several versions: one text each, or one field after the other.
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -114,24 +110,15 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// Whether an event creates its order; a creation precedes all other events of its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// A creation of an order.
-    Creation,
-    /// Anything else.
-    Later,
-}
-
-impl Class {
-    const ALL: [Self; 2] = [Self::Creation, Self::Later];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Creation => "creation",
-            Self::Later => "later",
-        }
+named! {
+    /// Whether an event creates its order; a creation precedes all other events of its order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Class {
+        /// A creation of an order.
+        Creation = "creation",
+        /// Anything else.
+        Later = "later",
     }
 }
 
@@ -175,100 +162,59 @@ impl Fingerprint {
     }
 }
 
-/// The kind of an event; of two with the same timestamp, the later kind is the later event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rank {
-    /// A creation.
-    Created,
-    /// An update.
-    Updated,
-    /// An update that says CANCELLED.
-    Cancelled,
-    /// A deletion.
-    Deleted,
-}
-
-impl Rank {
-    const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Cancelled, Self::Deleted];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Cancelled => "cancelled",
-            Self::Deleted => "deleted",
-        }
+named! {
+    /// The kind of an event; of two with the same timestamp, the later kind is the later event.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Rank {
+        /// A creation.
+        Created = "created",
+        /// An update.
+        Updated = "updated",
+        /// An update that says CANCELLED.
+        Cancelled = "cancelled",
+        /// A deletion.
+        Deleted = "deleted",
     }
 }
 
-/// An order's status, in the order in which an order goes through them.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
-    /// None of those below, or none at all.
-    #[default]
-    Unknown,
-    /// Begun, and not placed yet.
-    Incomplete,
-    /// Not paid yet.
-    Pending,
-    /// Being worked on.
-    InProgress,
-    /// Paid.
-    Processed,
-    /// Handed to the carrier.
-    Dispatched,
-    /// On its way.
-    Shipped,
-    /// With the customer.
-    Delivered,
-    /// The payment is disputed.
-    Disputed,
-    /// The money was given back; a status of third-party stores.
-    Refunded,
-    /// Called off.
-    Cancelled,
+named! {
+    /// An order's status, in the order in which an order goes through them.
+    #[derive(
+        Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    )]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    pub enum Status {
+        /// None of those below, or none at all.
+        #[default]
+        Unknown = "UNKNOWN",
+        /// Begun, and not placed yet.
+        Incomplete = "INCOMPLETE",
+        /// Not paid yet.
+        Pending = "PENDING",
+        /// Being worked on.
+        InProgress = "IN_PROGRESS",
+        /// Paid.
+        Processed = "PROCESSED",
+        /// Handed to the carrier.
+        Dispatched = "DISPATCHED",
+        /// On its way.
+        Shipped = "SHIPPED",
+        /// With the customer.
+        Delivered = "DELIVERED",
+        /// The payment is disputed.
+        Disputed = "DISPUTED",
+        /// The money was given back; a status of third-party stores.
+        Refunded = "REFUNDED",
+        /// Called off.
+        Cancelled = "CANCELLED",
+    }
 }
 
 impl Status {
-    /// Every status.
-    pub const ALL: [Self; 11] = [
-        Self::Unknown,
-        Self::Incomplete,
-        Self::Pending,
-        Self::InProgress,
-        Self::Processed,
-        Self::Dispatched,
-        Self::Shipped,
-        Self::Delivered,
-        Self::Disputed,
-        Self::Refunded,
-        Self::Cancelled,
-    ];
-
-    /// The status as Duda writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "UNKNOWN",
-            Self::Incomplete => "INCOMPLETE",
-            Self::Pending => "PENDING",
-            Self::InProgress => "IN_PROGRESS",
-            Self::Processed => "PROCESSED",
-            Self::Dispatched => "DISPATCHED",
-            Self::Shipped => "SHIPPED",
-            Self::Delivered => "DELIVERED",
-            Self::Disputed => "DISPUTED",
-            Self::Refunded => "REFUNDED",
-            Self::Cancelled => "CANCELLED",
-        }
-    }
-
-    /// The status of that name, in any case, and cancelled with one L; any other name is
+    /// The status as a sender writes it: in any case, and cancelled with one L; any other name is
     /// [`Status::Unknown`].
-    pub fn parse(name: &str) -> Self {
+    pub fn of_sender(name: &str) -> Self {
         let name = name.trim();
         if name.eq_ignore_ascii_case("CANCELED") {
             return Self::Cancelled;

@@ -1,4 +1,4 @@
-//! The audit as a matter of course, so that an alert can report what nobody looked for.
+//! Audits all sites regularly, so that alerts report differences that nobody was looking for.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Duty for Audits {
         for site in self.store.sites().await? {
             match audit::site(&*self.store, &site, |_| {}).await {
                 Ok(audited) => differences += audited.differences_count,
-                // The other sites need not wait for it.
+                // One site that fails must not hold up the others.
                 Err(error) => failed = failed.or(Some(error)),
             }
         }

@@ -1,7 +1,7 @@
-//! Closing: orders that are settled and untouched for long become sums.
+//! Closes orders that are final and have long been untouched: only their sums remain.
 //!
-//! Dies anywhere: each order is closed or not, and the next turn goes on with the others. Two
-//! processes may do this at the same time: each order is closed once.
+//! If the process dies, each order is closed or not, and the next turn closes the rest. Two
+//! processes may run this at the same time: each order is closed once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::clock;
 use crate::domain::{List, OrderId, Site, Timestamp};
 use crate::store::{Commit, Committed, Direction, Fence, PageRequest, Store, StoreError, orders};
 
-/// Orders that are looked at together; each page is one short write.
+/// Orders per page; each page is one short write.
 const PAGE: usize = 256;
-/// How soon it is tried again after a backlog was in the way.
+/// The retry interval while a backlog is in the way.
 const AFTER_A_BACKLOG: Duration = Duration::from_mins(1);
 
 /// Closes orders once they are untouched for as long as `orders.retention` says.
@@ -36,13 +36,13 @@ impl Closing {
 
 #[async_trait]
 impl Duty for Closing {
-    /// What still waits in queues may be news of an order that seems untouched for long: if the
-    /// order were closed ahead of it, it would be taken for known.
+    /// A queue may still hold an event of an order that seems long untouched. If the order were
+    /// closed before that event is applied, the event would count as already known.
     async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
         let Some(settled) = self.queue.settled_before().await? else {
             return Ok(Next::Postponed(AFTER_A_BACKLOG, "webhooks wait in a queue"));
         };
-        let closed = close_settled(&*self.store, time_before(self.kept).min(settled)).await?;
+        let closed = close_final(&*self.store, time_before(self.kept).min(settled)).await?;
         if closed > 0 {
             tracing::info!(closed, "orders outlived their retention");
         }
@@ -50,15 +50,15 @@ impl Duty for Closing {
     }
 }
 
-/// Closes what is settled and was last committed before a time; answers with how many those were.
+/// Closes final orders that were last committed before a time and returns their number.
 ///
-/// Cancel safe: what was closed until then stays closed.
-pub async fn close_settled(store: &dyn Store, before: Timestamp) -> Result<u64, StoreError> {
+/// Cancel safe: what was closed by then stays closed.
+pub async fn close_final(store: &dyn Store, before: Timestamp) -> Result<u64, StoreError> {
     let (mut count, mut failed) = (0, None);
     for site in store.sites().await? {
         match close_of_site(store, &site, before).await {
             Ok(closed) => count += closed,
-            // The other sites need not wait for it.
+            // One site that fails must not hold up the others.
             Err(error) => failed = failed.or(Some(error)),
         }
     }
@@ -70,12 +70,12 @@ async fn close_of_site(
     site: &Site,
     before: Timestamp,
 ) -> Result<u64, StoreError> {
-    // Without a policy there is no order.
+    // Without a policy there are no orders.
     let Some(in_force) = store.policy().await? else { return Ok(0) };
     let mut count = 0;
     let mut page = PageRequest::first(PAGE);
     loop {
-        let found = store.listed(site, List::Settled, Direction::OldestFirst, &page).await?;
+        let found = store.listed(site, List::Final, Direction::OldestFirst, &page).await?;
         let read = found.items.len();
         let old: Vec<_> =
             found.items.into_iter().filter(|order| order.at < before).map(|it| it.order).collect();
@@ -83,10 +83,9 @@ async fn close_of_site(
         let revision = in_force.revision;
         let closings =
             orders::closings(store, site, &old, revision, (before, clock::now())).await?;
-        // One that was committed before it was read is not untouched: it has moved in the list. One
-        // that was committed since has another revision. Both stay, as does one whose sums would
-        // pass their limit.
-        let again = store.listed(site, List::Settled, Direction::OldestFirst, &page).await?;
+        // An order committed before it was read has moved in the list; one committed since has
+        // another revision. Both stay open, as does one whose sums would exceed their limit.
+        let again = store.listed(site, List::Final, Direction::OldestFirst, &page).await?;
         let stays =
             |order: &OrderId| again.items.iter().any(|it| it.order == *order && it.at < before);
         let is_old = |commit: &Commit| {

@@ -1,17 +1,17 @@
-//! Why a duty was not done.
+//! Why a duty failed.
 
 use crate::broker::BrokerError;
 use crate::dead_letters::ReplayError;
 use crate::rebuild::RebuildError;
 use crate::store::StoreError;
 
-/// Why a duty was not done.
+/// Why a duty failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DutyError {
-    /// The Store did not do what was asked.
+    /// The Store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
-    /// The queue did not do what was asked.
+    /// The broker failed.
     #[error("the broker failed")]
     Broker(#[from] BrokerError),
     /// The journal was not replayed.
@@ -20,13 +20,13 @@ pub enum DutyError {
     /// A replay of dead letters was not continued.
     #[error("a replay was not continued")]
     Replay(#[from] ReplayError),
-    /// The lease is another process's by now.
+    /// Another process holds the lease by now.
     #[error("another process leads by now")]
     Superseded,
 }
 
 impl DutyError {
-    /// Whether only a person can end this.
+    /// Whether only a person can resolve this.
     pub(super) const fn needs_a_person(&self) -> bool {
         matches!(self, Self::Rebuild(RebuildError::InPart(_)))
     }

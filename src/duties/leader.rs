@@ -1,6 +1,6 @@
-//! The process that leads, or waits to: acquires the lease, renews it, and runs the duties meanwhile.
+//! The process that leads or waits to lead: it acquires the lease, renews it and runs the duties.
 //!
-//! Dies anywhere: the lease runs out, and another process begins every duty anew.
+//! If it dies, the lease expires and another process starts every duty afresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::means::{Kind, Means};
 use super::supervise::supervise;
 use crate::store::{Fence, StoreError};
 
-/// How often the lease is renewed, and how long one attempt may take.
+/// The renewal interval of the lease, and the timeout of one attempt.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// A lease that was not renewed for so long is taken for lost: somewhat before it is.
+/// A lease that was not renewed for this long counts as lost, shortly before it expires.
 const DOUBTED_AFTER: Duration = Duration::from_secs(7);
-/// How often a process that does not lead tries to.
+/// How often a process that does not lead tries to acquire the lease.
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// How long giving the lease back may take.
+/// The timeout for releasing the lease.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 const _: () = assert!(DOUBTED_AFTER.as_secs() + RENEW_EVERY.as_secs() < LASTS.as_secs());
 
-/// A process that leads, or waits to.
+/// A process that leads or waits to lead.
 #[derive(Debug)]
 pub struct Leader {
     lease: LeaderLease,
@@ -32,12 +32,12 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// One that does not lead yet.
+    /// Creates one that does not lead yet.
     pub fn new(lease: LeaderLease, means: Means) -> Self {
         Self { lease, means: Arc::new(means) }
     }
 
-    /// Leads whenever it may, until `stop`; then it lets another lead at once.
+    /// Leads whenever it can until `stop`, then releases the lease at once.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             self.means.report_leading(false);
@@ -49,7 +49,7 @@ impl Leader {
                 duties.spawn(supervise(Arc::clone(&self.means), kind, fence));
             }
             let lost = stop.run_until_cancelled(self.keep(fence)).await;
-            // All of them have stopped before anything is given back.
+            // All duties have stopped before the lease is released.
             duties.shutdown().await;
             let Some(why) = lost else {
                 timeout(RELEASE_TIMEOUT, self.lease.release()).await.ok();
@@ -60,7 +60,7 @@ impl Leader {
         }
     }
 
-    /// Waits until this process may lead.
+    /// Waits until this process holds the lease.
     async fn acquired(&self) -> Fence {
         let mut failing = false;
         loop {
@@ -68,7 +68,7 @@ impl Leader {
                 Ok(Some(fence)) => return fence,
                 Ok(None) => failing = false,
                 Err(error) => {
-                    // Once an outage: readiness says how long it lasts.
+                    // Logged once per outage; readiness shows how long it lasts.
                     if !failing {
                         tracing::warn!(%error, "cannot acquire the leader's lease; trying again");
                     }
@@ -79,7 +79,7 @@ impl Leader {
         }
     }
 
-    /// Renews the lease until that is no longer certain; answers why.
+    /// Renews the lease until it may be lost, and returns the reason.
     async fn keep(&self, fence: Fence) -> String {
         // It was acquired at most RENEW_EVERY before this; from then on it is renewed after `asked`.
         let mut renewed = Instant::now();
@@ -93,12 +93,12 @@ impl Leader {
         }
     }
 
-    /// Waits until the lease is renewed, or, with `false`, another's.
+    /// Waits until the lease is renewed; returns `false` if another process holds it.
     async fn renewed(&self, fence: Fence) -> bool {
         loop {
             sleep(RENEW_EVERY).await;
             match timeout(RENEW_EVERY, self.lease.acquire()).await.unwrap_or_else(|_| Err(late())) {
-                Ok(held) => return held == Some(fence),
+                Ok(acquired) => return acquired == Some(fence),
                 Err(error) => tracing::debug!(%error, "cannot renew the lease; trying again"),
             }
         }

@@ -14,29 +14,29 @@ use crate::clock;
 use crate::store::redis::RedisStore;
 use crate::store::{Fence, StoreError};
 
-/// How long a lease lasts without being renewed, and so how long nobody leads after its holder died.
+/// How long a lease lasts without renewal, and so how long nobody leads after its holder died.
 pub(super) const LASTS: Duration = Duration::from_secs(10);
 /// The file of an embedded directory whose lock the leader holds.
 const FILE: &str = "leader.lock";
-/// The length of the number in it, which is written over itself.
+/// The length of the number in the file, which is overwritten in place.
 const DIGITS: u64 = 20;
 
 /// The right to lead.
 #[derive(Debug)]
 pub enum LeaderLease {
-    /// A lock of the operating system, which gives it back when its owner ends. The file has the
-    /// number of the last holder.
+    /// A lock of the operating system, released when its owner ends. The file holds the number of
+    /// the last holder.
     File {
         /// The file.
         file: File,
-        /// This holder's number, while it holds the lock; else 0.
+        /// This holder's number while it has the lock, else 0.
         number: AtomicU64,
     },
     /// A lease in Redis, by Redis' clock.
     Server {
         /// Where it is kept.
         store: Arc<RedisStore>,
-        /// Who asks: another for every process.
+        /// The owner: a new id for every process.
         owner: Uuid,
     },
 }
@@ -55,8 +55,8 @@ impl LeaderLease {
         Self::Server { store, owner: Uuid::now_v7() }
     }
 
-    /// Acquires or renews it; answers with its number, which is greater for every later holder, or
-    /// `None` while another process has it.
+    /// Acquires or renews the lease. Returns its number, which grows with every holder, or `None`
+    /// while another process holds it.
     pub(super) async fn acquire(&self) -> Result<Option<Fence>, StoreError> {
         match self {
             Self::File { file, number } => match file.try_lock() {
@@ -68,7 +68,7 @@ impl LeaderLease {
         }
     }
 
-    /// Gives it back, so that another process need not wait until it runs out.
+    /// Releases the lease, so that another process need not wait until it expires.
     pub(super) async fn release(&self) {
         let released = match self {
             Self::File { file, number } => {
@@ -85,8 +85,7 @@ impl LeaderLease {
     }
 }
 
-/// The number of whoever holds the lock: greater than the last holder's, also where the file of that
-/// one is gone.
+/// The number of the lock's holder: greater than the last holder's, even if that file is gone.
 fn numbered(mut file: &File, number: &AtomicU64) -> io::Result<Fence> {
     let mut own = number.load(Ordering::Relaxed);
     if own == 0 {

@@ -1,4 +1,4 @@
-//! What the leader does, and with what.
+//! The leader's duties and what they work with.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use super::audits::Audits;
 use super::closing::Closing;
 use super::recovery::Recovery;
 use super::relay::Relay;
-use super::replays::Replays;
 use super::sweep::Sweep;
 use crate::broker::Broker;
 use crate::broker::embedded::EmbeddedBroker;
 use crate::broker::rabbitmq::RabbitBroker;
 use crate::config::Settings;
+use crate::dead_letters::Replayer;
 use crate::domain::Timestamp;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::redis::RedisStore;
 
-/// What the leader does.
+/// A duty of the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     SweepJournal,
@@ -62,24 +62,24 @@ impl Kind {
 /// What the duties work with.
 #[derive(Debug)]
 pub struct Means {
-    /// How long what is kept.
+    /// The retentions.
     pub settings: Settings,
     /// The queue.
     pub broker: Arc<dyn Broker>,
-    /// The Store; not the connection by which workers commit.
+    /// The Store, over another connection than the one that workers commit on.
     pub store: Arc<dyn Store>,
-    /// The broker whose journal does not shorten itself.
+    /// The broker whose journal is not trimmed by itself.
     pub journal: Option<Arc<EmbeddedBroker>>,
-    /// Both servers, where processes share some.
+    /// Both servers of the distributed backend.
     pub servers: Option<(Arc<RabbitBroker>, Arc<RedisStore>)>,
     /// Where success is recorded.
     pub metrics: Arc<Metrics>,
-    /// Where readiness finds how duties get on.
+    /// Where readiness reads the state of the duties.
     pub health: Arc<Health>,
 }
 
 impl Means {
-    /// A duty that knows nothing yet; `None` where this installation has no such duty.
+    /// Creates a duty; `None` if this installation has no such duty.
     pub(super) fn duty(&self, kind: Kind) -> Option<Box<dyn Duty>> {
         let (store, broker) = (|| Arc::clone(&self.store), || Arc::clone(&self.broker));
         let settings = &self.settings;
@@ -102,7 +102,7 @@ impl Means {
                 let (broker, store) = self.servers.clone()?;
                 Box::new(Recovery::new(broker, store, settings.journal.overlap))
             }
-            Kind::Replays => Box::new(Replays::new(broker(), store())),
+            Kind::Replays => Box::new(Replayer::new(broker(), store())),
         })
     }
 
@@ -120,7 +120,7 @@ impl Means {
         self.health.report_duty(kind.name(), None, Some(why.to_owned()));
     }
 
-    /// Shows whether this process leads; the duties of one that does not are another's.
+    /// Publishes whether this process leads: if not, the duties are another process's.
     pub(super) fn report_leading(&self, leads: bool) {
         let duties = Kind::ALL.into_iter().filter(|kind| leads && self.duty(*kind).is_some());
         let duties: Vec<_> = duties.map(Kind::name).collect();

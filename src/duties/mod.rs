@@ -1,15 +1,16 @@
-//! The leader's duties: what is due now and then, and must be done by one process at a time.
+//! The leader's duties: periodic work that only one process at a time may do.
 //!
-//! Every process of the role `leader` may lead; the one with the lease does. It runs each duty as a
-//! task of its own: a duty that fails, panics or is postponed stops no other.
+//! Every process with the role `leader` may lead; the one that holds the lease does. It runs each
+//! duty as a task of its own, so a duty that fails, panics or is postponed does not stop the
+//! others.
 //!
 //! # Invariants
-//! - The lease's time is the server's (embedded: the lock of a file), so no clock of a process can
-//!   take it from a living holder.
+//! - The lease is timed by the server (embedded: it is a file lock), so a wrong clock cannot take
+//!   it from a living holder.
 //! - A holder that could not renew its lease in time cancels every duty before the lease runs out.
-//! - A holder that was frozen, and wakes up after another took over, writes nothing that counts:
-//!   what would do harm carries the number of the lease and is refused; all else is repeatable.
-//! - A new holder begins with nothing of what an earlier one knew.
+//! - A holder that was frozen and wakes up after another took over does no harm: writes that could
+//!   carry the number of the lease and are refused; all others are repeatable.
+//! - A new holder starts without any state of an earlier one.
 
 mod audits;
 mod closing;
@@ -27,29 +28,29 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::closing::close_settled;
+pub use self::closing::close_final;
 pub use self::failure::DutyError;
 pub use self::leader::Leader;
 pub use self::lease::LeaderLease;
 pub use self::means::Means;
 use crate::store::Fence;
 
-/// How often what has outlived its retention is removed, and how often all is audited.
+/// The interval of the sweeps and of the audit.
 const HOURLY: Duration = Duration::from_hours(1);
 
-/// Something that the leader does again and again.
+/// Work that the leader repeats.
 #[async_trait]
 trait Duty: Send {
-    /// Does what is due, or a part of it. Cancel safe: what was not done is done by a later turn,
-    /// perhaps in another process.
+    /// Does what is due, or a part of it. Cancel safe: a later turn does the rest, perhaps in
+    /// another process.
     async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError>;
 }
 
 /// When a duty is due again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Next {
-    /// All that was due is done.
+    /// Everything due is done.
     After(Duration),
-    /// What was due could not be done yet, for this reason.
+    /// What is due has to wait, for this reason.
     Postponed(Duration, &'static str),
 }

@@ -1,13 +1,12 @@
-//! Catching up: when Redis turns out to have data of another history, what it may have lost is put
-//! through the workers again, from the journal.
+//! Recovery: when Redis turns out to hold data of another history, the events that it may have lost
+//! are replayed from the journal.
 //!
-//! A replica that was promoted, a backup that was restored and a server that lost its last writes
-//! look right and are not. Beside the data stands a time before which everything that was received
-//! is in it; it went back with the data, so the journal from that time on has what is missing. A
-//! server that only was started again has another history too: then nothing is missing, and what is
-//! applied again changes nothing.
+//! A promoted replica, a restored backup and a server that lost its last writes look right and are
+//! not. Stored with the data is a time: everything received before it is applied. It went back with
+//! the data, so the journal from that time on contains what is missing. A restarted server has
+//! another history too; then nothing is missing, and replaying changes nothing.
 //!
-//! It may die anywhere: the new history is noted last, so the next leader begins again.
+//! It may die anywhere: the new history is recorded last, so the next leader starts again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,17 +22,18 @@ use crate::rebuild::{self, Selection};
 use crate::store::Fence;
 use crate::store::redis::{KnownHistory, RedisStore};
 
-/// How often it is looked.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The poll interval.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Sees to it that Redis has what the journal has.
+/// Keeps Redis complete as far as the journal goes.
 #[derive(Debug)]
 pub(super) struct Recovery {
     broker: Arc<RabbitBroker>,
     store: Arc<RedisStore>,
     /// `journal.overlap`
     overlap: Duration,
-    /// Whether this leader has looked before. At first, what is missing in RabbitMQ is declared.
+    /// Whether this leader had a turn before. In the first seconds, missing queues are still being
+    /// declared in RabbitMQ.
     has_begun: bool,
 }
 
@@ -46,7 +46,7 @@ impl Recovery {
         Self { broker, store, overlap, has_begun: false }
     }
 
-    /// Notes that all is well, if there is news of that.
+    /// Records up to when everything is applied, if that has moved.
     async fn renew(
         &self,
         mut known: KnownHistory,
@@ -57,13 +57,13 @@ impl Recovery {
             && settled_before > known.settled_before
         {
             known.settled_before = settled_before;
-            self.note(&known, fence).await?;
+            self.record(&known, fence).await?;
         }
         Ok(())
     }
 
-    /// Puts back what may be missing. Feeds begin a new epoch before: numbers of changes that were
-    /// lost are given out again.
+    /// Replays what may be missing. Feeds begin a new epoch first, as numbers of lost changes are
+    /// assigned again.
     async fn recover(
         &self,
         present: BTreeSet<String>,
@@ -74,11 +74,11 @@ impl Recovery {
             known.as_ref().map_or(Timestamp::from_micros(0), |known| known.settled_before);
         let now_known = KnownHistory { names: present, settled_before };
         let since = match known {
-            // Nothing at all is there: what the journal has is missing.
+            // The Store is empty: all of the journal is missing.
             None => None,
-            // All is there, as a rebuild has noted.
+            // A rebuild has recorded that everything is there.
             Some(known) if known.names.is_empty() => {
-                return self.note(&now_known, fence).await;
+                return self.record(&now_known, fence).await;
             }
             Some(_) => {
                 self.store.begin_epoch().await?;
@@ -96,12 +96,12 @@ impl Recovery {
                  work queue again"
             );
         }
-        self.note(&now_known, fence).await
+        self.record(&now_known, fence).await
     }
 
-    async fn note(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
-        let is_noted = self.store.note_history(known, fence).await?;
-        is_noted.then_some(()).ok_or(DutyError::Superseded)
+    async fn record(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
+        let is_recorded = self.store.note_history(known, fence).await?;
+        is_recorded.then_some(()).ok_or(DutyError::Superseded)
     }
 }
 
@@ -109,11 +109,11 @@ impl Recovery {
 impl Duty for Recovery {
     async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            return Ok(Next::Postponed(LOOK_AGAIN, "this process has just begun to lead"));
+            return Ok(Next::Postponed(POLL_INTERVAL, "this process has just begun to lead"));
         }
         let present = self.store.histories().await?;
         if !present.is_empty() {
-            // Asked before: what is committed later is not what this is about.
+            // Read first: what is committed later is not covered.
             let settled_before = self.broker.settled_before().await?;
             match self.store.known_history().await? {
                 Some(known) if present.is_subset(&known.names) => {
@@ -122,6 +122,6 @@ impl Duty for Recovery {
                 known => self.recover(present, known, fence).await?,
             }
         }
-        Ok(Next::After(LOOK_AGAIN))
+        Ok(Next::After(POLL_INTERVAL))
     }
 }

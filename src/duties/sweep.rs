@@ -1,4 +1,4 @@
-//! What has outlived its retention is removed: raw bodies hold personal data.
+//! Removes what has outlived its retention: raw bodies hold personal data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::domain::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::{Fence, Store};
 
-/// Removes what is older than it is kept.
+/// Removes what is older than its retention.
 #[derive(Debug)]
 pub(super) struct Sweep {
     what: What,
@@ -28,12 +28,12 @@ enum What {
 }
 
 impl Sweep {
-    /// Of the journal, where that does not shorten itself.
+    /// Sweeps the journal, where it is not trimmed by itself.
     pub(super) fn journal(journal: Arc<EmbeddedBroker>, kept: Duration) -> Self {
         Self { what: What::Journal(journal), kept, removed: 0 }
     }
 
-    /// Of dead letters.
+    /// Sweeps dead letters.
     pub(super) fn dead_letters(
         store: Arc<dyn Store>,
         kept: Duration,
@@ -42,20 +42,21 @@ impl Sweep {
         Self { what: What::DeadLetters(store, metrics), kept, removed: 0 }
     }
 
-    /// Of the change feed.
+    /// Sweeps the change feed.
     pub(super) fn changes(store: Arc<dyn Store>, kept: Duration) -> Self {
         Self { what: What::Changes(store), kept, removed: 0 }
     }
 
-    /// Removes some, and answers with how many; with 0 if there are no more.
+    /// Removes some and returns their number; 0 if none are left.
     async fn remove(&self) -> Result<u64, DutyError> {
         let before = time_before(self.kept);
         Ok(match &self.what {
             What::Journal(journal) => journal.sweep(before).await?,
             What::Changes(store) => store.trim_changes(before).await?,
             What::DeadLetters(store, metrics) => {
-                let expired = store.expire_letters(before, clock::now()).await?;
-                // Expired is an outcome like any other: it is counted with the reason it had.
+                let expired = store.expire_dead_letters(before, clock::now()).await?;
+                // Expiry is an outcome like any other: it is counted under the dead letter's
+                // reason.
                 for (code, count) in &expired {
                     metrics.count_expired(*code, *count);
                 }
@@ -89,7 +90,7 @@ impl Duty for Sweep {
     }
 }
 
-/// The time at which began what is to be kept.
+/// The earliest time that is still within a retention.
 pub(super) fn time_before(retention: Duration) -> Timestamp {
     let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
     clock::now().plus_micros(-retention)

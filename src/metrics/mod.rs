@@ -23,7 +23,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use self::process::ProcessReadings;
 pub use self::readings::{BrokerReading, Readings};
-use crate::domain::{Code, Findings, Reason, Settled, Timestamp};
+use crate::domain::{Code, EventOutcome, Findings, Reason, Timestamp};
 
 /// The media type of what [`Metrics::encode`] gives.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -183,7 +183,7 @@ impl Metrics {
     }
 
     /// Counts an event by what became of it.
-    pub fn count_settled(&self, settled: Settled) {
+    pub fn count_settled(&self, settled: EventOutcome) {
         let labels = OutcomeLabels {
             outcome: settled.outcome.as_str(),
             reason: settled.reason.map_or("", Reason::as_str),

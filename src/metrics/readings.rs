@@ -87,7 +87,7 @@ impl Readings {
             let parked: BTreeMap<Code, u64> = parked.into_iter().collect();
             // All reasons, so that a count that falls to nothing is a 0 and no gap.
             for code in Code::ALL {
-                let count = parked.get(code).copied().unwrap_or(0);
+                let count = parked.get(&code).copied().unwrap_or(0);
                 let gauge = family.get_or_create_owned(&ReasonLabel { reason: code.as_str() });
                 gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
             }

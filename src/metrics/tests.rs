@@ -125,7 +125,7 @@ fn the_metrics_have_their_public_names() {
 #[test]
 fn counters_are_written_with_their_labels() {
     let metrics = Metrics::new();
-    metrics.count_settled(Settled { outcome: Outcome::Applied, reason: None });
+    metrics.count_settled(EventOutcome { outcome: Outcome::Applied, reason: None });
     metrics.count_dead_letter(Code::NotJson);
     metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
     let text = metrics.encode(NONE);

@@ -1,4 +1,4 @@
-//! Comparing a service's answers with the model's, both ways.
+//! Compares a service's answers with the model's, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Check {
     /// The items whose counts differ.
     pub stock: Vec<StockDifference>,
     /// The messages that are dead letters and should not be, or the reverse, or of another reason.
-    pub letters: Vec<LetterDifference>,
+    pub letters: Vec<DeadLetterDifference>,
 }
 
 /// What is counted of an item.
@@ -63,11 +63,11 @@ pub struct StockDifference {
     /// The item.
     #[serde(flatten)]
     pub item: Item,
-    /// What the model says.
+    /// The model's counts.
     pub expected: Counted,
-    /// What the service says; `None` if it has no such item.
+    /// The service's counts; `None` if it has no such item.
     pub found: Option<Counted>,
-    /// Some of the orders that hold it after the model.
+    /// Some of the orders that hold it, by the model.
     pub holders: Vec<Holder>,
     /// How many those are in all.
     pub holders_count: u64,
@@ -75,17 +75,17 @@ pub struct StockDifference {
 
 /// A message whose fate differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LetterDifference {
+pub struct DeadLetterDifference {
     /// The message.
     pub message_id: String,
-    /// The reason that the model says; `None` if it should not be a dead letter.
+    /// The reason by the model; `None` if it should not be a dead letter.
     pub expected: Option<String>,
-    /// The reason that the service says; `None` if it is no dead letter.
+    /// The reason in the service; `None` if it is no dead letter.
     pub found: Option<String>,
 }
 
 impl Check {
-    /// Whether both say the same.
+    /// Whether both agree.
     pub fn holds(&self) -> bool {
         self.stock.is_empty() && self.letters.is_empty()
     }
@@ -134,13 +134,13 @@ pub fn compare_stock(
 
 /// Compares the fates of the messages that were posted: `expected` has the reason for those that
 /// must be dead letters. Dead letters of other messages are not looked at.
-pub fn compare_letters(
+pub fn compare_dead_letters(
     expected: &BTreeMap<String, Option<String>>,
     found: &BTreeMap<String, String>,
-) -> (u64, Vec<LetterDifference>) {
+) -> (u64, Vec<DeadLetterDifference>) {
     let compared = expected.values().flatten().count() as u64;
     let differing = expected.iter().filter(|(id, expected)| found.get(*id) != expected.as_ref());
-    let differences = differing.map(|(message_id, expected)| LetterDifference {
+    let differences = differing.map(|(message_id, expected)| DeadLetterDifference {
         message_id: message_id.clone(),
         expected: expected.clone(),
         found: found.get(message_id).cloned(),
@@ -251,7 +251,7 @@ mod tests {
         let found =
             [("1", "decode.not_json"), ("2", "worker.panic"), ("5", "stock.overflow"), ("9", "x")];
         let found = found.map(|(id, reason)| (id.to_owned(), reason.to_owned()));
-        let (compared, differences) = compare_letters(&expected, &BTreeMap::from(found));
+        let (compared, differences) = compare_dead_letters(&expected, &BTreeMap::from(found));
         assert_eq!(compared, 3);
         let ids: Vec<&str> = differences.iter().map(|one| one.message_id.as_str()).collect();
         assert_eq!(ids, ["2", "3", "5"]);

@@ -1,4 +1,4 @@
-//! Asking the operator API: what waits, what is in stock, what was put aside.
+//! Reads the operator API: queue depths, stock and dead letters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Console {
     token: Option<SecretString>,
 }
 
-/// Why the operator API did not tell.
+/// Why a question to the operator API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
     /// It cannot be reached.
@@ -45,7 +45,7 @@ pub enum ConsoleError {
         url: String,
         /// The answer.
         status: StatusCode,
-        /// What the answer says.
+        /// The detail of the answer.
         detail: String,
         /// What to do, as the end of the sentence.
         hint: &'static str,
@@ -140,18 +140,17 @@ impl Console {
         Ok(Self { client, url, token })
     }
 
-    /// Waits until nothing waits: no webhook ready, in flight, due again or on its way to the dead
-    /// letters. A console that cannot be reached is asked again until then; the first time, `tell`
-    /// is given a sentence that says so.
+    /// Waits until the queues are empty: no webhook ready, in flight, due for a retry or on its way
+    /// to the dead letters. An unreachable console is asked again; `warn` is called the first time.
     pub async fn settled(
         &self,
         timeout: Duration,
         mut progress: impl FnMut(u64),
-        tell: impl Fn(&str),
+        warn: impl Fn(&str),
     ) -> Result<(), ConsoleError> {
         let deadline = Instant::now() + timeout;
         let mut quiet = 0;
-        let mut is_told = false;
+        let mut has_warned = false;
         loop {
             let asked = self.ask::<Queues>(&["queues"], &[]).await;
             let is_late = Instant::now() >= deadline;
@@ -173,8 +172,8 @@ impl Console {
                 Err(error @ ConsoleError::Unreachable { .. }) if is_late => return Err(error),
                 Err(error @ ConsoleError::Unreachable { .. }) => {
                     quiet = 0;
-                    if !std::mem::replace(&mut is_told, true) {
-                        tell(&format!("{error}; trying for {}", poster::in_short(timeout)));
+                    if !std::mem::replace(&mut has_warned, true) {
+                        warn(&format!("{error}; trying for {}", poster::in_short(timeout)));
                     }
                 }
                 Err(error) => return Err(error),

@@ -1,8 +1,8 @@
-//! Posting bodies as Duda does: signed if there is a secret, and again while nobody answers.
+//! Posts bodies as Duda does: signed if there is a secret, and repeated while there is no answer.
 //!
-//! A 200 means that the ingress has the body for good. Anything that may pass (no connection, 408,
-//! 502, 503, 504) is tried again with the same bytes and growing delays, until patience ends; so a
-//! server may be killed and started again in the middle. Any other answer ends it at once.
+//! A 200 means that the body is durable. Anything that may pass (no connection, 408, 502, 503, 504)
+//! is retried with the same bytes and growing delays until the timeout, so a server may be killed
+//! and restarted in the middle. Any other answer ends it at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,9 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one answer may take; longer than the ingress waits for its broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
-/// Short, so that a server that comes back is soon found.
+/// Short, so that a restarted server is found soon.
 const DELAY_MAX: Duration = Duration::from_secs(2);
-/// Attempts that are answered "not now" before that is news: a busy ingress says so now and then.
+/// How many answers of "not now" are normal: a busy ingress gives some.
 const NOT_NOW_MAX: u32 = 5;
 /// The most that is read of an answer, in bytes; a page of a list is far below.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -40,9 +40,9 @@ pub struct Poster {
     url: Url,
     secret: Option<SecretBox<[u8]>>,
     /// How long one body is tried.
-    patience: Duration,
-    /// Whether somebody was told that the ingress does not take what is posted.
-    is_told: AtomicBool,
+    timeout: Duration,
+    /// Whether it was reported that the ingress takes nothing.
+    has_warned: AtomicBool,
 }
 
 /// A body that the ingress has.
@@ -66,12 +66,12 @@ pub enum PostError {
         url: String,
         /// The answer.
         status: StatusCode,
-        /// What the answer says.
+        /// The detail of the answer.
         detail: String,
         /// What to do, as the end of the sentence.
         hint: &'static str,
     },
-    /// Nobody answered, or only that it is not possible now, for as long as patience lasted.
+    /// There was no answer, or only "not now", until the timeout.
     #[error("{url} did not take a webhook within {} attempts; the last one: {cause}", .attempts)]
     Unreachable {
         /// Where it was sent.
@@ -128,24 +128,24 @@ pub fn signature(secret: &[u8], timestamp: &str, body: &[u8]) -> String {
 }
 
 impl Poster {
-    /// A poster for an address; a body is tried for `patience`, at least once.
+    /// Creates a poster for an address; each body is tried until `timeout`, at least once.
     pub fn new(
         url: Url,
         secret: Option<SecretBox<[u8]>>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, PostError> {
         let client = client().map_err(PostError::Client)?;
-        let is_told = AtomicBool::new(false);
-        Ok(Self { client, url: webhook_url(url), secret, patience, is_told })
+        let has_warned = AtomicBool::new(false);
+        Ok(Self { client, url: webhook_url(url), secret, timeout, has_warned })
     }
 
-    /// Sends a body until the ingress has it. The first time that this takes patience, whatever
-    /// the body, `tell` is given a sentence that says so.
+    /// Sends a body until the ingress has it. The first time that a body of this poster has to be
+    /// retried for long, `warn` is called.
     ///
     /// An attempt whose answer was lost may have been accepted, so the ingress may have the body
     /// more than once, under message ids that nobody knows.
-    pub async fn post(&self, body: &Bytes, tell: impl Fn(&str)) -> Result<Posted, PostError> {
-        let deadline = Instant::now() + self.patience;
+    pub async fn post(&self, body: &Bytes, warn: impl Fn(&str)) -> Result<Posted, PostError> {
+        let deadline = Instant::now() + self.timeout;
         let mut delays = Delays::new(FIRST_DELAY, DELAY_MAX);
         let mut attempts = 0;
         loop {
@@ -167,9 +167,9 @@ impl Poster {
                 let url = self.shown_url();
                 return Err(PostError::Unreachable { url, attempts, cause });
             }
-            if is_news && !self.is_told.swap(true, Ordering::Relaxed) {
-                let (url, patience) = (self.shown_url(), in_short(self.patience));
-                tell(&format!("{url} takes no webhook: {cause}; trying for {patience}"));
+            if is_news && !self.has_warned.swap(true, Ordering::Relaxed) {
+                let (url, timeout) = (self.shown_url(), in_short(self.timeout));
+                warn(&format!("{url} takes no webhook: {cause}; trying for {timeout}"));
             }
             tokio::time::sleep(delay).await;
         }
@@ -182,7 +182,7 @@ impl Poster {
             .header("content-type", "application/json")
             .body(body.clone());
         if let Some(secret) = &self.secret {
-            // Signed anew each time: the ingress does not take old timestamps.
+            // Signed for each attempt, as the ingress refuses old timestamps.
             let timestamp = clock::now().millis().to_string();
             let signature = signature(secret.expose_secret(), &timestamp, body);
             request = request
@@ -218,7 +218,7 @@ impl Poster {
     }
 }
 
-/// A client that keeps its connections, follows nothing and waits for ever for nothing.
+/// A client that keeps connections, follows no redirects and has timeouts.
 pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -228,7 +228,7 @@ pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
         .build()
 }
 
-/// Sends a request and reads the answer, or says in words why there is none.
+/// Sends a request and reads the answer, or returns why there is none.
 pub(super) async fn exchange(
     request: reqwest::RequestBuilder,
 ) -> Result<(StatusCode, Vec<u8>), String> {
@@ -248,7 +248,7 @@ pub(super) fn in_short(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// The last cause of an error: the one that says something.
+/// The last cause of an error, which is the specific one.
 fn in_words(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -257,7 +257,7 @@ fn in_words(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// What an error answer says.
+/// The code and detail of an error answer.
 pub(super) fn problem(answer: &[u8]) -> String {
     match serde_json::from_slice::<Problem>(answer) {
         Ok(Problem { code: Some(code), detail: Some(detail) }) => format!("{code} ({detail})"),

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::HumanCount;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::check::{Check, Counted, LetterDifference, StockDifference};
+use super::check::{Check, Counted, DeadLetterDifference, StockDifference};
 use super::console::StockRow;
 use super::history::History;
 use super::model::Holder;
@@ -47,7 +48,7 @@ pub struct Sent {
     pub by_kind: BTreeMap<&'static str, u64>,
     /// How many of them repeat an earlier one.
     pub duplicates: u64,
-    /// How many of them came behind a later event of their order.
+    /// How many of them came after a later event of their order.
     pub reordered: u64,
     /// How many of them must become dead letters.
     pub malformed: u64,
@@ -121,25 +122,25 @@ impl Report {
             out,
             "Sent {} webhooks of {} orders (seed {seed}) in {:.1} s: {} a second, half of them \
              answered within {:.1} ms, 99 of 100 within {:.1} ms.",
-            grouped(deliveries),
-            grouped(u64::from(orders)),
+            HumanCount(deliveries),
+            HumanCount(u64::from(orders)),
             self.speed.seconds,
-            grouped(self.speed.per_second),
+            HumanCount(self.speed.per_second),
             self.speed.latency_p50_ms,
             self.speed.latency_p99_ms,
         )?;
         let kinds = self.sent.by_kind.iter();
         let kinds: Vec<String> =
-            kinds.map(|(label, count)| format!("{label} {}", grouped(*count))).collect();
+            kinds.map(|(label, count)| format!("{label} {}", HumanCount(*count))).collect();
         writeln!(out, "Of these: {}.", kinds.join(", "))?;
         writeln!(
             out,
-            "{} were duplicates, {} came behind a later event of their order, {} were malformed; \
+            "{} were duplicates, {} came after a later event of their order, {} were malformed; \
              {} had to be sent again.",
-            grouped(duplicates),
-            grouped(reordered),
-            grouped(malformed),
-            grouped(retries),
+            HumanCount(duplicates),
+            HumanCount(reordered),
+            HumanCount(malformed),
+            HumanCount(retries),
         )?;
         for (site, rows) in self.stock.iter().flatten() {
             write_site(out, site, rows)?;
@@ -151,10 +152,10 @@ impl Report {
                 out,
                 "The stock equals the model: {} items, {} orders, {} deliveries ({} of them \
                  duplicates).",
-                grouped(check.items),
-                grouped(u64::from(orders)),
-                grouped(deliveries),
-                grouped(duplicates),
+                HumanCount(check.items),
+                HumanCount(u64::from(orders)),
+                HumanCount(deliveries),
+                HumanCount(duplicates),
             ),
             Some(check) => write_differences(out, check),
         }
@@ -194,7 +195,7 @@ fn write_differences(out: &mut dyn Write, check: &Check) -> io::Result<()> {
         write_item(out, difference)?;
     }
     write_more(out, check.stock.len(), "items")?;
-    for LetterDifference { message_id, expected, found } in
+    for DeadLetterDifference { message_id, expected, found } in
         check.letters.iter().take(DIFFERENCES_SHOWN)
     {
         let expected = expected.as_deref().unwrap_or("no dead letter");
@@ -205,9 +206,9 @@ fn write_differences(out: &mut dyn Write, check: &Check) -> io::Result<()> {
     writeln!(
         out,
         "The stock does not equal the model: {} of {} items differ, and {} dead letters.",
-        grouped(check.stock.len() as u64),
-        grouped(check.items),
-        grouped(check.letters.len() as u64),
+        HumanCount(check.stock.len() as u64),
+        HumanCount(check.items),
+        HumanCount(check.letters.len() as u64),
     )
 }
 
@@ -240,19 +241,6 @@ impl std::fmt::Display for Counted {
 
 fn shown(quantity: Decimal) -> String {
     quantity.normalize().to_string()
-}
-
-/// A number with a comma before every three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -309,7 +297,7 @@ mod tests {
         insta::assert_snapshot!(text(&report), @r"
         Sent 7,812 webhooks of 2,000 orders (seed 1) in 3.2 s: 2,433 a second, half of them answered within 4.0 ms, 99 of 100 within 21.5 ms.
         Of these: order created 2,600, refund created 86.
-        1,532 were duplicates, 998 came behind a later event of their order, 83 were malformed; 2 had to be sent again.
+        1,532 were duplicates, 998 came after a later event of their order, 83 were malformed; 2 had to be sent again.
 
         seed1-tea
          item       key           received  committed  fulfilled  available
@@ -350,7 +338,7 @@ mod tests {
         }
     }
 
-    /// The part behind the tables.
+    /// The part after the tables.
     fn verdict(check: Check) -> String {
         let report = report(Some(check));
         assert!(!report.holds());
@@ -366,7 +354,7 @@ mod tests {
             fulfilled: Decimal::ZERO,
         };
         let found = counted(Some(Decimal::TEN), 4);
-        let letter = |expected: Option<&str>, found: Option<&str>| LetterDifference {
+        let letter = |expected: Option<&str>, found: Option<&str>| DeadLetterDifference {
             message_id: "0197c7f5".to_owned(),
             expected: expected.map(str::to_owned),
             found: found.map(str::to_owned),

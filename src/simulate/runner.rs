@@ -1,4 +1,4 @@
-//! A run: post a history, wait until it is digested, ask for the stock, compare.
+//! A run: posts a history, waits until it is applied, reads the stock and compares.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::{SecretBox, SecretString};
 use tokio::time::Instant;
 
-use super::check::{Check, compare_letters, compare_stock};
+use super::check::{Check, compare_dead_letters, compare_stock};
 use super::console::{Console, ConsoleError, StockRow};
 use super::history::History;
 use super::model::{Model, ModelPolicy, Receipt, Verdict};
@@ -63,8 +63,8 @@ pub enum Afterwards {
 /// How long a difference must last: a worker in another process may have the last events in hand
 /// when no queue shows them any more.
 const IN_HAND: Duration = Duration::from_secs(5);
-/// How often is compared meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The poll interval in that time.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the operator API is.
 #[derive(Debug)]
@@ -81,13 +81,13 @@ pub enum SimulateError {
     /// A body could not be posted.
     #[error(transparent)]
     Post(#[from] PostError),
-    /// The console did not tell.
+    /// The console failed.
     #[error(transparent)]
     Console(#[from] ConsoleError),
 }
 
 impl SimulateError {
-    /// Whether nobody was there, so that trying again later may help.
+    /// Whether nothing answered, so that trying later may help.
     pub const fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -97,24 +97,24 @@ impl SimulateError {
     }
 }
 
-/// Posts a history and, if asked, waits, lists and compares. `tell` is given a sentence when
-/// nobody is there and the run waits.
+/// Posts a history and, if asked, waits, lists and compares. `warn` is called with a sentence when
+/// nothing answers and the run waits.
 ///
 /// A server that goes away and comes back within the timeout is survived. Posting the same history
 /// again changes nothing, so a run that was broken off can be repeated.
 pub async fn run(
     history: &History,
     options: Options,
-    tell: impl Fn(&str),
+    warn: impl Fn(&str),
 ) -> Result<Report, SimulateError> {
     let Options { url, secret, pace, timeout, afterwards, policy, goods, has_progress } = options;
     let poster = Poster::new(url, secret, timeout)?;
     let bar = bar(has_progress, "posting {bar:40} {human_pos}/{human_len} {per_sec} {eta}");
     bar.set_length(history.deliveries.len() as u64);
     let began = Instant::now();
-    let tell_above = |bar: &ProgressBar, sentence: &str| bar.suspend(|| tell(sentence));
-    let told = |sentence: &str| tell_above(&bar, sentence);
-    let answers = post_all(history, &poster, pace, || bar.inc(1), told).await;
+    let warn_above = |bar: &ProgressBar, sentence: &str| bar.suspend(|| warn(sentence));
+    let warn = |sentence: &str| warn_above(&bar, sentence);
+    let answers = post_all(history, &poster, pace, || bar.inc(1), warn).await;
     let took = began.elapsed();
     bar.finish_and_clear();
     let answers = answers?;
@@ -131,8 +131,8 @@ pub async fn run(
     };
     let console = Console::new(address.url, address.token)?;
     let waiting = self::bar(has_progress, "{spinner} waiting for {pos} webhooks to be applied");
-    let told = |sentence: &str| tell_above(&waiting, sentence);
-    let settled = console.settled(timeout, |count| waiting.set_position(count), told).await;
+    let warn = |sentence: &str| warn_above(&waiting, sentence);
+    let settled = console.settled(timeout, |count| waiting.set_position(count), warn).await;
     waiting.finish_and_clear();
     settled?;
     let expected = is_compared.then(|| Expected::of(history, &answers, policy, goods));
@@ -146,27 +146,27 @@ pub async fn run(
         if check.as_ref().is_none_or(Check::holds) || Instant::now() >= give_up {
             return Ok(Report { stock: Some(stock), check, ..report });
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Posts all deliveries of a history in their order, several at a time, and answers what became of
-/// each, in that order. Ends at the first that is not taken; [`Poster::post`] uses `tell`.
+/// Posts all deliveries of a history in their order, several at a time, and returns the answers in
+/// that order. Ends at the first that fails; [`Poster::post`] uses `warn`.
 pub async fn post_all(
     history: &History,
     poster: &Poster,
     pace: Pace,
     on_each: impl Fn(),
-    tell: impl Fn(&str),
+    warn: impl Fn(&str),
 ) -> Result<Vec<Posted>, PostError> {
-    let (began, tell) = (Instant::now(), &tell);
+    let (began, warn) = (Instant::now(), &warn);
     let posts = history.deliveries.iter().enumerate().map(|(place, delivery)| async move {
         if let Some(rate) = pace.rate {
             let turn =
                 Duration::from_secs(1).saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
             tokio::time::sleep_until(began + turn / rate.get()).await;
         }
-        (place, poster.post(&delivery.body, tell).await)
+        (place, poster.post(&delivery.body, warn).await)
     });
     let mut posts = futures_util::stream::iter(posts).buffer_unordered(pace.concurrency.get());
     let mut answers = Vec::with_capacity(history.deliveries.len());
@@ -189,7 +189,7 @@ async fn stock(
     Ok(stock)
 }
 
-/// What the model says of a history.
+/// The model's results for a history.
 struct Expected {
     model: Model,
     /// Whether the model knows what came in.
@@ -229,7 +229,8 @@ impl Expected {
         stock: &BTreeMap<String, Vec<StockRow>>,
     ) -> Result<Check, ConsoleError> {
         let (items, stock) = compare_stock(&self.model, self.knows_goods, stock);
-        let (dead_letters, letters) = compare_letters(&self.fates, &console.dead_letters().await?);
+        let (dead_letters, letters) =
+            compare_dead_letters(&self.fates, &console.dead_letters().await?);
         Ok(Check { items, dead_letters, stock, letters })
     }
 }

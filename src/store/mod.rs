@@ -18,7 +18,6 @@ mod commit;
 mod dead_letters;
 pub mod embedded;
 mod form;
-mod letter;
 mod named;
 pub mod orders;
 mod read;
@@ -35,18 +34,19 @@ pub use commit::{
     Loaded, Revision,
 };
 pub use dead_letters::{
-    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLettersCommitted,
-    LetterWrite, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Unsent,
+    DeadLetterCommit, DeadLetterEdit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, NewReplay,
+    REPLAY_DEAD_LETTERS_MAX, ReplayList, ReplayPlace, ReplayWrite, Unsent,
 };
-pub use letter::{LetterEdit, NewReplay, REPLAY_LETTERS_MAX};
 pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,
 };
 pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
+use crate::domain::dead_letter::DeadLetterState;
 pub use crate::domain::dead_letter::{
-    Ending, Fence, LetterName, Pace, Position, Replay, ReplayId, ReplayState,
+    DeadLetterName, Ending, Fence, Pace, Position, Replay, ReplayId, ReplayState,
 };
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
@@ -101,6 +101,14 @@ pub trait Store: Debug + Send + Sync + 'static {
         commits: Vec<DeadLetterCommit>,
     ) -> Result<Vec<DeadLettersCommitted>, StoreError>;
 
+    /// Puts a state in the place of one that cannot be read, whatever that is, and removes its
+    /// bodies and its places in lists.
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError>;
+
     /// Parked dead letters after a place, oldest first failure first; at most so many.
     async fn list_dead_letters(
         &self,
@@ -127,7 +135,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
 
     /// A part of the list of a replay; empty if there is none.
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError>;
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError>;
 
     /// The replays of a list after a place, oldest first; at most so many.
     async fn list_replays(
@@ -275,6 +287,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// Dies before the answer: it is written or not, and reading the item again finds out which.
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError>;
+
+    /// The time by the one clock that all processes on this Store share.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Asks whether the Store could load and commit now.
     async fn check(&self) -> Result<(), StoreError>;

@@ -1,6 +1,6 @@
 //! What is read of a Store: shapes for people and for the API, none of which a rule reads.
 
-use super::LetterName;
+use super::DeadLetterName;
 use crate::broker::Envelope;
 use crate::domain::{
     CatalogueEntry, CatalogueId, Code, Counts, Hold, MessageId, OrderId, Quantity, Rejection, Site,
@@ -104,8 +104,8 @@ impl DeadLetter {
     }
 
     /// Its name.
-    pub const fn name(&self) -> LetterName {
-        LetterName { message_id: self.envelope.message_id, generation: self.generation() }
+    pub const fn name(&self) -> DeadLetterName {
+        DeadLetterName { message_id: self.envelope.message_id, generation: self.generation() }
     }
 }
 

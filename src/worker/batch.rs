@@ -17,14 +17,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::decided::{Arrived, Told, decide_entity, decide_grouped};
-use super::{Pool, fault};
+use super::{Pool, discarded, fault};
 use crate::backoff::Delays;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
 use crate::domain::{
-    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, Identifier, Names, OrderId,
-    Rejection, Settled, Site, SourceRules, Timestamp, TotalError, decode_correction,
-    decode_receipt, decode_webhook,
+    Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, EventOutcome, Identifier,
+    Names, OrderId, Outcome, Reason, Rejection, Site, SourceRules, Timestamp, TotalError,
+    decode_correction, decode_receipt, decode_webhook,
 };
 use crate::store::orders::Readings;
 use crate::store::{Commit, Committed, EntityId, StoreError};
@@ -33,7 +33,7 @@ use crate::store::{Commit, Committed, EntityId, StoreError};
 #[derive(Debug, Clone)]
 pub(super) enum Verdict {
     /// It is done.
-    Settled(Settled),
+    Settled(EventOutcome),
     /// It is an event of a name that no rule knows.
     Unknown(Identifier),
     /// It can never be applied.
@@ -66,6 +66,11 @@ pub(super) async fn process(
     fault::taken(envelopes);
     let verdicts = vec![None; envelopes.len()];
     let mut batch = Batch { pool, envelopes, verdicts, closed: Closed::new(), conflicts: 0 };
+    // Before anything is applied: a discard wins over a copy that a replay sent before it.
+    for place in discarded::places(pool, envelopes).await? {
+        let settled = EventOutcome::because(Outcome::Ignored, Reason::Discarded);
+        batch.conclude(place, Verdict::Settled(settled));
+    }
     let mut waiting = batch.decode();
     let mut pauses = Delays::new(PAUSE_MIN, PAUSE_MAX);
     while !waiting.is_empty() {
@@ -164,6 +169,9 @@ impl Batch<'_> {
     fn decode(&mut self) -> Vec<Arrived> {
         let mut arrived = Vec::with_capacity(self.envelopes.len());
         for (place, envelope) in self.envelopes.iter().enumerate() {
+            if self.verdicts.get(place).is_some_and(Option::is_some) {
+                continue;
+            }
             match understand(envelope, &self.pool.sources) {
                 Ok(Decoded::Event(event)) => {
                     let arrival = Arrival {

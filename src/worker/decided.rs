@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Pool;
 use crate::clock;
 use crate::domain::{
-    Arrival, Content, Decision, EntityName, EntityState, Event, Findings, MessageId, Names,
-    Outcome, Reading, Refused, Settled, Site, decide_catalogue, decide_orders, decide_receipt,
+    Arrival, Content, Decision, EntityName, EntityState, Event, EventOutcome, Findings, MessageId,
+    Names, Outcome, Reading, Refused, Site, decide_catalogue, decide_orders, decide_receipt,
 };
 use crate::store::orders::Readings;
 use crate::store::{Commit, EntityId, Loaded};
@@ -85,12 +85,9 @@ pub(super) fn decide_entity(
     loaded: Option<Loaded>,
 ) -> (Option<Commit>, Told) {
     let (revision, before) = loaded.map(|loaded| (loaded.revision, loaded.state)).unzip();
-    let mut decision = match (&entity.name, &before) {
-        (EntityName::Catalogue(id), before) => {
-            let before = match before {
-                Some(EntityState::Catalogue(entry)) => Some(entry),
-                Some(EntityState::Order(_) | EntityState::Receipt(_)) | None => None,
-            };
+    let mut decision = match &entity.name {
+        EntityName::Catalogue(id) => {
+            let before = before.as_ref().and_then(EntityState::catalogue);
             let events: Vec<_> = arrived
                 .iter()
                 .filter_map(|it| {
@@ -103,11 +100,8 @@ pub(super) fn decide_entity(
                 .collect();
             decide_catalogue(id, before, &events, &pool.policy.policy)
         }
-        (EntityName::Receipt(id), before) => {
-            let before = match before {
-                Some(EntityState::Receipt(receipt)) => Some(receipt),
-                Some(EntityState::Order(_) | EntityState::Catalogue(_)) | None => None,
-            };
+        EntityName::Receipt(id) => {
+            let before = before.as_ref().and_then(EntityState::receipt);
             let events: Vec<_> = arrived
                 .iter()
                 .filter_map(|it| {
@@ -117,7 +111,7 @@ pub(super) fn decide_entity(
                 .collect();
             decide_receipt(id, before, &events)
         }
-        (EntityName::Order(_), _) => Decision::default(),
+        EntityName::Order(_) => Decision::default(),
     };
     let mut told = Told {
         site: entity.site.clone(),
@@ -140,7 +134,7 @@ pub(super) fn decide_entity(
 pub(super) struct Told {
     pub(super) site: Site,
     pub(super) arrived: Vec<Arrived>,
-    pub(super) settled: Vec<Result<Settled, Refused>>,
+    pub(super) settled: Vec<Result<EventOutcome, Refused>>,
     pub(super) findings: Findings,
 }
 

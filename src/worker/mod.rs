@@ -1,11 +1,10 @@
 //! The worker pool: deliveries in, commits and dispositions out.
 //!
-//! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
-//! batch goes decode > load > decide > commit > settle, see [`batch`]; batches of dead letters are
-//! parked. When the Store is away, the pool keeps what it has, takes nothing new, and probes with
-//! growing delays: an outage is no attempt of any message. After `worker.hold_max` it hands back
-//! what it has, once, and subscribes again when the Store answers: a queue takes away what is held
-//! for too long, and counts that as the death of a worker.
+//! One loop hands what is ready, in batches, to a bounded number of tasks. A batch of webhooks goes
+//! decode > load > decide > commit > settle, see [`batch`]; one of dead letters is parked. When the
+//! Store is away, the pool keeps what it has, takes nothing new, and probes with growing delays: an
+//! outage is no attempt of any message. After `worker.hold_max` it hands back what it has, once,
+//! until the Store answers: a queue takes back what is held too long, as from a dead worker.
 //!
 //! # Invariants
 //! - A delivery is settled only after what it decided is durable in the Store.
@@ -14,12 +13,13 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
+mod dead_letters;
 mod decided;
+mod discarded;
 mod fault;
 mod gate;
 mod in_hand;
 mod ladder;
-mod letters;
 mod parking;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -35,16 +35,16 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Broker, BrokerError, Delivery, Disposition, Envelope, Queue};
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Code, Outcome, PolicyInForce, Reason, Rejection, Settled, SourceRules};
+use crate::domain::{Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 pub use batch::understand;
+pub use dead_letters::outcome_of_command;
 use gate::Gate;
 use in_hand::InHand;
 use ladder::Ladder;
-pub use letters::outcome_of_order;
 
 /// How often is looked whether another policy was put in force.
 const POLICY_EVERY: Duration = Duration::from_secs(2);
@@ -276,7 +276,7 @@ impl Pool {
         // that it takes no other with it.
         let (mut alone, together): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| {
-                delivery.delivery_count >= 2 || letters::concerns_letter(&delivery.envelope)
+                delivery.delivery_count >= 2 || dead_letters::is_command(&delivery.envelope)
             });
         // In another order each time: behind what kills, the others would never have their turn,
         // and reach the limit with it.
@@ -319,8 +319,8 @@ impl Pool {
     async fn work_alone(&self, delivery: Delivery) {
         let envelopes = [Arc::clone(&delivery.envelope)];
         let process = async {
-            let mut verdicts = if letters::concerns_letter(&delivery.envelope) {
-                vec![letters::process(self, &delivery.envelope).await?]
+            let mut verdicts = if dead_letters::is_command(&delivery.envelope) {
+                vec![dead_letters::process(self, &delivery.envelope).await?]
             } else {
                 batch::process(self, &envelopes).await?
             };
@@ -356,7 +356,7 @@ impl Pool {
     /// Ends the letters of replays that went well. What the Store will not end is tried again.
     async fn end_replayed(&self, envelopes: &[Arc<Envelope>], verdicts: &mut [batch::Verdict]) {
         let done = envelopes.iter().map(AsRef::as_ref).zip(&*verdicts);
-        if letters::end_replayed(self, done).await {
+        if dead_letters::end_replayed(self, done).await {
             return;
         }
         for (envelope, verdict) in envelopes.iter().zip(verdicts) {
@@ -376,7 +376,7 @@ impl Pool {
             }
             batch::Verdict::Unknown(event_type) => {
                 let reason = Reason::UnknownEventType;
-                self.metrics.count_settled(Settled::because(Outcome::Ignored, reason));
+                self.metrics.count_settled(EventOutcome::because(Outcome::Ignored, reason));
                 self.metrics.count_ignored(event_type.as_str());
                 delivery.settle(Disposition::Ack);
                 return;

@@ -1,12 +1,13 @@
-//! Parking: dead letters from the broker's intake are filed in the Store, for people.
+//! Parks dead letters: files those of the broker's intake in the Store, for people.
 //!
-//! What would go beyond `dead_letters.bytes_max` waits in the intake: it is handed back, and comes
-//! again after a pause. Everything else goes on.
+//! What would exceed `dead_letters.bytes_max` waits in the intake: it is handed back and
+//! redelivered after a pause. Everything else goes on.
 //!
-//! Dies between filing and settling: the letter is filed again, which changes nothing.
+//! If the process dies between filing and settling, the dead letter is filed again, which changes
+//! nothing.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,25 +18,30 @@ use crate::domain::dead_letter::Room;
 use crate::domain::{Code, MessageId, Rejection};
 use crate::store::{DeadLetter, Store, StoreError};
 
-/// The most that bodies take where nothing is set, and of a server's memory the part.
+/// The default limit of `dead_letters.bytes_max`, and its share of a server's memory.
 const BYTES_MAX: u64 = 1 << 30;
 const MEMORY_PART: u64 = 4;
-/// How often is said that letters wait.
-const SAID_EVERY: Duration = Duration::from_mins(1);
+/// How often waiting dead letters are logged.
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// How often is looked what the parked letters of all processes take: what each of them parks in
-/// between may go beyond the bound.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the space that all parked dead letters take is read, and how soon again once it is
+/// tight. The limit may be exceeded by what other processes park in between.
+const READ_EVERY: Duration = Duration::from_secs(10);
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// How many sizes of waiting dead letters are remembered.
+const SIZES_MAX: usize = 100_000;
 
 /// How much may be parked.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     /// `dead_letters.bytes_max`
     bytes_max: Option<u64>,
-    /// What all tasks of this process take of it since the last look.
+    /// What is left of it, as far as this process knows.
     room: Mutex<Room>,
-    looked_at: tokio::sync::Mutex<Option<Instant>>,
-    said_at: Mutex<Option<Instant>>,
+    read_at: tokio::sync::Mutex<Option<Instant>>,
+    /// The compressed sizes of dead letters that found no room: each is compressed once.
+    sizes: Mutex<BTreeMap<MessageId, u64>>,
+    logged_at: Mutex<Option<Instant>>,
 }
 
 impl Intake {
@@ -43,13 +49,45 @@ impl Intake {
         Self { bytes_max, ..Self::default() }
     }
 
-    /// Looks how much room there is, unless that was done a moment ago.
-    async fn look(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
-            let room = Room::new(self.bytes_max(store), store.dead_letter_totals().await?.bytes);
-            *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
-            *looked_at = Some(Instant::now());
+    /// Parks as many as there is room for, and returns the messages that must wait.
+    async fn park(
+        &self,
+        store: &dyn Store,
+        letters: Vec<DeadLetter>,
+    ) -> Result<BTreeSet<MessageId>, StoreError> {
+        self.read_room(store).await?;
+        let id = |letter: &DeadLetter| letter.envelope.message_id;
+        let (waiting, tried): (Vec<_>, Vec<_>) =
+            letters.into_iter().partition(|letter| self.is_too_large(letter));
+        let mut waiting: BTreeSet<MessageId> = waiting.iter().map(id).collect();
+        let ids: Vec<MessageId> = tried.iter().map(id).collect();
+        let refused = store.park_within(tried, &self.room).await?;
+        waiting.extend(refused.iter().map(|(id, _)| *id));
+        let mut sizes = locked(&self.sizes);
+        sizes.retain(|id, _| !ids.contains(id));
+        if sizes.len() + refused.len() > SIZES_MAX {
+            sizes.clear();
+        }
+        sizes.extend(refused);
+        Ok(waiting)
+    }
+
+    /// Whether a dead letter that had to wait before must wait again.
+    fn is_too_large(&self, letter: &DeadLetter) -> bool {
+        let size = locked(&self.sizes).get(&letter.envelope.message_id).copied();
+        size.is_some_and(|size| !locked(&self.room).fits(&letter.envelope.source, size))
+    }
+
+    async fn read_room(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut read_at = self.read_at.lock().await;
+        let is_due = read_at.is_none_or(|at| {
+            let age = at.elapsed();
+            age >= READ_EVERY || (age >= READ_AGAIN && locked(&self.room).is_tight())
+        });
+        if is_due {
+            let used = store.dead_letter_totals().await?.bytes;
+            *locked(&self.room) = Room::new(self.bytes_max(store), used);
+            *read_at = Some(Instant::now());
         }
         Ok(())
     }
@@ -59,14 +97,14 @@ impl Intake {
         self.bytes_max.unwrap_or_else(|| part().min(BYTES_MAX))
     }
 
-    /// Says why letters wait, not for each of them.
-    fn say(&self, waiting: usize, bytes_max: u64) {
+    /// Logs why dead letters wait, not once for each.
+    fn log(&self, waiting: usize, bytes_max: u64) {
         if waiting == 0 {
             return;
         }
-        let mut said_at = self.said_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if said_at.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
-            *said_at = Some(Instant::now());
+        let mut logged_at = locked(&self.logged_at);
+        if logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            *logged_at = Some(Instant::now());
             tracing::warn!(
                 waiting,
                 bytes_max,
@@ -78,8 +116,8 @@ impl Intake {
     }
 }
 
-/// Files dead letters and settles them. Where the Store refuses them together, it is asked for each
-/// alone, so that one it will not have holds no other back.
+/// Files dead letters and settles their deliveries. If the Store refuses them together, each is
+/// filed alone, so that one bad dead letter blocks only itself.
 pub(super) async fn park(pool: &Pool, deliveries: Vec<Delivery>) {
     match file(pool, &deliveries).await {
         Ok(waiting) => {
@@ -112,26 +150,23 @@ async fn park_alone(pool: &Pool, delivery: Delivery) {
 
 fn settle(pool: &Pool, delivery: Delivery, waiting: &BTreeSet<MessageId>) {
     if waiting.contains(&delivery.envelope.message_id) {
-        // Nobody has failed: it waits for room. Not too short: many may wait, and each comes round.
+        // Nothing failed: it waits for room. The pause is not short, as many may wait and be
+        // redelivered.
         delivery.settle(Disposition::Later(pool.ladder.rung(3)));
     } else {
         delivery.settle(Disposition::Ack);
     }
 }
 
-/// Files letters, and waits while the Store is away; answers with those that there is no room for.
+/// Files dead letters, waiting while the Store is away; returns those that there is no room for.
 async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId>, StoreError> {
-    let letters: Vec<_> = deliveries.iter().map(letter).collect();
+    let store = &*pool.store;
     loop {
-        let filed = async {
-            pool.intake.look(&*pool.store).await?;
-            pool.store.park_within(letters.clone(), &pool.intake.room).await
-        };
-        match filed.await {
+        match pool.intake.park(store, deliveries.iter().map(dead_letter).collect()).await {
             Ok(waiting) => {
                 pool.gate.succeeded();
-                pool.intake.say(waiting.len(), pool.intake.bytes_max(&*pool.store));
-                return Ok(waiting.into_iter().collect());
+                pool.intake.log(waiting.len(), pool.intake.bytes_max(store));
+                return Ok(waiting);
             }
             Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
             Err(error) => return Err(error),
@@ -139,7 +174,7 @@ async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId
     }
 }
 
-fn letter(delivery: &Delivery) -> DeadLetter {
+fn dead_letter(delivery: &Delivery) -> DeadLetter {
     let envelope = (*delivery.envelope).clone();
     match &delivery.dead {
         Some(dead) => DeadLetter {
@@ -149,7 +184,8 @@ fn letter(delivery: &Delivery) -> DeadLetter {
             attempts: dead.attempts,
             original: None,
         },
-        // The intake gives every letter its reason; one without was put there by somebody else.
+        // The intake records a reason for every dead letter; one without was published by somebody
+        // else.
         None => DeadLetter {
             failed_at: envelope.received_at,
             envelope,
@@ -157,5 +193,43 @@ fn letter(delivery: &Delivery) -> DeadLetter {
             attempts: delivery.attempt,
             original: None,
         },
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::broker::{Envelope, EnvelopeKind};
+    use crate::clock;
+    use crate::store::embedded::EmbeddedStore;
+
+    #[tokio::test]
+    async fn what_found_no_room_waits_again_without_the_store_being_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+        let envelope = Envelope {
+            message_id: MessageId(Uuid::now_v7()),
+            kind: EnvelopeKind::Webhook,
+            received_at: clock::now(),
+            source: "duda".to_owned(),
+            replays: 0,
+            traceparent: None,
+            tracestate: None,
+            body: "{}".into(),
+        };
+        let rejection = Rejection::new(Code::NotJson, "expected a value");
+        let failed_at = clock::now();
+        let letter = DeadLetter { envelope, rejection, failed_at, attempts: 1, original: None };
+        let intake = Intake::new(Some(4));
+        let all = BTreeSet::from([letter.envelope.message_id]);
+        assert_eq!(intake.park(&store, vec![letter.clone()]).await.unwrap(), all);
+        store.close().await;
+        assert_eq!(intake.park(&store, vec![letter]).await.unwrap(), all);
     }
 }

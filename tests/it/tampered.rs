@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use storekeeper::domain::dead_letter::DeadLetterState;
 use storekeeper::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce, PolicyOrigin,
     Site, StockKey, StockKeyKind, Timestamp, TotalError,
@@ -13,10 +14,10 @@ use storekeeper::domain::{
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence, Found, ItemRepair,
-    LetterName, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReplayId, ReplayList,
-    ReplayPlace, StockDetail, StockItem, Store, StoreError,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
+    DeadLetterTotals, DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence,
+    Found, ItemRepair, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReplayId,
+    ReplayList, ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
 
 /// What goes wrong with a call.
@@ -171,6 +172,14 @@ impl<F: Faults> Store for Tampered<F> {
         self.write(self.inner.commit_dead_letters(commits)).await
     }
 
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError> {
+        self.write(self.inner.overwrite_dead_letter(id, state)).await
+    }
+
     async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -200,7 +209,11 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.load_replay(id).await
     }
 
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError> {
         self.inner.replay_chunk(id, chunk).await
     }
 
@@ -342,6 +355,10 @@ impl<F: Faults> Store for Tampered<F> {
 
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError> {
         self.write(self.inner.repair_item(site, repair)).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::dead_letters::{DryRun, Effect, Forecast, WouldBe};
 use crate::domain::{MessageId, Reason, Timestamp};
-use crate::store::{DeadLetterGroup, LetterName, Replay, ReplayId, ReplayState};
+use crate::store::{DeadLetterGroup, DeadLetterName, Replay, ReplayId, ReplayState};
 
 /// A replay, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -124,7 +124,7 @@ impl From<&Forecast> for LetterForecastView {
                 ("dead_letter", Some(code.as_str()), Some(detail.clone()))
             }
         };
-        let LetterName { message_id, generation } = forecast.letter;
+        let DeadLetterName { message_id, generation } = forecast.letter;
         Self { id: message_id.to_string(), generation, outcome, reason, detail }
     }
 }
@@ -212,8 +212,8 @@ pub struct LetterOrderView {
 
 impl LetterOrderView {
     /// An order of a person.
-    pub fn new(letter: LetterName, order: MessageId, applied: bool) -> Self {
-        let LetterName { message_id, generation } = letter;
+    pub fn new(letter: DeadLetterName, order: MessageId, applied: bool) -> Self {
+        let DeadLetterName { message_id, generation } = letter;
         Self { id: message_id.to_string(), generation, message_id: order.to_string(), applied }
     }
 }

@@ -1,22 +1,21 @@
-//! Dead letters and their replays: every rule about them.
+//! The rules of dead letters and their replays.
 //!
-//! A dead letter is an entity by the id of its message: the generation that is parked, up to which
-//! generation the message is over, the last edit, and the replay that has it. [`decide`] takes a
-//! state and what happens to it, and says what shall stand there then; a backend compares the
-//! revision that the state was read at, and writes. A replay is a record beside a frozen list of
-//! names: [`ReplayRecord`] says what it does next, and [`Counter`]s say what became of its letters.
+//! A dead letter is an entity named by the id of its message: the parked generation, the last
+//! generation that ended, the last edit, and the replay that has it. [`decide`] computes the new
+//! state from a state and an act; a backend compares the revision that was read, and writes. A
+//! replay is a record and a frozen list of names: [`ReplayRecord`] decides what it does next, and
+//! [`Counter`]s count the outcomes of its dead letters.
 //!
 //! # Invariants
-//! - Of a message at most one generation is parked, and never one that is over.
-//! - What happens twice is the same as once: nobody can know whether a step without an answer was
-//!   written.
-//! - The end of a letter and the count of its replay are in one step, so that no kill can come
-//!   between them.
+//! - At most one generation of a message is parked, and never one that has ended.
+//! - An act done twice is the same as done once, as a step without an answer may have been written.
+//! - The end of a dead letter and the count of its replay are one step, so no crash can separate
+//!   them.
 
-mod letter;
 pub mod pace;
 mod replay;
 mod room;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -25,20 +24,20 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use letter::{
-    Act, Body, BodyNote, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim, decide,
-    is_held, mark_sent,
-};
 pub use replay::{
     Counter, Pace, Position, Replay, ReplayCounts, ReplayRecord, ReplayState, conclude,
 };
 pub use room::Room;
+pub use state::{
+    Act, Body, BodyDigest, DeadLetterState, Edit, Ended, Incoming, Parked, Slot, Step, claim,
+    decide, fail_unsent, mark_sent,
+};
 
 use super::MessageId;
 
 /// One life of a message that was put aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LetterName {
+pub struct DeadLetterName {
     /// The message.
     pub message_id: MessageId,
     /// Which life of it: 1, and one more for every replay.
@@ -70,12 +69,12 @@ impl fmt::Display for ReplayId {
     }
 }
 
-/// The replay that has a letter.
+/// The replay that has a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The replay.
     pub replay: ReplayId,
-    /// The round of the replay in which the letter was sent; `None` while it was not.
+    /// The round of the replay in which the dead letter was sent; `None` while it was not.
     pub round: Option<u64>,
 }
 

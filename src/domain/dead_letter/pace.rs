@@ -1,32 +1,32 @@
-//! How many letters a replay may have sent by now: pure.
+//! The pace of a replay: how many dead letters it may send now.
 
 use std::time::Duration;
 
 use super::Pace;
 
-/// Letters that are sent in one step at most.
+/// The most dead letters sent in one step.
 const STEP_MAX: u64 = 64;
-/// Letters without an outcome at most: what is sent and fails is seen before much more is sent.
+/// The most dead letters without an outcome, so that failures are seen before much more is sent.
 const OPEN_MAX: u64 = 256;
 
-/// How many letters may be sent now, after so many since the start, with so many open.
+/// How many dead letters may be sent now, given how many were sent, are open and have failed.
 pub fn allowed(pace: &Pace, elapsed: Duration, sent: u64, open: u64, failed: u64) -> usize {
     let due = pace.rate.map_or(u64::MAX, |rate| due(rate, pace.ramp_millis, elapsed));
-    // At most so many come back as the replay may bear: all that is open may.
+    // All open ones may fail, and no more may fail than the replay tolerates.
     let bearable = pace.abort_after.map_or(OPEN_MAX, |most| u64::from(most).saturating_sub(failed));
     let room = OPEN_MAX.min(bearable.max(1)).saturating_sub(open);
     usize::try_from(due.saturating_sub(sent).min(room).min(STEP_MAX)).unwrap_or(0)
 }
 
-/// Letters that are due after a time: the rate rises evenly from nothing, then stays.
+/// How many are due after a time: the rate rises linearly from zero, then stays.
 fn due(rate: u32, ramp_millis: u64, elapsed: Duration) -> u64 {
     let (rate, ramp, elapsed) = (u128::from(rate), u128::from(ramp_millis), elapsed.as_millis());
     let ramping = elapsed.min(ramp);
-    // The area under the rate, in letters x 1000: a triangle, then a rectangle.
+    // The area under the rate, in dead letters x 1000: a triangle, then a rectangle.
     let triangle =
         if ramp == 0 { 0 } else { (rate * ramping).saturating_mul(ramping) / (2 * ramp) };
     let letters = (triangle + rate * (elapsed - ramping)) / 1000;
-    // The first is due at once, so that a slow replay is seen to have begun.
+    // The first is due at once, so that even a slow replay visibly starts.
     u64::try_from(letters).unwrap_or(u64::MAX).saturating_add(1)
 }
 

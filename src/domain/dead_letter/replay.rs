@@ -1,9 +1,9 @@
-//! A replay: what was asked for, how far it is, and when it is over.
+//! A replay: what was requested, its progress, and when it ends.
 //!
-//! What became of its letters is counted beside the record, by whoever ends a letter: many do that
-//! at once, and none of them reads the record for it. A letter that was sent counts for the round
-//! in which it was sent. A new leader begins a new round: what the one before sent and
-//! has no outcome counts as not sent, as nobody knows whether it is in the queue.
+//! The outcomes of its dead letters are counted beside the record by whoever ends one: many do that
+//! at once, and none has to read the record. A dead letter that was sent counts for the round in
+//! which it was sent. A new leader begins a new round: what an earlier one sent and has no outcome
+//! counts as unsent, as it may not be in the queue.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,50 +12,42 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fence, ReplayId};
 use crate::domain::Timestamp;
+use crate::domain::named::named;
 
-/// A replay that is being made is taken for abandoned when nothing was done for so long.
+/// A replay that is being made counts as abandoned after this long without a step.
 const MAKING_IDLE_MICROS: i64 = 60_000_000;
 
 /// How fast a replay goes, and when it gives up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
-    /// Letters a second; `None` is as fast as they are settled.
+    /// Dead letters a second; `None` for as fast as their outcomes come.
     pub rate: Option<u32>,
-    /// Over so many milliseconds the rate rises from nothing.
+    /// The time in which the rate rises from zero, in milliseconds.
     pub ramp_millis: u64,
-    /// Sends no more once so many came back.
+    /// Aborts once this many failed again.
     pub abort_after: Option<u32>,
 }
 
-/// What a replay is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReplayState {
-    /// Its letters are being selected; nobody sees it.
-    Making,
-    /// It sends letters, or waits for what becomes of them.
-    Running,
-    /// Everything that it sent has its outcome.
-    Done,
-    /// Too many came back.
-    Aborted,
-    /// A person stopped it.
-    Cancelled,
+named! {
+    /// What a replay is doing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum ReplayState {
+        /// Its dead letters are being selected; it is not shown.
+        Making = "making",
+        /// It sends dead letters or waits for their outcomes.
+        Running = "running",
+        /// Everything that it sent has its outcome.
+        Done = "done",
+        /// Too many failed again.
+        Aborted = "aborted",
+        /// A person cancelled it.
+        Cancelled = "cancelled",
+    }
 }
 
 impl ReplayState {
-    /// The state's name in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Making => "making",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Aborted => "aborted",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether its letters are its own. Once they are not, they never are again.
+    /// Whether it owns its dead letters. Once it does not, it never does again.
     pub const fn is_busy(self) -> bool {
         matches!(self, Self::Making | Self::Running)
     }
@@ -66,45 +58,45 @@ impl ReplayState {
 pub struct Position {
     /// The part of the list.
     pub chunk: u32,
-    /// The letter in it.
+    /// The place in that part.
     pub index: u32,
 }
 
 /// What is stored of a replay beside its list and its counters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayRecord {
-    /// When it was asked for.
+    /// When it was requested.
     pub made_at: Timestamp,
     /// How fast it goes.
     pub pace: Pace,
     /// What it is doing.
     pub state: ReplayState,
-    /// Letters that were selected.
+    /// The number of selected dead letters.
     pub selected: u64,
-    /// In how many parts their list is.
+    /// The number of parts of their list.
     pub chunks: u32,
-    /// When something was done last while it was made.
+    /// The time of the last step while it was made, by the Store's clock.
     pub touched_at: Timestamp,
-    /// How often a leader began with it.
+    /// How many leaders have begun a round.
     pub round: u64,
     /// The leader who began this round.
     pub leader: Option<Fence>,
-    /// Everything before it in the list was sent in this round, or has its outcome.
+    /// Everything before this place in the list was sent in this round or has ended.
     pub position: Position,
 }
 
 /// What is counted of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
-    /// Letters that had a good outcome.
+    /// Dead letters that had a good outcome.
     Settled,
-    /// Letters that came back.
+    /// Dead letters that failed again or could not be sent.
     Failed,
-    /// Letters that ended otherwise.
+    /// Dead letters that ended otherwise.
     Gone,
-    /// Letters that were sent in a round.
+    /// Dead letters that were sent in a round.
     Sent(u64),
-    /// Of those, letters that have their outcome.
+    /// Of those, dead letters that have their outcome.
     Ended(u64),
 }
 
@@ -135,7 +127,7 @@ impl fmt::Display for Counter {
     }
 }
 
-/// What was counted of a replay; what is not there was not counted yet.
+/// The counters of a replay; those that are missing are 0.
 pub type ReplayCounts = BTreeMap<Counter, u64>;
 
 /// A replay, and how far it is.
@@ -149,22 +141,22 @@ pub struct Replay {
     pub pace: Pace,
     /// What it is doing.
     pub state: ReplayState,
-    /// Letters that were selected when it was made.
+    /// Dead letters that were selected when it was made.
     pub selected: u64,
-    /// Letters that were put back into the queue.
+    /// Dead letters that were sent to the queue.
     pub sent: u64,
-    /// Of those, letters that had a good outcome.
+    /// Of those, dead letters that had a good outcome.
     pub settled: u64,
-    /// Of those, letters that came back.
+    /// Of those, dead letters that failed again, or could not be sent.
     pub failed: u64,
-    /// Of those, letters that ended otherwise before they could be replayed.
+    /// Of those, dead letters that ended otherwise before they could be replayed.
     pub gone: u64,
     /// Whether a leader has begun with it.
     pub is_taken: bool,
 }
 
 impl Replay {
-    /// Letters that were sent and have no outcome yet.
+    /// Dead letters that were sent and have no outcome yet.
     pub const fn open(&self) -> u64 {
         self.sent.saturating_sub(self.settled + self.failed + self.gone)
     }
@@ -186,26 +178,26 @@ impl ReplayRecord {
         }
     }
 
-    /// With one more part of the list.
+    /// Adds a part of the list.
     #[must_use]
     pub fn with_chunk(&self, letters: usize, now: Timestamp) -> Self {
         let selected = self.selected + u64::try_from(letters).unwrap_or(u64::MAX);
         Self { selected, chunks: self.chunks + 1, touched_at: now, ..self.clone() }
     }
 
-    /// Whether whoever made it has died.
+    /// Whether its maker has died.
     pub fn is_abandoned(&self, now: Timestamp) -> bool {
         self.state == ReplayState::Making && self.touched_at.plus_micros(MAKING_IDLE_MICROS) <= now
     }
 
-    /// The replay once its letters are selected.
+    /// The replay once its dead letters are selected.
     #[must_use]
     pub fn begun(&self) -> Self {
         let state = if self.selected == 0 { ReplayState::Done } else { ReplayState::Running };
         Self { state, ..self.clone() }
     }
 
-    /// The replay once a person stopped it; `None` if it does not run.
+    /// The cancelled replay; `None` if it does not run.
     pub fn cancelled(&self) -> Option<Self> {
         let runs = self.state == ReplayState::Running;
         runs.then(|| Self { state: ReplayState::Cancelled, ..self.clone() })
@@ -222,18 +214,18 @@ impl ReplayRecord {
         })
     }
 
-    /// Letters of this round without an outcome.
+    /// Dead letters of this round without an outcome.
     pub fn open(&self, counts: &ReplayCounts) -> u64 {
         let count = |counter| counts.get(&counter).copied().unwrap_or(0);
         count(Counter::Sent(self.round)).saturating_sub(count(Counter::Ended(self.round)))
     }
 
-    /// Whether somebody must look at it.
+    /// Whether the leader must process it.
     pub fn is_open(&self, counts: &ReplayCounts) -> bool {
         self.state == ReplayState::Running || self.open(counts) > 0
     }
 
-    /// The replay as people see it; `None` while it is being made.
+    /// The replay as it is shown; `None` while it is being made.
     pub fn view(&self, id: ReplayId, counts: &ReplayCounts) -> Option<Replay> {
         let count = |counter| counts.get(&counter).copied().unwrap_or(0);
         let (settled, failed) = (count(Counter::Settled), count(Counter::Failed));
@@ -247,7 +239,7 @@ impl ReplayRecord {
     }
 }
 
-/// Ends a replay that is due: `None` if it is not.
+/// Ends a replay that is finished or must be aborted; `None` for others.
 pub fn conclude(record: &ReplayRecord, counts: &ReplayCounts) -> Option<ReplayRecord> {
     let count = |counter| counts.get(&counter).copied().unwrap_or(0);
     let failed = count(Counter::Failed);

@@ -18,7 +18,7 @@ fn at(seconds: i64) -> Timestamp {
 fn body(text: &'static str) -> Body {
     let (fingerprint, bytes) =
         (Fingerprint::of(text.as_bytes()), u32::try_from(text.len()).unwrap());
-    Body { note: BodyNote { fingerprint, bytes, stored: bytes }, stored: Bytes::from(text) }
+    Body { digest: BodyDigest { fingerprint, bytes, stored: bytes }, stored: Bytes::from(text) }
 }
 
 fn incoming(generation: u32, failed_at: i64, text: &'static str) -> Act {
@@ -33,8 +33,8 @@ fn incoming(generation: u32, failed_at: i64, text: &'static str) -> Act {
         source: "default".to_owned(),
         traceparent: None,
         tracestate: None,
-        received: own.note,
-        own: own.note,
+        received: own.digest,
+        own: own.digest,
         mark: None,
     };
     Act::Park(Box::new(Incoming { parked, own, received: None }))
@@ -48,7 +48,7 @@ const fn end(generation: u32, ending: Ending) -> Act {
     Act::End { generation, ending }
 }
 
-/// A letter and its bodies, with a replay that goes on beside it.
+/// A dead letter and its bodies, with a replay that goes on beside it.
 #[derive(Debug, Clone, Default)]
 struct Letter {
     state: Option<DeadLetterState>,
@@ -133,7 +133,7 @@ fn a_letter_that_comes_back_is_as_old_as_its_first_failure() {
 }
 
 #[test]
-fn what_is_held_does_not_expire_and_what_is_old_is_forgotten() {
+fn what_a_replay_owns_does_not_expire_and_what_is_old_is_forgotten() {
     let expire = Act::Expire { before: at(5) };
     let mut letter = Letter::all(&[incoming(1, 1, "a")]);
     let state = letter.state.clone().unwrap();
@@ -196,6 +196,19 @@ fn a_replay_ends_when_all_is_told_or_too_much_came_back() {
     assert!(!making.is_abandoned(at(60)) && making.is_abandoned(at(61)));
 }
 
+#[test]
+fn what_others_take_is_read_again_once_little_is_left_or_something_did_not_fit() {
+    let room = || Room::new(100, vec![("a".to_owned(), 36)]);
+    let parked = Letter::all(&[incoming(1, 1, "abc")]).state;
+    let mut small = room();
+    assert!(!small.is_tight());
+    assert!(small.takes(None, parked.as_ref()) && !small.is_tight());
+    assert!(small.takes(None, parked.as_ref()) && small.is_tight());
+    let mut refusing = room();
+    assert!(!refusing.fits("b", 51) && refusing.is_tight());
+    assert!(room().fits("b", 50) && !room().fits("a", 15));
+}
+
 #[derive(Debug, Clone)]
 enum Move {
     Act(Act),
@@ -220,7 +233,7 @@ fn moves() -> impl Strategy<Value = Move> {
 
 proptest! {
     /// Whatever happens in whichever order: twice is once, what is over stays over, every body that
-    /// a state names is there and no other, and a replay counts each letter exactly once.
+    /// a state names is there and no other, and a replay counts each dead letter exactly once.
     #[test]
     fn a_letter_keeps_its_laws(moves in prop::collection::vec(moves(), 0..40)) {
         let mut letter = Letter::default();
@@ -258,10 +271,10 @@ proptest! {
             if let Some(before) = was_over {
                 prop_assert!(state.ended.unwrap().generation >= before.generation);
             }
-            let is_held = u64::from(letter.parked().is_some_and(|parked| parked.mark.is_some()));
+            let is_owned = u64::from(letter.parked().is_some_and(|parked| parked.mark.is_some()));
             let view = record.view(REPLAY, &letter.counts).unwrap();
-            prop_assert_eq!(view.settled + view.failed + view.gone + is_held, record.selected);
-            prop_assert!(view.open() <= is_held);
+            prop_assert_eq!(view.settled + view.failed + view.gone + is_owned, record.selected);
+            prop_assert!(view.open() <= is_owned);
             let Some(parked) = letter.parked() else {
                 let kept = if state.edit.is_some() { vec![Slot::Edited] } else { Vec::new() };
                 prop_assert_eq!(letter.bodies.keys().copied().collect::<Vec<_>>(), kept);

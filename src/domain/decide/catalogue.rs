@@ -1,8 +1,8 @@
 //! Products and categories: the latest description, the latest deletion, and which is later.
 
 use crate::domain::{
-    CatalogueEntry, CatalogueEvent, CatalogueId, Decision, EntityName, EntityState, ItemNames,
-    Lists, Outcome, Policy, Settled, Write,
+    CatalogueEntry, CatalogueEvent, CatalogueId, Decision, EntityName, EntityState, EventOutcome,
+    ItemNames, Lists, Outcome, Policy, Write,
 };
 
 /// Joins events into a catalogue entry. Stock is never touched.
@@ -35,7 +35,7 @@ pub fn catalogue_names(state: &CatalogueEntry, policy: &Policy) -> Vec<ItemNames
     goods.collect()
 }
 
-fn join(state: &mut CatalogueEntry, event: &CatalogueEvent) -> Settled {
+fn join(state: &mut CatalogueEntry, event: &CatalogueEvent) -> EventOutcome {
     let version = Some(event.version);
     let newest = state.described.max(state.deleted);
     let known = version == state.described || version == state.deleted;
@@ -47,7 +47,7 @@ fn join(state: &mut CatalogueEntry, event: &CatalogueEvent) -> Settled {
         Some(_) => {}
         None => state.deleted = state.deleted.max(version),
     }
-    Settled::plain(if known {
+    EventOutcome::plain(if known {
         Outcome::Duplicate
     } else if version > newest {
         Outcome::Applied

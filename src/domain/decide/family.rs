@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::{Arrival, limits};
 use crate::domain::record::told_apart;
 use crate::domain::{
-    ClosedName, Content, Correction, CorrectionEvent, Event, Findings, Identifier, Line, Link,
-    Mode, Names, NoticeEvent, OrderEvent, OrderId, Outcome, Policy, Rank, Reading, Reason, Record,
-    RefundEvent, Refused, Settled, Snapshot, Status, TestMode, TimelineEntry, Version,
+    ClosedName, Content, Correction, CorrectionEvent, Event, EventOutcome, Findings, Identifier,
+    Line, Link, Mode, Names, NoticeEvent, OrderEvent, OrderId, Outcome, Policy, Rank, Reading,
+    Reason, Record, RefundEvent, Refused, Snapshot, Status, TestMode, TimelineEntry, Version,
 };
 
 /// Records and links that belong together, before and after the events.
@@ -47,9 +47,9 @@ impl<'a> Family<'a> {
         event: &Event,
         arrival: &Arrival,
         policy: &Policy,
-    ) -> Result<Settled, Refused> {
+    ) -> Result<EventOutcome, Refused> {
         let Some(names) = event.content.names() else {
-            return Ok(Settled::plain(Outcome::Ignored));
+            return Ok(EventOutcome::plain(Outcome::Ignored));
         };
         if self.is_closed(&names) {
             return self.after_closing(&names, arrival);
@@ -71,7 +71,7 @@ impl<'a> Family<'a> {
             Content::Notice(notice) => self.join_notice(notice, arrival, known),
             Content::Refund(refund) => self.join_refund(refund, arrival, known),
             Content::Correction(correction) => self.join_correction(correction, arrival),
-            Content::Catalogue(_) | Content::Receipt(_) => Settled::plain(Outcome::Ignored),
+            Content::Catalogue(_) | Content::Receipt(_) => EventOutcome::plain(Outcome::Ignored),
         })
     }
 
@@ -94,10 +94,10 @@ impl<'a> Family<'a> {
 
     /// What was received before the watermark is taken for known; what came later may be news, and
     /// a person must see it. So must a dead letter, of which it is not known when it was sent again.
-    fn after_closing(&self, names: &Names, arrival: &Arrival) -> Result<Settled, Refused> {
+    fn after_closing(&self, names: &Names, arrival: &Arrival) -> Result<EventOutcome, Refused> {
         let watermark = self.before.watermark;
         if arrival.received_at < watermark && arrival.replays == 0 {
-            return Ok(Settled::because(Outcome::Superseded, Reason::OrderClosed));
+            return Ok(EventOutcome::because(Outcome::Superseded, Reason::OrderClosed));
         }
         let open = names.all().find(|name| self.before.record(name).is_some()).cloned();
         Err(Refused::Expired { watermark, open })
@@ -166,7 +166,7 @@ impl<'a> Family<'a> {
         arrival: &Arrival,
         policy: &Policy,
         known: bool,
-    ) -> Settled {
+    ) -> EventOutcome {
         let (own, version) = (event.names.own(), event.version);
         let (newest, deleted) = self.newest(own);
         let rekeyed_lines = match &event.snapshot {
@@ -201,7 +201,7 @@ impl<'a> Family<'a> {
             record.deleted = record.deleted.max(Some(version));
         }
         if known {
-            let settled = Settled::plain(Outcome::Duplicate);
+            let settled = EventOutcome::plain(Outcome::Duplicate);
             return self.note(own, version, settled, event.said.as_deref(), 0, arrival);
         }
         self.findings.refunds_unmatched += u64::from(event.refunds_without_id);
@@ -225,26 +225,26 @@ impl<'a> Family<'a> {
         ]
         .into_iter()
         .find_map(|(holds, reason)| holds.then_some(reason));
-        let settled = Settled { outcome, reason };
+        let settled = EventOutcome { outcome, reason };
         self.note(own, version, settled, event.said.as_deref(), rekeyed_lines, arrival)
     }
 
-    fn join_refund(&mut self, event: &RefundEvent, arrival: &Arrival, known: bool) -> Settled {
+    fn join_refund(&mut self, event: &RefundEvent, arrival: &Arrival, known: bool) -> EventOutcome {
         let settled = if let Some(refund) = &event.refund {
             let says_more = self.record(&event.order).join_refund(&refund.id, &refund.entry);
-            Settled::plain(match (says_more, known) {
+            EventOutcome::plain(match (says_more, known) {
                 (true, _) => Outcome::Applied,
                 (false, true) => Outcome::Duplicate,
                 (false, false) => Outcome::Superseded,
             })
         } else {
             self.findings.refunds_unmatched += u64::from(!known);
-            Settled::because(Outcome::Ignored, Reason::RefundWithoutId)
+            EventOutcome::because(Outcome::Ignored, Reason::RefundWithoutId)
         };
         self.note(&event.order, event.version, settled, None, 0, arrival)
     }
 
-    fn join_notice(&mut self, event: &NoticeEvent, arrival: &Arrival, known: bool) -> Settled {
+    fn join_notice(&mut self, event: &NoticeEvent, arrival: &Arrival, known: bool) -> EventOutcome {
         let (own, version) = (event.names.own(), event.version);
         let (newest, deleted) = self.newest(own);
         let record = self.record(own);
@@ -255,18 +255,18 @@ impl<'a> Family<'a> {
         }
         let noticed = record.timeline.first().map(|entry| entry.version).max(newest);
         let settled = if known {
-            Settled::plain(Outcome::Duplicate)
+            EventOutcome::plain(Outcome::Duplicate)
         } else if !is_deletion && deleted.is_some_and(|deleted| deleted < version) {
-            Settled::because(Outcome::Superseded, Reason::AfterDeletion)
+            EventOutcome::because(Outcome::Superseded, Reason::AfterDeletion)
         } else if is_first_deletion || Some(version) > noticed {
-            Settled::plain(Outcome::Applied)
+            EventOutcome::plain(Outcome::Applied)
         } else {
-            Settled::plain(Outcome::Superseded)
+            EventOutcome::plain(Outcome::Superseded)
         };
         self.note(own, version, settled, event.said.as_deref(), 0, arrival)
     }
 
-    fn join_correction(&mut self, event: &CorrectionEvent, arrival: &Arrival) -> Settled {
+    fn join_correction(&mut self, event: &CorrectionEvent, arrival: &Arrival) -> EventOutcome {
         let correction = Correction {
             content: event.content.clone(),
             message_id: arrival.message_id,
@@ -278,16 +278,16 @@ impl<'a> Family<'a> {
         match before {
             None => {
                 self.findings.corrections += 1;
-                Settled::plain(Outcome::Applied)
+                EventOutcome::plain(Outcome::Applied)
             }
             Some(before) if before.message_id == correction.message_id => {
-                Settled::plain(Outcome::Duplicate)
+                EventOutcome::plain(Outcome::Duplicate)
             }
             Some(before) if before.content == correction.content => {
-                Settled::plain(Outcome::Duplicate)
+                EventOutcome::plain(Outcome::Duplicate)
             }
-            Some(_) if counts => Settled::because(Outcome::Applied, Reason::ReferenceReused),
-            Some(_) => Settled::because(Outcome::Superseded, Reason::ReferenceReused),
+            Some(_) if counts => EventOutcome::because(Outcome::Applied, Reason::ReferenceReused),
+            Some(_) => EventOutcome::because(Outcome::Superseded, Reason::ReferenceReused),
         }
     }
 
@@ -296,14 +296,14 @@ impl<'a> Family<'a> {
         &mut self,
         name: &OrderId,
         version: Version,
-        settled: Settled,
+        settled: EventOutcome,
         said: Option<&str>,
         rekeyed_lines: u32,
         arrival: &Arrival,
-    ) -> Settled {
+    ) -> EventOutcome {
         let is_ahead = self.is_ahead && settled.outcome != Outcome::Duplicate;
         let reason = settled.reason.or_else(|| is_ahead.then_some(Reason::TimestampAhead));
-        let settled = Settled { reason, ..settled };
+        let settled = EventOutcome { reason, ..settled };
         self.record(name).join_entry(TimelineEntry {
             version,
             message_id: arrival.message_id,

@@ -109,7 +109,7 @@ fn lists(after: &Reading, lead: &OrderId, order: &Record, in_force: &PolicyInFor
     [
         (List::All, true),
         (
-            List::Settled,
+            List::Final,
             deleted.is_some() || matches!(status, Some(Status::Delivered | Status::Cancelled)),
         ),
         (List::Ambiguous, latest.is_some_and(|latest| latest.is_ambiguous)),

@@ -2,8 +2,8 @@
 
 use super::Arrival;
 use crate::domain::{
-    Cause, Counts, Decision, EntityName, EntityState, Lists, Outcome, Reason, Receipt,
-    ReceiptContent, ReceiptEvent, ReceiptId, Said, Settled, StockChange, Write,
+    Cause, Counts, Decision, EntityName, EntityState, EventOutcome, Lists, Outcome, Reason,
+    Receipt, ReceiptContent, ReceiptEvent, ReceiptId, Said, StockChange, Write,
 };
 
 /// Joins what was said of one receipt. Of two contents the lower message id's counts, and a void
@@ -39,7 +39,7 @@ pub fn decide_receipt(
     decision
 }
 
-fn join(state: &mut Receipt, event: &ReceiptEvent, arrival: &Arrival) -> Settled {
+fn join(state: &mut Receipt, event: &ReceiptEvent, arrival: &Arrival) -> EventOutcome {
     let said = Said {
         message_id: arrival.message_id,
         received_at: arrival.received_at,
@@ -50,7 +50,7 @@ fn join(state: &mut Receipt, event: &ReceiptEvent, arrival: &Arrival) -> Settled
     let known = if is_void { &mut state.void } else { &mut state.said };
     let Some(before) = known else {
         *known = Some(said);
-        return Settled::plain(Outcome::Applied);
+        return EventOutcome::plain(Outcome::Applied);
     };
     let (same_message, same) =
         (before.message_id == said.message_id, before.content == said.content);
@@ -59,10 +59,10 @@ fn join(state: &mut Receipt, event: &ReceiptEvent, arrival: &Arrival) -> Settled
         *before = said;
     }
     if same_message || same {
-        Settled::plain(Outcome::Duplicate)
+        EventOutcome::plain(Outcome::Duplicate)
     } else if wins {
-        Settled::because(Outcome::Applied, Reason::ReferenceReused)
+        EventOutcome::because(Outcome::Applied, Reason::ReferenceReused)
     } else {
-        Settled::because(Outcome::Superseded, Reason::ReferenceReused)
+        EventOutcome::because(Outcome::Superseded, Reason::ReferenceReused)
     }
 }

@@ -1,4 +1,4 @@
-//! Reading JSON lazily: only the fields that a rule reads are looked at, the rest is skipped.
+//! Reads JSON lazily: only the fields that a rule reads are parsed, the rest is skipped.
 //!
 //! Values are borrowed slices of the body, so a body costs little more memory than itself, a
 //! number is never turned into a float, and depth of nesting costs nothing: skipping does not
@@ -6,14 +6,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A value of the body, not looked into yet.
+/// A value of the body, not parsed yet.
 pub(super) type Value<'a> = &'a RawValue;
 
-/// Reads an object and answers with the named fields, in the order asked for.
+/// Reads an object and returns the named fields, in the given order.
 ///
 /// The text is checked to be JSON to its end.
 pub(super) fn fields<'a, const N: usize>(
@@ -26,9 +27,8 @@ pub(super) fn fields<'a, const N: usize>(
     Ok(found)
 }
 
-/// Reads an object with another in it, and answers with the named fields of the outer one and those
-/// members of the inner one that somebody may ask for: one look at every byte, where reading one
-/// after the other takes two.
+/// Reads an object with another in it, and returns the named fields of the outer one and the wanted
+/// members of the inner one: one pass over the bytes, where reading one after the other takes two.
 ///
 /// If the inner field is no object, or there is none, this is an error like every other.
 pub(super) fn fields_and_members<'a, const N: usize>(
@@ -44,7 +44,7 @@ pub(super) fn fields_and_members<'a, const N: usize>(
     Ok((found, members.ok_or_else(missing)?))
 }
 
-/// The members of an object that somebody may ask for, by their place among those.
+/// The wanted members of an object, by their place in the list of names.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     wanted: &'static [&'static str],
@@ -60,7 +60,7 @@ impl<'a> Members<'a> {
         serde_json::Deserializer::from_str(value.get()).deserialize_map(Wanted(wanted))
     }
 
-    /// The named ones, in the order asked for.
+    /// The named ones, in the given order.
     pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<Value<'a>>; N] {
         names.map(|name| {
             let place = self.wanted.iter().position(|wanted| *wanted == name);
@@ -78,7 +78,7 @@ pub(super) fn objects<'a, const N: usize>(
     names: [&str; N],
 ) -> Option<Vec<[Option<Value<'a>>; N]>> {
     let mut deserializer = serde_json::Deserializer::from_str(value.get());
-    deserializer.deserialize_seq(Objects(Fields(names), max)).ok()
+    deserializer.deserialize_seq(List(Fields(names), max)).ok()
 }
 
 /// Why a list was not read.
@@ -97,7 +97,7 @@ pub(super) fn elements(value: Value<'_>, max: usize) -> Result<Vec<Value<'_>>, L
     }
     let mut deserializer = serde_json::Deserializer::from_str(value.get());
     // The text is known to be JSON, so only the length can be wrong.
-    deserializer.deserialize_seq(Elements(max)).map_err(|_| ListError::TooLong)
+    deserializer.deserialize_seq(List(PhantomData, max)).map_err(|_| ListError::TooLong)
 }
 
 /// The text of a string; `None` if the value is none, or escapes half of a surrogate pair.
@@ -133,16 +133,21 @@ pub(super) fn type_name(value: Option<Value<'_>>) -> &'static str {
 #[derive(Clone, Copy)]
 struct Fields<'n, const N: usize>([&'n str; N]);
 
-/// Where a key's value belongs, if it is one of the names. A key is taken as it stands: half of a
-/// surrogate pair in one that nobody looks for is no reason to refuse the body.
-fn slot_of<'f, 'a>(
-    key: Value<'_>,
+/// Reads the value of a key to where it belongs if the key is one of the names, or skips it. A key is
+/// taken as it stands: half of a surrogate pair in one that nobody looks for is no reason to refuse
+/// the body.
+fn read_member<'a, A: MapAccess<'a>>(
+    map: &mut A,
+    key: Value<'a>,
     names: &[&str],
-    found: &'f mut [Option<Value<'a>>],
-) -> Option<&'f mut Option<Value<'a>>> {
-    let key = text(key)?;
-    let place = names.iter().position(|name| key == *name)?;
-    found.get_mut(place)
+    found: &mut [Option<Value<'a>>],
+) -> Result<(), A::Error> {
+    let place = text(key).and_then(|key| names.iter().position(|name| key == *name));
+    match place.and_then(|place| found.get_mut(place)) {
+        Some(found) => *found = Some(map.next_value()?),
+        None => drop(map.next_value::<IgnoredAny>()?),
+    }
+    Ok(())
 }
 
 impl<'a, const N: usize> Visitor<'a> for Fields<'_, N> {
@@ -154,11 +159,8 @@ impl<'a, const N: usize> Visitor<'a> for Fields<'_, N> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = [None; N];
-        while let Some(key) = map.next_key::<Value<'a>>()? {
-            match slot_of(key, &self.0, &mut found) {
-                Some(slot) => *slot = Some(map.next_value()?),
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
+        while let Some(key) = map.next_key()? {
+            read_member(&mut map, key, &self.0, &mut found)?;
         }
         Ok(found)
     }
@@ -172,13 +174,14 @@ impl<'a, const N: usize> DeserializeSeed<'a> for Fields<'_, N> {
     }
 }
 
-struct Objects<'n, const N: usize>(Fields<'n, N>, usize);
+/// A list of limited length, each element of which is read by a seed.
+struct List<S>(S, usize);
 
-impl<'a, const N: usize> Visitor<'a> for Objects<'_, N> {
-    type Value = Vec<[Option<Value<'a>>; N]>;
+impl<'a, S: DeserializeSeed<'a> + Copy> Visitor<'a> for List<S> {
+    type Value = Vec<S::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an array of at most {} objects", self.1)
+        write!(f, "an array of at most {} elements", self.1)
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
@@ -209,10 +212,7 @@ impl<'a, const N: usize> Visitor<'a> for WithInner<'_, N> {
                 inner = Some(map.next_value_seed(Wanted(self.2))?);
                 continue;
             }
-            match slot_of(key, &self.0, &mut found) {
-                Some(slot) => *slot = Some(map.next_value()?),
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
+            read_member(&mut map, key, &self.0, &mut found)?;
         }
         Ok((found, inner))
     }
@@ -237,34 +237,10 @@ impl<'a> Visitor<'a> for Wanted {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = vec![None; self.0.len()];
-        while let Some(key) = map.next_key::<Value<'a>>()? {
-            match slot_of(key, self.0, &mut found) {
-                Some(slot) => *slot = Some(map.next_value()?),
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
+        while let Some(key) = map.next_key()? {
+            read_member(&mut map, key, self.0, &mut found)?;
         }
         Ok(Members { wanted: self.0, found })
-    }
-}
-
-struct Elements(usize);
-
-impl<'a> Visitor<'a> for Elements {
-    type Value = Vec<Value<'a>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an array of at most {} elements", self.0)
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let mut found = Vec::new();
-        while let Some(element) = sequence.next_element()? {
-            if found.len() == self.0 {
-                return Err(A::Error::invalid_length(found.len() + 1, &self));
-            }
-            found.push(element);
-        }
-        Ok(found)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn read(
     *known = Some(names.own().clone());
 
     let written = status.and_then(text);
-    let status = written.as_deref().map_or(Status::Unknown, Status::parse);
+    let status = written.as_deref().map_or(Status::Unknown, Status::of_sender);
     let said = written.as_deref().filter(|written| *written != status.as_str()).map(short_text);
     let said = said.filter(|said| !said.is_empty());
     let mode = mode

@@ -1,4 +1,4 @@
-//! What lines were called before: null is loss of knowledge, not news.
+//! The former names of lines: a null means lost knowledge, not a change.
 //!
 //! A product that is deleted between sale and shipment leaves lines without product ids. All names
 //! that a line was given together are kept, as long as one of them is the newest of its kind.

@@ -12,7 +12,7 @@ const NEAR: u64 = 3;
 /// How many places a delivery is often late.
 const FAR: u64 = 80;
 
-/// The deliveries of some events, and how many of them came behind a later event of their order.
+/// The deliveries of some events, and how many of them came after a later event of their order.
 pub(super) fn deliver(
     mut events: Vec<Event>,
     duplicates_per_mille: u64,

@@ -47,7 +47,7 @@ const FATES: [(Fate, u64); 13] = [
 ];
 
 impl Story<'_> {
-    /// Says all that happens to the order.
+    /// Writes everything that happens to the order.
     pub(super) fn tell(&mut self) {
         let fate = *self.dice.pick_weighted(&FATES);
         let are_clocks_apart = self.dice.chance(50);

@@ -1,6 +1,11 @@
 //! JSON as it is written, not as it is meant: fields keep their order, may stand twice, and a
 //! number is whatever text it was given as.
 
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::PrettyFormatter;
+use serde_json::value::RawValue;
+
 /// A JSON value to be written.
 #[derive(Debug, Clone)]
 pub(super) enum Json {
@@ -8,7 +13,7 @@ pub(super) enum Json {
     Bool(bool),
     /// A number as it is written.
     Number(String),
-    /// Any text, written as it is.
+    /// Any JSON, written as it is.
     Raw(&'static str),
     Text(String),
     List(Vec<Self>),
@@ -25,7 +30,7 @@ pub(super) enum Layout {
     Compact,
     /// A line a field, as people write it.
     Indented,
-    /// The same with tabs, and blanks behind the end.
+    /// The same with tabs, and blanks after the end.
     Tabs,
 }
 
@@ -44,92 +49,38 @@ impl Json {
     }
 
     pub(super) fn write(&self, layout: Layout) -> String {
-        let mut out = String::with_capacity(4096);
-        self.write_to(&mut out, layout, 0);
-        if layout == Layout::Tabs {
-            out.push_str(" \t\r\n");
-        }
-        out
+        let written = match layout {
+            Layout::Compact => serde_json::to_string(self),
+            Layout::Indented => serde_json::to_string_pretty(self),
+            Layout::Tabs => self.written_with_tabs(),
+        };
+        written.expect("texts, lists and objects are always JSON")
     }
 
-    fn write_to(&self, out: &mut String, layout: Layout, depth: usize) {
+    fn written_with_tabs(&self) -> serde_json::Result<String> {
+        let mut out = Vec::with_capacity(4096);
+        let formatter = PrettyFormatter::with_indent(b"\t");
+        self.serialize(&mut Serializer::with_formatter(&mut out, formatter))?;
+        out.extend(b" \t\r\n");
+        String::from_utf8(out).map_err(serde::ser::Error::custom)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw = |text| serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom);
         match self {
-            Self::Null => out.push_str("null"),
-            Self::Bool(true) => out.push_str("true"),
-            Self::Bool(false) => out.push_str("false"),
-            Self::Number(number) => out.push_str(number),
-            Self::Raw(text) => out.push_str(text),
-            Self::Text(text) => write_text(out, text),
-            Self::List(values) => {
-                out.push('[');
-                for (index, value) in values.iter().enumerate() {
-                    separate(out, layout, depth + 1, index > 0);
-                    value.write_to(out, layout, depth + 1);
-                }
-                close(out, layout, depth, values.is_empty());
-                out.push(']');
-            }
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(text) => raw(text)?.serialize(serializer),
+            Self::Raw(text) => raw(text)?.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(values) => serializer.collect_seq(values),
             Self::Object(fields) => {
-                out.push('{');
-                for (index, (name, value)) in fields.iter().enumerate() {
-                    separate(out, layout, depth + 1, index > 0);
-                    write_text(out, name);
-                    out.push_str(if layout == Layout::Compact { ":" } else { ": " });
-                    value.write_to(out, layout, depth + 1);
-                }
-                close(out, layout, depth, fields.is_empty());
-                out.push('}');
+                serializer.collect_map(fields.iter().map(|(name, value)| (name, value)))
             }
         }
     }
-}
-
-fn separate(out: &mut String, layout: Layout, depth: usize, is_further: bool) {
-    if is_further {
-        out.push(',');
-    }
-    break_line(out, layout, depth);
-}
-
-fn close(out: &mut String, layout: Layout, depth: usize, is_empty: bool) {
-    if !is_empty {
-        break_line(out, layout, depth);
-    }
-}
-
-fn break_line(out: &mut String, layout: Layout, depth: usize) {
-    let indent = match layout {
-        Layout::Compact => return,
-        Layout::Indented => "  ",
-        Layout::Tabs => "\t",
-    };
-    out.push('\n');
-    (0..depth).for_each(|_| out.push_str(indent));
-}
-
-fn write_text(out: &mut String, text: &str) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(place) = rest.find(|c: char| c.is_ascii_control() || c == '"' || c == '\\') {
-        let (before, special) = rest.split_at(place);
-        out.push_str(before);
-        let mut behind = special.chars();
-        match behind.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\t') => out.push_str("\\t"),
-            Some(control) => {
-                let hex = [u32::from(control) / 16, u32::from(control) % 16];
-                out.push_str("\\u00");
-                out.extend(hex.map(|digit| char::from_digit(digit, 16).unwrap_or('0')));
-            }
-            None => {}
-        }
-        rest = behind.as_str();
-    }
-    out.push_str(rest);
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ pub struct History {
     pub options: HistoryOptions,
     /// What to post.
     pub deliveries: Vec<Delivery>,
-    /// How many deliveries come behind a later event of their order.
+    /// How many deliveries come after a later event of their order.
     pub reordered: u64,
     opening: Vec<OpeningStock>,
 }

@@ -73,82 +73,38 @@ const NAMINGS: [Naming; 12] = [
 
 /// The shops by what their site is called: invoice prefix, sizes, and products, the most popular
 /// first. A product whose name says so is sold by measure.
-const SHOPS: [(&str, &str, [&str; 3], [&str; 12]); 4] = [
+const SHOPS: [(&str, &str, &str, &str); 4] = [
     (
         "ceramics",
         "CLAY",
-        ["Small", "Medium", "Large"],
-        [
-            "Grey ceramic plate",
-            "Cobalt mug",
-            "Oatmeal breakfast bowl",
-            "Celadon teapot",
-            "Speckled vase",
-            "Crème brûlée dish",
-            "Salt pig",
-            "Butter dish",
-            "Terracotta by the tile",
-            "Raku tea bowl 楽",
-            "Candle holder",
-            "Engraved house number",
-        ],
+        "Small; Medium; Large",
+        "Grey ceramic plate; Cobalt mug; Oatmeal breakfast bowl; Celadon teapot; \
+         Speckled vase; Crème brûlée dish; Salt pig; Butter dish; \
+         Terracotta by the tile; Raku tea bowl 楽; Candle holder; Engraved house number",
     ),
     (
         "tea",
         "LEAF",
-        ["50 g tin", "100 g bag", "250 g bag"],
-        [
-            "Assam breakfast",
-            "Earl Grey",
-            "Sencha first flush",
-            "Jasmine pearls",
-            "Lapsang souchong",
-            "Genmaicha 玄米茶",
-            "Rooibos & vanilla",
-            "Chai masala",
-            "Darjeeling by weight",
-            "Grüner Oolong",
-            "Bamboo whisk",
-            "Tasting, for your party",
-        ],
+        "50 g tin; 100 g bag; 250 g bag",
+        "Assam breakfast; Earl Grey; Sencha first flush; Jasmine pearls; \
+         Lapsang souchong; Genmaicha 玄米茶; Rooibos & vanilla; Chai masala; \
+         Darjeeling by weight; Grüner Oolong; Bamboo whisk; Tasting, for your party",
     ),
     (
         "linen",
         "LOOM",
-        ["Sand", "Indigo", "Moss"],
-        [
-            "Tea towel",
-            "Linen by the metre",
-            "Wool blanket",
-            "Cushion cover",
-            "Ticking stripe by the metre",
-            "Merino scarf",
-            "Table runner",
-            "Cotton throw",
-            "Felt slippers",
-            "Bath sheet",
-            "Apron \"Hygge\"",
-            "Curtains made to measure",
-        ],
+        "Sand; Indigo; Moss",
+        "Tea towel; Linen by the metre; Wool blanket; Cushion cover; \
+         Ticking stripe by the metre; Merino scarf; Table runner; Cotton throw; \
+         Felt slippers; Bath sheet; Apron \"Hygge\"; Curtains made to measure",
     ),
     (
         "garden",
         "SEED",
-        ["Packet", "Box", "Sack"],
-        [
-            "Sweet peas",
-            "Heirloom tomatoes",
-            "Wildflower meadow",
-            "Basil Genovese",
-            "Hand trowel",
-            "Piment d'Espelette",
-            "Twine by the metre",
-            "Watering can",
-            "Peat-free compost",
-            "Sunflowers",
-            "Leather gloves",
-            "Planting plan",
-        ],
+        "Packet; Box; Sack",
+        "Sweet peas; Heirloom tomatoes; Wildflower meadow; Basil Genovese; \
+         Hand trowel; Piment d'Espelette; Twine by the metre; Watering can; \
+         Peat-free compost; Sunflowers; Leather gloves; Planting plan",
     ),
 ];
 
@@ -175,7 +131,7 @@ pub(super) fn shops(seed: u64, dice: &mut Dice) -> Vec<Shop> {
             site: site_name(seed, name),
             invoice_prefix: prefix,
             products: (0_u64..)
-                .zip(products)
+                .zip(products.split("; "))
                 .zip(NAMINGS)
                 .map(|((place, product), naming)| {
                     new_product(dice, place, product, naming, prefix, sizes)
@@ -192,11 +148,11 @@ fn new_product(
     name: &'static str,
     naming: Naming,
     prefix: &str,
-    sizes: &[&'static str; 3],
+    sizes: &'static str,
 ) -> Product {
     let has_sizes = matches!(naming, Naming::Variation | Naming::ExternalVariation);
     let sku = format!("{prefix}-{:03}", 100 + place * 7);
-    let variations = sizes.iter().filter(|_| has_sizes).map(|label| Variation {
+    let variations = sizes.split("; ").filter(|_| has_sizes).map(|label| Variation {
         id: dice.short_id(),
         external_id: format!("{sku}/{label}"),
         label,

@@ -1,14 +1,15 @@
-//! Dead letters and replays above the port: read, decide by the rules, commit, and again if
-//! somebody was faster.
+//! Dead letters and replays above the port: load, decide by the rules, commit, and retry on a
+//! conflict.
 //!
-//! The rules are in [`crate::domain::dead_letter`]; a backend compares revisions, writes, and
-//! reads lists. What happens to a letter is one commit, with what a replay counts for it. Calls
-//! about many letters may die in between: some are done, and doing all again changes nothing for
-//! those.
+//! The rules are in [`crate::domain::dead_letter`]; a backend compares revisions, writes, and reads
+//! lists. A change of a dead letter and what its replay counts for it are one commit. A call about
+//! many dead letters may die half-way: repeating it changes nothing for those already done.
 
 mod body;
-mod port;
+mod command;
+pub(in crate::store) mod port;
 mod replays;
+mod sending;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -16,36 +17,39 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::command::{DeadLetterEdit, NewReplay, REPLAY_DEAD_LETTERS_MAX};
 pub use self::port::{
-    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLettersCommitted,
-    LetterWrite, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
+    DeadLetterCommit, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals, DeadLetterWrite,
+    DeadLettersCommitted, LoadedDeadLetter, LoadedReplay, ReplayList, ReplayPlace, ReplayWrite,
 };
-pub use self::replays::Unsent;
+pub use self::sending::Unsent;
 use super::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterEdit, Page, PageRequest, Store,
-    StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, Page, PageRequest, Store, StoreError,
 };
 use crate::backoff::Delays;
 use crate::broker::Envelope;
 use crate::clock;
 use crate::domain::dead_letter::{
-    Act, DeadLetterState, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot,
-    decide,
+    Act, DeadLetterName, DeadLetterState, Ending, Incoming, Parked, ReplayId, ReplayState, Room,
+    Slot, decide,
 };
 use crate::domain::{Code, MessageId, Timestamp};
 
 /// The most message ids that one filter may name.
 const FILTER_IDS_MAX: usize = 10_000;
-/// At most so many items are read for one answer, whatever was asked for.
+/// The most items of one page, whatever the caller asks for.
 const ANSWER_MAX: usize = 10_000;
-/// Letters that are decided on at a time.
+/// Dead letters decided on at a time.
 const STEP: usize = 256;
-/// How often somebody else may be faster before it is said that there is something wrong.
+/// How many conflicts in a row are retried before the call fails.
 const CONFLICTS_MAX: u32 = 40;
-/// The pause after a conflict, and how long it may grow.
+/// The first and the longest pause after a conflict.
 const CONFLICT_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
 
-/// Goes on after conflicts, each time a little later, and not for ever.
+/// Messages that there is no room for, and how many bytes each needs.
+type Refused = Vec<(MessageId, u64)>;
+
+/// Retries after conflicts, with growing pauses and a limit.
 #[derive(Debug)]
 struct Conflicts {
     delays: Delays,
@@ -69,9 +73,8 @@ impl Conflicts {
 }
 
 impl dyn Store + '_ {
-    /// Files dead letters. One whose message id and generation are there already, or were there,
-    /// changes nothing; one of a later generation takes the place of the earlier, and keeps its
-    /// first failure and first body.
+    /// Files dead letters. One whose message id and generation is or was parked changes nothing;
+    /// one of a later generation replaces the earlier, and keeps its first failure and first body.
     pub async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
         let acts = letters
             .into_iter()
@@ -79,13 +82,13 @@ impl dyn Store + '_ {
         self.act(acts.collect(), clock::now(), None).await.map(drop)
     }
 
-    /// As `park`, as far as there is room; answers with the messages that there is
-    /// none for.
+    /// As `park`, as far as there is room. Returns the messages that there is none for, with the
+    /// bytes that each needs.
     pub async fn park_within(
         &self,
         letters: Vec<DeadLetter>,
         room: &Mutex<Room>,
-    ) -> Result<Vec<MessageId>, StoreError> {
+    ) -> Result<Refused, StoreError> {
         let acts = letters
             .into_iter()
             .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
@@ -94,45 +97,68 @@ impl dyn Store + '_ {
         Ok(waiting)
     }
 
-    /// Ends letters: they and their earlier generations go, and are never parked again. A discard
-    /// ends the message: also a generation that came back meanwhile, or will.
-    pub async fn end_letters(
+    /// Ends dead letters: they and their earlier generations are removed and never parked again. A
+    /// discard ends the whole message, including generations that fail later.
+    pub async fn end_dead_letters(
         &self,
-        letters: Vec<LetterName>,
+        letters: Vec<DeadLetterName>,
         ending: Ending,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let acts = letters.into_iter().map(|LetterName { message_id, generation }| {
+        let ids: Vec<_> = letters.iter().map(|letter| letter.message_id).collect();
+        let acts = letters.into_iter().map(|DeadLetterName { message_id, generation }| {
             (message_id, Act::End { generation, ending })
         });
-        self.act(acts.collect(), at, None).await.map(drop)
+        match (self.act(acts.collect(), at, None).await, &*ids) {
+            (Err(StoreError::Corrupt { .. }), [id]) if ending == Ending::Discarded => {
+                self.discard_unreadable(*id, at).await
+            }
+            (done, _) => done.map(drop),
+        }
     }
 
-    /// Gives a letter another body. It keeps its id and its first body; one that is parked later
-    /// gets the new body then, also as a later generation, and one that has ended stays ended.
-    /// Answers with whether it stands, or a later edit does: not of one that has ended.
-    pub async fn edit_letter(&self, edit: LetterEdit) -> Result<bool, StoreError> {
-        let LetterEdit { letter, edit: id, at, body } = edit;
-        let LetterName { message_id, generation } = letter;
+    /// Discards a dead letter whose state cannot be read; one that is readable is left alone.
+    async fn discard_unreadable(&self, id: MessageId, at: Timestamp) -> Result<(), StoreError> {
+        match self.load_dead_letters(&[id], false).await {
+            Err(StoreError::Corrupt { .. }) => {
+                self.overwrite_dead_letter(id, DeadLetterState::of_discarded(at)).await
+            }
+            loaded => loaded.map(drop),
+        }
+    }
+
+    /// Returns those of the given messages that a person discarded.
+    pub async fn discarded(&self, ids: &[MessageId]) -> Result<Vec<MessageId>, StoreError> {
+        let found = self.load_dead_letters(ids, false).await?.into_iter().flatten();
+        Ok(found.filter(|found| found.state.is_discarded()).map(|found| found.id).collect())
+    }
+
+    /// Gives a dead letter another body. It keeps its id and its first body. One that is parked
+    /// later, also as a later generation, gets the new body then; one that has ended stays ended.
+    /// Returns whether this edit or a later one is in effect, which it is not once the dead letter
+    /// has ended.
+    pub async fn edit_dead_letter(&self, edit: DeadLetterEdit) -> Result<bool, StoreError> {
+        let DeadLetterEdit { letter, edit: id, at, body } = edit;
+        let DeadLetterName { message_id, generation } = letter;
         let act = Act::Edit { generation, id, at, body: body::pack(&body) };
         if !self.act(vec![(message_id, act)], at, None).await?.is_empty() {
             return Ok(true);
         }
-        // Whoever came to the command first has done it.
+        // Somebody else has applied the command already.
         let found = self.load_dead_letters(&[message_id], false).await?.pop().flatten();
         Ok(found.is_some_and(|found| found.state.edit.is_some_and(|known| known.id >= id)))
     }
 
-    /// Ends letters that failed first before a time and are in no replay, and forgets messages and
-    /// replays that are as old. Answers with how many letters those were, for each reason; a
-    /// bounded number a call, so nothing is left when it answers with none.
-    pub async fn expire_letters(
+    /// Expires dead letters that first failed before a time and are in no replay, and forgets
+    /// messages and replays that are as old. Returns the number of expired dead letters by reason.
+    /// A call does a bounded part: nothing is left when it returns nothing.
+    pub async fn expire_dead_letters(
         &self,
         before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(Code, u64)>, StoreError> {
-        // Letters of a replay whose maker died are in none.
-        self.give_up_abandoned(now).await?;
+        // This frees the dead letters of a replay whose maker died.
+        self.give_up_abandoned().await?;
         let old = DeadLetterFilter { failed_before: Some(before), ..DeadLetterFilter::default() };
         let (mut expired, mut after) = (BTreeMap::new(), None);
         while expired.is_empty() {
@@ -147,7 +173,7 @@ impl dyn Store + '_ {
         loop {
             let ended = self.ended_dead_letters(before, STEP).await?;
             let acts = ended.into_iter().map(|letter| (letter.id, Act::Forget { before }));
-            // A page of which something stays is the last: it would be read for ever.
+            // A page of which something remains is the last, or it would be read for ever.
             if self.act(acts.collect(), now, None).await?.len() < STEP {
                 break;
             }
@@ -156,25 +182,25 @@ impl dyn Store + '_ {
         Ok(expired.into_iter().collect())
     }
 
-    /// Parked dead letters, oldest first failure first, without their bodies. One that is parked
-    /// all the while that pages are read is on exactly one of them.
+    /// Lists parked dead letters without their bodies, oldest first failure first. One that stays
+    /// parked while pages are read is on exactly one of them.
     pub async fn dead_letters(
         &self,
         filter: &DeadLetterFilter,
         page: &PageRequest,
     ) -> Result<Page<DeadLetterSummary>, StoreError> {
         let after = page.after.as_deref().map(|cursor| {
-            DeadLetterPlace::parse_cursor(cursor)
+            DeadLetterPlace::parse(cursor)
                 .ok_or_else(|| rejected("the cursor is not one of this list"))
         });
         check(filter)?;
         let limit = page.limit.min(ANSWER_MAX);
-        // One more than asked for says that there is a next page.
+        // One more than the limit shows that there is a next page.
         let mut found = self.list_dead_letters(filter, after.transpose()?, limit + 1).await?;
         let is_last = found.len() <= limit;
         found.truncate(limit);
         let last = found.last().and_then(LoadedDeadLetter::place);
-        let next = last.filter(|_| !is_last).map(DeadLetterPlace::to_cursor);
+        let next = last.filter(|_| !is_last).map(DeadLetterPlace::to_text);
         let items = found.into_iter().filter_map(|letter| {
             let parked = letter.state.parked?;
             Some(DeadLetterSummary {
@@ -189,24 +215,30 @@ impl dyn Store + '_ {
         Ok(Page { items: items.collect(), next })
     }
 
-    /// One parked dead letter with its body.
+    /// Reads one parked dead letter with its body.
     pub async fn dead_letter(&self, id: MessageId) -> Result<Option<DeadLetter>, StoreError> {
         let found = self.load_dead_letters(&[id], true).await?.pop().flatten();
         Ok(found.map(whole).transpose()?.flatten())
     }
 
-    /// How many dead letters are parked for each reason.
+    /// Reads which generation of a message is parked.
+    pub async fn parked_generation(&self, id: MessageId) -> Result<Option<u32>, StoreError> {
+        let found = self.load_dead_letters(&[id], false).await?.pop().flatten();
+        Ok(found.and_then(|found| found.state.parked).map(|parked| parked.generation))
+    }
+
+    /// Counts the parked dead letters by reason.
     pub async fn dead_letter_counts(&self) -> Result<Vec<(Code, u64)>, StoreError> {
         Ok(self.dead_letter_totals().await?.letters)
     }
 
-    /// Does what happens to letters, each by itself and as far as there is room; answers with what
-    /// was parked of those that it changed.
+    /// Applies acts, each in a commit of its own and as far as there is room. Returns what was
+    /// parked before of each dead letter that changed.
     async fn act(
         &self,
         mut acts: Vec<(MessageId, Act)>,
         now: Timestamp,
-        mut room: Option<(&Mutex<Room>, &mut Vec<MessageId>)>,
+        mut room: Option<(&Mutex<Room>, &mut Refused)>,
     ) -> Result<Vec<Option<Parked>>, StoreError> {
         let (mut done, mut conflicts) = (Vec::new(), Conflicts::new());
         while !acts.is_empty() {
@@ -221,12 +253,13 @@ impl dyn Store + '_ {
                 if let Some((room, waiting)) = &mut room
                     && !takes(room, before, step.after.as_ref())
                 {
-                    waiting.push(id);
+                    let stored = step.after.as_ref().and_then(DeadLetterState::stored);
+                    waiting.push((id, stored.map_or(0, |(_, bytes)| bytes)));
                     continue;
                 }
                 let was_parked = before.and_then(|before| before.parked.clone());
                 let before = found.map(|found| (found.revision, found.state));
-                let write = LetterWrite { id, before, after: step.after, bodies: step.bodies };
+                let write = DeadLetterWrite { id, before, after: step.after, bodies: step.bodies };
                 let counts = step.counts.into_iter();
                 commits.push(DeadLetterCommit {
                     letters: vec![write],
@@ -253,7 +286,7 @@ impl dyn Store + '_ {
         Ok(done)
     }
 
-    /// The states of the replays that acts on letters are decided by.
+    /// Reads the states of the replays that decide about acts.
     async fn replays_of<'a>(
         &self,
         acts: impl Iterator<Item = (&'a (MessageId, Act), &'a Option<LoadedDeadLetter>)>,
@@ -261,7 +294,7 @@ impl dyn Store + '_ {
         let mut ids = BTreeSet::new();
         for ((_, act), found) in acts {
             let parked = found.as_ref().and_then(|found| found.state.parked.as_ref());
-            // Of a letter that was sent only the expiry asks.
+            // Once a dead letter was sent, only its expiry depends on the replay.
             let asks = |act: &Act| matches!(act, Act::Expire { .. });
             let mark = parked.and_then(|parked| parked.mark);
             ids.extend(mark.filter(|mark| mark.round.is_none() || asks(act)).map(|it| it.replay));
@@ -270,7 +303,7 @@ impl dyn Store + '_ {
     }
 }
 
-/// Takes the next acts to decide on: of each message the first, so that the others see what it did.
+/// Takes the next acts to decide on: one of each message, so that the next one sees its effect.
 fn take_turn(acts: &mut Vec<(MessageId, Act)>) -> Vec<(MessageId, Act)> {
     let (mut turn, mut later, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (id, act) in acts.drain(..) {
@@ -324,26 +357,26 @@ fn incoming(letter: DeadLetter) -> Incoming {
         source,
         traceparent,
         tracestate,
-        received: own.note,
-        own: own.note,
+        received: own.digest,
+        own: own.digest,
         mark: None,
     };
     Incoming { parked, own, received }
 }
 
-/// A parked letter with its bodies.
+/// A parked dead letter with its bodies.
 fn whole(letter: LoadedDeadLetter) -> Result<Option<DeadLetter>, StoreError> {
     let LoadedDeadLetter { id, state, bodies, .. } = letter;
     let Some(parked) = &state.parked else { return Ok(None) };
     let (slot, is_other) = state.body(parked);
     let read = |slot: Slot| -> Result<Bytes, StoreError> {
-        let note = match (slot, &state.edit) {
+        let digest = match (slot, &state.edit) {
             (Slot::Edited, Some(edit)) => &edit.body,
             (Slot::Own, _) => &parked.own,
             (Slot::Received | Slot::Edited, _) => &parked.received,
         };
         let stored = bodies.iter().find(|(at, _)| *at == slot).map(|(_, stored)| &**stored);
-        body::unpack(id, note, stored.unwrap_or_default())
+        body::unpack(id, digest, stored.unwrap_or_default())
     };
     let body = read(slot)?;
     let original = if is_other { Some(read(Slot::Received)?) } else { None };

@@ -1,10 +1,10 @@
-//! What a Store is told and says of dead letters and replays.
+//! The types of the port for dead letters and replays.
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::domain::dead_letter::{
-    Counter, DeadLetterState, Fence, LetterName, Parked, ReplayCounts, ReplayId, ReplayRecord, Slot,
+    Counter, DeadLetterName, DeadLetterState, Fence, Parked, ReplayCounts, ReplayId, ReplayRecord,
+    Slot,
 };
 use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
 use crate::store::{DeadLetterFilter, Revision};
@@ -31,33 +31,33 @@ pub struct LoadedReplay {
     pub revision: Revision,
     /// The record.
     pub record: ReplayRecord,
-    /// What was counted of it.
+    /// Its counters.
     pub counts: ReplayCounts,
 }
 
-/// One step: written whole if all that it was decided on still stands, else not at all.
+/// One step: written as a whole if nothing it was decided on has changed, else not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterCommit {
-    /// The number under which replays must still be run.
+    /// The number under which this process must still run replays.
     pub fence: Option<Fence>,
-    /// Letters; at most one write of each.
-    pub letters: Vec<LetterWrite>,
+    /// Writes of dead letters, at most one of each.
+    pub letters: Vec<DeadLetterWrite>,
     /// A replay.
     pub replay: Option<ReplayWrite>,
-    /// What is added to the counters of replays, as far as those are there.
+    /// Additions to the counters of replays that still exist.
     pub counts: Vec<(ReplayId, Counter, u64)>,
 }
 
-/// A letter that is written.
+/// A dead letter that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterWrite {
+pub struct DeadLetterWrite {
     /// The message.
     pub id: MessageId,
-    /// What was read of it.
+    /// What was read.
     pub before: Option<(Revision, DeadLetterState)>,
-    /// What shall stand there; `None` for nothing.
+    /// The new state; `None` removes it.
     pub after: Option<DeadLetterState>,
-    /// Bodies that are written, or removed.
+    /// Bodies that are written or removed.
     pub bodies: Vec<(Slot, Option<Bytes>)>,
 }
 
@@ -68,12 +68,12 @@ pub struct ReplayWrite {
     pub id: ReplayId,
     /// The revision that was read, and when the replay was made.
     pub before: Option<(Revision, Timestamp)>,
-    /// What shall stand there; `None` for nothing: then its list and counters go too.
+    /// The new record; `None` removes it with its list and counters.
     pub after: Option<ReplayRecord>,
-    /// Whether somebody must look at it.
+    /// Whether the leader must process it.
     pub is_open: bool,
-    /// One more part of its list.
-    pub chunk: Option<(u32, Vec<LetterName>)>,
+    /// The next part of its list.
+    pub chunk: Option<(u32, Vec<DeadLetterName>)>,
 }
 
 /// What became of a commit.
@@ -81,16 +81,16 @@ pub struct ReplayWrite {
 pub enum DeadLettersCommitted {
     /// It is written.
     Written,
-    /// Somebody was faster; nothing is written.
+    /// Something it was decided on has changed; nothing is written.
     Conflict,
-    /// Another leads; nothing is written.
+    /// Another process leads; nothing is written.
     Fenced,
 }
 
 impl DeadLetterCommit {
-    /// Whether it only takes away: such a commit is written on a server that is out of memory.
+    /// Whether it only removes: such a commit may run on a server that is out of memory.
     pub fn gives_memory_back(&self) -> bool {
-        let removes = |write: &LetterWrite| {
+        let removes = |write: &DeadLetterWrite| {
             write.after.as_ref().is_none_or(|after| after.parked.is_none())
                 && write.bodies.iter().all(|(_, body)| body.is_none())
         };
@@ -99,7 +99,7 @@ impl DeadLetterCommit {
     }
 }
 
-/// A letter's place among all.
+/// A dead letter's place among all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeadLetterPlace {
     /// The first failure.
@@ -111,30 +111,44 @@ pub struct DeadLetterPlace {
 }
 
 impl DeadLetterPlace {
-    /// The place of a parked letter.
+    /// The place of a parked dead letter.
     pub const fn of(id: MessageId, parked: &Parked) -> Self {
         Self { failed_at: parked.failed_at, id, generation: parked.generation }
     }
 
-    /// As a list's caller gets it.
-    pub fn to_cursor(self) -> String {
-        format!("{}.{}.{}", self.failed_at.micros(), self.id, self.generation)
+    /// The place as text, of fixed length: texts sort as places do.
+    pub fn to_text(self) -> String {
+        let Self { failed_at, id, generation } = self;
+        format!("{}.{id}.{generation:08x}", time_text(failed_at))
     }
 
-    /// Reads what [`to_cursor`](Self::to_cursor) has written.
-    pub fn parse_cursor(text: &str) -> Option<Self> {
+    /// Reads what [`to_text`](Self::to_text) has written.
+    pub fn parse(text: &str) -> Option<Self> {
         let (failed_at, rest) = text.split_once('.')?;
         let (id, generation) = rest.split_once('.')?;
         Some(Self {
-            failed_at: Timestamp::from_micros(failed_at.parse().ok()?),
+            failed_at: parse_time(failed_at)?,
             id: MessageId(id.parse().ok()?),
-            generation: generation.parse().ok()?,
+            generation: u32::from_str_radix(generation, 16).ok()?,
         })
     }
 }
 
+/// Maps the least time to zero, so that digits sort as times do.
+const SIGN: u64 = 1 << 63;
+
+/// A time as text that sorts as times do.
+pub(in crate::store) fn time_text(time: Timestamp) -> String {
+    format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
+}
+
+fn parse_time(text: &str) -> Option<Timestamp> {
+    let micros = u64::from_str_radix(text, 16).ok()? ^ SIGN;
+    Some(Timestamp::from_micros(micros.cast_signed()))
+}
+
 impl DeadLetterFilter {
-    /// Whether it selects a letter.
+    /// Whether it selects a dead letter.
     pub fn selects(&self, id: MessageId, parked: &Parked) -> bool {
         let Self { reason, site, failed_before, ids } = self;
         reason.is_none_or(|reason| parked.rejection.code == reason)
@@ -144,7 +158,7 @@ impl DeadLetterFilter {
     }
 }
 
-/// Dead letters that have reason, site and event's name in common.
+/// Dead letters with the same reason, site and event type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterGroup {
     /// Why.
@@ -164,7 +178,7 @@ pub struct DeadLetterGroup {
 /// How much is parked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterTotals {
-    /// Letters, by reason.
+    /// Dead letters, by reason.
     pub letters: Vec<(Code, u64)>,
     /// What their bodies take, by the source that they came from.
     pub bytes: Vec<(String, u64)>,
@@ -175,7 +189,7 @@ pub struct DeadLetterTotals {
 pub enum ReplayList {
     /// Those that are being made.
     Making,
-    /// Those that somebody must look at.
+    /// Those that the leader must process.
     Open,
     /// Those that were made.
     Made,
@@ -184,14 +198,13 @@ pub enum ReplayList {
 /// A replay's place in a list.
 pub type ReplayPlace = (Timestamp, ReplayId);
 
-/// Writes a replay's place as a cursor.
-pub(super) fn replay_cursor((made_at, id): ReplayPlace) -> String {
-    format!("{}.{id}", made_at.micros())
+/// A replay's place as text that sorts as places do.
+pub(in crate::store) fn replay_text((made_at, id): ReplayPlace) -> String {
+    format!("{}.{id}", time_text(made_at))
 }
 
-/// Reads what [`replay_cursor`] has written.
-pub(super) fn parse_replay_cursor(text: &str) -> Option<ReplayPlace> {
+/// Reads what [`replay_text`] has written.
+pub(in crate::store) fn parse_replay(text: &str) -> Option<ReplayPlace> {
     let (made_at, id) = text.split_once('.')?;
-    let id = id.parse::<Uuid>().ok()?;
-    Some((Timestamp::from_micros(made_at.parse().ok()?), ReplayId(id)))
+    Some((parse_time(made_at)?, ReplayId(id.parse().ok()?)))
 }

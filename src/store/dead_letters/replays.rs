@@ -1,61 +1,45 @@
-//! Replays above the port: making, showing, cancelling, sending, and what became of letters.
+//! Replays above the port: making, showing, cancelling and forgetting.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Conflicts, DeadLetterCommit, DeadLettersCommitted, LetterWrite, LoadedDeadLetter, LoadedReplay,
-    ReplayList, ReplayWrite, check, port, rejected, whole,
+    Conflicts, DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter,
+    LoadedReplay, ReplayList, ReplayWrite, check, port, rejected,
 };
-use crate::clock;
 use crate::domain::dead_letter::{
-    Counter, DeadLetterState, Fence, LetterName, Position, Replay, ReplayId, ReplayRecord,
-    ReplayState, claim, conclude, mark_sent,
+    DeadLetterName, DeadLetterState, Fence, Replay, ReplayId, ReplayRecord, ReplayState, claim,
 };
 use crate::domain::{MessageId, Timestamp};
-use crate::store::{
-    DeadLetter, NewReplay, Page, PageRequest, REPLAY_LETTERS_MAX, Store, StoreError,
-};
+use crate::store::{NewReplay, Page, PageRequest, REPLAY_DEAD_LETTERS_MAX, Store, StoreError};
 
-/// Letters that one step selects or sends.
-const STEP: usize = 500;
-/// Letters that are looked at together when the next ones to send are wanted.
-const LOOKED_AT: usize = 64;
-/// Replays that are read at a time.
+/// Dead letters that one step selects or sends.
+pub(super) const STEP: usize = 500;
+/// Replays per page.
 const REPLAYS: usize = 100;
 
-/// Letters that are to be sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unsent {
-    /// The letters, in the order of the replay.
-    pub letters: Vec<DeadLetter>,
-    /// The place after the last of them.
-    pub after: Position,
-}
-
-/// What a change of a record came to.
-enum Changed {
-    /// It is so now, or it was so before.
+/// The result of changing a record.
+pub(super) enum Changed {
+    /// The record is as intended, now or already before.
     Is(Box<LoadedReplay>),
     /// There is no such replay.
     Unknown,
-    /// Another leads.
+    /// Another process leads.
     Fenced,
 }
 
 impl dyn Store + '_ {
-    /// Makes a replay of the letters that the filter selects now; each is in one replay at a time.
-    /// More than [`REPLAY_LETTERS_MAX`] are rejected.
+    /// Makes a replay of the dead letters that the filter selects now; each is in one replay at a
+    /// time. More than [`REPLAY_DEAD_LETTERS_MAX`] are rejected.
     ///
-    /// It goes step by step, and may die
-    /// 1. before or between the steps that select: what they selected is held by a replay that
-    ///    nobody sees. After a minute without a step, whoever makes the next replay or ends old
-    ///    letters gives it up by one commit, and all its letters are free;
+    /// It goes in steps. If the process dies
+    /// 1. before or between the steps that select: their dead letters belong to a replay that is
+    ///    not shown. A minute after its last step, by the clock of the Store, the next process that
+    ///    makes a replay or expires dead letters removes it in one commit, which frees them;
     /// 2. after the last step, before the answer: the replay runs.
     pub async fn make_replay(&self, new: NewReplay) -> Result<Replay, StoreError> {
         check(&new.filter)?;
-        let now = clock::now();
-        self.give_up_abandoned(now).await?;
-        let record = ReplayRecord::making(new.made_at, new.pace, now);
+        self.give_up_abandoned().await?;
+        let record = ReplayRecord::making(new.made_at, new.pace, self.now().await?);
         let write = ReplayWrite {
             id: new.id,
             before: None,
@@ -68,7 +52,7 @@ impl dyn Store + '_ {
         }
         let selected = self.select(&new).await;
         if selected.is_err() {
-            // It would be given up in a minute: what this cannot do is done then.
+            // If this fails too, the replay is removed a minute later.
             self.change_replay(new.id, None, |_| Some(None)).await.ok();
         }
         selected?;
@@ -81,7 +65,7 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Takes what is selected into a replay that is being made.
+    /// Takes the selection into a replay that is being made.
     async fn select(&self, new: &NewReplay) -> Result<(), StoreError> {
         let mut after = None;
         loop {
@@ -97,7 +81,7 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Takes those of a page that are free; `false` if somebody was faster.
+    /// Takes the free ones of a page; `false` on a conflict.
     async fn take(&self, id: ReplayId, page: &[LoadedDeadLetter]) -> Result<bool, StoreError> {
         let marks = page.iter().filter_map(|letter| letter.state.parked.as_ref()?.mark);
         let replays = self.replay_states(marks.map(|mark| mark.replay).collect()).await?;
@@ -107,16 +91,16 @@ impl dyn Store + '_ {
             let Some(after) = claim(&letter.state, place.generation, id, &replays) else {
                 continue;
             };
-            names.push(LetterName { message_id: letter.id, generation: place.generation });
-            letters.push(LetterWrite::of_mark(letter, after));
+            names.push(DeadLetterName { message_id: letter.id, generation: place.generation });
+            letters.push(DeadLetterWrite::of_mark(letter, after));
         }
         if letters.is_empty() {
             return Ok(true);
         }
         let replay = self.load_replay(id).await?.ok_or_else(|| given_up(id))?;
-        let record = replay.record.with_chunk(names.len(), clock::now());
-        if record.selected > u64::try_from(REPLAY_LETTERS_MAX).unwrap_or(u64::MAX) {
-            let why = format!("more than {REPLAY_LETTERS_MAX} letters; select fewer");
+        let record = replay.record.with_chunk(names.len(), self.now().await?);
+        if record.selected > u64::try_from(REPLAY_DEAD_LETTERS_MAX).unwrap_or(u64::MAX) {
+            let why = format!("more than {REPLAY_DEAD_LETTERS_MAX} letters; select fewer");
             return Err(rejected(&why));
         }
         let chunk = Some((replay.record.chunks, names));
@@ -125,27 +109,26 @@ impl dyn Store + '_ {
         Ok(self.commit_dead_letter(commit).await? == DeadLettersCommitted::Written)
     }
 
-    /// A replay and how far it is.
+    /// Reads a replay and its progress.
     pub async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
         Ok(self.load_replay(id).await?.and_then(|replay| replay.view()))
     }
 
-    /// Replays by the time at which they were made, oldest first.
+    /// Lists replays by the time at which they were made, oldest first.
     pub async fn replays(&self, page: &PageRequest) -> Result<Page<Replay>, StoreError> {
         let after = page.after.as_deref().map(|cursor| {
-            port::parse_replay_cursor(cursor)
-                .ok_or_else(|| rejected("the cursor is not one of this list"))
+            port::parse_replay(cursor).ok_or_else(|| rejected("the cursor is not one of this list"))
         });
         let limit = page.limit.min(super::ANSWER_MAX);
         let mut found = self.list_replays(ReplayList::Made, after.transpose()?, limit + 1).await?;
         let is_last = found.len() <= limit;
         found.truncate(limit);
         let last = found.last().filter(|_| !is_last);
-        let next = last.map(|last| port::replay_cursor((last.record.made_at, last.id)));
+        let next = last.map(|last| port::replay_text((last.record.made_at, last.id)));
         Ok(Page { items: found.iter().filter_map(LoadedReplay::view).collect(), next })
     }
 
-    /// Stops a replay: letters that were not sent are free again.
+    /// Cancels a replay: dead letters that were not sent are free again.
     pub async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
         let cancel = |replay: &LoadedReplay| replay.record.cancelled().map(Some);
         match self.change_replay(id, None, cancel).await? {
@@ -154,7 +137,7 @@ impl dyn Store + '_ {
         }
     }
 
-    /// The running replay that a message's parked letter is in.
+    /// Returns the running replay that has a message's dead letter.
     pub async fn replay_of(&self, id: MessageId) -> Result<Option<ReplayId>, StoreError> {
         let found = self.load_dead_letters(&[id], false).await?.pop().flatten();
         let mark = found.and_then(|found| found.state.parked?.mark);
@@ -164,133 +147,7 @@ impl dyn Store + '_ {
         Ok(runs.then_some(mark.replay))
     }
 
-    /// Replays that run, or have letters without an outcome; oldest first.
-    pub async fn open_replays(&self) -> Result<Vec<Replay>, StoreError> {
-        let open = self.all_replays(ReplayList::Open).await?;
-        Ok(open.iter().filter_map(LoadedReplay::view).collect())
-    }
-
-    /// Begins or goes on to run replays for the leader of this number; `None` if a later one does.
-    /// What it answers with is another for every leader, and for a server that was started anew.
-    /// Before that, letters of running replays that were sent and are still parked count as not
-    /// sent: nobody knows whether they are in the queue, and sending them again is harmless.
-    pub async fn run_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
-        let fence = self.lead_replays(leader).await?;
-        let Some(fence) = fence else { return Ok(None) };
-        for replay in self.all_replays(ReplayList::Open).await? {
-            let restart = |replay: &LoadedReplay| replay.record.restarted(fence).map(Some);
-            if restart(&replay).is_some()
-                && let Changed::Fenced = self.change_replay(replay.id, Some(fence), restart).await?
-            {
-                return Ok(None);
-            }
-        }
-        Ok(Some(fence))
-    }
-
-    /// The next letters of a running replay that were not sent in this round; none for one that has
-    /// ended. At most so many, and fewer only if there are no more or hundreds.
-    pub async fn unsent_letters(&self, id: ReplayId, limit: usize) -> Result<Unsent, StoreError> {
-        let Some(LoadedReplay { record, .. }) = self.load_replay(id).await? else {
-            return Ok(Unsent::default());
-        };
-        let (mut wanted, mut at) = (Vec::new(), record.position);
-        let limit = if record.state == ReplayState::Running { limit.min(STEP) } else { 0 };
-        while at.chunk < record.chunks && wanted.len() < limit {
-            let chunk = self.replay_chunk(id, at.chunk).await?;
-            let index = usize::try_from(at.index).unwrap_or(usize::MAX);
-            let rest = chunk.get(index..).unwrap_or_default();
-            let looked_at = rest.get(..LOOKED_AT).unwrap_or(rest);
-            let ids: Vec<MessageId> = looked_at.iter().map(|name| name.message_id).collect();
-            let found = self.load_dead_letters(&ids, false).await?;
-            for (name, found) in looked_at.iter().zip(found) {
-                at.index += 1;
-                let sends = |found: LoadedDeadLetter| {
-                    mark_sent(&found.state, name.generation, id, record.round).is_some()
-                };
-                if found.is_some_and(sends) {
-                    wanted.push(*name);
-                }
-                if wanted.len() == limit {
-                    break;
-                }
-            }
-            if usize::try_from(at.index).is_ok_and(|index| index >= chunk.len()) {
-                at = Position { chunk: at.chunk + 1, index: 0 };
-            }
-        }
-        let ids: Vec<MessageId> = wanted.iter().map(|name| name.message_id).collect();
-        let found = self.load_dead_letters(&ids, true).await?;
-        let mut letters = Vec::new();
-        for (name, found) in wanted.iter().zip(found) {
-            let letter = found.map(whole).transpose()?.flatten();
-            letters.extend(letter.filter(|letter| letter.generation() == name.generation));
-        }
-        Ok(Unsent { letters, after: at })
-    }
-
-    /// Notes that letters were sent, and that those before a place need not be looked at again in
-    /// this round; `false`, and nothing is noted, if another leads.
-    pub async fn note_sent(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-        names: Vec<LetterName>,
-        after: Option<Position>,
-    ) -> Result<bool, StoreError> {
-        let ids: Vec<MessageId> = names.iter().map(|name| name.message_id).collect();
-        let mut conflicts = Conflicts::new();
-        loop {
-            let replay = self.load_replay(id).await?;
-            let mut commit = DeadLetterCommit { fence: Some(fence), ..Default::default() };
-            if let Some(mut replay) = replay {
-                let round = replay.record.round;
-                let found = self.load_dead_letters(&ids, false).await?;
-                for (name, found) in names.iter().zip(found) {
-                    let Some(found) = found else { continue };
-                    let after = mark_sent(&found.state, name.generation, id, round);
-                    commit.letters.extend(after.map(|after| LetterWrite::of_mark(&found, after)));
-                }
-                let sent = u64::try_from(commit.letters.len()).unwrap_or(u64::MAX);
-                if sent > 0 {
-                    commit.counts.push((id, Counter::Sent(round), sent));
-                    *replay.counts.entry(Counter::Sent(round)).or_default() += sent;
-                }
-                let position = after.unwrap_or_default().max(replay.record.position);
-                let record = ReplayRecord { position, ..replay.record.clone() };
-                if sent > 0 || record != replay.record {
-                    commit.replay = Some(replay.write(Some(record)));
-                }
-            }
-            match self.commit_dead_letter(commit).await? {
-                DeadLettersCommitted::Written => return Ok(true),
-                DeadLettersCommitted::Fenced => return Ok(false),
-                DeadLettersCommitted::Conflict => conflicts.pause().await?,
-            }
-        }
-    }
-
-    /// Ends the replay if it is done or too many letters came back, and answers with what became of
-    /// its letters; `None`, and nothing is noted, if another leads.
-    pub async fn note_outcomes(
-        &self,
-        id: ReplayId,
-        fence: Fence,
-    ) -> Result<Option<Replay>, StoreError> {
-        let next = |replay: &LoadedReplay| {
-            let LoadedReplay { record, counts, .. } = replay;
-            let is_over = record.state != ReplayState::Making && !record.is_open(counts);
-            let ended = conclude(record, counts).or_else(|| record.restarted(fence));
-            // One that stopped is written once more, so that nobody looks at it again.
-            ended.or_else(|| is_over.then(|| record.clone())).map(Some)
-        };
-        match self.change_replay(id, Some(fence), next).await? {
-            Changed::Is(replay) => Ok(replay.view()),
-            Changed::Unknown | Changed::Fenced => Ok(None),
-        }
-    }
-
-    /// The states of replays; of those that are not there any more, none.
+    /// Reads the states of those replays that still exist.
     pub(super) async fn replay_states(
         &self,
         ids: BTreeSet<ReplayId>,
@@ -302,8 +159,9 @@ impl dyn Store + '_ {
         Ok(states)
     }
 
-    /// Gives up replays whose makers died.
-    pub(super) async fn give_up_abandoned(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Removes unfinished replays whose makers died.
+    pub(super) async fn give_up_abandoned(&self) -> Result<(), StoreError> {
+        let now = self.now().await?;
         for replay in self.all_replays(ReplayList::Making).await? {
             let give_up = |replay: &LoadedReplay| replay.record.is_abandoned(now).then_some(None);
             self.change_replay(replay.id, None, give_up).await?;
@@ -311,7 +169,7 @@ impl dyn Store + '_ {
         Ok(())
     }
 
-    /// Forgets replays that were made before a time and do not run.
+    /// Removes replays that were made before a time and do not run.
     pub(super) async fn forget_replays(&self, before: Timestamp) -> Result<(), StoreError> {
         let mut after = None;
         loop {
@@ -334,7 +192,10 @@ impl dyn Store + '_ {
         }
     }
 
-    async fn all_replays(&self, list: ReplayList) -> Result<Vec<LoadedReplay>, StoreError> {
+    pub(super) async fn all_replays(
+        &self,
+        list: ReplayList,
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.list_replays(list, after, REPLAYS).await?;
@@ -347,9 +208,9 @@ impl dyn Store + '_ {
         }
     }
 
-    /// Changes the record of a replay as `change` says of its newest state: to another, or to
-    /// nothing, or not at all.
-    async fn change_replay(
+    /// Changes the record of a replay to what `change` returns for its current state: another
+    /// record, none, or no change.
+    pub(super) async fn change_replay(
         &self,
         id: ReplayId,
         fence: Option<Fence>,
@@ -381,7 +242,7 @@ impl dyn Store + '_ {
         self.commit_dead_letter(commit).await
     }
 
-    async fn commit_dead_letter(
+    pub(super) async fn commit_dead_letter(
         &self,
         commit: DeadLetterCommit,
     ) -> Result<DeadLettersCommitted, StoreError> {
@@ -395,21 +256,21 @@ fn given_up(id: ReplayId) -> StoreError {
     StoreError::Unavailable { source: why.into() }
 }
 
-impl LetterWrite {
-    /// A write of a letter that gets another mark.
-    fn of_mark(letter: &LoadedDeadLetter, after: DeadLetterState) -> Self {
+impl DeadLetterWrite {
+    /// A write of a dead letter that changes only its mark.
+    pub(super) fn of_mark(letter: &LoadedDeadLetter, after: DeadLetterState) -> Self {
         let before = Some((letter.revision, letter.state.clone()));
         Self { id: letter.id, before, after: Some(after), bodies: Vec::new() }
     }
 }
 
 impl LoadedReplay {
-    /// The replay as people see it.
-    fn view(&self) -> Option<Replay> {
+    /// The replay as it is shown.
+    pub(super) fn view(&self) -> Option<Replay> {
         self.record.view(self.id, &self.counts)
     }
 
-    fn write(&self, after: Option<ReplayRecord>) -> ReplayWrite {
+    pub(super) fn write(&self, after: Option<ReplayRecord>) -> ReplayWrite {
         let is_open = after.as_ref().is_some_and(|after| after.is_open(&self.counts));
         let before = Some((self.revision, self.record.made_at));
         ReplayWrite { id: self.id, before, after, is_open, chunk: None }

@@ -10,7 +10,7 @@ use crate::domain::dead_letter::{DeadLetterState, Fence, Slot};
 use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
 use crate::store::{
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, LetterWrite, LoadedDeadLetter, Revision, StoreError, state,
+    DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision, StoreError, state,
 };
 
 /// Reads states, with bodies if they are wanted.
@@ -39,8 +39,7 @@ pub(super) fn load(
 }
 
 fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
-    let parse = |name: &str| Slot::ALL.into_iter().find(|slot| slot.as_str() == name);
-    column::parsed(row, "slot", |name| parse(name).ok_or(UnknownValue))
+    column::parsed(row, "slot", |name| Slot::parse(name).ok_or(UnknownValue))
 }
 
 fn loaded(row: &Row<'_>) -> rusqlite::Result<LoadedDeadLetter> {
@@ -110,7 +109,7 @@ pub(super) fn list(
         .collect()
 }
 
-/// Messages that are not parked any more and of which nothing was heard since a time.
+/// Messages that are no longer parked and were last changed before a time.
 pub(super) fn ended(
     connection: &Connection,
     before: Timestamp,
@@ -195,7 +194,7 @@ impl PreparedCommit {
         }
         let mut find =
             connection.prepare_cached("SELECT rev FROM dead_letters WHERE message_id = ?1")?;
-        for LetterWrite { id, before, .. } in letters {
+        for DeadLetterWrite { id, before, .. } in letters {
             let found = find.query_row([id.to_string()], |row| row.get::<_, i64>(0)).optional()?;
             let read = before.as_ref().map(|(Revision(revision), _)| revision.cast_signed());
             if found != read {
@@ -209,7 +208,7 @@ impl PreparedCommit {
             replay.write(connection)?;
         }
         for (write, state) in letters.iter().zip(&self.states) {
-            write_letter(connection, write, state.as_deref())?;
+            write_dead_letter(connection, write, state.as_deref())?;
         }
         for (id, counter, count) in counts {
             replays::count(connection, *id, *counter, *count)?;
@@ -218,9 +217,9 @@ impl PreparedCommit {
     }
 }
 
-fn write_letter(
+fn write_dead_letter(
     connection: &Connection,
-    write: &LetterWrite,
+    write: &DeadLetterWrite,
     state: Option<&str>,
 ) -> rusqlite::Result<()> {
     let id = write.id.to_string();
@@ -248,6 +247,20 @@ fn write_letter(
         };
     }
     Ok(())
+}
+
+/// Overwrites the state of a message, whatever it is.
+pub(super) fn overwrite(
+    connection: &Connection,
+    id: MessageId,
+    state: &DeadLetterState,
+    text: &str,
+) -> rusqlite::Result<()> {
+    let id = id.to_string();
+    connection
+        .prepare_cached("DELETE FROM dead_letter_bodies WHERE message_id = ?1")?
+        .execute([&id])?;
+    write_state(connection, &id, state, text)
 }
 
 fn write_state(

@@ -23,7 +23,7 @@ impl PreparedLists {
         known_at: Option<Timestamp>,
         at: Timestamp,
     ) -> rusqlite::Result<()> {
-        for list in List::EVERY {
+        for list in List::ALL {
             let was_in = known_at.filter(|_| self.before.has(list));
             match (was_in, self.after.has(list)) {
                 (Some(known_at), true) => {

@@ -37,11 +37,13 @@ use rusqlite::Connection;
 use self::commit::PreparedCommit;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
+    DeadLetterTotals, DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, Listed,
     LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
     ReplayPlace, StockDetail, StockItem, Store, StoreError, state,
 };
+use crate::clock;
+use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
@@ -130,6 +132,16 @@ impl Store for EmbeddedStore {
         Ok(self.database.write(write).await?)
     }
 
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError> {
+        let text = state::encode(&state)?;
+        let write = move |connection: &_| dead_letters::overwrite(connection, id, &state, &text);
+        Ok(self.database.write(write).await?)
+    }
+
     async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -160,7 +172,11 @@ impl Store for EmbeddedStore {
         self.read(move |connection| replays::load(connection, id)).await
     }
 
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError> {
         self.read(move |connection| replays::chunk(connection, id, chunk)).await
     }
 
@@ -350,6 +366,10 @@ impl Store for EmbeddedStore {
     }
 
     /// Writes for real: a transaction without a change would not notice a full disk.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(clock::now())
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.read(|connection| {
             connection.prepare_cached("SELECT probes FROM meta")?.query_row((), |_| Ok(()))

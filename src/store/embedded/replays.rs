@@ -3,7 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::column::{self, UnknownValue};
-use crate::domain::dead_letter::{Counter, Fence, LetterName, ReplayCounts, ReplayId, ReplayState};
+use crate::domain::dead_letter::{
+    Counter, DeadLetterName, Fence, ReplayCounts, ReplayId, ReplayState,
+};
 use crate::store::{
     LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, StoreError, state,
 };
@@ -25,7 +27,7 @@ impl PreparedReplay {
         Ok(Self { write, record, chunk })
     }
 
-    /// Whether the record is still the one that was read.
+    /// Whether the record is still as it was read.
     pub(super) fn is_as_read(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let found = connection
             .prepare_cached("SELECT rev FROM replays WHERE id = ?1")?
@@ -148,7 +150,7 @@ pub(super) fn chunk(
     connection: &Connection,
     id: ReplayId,
     chunk: u32,
-) -> rusqlite::Result<Vec<LetterName>> {
+) -> rusqlite::Result<Vec<DeadLetterName>> {
     let found = connection
         .prepare_cached("SELECT names FROM replay_chunks WHERE replay = ?1 AND chunk = ?2")?
         .query_row((id.to_string(), chunk), |row| {
@@ -159,7 +161,7 @@ pub(super) fn chunk(
     Ok(found.unwrap_or_default())
 }
 
-/// Notes that the leader of this number runs replays, unless a later one does.
+/// Records that the leader of this number runs replays, unless a later one does.
 pub(super) fn lead(connection: &Connection, leader: Fence) -> rusqlite::Result<Option<Fence>> {
     connection
         .prepare_cached(

@@ -59,7 +59,7 @@ impl Keys {
     }
 
     /// A key of parked dead letters.
-    pub(super) fn of_letters(&self, parts: &[&str]) -> String {
+    pub(super) fn of_dead_letters(&self, parts: &[&str]) -> String {
         self.tagged(DEAD, parts)
     }
 
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(keys.global("sites"), "sk:sites");
         assert_eq!(keys.of_site("shop", &["stock"]), "sk:{shop}:stock");
         assert_eq!(keys.of_site("a.b", &["order", "id", "1"]), "sk:{a%2Eb}:order:id:1");
-        assert_eq!(keys.of_letters(&["letter", "7"]), "sk:{*dead}:letter:7");
+        assert_eq!(keys.of_dead_letters(&["letter", "7"]), "sk:{*dead}:letter:7");
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
                 }
             }
             assert!(all.insert(keys.global(site)));
-            assert!(all.insert(keys.of_letters(&[site])));
+            assert!(all.insert(keys.of_dead_letters(&[site])));
         }
     }
 }

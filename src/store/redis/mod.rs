@@ -53,11 +53,12 @@ pub use self::options::{RedisMode, RedisOptions};
 pub use self::relay::Relayed;
 use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
-    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
+    DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
+    DeadLetterTotals, DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, Listed,
     LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
     ReplayPlace, StockDetail, StockItem, Store, StoreError,
 };
+use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
@@ -130,6 +131,14 @@ impl Store for RedisStore {
         dead_letters::commit(&self.client, commits).await
     }
 
+    async fn overwrite_dead_letter(
+        &self,
+        id: MessageId,
+        state: DeadLetterState,
+    ) -> Result<(), StoreError> {
+        dead_letters::overwrite(&self.client, id, &state).await
+    }
+
     async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -159,7 +168,11 @@ impl Store for RedisStore {
         dead_letters::load_replay(&self.client, id).await
     }
 
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError> {
         dead_letters::replay_chunk(&self.client, id, chunk).await
     }
 
@@ -316,6 +329,10 @@ impl Store for RedisStore {
     }
 
     /// Writes for real: a server that is full, or no master, still answers to who only asks.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        dead_letters::now(&self.client).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let mut write = redis::cmd("SET");
         write.arg(self.client.keys().global("probe")).arg(1);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use storekeeper::domain::{Class, Fingerprint, Rank, Shown, Status, Timestamp, Version};
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::store::Store;
 
 use super::{Backends, Served, given};
@@ -119,7 +119,7 @@ async fn given() -> Backends {
         given::hook(store, "ECOMM_ORDER_CREATED", (7, 0), &data).await;
     }
     given::delivered_order(store, "shop", "closed").await;
-    assert_eq!(close_settled(store, Timestamp::from_micros(i64::MAX)).await.unwrap(), 1);
+    assert_eq!(close_final(store, Timestamp::from_micros(i64::MAX)).await.unwrap(), 1);
     backends
 }
 

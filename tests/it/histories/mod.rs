@@ -147,7 +147,7 @@ impl Expected {
         let lists = orders.map(|(order, record)| {
             let shown = record.lists.iter().filter(|list| {
                 use storekeeper::domain::List;
-                !matches!(list, List::All | List::Settled)
+                !matches!(list, List::All | List::Final)
             });
             (order.to_string(), shown.map(|list| format!("{list:?}")).collect())
         });

@@ -14,7 +14,7 @@ use storekeeper::domain::{
 };
 use storekeeper::simulate::Model;
 use storekeeper::simulate::model::{self, Correction, Counts, Item, Receipt, Verdict};
-use storekeeper::store::{DeadLetterSummary, LetterName};
+use storekeeper::store::{DeadLetterName, DeadLetterSummary};
 
 use super::closings::Closings;
 use crate::generators::{decoded, greatest_fingerprint, model_policy};
@@ -124,7 +124,7 @@ impl Ledger {
         let mut lists = model.lists();
         lists.retain(|name, _| !self.closings.have_closed(name));
         let of_store = |(name, lists): (OrderName, BTreeSet<model::List>)| {
-            let settled = settled.contains(&name).then_some(List::Settled);
+            let settled = settled.contains(&name).then_some(List::Final);
             let lists = lists.into_iter().map(list).chain([List::All]).chain(settled);
             (name, lists.collect())
         };
@@ -269,7 +269,7 @@ fn journalled(records: &[JournalRecord]) -> Vec<MessageId> {
 fn discarded(records: &[JournalRecord]) -> BTreeSet<MessageId> {
     let envelopes = records.iter().map(|record| &record.envelope);
     let discards = envelopes.filter(|envelope| envelope.kind == EnvelopeKind::Discard);
-    discards.map(|it| LetterName::parse_discard(&it.body).unwrap().message_id).collect()
+    discards.map(|it| DeadLetterName::parse_discard(&it.body).unwrap().message_id).collect()
 }
 
 fn messages(records: &[JournalRecord]) -> BTreeMap<MessageId, Message> {

@@ -31,7 +31,7 @@ use storekeeper::domain::{
 };
 use storekeeper::simulate::model;
 use storekeeper::store::orders::{StoredOrder, order};
-use storekeeper::store::{DeadLetterFilter, DeadLetterSummary, LetterName};
+use storekeeper::store::{DeadLetterFilter, DeadLetterName, DeadLetterSummary};
 use storekeeper::{clock, dead_letters, receipts};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -308,7 +308,7 @@ impl Case {
                 record.envelope.message_id == letter.id && record.envelope.body == good
             });
         let body = if repairs || was_repaired { good } else { Bytes::from_static(BROKEN) };
-        let name = LetterName { message_id: letter.id, generation: letter.generation };
+        let name = DeadLetterName { message_id: letter.id, generation: letter.generation };
         let broker = Arc::clone(&self.shop.broker) as Arc<dyn Broker>;
         let done = dead_letters::edit(&broker, self.shop.port(), name, &body).await.unwrap();
         self.ordered(done.message_id).await;
@@ -321,7 +321,7 @@ impl Case {
         self.shop.rest().await;
         let letters = self.letters_but(|_| false).await;
         let Some(letter) = choose(&letters, index) else { return };
-        let name = LetterName { message_id: letter.id, generation: letter.generation };
+        let name = DeadLetterName { message_id: letter.id, generation: letter.generation };
         let broker = Arc::clone(&self.shop.broker) as Arc<dyn Broker>;
         let done = dead_letters::discard(&broker, self.shop.port(), name).await.unwrap();
         self.ordered(done.message_id).await;

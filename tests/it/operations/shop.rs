@@ -10,7 +10,7 @@ use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, JournalRecord};
 use storekeeper::config::Settings;
 use storekeeper::domain::{Code, MessageId, Policy, Timestamp};
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::rebuild::{self, Selection};
@@ -179,7 +179,7 @@ impl Shop {
     pub(super) async fn close(&self, before: Timestamp) {
         // Of orders that bear one invoice number each turn closes one: both change what is known of it.
         for _ in 0..ORDERS_OF_INVOICE_MAX {
-            until_done(async || close_settled(&self.operated, before).await).await;
+            until_done(async || close_final(&self.operated, before).await).await;
         }
     }
 

@@ -132,7 +132,7 @@ async fn stock(at_work: &AtWork, site: &str) -> String {
 async fn lists(at_work: &AtWork, site: &str) -> String {
     let site = Site::parse(site).unwrap();
     let mut found = Vec::new();
-    for list in List::EVERY.into_iter().filter(|it| ![List::All, List::Settled].contains(it)) {
+    for list in List::ALL.into_iter().filter(|it| ![List::All, List::Final].contains(it)) {
         let all = PageRequest::first(100);
         let page = at_work.store.listed(&site, list, Direction::OldestFirst, &all).await.unwrap();
         let mut names: Vec<_> = page.items.iter().map(|it| it.order.to_string()).collect();

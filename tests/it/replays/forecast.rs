@@ -1,9 +1,9 @@
 //! What a dry run says, and what the replay then does.
 //!
-//! Goal: both say the same of every letter and of every stock item. Method: letters of every kind,
-//! and random ones, over a shop that has a closed order, an item that is nearly full, and sources
-//! that may not write everything. The worker takes one letter at a time, so that what depends on
-//! the order is decided in that of the replay.
+//! Goal: both say the same of every dead letter and of every stock item. Method: dead letters of
+//! every kind, and random ones, over a shop that has a closed order, an item that is nearly full,
+//! and sources that may not write everything. The worker takes one dead letter at a time, so that
+//! what depends on the order is decided in that of the replay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use rand_chacha::ChaCha8Rng;
 use storekeeper::clock;
 use storekeeper::dead_letters::{self, DryRun, Effect, WouldBe};
 use storekeeper::domain::{
-    Cause, Code, Counts, EntityName, EntityState, Identifier, Lists, Note, Quantity, Reason,
-    Receipt, ReceiptContent, ReceiptId, STOCK_TOTAL_MAX, Said, Settled, Site, SourceRules,
+    Cause, Code, Counts, EntityName, EntityState, EventOutcome, Identifier, Lists, Note, Quantity,
+    Reason, Receipt, ReceiptContent, ReceiptId, STOCK_TOTAL_MAX, Said, Site, SourceRules,
     StockChange, StockKey, Timestamp, Write,
 };
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::metrics::OutcomeLabels;
 use storekeeper::store::{
     Commit, Committed, DeadLetter, DeadLetterFilter, Pace, PageRequest, Store,
@@ -26,7 +26,7 @@ use super::kinds::{self, CODES, OUTCOMES, REASONS};
 use super::{AtWork, ended, letter, make};
 use crate::harness::{eventually, is_long, seed};
 
-/// How many letters are random.
+/// How many dead letters are random.
 const RANDOM: usize = 30;
 
 /// An item that has room for ten units more.
@@ -63,7 +63,7 @@ async fn close(work: &AtWork) -> Timestamp {
     work.broker.publish(envelope).await.unwrap();
     eventually("the order is closed", async || {
         let before = clock::now();
-        (close_settled(&*work.store, before).await.unwrap() == 1).then_some(before)
+        (close_final(&*work.store, before).await.unwrap() == 1).then_some(before)
     })
     .await
 }
@@ -108,7 +108,7 @@ fn counted(work: &AtWork) -> BTreeMap<(&'static str, &'static str), u64> {
     counts
 }
 
-/// The letters, each with a time at which it failed: they are sent in that order.
+/// The dead letters, each with a time at which it failed: they are sent in that order.
 fn letters(dice: &mut ChaCha8Rng, closed_at: Timestamp) -> Vec<DeadLetter> {
     let begin = clock::now();
     let [first, second] = kinds::always(closed_at);
@@ -129,7 +129,7 @@ fn assert_all_occur(said: &DryRun) {
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for forecast in &said.letters {
         match &forecast.would_be {
-            WouldBe::Settled(Settled { outcome, reason }) => {
+            WouldBe::Settled(EventOutcome { outcome, reason }) => {
                 outcomes.insert(outcome.as_str());
                 reasons.insert(reason.map_or("", Reason::as_str));
             }
@@ -143,8 +143,8 @@ fn assert_all_occur(said: &DryRun) {
     assert_eq!(codes, BTreeSet::<Code>::from(CODES));
 }
 
-/// Plays letters under a policy of refunds; answers with what is promised of the item of which one
-/// unit was refunded.
+/// Plays dead letters under a policy of refunds; answers with what is promised of the item of which
+/// one unit was refunded.
 async fn check(seed: u64, restock: &str) -> Quantity {
     let mut sources = SourceRules::default();
     sources.allow("duda", Some(&[Site::parse("shop").unwrap()]));
@@ -173,7 +173,7 @@ async fn check(seed: u64, restock: &str) -> Quantity {
         let found = store.dead_letter(forecast.letter.message_id).await.unwrap();
         let found = found.map(|letter| (letter.generation(), letter.rejection));
         match (&forecast.would_be, found) {
-            (WouldBe::Settled(Settled { outcome, reason }), None) => {
+            (WouldBe::Settled(EventOutcome { outcome, reason }), None) => {
                 let reason = reason.map_or("", Reason::as_str);
                 *expected.get_mut(&(outcome.as_str(), reason)).unwrap() += 1;
             }

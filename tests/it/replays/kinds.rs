@@ -1,4 +1,4 @@
-//! Letters with which each outcome and each reason occurs that the rules know.
+//! Dead letters with which each outcome and each reason occurs that the rules know.
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -9,14 +9,14 @@ use storekeeper::domain::{
     Arrival, Code, EntityState, Policy, PolicyInForce, REFUNDS_MAX, Reading, Rejection,
     SECOND_NAMES_MAX, Timestamp, decide_orders,
 };
-use storekeeper::store::{DeadLetter, LetterName};
+use storekeeper::store::{DeadLetter, DeadLetterName};
 
 use super::letter;
 use crate::generators::decoded;
 
 /// When events happen.
 const TIME: i64 = 1_700_000_000_000;
-/// Every outcome that a letter can have here, and every reason, [`always`] has at least once.
+/// Every outcome that a dead letter can have here, and every reason, [`always`] has at least once.
 pub(super) const OUTCOMES: [&str; 4] = ["applied", "superseded", "duplicate", "ignored"];
 pub(super) const REASONS: [&str; 10] = [
     "",
@@ -30,7 +30,7 @@ pub(super) const REASONS: [&str; 10] = [
     "edited",
     "discarded",
 ];
-/// Why letters come back; of the ways not to be decoded only some.
+/// Why dead letters come back; of the ways not to be decoded only some.
 pub(super) const CODES: [Code; 13] = [
     Code::NotJson,
     Code::EditInvalid,
@@ -47,7 +47,7 @@ pub(super) const CODES: [Code; 13] = [
     Code::CorrectionInvalid,
 ];
 
-/// A webhook about the shop that the letters are of.
+/// A webhook about the shop that the dead letters are of.
 fn event(name: &str, at: i64, data: &Value) -> DeadLetter {
     event_of("shop", name, at, data)
 }
@@ -87,7 +87,7 @@ fn order(id: &str, status: &str, units: u32, at: i64) -> DeadLetter {
     event("ECOMM_ORDER_UPDATED", at, &order_data(id, status, "LIVE", "P", units))
 }
 
-/// The body of an order that is closed before the letters are replayed, with an external id.
+/// The body of an order that is closed before the dead letters are replayed, with an external id.
 pub(super) fn closed_order() -> Bytes {
     linked(Some("closed"), "closed too", "DELIVERED", 2).envelope.body
 }
@@ -99,7 +99,7 @@ fn linked(id: Option<&str>, external: &str, status: &str, units: u32) -> DeadLet
     event("ECOMM_ORDER_UPDATED", 0, &data)
 }
 
-/// What a person says of an order of which a letter says all that they saw.
+/// What a person says of an order of which a dead letter says all that they saw.
 fn correction(seen: &DeadLetter, action: &str, reference: &str) -> DeadLetter {
     let event = decoded(&seen.envelope.body);
     let names = event.content.names().unwrap();
@@ -140,12 +140,13 @@ fn receipt(key: &str, reference: &str, quantity: &str) -> DeadLetter {
     of_kind(EnvelopeKind::Receipt, body.to_string())
 }
 
-/// What a person asked for about a letter that is not parked.
-fn name() -> LetterName {
-    LetterName { message_id: letter(0, false).envelope.message_id, generation: 1 }
+/// What a person asked for about a dead letter that is not parked.
+fn name() -> DeadLetterName {
+    DeadLetterName { message_id: letter(0, false).envelope.message_id, generation: 1 }
 }
 
-/// Letters of every kind, and letters that come to what they do because those came before.
+/// Dead letters of every kind, and dead letters that come to what they do because those came
+/// before.
 pub(super) fn always(closed_at: Timestamp) -> [Vec<DeadLetter>; 2] {
     let mut before_closing = order("closed", "DELIVERED", 3, 1);
     before_closing.envelope.received_at = closed_at.plus_micros(-1);
@@ -196,7 +197,7 @@ pub(super) fn always(closed_at: Timestamp) -> [Vec<DeadLetter>; 2] {
         event("SOMETHING_NEW", 0, &json!(7)),
         notice("shop"),
         notice("another"),
-        // The default source of these letters may not write that shop.
+        // The default source of these dead letters may not write that shop.
         elsewhere(),
         from("all", elsewhere()),
         from("of nobody", order("E", "PROCESSED", 1, 0)),
@@ -223,7 +224,7 @@ pub(super) fn always(closed_at: Timestamp) -> [Vec<DeadLetter>; 2] {
     [first, second]
 }
 
-/// A letter of which the dice say what it is: of few orders and receipts, which meet often.
+/// A dead letter of which the dice say what it is: of few orders and receipts, which meet often.
 pub(super) fn any(dice: &mut ChaCha8Rng) -> DeadLetter {
     let id = format!("O{}", dice.random_range(0..6));
     let (units, at) = (dice.random_range(1..9), dice.random_range(0..4));
@@ -243,7 +244,7 @@ pub(super) fn any(dice: &mut ChaCha8Rng) -> DeadLetter {
     }
 }
 
-/// The letter, put aside for any reason.
+/// The dead letter, put aside for any reason.
 pub(super) fn for_any_reason(dice: &mut ChaCha8Rng, mut letter: DeadLetter) -> DeadLetter {
     let reason = Code::ALL[dice.random_range(0..Code::ALL.len())];
     letter.rejection = Rejection::new(reason, "it does not matter why");

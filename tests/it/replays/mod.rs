@@ -24,7 +24,7 @@ use storekeeper::health::Health;
 use storekeeper::metrics::{Metrics, OutcomeLabels};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Fence, LetterName, NewReplay, Pace, PageRequest, Replay,
+    DeadLetter, DeadLetterFilter, DeadLetterName, Fence, NewReplay, Pace, PageRequest, Replay,
     ReplayId, ReplayState, Store,
 };
 use storekeeper::worker::Pool;
@@ -107,7 +107,7 @@ async fn committed(store: &dyn Store) -> (String, usize) {
     (counts.committed.to_string(), feed.len())
 }
 
-/// The generations of the letters that are parked, with their reasons.
+/// The generations of the dead letters that are parked, with their reasons.
 async fn parked(store: &dyn Store) -> Vec<(u32, Code)> {
     let all = PageRequest::first(10_000);
     let page = store.dead_letters(&DeadLetterFilter::default(), &all).await.unwrap();
@@ -184,7 +184,7 @@ async fn what_people_decide_is_counted_apart_from_events() {
     let [edited, discarded, event] = letters;
     let name = |letter: &DeadLetter| {
         let message_id = letter.envelope.message_id;
-        LetterName { message_id, generation: 1 }
+        DeadLetterName { message_id, generation: 1 }
     };
     work.store.park(vec![edited.clone(), discarded.clone()]).await.unwrap();
     dead_letters::edit(&work.broker, &*work.store, name(&edited), b"{}").await.unwrap();
@@ -239,8 +239,8 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     let broken = letter(1, true).envelope;
     let discarded = letter(2, true).envelope;
     let names = [&broken, &discarded]
-        .map(|envelope| LetterName { message_id: envelope.message_id, generation: 1 });
-    // The orders of a person may come before the letters do.
+        .map(|envelope| DeadLetterName { message_id: envelope.message_id, generation: 1 });
+    // The orders of a person may come before the dead letters do.
     work.broker.publish(broken).await.unwrap();
     work.broker.publish(discarded).await.unwrap();
     dead_letters::edit(&work.broker, &*work.store, names[0], &body(1, false)).await.unwrap();
@@ -275,6 +275,33 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     assert_eq!(committed(&*again.store).await, ("1".to_owned(), 1));
     assert_eq!(parked(&*again.store).await, []);
     again.end().await;
+}
+
+/// The replay that sent a copy may be over in any way by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_discard_wins_over_a_copy_that_is_on_its_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+    let letter = letter(1, false);
+    store.park(vec![letter.clone()]).await.unwrap();
+    let replay = make(&*store, Pace::default()).await;
+    let fence = store.run_replays(Fence(1)).await.unwrap().unwrap();
+    assert!(store.record_sent(replay.id, fence, vec![letter.name()], None).await.unwrap());
+    store.cancel_replay(replay.id).await.unwrap();
+    let work = AtWork::start_in(directory, store, &[], SourceRules::default()).await;
+    dead_letters::discard(&work.broker, &*work.store, letter.name()).await.unwrap();
+    work.broker.put_back(vec![Envelope { replays: 1, ..letter.envelope }]).await.unwrap();
+    eventually("the copy has an outcome", async || {
+        let labels = OutcomeLabels { outcome: "ignored", reason: "discarded" };
+        let counted = work.metrics.events_settled.get_or_create(&labels).get();
+        (counted == 1).then_some(())
+    })
+    .await;
+    assert_eq!(committed(&*work.store).await, ("0".to_owned(), 0));
+    assert_eq!(parked(&*work.store).await, []);
+    let replay = work.store.replay(replay.id).await.unwrap().unwrap();
+    assert_eq!((replay.state, replay.gone, replay.open()), (ReplayState::Cancelled, 1, 0));
+    work.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

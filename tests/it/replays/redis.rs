@@ -1,5 +1,5 @@
-//! Replays of letters in Redis: a server that is killed in the middle, and two processes of which
-//! one is.
+//! Replays of dead letters in Redis: a server that is killed in the middle, and two processes of
+//! which one is.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn open(server: &RedisServer) -> Arc<dyn Store> {
     Arc::new(RedisStore::start(&RedisOptions::single(&server.url())).unwrap())
 }
 
-/// A server that has on disk whatever it has answered, with letters, and a replay of them.
+/// A server that has on disk whatever it has answered, with dead letters, and a replay of them.
 async fn given() -> (RedisServer, Arc<dyn Store>, Replay) {
     let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = open(&server);

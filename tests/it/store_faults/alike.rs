@@ -103,8 +103,7 @@ async fn close(store: &Arc<dyn Store>, before: Timestamp) -> String {
     let mut closings = Vec::new();
     for site in SITES.map(site) {
         let page = PageRequest::first(100);
-        let listed =
-            store.listed(&site, List::Settled, Direction::OldestFirst, &page).await.unwrap();
+        let listed = store.listed(&site, List::Final, Direction::OldestFirst, &page).await.unwrap();
         let old = listed.items.into_iter().filter(|listed| listed.at < before);
         let old: Vec<OrderId> = old.map(|listed| listed.order).collect();
         for order in store.audit_orders(&site, &old).await.unwrap() {
@@ -141,7 +140,7 @@ async fn seen(store: &Arc<dyn Store>) -> Vec<String> {
     see("policy", &store.policy().await.unwrap());
     see("origin", &store.policy_origin().await.unwrap());
     see("oversold", &store.oversold().await.unwrap());
-    for list in List::EVERY {
+    for list in List::ALL {
         see(list.as_str(), &store.count_listed(list).await.unwrap());
     }
     for site in SITES.map(site) {
@@ -196,7 +195,7 @@ async fn seen_of_orders(store: &Arc<dyn Store>, site: &Site) -> Vec<String> {
     }
     see("orders", &audited);
     see("holds", &store.audit_holds(site, &all).await.unwrap());
-    for list in List::EVERY {
+    for list in List::ALL {
         for direction in [Direction::OldestFirst, Direction::NewestFirst] {
             see(list.as_str(), &store.listed(site, list, direction, &all).await.unwrap());
             let two = PageRequest::first(2);

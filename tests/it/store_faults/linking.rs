@@ -164,7 +164,7 @@ impl Seen {
         let all = PageRequest::first(1_000_000);
         let links = store.links(&site, &all).await.unwrap().items;
         let mut lists = BTreeMap::new();
-        for list in List::EVERY {
+        for list in List::ALL {
             let listed = store.listed(&site, list, Direction::OldestFirst, &all).await.unwrap();
             lists.insert(list.as_str(), listed.items.into_iter().map(|it| it.order).collect());
         }

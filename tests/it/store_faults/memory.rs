@@ -6,7 +6,7 @@ use serde_json::json;
 use storekeeper::domain::{
     Arrival, Decoded, Event, List, MessageId, Policy, Timestamp, decode_webhook,
 };
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use uuid::Uuid;
 
 use super::{open, options, origin};
@@ -79,7 +79,7 @@ async fn an_order_takes_little_and_a_closed_one_next_to_nothing() {
     let before: Timestamp = RECEIVED.plus_micros(1);
     let mut count = 0;
     loop {
-        match close_settled(&*store, before).await.unwrap() {
+        match close_final(&*store, before).await.unwrap() {
             0 => break,
             closed => count += closed,
         }

@@ -189,7 +189,7 @@ impl Teller {
     fn record(&mut self) -> Record {
         let mut record = Record { policy: self.policy, ..Record::default() };
         let every: Vec<List> =
-            List::EVERY.into_iter().filter(|_| self.rng.random_bool(0.4)).collect();
+            List::ALL.into_iter().filter(|_| self.rng.random_bool(0.4)).collect();
         record.lists = every.into_iter().collect();
         if self.rng.random_bool(0.5) {
             let (version, is_ambiguous) = (self.version(Status::Delivered), false);

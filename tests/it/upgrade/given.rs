@@ -7,7 +7,7 @@ use storekeeper::clock;
 use storekeeper::corrections::{self, CorrectionRequest};
 use storekeeper::domain::{Action, Identifier, MessageId, Note, OrderId, Policy, Restock, Site};
 use storekeeper::store::orders::order as stored_order;
-use storekeeper::store::{LetterName, Store};
+use storekeeper::store::{DeadLetterName, Store};
 use uuid::Uuid;
 
 use crate::bodies::webhooks;
@@ -68,15 +68,16 @@ fn void(reference: &str) -> Envelope {
 /// What a release has worked off: every documented webhook, and some of our own.
 pub(super) struct Given {
     pub(super) done: Vec<Envelope>,
-    edited: LetterName,
-    discarded: LetterName,
+    edited: DeadLetterName,
+    discarded: DeadLetterName,
 }
 
 impl Given {
     pub(super) fn new() -> Self {
         let broken = |body: &'static str| envelope(EnvelopeKind::Webhook, body);
         let [kept, edited, discarded] = [broken("{kept"), broken("{edited"), broken("{discarded")];
-        let name = |letter: &Envelope| LetterName { message_id: letter.message_id, generation: 1 };
+        let name =
+            |letter: &Envelope| DeadLetterName { message_id: letter.message_id, generation: 1 };
         let letters = (name(&edited), name(&discarded));
         let mut done = vec![
             receipt("PO-1", "100"),

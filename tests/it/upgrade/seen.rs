@@ -71,7 +71,7 @@ async fn site_seen(store: &dyn Store, site: &Site) -> Value {
     }
     let mut lists = BTreeMap::new();
     let mut names = Vec::new();
-    for list in List::EVERY {
+    for list in List::ALL {
         let page = store.listed(site, list, Direction::OldestFirst, &all).await.unwrap();
         let mut listed: Vec<_> = page.items.into_iter().map(|listed| listed.order).collect();
         listed.sort();

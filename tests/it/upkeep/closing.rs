@@ -7,7 +7,7 @@ use storekeeper::clock;
 use storekeeper::domain::{
     Cancelled, ClosedName, Code, List, OrderId, Policy, Site, StockKey, Timestamp,
 };
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::orders;
 use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
@@ -28,7 +28,7 @@ async fn work_off(shop: &Shop, envelopes: &[Envelope]) {
 }
 
 async fn close(shop: &Shop) -> u64 {
-    close_settled(&*shop.store, clock::now()).await.unwrap()
+    close_final(&*shop.store, clock::now()).await.unwrap()
 }
 
 /// What is known of the closing of names.
@@ -204,7 +204,7 @@ async fn an_order_that_was_touched_under_another_name_stays() {
     work_off(&shop, &[linked(Some("1"), "E", "DELIVERED", 3)]).await;
     let before = clock::now();
     work_off(&shop, &[linked(None, "E", "DELIVERED", 2)]).await;
-    assert_eq!(close_settled(&*shop.store, before).await.unwrap(), 0);
+    assert_eq!(close_final(&*shop.store, before).await.unwrap(), 0);
     assert_eq!(open(&shop).await, ["id:1"]);
     assert_eq!(close(&shop).await, 1);
 }

@@ -6,10 +6,10 @@ use storekeeper::broker::Broker;
 use storekeeper::clock;
 use storekeeper::dead_letters;
 use storekeeper::domain::{Code, Policy};
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::{DeadLetterFilter, LetterName, PageRequest};
+use storekeeper::store::{DeadLetterFilter, DeadLetterName, PageRequest};
 
 use super::{Shop, expected, order};
 
@@ -26,13 +26,13 @@ async fn a_rebuild_does_not_apply_what_was_discarded() {
     let delivered = order("1", "DELIVERED", 2);
     shop.publish(std::slice::from_ref(&delivered)).await;
     shop.work_off(&Policy::default()).await;
-    assert_eq!(close_settled(&*shop.store, clock::now()).await.unwrap(), 1);
+    assert_eq!(close_final(&*shop.store, clock::now()).await.unwrap(), 1);
     // Nothing is wrong with it but its time: a Store that never closed the order would apply it.
     let late = order("1", "SHIPPED", 5);
     shop.publish(std::slice::from_ref(&late)).await;
     shop.work_off(&Policy::default()).await;
     assert_eq!(letters(&shop).await, [Code::OrderExpired]);
-    let letter = LetterName { message_id: late.message_id, generation: 1 };
+    let letter = DeadLetterName { message_id: late.message_id, generation: 1 };
     let broker = Arc::clone(&shop.broker) as Arc<dyn Broker>;
     dead_letters::discard(&broker, &*shop.store, letter).await.unwrap();
     shop.work_off(&Policy::default()).await;

@@ -9,7 +9,7 @@ use storekeeper::dead_letters;
 use storekeeper::domain::{Code, MessageId, Policy, Rejection};
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::{
-    DeadLetterFilter, LetterName, NewReplay, Pace, ReplayId, ReplayState, Store,
+    DeadLetterFilter, DeadLetterName, NewReplay, Pace, ReplayId, ReplayState, Store,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,7 +67,7 @@ async fn a_rebuild_repeats_what_replays_did_with_expired_webhooks() {
         (counts == [(Code::SignatureExpired, 5)]).then_some(())
     })
     .await;
-    let name = |letter: &Envelope| LetterName { message_id: letter.message_id, generation: 1 };
+    let name = |letter: &Envelope| DeadLetterName { message_id: letter.message_id, generation: 1 };
     dead_letters::discard(&queue, &*shop.store, name(&discarded)).await.unwrap();
     let body = order("edited", "PROCESSED", 4).body;
     dead_letters::edit(&queue, &*shop.store, name(&edited), &body).await.unwrap();

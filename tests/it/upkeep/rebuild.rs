@@ -24,7 +24,7 @@ pub(super) async fn everything(store: &dyn Store) -> Vec<String> {
         let links = store.links(&site, &all).await.unwrap().items;
         found.extend(links.iter().map(|(name, link)| format!("{site} {name} {link:?}")));
         let mut names: Vec<_> = links.into_iter().map(|(name, _)| name).collect();
-        for list in List::EVERY {
+        for list in List::ALL {
             let mut listed: Vec<_> = listed(store, &site, list).await;
             listed.sort();
             found.push(format!("{site} {} {listed:?}", list.as_str()));

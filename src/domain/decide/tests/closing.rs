@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::{
-    Cancelled, ClosedName, Code, Link, OrderId, Outcome, Reason, Refused, Settled,
+    Cancelled, ClosedName, Code, EventOutcome, Link, OrderId, Outcome, Reason, Refused,
 };
 
 /// When the sweeps of these tests closed what was untouched.
@@ -37,8 +37,8 @@ fn both(millis: i64, id: &str) -> Arrived {
     named(millis, "DELIVERED", &json!({"id": id, "external_id": "E"}))
 }
 
-const SUPERSEDED: Result<Settled, Refused> =
-    Ok(Settled::because(Outcome::Superseded, Reason::OrderClosed));
+const SUPERSEDED: Result<EventOutcome, Refused> =
+    Ok(EventOutcome::because(Outcome::Superseded, Reason::OrderClosed));
 
 /// Whether an event is taken for one of a closed order: superseded, or expired once it is late.
 #[track_caller]
@@ -64,7 +64,7 @@ fn belongs_to_closed(shop: &Shop, event: &Arrived) {
 fn is_an_order_of_its_own(shop: &Shop, event: &Arrived, order: &str) -> Shop {
     let mut shop = shop.clone();
     let late = event.clone().received(at(2_000_000));
-    assert_eq!(shop.arrive(&[&late]), [Ok(Settled::plain(Outcome::Applied))]);
+    assert_eq!(shop.arrive(&[&late]), [Ok(EventOutcome::plain(Outcome::Applied))]);
     assert_eq!(shop.held(order), "product:P fulfilled 2");
     shop
 }

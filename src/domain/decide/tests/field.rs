@@ -1,5 +1,5 @@
 //! Inputs from the field, row by row: what each shop must count, in every order of arrival, and
-//! what is counted beside it in one pass in the order of the letters.
+//! what is counted beside it in one pass in the order of the dead letters.
 
 use super::*;
 use crate::domain::{Findings, Restock};

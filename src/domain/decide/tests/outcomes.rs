@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::domain::Outcome::{Applied, Duplicate, Ignored, Superseded};
 use crate::domain::Reason::{self, AfterDeletion, ReferenceReused, RefundWithoutId};
-use crate::domain::{Outcome, Settled};
+use crate::domain::{EventOutcome, Outcome};
 
 /// How each event is named, arriving one by one.
 #[track_caller]
@@ -13,7 +13,7 @@ fn named(events: &[(Arrived, Outcome, Option<Reason>)]) {
     let mut shop = Shop::new(&Policy::default());
     for (place, (event, outcome, reason)) in events.iter().enumerate() {
         let settled = shop.arrive(&[event]).pop().unwrap().unwrap();
-        let expected = Settled { outcome: *outcome, reason: *reason };
+        let expected = EventOutcome { outcome: *outcome, reason: *reason };
         assert_eq!(settled, expected, "{place}: {}", event.event.event_type);
     }
 }

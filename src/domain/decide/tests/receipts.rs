@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use serde_json::json;
 
 use super::*;
-use crate::domain::{Outcome, Reason, Settled};
+use crate::domain::{EventOutcome, Outcome, Reason};
 
 fn goods(reference: &str, quantity: &str) -> Arrived {
     receipt(reference, &json!({"quantity": quantity, "reason": "damage", "actor": "ann"}))
@@ -78,12 +78,12 @@ fn each_receipt_is_named_by_what_it_did() {
     let mut shop = Shop::new(&Policy::default());
     let mut named = |event: &Arrived| shop.arrive(&[event]).pop().unwrap().unwrap();
     let first = goods("a", "10").by_message(5);
-    assert_eq!(named(&first), Settled::plain(Outcome::Applied));
-    assert_eq!(named(&first), Settled::plain(Outcome::Duplicate));
-    assert_eq!(named(&goods("a", "10").by_message(6)), Settled::plain(Outcome::Duplicate));
-    let reused = |outcome| Settled::because(outcome, Reason::ReferenceReused);
+    assert_eq!(named(&first), EventOutcome::plain(Outcome::Applied));
+    assert_eq!(named(&first), EventOutcome::plain(Outcome::Duplicate));
+    assert_eq!(named(&goods("a", "10").by_message(6)), EventOutcome::plain(Outcome::Duplicate));
+    let reused = |outcome| EventOutcome::because(outcome, Reason::ReferenceReused);
     assert_eq!(named(&goods("a", "4").by_message(7)), reused(Outcome::Superseded));
     assert_eq!(named(&goods("a", "4").by_message(1)), reused(Outcome::Applied));
-    assert_eq!(named(&void("a")), Settled::plain(Outcome::Applied));
-    assert_eq!(named(&void("a")), Settled::plain(Outcome::Duplicate));
+    assert_eq!(named(&void("a")), EventOutcome::plain(Outcome::Applied));
+    assert_eq!(named(&void("a")), EventOutcome::plain(Outcome::Duplicate));
 }

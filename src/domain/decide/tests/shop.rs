@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::domain::{
     Arrival, CatalogueEntry, CatalogueId, ClosedName, Content, Counts, Decision, EntityName,
-    EntityState, Event, Findings, Hold, ItemNames, Link, List, MessageId, Missing, Names, OrderId,
-    Outcome, Policy, PolicyInForce, Quantity, Reading, Receipt, ReceiptId, Record, Refused,
-    Settled, Shown, StockChange, StockKey, Timestamp, Write, close, decide_catalogue,
+    EntityState, Event, EventOutcome, Findings, Hold, ItemNames, Link, List, MessageId, Missing,
+    Names, OrderId, Outcome, Policy, PolicyInForce, Quantity, Reading, Receipt, ReceiptId, Record,
+    Refused, Shown, StockChange, StockKey, Timestamp, Write, close, decide_catalogue,
     decide_orders, decide_receipt, recompute,
 };
 
@@ -81,7 +81,7 @@ impl Shop {
     }
 
     /// Decides and writes what arrived together; answers with the outcomes in their order.
-    pub(super) fn arrive(&mut self, arrived: &[&Arrived]) -> Vec<Result<Settled, Refused>> {
+    pub(super) fn arrive(&mut self, arrived: &[&Arrived]) -> Vec<Result<EventOutcome, Refused>> {
         let mut settled = vec![None; arrived.len()];
         let (mut orders, mut others) = (Vec::new(), Vec::new());
         for (place, one) in arrived.iter().enumerate() {
@@ -105,7 +105,7 @@ impl Shop {
         arrived: &[&Arrived],
         waiting: &[usize],
         noted: &mut BTreeMap<OrderId, ClosedName>,
-        settled: &mut [Option<Result<Settled, Refused>>],
+        settled: &mut [Option<Result<EventOutcome, Refused>>],
     ) -> Vec<usize> {
         let names: Vec<Names> =
             waiting.iter().map(|&it| arrived[it].event.content.names().unwrap()).collect();
@@ -233,7 +233,7 @@ impl Shop {
         all.corrections += new.corrections;
     }
 
-    fn decide_entity(&mut self, arrived: &Arrived) -> Result<Settled, Refused> {
+    fn decide_entity(&mut self, arrived: &Arrived) -> Result<EventOutcome, Refused> {
         let mut decision = match &arrived.event.content {
             Content::Catalogue(event) => {
                 let before = self.catalogue.get(&event.entry);

@@ -1,4 +1,4 @@
-//! The index of parked letters: one sorted set, ordered by the names of its members.
+//! The index of dead letters: one sorted set, ordered by the names of its members.
 //!
 //! ```text
 //! a|<place>                            every letter
@@ -8,43 +8,19 @@
 //! o|<time>.<message>                   messages that are not parked, by when they were heard of
 //! ```
 //!
-//! A place is the time of the first failure, the message and the generation, each of one width, so
-//! that the order of texts is that of lists. No part has a bar in it. The members of a letter are
-//! written with its state; nothing else counts letters, so no count can be wrong.
+//! A place is the time of the first failure, the message and the generation, each of fixed width,
+//! so that members sort as lists do. No part contains a bar. The members of a dead letter are
+//! written with its state, and nothing else counts dead letters, so no count can be wrong.
 
 use super::super::failure;
 use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::identifier::{decode, encode};
 use crate::domain::{Code, Identifier, MessageId, Rejection, Site, Timestamp};
+use crate::store::dead_letters::port::time_text;
 use crate::store::{DeadLetterPlace, StoreError};
 
-/// How long a place is as a text.
+/// The length of a place as text.
 const PLACE_LENGTH: usize = 62;
-/// Moves the least time to nothing: then the order of digits is the order of times.
-const SIGN: u64 = 1 << 63;
-
-/// A place as it stands in the index.
-fn place_text(place: DeadLetterPlace) -> String {
-    let DeadLetterPlace { failed_at, id, generation } = place;
-    format!("{}.{id}.{generation:08x}", time_text(failed_at))
-}
-
-/// Reads what [`place_text`] has written.
-fn parse_place(text: &str) -> Option<DeadLetterPlace> {
-    let (time, rest) = text.split_once('.')?;
-    let (id, generation) = rest.split_once('.')?;
-    let failed_at = u64::from_str_radix(time, 16).ok()? ^ SIGN;
-    Some(DeadLetterPlace {
-        failed_at: Timestamp::from_micros(failed_at.cast_signed()),
-        id: MessageId(id.parse().ok()?),
-        generation: u32::from_str_radix(generation, 16).ok()?,
-    })
-}
-
-/// A time as a text; the order of texts is the order of times.
-pub(super) fn time_text(time: Timestamp) -> String {
-    format!("{:016x}", time.micros().cast_unsigned() ^ SIGN)
-}
 
 /// The members by which lists find a message.
 pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
@@ -52,7 +28,7 @@ pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
         let idle = state.idle_since();
         return idle.map(|since| format!("o|{}.{id}", time_text(since))).into_iter().collect();
     };
-    let place = place_text(DeadLetterPlace::of(id, parked));
+    let place = DeadLetterPlace::of(id, parked).to_text();
     let Rejection { code: reason, site, event_type, .. } = parked.rejection.clone();
     let by_site = site.as_ref().map(|site| format!("s|{}|{place}|{reason}", encode(site.as_str())));
     let group = Group { reason, site, event_type };
@@ -65,7 +41,7 @@ pub(super) fn members(id: MessageId, state: &DeadLetterState) -> Vec<String> {
     members
 }
 
-/// The ends of the members that are not parked and were not heard of since a time.
+/// The bounds of the members that are not parked and were last changed before a time.
 pub(super) fn idle_before(time: Timestamp) -> (&'static str, String) {
     ("[o|", format!("(o|{}", time_text(time)))
 }
@@ -76,7 +52,7 @@ pub(super) fn parse_idle(member: &str) -> Result<MessageId, StoreError> {
     id.map(MessageId).ok_or_else(|| unreadable(member))
 }
 
-/// What letters of one group have in common.
+/// The reason, site and event type of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Group {
     pub(super) reason: Code,
@@ -85,7 +61,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// As it stands in the index.
+    /// The group as text.
     pub(super) fn to_text(&self) -> String {
         let site = self.site.as_ref().map(|site| encode(site.as_str())).unwrap_or_default();
         let event = self.event_type.as_ref().map(|name| encode(name.as_str())).unwrap_or_default();
@@ -109,29 +85,29 @@ impl Group {
     }
 }
 
-/// A part of the index: members that begin with the same, in the order of lists.
+/// A part of the index: members with one prefix, in the order of lists.
 #[derive(Debug, Clone)]
 pub(super) struct Range {
-    /// What its members begin with, with the bar behind it.
+    /// The prefix of its members, with the bar after it.
     prefix: String,
     /// Only places before this.
     end: Option<String>,
-    /// Only members with this behind their place.
+    /// Only members with this after their place.
     pub(super) reason: Option<Code>,
 }
 
 impl Range {
-    /// Every letter.
+    /// Every dead letter.
     pub(super) fn all() -> Self {
         Self { prefix: "a|".to_owned(), end: None, reason: None }
     }
 
-    /// The letters of a reason.
+    /// The dead letters of a reason.
     pub(super) fn of_reason(reason: Code) -> Self {
         Self { prefix: format!("r|{reason}|"), ..Self::all() }
     }
 
-    /// The letters of a site, or those of one reason among them.
+    /// The dead letters of a site, or those of one reason among them.
     pub(super) fn of_site(site: &Site, reason: Option<Code>) -> Self {
         Self { prefix: format!("s|{}|", encode(site.as_str())), reason, ..Self::all() }
     }
@@ -141,16 +117,16 @@ impl Range {
         Self { end: Some(time_text(time)), ..self }
     }
 
-    /// From where a look at it begins, behind a place if one is given.
+    /// The lower bound of a query, after a place if one is given.
     pub(super) fn from(&self, after: Option<DeadLetterPlace>) -> String {
         match after {
-            // Whatever stands behind the place sorts before this.
-            Some(place) => format!("({}{}}}", self.prefix, place_text(place)),
+            // Whatever follows the place sorts before this.
+            Some(place) => format!("({}{}}}", self.prefix, place.to_text()),
             None => format!("[{}", self.prefix),
         }
     }
 
-    /// Where it ends.
+    /// The upper bound of a query.
     pub(super) fn to(&self) -> String {
         match &self.end {
             Some(end) => format!("({}{end}", self.prefix),
@@ -163,7 +139,7 @@ impl Range {
         let rest = member.strip_prefix(&self.prefix);
         let (place, behind) =
             rest.and_then(|rest| rest.split_at_checked(PLACE_LENGTH)).unwrap_or_default();
-        let place = parse_place(place).ok_or_else(|| unreadable(member))?;
+        let place = DeadLetterPlace::parse(place).ok_or_else(|| unreadable(member))?;
         let is_in = self.reason.is_none_or(|code| behind.strip_prefix('|') == Some(code.as_str()));
         Ok((place, is_in))
     }
@@ -172,7 +148,8 @@ impl Range {
 /// The group and the place of a member by group.
 pub(super) fn parse_grouped(member: &str) -> Result<(Group, DeadLetterPlace), StoreError> {
     let parts = member.strip_prefix("g|").and_then(|rest| rest.rsplit_once('|'));
-    let parsed = parts.and_then(|(group, place)| Some((Group::parse(group)?, parse_place(place)?)));
+    let parsed = parts
+        .and_then(|(group, place)| Some((Group::parse(group)?, DeadLetterPlace::parse(place)?)));
     parsed.ok_or_else(|| unreadable(member))
 }
 
@@ -207,10 +184,9 @@ mod tests {
             b: (i64, u128, u32),
         ) {
             let (a, b) = (place(a.0, a.1, a.2), place(b.0, b.1, b.2));
-            prop_assert_eq!(place_text(a).cmp(&place_text(b)), a.cmp(&b));
-            prop_assert_eq!(place_text(a).len(), PLACE_LENGTH);
-            prop_assert_eq!(parse_place(&place_text(a)), Some(a));
-            prop_assert_eq!(DeadLetterPlace::parse_cursor(&a.to_cursor()), Some(a));
+            prop_assert_eq!(a.to_text().cmp(&b.to_text()), a.cmp(&b));
+            prop_assert_eq!(a.to_text().len(), PLACE_LENGTH);
+            prop_assert_eq!(DeadLetterPlace::parse(&a.to_text()), Some(a));
         }
 
         #[test]
@@ -229,7 +205,7 @@ mod tests {
             }
             let expected = after.is_none_or(|after| at > after)
                 && before.is_none_or(|before| at.failed_at.micros() < before);
-            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), place_text(at));
+            let member = format!("s|{}|{}|decode.not_json", encode("a|%}"), at.to_text());
             prop_assert_eq!(is_between(&member, &range.from(after), &range.to()), expected);
             prop_assert_eq!(range.place(&member).unwrap(), (at, true));
             let other = member.replace("decode.not_json", "worker.panic");
@@ -241,7 +217,7 @@ mod tests {
     fn sites_that_begin_alike_stay_apart() {
         let range = Range::of_site(&Site::parse("a").unwrap(), None);
         for other in ["ab", "a|", "a b", "a}", "A", "a%7C"] {
-            let member = format!("s|{}|{}|worker.panic", encode(other), place_text(place(1, 1, 1)));
+            let member = format!("s|{}|{}|worker.panic", encode(other), place(1, 1, 1).to_text());
             assert!(!is_between(&member, &range.from(None), &range.to()), "{other}");
         }
     }
@@ -255,7 +231,7 @@ mod tests {
         {
             let group = Group { reason: Code::WorkerPanic, site, event_type };
             assert_eq!(Group::parse(&group.to_text()), Some(group.clone()));
-            let member = format!("g|{}|{}", group.to_text(), place_text(place(-1, 2, 3)));
+            let member = format!("g|{}|{}", group.to_text(), place(-1, 2, 3).to_text());
             assert_eq!(parse_grouped(&member).unwrap(), (group, place(-1, 2, 3)));
         }
         assert_eq!(Group::parse("no.code||"), None);

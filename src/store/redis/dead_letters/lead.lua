@@ -1,16 +1,15 @@
--- Notes who runs replays. KEYS: where. ARGV: the leader's number. Answers with the number under which
--- it writes; with nothing if a later one is there.
-local held = redis.call('HMGET', KEYS[1], 'leader', 'fence', 'run')
-if held[1] and tonumber(held[1]) > tonumber(ARGV[1]) then return false end
--- A server that was started again, or another one, may have gone back in time: outcomes may be
--- lost that the queue will not bring again. Then the same leader begins anew. Who may not ask which
--- server it is sees none of that.
+-- Records who runs replays. KEYS: where. ARGV: the leader's number. Returns the number under which it
+-- writes, or nothing if a later leader is recorded.
+local known = redis.call('HMGET', KEYS[1], 'leader', 'fence', 'run')
+if known[1] and tonumber(known[1]) > tonumber(ARGV[1]) then return false end
+-- A restarted or replaced server may have lost outcomes that the queue will not bring again, so the
+-- same leader starts again under a new number. This is not noticed where INFO is not allowed.
 local server = redis.pcall('INFO', 'server')
 local run = type(server) == 'string' and string.match(server, 'run_id:(%w+)') or ''
 
-local fence = held[2]
-if held[1] ~= ARGV[1] or held[3] ~= run then
-  -- Where the last number is lost it is not given to somebody else: time has gone on since.
+local fence = known[2]
+if known[1] ~= ARGV[1] or known[3] ~= run then
+  -- If the last number is lost it is not assigned twice, as time has gone on since.
   local time = redis.call('TIME')
   local least = tonumber(fence or 0) + 1
   fence = string.format('%.0f', math.max(least, time[1] * 1000000 + time[2]))

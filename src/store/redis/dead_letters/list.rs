@@ -1,7 +1,7 @@
-//! Lists and counts of parked letters, read from the index in parts.
+//! Lists and counts of parked dead letters, read from the index in parts.
 //!
-//! A list is not one moment: a letter that ends while its page is read may be on it or not. Each
-//! letter that is parked all the while is on exactly one page.
+//! A list is no snapshot: a dead letter that ends while its page is read may be on it or not. Each
+//! that stays parked is on exactly one page.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,13 @@ use crate::store::{
     StoreError,
 };
 
-/// At most so many groups are read for one answer.
+/// The most groups of one answer.
 const GROUPS_MAX: usize = 10_000;
-/// Members of the index that are looked at, at least, where not all are wanted.
+/// The least number of members read per query where not all of them match.
 const LOOK: usize = 500;
-/// Groups that are counted by one call.
+/// Members of the index per step of a scan.
+const SCANNED: usize = 1_000;
+/// Groups counted per call.
 const GROUPS_COUNTED: usize = 200;
 
 static GROUPS: Script =
@@ -53,7 +55,7 @@ pub(in crate::store::redis) async fn list(
         after = Some(looked);
         let ids: Vec<MessageId> = places.iter().map(|place| place.id).collect();
         let found = load(client, &ids, false).await?;
-        // One that came back meanwhile has another place now.
+        // One that failed again in the meantime has another place now.
         let same = places
             .iter()
             .zip(found)
@@ -64,7 +66,7 @@ pub(in crate::store::redis) async fn list(
     Ok(items)
 }
 
-/// What a filter selects of the messages that it names.
+/// Selects from the messages that a filter names.
 async fn named(
     client: &Client,
     filter: &DeadLetterFilter,
@@ -87,7 +89,7 @@ fn place(letter: &LoadedDeadLetter) -> Option<DeadLetterPlace> {
     letter.state.parked.as_ref().map(|parked| DeadLetterPlace::of(letter.id, parked))
 }
 
-/// Messages that are not parked any more and of which nothing was heard since a time.
+/// Messages that are no longer parked and were last changed before a time.
 pub(in crate::store::redis) async fn ended(
     client: &Client,
     before: Timestamp,
@@ -102,7 +104,23 @@ pub(in crate::store::redis) async fn ended(
     Ok(load(client, &ids, false).await?.into_iter().flatten().collect())
 }
 
-/// A part of a range: the last place that was looked at, and the places that it has.
+/// Finds every member of a message by a scan, for a message whose state cannot be read.
+pub(super) async fn members_of(client: &Client, id: MessageId) -> Result<Vec<String>, StoreError> {
+    let (mut found, mut cursor) = (Vec::new(), 0_u64);
+    loop {
+        let mut scan = redis::cmd("ZSCAN");
+        scan.arg(shared(client, &["index"])).arg(cursor);
+        scan.arg("MATCH").arg(format!("*.{id}*")).arg("COUNT").arg(SCANNED);
+        let (next, members): (u64, Vec<(String, f64)>) = client.query(&scan).await?;
+        found.extend(members.into_iter().map(|(member, _)| member));
+        cursor = next;
+        if cursor == 0 {
+            return Ok(found);
+        }
+    }
+}
+
+/// Reads a part of a range: the last place that was read, and the places that match.
 async fn look(
     client: &Client,
     range: &Range,
@@ -135,14 +153,14 @@ pub(in crate::store::redis) async fn totals(
     }
     let mut bytes = redis::cmd("HGETALL");
     bytes.arg(shared(client, &["bytes"]));
-    // A total that somebody spoiled must not keep letters from being parked.
+    // A spoiled total must not keep dead letters from being parked.
     let found = client.query::<Vec<(String, i64)>>(&bytes).await?.into_iter();
     totals.bytes = found.map(|(source, bytes)| (source, bytes.max(0).cast_unsigned())).collect();
     totals.bytes.sort_unstable();
     Ok(totals)
 }
 
-/// How many letters of a site are parked.
+/// How many dead letters of a site are parked.
 pub(in crate::store::redis) async fn parked_of(
     client: &Client,
     site: &Site,

@@ -1,19 +1,20 @@
 //! Dead letters and replays: states, bodies, an index, and one script that writes.
 //!
-//! | key, behind `sk:{*dead}:` | type | holds |
+//! | key, after `sk:{*dead}:` | type | holds |
 //! |---|---|---|
 //! | `letter:<message>` | hash | `rev` and `state` of a message that was put aside; beside them its bodies, compressed: `received`, `own`, `edited` |
-//! | `index` | sorted set | where lists and counts find letters, see [`index`] |
-//! | `bytes` | hash | by source, what the bodies of its parked letters take |
+//! | `index` | sorted set | where lists and counts find dead letters, see [`index`] |
+//! | `bytes` | hash | by source, what the bodies of its parked dead letters take |
 //! | `replay:<id>` | hash | `rev` and `state` of a replay, and its counters |
 //! | `replay:<id>:letters` | hash | the parts of its frozen list |
 //! | `making`, `open`, `replays` | sorted sets | replays by age: being made, with something to do, all that were made |
 //! | `leader` | hash | who runs replays: the leader's number, and the one under which it writes |
 //!
 //! # Invariants
-//! - All keys are in one hash slot, so one script may touch all of them, and names all that it does.
-//! - No rule stands here: the script compares what was read and writes what was decided.
-//! - No call of a script is about more than some hundred letters.
+//! - All keys are in one hash slot, so one script may touch all of them; it declares all that it
+//!   touches.
+//! - There are no rules here: the script compares what was read and writes what was decided.
+//! - No call of a script is about more than a few hundred dead letters.
 
 mod index;
 mod list;
@@ -29,34 +30,36 @@ use super::client::{Call, Client};
 use super::failure;
 use super::script::Script;
 use super::value;
-use crate::domain::MessageId;
 use crate::domain::dead_letter::{DeadLetterState, Slot};
+use crate::domain::{MessageId, Timestamp};
 use crate::store::{
-    DeadLetterCommit, DeadLettersCommitted, LetterWrite, LoadedDeadLetter, Revision, StoreError,
-    state,
+    DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision,
+    StoreError, state,
 };
 
 static COMMIT: Script = Script::new("commit.lua", &["#!lua\n", include_str!("commit.lua")]);
-/// The same for commits that only take away: they may run on a server that is out of memory.
+/// The same for commits that only remove: they may run on a server that is out of memory.
 static REMOVE: Script =
     Script::new("commit.lua", &["#!lua flags=allow-oom\n", include_str!("commit.lua")]);
 
-/// Bodies are sent to the server in parts of about so many bytes.
+static NOW: Script = Script::new("now.lua", &["#!lua flags=no-writes\n", include_str!("now.lua")]);
+
+/// Bodies are sent to the server in parts of about this many bytes.
 const PART_BYTES: usize = 4 * 1024 * 1024;
-/// Letters that are read at once without their bodies, and with them.
+/// Dead letters read at once without their bodies, and with them.
 const STATES: usize = 500;
 const WHOLE: usize = 8;
 
-/// A key that all letters share.
+/// A key that all dead letters share.
 fn shared(client: &Client, parts: &[&str]) -> String {
-    client.keys().of_letters(parts)
+    client.keys().of_dead_letters(parts)
 }
 
-fn letter_key(client: &Client, id: MessageId) -> String {
+fn dead_letter_key(client: &Client, id: MessageId) -> String {
     shared(client, &["letter", &id.to_string()])
 }
 
-/// Reads states, in the order asked for, each with its bodies at one moment.
+/// Reads states in the given order, each atomically with its bodies.
 pub(super) async fn load(
     client: &Client,
     ids: &[MessageId],
@@ -66,7 +69,7 @@ pub(super) async fn load(
     let mut all = Vec::with_capacity(ids.len());
     for part in ids.chunks(if with_bodies { WHOLE } else { STATES }) {
         let commands = part.iter().map(|id| {
-            let key = letter_key(client, *id);
+            let key = dead_letter_key(client, *id);
             let mut command = redis::cmd("HMGET");
             command.arg(&key).arg("rev").arg("state");
             for slot in slots {
@@ -76,7 +79,7 @@ pub(super) async fn load(
         });
         let answers = client.query_all(commands.collect()).await?;
         for (id, answer) in part.iter().zip(answers) {
-            let key = letter_key(client, *id);
+            let key = dead_letter_key(client, *id);
             let mut fields: Vec<Option<Vec<u8>>> = value::read(&key, answer)?;
             let bodies = fields.split_off(2.min(fields.len()));
             let [Some(revision), Some(state)] = &fields[..] else {
@@ -100,7 +103,7 @@ fn revision_of(key: &str, bytes: &[u8]) -> Result<Revision, StoreError> {
     value::revision(key, text)
 }
 
-/// Writes commits, each whole or not at all.
+/// Writes commits, each atomically.
 pub(super) async fn commit(
     client: &Client,
     commits: Vec<DeadLetterCommit>,
@@ -128,7 +131,33 @@ pub(super) async fn commit(
     Ok(committed)
 }
 
-/// A run of the script that is being put together: what is compared, then what is written.
+/// Overwrites a state that cannot be read. Its source is unknown, so what its bodies took stays in
+/// `bytes`.
+pub(super) async fn overwrite(
+    client: &Client,
+    id: MessageId,
+    state: &DeadLetterState,
+) -> Result<(), StoreError> {
+    let mut writing = Writing::new(client);
+    let (key, index) = (dead_letter_key(client, id), shared(client, &["index"]));
+    let old_members = list::members_of(client, id).await?;
+    writing.write(key.clone(), "DEL", [""; 0]);
+    writing.write(key, "HSET", revision_and(state::encode_bytes(state)?));
+    if !old_members.is_empty() {
+        writing.write(index.clone(), "ZREM", old_members);
+    }
+    let members = index::members(id, state);
+    writing.write(index, "ZADD", members.iter().flat_map(|member| ["0", member.as_str()]));
+    client.run::<u64>(&writing.finish(false)).await.map(drop)
+}
+
+/// The time by the server's clock.
+pub(super) async fn now(client: &Client) -> Result<Timestamp, StoreError> {
+    let micros = client.run(&Call::of(&NOW).key(shared(client, &["leader"]))).await?;
+    Ok(Timestamp::from_micros(micros))
+}
+
+/// Builds a call of the script: what is compared, then what is written.
 struct Writing<'a> {
     client: &'a Client,
     keys: BTreeMap<String, usize>,
@@ -136,11 +165,14 @@ struct Writing<'a> {
     written: Vec<(usize, &'static str, Vec<Vec<u8>>)>,
 }
 
-impl Writing<'_> {
-    fn call(client: &Client, commit: &DeadLetterCommit) -> Result<Call, StoreError> {
-        let mut writing =
-            Writing { client, keys: BTreeMap::new(), compared: Vec::new(), written: Vec::new() };
-        // The first comparison: its number says that another leads.
+impl<'a> Writing<'a> {
+    const fn new(client: &'a Client) -> Self {
+        Self { client, keys: BTreeMap::new(), compared: Vec::new(), written: Vec::new() }
+    }
+
+    fn call(client: &'a Client, commit: &DeadLetterCommit) -> Result<Call, StoreError> {
+        let mut writing = Self::new(client);
+        // The first comparison: if it fails, another process leads.
         if let Some(fence) = commit.fence {
             let leader = shared(client, &["leader"]);
             writing.compare(leader, "fence", fence.0.to_string());
@@ -207,9 +239,9 @@ impl Writing<'_> {
         self.compare(key, "rev", before.unwrap_or_default());
     }
 
-    fn letter(&mut self, write: &LetterWrite) -> Result<(), StoreError> {
-        let LetterWrite { id, before, after, bodies } = write;
-        let key = letter_key(self.client, *id);
+    fn letter(&mut self, write: &DeadLetterWrite) -> Result<(), StoreError> {
+        let DeadLetterWrite { id, before, after, bodies } = write;
+        let key = dead_letter_key(self.client, *id);
         let (revision, before) = before.as_ref().map(|(it, state)| (*it, state)).unzip();
         self.compare_revision(key.clone(), revision);
         match after {
@@ -231,7 +263,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Lets lists find the letter where it is now, and counts what it takes.
+    /// Updates the index and the bytes that the dead letter takes.
     fn index(
         &mut self,
         id: MessageId,
@@ -266,7 +298,7 @@ impl Writing<'_> {
     }
 }
 
-/// The fields of a state that is written anew.
+/// The fields of a new state.
 fn revision_and(state: Vec<u8>) -> Vec<Vec<u8>> {
     let revision = rand::random::<u64>().to_string();
     vec![b"rev".to_vec(), revision.into_bytes(), b"state".to_vec(), state]

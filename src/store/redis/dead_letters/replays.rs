@@ -3,12 +3,11 @@
 use super::super::client::{Call, Client};
 use super::super::script::Script;
 use super::super::value;
-use super::index::time_text;
 use super::{Writing, revision_and, revision_of, shared};
-use crate::domain::Timestamp;
 use crate::domain::dead_letter::{
-    Counter, Fence, LetterName, ReplayCounts, ReplayId, ReplayRecord, ReplayState,
+    Counter, DeadLetterName, Fence, ReplayCounts, ReplayId, ReplayRecord, ReplayState,
 };
+use crate::store::dead_letters::port::{parse_replay, replay_text};
 use crate::store::{
     LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, StoreError, state,
 };
@@ -28,7 +27,7 @@ fn replay_key(client: &Client, id: ReplayId) -> String {
     shared(client, &["replay", &id.to_string()])
 }
 
-fn letters_key(client: &Client, id: ReplayId) -> String {
+fn chunks_key(client: &Client, id: ReplayId) -> String {
     shared(client, &["replay", &id.to_string(), "letters"])
 }
 
@@ -63,8 +62,8 @@ pub(in crate::store::redis) async fn replay_chunk(
     client: &Client,
     id: ReplayId,
     chunk: u32,
-) -> Result<Vec<LetterName>, StoreError> {
-    let key = letters_key(client, id);
+) -> Result<Vec<DeadLetterName>, StoreError> {
+    let key = chunks_key(client, id);
     let mut get = redis::cmd("HGET");
     get.arg(&key).arg(chunk);
     let found: Option<Vec<u8>> = client.query(&get).await?;
@@ -79,24 +78,18 @@ pub(in crate::store::redis) async fn list_replays(
     limit: usize,
 ) -> Result<Vec<LoadedReplay>, StoreError> {
     let key = shared(client, &[list_name(list)]);
-    let from = after.map_or_else(|| "-".to_owned(), |(at, id)| format!("({}", member(at, id)));
+    let from = after.map_or_else(|| "-".to_owned(), |place| format!("({}", replay_text(place)));
     let mut range = redis::cmd("ZRANGEBYLEX");
     range.arg(&key).arg(from).arg("+").arg("LIMIT").arg(0).arg(limit);
     let mut found = Vec::new();
     for member in client.query::<Vec<String>>(&range).await? {
-        let id = member.split_once('.').and_then(|(_, id)| id.parse().ok());
-        let id = id.map(ReplayId).ok_or_else(|| value::unreadable(&key))?;
+        let (_, id) = parse_replay(&member).ok_or_else(|| value::unreadable(&key))?;
         found.extend(load_replay(client, id).await?);
     }
     Ok(found)
 }
 
-/// A replay's member of the lists that it is in.
-fn member(made_at: Timestamp, id: ReplayId) -> String {
-    format!("{}.{id}", time_text(made_at))
-}
-
-/// Notes that the leader of this number runs replays.
+/// Records that the leader of this number runs replays.
 pub(in crate::store::redis) async fn lead_replays(
     client: &Client,
     leader: Fence,
@@ -108,7 +101,7 @@ pub(in crate::store::redis) async fn lead_replays(
 impl Writing<'_> {
     pub(super) fn replay(&mut self, write: &ReplayWrite) -> Result<(), StoreError> {
         let ReplayWrite { id, before, after, is_open, chunk } = write;
-        let (key, letters) = (replay_key(self.client, *id), letters_key(self.client, *id));
+        let (key, letters) = (replay_key(self.client, *id), chunks_key(self.client, *id));
         self.compare_revision(key.clone(), before.map(|(revision, _)| revision));
         if let Some(after) = after {
             self.write(key, "HSET", revision_and(state::encode_bytes(after)?));
@@ -122,7 +115,7 @@ impl Writing<'_> {
         }
         let made_at = after.as_ref().map(|after| after.made_at);
         let made_at = made_at.or_else(|| before.map(|(_, made_at)| made_at));
-        let member = member(made_at.unwrap_or_default(), *id);
+        let member = replay_text((made_at.unwrap_or_default(), *id));
         let is_making = after.as_ref().is_some_and(|it| it.state == ReplayState::Making);
         let lists = [
             (ReplayList::Making, is_making),

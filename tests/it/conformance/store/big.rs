@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use storekeeper::domain::{
-    ClosedName, Counts, Outcome, Policy, Quantity, Refused, SECOND_NAMES_MAX, Settled,
+    ClosedName, Counts, EventOutcome, Outcome, Policy, Quantity, Refused, SECOND_NAMES_MAX,
 };
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::store::orders;
 
 use super::Harness;
@@ -38,7 +38,7 @@ pub(super) async fn an_order_of_a_thousand_lines_becomes_another(harness: &Harne
         let body = update(&id, number, "PROCESSED", &lines(name));
         let events = [event(&body, u128::try_from(number).unwrap())];
         let outcome = take(&*store, &in_force, &events).await;
-        assert_eq!(outcome, [Ok(Settled::plain(Outcome::Applied))]);
+        assert_eq!(outcome, [Ok(EventOutcome::plain(Outcome::Applied))]);
     }
     let store = harness.crash_and_reopen(store);
     let site = site("alpha");
@@ -76,7 +76,10 @@ pub(super) async fn an_order_of_a_thousand_lines_becomes_another(harness: &Harne
     assert_eq!(audited.held.len(), LINES);
     // Computed again it changes nothing.
     let again = [event(&update(&id, 2, "PROCESSED", &lines("B")), 9)];
-    assert_eq!(take(&*store, &in_force, &again).await, [Ok(Settled::plain(Outcome::Duplicate))]);
+    assert_eq!(
+        take(&*store, &in_force, &again).await,
+        [Ok(EventOutcome::plain(Outcome::Duplicate))]
+    );
     assert_eq!(store.changes(&site, 3001, 1).await.unwrap(), []);
 }
 
@@ -121,7 +124,7 @@ pub(super) async fn an_order_of_sixty_four_second_names_is_one_order(harness: &H
     assert_eq!(take(&*store, &in_force, &[more]).await, [Err(Refused::TooManyNames)]);
     assert_eq!(links(&store, &["external-id:X64"]).await, [None]);
 
-    assert_eq!(close_settled(&*store, RECEIVED.plus_micros(1)).await.unwrap(), 1);
+    assert_eq!(close_final(&*store, RECEIVED.plus_micros(1)).await.unwrap(), 1);
     let all = names.iter().chain(&["id:1"]);
     let entities: Vec<_> = all.clone().map(|name| order_entity("alpha", name)).collect();
     assert!(load(&store, &entities).await.unwrap().iter().all(Option::is_none));

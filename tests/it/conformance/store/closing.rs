@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use storekeeper::domain::{
-    ClosedName, List, Outcome, Policy, Reason, Refused, STOCK_TOTAL_MAX, Settled, Timestamp,
+    ClosedName, EventOutcome, List, Outcome, Policy, Reason, Refused, STOCK_TOTAL_MAX, Timestamp,
     TotalError,
 };
-use storekeeper::duties::close_settled;
+use storekeeper::duties::close_final;
 use storekeeper::store::{Commit, Committed, Direction, Store};
 
 use super::Harness;
@@ -23,14 +23,14 @@ const BESIDE: ClosedName = ClosedName::BesideAnId;
 /// The first commit of an order that is delivered.
 fn delivered(id: &str, fulfilled: i64) -> Commit {
     let commit = order("alpha", id).holding("sku:A", hold(0, 0), hold(0, fulfilled));
-    commit.listing(&[], &[List::All, List::Settled])
+    commit.listing(&[], &[List::All, List::Final])
 }
 
 /// The commit that closes such an order.
 async fn close(store: &Arc<dyn Store>, id: &str, fulfilled: i64, before: Timestamp) -> Commit {
     let loaded = revision(store, &order_entity("alpha", id)).await;
     let mut closing = closing(id, loaded, &[("sku:A", fulfilled)], &[(id, ITSELF)], before);
-    closing.writes[0].lists.0 = lists(&[List::All, List::Settled]);
+    closing.writes[0].lists.0 = lists(&[List::All, List::Final]);
     closing
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn a_closed_order_leaves_its_sums_and_nothing_else(harness: &Ha
     assert_eq!(held, ["id:2"]);
     assert_eq!(load(&store, &[order_entity("alpha", "id:1")]).await.unwrap(), [None]);
     assert_eq!(store.changes(&site("alpha"), 0, 10).await.unwrap().len(), 2, "no count changed");
-    for list in [List::All, List::Settled] {
+    for list in [List::All, List::Final] {
         let listed = store.listed(&site("alpha"), list, Direction::OldestFirst, &ALL).await;
         let listed = listed.unwrap().items.into_iter().map(|listed| listed.order);
         assert!(listed.eq([order_id("id:2")]), "{list:?}");
@@ -106,7 +106,7 @@ pub(super) async fn a_closing_whose_sum_cannot_be_counted_changes_nothing(harnes
     assert_eq!(held, ["id:2", "id:3"]);
     let (names, _) = closed(&store, "alpha", &["id:1", "id:2", "id:3", "id:4"]).await;
     assert_eq!(names, [Some(ITSELF), None, None, Some(ITSELF)]);
-    assert_eq!(store.count_listed(List::Settled).await.unwrap(), 2);
+    assert_eq!(store.count_listed(List::Final).await.unwrap(), 2);
 }
 
 pub(super) async fn a_closed_order_stays_closed_and_the_watermark_rises(harness: &Harness) {
@@ -284,11 +284,11 @@ pub(super) async fn an_order_is_closed_under_all_its_names(harness: &Harness) {
         assert!(taken(&store, body, 1).await.is_ok());
     }
     let before = RECEIVED.plus_micros(1);
-    assert_eq!(close_settled(&*store, RECEIVED).await.unwrap(), 0, "it is not older than itself");
+    assert_eq!(close_final(&*store, RECEIVED).await.unwrap(), 0, "it is not older than itself");
     // Two that share an invoice number are closed in two turns: each changes what it hints at.
     let mut count = 0;
     loop {
-        match close_settled(&*store, before).await.unwrap() {
+        match close_final(&*store, before).await.unwrap() {
             0 => break,
             closed => count += closed,
         }
@@ -306,7 +306,7 @@ pub(super) async fn an_order_is_closed_under_all_its_names(harness: &Harness) {
     let expected = vec![Some(ITSELF), Some(BESIDE), Some(ITSELF), None, None];
     assert_eq!(closed(&store, "alpha", &names).await, (expected, before));
 
-    let known = Settled::because(Outcome::Superseded, Reason::OrderClosed);
+    let known = EventOutcome::because(Outcome::Superseded, Reason::OrderClosed);
     for body in &bodies[..3] {
         assert_eq!(taken(&store, body, 2).await, Ok(known));
     }
@@ -318,7 +318,7 @@ pub(super) async fn an_order_is_closed_under_all_its_names(harness: &Harness) {
     // Beside a new id, a name that led to another, closed id is contested; one that was an order's
     // whole name is closed for good.
     let new = update(&json!({"id": "3", "external_id": "E"}), 0, "PROCESSED", &line(4));
-    assert_eq!(taken(&store, &new, 4).await, Ok(Settled::plain(Outcome::Applied)));
+    assert_eq!(taken(&store, &new, 4).await, Ok(EventOutcome::plain(Outcome::Applied)));
     let contested = links(&store, &["external-id:E"]).await.remove(0).unwrap();
     assert!(contested.is_contested() && contested.led_to_closed);
     assert_eq!(store.count_listed(List::Contested).await.unwrap(), 1);

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use storekeeper::broker::{Envelope, EnvelopeKind};
 use storekeeper::domain::{Code, Rejection};
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterSummary, PageRequest, Store, StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, ReplayId, Store,
+    StoreError,
 };
+use uuid::Uuid;
 
 use super::Harness;
 use super::given::{ALL, identifier, item, message, order_id, receipt, site, time, write};
@@ -167,4 +169,13 @@ pub(super) async fn letters_are_counted_by_reason_and_site(harness: &Harness) {
     counts.sort_unstable();
     assert_eq!(counts, [(Code::NotJson, 2), (Code::WorkerPanic, 1)]);
     assert_eq!(item(&store, "alpha", "sku:A").await.dead, 2);
+}
+
+pub(super) async fn an_impossible_replay_is_rejected(harness: &Harness) {
+    let store = harness.open();
+    let filter = DeadLetterFilter { ids: vec![message(1); 1_000_000], ..Default::default() };
+    let id = ReplayId(Uuid::nil());
+    let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(1) };
+    let error = store.make_replay(new).await.unwrap_err();
+    assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
 }

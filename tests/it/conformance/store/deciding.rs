@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use storekeeper::domain::{
-    Arrival, Decoded, Event, MessageId, Names, PolicyInForce, Refused, Settled, Timestamp,
+    Arrival, Decoded, Event, EventOutcome, MessageId, Names, PolicyInForce, Refused, Timestamp,
     decide_orders, decode_webhook,
 };
 use storekeeper::store::orders::Readings;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub(crate) const RECEIVED: Timestamp = Timestamp::from_millis(1_700_000_100_000);
 
 /// What became of an event.
-pub(crate) type Outcome = Result<Settled, Refused>;
+pub(crate) type Outcome = Result<EventOutcome, Refused>;
 
 /// An update of an order of the site `alpha`, so many milliseconds after the first; `names` are the
 /// fields that name it.

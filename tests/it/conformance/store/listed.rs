@@ -39,7 +39,7 @@ async fn next(store: &Arc<dyn Store>, id: &str, seconds: i64) -> Commit {
 
 pub(super) async fn an_order_is_in_the_lists_that_its_commit_says(harness: &Harness) {
     let store = harness.open();
-    for (number, list) in (1..).zip(List::EVERY) {
+    for (number, list) in (1..).zip(List::ALL) {
         let id = format!("id:{}", list.as_str());
         let lists = if list == List::All { vec![list] } else { vec![list, List::All] };
         write(&store, order("alpha", &id).listing(&[], &lists).at(number)).await;
@@ -50,8 +50,8 @@ pub(super) async fn an_order_is_in_the_lists_that_its_commit_says(harness: &Harn
     write(&store, receipt("alpha", "sku:A", "R", 1)).await;
     let store = harness.crash_and_reopen(store);
     let all: Vec<_> =
-        (1..).zip(List::EVERY).map(|(at, it)| (format!("id:{}", it.as_str()), at)).collect();
-    for (place, list) in List::EVERY.into_iter().enumerate().skip(1) {
+        (1..).zip(List::ALL).map(|(at, it)| (format!("id:{}", it.as_str()), at)).collect();
+    for (place, list) in List::ALL.into_iter().enumerate().skip(1) {
         assert_eq!(listed(&store, list).await, all[place..=place], "{list:?}");
         assert_eq!(store.count_listed(list).await.unwrap(), 2, "{list:?}");
     }
@@ -124,7 +124,7 @@ pub(super) async fn a_commit_changes_the_lists_of_all_that_it_writes(harness: &H
 
 pub(super) async fn a_refused_commit_changes_no_list(harness: &Harness) {
     let store = harness.open();
-    let lists = [List::All, List::Settled];
+    let lists = [List::All, List::Final];
     write(&store, order("alpha", "id:1").listing(&[], &lists).at(1)).await;
     let mut stale = next(&store, "id:1", 2).await.listing(&lists, &[List::All]);
     stale.read[0].1 = Some(storekeeper::store::Revision(7));
@@ -229,7 +229,7 @@ pub(super) async fn a_cursor_of_another_list_is_rejected(harness: &Harness) {
 /// Nothing is known of it: it is empty, and no error.
 pub(super) async fn the_lists_of_an_unknown_site_are_empty(harness: &Harness) {
     let store = harness.open();
-    for list in List::EVERY {
+    for list in List::ALL {
         assert_eq!(listed(&store, list).await, []);
         assert_eq!(store.count_listed(list).await.unwrap(), 0);
     }

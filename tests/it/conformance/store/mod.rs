@@ -10,10 +10,10 @@ mod big;
 mod changes;
 mod closing;
 mod commits;
+mod dead_letter_changes;
 mod dead_letters;
 pub(crate) mod deciding;
 mod given;
-mod letters;
 mod links;
 mod listed;
 mod lists;
@@ -275,8 +275,9 @@ macro_rules! keeps_every_promise {
                 letters_are_selected_by_every_field,
                 every_letter_is_on_exactly_one_page,
                 an_impossible_selection_is_rejected,
+                an_impossible_replay_is_rejected,
                 letters_are_counted_by_reason_and_site;
-            letters:
+            dead_letter_changes:
                 an_ended_generation_is_never_parked_again,
                 only_the_named_generation_and_earlier_ones_end,
                 an_edit_keeps_the_first_body_whatever_comes_first,
@@ -298,8 +299,7 @@ macro_rules! keeps_every_promise {
                 a_letter_on_its_way_does_not_expire_although_its_replay_is_over,
                 an_edit_is_kept_as_long_as_its_letter,
                 what_there_is_no_room_for_waits,
-                replays_are_listed_by_age,
-                an_impossible_replay_is_rejected;
+                replays_are_listed_by_age;
         }
     };
 }

@@ -20,8 +20,8 @@ fn many() -> u128 {
     if is_long() { 100_000 } else { 20_000 }
 }
 
-/// The most commands that one script may give: some for each of the thousand letters that it may
-/// look at.
+/// The most commands that one script may give: some for each of the thousand dead letters that it
+/// may look at.
 const COMMANDS_MAX: u64 = 5_000;
 /// What is sent when nothing more is to be counted.
 const LAST: &str = "that is all";
@@ -75,15 +75,15 @@ async fn no_script_looks_at_all_letters() {
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
     assert_eq!(store.make_replay(new).await.unwrap().selected, letters);
     // None is free.
-    assert_eq!(store.expire_letters(time(9), time(9)).await.unwrap(), []);
+    assert_eq!(store.expire_dead_letters(time(9), time(9)).await.unwrap(), []);
 
     let fence = lead(&*store, 1).await;
     for _ in 0..5 {
-        let Unsent { letters, after } = store.unsent_letters(id, 1_000).await.unwrap();
+        let Unsent { letters, after, .. } = store.unsent_dead_letters(id, 1_000).await.unwrap();
         let names = letters.iter().map(DeadLetter::name).collect();
-        assert!(store.note_sent(id, fence, names, Some(after)).await.unwrap());
+        assert!(store.record_sent(id, fence, names, Some(after)).await.unwrap());
     }
-    let replay = store.note_outcomes(id, fence).await.unwrap().unwrap();
+    let replay = store.record_outcomes(id, fence).await.unwrap().unwrap();
     assert_eq!((replay.state, replay.sent), (ReplayState::Running, 2_500));
     lead(&*store, 2).await;
     assert_eq!(store.replay(id).await.unwrap().unwrap().sent, 0);
@@ -91,13 +91,15 @@ async fn no_script_looks_at_all_letters() {
     store.cancel_replay(id).await.unwrap();
     let mut expired = 0;
     loop {
-        let [(_, count)] = store.expire_letters(time(9), time(9)).await.unwrap()[..] else { break };
+        let [(_, count)] = store.expire_dead_letters(time(9), time(9)).await.unwrap()[..] else {
+            break;
+        };
         expired += count;
     }
     assert_eq!(expired, letters);
     // Endings, too, are forgotten in parts.
     while prefix.count("ZCARD", "index") > 0 {
-        store.expire_letters(time(99), time(99)).await.unwrap();
+        store.expire_dead_letters(time(99), time(99)).await.unwrap();
     }
     assert_eq!(prefix.left(), ["leader"], "something is kept for ever");
 

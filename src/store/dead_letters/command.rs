@@ -1,23 +1,23 @@
-//! What people ask for of dead letters: edits and discards, as they travel, and new replays.
+//! What people order: edits and discards as they travel, and new replays.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{DeadLetterFilter, LetterName, Pace, ReplayId};
 use crate::domain::{MessageId, Timestamp};
+use crate::store::{DeadLetterFilter, DeadLetterName, Pace, ReplayId};
 
-/// The most letters of one replay.
-pub const REPLAY_LETTERS_MAX: usize = 100_000;
+/// The limit of dead letters in one replay.
+pub const REPLAY_DEAD_LETTERS_MAX: usize = 100_000;
 
-/// Another body for a letter, which a person wrote.
+/// Another body for a dead letter, which a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterEdit {
-    /// The letter; an edit also serves earlier generations, which a rebuild parks.
-    pub letter: LetterName,
-    /// The message that brought the edit: of two edits, the greater wins, whichever
-    /// generations they were made for: a Store that was restored begins at an earlier one again.
+pub struct DeadLetterEdit {
+    /// The dead letter; the edit also applies to earlier generations, which a rebuild parks.
+    pub letter: DeadLetterName,
+    /// The message that carried the edit. Of two edits the greater id wins, whatever their
+    /// generations, as a restored Store starts again at an earlier one.
     pub edit: MessageId,
     /// When it was made.
     pub at: Timestamp,
@@ -25,10 +25,10 @@ pub struct LetterEdit {
     pub body: Bytes,
 }
 
-/// The body of an envelope that edits or discards: as it stands in queue and journal.
+/// The body of an envelope that edits or discards, as it is in queue and journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LetterOrder {
+struct CommandBody {
     message_id: MessageId,
     generation: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,8 +37,8 @@ struct LetterOrder {
     base64: Option<String>,
 }
 
-impl LetterName {
-    /// The body of an envelope that edits this letter.
+impl DeadLetterName {
+    /// The body of an envelope that edits this dead letter.
     pub fn edit_body(self, body: &[u8]) -> Bytes {
         let (text, base64) = match std::str::from_utf8(body) {
             Ok(text) => (Some(text.to_owned()), None),
@@ -47,27 +47,27 @@ impl LetterName {
         self.order(text, base64)
     }
 
-    /// The body of an envelope that discards this letter.
+    /// The body of an envelope that discards this dead letter.
     pub fn discard_body(self) -> Bytes {
         self.order(None, None)
     }
 
     fn order(self, text: Option<String>, base64: Option<String>) -> Bytes {
         let Self { message_id, generation } = self;
-        let order = LetterOrder { message_id, generation, text, base64 };
+        let order = CommandBody { message_id, generation, text, base64 };
         serde_json::to_vec(&order).expect("texts and a number are always JSON").into()
     }
 
     /// Reads the body of an envelope that discards.
     pub fn parse_discard(body: &[u8]) -> Option<Self> {
-        let order: LetterOrder = serde_json::from_slice(body).ok()?;
+        let order: CommandBody = serde_json::from_slice(body).ok()?;
         let has_body = order.text.is_some() || order.base64.is_some();
         (!has_body).then_some(Self { message_id: order.message_id, generation: order.generation })
     }
 
-    /// Reads the body of an envelope that edits: the letter, and its new body.
+    /// Reads the body of an envelope that edits: the dead letter, and its new body.
     pub fn parse_edit(body: &[u8]) -> Option<(Self, Bytes)> {
-        let order: LetterOrder = serde_json::from_slice(body).ok()?;
+        let order: CommandBody = serde_json::from_slice(body).ok()?;
         let body = match (order.text, order.base64) {
             (Some(text), None) => text.into(),
             (None, Some(base64)) => STANDARD.decode(base64).ok()?.into(),
@@ -77,16 +77,16 @@ impl LetterName {
     }
 }
 
-/// A replay that shall be made.
+/// A replay to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReplay {
-    /// Its name.
+    /// Its id.
     pub id: ReplayId,
-    /// Which letters; those of a replay that is under way are left out.
+    /// Which dead letters; those of another running replay are left out.
     pub filter: DeadLetterFilter,
     /// How fast.
     pub pace: Pace,
-    /// When it was asked for.
+    /// When it was requested.
     pub made_at: Timestamp,
 }
 
@@ -96,23 +96,24 @@ mod tests {
 
     use super::*;
 
-    const LETTER: LetterName = LetterName { message_id: MessageId(Uuid::nil()), generation: 3 };
+    const LETTER: DeadLetterName =
+        DeadLetterName { message_id: MessageId(Uuid::nil()), generation: 3 };
 
     #[test]
     fn an_edit_carries_any_body_and_a_discard_none() {
         for body in [&b"{\"a\": 1}"[..], b"", b"\xff\0\xc3"] {
-            let (letter, read) = LetterName::parse_edit(&LETTER.edit_body(body)).unwrap();
+            let (letter, read) = DeadLetterName::parse_edit(&LETTER.edit_body(body)).unwrap();
             assert_eq!((letter, &*read), (LETTER, body));
         }
-        assert_eq!(LetterName::parse_discard(&LETTER.discard_body()), Some(LETTER));
+        assert_eq!(DeadLetterName::parse_discard(&LETTER.discard_body()), Some(LETTER));
     }
 
     #[test]
     fn what_is_of_another_form_is_no_order() {
         let edit = LETTER.edit_body(b"a");
-        assert_eq!(LetterName::parse_discard(&edit), None);
-        assert_eq!(LetterName::parse_edit(&LETTER.discard_body()), None);
-        assert_eq!(LetterName::parse_edit(b"{}"), None);
-        assert_eq!(LetterName::parse_discard(b"\xff"), None);
+        assert_eq!(DeadLetterName::parse_discard(&edit), None);
+        assert_eq!(DeadLetterName::parse_edit(&LETTER.discard_body()), None);
+        assert_eq!(DeadLetterName::parse_edit(b"{}"), None);
+        assert_eq!(DeadLetterName::parse_discard(b"\xff"), None);
     }
 }

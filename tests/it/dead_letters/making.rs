@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use storekeeper::clock;
 use storekeeper::domain::Code;
 use storekeeper::store::{
-    DeadLetterFilter, NewReplay, Pace, Replay, ReplayId, ReplayState, Store, StoreError,
+    DeadLetterFilter, NewReplay, Pace, Replay, ReplayId, ReplayList, ReplayState, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -40,7 +41,7 @@ async fn selected_by(store: &dyn Store, id: u128) -> u64 {
 }
 
 /// Wherever the making of a replay ends, the replay is there whole or is never seen, and in the
-/// end its letters are free.
+/// end its dead letters are free.
 #[tokio::test]
 async fn a_replay_is_made_whole_or_not_at_all() {
     let prefix = Prefix::new();
@@ -87,14 +88,29 @@ async fn letters_of_a_replay_that_was_never_made_expire() {
     }
     let chunks = [0, 1, 2].map(|chunk| store.replay_chunk(id, chunk));
     let held: usize = join_all(chunks).await.into_iter().map(|names| names.unwrap().len()).sum();
-    while !store.expire_letters(time(9), time(9)).await.unwrap().is_empty() {}
+    while !store.expire_dead_letters(time(9), time(9)).await.unwrap().is_empty() {}
     assert_eq!(parked(&*store).await, held, "a letter that is held expired");
     give_up_what_was_never_made(&*store).await;
-    while !store.expire_letters(time(9), time(9)).await.unwrap().is_empty() {}
+    while !store.expire_dead_letters(time(9), time(9)).await.unwrap().is_empty() {}
     assert_eq!(parked(&*store).await, 0);
     // Only that they have ended is known.
     assert_eq!(u128::try_from(prefix.count("ZCARD", "index")).unwrap(), LETTERS);
     assert_eq!(prefix.count("HLEN", "bytes"), 0);
+}
+
+/// Only the server's clock says how long nothing was heard of a maker.
+#[tokio::test]
+async fn a_process_whose_clock_is_ahead_gives_up_no_replay_that_is_being_made() {
+    let store = Prefix::new().open();
+    park(&*store).await;
+    let mut polls = 1;
+    while store.list_replays(ReplayList::Making, None, 10).await.unwrap().is_empty() {
+        assert!(polled(polls, store.make_replay(new(u128::MAX - polls as u128))).await.is_none());
+        polls += 1;
+    }
+    let ahead = clock::now().plus_micros(3_600_000_000);
+    store.expire_dead_letters(time(0), ahead).await.unwrap();
+    assert_eq!(store.list_replays(ReplayList::Making, None, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -106,7 +122,7 @@ async fn replays_that_are_made_at_once_share_the_letters() {
     let mut letters = BTreeSet::new();
     for replay in &made {
         let mut count = 0;
-        for letter in store.unsent_letters(replay.id, 500).await.unwrap().letters {
+        for letter in store.unsent_dead_letters(replay.id, 500).await.unwrap().letters {
             assert!(letters.insert(letter.name()), "a letter is in two replays");
             count += 1;
         }

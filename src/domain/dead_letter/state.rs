@@ -1,4 +1,4 @@
-//! What becomes of one dead letter: parked, edited, ended, claimed by a replay, sent, forgotten.
+//! The life of one dead letter: parked, edited, claimed by a replay, sent, ended, forgotten.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Counter, Ending, Mark, ReplayId, ReplayState};
+use crate::domain::named::named;
 use crate::domain::{EnvelopeKind, Fingerprint, MessageId, Rejection, Timestamp};
 
-/// What is known of a message that was put aside.
+/// The state of a message that became a dead letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterState {
     /// The generation that is parked.
     pub parked: Option<Parked>,
-    /// Up to which generation the message is over.
+    /// The last generation that ended.
     pub ended: Option<Ended>,
-    /// The last edit: it also serves generations that are parked after it.
+    /// The last edit, which also applies to generations parked later.
     pub edit: Option<Edit>,
 }
 
@@ -24,11 +25,11 @@ pub struct DeadLetterState {
 pub struct Parked {
     /// Which life of the message.
     pub generation: u32,
-    /// When the message failed first, in whichever generation.
+    /// When the message failed first, in any generation.
     pub failed_at: Timestamp,
     /// How many attempts this generation had.
     pub attempts: u32,
-    /// Why it was put aside.
+    /// Why it became a dead letter.
     pub rejection: Rejection,
     /// What the envelope carries.
     pub kind: EnvelopeKind,
@@ -41,17 +42,17 @@ pub struct Parked {
     /// The W3C `tracestate` beside it.
     pub tracestate: Option<String>,
     /// The first body of the message.
-    pub received: BodyNote,
+    pub received: BodyDigest,
     /// The body of this generation, which may be the same.
-    pub own: BodyNote,
+    pub own: BodyDigest,
     /// The replay that has it.
     pub mark: Option<Mark>,
 }
 
-/// Up to which generation a message is over, and how that one ended.
+/// The last generation of a message that ended, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// The last generation that is over.
+    /// The last generation that ended.
     pub generation: u32,
     /// How it ended.
     pub ending: Ending,
@@ -59,30 +60,30 @@ pub struct Ended {
     pub at: Timestamp,
 }
 
-/// Another body for a letter, which a person wrote.
+/// Another body for a dead letter, which a person wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
-    /// The message that brought it: of two edits the greater wins, whichever generations they were
-    /// made for, as a Store that was restored begins at an earlier one again.
+    /// The message that carried it. Of two edits the greater id wins, whatever their generations,
+    /// as a restored Store starts again at an earlier one.
     pub id: MessageId,
     /// When it was made.
     pub at: Timestamp,
     /// The body.
-    pub body: BodyNote,
+    pub body: BodyDigest,
 }
 
-/// What a state knows of a body, which stands beside it.
+/// What a state knows of a body that is stored beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BodyNote {
-    /// By which it is known again.
+pub struct BodyDigest {
+    /// The fingerprint that identifies it.
     pub fingerprint: Fingerprint,
     /// Its length in bytes.
     pub bytes: u32,
-    /// Its length as it is stored, which counts against `dead_letters.bytes_max`.
+    /// Its stored length, which counts against `dead_letters.bytes_max`.
     pub stored: u32,
 }
 
-impl BodyNote {
+impl BodyDigest {
     /// Whether two bodies are the same.
     pub fn is_same(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint && self.bytes == other.bytes
@@ -93,51 +94,39 @@ impl BodyNote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
     /// What the state knows of it.
-    pub note: BodyNote,
+    pub digest: BodyDigest,
     /// Its bytes, compressed.
     pub stored: Bytes,
 }
 
-/// Where a body stands beside its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Slot {
-    /// The first body of the message.
-    Received,
-    /// The body of the parked generation, if that is another.
-    Own,
-    /// The body of the last edit.
-    Edited,
-}
-
-impl Slot {
-    /// Every place.
-    pub const ALL: [Self; 3] = [Self::Received, Self::Own, Self::Edited];
-
-    /// Its name in backends.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Own => "own",
-            Self::Edited => "edited",
-        }
+named! {
+    /// Where a body is stored beside its state.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Slot {
+        /// The first body of the message.
+        Received = "received",
+        /// The body of the parked generation, if that is another.
+        Own = "own",
+        /// The body of the last edit.
+        Edited = "edited",
     }
 }
 
-/// A letter that shall be parked.
+/// A dead letter to be parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// What is to be parked, with the first failure as far as its sender knows.
+    /// The state to be parked, with the first failure as far as its sender knows.
     pub parked: Parked,
     /// Its body.
     pub own: Body,
-    /// The first body, where that is known to be another.
+    /// The first body, if that is known to differ.
     pub received: Option<Body>,
 }
 
-/// What happens to a dead letter.
+/// An act on a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// A generation comes from the intake.
+    /// A generation arrives from the intake.
     Park(Box<Incoming>),
     /// A generation and those before it end.
     End {
@@ -157,31 +146,31 @@ pub enum Act {
         /// The new body.
         body: Body,
     },
-    /// It ends if it failed first before a time and no replay has it.
+    /// It expires if it first failed before a time and no replay has it.
     Expire {
         /// The time.
         before: Timestamp,
     },
-    /// What is remembered of a message that is not parked goes, if it is older than a time.
+    /// What is remembered of a message that is not parked is forgotten, if older than a time.
     Forget {
         /// The time.
         before: Timestamp,
     },
 }
 
-/// What shall be written.
+/// What is to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
     /// The new state; `None` if nothing of the message is kept.
     pub after: Option<DeadLetterState>,
-    /// Bodies that are written, or removed.
+    /// Bodies that are written or removed.
     pub bodies: Vec<(Slot, Option<Bytes>)>,
-    /// What became of a letter of a replay.
+    /// The counters of a replay that go up.
     pub counts: Vec<(ReplayId, Counter)>,
 }
 
-/// Decides what an act changes; `None` if nothing. `replays` has the state of the replay that the
-/// letter's mark names, unless there is no such replay any more.
+/// Decides what an act changes; `None` if nothing. `replays` has the state of the replay in the
+/// dead letter's mark, if that still exists.
 pub fn decide(
     before: Option<&DeadLetterState>,
     act: &Act,
@@ -195,7 +184,7 @@ pub fn decide(
         Act::Edit { generation, id, at, body } => edit(state, *generation, (*id, *at), body),
         Act::Expire { before } => {
             let parked = state.parked.as_ref()?;
-            if parked.failed_at >= *before || is_held(parked, replays) {
+            if parked.failed_at >= *before || is_owned(parked, replays) {
                 return None;
             }
             let generation = parked.generation;
@@ -209,14 +198,23 @@ pub fn decide(
 }
 
 impl DeadLetterState {
-    /// Whether a generation is over. A discard is for good: it ends those too that are to come.
+    /// Whether a generation has ended. A discard also ends all later ones.
     fn is_over(&self, generation: u32) -> bool {
-        self.ended.is_some_and(|ended| {
-            ended.generation >= generation || ended.ending == Ending::Discarded
-        })
+        self.is_discarded() || self.ended.is_some_and(|ended| ended.generation >= generation)
     }
 
-    /// Since when nothing happened to a message that is not parked.
+    /// The state of a message that was discarded while its state could not be read.
+    pub fn of_discarded(at: Timestamp) -> Self {
+        let ended = Ended { generation: 1, ending: Ending::Discarded, at };
+        Self { ended: Some(ended), ..Self::default() }
+    }
+
+    /// Whether a person discarded the message: no copy of it may be applied any more.
+    pub fn is_discarded(&self) -> bool {
+        self.ended.is_some_and(|ended| ended.ending == Ending::Discarded)
+    }
+
+    /// The time of the last act on a message that is not parked.
     pub fn idle_since(&self) -> Option<Timestamp> {
         if self.parked.is_some() {
             return None;
@@ -225,7 +223,7 @@ impl DeadLetterState {
         self.ended.map(|ended| ended.at).max(edited)
     }
 
-    /// Where the body is that a replay sends, and whether that is another than the first.
+    /// The slot of the body that a replay sends, and whether it differs from the first body.
     pub fn body(&self, parked: &Parked) -> (Slot, bool) {
         let (slot, body) = match self.edit {
             Some(edit) => (Slot::Edited, edit.body),
@@ -235,7 +233,7 @@ impl DeadLetterState {
         (if is_other { slot } else { Slot::Received }, is_other)
     }
 
-    /// How many bytes the bodies of a parked letter take, and whose they are.
+    /// The source of a parked dead letter and the bytes that its bodies take.
     pub fn stored(&self) -> Option<(&str, u64)> {
         let parked = self.parked.as_ref()?;
         let own = if parked.own.is_same(&parked.received) { 0 } else { parked.own.stored };
@@ -244,8 +242,8 @@ impl DeadLetterState {
         Some((&parked.source, bytes))
     }
 
-    /// Notes an ending; a later one stays.
-    fn note_ended(&mut self, generation: u32, ending: Ending, at: Timestamp) {
+    /// Records an ending, unless a later one is known.
+    fn record_ended(&mut self, generation: u32, ending: Ending, at: Timestamp) {
         if generation > self.ended.map_or(0, |ended| ended.generation) {
             self.ended = Some(Ended { generation, ending, at });
         }
@@ -272,19 +270,19 @@ fn park(mut state: DeadLetterState, incoming: &Incoming, now: Timestamp) -> Opti
     }
     match (&incoming.received, earlier) {
         (Some(received), _) => {
-            parked.received = received.note;
+            parked.received = received.digest;
             bodies.push((Slot::Received, Some(received.stored.clone())));
         }
         (None, Some(earlier)) => parked.received = earlier.received,
         (None, None) => {
-            parked.received = incoming.own.note;
+            parked.received = incoming.own.digest;
             bodies.push((Slot::Received, Some(incoming.own.stored.clone())));
         }
     }
-    parked.own = incoming.own.note;
+    parked.own = incoming.own.digest;
     let is_other = !parked.own.is_same(&parked.received);
     bodies.push((Slot::Own, is_other.then(|| incoming.own.stored.clone())));
-    state.note_ended(generation.saturating_sub(1), Ending::Failed, now);
+    state.record_ended(generation.saturating_sub(1), Ending::Failed, now);
     state.parked = Some(parked);
     Some(Step { after: Some(state), bodies, counts })
 }
@@ -297,7 +295,7 @@ fn end(
     replays: &BTreeMap<ReplayId, ReplayState>,
 ) -> Option<Step> {
     let there = state.parked.as_ref().map(|parked| parked.generation);
-    // A replay may have overtaken a discard: then it is about the generation that came back.
+    // If a replay overtook the discard, it is about the generation that failed again.
     let generation =
         if ending == Ending::Discarded { generation.max(there.unwrap_or(0)) } else { generation };
     if state.ended.is_some_and(|ended| ended.generation >= generation) {
@@ -317,7 +315,7 @@ fn end(
     if state.parked.is_none() && ending != Ending::Failed && state.edit.take().is_some() {
         step.bodies.extend(removed(&[Slot::Edited]));
     }
-    state.note_ended(generation, ending, at);
+    state.record_ended(generation, ending, at);
     step.after = Some(state);
     Some(step)
 }
@@ -332,13 +330,13 @@ fn edit(
     if state.is_over(generation.max(there)) || state.edit.is_some_and(|known| known.id >= id) {
         return None;
     }
-    state.edit = Some(Edit { id, at, body: body.note });
+    state.edit = Some(Edit { id, at, body: body.digest });
     let bodies = vec![(Slot::Edited, Some(body.stored.clone()))];
     Some(Step { after: Some(state), bodies, counts: Vec::new() })
 }
 
-/// What a replay counts when a letter that it has ends. One that is put away before it was sent is
-/// the replay's only while the replay goes on.
+/// What a replay counts when one of its dead letters ends. One that ends unsent counts only while
+/// the replay runs.
 fn outcome(
     parked: &Parked,
     ending: Ending,
@@ -352,21 +350,21 @@ fn outcome(
     };
     match mark.round {
         Some(round) => vec![(mark.replay, counter), (mark.replay, Counter::Ended(round))],
-        None if counter == Counter::Gone && !is_held(parked, replays) => Vec::new(),
+        None if counter == Counter::Gone && !is_owned(parked, replays) => Vec::new(),
         None => vec![(mark.replay, counter)],
     }
 }
 
-/// Whether a replay has the letter: it goes on, or it has sent the letter and is still known. A
-/// replay that ended never goes on again, so it lets go of any number of letters by one write.
-pub fn is_held(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bool {
+/// Whether a replay owns the dead letter: the replay runs, or has sent it and still exists. A
+/// replay that ended never runs again, so one write frees any number of dead letters.
+fn is_owned(parked: &Parked, replays: &BTreeMap<ReplayId, ReplayState>) -> bool {
     parked.mark.is_some_and(|mark| {
         let replay = replays.get(&mark.replay);
         replay.is_some_and(|state| mark.round.is_some() || state.is_busy())
     })
 }
 
-/// Takes a letter into a replay, unless another has it or that generation is not parked.
+/// Takes a dead letter into a replay, unless another owns it or that generation is not parked.
 pub fn claim(
     state: &DeadLetterState,
     generation: u32,
@@ -375,14 +373,15 @@ pub fn claim(
 ) -> Option<DeadLetterState> {
     let mut state = state.clone();
     let parked = state.parked.as_mut().filter(|parked| parked.generation == generation)?;
-    if is_held(parked, replays) {
+    if is_owned(parked, replays) {
         return None;
     }
     parked.mark = Some(Mark { replay, round: None });
     Some(state)
 }
 
-/// Marks a letter as sent in a round of the replay that has it; `None` if it is not to be sent.
+/// Marks a dead letter as sent in a round of the replay that has it; `None` if it is not to be
+/// sent.
 pub fn mark_sent(
     state: &DeadLetterState,
     generation: u32,
@@ -397,6 +396,21 @@ pub fn mark_sent(
     }
     mark.round = Some(round);
     Some(state)
+}
+
+/// Takes a dead letter out of the replay that has it, as it cannot be sent: it stays parked, and the
+/// replay counts it as failed. `None` if the replay does not have it.
+pub fn fail_unsent(
+    state: &DeadLetterState,
+    generation: u32,
+    replay: ReplayId,
+) -> Option<(DeadLetterState, Vec<(ReplayId, Counter)>)> {
+    let mut state = state.clone();
+    let parked = state.parked.as_mut().filter(|parked| parked.generation == generation)?;
+    parked.mark.filter(|mark| mark.replay == replay)?;
+    let counts = outcome(parked, Ending::Failed, &BTreeMap::new());
+    parked.mark = None;
+    Some((state, counts))
 }
 
 fn removed(slots: &[Slot]) -> Vec<(Slot, Option<Bytes>)> {

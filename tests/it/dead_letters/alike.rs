@@ -12,7 +12,7 @@ use rand_chacha::rand_core::SeedableRng;
 use storekeeper::domain::{Code, Site};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, Ending, Fence, LetterEdit, LetterName, NewReplay, Pace,
+    DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace,
     PageRequest, ReplayId, Store, Unsent,
 };
 use uuid::Uuid;
@@ -28,16 +28,16 @@ const TIMES: i64 = 12;
 #[derive(Debug, Clone)]
 enum Step {
     Park(Vec<DeadLetter>),
-    End(Vec<LetterName>, Ending, i64),
-    Edit(LetterEdit),
+    End(Vec<DeadLetterName>, Ending, i64),
+    Edit(DeadLetterEdit),
     Expire(i64),
     Make(NewReplay),
     Cancel(ReplayId),
     Lead(u64),
-    /// Sends so many letters of a replay, and notes it under the nth number of a leader.
+    /// Sends so many dead letters of a replay, and notes it under the nth number of a leader.
     Send(ReplayId, usize, usize),
-    /// Notes letters as sent that may not have been read.
-    NoteSent(ReplayId, LetterName, usize),
+    /// Notes dead letters as sent that may not have been read.
+    RecordSent(ReplayId, DeadLetterName, usize),
     Outcomes(ReplayId, usize),
 }
 
@@ -71,7 +71,7 @@ impl Teller {
                 let ending = *weights.choose(&mut self.rng).unwrap();
                 Step::End(letters, ending, self.time())
             }
-            8 => Step::Edit(LetterEdit {
+            8 => Step::Edit(DeadLetterEdit {
                 letter: self.name(),
                 edit: message(self.rng.random_range(1..9)),
                 at: time(self.time()),
@@ -87,14 +87,14 @@ impl Teller {
             }
             16..18 => Step::Send(self.replay_id(), self.rng.random_range(1..4), self.fence()),
             18 if self.rng.random_bool(0.3) => {
-                Step::NoteSent(self.replay_id(), self.name(), self.fence())
+                Step::RecordSent(self.replay_id(), self.name(), self.fence())
             }
             _ => Step::Outcomes(self.replay_id(), self.fence()),
         }
     }
 
     fn letter(&mut self) -> DeadLetter {
-        let LetterName { message_id, generation } = self.name();
+        let DeadLetterName { message_id, generation } = self.name();
         let code = *[Code::NotJson, Code::WorkerPanic].choose(&mut self.rng).unwrap();
         let mut letter = letter(message_id.0.as_u128(), code, self.time());
         letter.envelope.replays = generation - 1;
@@ -106,9 +106,9 @@ impl Teller {
         letter
     }
 
-    fn name(&mut self) -> LetterName {
+    fn name(&mut self) -> DeadLetterName {
         let generation = self.rng.random_range(1..=GENERATIONS);
-        LetterName { message_id: message(self.rng.random_range(1..=MESSAGES)), generation }
+        DeadLetterName { message_id: message(self.rng.random_range(1..=MESSAGES)), generation }
     }
 
     fn site(&mut self) -> Option<Site> {
@@ -172,11 +172,12 @@ impl Told {
         match step.clone() {
             Step::Park(letters) => told(&store.park(letters).await.unwrap()),
             Step::End(letters, ending, at) => {
-                told(&store.end_letters(letters, ending, time(at)).await.unwrap())
+                told(&store.end_dead_letters(letters, ending, time(at)).await.unwrap())
             }
-            Step::Edit(edit) => told(&store.edit_letter(edit).await.unwrap()),
+            Step::Edit(edit) => told(&store.edit_dead_letter(edit).await.unwrap()),
             Step::Expire(before) => {
-                let mut expired = store.expire_letters(time(before), time(TIMES)).await.unwrap();
+                let mut expired =
+                    store.expire_dead_letters(time(before), time(TIMES)).await.unwrap();
                 expired.sort_unstable();
                 told(&expired)
             }
@@ -193,17 +194,18 @@ impl Told {
                 told(&nth)
             }
             Step::Send(id, count, fence) => {
-                let Unsent { letters, after } = store.unsent_letters(id, count).await.unwrap();
+                let Unsent { letters, after, .. } =
+                    store.unsent_dead_letters(id, count).await.unwrap();
                 let names = letters.iter().map(DeadLetter::name).collect();
-                let noted = store.note_sent(id, self.fence(fence), names, Some(after));
+                let noted = store.record_sent(id, self.fence(fence), names, Some(after));
                 let noted = noted.await.unwrap();
                 told(&(letters, after, noted))
             }
-            Step::NoteSent(id, name, fence) => {
-                told(&store.note_sent(id, self.fence(fence), vec![name], None).await.unwrap())
+            Step::RecordSent(id, name, fence) => {
+                told(&store.record_sent(id, self.fence(fence), vec![name], None).await.unwrap())
             }
             Step::Outcomes(id, fence) => {
-                told(&store.note_outcomes(id, self.fence(fence)).await.unwrap())
+                told(&store.record_outcomes(id, self.fence(fence)).await.unwrap())
             }
         }
     }
@@ -230,7 +232,7 @@ async fn look(store: &dyn Store, replays: &[ReplayId]) -> Vec<String> {
     seen.push(format!("{:?}", store.open_replays().await.unwrap()));
     for id in replays {
         seen.push(format!("{:?}", store.replay(*id).await.unwrap()));
-        seen.push(format!("{:?}", store.unsent_letters(*id, 100).await.unwrap()));
+        seen.push(format!("{:?}", store.unsent_dead_letters(*id, 100).await.unwrap()));
     }
     seen
 }

@@ -18,12 +18,12 @@ async fn lead(store: &dyn Store, nth: u64) -> Result<Option<Fence>, StoreError> 
 
 async fn send_all(store: &dyn Store, fence: Fence) {
     loop {
-        let Unsent { letters, after } = store.unsent_letters(REPLAY, 500).await.unwrap();
+        let Unsent { letters, after, .. } = store.unsent_dead_letters(REPLAY, 500).await.unwrap();
         if letters.is_empty() {
             break;
         }
         let names = letters.iter().map(DeadLetter::name).collect();
-        assert!(store.note_sent(REPLAY, fence, names, Some(after)).await.unwrap());
+        assert!(store.record_sent(REPLAY, fence, names, Some(after)).await.unwrap());
     }
     assert_eq!(u128::from(store.replay(REPLAY).await.unwrap().unwrap().sent), LETTERS);
 }
@@ -48,7 +48,7 @@ async fn a_leader_who_begins_again_has_sent_nothing_either() {
         let is_taken = prefix.field("leader", "leader") == leader.to_string();
         left_in_between += u32::from(is_taken && u128::from(sent) == LETTERS);
         if first.is_some() || u128::from(sent) < LETTERS {
-            let noted = store.note_outcomes(REPLAY, before).await.unwrap();
+            let noted = store.record_outcomes(REPLAY, before).await.unwrap();
             assert_eq!(noted, None, "two lead");
         }
         let now = lead(&*store, leader).await.unwrap().unwrap();

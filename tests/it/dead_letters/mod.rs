@@ -15,9 +15,10 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use storekeeper::broker::{Envelope, EnvelopeKind};
+use storekeeper::domain::dead_letter::ReplayRecord;
 use storekeeper::domain::{Code, MessageId, Rejection, Timestamp};
 use storekeeper::store::redis::{RedisOptions, RedisStore};
-use storekeeper::store::{DeadLetter, Store};
+use storekeeper::store::{DeadLetter, DeadLetterCommit, ReplayList, ReplayWrite, Store};
 use uuid::Uuid;
 
 use crate::servers::{RedisServer, shared_redis};
@@ -83,7 +84,7 @@ fn time(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
 }
 
-/// A letter of which the body is not small.
+/// A dead letter of which the body is not small.
 fn letter(number: u128, code: Code, failed_at: i64) -> DeadLetter {
     let envelope = Envelope {
         message_id: message(number),
@@ -113,8 +114,15 @@ async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Comes back long after whoever makes a replay has died: such a replay is given up.
+/// Gives up replays whose makers died: those of which nothing was heard for long.
 async fn give_up_what_was_never_made(store: &dyn Store) {
-    let later = storekeeper::clock::now().plus_micros(61_000_000);
-    store.expire_letters(time(0), later).await.unwrap();
+    for replay in store.list_replays(ReplayList::Making, None, 100).await.unwrap() {
+        let record = ReplayRecord { touched_at: time(0), ..replay.record };
+        let before = Some((replay.revision, record.made_at));
+        let (id, after) = (replay.id, Some(record));
+        let write = ReplayWrite { id, before, after, is_open: false, chunk: None };
+        let commit = DeadLetterCommit { replay: Some(write), ..DeadLetterCommit::default() };
+        store.commit_dead_letters(vec![commit]).await.unwrap();
+    }
+    store.expire_dead_letters(time(0), time(9)).await.unwrap();
 }
