@@ -27,20 +27,16 @@
 //! 7. [`duties`] is what one process at a time does now and then: it removes what has outlived its
 //!    retention, closes old orders, audits, sends the dead letters of replays, publishes the change
 //!    feed at RabbitMQ, and replays from the journal what Redis lost.
-//! 8. [`console`] and [`probes`] show it to people and machines; [`cli`] does so without HTTP.
+//! 8. [`console`] shows it to people; [`cli`] does so without HTTP. [`health`] answers supervisors
+//!    and scrapers.
 //!
-//! What people say takes the same way: [`receipts`] makes envelopes of goods, adjustments and counts,
-//! [`corrections`] of what a person decides about an order; [`asking`] is what both have in common,
-//! and [`items`] finds the item that is meant. [`changes`] reads the feed of what changed from a
-//! cursor on.
+//! What people ask for goes the same way: [`requests`] makes envelopes of receipts and corrections,
+//! and waits until a worker has applied them. [`upkeep`] keeps the numbers true over the years.
 //!
-//! Three modules keep the numbers true over the years: [`audit`] computes each again, compares, and
-//! repairs on request, [`recompute`] does what a new policy asks for, [`rebuild`] puts the journal
-//! through the workers again.
-//!
-//! [`app`] makes processes of these parts, one role or all in one, and stops them in order.
+//! [`app`] makes processes of these stages, one role or all in one, and stops them in order.
 //! [`config`] says how everything is set. [`simulate`] invents histories of orders and knows, by a
-//! model of its own, what the stock must be.
+//! model of its own, what the stock must be. [`clock`], [`http`], [`metrics`] and [`sqlite`] hold
+//! what several stages need.
 //!
 //! # Invariants
 //!
@@ -58,9 +54,9 @@
 //!   discarded by a person or expired after its retention; both are counted.
 //! - **No float holds a quantity.** Text to [`rust_decimal`] to millionths in 64 bits.
 //! - **Personal data stays in raw bodies.** States, logs, metrics and error details have none.
-//! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, duties,
-//!   probes} > {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the
-//!   embedded adapters and [`sqlite`] only, lapin and redis in theirs, axum in the HTTP modules
+//! - **Dependencies point one way**: main > cli > app > {ingress, worker, console, duties} >
+//!   {broker, store} > domain; the ingress and the worker do not see each other. SQL is in the embedded
+//!   adapters and [`sqlite`] only, lapin and redis in theirs, axum in the HTTP modules
 //!   only. `tests/it/tidy` has the whole table, and checks it.
 //!
 //! # Design decisions
@@ -111,31 +107,21 @@
 //! other's work. The Store has one policy in force; configuration only proposes one.
 
 pub mod app;
-pub mod asking;
-pub mod audit;
-pub mod backoff;
 pub mod broker;
-pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;
-pub mod corrections;
 pub mod dead_letters;
 pub mod domain;
 pub mod duties;
 pub mod health;
 pub mod http;
 pub mod ingress;
-pub mod items;
 pub mod metrics;
-pub mod probes;
-pub mod rebuild;
-pub mod receipts;
-pub mod recompute;
-pub mod shutdown;
+pub mod requests;
 pub mod simulate;
 pub mod sqlite;
 pub mod store;
-pub mod telemetry;
+pub mod upkeep;
 pub mod worker;

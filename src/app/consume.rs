@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Delays;
 use crate::broker::Broker;
 use crate::clock;
+use crate::clock::Delays;
 use crate::config::{RetrySettings, WorkerSettings};
 use crate::domain::{Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, SourceRules};
 use crate::health::Health;

@@ -22,6 +22,8 @@ mod descriptors;
 mod parts;
 mod ready_file;
 mod roles;
+pub mod signals;
+pub mod telemetry;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,12 +40,12 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Broker, BrokerError};
 use crate::config::Settings;
 use crate::duties::{Leader, Means};
-use crate::health::Health;
+use crate::health::{Health, probes};
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
-use crate::{console, ingress, probes};
+use crate::{console, ingress};
 
 use backends::{Backends, Leading};
 pub use backends::{

@@ -12,8 +12,8 @@ use super::{ExitStatus, progress};
 use crate::broker::Broker;
 use crate::clock::PastTime;
 use crate::domain::Timestamp;
-use crate::rebuild::{self, Progress, RebuildError, Selection};
 use crate::store::Store;
+use crate::upkeep::rebuild::{self, Progress, RebuildError, Selection};
 
 /// What `journal` can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]

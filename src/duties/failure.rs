@@ -2,8 +2,8 @@
 
 use crate::broker::BrokerError;
 use crate::dead_letters::ReplayError;
-use crate::rebuild::RebuildError;
 use crate::store::StoreError;
+use crate::upkeep::rebuild::RebuildError;
 
 /// Why a duty was not done.
 #[derive(Debug, thiserror::Error)]

@@ -19,9 +19,9 @@ use super::{Duty, DutyError, Next};
 use crate::broker::Broker;
 use crate::broker::rabbitmq::RabbitBroker;
 use crate::domain::Timestamp;
-use crate::rebuild::{self, Selection};
 use crate::store::Fence;
 use crate::store::redis::{KnownHistory, RedisStore};
+use crate::upkeep::rebuild::{self, Selection};
 
 /// How often it is looked.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

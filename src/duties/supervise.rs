@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Next;
 use super::means::{Kind, Means};
-use crate::backoff::Delays;
 use crate::clock;
+use crate::clock::Delays;
 use crate::store::Fence;
 
 /// The shortest and longest pause after a failure.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::backoff::Delays;
+use crate::clock::Delays;
 use crate::domain::Names;
 use crate::health::Health;
 use crate::metrics::Metrics;

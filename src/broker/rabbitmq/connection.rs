@@ -24,8 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::address::Address;
 use super::failure::{chain, refusal};
 use super::topology::Topology;
-use crate::backoff::Delays;
 use crate::broker::BrokerError;
+use crate::clock::Delays;
 
 /// How long one attempt to connect and to declare may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);

@@ -19,9 +19,9 @@ use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Found, Topology, UNROUTED, WO
 use super::unrouted;
 use super::waiting::Arrival;
 use super::wire::{self, Received, Unreadable};
-use crate::backoff::Delays;
 use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
 use crate::clock;
+use crate::clock::Delays;
 use crate::domain::Timestamp;
 
 /// How long one look at RabbitMQ may take.

@@ -4,8 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::OrderHoldView;
-use crate::asking::Progress;
-use crate::corrections::{Answer, CorrectionRequest};
+use crate::requests::Progress;
+use crate::requests::corrections::{Answer, CorrectionRequest};
 use crate::store::orders::StoredOrder;
 
 /// What became of a correction of an order.

@@ -4,9 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::CountsView;
-use crate::asking::Progress;
 use crate::domain::ReceiptContent;
-use crate::receipts::{Answer, Pending, ReceiptRequest};
+use crate::requests::Progress;
+use crate::requests::receipts::{Answer, Pending, ReceiptRequest};
 
 /// What became of goods that came in, of an adjustment, a count or a void.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

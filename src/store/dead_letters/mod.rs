@@ -25,9 +25,9 @@ use super::{
     DeadLetter, DeadLetterFilter, DeadLetterSummary, LetterEdit, Page, PageRequest, Store,
     StoreError,
 };
-use crate::backoff::Delays;
 use crate::broker::Envelope;
 use crate::clock;
+use crate::clock::Delays;
 use crate::domain::dead_letter::{
     Act, DeadLetterState, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot,
     decide,

@@ -8,9 +8,9 @@ use storekeeper::domain::{
     Cancelled, ClosedName, Code, List, OrderId, Policy, Site, StockKey, Timestamp,
 };
 use storekeeper::duties::close_settled;
-use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::orders;
 use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
+use storekeeper::upkeep::rebuild::{Selection, replay};
 
 use super::{Shop, envelope, linked, order};
 

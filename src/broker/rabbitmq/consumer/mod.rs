@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use self::session::{Over, Session};
 use super::failure::chain;
 use super::{Shared, topology};
-use crate::backoff::Delays;
 use crate::broker::{BrokerError, Delivery, Queue};
+use crate::clock::Delays;
 
 /// The delays between channels that fail.
 const DELAY_MIN: Duration = Duration::from_millis(100);

@@ -34,7 +34,6 @@ use lapin::{Acker, Channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Consumer;
-use crate::backoff::Delays;
 use crate::broker::out::{Out, known_now};
 use crate::broker::rabbitmq::failure::refusal;
 use crate::broker::rabbitmq::holdings::Held;
@@ -44,6 +43,7 @@ use crate::broker::rabbitmq::topology::{self, short};
 use crate::broker::rabbitmq::waiting::{Arrival, Waiting};
 use crate::broker::rabbitmq::wire::{self, Received};
 use crate::broker::{BrokerError, Delivery, Disposition};
+use crate::clock::Delays;
 
 /// How long what is finished waits for what is before it.
 const GAP_PATIENCE: Duration = Duration::from_millis(20);

@@ -8,6 +8,8 @@
 //! - A process is not ready before [`Health::mark_started`] and after [`Health::mark_draining`].
 //! - A worker that has nothing to do is live, however long.
 
+pub mod probes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -16,9 +16,9 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::asking::{self, AskError};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::domain::{Action, Correction, Identifier, MessageId, Note, OrderId, Shown, Site};
+use crate::requests::{self, AskError};
 use crate::store::orders::{self, StoredOrder};
 use crate::store::{Store, StoreError};
 
@@ -45,7 +45,7 @@ pub struct Answer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
     /// How far it is.
-    pub progress: asking::Progress,
+    pub progress: requests::Progress,
     /// The order before.
     pub before: StoredOrder,
     /// The order after, as far as that was seen.
@@ -102,7 +102,8 @@ pub async fn ask(
         before.record.shown().ok_or_else(|| CorrectionError::NoSnapshot(before.order.clone()))?;
     let shown = request.shown.unwrap_or(now);
     if let Some(known) = before.record.corrections.get(&request.reference) {
-        let (message_id, progress) = (checked(request, &shown, known)?, asking::Progress::Repeated);
+        let (message_id, progress) =
+            (checked(request, &shown, known)?, requests::Progress::Repeated);
         return Ok(Answer { message_id, progress, after: Some(before.clone()), before });
     }
     if !shown.is_still(&now) {
@@ -110,18 +111,26 @@ pub async fn ask(
     }
     let envelope = envelope(request, &before.order, &shown, source);
     let message_id = envelope.message_id;
-    asking::publish(broker, envelope).await?;
+    requests::publish(broker, envelope).await?;
     let look = || corrected(store, request, &before.order).boxed();
-    let after = asking::wait(store, message_id, Instant::now() + patience, look).await?;
+    let after = requests::wait(store, message_id, Instant::now() + patience, look).await?;
     let Some(after) = after else {
-        return Ok(Answer { message_id, progress: asking::Progress::Queued, before, after: None });
+        return Ok(Answer {
+            message_id,
+            progress: requests::Progress::Queued,
+            before,
+            after: None,
+        });
     };
     let known = after.record.corrections.get(&request.reference);
     let counts =
         known.map(|known| checked(request, &shown, known)).transpose()?.unwrap_or(message_id);
     // Somebody else may have asked at the same time.
-    let progress =
-        if counts == message_id { asking::Progress::Applied } else { asking::Progress::Repeated };
+    let progress = if counts == message_id {
+        requests::Progress::Applied
+    } else {
+        requests::Progress::Repeated
+    };
     Ok(Answer { message_id: counts, progress, before, after: Some(after) })
 }
 
@@ -168,5 +177,5 @@ pub fn envelope(
         "reason": request.note.reason.as_ref().map(Identifier::as_str),
         "actor": request.note.actor.as_ref().map(Identifier::as_str),
     });
-    asking::envelope(EnvelopeKind::Correction, &body, source)
+    requests::envelope(EnvelopeKind::Correction, &body, source)
 }

@@ -14,12 +14,12 @@ use futures_util::FutureExt as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::asking::{self, AskError, Progress};
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::domain::{
     Counts, Identifier, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent,
     ReceiptId, Said, Site, StockKey, StockKeyKind,
 };
+use crate::requests::{self, AskError, Progress};
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
 
 /// What somebody says of the goods of one item.
@@ -165,7 +165,7 @@ pub fn envelope(
         actor: text(&note.actor),
     };
     let body = serde_json::to_value(body).expect("it has text keys only");
-    asking::envelope(EnvelopeKind::Receipt, &body, source)
+    requests::envelope(EnvelopeKind::Receipt, &body, source)
 }
 
 /// Publishes a receipt unless it is stored already, and waits for so long until it is.
@@ -201,9 +201,9 @@ pub async fn ask(
     let envelope = envelope(&request.site, &request.receipt, content, &request.note, source);
     let (message_id, received_at) = (envelope.message_id, envelope.received_at);
     let asked = Said { message_id, received_at, content, note: request.note.clone() };
-    asking::publish(broker, envelope).await?;
+    requests::publish(broker, envelope).await?;
     let deadline = Instant::now() + patience;
-    let stored = asking::wait(store, message_id, deadline, || find(store, request).boxed());
+    let stored = requests::wait(store, message_id, deadline, || find(store, request).boxed());
     match stored.await? {
         None => answer(request, asked, Progress::Queued, pending, (before, None)),
         Some(stored) => {

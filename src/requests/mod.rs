@@ -1,5 +1,10 @@
 //! What people ask for goes the way of a webhook: published, and then waited for until a worker has
-//! done it. What is common to receipts and corrections.
+//! done it: [`receipts`] of goods, adjustments and counts, [`corrections`] of orders. [`items`] finds
+//! the item that is meant.
+
+pub mod corrections;
+pub mod items;
+pub mod receipts;
 
 use std::time::Duration;
 
@@ -7,9 +12,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::backoff::Delays;
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::clock;
+use crate::clock::Delays;
 use crate::domain::{MessageId, Rejection};
 use crate::store::{Store, StoreError};
 
