@@ -30,19 +30,4 @@ impl DutyError {
     pub(super) const fn needs_a_person(&self) -> bool {
         matches!(self, Self::Rebuild(RebuildError::InPart(_)))
     }
-
-    /// The whole chain of causes, in one line.
-    pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            // Some errors already say what caused them.
-            if !text.ends_with(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        text
-    }
 }

@@ -13,8 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
-use crate::clock;
-use crate::clock::Delays;
+use crate::clock::{self, Delays};
 use crate::domain::{MessageId, Rejection};
 use crate::store::{Store, StoreError};
 

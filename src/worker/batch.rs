@@ -19,8 +19,7 @@ use tokio::time::sleep;
 use super::decided::{Arrived, Told, decide_entity, decide_grouped};
 use super::{Pool, fault};
 use crate::broker::{Envelope, EnvelopeKind};
-use crate::clock;
-use crate::clock::Delays;
+use crate::clock::{self, Delays};
 use crate::domain::{
     Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, Identifier, Names, OrderId,
     Rejection, Settled, Site, SourceRules, Timestamp, TotalError, decode_correction,

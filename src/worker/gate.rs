@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::Delays;
-use crate::domain::Names;
+use crate::domain::{Names, causes};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::orders::Readings;
@@ -86,7 +86,7 @@ impl Gate {
             closes
         });
         if closes {
-            let reason = describe(error);
+            let reason = causes(error);
             tracing::error!(reason, "{text}: consumption is paused");
             self.health.pause_worker(reason);
         }
@@ -132,7 +132,7 @@ impl Gate {
             Why::Away => self.store.check().await.err(),
         };
         if let Some(error) = &error {
-            tracing::warn!(reason = describe(error), "the store is still away");
+            tracing::warn!(reason = causes(error), "the store is still away");
         }
         error.is_none()
     }
@@ -170,10 +170,4 @@ impl Gate {
         self.delays.lock().unwrap_or_else(PoisonError::into_inner).reset();
         self.state.send_if_modified(|state| state.since.take().is_some());
     }
-}
-
-/// An error and what it is due to, in one line.
-fn describe(error: &StoreError) -> String {
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

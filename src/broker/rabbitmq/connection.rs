@@ -22,10 +22,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
-use super::failure::{chain, refusal};
+use super::failure::refusal;
 use super::topology::Topology;
 use crate::broker::BrokerError;
 use crate::clock::Delays;
+use crate::domain::causes;
 
 /// How long one attempt to connect and to declare may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -205,7 +206,7 @@ impl Link {
                     }
                 }
                 Err(error) => {
-                    let source = chain(&error);
+                    let source = causes(&error);
                     tracing::warn!(connection = self.name, error = source, "cannot connect");
                 }
             }

@@ -19,15 +19,3 @@ pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
         AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => BrokerError::Unavailable { source },
     }
 }
-
-/// An error with all that is behind it, in a line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -28,9 +28,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::connection::Link;
-use super::failure::{chain, refusal};
+use super::failure::refusal;
 use super::topology::open;
 use crate::broker::BrokerError;
+use crate::domain::causes;
 
 /// How long a caller waits; senders give up a little later.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,7 +98,7 @@ impl Publisher {
                     () = self.link.ended(&connection) => {}
                 },
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "no channel to publish on");
+                    tracing::warn!(error = causes(&error), "no channel to publish on");
                     sleep(PAUSE).await;
                 }
             }

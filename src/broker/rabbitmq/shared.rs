@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Link;
-use super::failure::chain;
 use super::holdings::Holdings;
 use super::journal::Journal;
 use super::management::Management;
@@ -20,9 +19,8 @@ use super::unrouted;
 use super::waiting::Arrival;
 use super::wire::{self, Received, Unreadable};
 use crate::broker::{BrokerError, DeadReason, Disposition, Envelope, Queue, QueueDepth};
-use crate::clock;
-use crate::clock::Delays;
-use crate::domain::Timestamp;
+use crate::clock::{self, Delays};
+use crate::domain::{Timestamp, causes};
 
 /// How long one look at RabbitMQ may take.
 const CALL_PATIENCE: Duration = Duration::from_secs(5);
@@ -184,7 +182,7 @@ impl Shared {
         while let Err(error) = self.send(route, properties.clone(), body.clone()).await {
             // Once an outage; the links say more.
             if !is_failing {
-                let error = chain(&error);
+                let error = causes(&error);
                 let message_id = properties.message_id().as_ref().map(tracing::field::display);
                 tracing::warn!(message_id, error, "cannot move a delivery; trying again");
             }
@@ -333,7 +331,7 @@ impl Shared {
                     (found, is_repaired)
                 }
                 Err(error) => {
-                    let error = chain(&error);
+                    let error = causes(&error);
                     tracing::error!(error, "queues or bindings do not stand");
                     (Some(error), false)
                 }

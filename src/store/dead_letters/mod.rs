@@ -26,8 +26,7 @@ use super::{
     StoreError,
 };
 use crate::broker::Envelope;
-use crate::clock;
-use crate::clock::Delays;
+use crate::clock::{self, Delays};
 use crate::domain::dead_letter::{
     Act, DeadLetterState, Ending, Incoming, LetterName, Parked, ReplayId, ReplayState, Room, Slot,
     decide,

@@ -20,10 +20,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::session::{Over, Session};
-use super::failure::chain;
 use super::{Shared, topology};
 use crate::broker::{BrokerError, Delivery, Queue};
 use crate::clock::Delays;
+use crate::domain::causes;
 
 /// The delays between channels that fail.
 const DELAY_MIN: Duration = Duration::from_millis(100);
@@ -75,7 +75,7 @@ impl Consumer {
                 }
                 Err(error) => error,
             };
-            let (queue, error) = (topology::key_of(self.queue), chain(&error));
+            let (queue, error) = (topology::key_of(self.queue), causes(&error));
             tracing::warn!(queue, error, "consuming was cut short; beginning again");
             // What is missing is declared again now, not in a while.
             self.shared.topology.doubt();
