@@ -78,10 +78,12 @@ impl Run<'_> {
         let of_kind = |kind| differences.iter().filter(move |it| it.kind == kind);
         let applied: BTreeSet<OrderId> =
             of_kind(Kind::Applied).filter_map(|it| it.order.clone()).collect();
-        self.orders(&applied.into_iter().collect::<Vec<_>>()).await?;
+        let not_computed = self.orders(applied.into_iter().collect()).await?;
         let mut holds: BTreeMap<OrderId, BTreeSet<StockKey>> = BTreeMap::new();
         for it in of_kind(Kind::Hold) {
-            if let (Some(order), Some(key)) = (&it.order, &it.key) {
+            if let (Some(order), Some(key)) = (&it.order, &it.key)
+                && !not_computed.contains(order)
+            {
                 holds.entry(order.clone()).or_default().insert(key.clone());
             }
         }
@@ -95,24 +97,37 @@ impl Run<'_> {
         (self.repair.message_id, self.repair.at)
     }
 
-    /// Computes orders again; what they hold then is a change like any other.
-    async fn orders(&self, names: &[OrderId]) -> Result<(), StoreError> {
-        let Some(in_force) = self.store.policy().await? else { return Ok(()) };
-        for names in names.chunks(ORDERS) {
-            let mut readings = orders::read(self.store, self.site, names).await?;
-            let of_site = readings.of(self.site);
-            let commits = names.iter().filter_map(|order| {
-                let part = of_site.reading.part([&Names::only(order.clone())]);
-                let decision = recompute(&part, &in_force);
-                let (revision, message) = (in_force.revision, self.message());
-                decision
-                    .changes_anything()
-                    .then(|| of_site.commit(self.site, &part, decision, revision, message))
-            });
-            // What was committed meanwhile is computed again by that, or in the next round.
-            self.store.commit(commits.collect()).await?;
+    /// Computes orders again; what they hold then is a change like any other. Returns those that
+    /// could not be written: other commits were faster each time, or a total would pass its limit.
+    /// What these orders say of themselves is wrong, so items must not take it over.
+    async fn orders(&self, mut names: Vec<OrderId>) -> Result<Vec<OrderId>, StoreError> {
+        for _ in 0..ROUNDS_MAX {
+            let Some(in_force) = self.store.policy().await? else { break };
+            let mut refused = Vec::new();
+            for names in names.chunks(ORDERS) {
+                let mut readings = orders::read(self.store, self.site, names).await?;
+                let of_site = readings.of(self.site);
+                let (mut computed, mut commits) = (Vec::new(), Vec::new());
+                for order in names {
+                    let part = of_site.reading.part([&Names::only(order.clone())]);
+                    let decision = recompute(&part, &in_force);
+                    if decision.changes_anything() {
+                        let (revision, message) = (in_force.revision, self.message());
+                        commits.push(of_site.commit(self.site, &part, decision, revision, message));
+                        computed.push(order.clone());
+                    }
+                }
+                let written = self.store.commit(commits).await?.into_iter();
+                let of_order = computed.into_iter().zip(written);
+                let failed = of_order.filter(|(_, written)| *written != Committed::Written);
+                refused.extend(failed.map(|(order, _)| order));
+            }
+            if refused.is_empty() {
+                return Ok(refused);
+            }
+            names = refused;
         }
-        Ok(())
+        Ok(names)
     }
 
     /// Lets items say of an order what it says itself.
