@@ -13,10 +13,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
-use crate::clock;
-use crate::clock::Delays;
-use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, SourceRules};
+use crate::clock::{self, Delays};
+use crate::config::Settings;
+use crate::domain::{Policy, PolicyInForce, PolicyOrigin};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -34,14 +33,7 @@ pub(super) struct Consumer {
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
-    /// The policy that the configuration proposes.
-    pub(super) policy: ProposedPolicy,
-    /// Which sites each source of webhooks may write.
-    pub(super) sources: SourceRules,
-    pub(super) worker: WorkerSettings,
-    pub(super) retry: RetrySettings,
-    /// `dead_letters.bytes_max`
-    pub(super) dead_letters_max: Option<u64>,
+    pub(super) settings: Settings,
 }
 
 impl Consumer {
@@ -54,6 +46,7 @@ impl Consumer {
         abandoned: CancellationToken,
     ) -> Result<Drained, PoolError> {
         let mut decided = Some(decided);
+        let settings = &self.settings;
         loop {
             let policy = stop.run_until_cancelled(self.policy_in_force(&mut decided)).await;
             let Some(policy) = policy else { return Ok(Drained::Whole) };
@@ -63,11 +56,12 @@ impl Consumer {
                 Arc::clone(&self.metrics),
                 Arc::clone(&self.health),
                 policy,
-                &self.worker,
-                &self.retry,
+                &settings.worker,
+                &settings.retry,
             );
-            let pool = pool.with_sources(self.sources.clone());
-            let pool = pool.with_dead_letters_max(self.dead_letters_max);
+            let pool = pool.with_sources(settings.ingress.source_rules());
+            let pool =
+                pool.with_dead_letters_max(settings.dead_letters.bytes_max.map(|size| size.0));
             match pool.run(stop.clone(), abandoned.clone()).await {
                 Err(PoolError::PolicyChanged) if !stop.is_cancelled() => {}
                 Err(PoolError::PolicyChanged) => return Ok(Drained::Whole),
@@ -80,11 +74,12 @@ impl Consumer {
     async fn policy_in_force(&self, decided: &mut Option<oneshot::Sender<()>>) -> PolicyInForce {
         let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
         let mut said = None;
+        let configured = self.settings.policy();
         loop {
-            let first = self.policy.over(&Policy::default());
+            let first = configured.over(&Policy::default());
             let origin = PolicyOrigin { actor: ACTOR.to_owned(), at: clock::now() };
             let why = match self.store.adopt_policy(&first, &origin).await {
-                Ok(in_force) if in_force.policy == self.policy.over(&in_force.policy) => {
+                Ok(in_force) if in_force.policy == configured.over(&in_force.policy) => {
                     self.health.resume_worker();
                     decided.take().map(|decided| decided.send(()));
                     return in_force;
@@ -96,7 +91,7 @@ impl Consumer {
                          `storekeeper policy show` prints that one: set {} as it says, \
                          or run `storekeeper policy apply`",
                         in_force.revision,
-                        differing(&self.policy.over(&in_force.policy), &in_force.policy).join(", "),
+                        differing(&configured.over(&in_force.policy), &in_force.policy).join(", "),
                     )
                 }
                 Err(error) => format!("cannot read the policy in force: {error}"),

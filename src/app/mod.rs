@@ -253,17 +253,7 @@ impl App {
         });
         let (decided, policy_decided) = oneshot::channel();
         let worker = store.filter(|_| roles.has(Role::Worker)).map(|store| {
-            let consumer = Consumer {
-                policy: settings.policy(),
-                sources: settings.ingress.source_rules(),
-                worker: settings.worker,
-                retry: settings.retry,
-                dead_letters_max: settings.dead_letters.bytes_max.map(|size| size.0),
-                broker,
-                store,
-                metrics,
-                health,
-            };
+            let consumer = Consumer { broker, store, metrics, health, settings };
             let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
             tracker.spawn(consumer.run(decided, consuming, abandoned))
         });

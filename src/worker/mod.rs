@@ -61,18 +61,9 @@ pub struct Pool {
     policy: PolicyInForce,
     sources: SourceRules,
     intake: parking::Intake,
-    limits: Limits,
+    settings: WorkerSettings,
     /// Cancelled once the Store says that another policy is in force.
     outdated: CancellationToken,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    prefetch: usize,
-    batch_max: usize,
-    concurrency: usize,
-    delivery_limit: u32,
-    hold_max: Duration,
 }
 
 /// How the pool ended after it was told to stop.
@@ -109,30 +100,18 @@ impl Pool {
         worker: &WorkerSettings,
         retry: &RetrySettings,
     ) -> Self {
-        let limits = Limits {
-            prefetch: worker.prefetch,
-            batch_max: worker.batch_max,
-            concurrency: worker.concurrency,
-            delivery_limit: u32::try_from(worker.delivery_limit).unwrap_or(u32::MAX),
-            hold_max: worker.hold_max,
-        };
-        let gate = Gate::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&health));
-        let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
-        let outdated = CancellationToken::new();
-        let sources = SourceRules::default();
-        let intake = parking::Intake::default();
         Self {
+            gate: Gate::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&health)),
             broker,
             store,
             metrics,
             health,
-            gate,
-            ladder,
+            ladder: Ladder(retry.clone()),
             policy,
-            sources,
-            intake,
-            limits,
-            outdated,
+            sources: SourceRules::default(),
+            intake: parking::Intake::default(),
+            settings: worker.clone(),
+            outdated: CancellationToken::new(),
         }
     }
 
@@ -212,7 +191,7 @@ impl Pool {
 
     /// Subscribes, and hands batches to tasks until something ends that.
     async fn consume(self: &Arc<Self>, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Ended {
-        let prefetch = self.limits.prefetch;
+        let prefetch = self.settings.prefetch;
         let subscribed = async {
             let work = self.broker.subscribe(Queue::Work, prefetch).await?;
             Ok((work, self.broker.subscribe(Queue::Dead, prefetch).await?))
@@ -221,7 +200,7 @@ impl Pool {
             Ok(subscriptions) => subscriptions,
             Err(error) => return Ended::Failed(PoolError::Subscribe(error)),
         };
-        let slots = Arc::new(Semaphore::new(self.limits.concurrency));
+        let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         loop {
             while let Some(ended) = tasks.try_join_next() {
                 note_end(ended);
@@ -231,8 +210,8 @@ impl Pool {
                 let slot = Arc::clone(&slots).acquire_owned().await;
                 let task = tokio::select! {
                     biased;
-                    letters = dead.next_batch(self.limits.batch_max) => Task::Park(letters),
-                    deliveries = work.next_batch(self.limits.batch_max) => Task::Work(deliveries),
+                    letters = dead.next_batch(self.settings.batch_max) => Task::Park(letters),
+                    deliveries = work.next_batch(self.settings.batch_max) => Task::Work(deliveries),
                 };
                 (task, slot)
             };
@@ -240,7 +219,7 @@ impl Pool {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
-                () = self.gate.closed_for(self.limits.hold_max) => return Ended::Held,
+                () = self.gate.closed_for(self.settings.hold_max) => return Ended::Held,
                 next = next => next,
             };
             if task.len() == 0 {
@@ -260,7 +239,7 @@ impl Pool {
 
     /// Does one batch and settles it.
     async fn work(&self, deliveries: Vec<Delivery>) {
-        let limit = self.limits.delivery_limit;
+        let limit = u32::try_from(self.settings.delivery_limit).unwrap_or(u32::MAX);
         let (deliveries, poison): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| delivery.delivery_count <= limit);
         for delivery in poison {
