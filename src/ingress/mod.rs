@@ -47,7 +47,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::broker::{Broker, BrokerError, Envelope};
 use crate::clock;
 use crate::config::{Expired, IngressSettings};
-use crate::domain::{Code, MessageId, Rejection, Timestamp};
+use crate::domain::{Code, MessageId, Rejection};
 use crate::http::problem::ProblemCode;
 use crate::metrics::{CodeLabel, Metrics};
 use refusal::Refusal;
@@ -164,7 +164,9 @@ impl Ingress {
         let body = body::read(body, self.body_limits, &self.reading).await?;
         let received_at = clock::now();
         let authentic = source::authenticate(sources, &head.headers, &body)?;
-        let in_time = self.check_age(authentic.signed_at, received_at);
+        let in_time = authentic.signed_at.map_or(Ok(()), |signed_at| {
+            signature::check_age(signed_at, received_at, self.replay_window)
+        });
         if let (Err(expired), Expired::Reject) = (&in_time, self.expired) {
             return Err(Refusal::Signature(*expired));
         }
@@ -194,15 +196,6 @@ impl Ingress {
             return Err(Refusal::Forwarded);
         }
         Ok(())
-    }
-
-    /// Checks that a webhook was signed not too long ago, if it is signed.
-    fn check_age(
-        &self,
-        signed_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<(), SignatureError> {
-        signed_at.map_or(Ok(()), |at| signature::check_age(at, now, self.replay_window))
     }
 
     async fn publish(&self, envelope: Envelope) -> Result<MessageId, Refusal> {

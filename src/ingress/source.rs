@@ -104,7 +104,7 @@ pub(super) fn authenticate<'s>(
     }
     let (timestamp, given) = signature::from_headers(headers)?;
     let secrets = sources.iter().map(|source| source.secrets.as_slice());
-    let (place, signed_at) = signature::verify_any(secrets, timestamp, body, given)?;
+    let (place, signed_at) = signature::verify(secrets, timestamp, body, given)?;
     let source = sources.get(place).ok_or(SignatureError::Mismatch)?;
     Ok(Authentic { source, signed_at: Some(signed_at) })
 }
