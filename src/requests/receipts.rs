@@ -11,13 +11,13 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::domain::{
-    Counts, Identifier, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent,
-    ReceiptId, Said, Site, StockKey, StockKeyKind,
+    Counts, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent, ReceiptId, Said,
+    Site, StockKey, StockKeyKind,
 };
 use crate::requests::{self, AskError, Progress};
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
@@ -119,26 +119,6 @@ impl From<StoreError> for ReceiptError {
     }
 }
 
-/// What the envelope of a receipt says.
-#[derive(Serialize)]
-struct Body<'a> {
-    site: &'a str,
-    key: String,
-    reference: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quantity: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on_hand: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    difference: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    void: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<String>,
-}
-
 /// Makes the envelope of a receipt, under a new message id.
 pub fn envelope(
     site: &Site,
@@ -147,25 +127,25 @@ pub fn envelope(
     note: &Note,
     source: &str,
 ) -> Envelope {
-    let text = |text: &Option<Identifier>| text.as_ref().map(ToString::to_string);
-    let (quantity, on_hand, difference) = match content {
-        ReceiptContent::Goods { quantity } => (Some(quantity), None, None),
-        ReceiptContent::Count { on_hand, difference } => (None, Some(on_hand), Some(difference)),
-        ReceiptContent::Void => (None, None, None),
-    };
-    let body = Body {
-        site: site.as_str(),
-        key: receipt.key.to_string(),
-        reference: receipt.reference.as_str(),
-        quantity: quantity.map(|it| it.to_string()),
-        on_hand: on_hand.map(|it| it.to_string()),
-        difference: difference.map(|it| it.to_string()),
-        void: (content == ReceiptContent::Void).then_some(true),
-        reason: text(&note.reason),
-        actor: text(&note.actor),
-    };
-    let body = serde_json::to_value(body).expect("it has text keys only");
-    requests::envelope(EnvelopeKind::Receipt, &body, source)
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    put("site", site.as_str().into());
+    put("key", receipt.key.to_string().into());
+    put("reference", receipt.reference.as_str().into());
+    match content {
+        ReceiptContent::Goods { quantity } => put("quantity", quantity.to_string().into()),
+        ReceiptContent::Count { on_hand, difference } => {
+            put("on_hand", on_hand.to_string().into());
+            put("difference", difference.to_string().into());
+        }
+        ReceiptContent::Void => put("void", true.into()),
+    }
+    for (name, text) in [("reason", &note.reason), ("actor", &note.actor)] {
+        if let Some(text) = text {
+            put(name, text.as_str().into());
+        }
+    }
+    requests::envelope(EnvelopeKind::Receipt, &body.into(), source)
 }
 
 /// Publishes a receipt unless it is stored already, and waits for so long until it is.
