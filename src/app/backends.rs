@@ -122,13 +122,13 @@ fn rabbit_options(settings: &Settings) -> RabbitOptions {
     let config::RabbitmqSettings { url, namespace, management_url, journal_bytes_max } =
         &settings.rabbitmq;
     RabbitOptions {
-        urls: url.iter().map(|url| url.expose().to_owned()).collect(),
+        urls: url.iter().map(|url| url.expose().into()).collect(),
         namespace: namespace.clone(),
         delivery_limit: u32::try_from(settings.worker.delivery_limit).unwrap_or(u32::MAX),
         ladder: settings.retry.ladder.clone(),
         journal_retention: Some(settings.journal.retention),
         journal_bytes_max: journal_bytes_max.map(|size| size.0),
-        management_url: management_url.as_ref().map(|url| url.expose().to_owned()),
+        management_url: management_url.as_ref().map(|url| url.expose().into()),
         publish_in_flight_max: UNCONFIRMED_MAX,
     }
 }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::address::Address;
 use crate::broker::BrokerError;
 
@@ -12,18 +14,13 @@ use crate::broker::BrokerError;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the management API is, with the login.
+#[derive(Debug)]
 pub(super) struct Management {
     client: reqwest::Client,
     /// The queues of the virtual host.
     queues: reqwest::Url,
     user: String,
-    password: String,
-}
-
-impl std::fmt::Debug for Management {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Management").finish_non_exhaustive()
-    }
+    password: SecretString,
 }
 
 #[derive(serde::Deserialize)]
@@ -58,14 +55,15 @@ impl Management {
         ]);
         let client = reqwest::Client::builder().timeout(PATIENCE).build();
         let client = client.map_err(|_| unusable())?;
-        Ok(Self { client, queues: url, user, password })
+        Ok(Self { client, queues: url, user, password: password.into() })
     }
 
     /// Messages of a queue that its consumers hold; `None` while the API does not tell.
     pub(super) async fn unacknowledged(&self, queue: &str) -> Option<u64> {
         let mut url = self.queues.clone();
         url.path_segments_mut().ok()?.push(queue);
-        let request = self.client.get(url).basic_auth(&self.user, Some(&self.password));
+        let request =
+            self.client.get(url).basic_auth(&self.user, Some(self.password.expose_secret()));
         let answer = async { request.send().await?.error_for_status()?.json::<Numbers>().await };
         match answer.await {
             Ok(numbers) => Some(numbers.messages_unacknowledged),

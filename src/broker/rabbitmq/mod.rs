@@ -29,13 +29,13 @@ mod unrouted;
 mod waiting;
 mod wire;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use lapin::Connection;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -62,10 +62,10 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(12);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where RabbitMQ is, and what its queues are like.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RabbitOptions {
     /// Addresses of the nodes, `amqp://` or `amqps://`, with the login; they are tried in turn.
-    pub urls: Vec<String>,
+    pub urls: Vec<SecretString>,
     /// What the names of exchanges and queues begin with.
     pub namespace: String,
     /// How often RabbitMQ delivers an envelope of the work queue that nobody settles.
@@ -77,28 +77,14 @@ pub struct RabbitOptions {
     /// How large the journal may get before its oldest bodies go; `None` for any size.
     pub journal_bytes_max: Option<u64>,
     /// The management API, `http://`, for what other processes have in flight.
-    pub management_url: Option<String>,
+    pub management_url: Option<SecretString>,
     /// Messages that may wait for their confirm.
     pub publish_in_flight_max: usize,
 }
 
-/// Addresses have passwords: they are not shown.
-impl fmt::Debug for RabbitOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RabbitOptions")
-            .field("namespace", &self.namespace)
-            .field("delivery_limit", &self.delivery_limit)
-            .field("ladder", &self.ladder)
-            .field("journal_retention", &self.journal_retention)
-            .field("journal_bytes_max", &self.journal_bytes_max)
-            .field("publish_in_flight_max", &self.publish_in_flight_max)
-            .finish_non_exhaustive()
-    }
-}
-
 impl RabbitOptions {
     fn addresses(&self) -> Result<Vec<Address>, BrokerError> {
-        self.urls.iter().map(|url| Address::parse(url)).collect()
+        self.urls.iter().map(|url| Address::parse(url.expose_secret())).collect()
     }
 
     fn topology(&self) -> Result<Topology, BrokerError> {
@@ -167,7 +153,7 @@ impl RabbitBroker {
         let addresses = options.addresses()?;
         let topology = Arc::new(options.topology()?);
         let management = match (&options.management_url, addresses.first()) {
-            (Some(url), Some(address)) => Some(Management::new(url, address)?),
+            (Some(url), Some(address)) => Some(Management::new(url.expose_secret(), address)?),
             (None, _) | (_, None) => None,
         };
         let publishing = Link::publishing(addresses.clone(), Arc::clone(&topology));
@@ -202,7 +188,7 @@ impl RabbitBroker {
 
     fn open(&self) -> Result<&Shared, BrokerError> {
         if self.stop.is_cancelled() {
-            return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
+            return Err(BrokerError::unavailable("the broker is closed"));
         }
         Ok(&self.shared)
     }
