@@ -11,20 +11,25 @@
 
 pub mod embedded;
 mod envelope;
-mod out;
 pub mod rabbitmq;
+mod settlement;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 pub use envelope::Envelope;
+use settlement::Settlement;
 
 pub use crate::domain::EnvelopeKind;
 use crate::domain::{Rejection, Timestamp};
+
+/// What was delivered so often before without being settled is handed out, and worked, alone: it may
+/// be what kills workers.
+pub const SUSPECT_DELIVERIES: u32 = 2;
 
 /// The queue, its retries, its dead-letter intake and its journal.
 #[async_trait]
@@ -132,6 +137,10 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable { source: source.into() }
+    }
+
     /// Whether the same call may work later.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Blocked | Self::Full)
@@ -158,7 +167,7 @@ impl Subscription {
     pub async fn next_batch(&mut self, max: usize) -> Vec<Delivery> {
         let mut batch: Vec<Delivery> = Vec::new();
         while self.deliveries.recv_many(&mut batch, max).await > 0 {
-            batch.retain(|delivery| !delivery.settle.is_closed());
+            batch.retain(|delivery| !delivery.settlement.reports.is_closed());
             if !batch.is_empty() {
                 break;
             }
@@ -180,28 +189,15 @@ pub struct Delivery {
     pub delivery_count: u32,
     /// Why it is in the queue of dead letters; `None` in the work queue.
     pub dead: Option<DeadReason>,
-    settle: oneshot::Sender<Disposition>,
+    settlement: Settlement,
 }
 
 impl Delivery {
-    /// A delivery whose backend waits for the disposition; a dropped sender means "deliver again".
-    pub fn new(
-        envelope: Arc<Envelope>,
-        attempt: u32,
-        failing_since: Option<Timestamp>,
-        delivery_count: u32,
-        dead: Option<DeadReason>,
-    ) -> (Self, oneshot::Receiver<Disposition>) {
-        let (settle, settled) = oneshot::channel();
-        (Self { envelope, attempt, failing_since, delivery_count, dead, settle }, settled)
-    }
-
-    /// Says what shall become of the delivery; the backend makes it durable soon after, in groups.
+    /// Decides what shall become of the delivery; the backend makes it durable soon after, in groups.
     ///
     /// Dies before that: the envelope is delivered again.
-    pub fn settle(self, disposition: Disposition) {
-        // The backend is gone only when the process ends; then the lease ends with it.
-        drop(self.settle.send(disposition));
+    pub fn settle(mut self, disposition: Disposition) {
+        self.settlement.disposition = Some(disposition);
     }
 }
 

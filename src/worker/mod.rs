@@ -32,7 +32,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, BrokerError, Delivery, Disposition, Envelope, Queue};
+use crate::broker::{
+    Broker, BrokerError, Delivery, Disposition, Envelope, Queue, SUSPECT_DELIVERIES,
+};
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
 use crate::domain::{Code, Outcome, PolicyInForce, Reason, Rejection, Settled, SourceRules};
@@ -255,7 +257,8 @@ impl Pool {
         // that it takes no other with it.
         let (mut alone, together): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| {
-                delivery.delivery_count >= 2 || letters::concerns_letter(&delivery.envelope)
+                delivery.delivery_count >= SUSPECT_DELIVERIES
+                    || letters::concerns_letter(&delivery.envelope)
             });
         // In another order each time: behind what kills, the others would never have their turn,
         // and reach the limit with it.
@@ -263,7 +266,7 @@ impl Pool {
             let count = delivery.delivery_count;
             let mut hasher = DefaultHasher::new();
             (delivery.envelope.message_id.0, count).hash(&mut hasher);
-            (count >= 2).then(|| hasher.finish())
+            (count >= SUSPECT_DELIVERIES).then(|| hasher.finish())
         });
         if !together.is_empty() {
             self.work_together(together).await;

@@ -1,7 +1,7 @@
 //! The embedded broker: queue, retries, dead-letter intake and journal in one SQLite file.
 //!
 //! [`publish`](Broker::publish) writes a journal row and a work row in one transaction, which it
-//! shares with whoever publishes at the same time. Each subscription has a task ([`session::Dispatcher`])
+//! shares with whoever publishes at the same time. Each subscription has a task ([`Session`])
 //! that waits for its turn, then reads rows in order, hands them out and writes what was decided,
 //! in groups ([`session`]).
 //!
@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::journal::SweepPlace;
 use self::lock::QueueLock;
-use self::session::Dispatcher;
+use self::session::Session;
 use super::{
     Broker, BrokerError, Envelope, JournalExtent, JournalPosition, JournalRecord, Queue,
     QueueDepth, Subscription,
@@ -56,15 +56,15 @@ pub struct EmbeddedBroker {
     /// not be worked off.
     bytes_max: Option<u64>,
     shared: Arc<Shared>,
-    dispatchers: TaskTracker,
-    /// Ends dispatchers after they have written what was decided.
+    sessions: TaskTracker,
+    /// Ends sessions after they have written what was decided.
     stop: CancellationToken,
-    /// Ends dispatchers at once.
+    /// Ends sessions at once.
     abandoned: CancellationToken,
     _abandon: DropGuard,
 }
 
-/// What the broker and its dispatchers have in common.
+/// What the broker and its sessions have in common.
 #[derive(Debug)]
 struct Shared {
     database: Database,
@@ -102,7 +102,7 @@ impl EmbeddedBroker {
             directory: directory.to_owned(),
             bytes_max: None,
             shared: Arc::new(shared),
-            dispatchers: TaskTracker::new(),
+            sessions: TaskTracker::new(),
             stop: CancellationToken::new(),
             _abandon: abandoned.clone().drop_guard(),
             abandoned,
@@ -126,12 +126,6 @@ impl EmbeddedBroker {
     /// Cancel safe: what was removed until then stays removed.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, BrokerError> {
         let mut removed = 0;
-        // What was put back is nobody's once it is settled, whatever its age.
-        let mut hidden = Some(0);
-        while let Some(from) = hidden {
-            let step = move |connection: &_| journal::sweep_hidden(connection, from);
-            hidden = self.shared.database.write(step).await?;
-        }
         let mut place = Some(SweepPlace::START);
         while let Some(from) = place {
             let step = move |connection: &_| journal::sweep(connection, from, before);
@@ -150,7 +144,7 @@ impl EmbeddedBroker {
         let file = directory.join(FILE_NAME);
         if !file.is_file() {
             let message = format!("there is no {}; check embedded.path", file.display());
-            return Err(BrokerError::Unavailable { source: message.into() });
+            return Err(BrokerError::unavailable(message));
         }
         Ok(Self::on(directory, Database::open_existing(&file, &schema::SCHEMA)?))
     }
@@ -222,26 +216,20 @@ impl Broker for EmbeddedBroker {
 
     async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError> {
         if self.stop.is_cancelled() {
-            return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
+            return Err(BrokerError::unavailable("the broker is closed"));
         }
-        let lock = QueueLock::open(&self.lock_path(queue))
-            .map_err(|error| BrokerError::Unavailable { source: Box::new(error) })?;
+        let lock = QueueLock::open(&self.lock_path(queue)).map_err(BrokerError::unavailable)?;
         let prefetch = prefetch.clamp(1, PREFETCH_MAX);
         let (deliveries, subscription) = mpsc::channel(prefetch);
-        let dispatcher = Dispatcher {
-            queue,
-            prefetch,
-            shared: Arc::clone(&self.shared),
-            stop: self.stop.clone(),
-            deliveries,
-        };
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        let session = Session::new(queue, prefetch, shared, stop, lock, deliveries);
         let abandoned = self.abandoned.clone();
-        self.dispatchers.spawn(async move {
+        self.sessions.spawn(async move {
             tokio::select! {
-                // First, so that a dispatcher never sees what happens after a crash.
+                // First, so that a session never sees what happens after a crash.
                 biased;
                 () = abandoned.cancelled() => {}
-                () = dispatcher.run(lock) => {}
+                () = session.serve() => {}
             }
         });
         Ok(Subscription::new(subscription))
@@ -296,8 +284,8 @@ impl Broker for EmbeddedBroker {
 
     async fn close(&self) {
         self.stop.cancel();
-        self.dispatchers.close();
-        self.dispatchers.wait().await;
+        self.sessions.close();
+        self.sessions.wait().await;
         self.shared.database.close().await;
     }
 }

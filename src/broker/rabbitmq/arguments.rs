@@ -59,15 +59,12 @@ pub(super) fn adopt(arguments: &mut FieldTable, refusal: &lapin::Error) -> bool 
     if arguments.inner().get(limit) == standing.as_ref() {
         return false;
     }
-    let kept = arguments.inner().iter().filter(|(name, _)| name.as_str() != limit);
-    let mut adopted = FieldTable::default();
-    for (name, value) in kept {
-        adopted.insert(name.clone(), value.clone());
-    }
-    if let Some(value) = standing {
-        adopted.insert(limit.into(), value);
-    }
-    *arguments = adopted;
+    let mut adopted = arguments.inner().clone();
+    match standing {
+        Some(value) => adopted.insert(limit.into(), value),
+        None => adopted.remove(limit),
+    };
+    *arguments = adopted.into();
     true
 }
 

@@ -38,13 +38,11 @@ const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 /// How often the connection is looked at, beside what it tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What a link has for now.
-#[derive(Clone)]
-enum State {
-    Away,
-    Up(Arc<Connection>),
-    /// RabbitMQ reads nothing from it: memory or disk is short there.
-    Blocked(Arc<Connection>),
+/// A connection that stands.
+struct Standing {
+    connection: Arc<Connection>,
+    /// Whether RabbitMQ reads nothing from it: memory or disk is short there.
+    is_blocked: bool,
 }
 
 /// A connection that is made again whenever it is lost.
@@ -57,7 +55,8 @@ pub(super) struct Link {
     declares: bool,
     /// The address to begin with: the last one that answered.
     preferred: AtomicUsize,
-    state: watch::Sender<State>,
+    /// `None` while there is no connection.
+    state: watch::Sender<Option<Standing>>,
     reconnects: AtomicU64,
 }
 
@@ -105,7 +104,7 @@ impl Link {
             topology,
             declares,
             preferred: AtomicUsize::new(0),
-            state: watch::Sender::new(State::Away),
+            state: watch::Sender::new(None),
             reconnects: AtomicU64::new(0),
         }
     }
@@ -113,7 +112,7 @@ impl Link {
     /// Tries every address once; the error is that of the last one.
     pub(super) async fn connect(&self) -> Result<Connection, BrokerError> {
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut failed = BrokerError::Unavailable { source: "rabbitmq.url is empty".into() };
+        let mut failed = BrokerError::unavailable("rabbitmq.url is empty");
         let places = self.nodes.iter().enumerate().cycle().skip(first);
         for (place, node) in places.take(self.nodes.len()) {
             match self.attempt(node).await {
@@ -147,7 +146,7 @@ impl Link {
         let connected = attempt.unwrap_or_else(|_| {
             node.is_silent.store(true, Ordering::Relaxed);
             let message = format!("{}: no answer within {CONNECT_PATIENCE:?}", node.address);
-            Err(BrokerError::Unavailable { source: message.into() })
+            Err(BrokerError::unavailable(message))
         });
         if connected.is_ok() {
             node.is_silent.store(false, Ordering::Relaxed);
@@ -158,10 +157,8 @@ impl Link {
     async fn connect_to(&self, node: &Node) -> Result<Connection, BrokerError> {
         let Node { address, is_silent } = node;
         if is_silent.load(Ordering::Relaxed) {
-            address.answers().await.map_err(|error| {
-                let message = format!("{address}: {error}");
-                BrokerError::Unavailable { source: message.into() }
-            })?;
+            let answers = address.answers().await;
+            answers.map_err(|error| BrokerError::unavailable(format!("{address}: {error}")))?;
         }
         let properties =
             ConnectionProperties::default().with_connection_name(self.name.as_str().into());
@@ -180,7 +177,8 @@ impl Link {
 
     /// Gives a connection out that was made before anybody waits for it.
     pub(super) fn adopt(&self, connection: Connection) {
-        self.state.send_replace(State::Up(Arc::new(connection)));
+        let connection = Arc::new(connection);
+        self.state.send_replace(Some(Standing { connection, is_blocked: false }));
     }
 
     /// Holds a connection and makes a new one whenever it is lost.
@@ -221,16 +219,11 @@ impl Link {
         while connection.status().connected() {
             let is_blocked = connection.status().blocked();
             self.state.send_if_modified(|state| {
-                let stands = match state {
-                    State::Away => false,
-                    State::Up(_) => !is_blocked,
-                    State::Blocked(_) => is_blocked,
-                };
-                if !stands {
-                    let held = Arc::clone(&connection);
-                    *state = if is_blocked { State::Blocked(held) } else { State::Up(held) };
+                let changes = state.as_ref().is_none_or(|it| it.is_blocked != is_blocked);
+                if changes {
+                    *state = Some(Standing { connection: Arc::clone(&connection), is_blocked });
                 }
-                !stands
+                changes
             });
             match timeout(LOOK_AGAIN, events.next()).await {
                 Ok(Some(Event::ConnectionBlocked(reason))) => {
@@ -247,29 +240,29 @@ impl Link {
             }
         }
         tracing::warn!(connection = self.name, "connection lost; connecting again");
-        self.state.send_replace(State::Away);
+        self.state.send_replace(None);
     }
 
     /// The connection, unless there is none for now.
     pub(super) fn connection(&self) -> Result<Arc<Connection>, BrokerError> {
-        match &*self.state.borrow() {
-            State::Up(connection) | State::Blocked(connection) => Ok(Arc::clone(connection)),
-            State::Away => Err(self.away()),
-        }
+        let standing = self.state.borrow();
+        let connection = standing.as_ref().map(|it| Arc::clone(&it.connection));
+        connection.ok_or_else(|| self.away())
     }
 
     /// Whether a message would be taken now.
     pub(super) fn takes_messages(&self) -> Result<(), BrokerError> {
-        match &*self.state.borrow() {
-            State::Up(_) => Ok(()),
-            State::Blocked(_) => Err(BrokerError::Blocked),
-            State::Away => Err(self.away()),
+        let is_blocked = self.state.borrow().as_ref().map(|it| it.is_blocked);
+        match is_blocked {
+            Some(false) => Ok(()),
+            Some(true) => Err(BrokerError::Blocked),
+            None => Err(self.away()),
         }
     }
 
     pub(super) fn away(&self) -> BrokerError {
         let message = format!("there is no connection to RabbitMQ for now ({})", self.name);
-        BrokerError::Unavailable { source: message.into() }
+        BrokerError::unavailable(message)
     }
 
     /// Waits for a connection.
@@ -289,9 +282,8 @@ impl Link {
     /// on it waits for this too, rather than trust that every call ends with its connection.
     pub(super) async fn ended(&self, connection: &Arc<Connection>) {
         let mut states = self.state.subscribe();
-        let is_other = |state: &State| match state {
-            State::Up(held) | State::Blocked(held) => !Arc::ptr_eq(held, connection),
-            State::Away => true,
+        let is_other = |state: &Option<Standing>| {
+            !state.as_ref().is_some_and(|it| Arc::ptr_eq(&it.connection, connection))
         };
         if states.wait_for(is_other).await.is_err() {
             std::future::pending::<()>().await;
@@ -301,7 +293,7 @@ impl Link {
     /// Waits until messages are not taken.
     pub(super) async fn blocked(&self) {
         let mut states = self.state.subscribe();
-        let is_blocked = |state: &State| matches!(state, State::Blocked(_));
+        let is_blocked = |state: &Option<Standing>| state.as_ref().is_some_and(|it| it.is_blocked);
         if states.wait_for(is_blocked).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,7 +1,10 @@
 //! What lapin's errors mean to a caller.
 
+use std::time::Duration;
+
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use tokio::time::timeout;
 
 use crate::broker::BrokerError;
 
@@ -18,4 +21,13 @@ pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
         }
         AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => BrokerError::Unavailable { source },
     }
+}
+
+/// What RabbitMQ answers within a time; `late` is the text of the error if it does not.
+pub(super) async fn within<T>(
+    limit: Duration,
+    late: &str,
+    answer: impl Future<Output = Result<T, BrokerError>>,
+) -> Result<T, BrokerError> {
+    timeout(limit, answer).await.unwrap_or_else(|_| Err(BrokerError::unavailable(late)))
 }

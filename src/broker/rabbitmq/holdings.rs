@@ -1,16 +1,18 @@
-//! What the consumers of one handle hold of a queue, for [`depth`](crate::broker::Broker::depth).
+//! What the consumers of one handle have of a queue and RabbitMQ has no acknowledgement of, for
+//! [`depth`](crate::broker::Broker::depth).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::Timestamp;
 
-/// What is held of a queue.
+/// What is unacknowledged of a queue.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    sets: Mutex<Sets>,
-    next: AtomicU64,
+    /// Whether each delivery was handed out.
+    deliveries: Mutex<BTreeMap<Held, bool>>,
+    arrived: AtomicU64,
     consumers: AtomicU64,
 }
 
@@ -24,48 +26,39 @@ impl Drop for Consuming<'_> {
     }
 }
 
-/// A delivery that is held; its number tells it from others of the same age.
+/// A delivery: when it was received, and a number that tells it from others of the same age.
 pub(super) type Held = (Timestamp, u64);
 
-#[derive(Debug, Default)]
-struct Sets {
-    /// Handed out, and RabbitMQ was not told yet what became of it.
-    out: BTreeSet<Held>,
-    /// Came from RabbitMQ and waits to be handed out.
-    waiting: BTreeSet<Held>,
-}
-
 impl Holdings {
-    /// Notes a delivery that came.
+    /// Adds a delivery that came from RabbitMQ.
     pub(super) fn arrive(&self, received_at: Timestamp) -> Held {
-        let held = (received_at, self.next.fetch_add(1, Ordering::Relaxed));
-        self.sets().waiting.insert(held);
+        let held = (received_at, self.arrived.fetch_add(1, Ordering::Relaxed));
+        self.deliveries().insert(held, false);
         held
     }
 
-    /// Notes that a delivery was handed out.
+    /// Records that a delivery was handed out.
     pub(super) fn hand_out(&self, held: Held) {
-        let mut sets = self.sets();
-        sets.waiting.remove(&held);
-        sets.out.insert(held);
+        self.deliveries().insert(held, true);
     }
 
-    /// Notes that RabbitMQ has the last word on a delivery.
+    /// Removes a delivery that RabbitMQ knows the end of, or has back.
     pub(super) fn release(&self, held: Held) {
-        let mut sets = self.sets();
-        sets.waiting.remove(&held);
-        sets.out.remove(&held);
+        self.deliveries().remove(&held);
     }
 
-    /// How many wait, how many are out, and when the oldest of all was received.
+    /// How many wait, how many are in flight, and when the oldest of all was received.
     pub(super) fn count(&self) -> (u64, u64, Option<Timestamp>) {
-        let sets = self.sets();
-        let count = |set: &BTreeSet<Held>| u64::try_from(set.len()).unwrap_or(u64::MAX);
-        let oldest = sets.out.first().into_iter().chain(sets.waiting.first()).min();
-        (count(&sets.waiting), count(&sets.out), oldest.map(|(received_at, _)| *received_at))
+        let deliveries = self.deliveries();
+        let count = |handed_out| {
+            let found = deliveries.values().filter(|is_handed_out| **is_handed_out == handed_out);
+            u64::try_from(found.count()).unwrap_or(u64::MAX)
+        };
+        let oldest = deliveries.keys().next().map(|(received_at, _)| *received_at);
+        (count(false), count(true), oldest)
     }
 
-    /// Notes that one more consumer begins.
+    /// Counts one more consumer, for as long as the answer is kept.
     pub(super) fn consuming(&self) -> Consuming<'_> {
         self.consumers.fetch_add(1, Ordering::Relaxed);
         Consuming(&self.consumers)
@@ -76,7 +69,7 @@ impl Holdings {
         self.consumers.load(Ordering::Relaxed)
     }
 
-    fn sets(&self) -> MutexGuard<'_, Sets> {
-        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deliveries(&self) -> MutexGuard<'_, BTreeMap<Held, bool>> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -26,8 +27,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::failure::refusal;
-use super::publisher::Message;
+use super::failure::{refusal, within};
 use super::topology::{self, MARKER_KEY, open, short};
 use super::{Shared, wire};
 use crate::broker::{BrokerError, JournalExtent, JournalPosition, JournalRecord};
@@ -165,12 +165,7 @@ async fn end(shared: &Shared) -> Result<(u64, Uuid), BrokerError> {
 
 async fn put_marker(shared: &Shared) -> Result<Uuid, BrokerError> {
     let id = Uuid::now_v7();
-    let message = Message {
-        exchange: shared.topology.exchange("again"),
-        key: short(MARKER_KEY),
-        properties: wire::marker(&id),
-        body: bytes::Bytes::new(),
-    };
+    let message = shared.message("again", MARKER_KEY, wire::marker(&id), Bytes::new());
     shared.publisher.publish(message).await?;
     Ok(id)
 }
@@ -253,8 +248,7 @@ impl Reader {
                 return Ok(reader);
             }
         }
-        let message = "no node of rabbitmq.url has a copy of the journal for now";
-        Err(BrokerError::Unavailable { source: message.into() })
+        Err(BrokerError::unavailable("no node of rabbitmq.url has a copy of the journal for now"))
     }
 
     /// One on a connection; `None` if the node there has no copy of the stream.
@@ -264,44 +258,34 @@ impl Reader {
         start: Start,
         last: Option<JournalPosition>,
     ) -> Result<Option<Self>, BrokerError> {
-        let attached = Self::attached(shared, connection, start, last);
-        timeout(PATIENCE, attached).await.unwrap_or_else(|_| {
-            let message = "RabbitMQ does not begin to hand out the journal";
-            Err(BrokerError::Unavailable { source: message.into() })
-        })
-    }
-
-    async fn attached(
-        shared: &Shared,
-        connection: &Connection,
-        start: Start,
-        last: Option<JournalPosition>,
-    ) -> Result<Option<Self>, BrokerError> {
-        let channel = open(connection).await?;
-        let refused = |error: lapin::Error| refusal("cannot read the journal", &error);
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(refused)?;
-        let (offset, next) = match start {
-            Start::First => (AMQPValue::LongString("first".into()), 0),
-            Start::Next => (AMQPValue::LongString("next".into()), 0),
-            Start::Offset(next) => {
-                (AMQPValue::LongLongInt(i64::try_from(next).unwrap_or(i64::MAX)), next)
-            }
-            Start::Time(time) => {
-                let seconds = u64::try_from(time.millis().div_euclid(1000)).unwrap_or(0);
-                (AMQPValue::Timestamp(seconds), 0)
-            }
+        let attached = async {
+            let channel = open(connection).await?;
+            let refused = |error: lapin::Error| refusal("cannot read the journal", &error);
+            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(refused)?;
+            let (offset, next) = match start {
+                Start::First => (AMQPValue::LongString("first".into()), 0),
+                Start::Next => (AMQPValue::LongString("next".into()), 0),
+                Start::Offset(next) => {
+                    (AMQPValue::LongLongInt(i64::try_from(next).unwrap_or(i64::MAX)), next)
+                }
+                Start::Time(time) => {
+                    let seconds = u64::try_from(time.millis().div_euclid(1000)).unwrap_or(0);
+                    (AMQPValue::Timestamp(seconds), 0)
+                }
+            };
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-stream-offset".into(), offset);
+            let (queue, tag) = (short(&shared.topology.name("journal")), ShortString::default());
+            let options = BasicConsumeOptions::default();
+            let stream = match channel.basic_consume(queue, tag, options, arguments).await {
+                Ok(stream) => stream,
+                Err(error) if error.to_string().contains(NO_COPY) => return Ok(None),
+                Err(error) => return Err(refused(error)),
+            };
+            let (ahead, unacknowledged, own) = (None, 0, None);
+            Ok(Some(Self { channel, stream, next, last, ahead, unacknowledged, own }))
         };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-stream-offset".into(), offset);
-        let (queue, tag) = (short(&shared.topology.name("journal")), ShortString::default());
-        let options = BasicConsumeOptions::default();
-        let stream = match channel.basic_consume(queue, tag, options, arguments).await {
-            Ok(stream) => stream,
-            Err(error) if error.to_string().contains(NO_COPY) => return Ok(None),
-            Err(error) => return Err(refused(error)),
-        };
-        let (ahead, unacknowledged, own) = (None, 0, None);
-        Ok(Some(Self { channel, stream, next, last, ahead, unacknowledged, own }))
+        within(PATIENCE, "RabbitMQ does not begin to hand out the journal", attached).await
     }
 
     /// Whether the next thing that it reads is the next behind a place.
@@ -312,10 +296,9 @@ impl Reader {
     /// The next entry; called only where one must come. `None` for what is not ours.
     async fn next(&mut self) -> Result<Option<Entry>, BrokerError> {
         let next = timeout(PATIENCE, self.stream.next()).await;
-        let failed = |message: &str| BrokerError::Unavailable { source: message.to_owned().into() };
         let delivery = next
-            .map_err(|_| failed("the journal's next entry did not come in time"))?
-            .ok_or_else(|| failed("RabbitMQ ended the reading of the journal"))?
+            .map_err(|_| BrokerError::unavailable("the journal's next entry did not come in time"))?
+            .ok_or_else(|| BrokerError::unavailable("RabbitMQ ended the reading of the journal"))?
             .map_err(|error| refusal("cannot read the journal", &error))?;
         let offset = wire::offset(&delivery).ok_or_else(|| BrokerError::Corrupt {
             detail: "the journal's queue is no stream; delete it, so that it is declared".into(),

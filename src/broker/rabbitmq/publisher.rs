@@ -25,10 +25,10 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::connection::Link;
-use super::failure::refusal;
+use super::failure::{refusal, within};
 use super::topology::open;
 use crate::broker::BrokerError;
 use crate::domain::causes;
@@ -63,11 +63,8 @@ pub(super) struct Publisher {
 #[derive(Debug)]
 struct Request {
     message: Message,
-    answer: oneshot::Sender<Result<(), BrokerError>>,
+    answer: Answer,
 }
-
-/// The answer to a message that was handed to the task.
-struct Pending(oneshot::Receiver<Result<(), BrokerError>>);
 
 impl Publisher {
     pub(super) fn new(link: Arc<Link>, in_flight_max: usize) -> Self {
@@ -79,7 +76,7 @@ impl Publisher {
     /// Whether a message would be taken now.
     pub(super) fn check(&self) -> Result<(), BrokerError> {
         if self.requests.is_closed() {
-            return Err(unknown("the task that publishes has ended"));
+            return Err(BrokerError::unavailable("the task that publishes has ended"));
         }
         self.link.takes_messages()
     }
@@ -110,10 +107,7 @@ impl Publisher {
     /// Dies before the answer, or gives up: the message may or may not be there.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
         let confirmed = async { self.answer(self.hand_over(message).await?).await };
-        match timeout(PATIENCE, confirmed).await {
-            Ok(answer) => answer,
-            Err(_) => Err(unknown(&format!("no confirm within {PATIENCE:?}"))),
-        }
+        within(PATIENCE, &format!("no confirm within {PATIENCE:?}"), confirmed).await
     }
 
     /// Publishes messages in their order and waits for all confirms.
@@ -128,10 +122,7 @@ impl Publisher {
             }
             Ok(())
         };
-        match timeout(PATIENCE * 2, confirmed).await {
-            Ok(answer) => answer,
-            Err(_) => Err(unknown("not all confirms came in time")),
-        }
+        within(PATIENCE * 2, "not all confirms came in time", confirmed).await
     }
 
     async fn hand_over(&self, message: Message) -> Result<Pending, BrokerError> {
@@ -139,19 +130,19 @@ impl Publisher {
         let (answer, pending) = oneshot::channel();
         tokio::select! {
             sent = self.requests.send(Request { message, answer }) => {
-                sent.map_err(|_| unknown("the broker is closed"))?;
+                sent.map_err(|_| BrokerError::unavailable("the broker is closed"))?;
             }
             () = self.link.blocked() => return Err(BrokerError::Blocked),
         }
-        Ok(Pending(pending))
+        Ok(pending)
     }
 
     /// What became of it. A message that was written before RabbitMQ blocked the connection may
     /// still be taken, long after: that is as open as after any other failure.
-    async fn answer(&self, Pending(answer): Pending) -> Result<(), BrokerError> {
+    async fn answer(&self, answer: Pending) -> Result<(), BrokerError> {
         tokio::select! {
             biased;
-            answer = answer => answer.unwrap_or_else(|_| Err(unknown("the connection was lost"))),
+            answer = answer => answer.unwrap_or_else(|_| Err(BrokerError::unavailable("the connection was lost"))),
             () = self.link.blocked() => Err(BrokerError::Blocked),
         }
     }
@@ -165,6 +156,8 @@ struct Task {
     in_flight_max: usize,
 }
 
+/// The answer to a message that was handed to the task.
+type Pending = oneshot::Receiver<Result<(), BrokerError>>;
 type Answer = oneshot::Sender<Result<(), BrokerError>>;
 type Confirmed = (Answer, lapin::Result<Confirmation>);
 type Written = (Answer, lapin::Result<PublisherConfirm>);
@@ -180,7 +173,7 @@ impl Task {
                 biased;
                 connection = link.connected() => break connection,
                 Some(Request { answer, .. }) = self.next() => {
-                    reply(answer, Err(unknown("there is no connection to RabbitMQ for now")));
+                    reply(answer, Err(BrokerError::unavailable("there is no connection to RabbitMQ for now")));
                 }
             }
         };
@@ -188,10 +181,9 @@ impl Task {
             let channel = open(&connection).await?;
             let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
             selected.map_err(|error| refusal("cannot ask for confirms", &error))?;
-            Ok::<_, BrokerError>(channel)
+            Ok(channel)
         };
-        let channel = timeout(PATIENCE, channel).await;
-        let channel = channel.map_err(|_| unknown("RabbitMQ does not open a channel"))??;
+        let channel = within(PATIENCE, "RabbitMQ does not open a channel", channel).await?;
         Ok((connection, channel))
     }
 
@@ -221,7 +213,7 @@ impl Task {
                     Ok(confirm) => confirms.push(confirmed(answer, confirm)),
                     Err(error) => {
                         is_broken = true;
-                        reply(answer, Err(unknown(&format!("cannot publish: {error}"))));
+                        reply(answer, Err(BrokerError::unavailable(format!("cannot publish: {error}"))));
                     }
                 },
                 Some(request) = self.next(), if has_room && !is_broken => {
@@ -261,17 +253,15 @@ fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<(), BrokerError>
     match confirmation {
         Ok(Confirmation::Ack(_)) => Ok(()),
         Ok(Confirmation::Nack(_)) => Err(BrokerError::Full),
-        Ok(Confirmation::NotRequested) => Err(unknown("the channel gives no confirms")),
+        Ok(Confirmation::NotRequested) => {
+            Err(BrokerError::unavailable("the channel gives no confirms"))
+        }
         // Whatever RabbitMQ holds against the channel: it is opened, and all is declared, again.
-        Err(error) => Err(unknown(&format!("no confirm: {error}"))),
+        Err(error) => Err(BrokerError::unavailable(format!("no confirm: {error}"))),
     }
 }
 
 fn reply(answer: Answer, outcome: Result<(), BrokerError>) {
     // Whoever does not wait any more needs no answer.
     answer.send(outcome).ok();
-}
-
-fn unknown(message: &str) -> BrokerError {
-    BrokerError::Unavailable { source: message.to_owned().into() }
 }

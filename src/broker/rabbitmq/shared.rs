@@ -7,9 +7,10 @@ use bytes::Bytes;
 use lapin::message::Delivery;
 use lapin::{BasicProperties, Channel};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::connection::Link;
+use super::failure::within;
 use super::holdings::Holdings;
 use super::journal::Journal;
 use super::management::Management;
@@ -202,10 +203,8 @@ impl Shared {
             Route::Later(queue, delay) => {
                 let connection = self.consuming.connection()?;
                 let key = self.topology.retry_key(&connection, queue, delay);
-                let key = timeout(CALL_PATIENCE, key).await.map_err(|_| {
-                    let message = "RabbitMQ does not declare a queue for a delay";
-                    BrokerError::Unavailable { source: message.into() }
-                })??;
+                let late = "RabbitMQ does not declare a queue for a delay";
+                let key = within(CALL_PATIENCE, late, key).await?;
                 self.message("again", &key, properties, body)
             }
         };
@@ -263,10 +262,8 @@ impl Shared {
     }
 
     async fn look(&self) -> Result<Ready, BrokerError> {
-        timeout(CALL_PATIENCE, self.ready()).await.map_err(|_| {
-            let message = format!("RabbitMQ did not say within {CALL_PATIENCE:?} what is queued");
-            BrokerError::Unavailable { source: message.into() }
-        })?
+        let late = format!("RabbitMQ did not say within {CALL_PATIENCE:?} what is queued");
+        within(CALL_PATIENCE, &late, self.ready()).await
     }
 
     async fn ready(&self) -> Result<Ready, BrokerError> {
@@ -301,7 +298,7 @@ impl Shared {
     async fn look_at(&self, channel: &Channel, queue: &str) -> Result<Found, BrokerError> {
         Topology::find(channel, queue).await?.ok_or_else(|| {
             self.topology.doubt();
-            BrokerError::Unavailable { source: format!("there is no queue {queue}").into() }
+            BrokerError::unavailable(format!("there is no queue {queue}"))
         })
     }
 
@@ -365,11 +362,8 @@ impl Shared {
         connection: &lapin::Connection,
         has_stood: bool,
     ) -> Result<Option<String>, BrokerError> {
-        let declared = timeout(CALL_PATIENCE, self.declare(connection, has_stood)).await;
-        let declared = declared.unwrap_or_else(|_| {
-            let message = format!("RabbitMQ did not answer within {CALL_PATIENCE:?}");
-            Err(BrokerError::Unavailable { source: message.into() })
-        });
+        let late = format!("RabbitMQ did not answer within {CALL_PATIENCE:?}");
+        let declared = within(CALL_PATIENCE, &late, self.declare(connection, has_stood)).await;
         // What will never stand is no reason not to consume what does.
         if declared.as_ref().err().is_none_or(|error| !error.is_transient()) {
             self.was_declared.send_replace(true);

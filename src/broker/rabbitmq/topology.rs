@@ -202,7 +202,11 @@ impl Topology {
             self.bind(&channel, exchange, &self.name(queue), key).await?;
         }
         for key in [WORK_KEY, DEAD_KEY] {
-            self.bind_exchange(&channel, "again", "events", key).await?;
+            let (to, from) = (self.exchange("again"), self.exchange("events"));
+            let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
+            channel.exchange_bind(to, from, short(key), options, arguments).await.map_err(
+                |error| refusal(&format!("cannot bind exchange again: {key:?}"), &error),
+            )?;
         }
         let retries = self.retries().clone();
         for (name, retry) in retries {
@@ -316,20 +320,6 @@ impl Topology {
             .queue_bind(short(queue), self.exchange(exchange), short(key), options, arguments)
             .await
             .map_err(|error| refusal(&format!("cannot bind {queue} for {key:?}"), &error))
-    }
-
-    async fn bind_exchange(
-        &self,
-        channel: &Channel,
-        to: &str,
-        from: &str,
-        key: &str,
-    ) -> Result<(), BrokerError> {
-        let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
-        channel
-            .exchange_bind(self.exchange(to), self.exchange(from), short(key), options, arguments)
-            .await
-            .map_err(|error| refusal(&format!("cannot bind exchange {to} for {key:?}"), &error))
     }
 
     /// Looks at a queue; `None` if there is no such queue.

@@ -10,10 +10,9 @@ use std::time::Duration;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::{Acker, Channel, Connection};
-use tokio::time::timeout;
 
 use super::Shared;
-use super::failure::refusal;
+use super::failure::{refusal, within};
 use super::publisher::Message;
 use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Topology, UNROUTED, WORK_KEY, open, short};
 use super::wire::{self, Received, Unreadable};
@@ -27,10 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Puts back what is in the queue now; answers with how many that were.
 pub(super) async fn put_back(shared: &Shared, connection: &Connection) -> Result<u64, BrokerError> {
     let channel = open(connection).await?;
-    let moved = timeout(PATIENCE, move_all(shared, &channel)).await.unwrap_or_else(|_| {
-        let message = "RabbitMQ does not give out what found no queue";
-        Err(BrokerError::Unavailable { source: message.into() })
-    });
+    let late = "RabbitMQ does not give out what found no queue";
+    let moved = within(PATIENCE, late, move_all(shared, &channel)).await;
     // What was taken and not acknowledged is in the queue again.
     topology::close(&channel).await;
     moved

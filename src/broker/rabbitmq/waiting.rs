@@ -6,9 +6,7 @@ use lapin::Acker;
 
 use super::holdings::Held;
 use super::wire::Received;
-
-/// What was delivered so often without being settled is handed out alone.
-const SUSPECT_DELIVERIES: u32 = 2;
+use crate::broker::SUSPECT_DELIVERIES;
 
 /// A delivery that came.
 pub(super) struct Arrival {
@@ -18,22 +16,16 @@ pub(super) struct Arrival {
     pub(super) received: Received,
 }
 
-impl Arrival {
-    const fn is_suspect(&self) -> bool {
-        self.received.delivery_count >= SUSPECT_DELIVERIES
-    }
-}
-
 /// See the module.
 #[derive(Default)]
 pub(super) struct Waiting {
-    ordinary: VecDeque<Arrival>,
-    suspects: VecDeque<Arrival>,
+    pub(super) ordinary: VecDeque<Arrival>,
+    pub(super) suspects: VecDeque<Arrival>,
 }
 
 impl Waiting {
     pub(super) fn push(&mut self, arrival: Arrival) {
-        if arrival.is_suspect() {
+        if arrival.received.delivery_count >= SUSPECT_DELIVERIES {
             self.suspects.push_back(arrival);
         } else {
             self.ordinary.push_back(arrival);
@@ -42,20 +34,6 @@ impl Waiting {
 
     pub(super) fn is_empty(&self) -> bool {
         self.ordinary.is_empty() && self.suspects.is_empty()
-    }
-
-    pub(super) fn has_suspects(&self) -> bool {
-        !self.suspects.is_empty()
-    }
-
-    /// Takes the oldest that is no suspect.
-    pub(super) fn take_ordinary(&mut self) -> Option<Arrival> {
-        self.ordinary.pop_front()
-    }
-
-    /// Takes the oldest suspect.
-    pub(super) fn take_suspect(&mut self) -> Option<Arrival> {
-        self.suspects.pop_front()
     }
 
     /// Takes all, in the order in which they came.

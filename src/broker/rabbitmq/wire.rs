@@ -16,6 +16,7 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 use uuid::Uuid;
 
+use super::arguments::text;
 use crate::broker::{DeadReason, Envelope, EnvelopeKind};
 use crate::domain::{Code, MessageId, Rejection, Timestamp};
 
@@ -261,10 +262,6 @@ fn limit_passed(headers: &FieldTable) -> Option<DeadReason> {
 
 fn headers(properties: &BasicProperties) -> Option<&FieldTable> {
     properties.headers().as_ref()
-}
-
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(value.into())
 }
 
 fn string(table: &FieldTable, name: &str) -> Option<String> {

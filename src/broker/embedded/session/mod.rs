@@ -15,32 +15,29 @@
 //! - Rows that are held are among the first `held_max` rows of the queue, which is what
 //!   [`queue::begin_session`] relies on.
 
-mod dispatch;
+mod take_over;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::dispatch::Dispatcher;
 use super::Shared;
 use super::lock::QueueLock;
 use super::queue::{self, Lease, Settlement};
-use crate::broker::out::{Out, known_now};
-use crate::broker::{Delivery, Disposition, Queue};
-use crate::clock;
+use crate::broker::settlement::{Settled, Settlement as Report};
+use crate::broker::{Delivery, Disposition, Queue, SUSPECT_DELIVERIES};
+use crate::clock::{self, Delays};
 use crate::domain::Timestamp;
 use crate::sqlite::SqliteError;
 
 /// How often to look for what other processes published, and for a lock that became free.
 pub(super) const POLL: Duration = Duration::from_millis(250);
-/// The first pause after a failed read or write; each further one is twice as long.
+/// The shortest pause after a failed read or write.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause after a failed read or write.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -48,21 +45,24 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// The bodies of the rows that are held; the last one may go beyond it.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// A row that was delivered so often without being settled is handed out alone.
-const SUSPECT_DELIVERIES: u32 = 2;
 
-/// The time in which one consumer has the lock; see [`Session::run`].
+/// What serves a subscription: it waits for the lock, then consumes the queue.
 pub(super) struct Session {
     queue: Queue,
     prefetch: usize,
     shared: Arc<Shared>,
     lock: QueueLock,
     stop: CancellationToken,
-    /// `None` once the subscription was dropped or the broker is closed.
+    /// Its capacity is the prefetch, so that handing over never waits. `None` once the subscription
+    /// was dropped or the broker is closed.
     deliveries: Option<mpsc::Sender<Delivery>>,
     /// Rows to hand out next, by their place in the queue.
     upcoming: BTreeMap<i64, Lease>,
-    out: FuturesUnordered<Out<Settled>>,
+    /// Rows that were handed out and not settled, by their place in the queue.
+    in_flight: BTreeMap<i64, Lease>,
+    /// Given to every delivery, with room for all of them.
+    reports: mpsc::Sender<Settled>,
+    settled: mpsc::Receiver<Settled>,
     decided: Vec<Settlement>,
     /// A group whose write failed; it goes before what was decided later.
     unwritten: Option<Arc<Vec<Settlement>>>,
@@ -81,24 +81,32 @@ pub(super) struct Session {
     may_have_more: bool,
     looked_at: Instant,
     next_due: Option<Timestamp>,
-    pause: Pause,
+    delays: Delays,
+    /// Nothing is tried before, after a failure.
+    paused_until: Instant,
 }
 
 impl Session {
     pub(super) fn new(
-        dispatcher: Dispatcher,
+        queue: Queue,
+        prefetch: usize,
+        shared: Arc<Shared>,
+        stop: CancellationToken,
         lock: QueueLock,
-        next_due: Option<Timestamp>,
+        deliveries: mpsc::Sender<Delivery>,
     ) -> Self {
+        let (reports, settled) = mpsc::channel(prefetch);
         Self {
-            queue: dispatcher.queue,
-            prefetch: dispatcher.prefetch,
-            shared: dispatcher.shared,
+            queue,
+            prefetch,
+            shared,
             lock,
-            stop: dispatcher.stop,
-            deliveries: Some(dispatcher.deliveries),
+            stop,
+            deliveries: Some(deliveries),
             upcoming: BTreeMap::new(),
-            out: FuturesUnordered::new(),
+            in_flight: BTreeMap::new(),
+            reports,
+            settled,
             decided: Vec::new(),
             unwritten: None,
             writing: None,
@@ -109,14 +117,15 @@ impl Session {
             cursor: 0,
             may_have_more: true,
             looked_at: Instant::now(),
-            next_due,
-            pause: Pause::default(),
+            next_due: None,
+            delays: Delays::new(PAUSE_MIN, PAUSE_MAX),
+            paused_until: Instant::now(),
         }
     }
 
     /// Consumes the queue until the broker is closed, or until the subscription was dropped and
     /// all that was taken from it is settled.
-    pub(super) async fn run(mut self) -> Result<(), SqliteError> {
+    async fn run(mut self) -> Result<(), SqliteError> {
         let (queue, shared) = (self.queue, Arc::clone(&self.shared));
         let ended = async {
             self.hand_out_until_stopped().await?;
@@ -139,9 +148,11 @@ impl Session {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 () = closed(self.deliveries.as_ref()) => self.stop_handing_out(),
-                Some((lease, disposition)) = self.out.next() => {
-                    self.take_back(lease, disposition);
-                    self.take_back_ready();
+                Some(settled) = self.settled.recv() => {
+                    self.take_back(settled);
+                    while let Ok(settled) = self.settled.try_recv() {
+                        self.take_back(settled);
+                    }
                 }
                 result = written(self.writing.as_mut()) => self.note_written(result)?,
                 () = arrived.notified(), if wants_more => self.may_have_more = true,
@@ -158,10 +169,10 @@ impl Session {
     /// is delivered again.
     async fn write_the_rest(&mut self) -> Result<(), SqliteError> {
         self.stop_handing_out();
-        let mut decided = known_now(std::mem::take(&mut self.out));
-        decided.sort_unstable_by_key(|(lease, _)| lease.seq);
-        for (lease, disposition) in decided {
-            self.take_back(lease, disposition);
+        let mut decided: Vec<_> = std::iter::from_fn(|| self.settled.try_recv().ok()).collect();
+        decided.sort_unstable_by_key(|(number, _)| *number);
+        for settled in decided {
+            self.take_back(settled);
         }
         let writes = async {
             loop {
@@ -169,8 +180,8 @@ impl Session {
                 if self.writing.is_some() {
                     let result = written(self.writing.as_mut()).await;
                     self.note_written(result)?;
-                } else if self.pause.is_on() {
-                    sleep_until(self.pause.until).await;
+                } else if self.is_paused() {
+                    sleep_until(self.paused_until).await;
                 } else {
                     return Ok(());
                 }
@@ -190,7 +201,7 @@ impl Session {
     }
 
     async fn hand_out(&mut self) -> Result<(), SqliteError> {
-        while self.deliveries.is_some() && self.has_room() && !self.pause.is_on() {
+        while self.deliveries.is_some() && self.has_room() && !self.is_paused() {
             if self.upcoming.is_empty() && self.may_have_more {
                 self.read_on().await?;
             }
@@ -212,13 +223,21 @@ impl Session {
     }
 
     fn hand_over(&mut self, lease: Lease) {
-        let envelope = Arc::clone(&lease.envelope);
-        let Lease { attempt, failing_since, delivery_count, ref dead, .. } = lease;
-        let (delivery, settled) =
-            Delivery::new(envelope, attempt, failing_since, delivery_count, dead.clone());
+        let delivery = Delivery {
+            envelope: Arc::clone(&lease.envelope),
+            attempt: lease.attempt,
+            failing_since: lease.failing_since,
+            delivery_count: lease.delivery_count,
+            dead: lease.dead.clone(),
+            settlement: Report {
+                number: lease.seq.cast_unsigned(),
+                disposition: None,
+                reports: self.reports.clone(),
+            },
+        };
         self.held += 1;
         self.held_bytes += lease.envelope.body.len();
-        self.out.push(Box::pin(async move { (lease, settled.await.ok()) }));
+        self.in_flight.insert(lease.seq, lease);
         if let Some(deliveries) = &self.deliveries {
             // An error means that the subscription was dropped just now. The delivery is dropped
             // with it, and so comes back.
@@ -255,7 +274,8 @@ impl Session {
         Ok(noted.is_some())
     }
 
-    fn take_back(&mut self, mut lease: Lease, disposition: Option<Disposition>) {
+    fn take_back(&mut self, (number, disposition): Settled) {
+        let Some(mut lease) = self.in_flight.remove(&number.cast_signed()) else { return };
         let bytes = lease.envelope.body.len();
         if let Some(disposition) = disposition {
             let decided_at = clock::now();
@@ -278,17 +298,11 @@ impl Session {
         }
     }
 
-    fn take_back_ready(&mut self) {
-        while let Some(Some((lease, disposition))) = self.out.next().now_or_never() {
-            self.take_back(lease, disposition);
-        }
-    }
-
     /// Starts the next write, unless one is under way or there is nothing to write.
     fn start_writing(&mut self) {
         let is_due = self.due_in() == Some(Duration::ZERO);
         let is_idle = self.unwritten.is_none() && self.decided.is_empty() && !is_due;
-        if self.writing.is_some() || self.pause.is_on() || is_idle {
+        if self.writing.is_some() || self.is_paused() || is_idle {
             return;
         }
         let decided = || Arc::new(std::mem::take(&mut self.decided));
@@ -313,7 +327,8 @@ impl Session {
             self.unwritten = Some(group);
             return Ok(());
         };
-        self.pause = Pause::default();
+        self.delays.reset();
+        self.paused_until = Instant::now();
         self.next_due = next_due;
         self.may_have_more |= promoted > 0;
         self.held -= group.len();
@@ -330,13 +345,18 @@ impl Session {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_transient() => {
-                self.pause.begin();
-                let pause_ms = self.pause.length.as_millis();
+                let pause = self.delays.next();
+                self.paused_until = Instant::now() + pause;
+                let pause_ms = pause.as_millis();
                 tracing::warn!(queue = queue::name(self.queue), %error, pause_ms, "trying again");
                 Ok(None)
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        Instant::now() < self.paused_until
     }
 
     const fn has_room(&self) -> bool {
@@ -356,12 +376,9 @@ impl Session {
         let poll_at = self.looked_at + POLL;
         let due_in = self.due_in().filter(|_| self.writing.is_none());
         let due_at = due_in.map_or(poll_at, |due_in| Instant::now() + due_in.min(POLL));
-        poll_at.min(due_at).max(self.pause.until)
+        poll_at.min(due_at).max(self.paused_until)
     }
 }
-
-/// A delivery that is out, and what became of it; `None` if it was dropped.
-type Settled = (Lease, Option<Disposition>);
 
 /// A group that is being written.
 struct Writing {
@@ -373,29 +390,6 @@ struct Writing {
 struct Written {
     promoted: usize,
     next_due: Option<Timestamp>,
-}
-
-/// The time after a failure in which nothing is tried.
-struct Pause {
-    length: Duration,
-    until: Instant,
-}
-
-impl Default for Pause {
-    fn default() -> Self {
-        Self { length: Duration::ZERO, until: Instant::now() }
-    }
-}
-
-impl Pause {
-    fn begin(&mut self) {
-        self.length = (self.length * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-        self.until = Instant::now() + self.length;
-    }
-
-    fn is_on(&self) -> bool {
-        Instant::now() < self.until
-    }
 }
 
 async fn closed(deliveries: Option<&mpsc::Sender<Delivery>>) {

@@ -1,41 +1,19 @@
-//! The task of one subscription: waits for its turn, then consumes the queue.
-//!
-//! Its turn is the queue's lock. What it does meanwhile is a [`Session`].
+//! A subscription's turn: it stands by until the lock of its queue is free.
 //!
 //! # Invariants
-//! - The lock is given back only when nothing is held, or when the process is about to end.
+//! - The lock is given back only when nothing is unsettled, or when the process is about to end.
 
-use std::sync::Arc;
-
-use tokio::sync::mpsc;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
-use super::{POLL, Session};
-use crate::broker::embedded::lock::QueueLock;
-use crate::broker::embedded::{Shared, queue};
-use crate::broker::{Delivery, Queue};
+use super::{POLL, Session, closed};
+use crate::broker::embedded::queue;
 use crate::sqlite::SqliteError;
 
-/// What a subscription needs to be served.
-#[derive(Debug)]
-pub(in crate::broker::embedded) struct Dispatcher {
-    pub(in crate::broker::embedded) queue: Queue,
-    pub(in crate::broker::embedded) prefetch: usize,
-    pub(in crate::broker::embedded) shared: Arc<Shared>,
-    pub(in crate::broker::embedded) stop: CancellationToken,
-    /// Its capacity is the prefetch, so that handing over never waits.
-    pub(in crate::broker::embedded) deliveries: mpsc::Sender<Delivery>,
-}
-
-impl Dispatcher {
+impl Session {
     /// Serves the subscription until it is dropped or the broker is closed.
-    pub(in crate::broker::embedded) async fn run(self, lock: QueueLock) {
+    pub(in crate::broker::embedded) async fn serve(mut self) {
         let queue = self.queue;
-        let served = async {
-            let Some(session) = self.take_over(lock).await? else { return Ok(()) };
-            session.run().await
-        };
+        let served = async { if self.take_over().await? { self.run().await } else { Ok(()) } };
         let served: Result<(), SqliteError> = served.await;
         if let Err(error) = served {
             // Seen by the consumer as the end of its subscription.
@@ -43,14 +21,13 @@ impl Dispatcher {
         }
     }
 
-    /// Stands by until the lock is free, then begins a session; `None` if nobody waits for
-    /// deliveries any more.
-    async fn take_over(self, lock: QueueLock) -> Result<Option<Session>, SqliteError> {
+    /// Waits until this consumer has the lock; `false` if nobody waits for deliveries any more.
+    async fn take_over(&mut self) -> Result<bool, SqliteError> {
         let queue = self.queue;
         let mut is_locked = false;
         loop {
             is_locked = is_locked
-                || lock.try_acquire().map_err(|error| SqliteError::Unusable {
+                || self.lock.try_acquire().map_err(|error| SqliteError::Unusable {
                     file: format!("{}.lock", queue::name(queue)),
                     message: format!("cannot lock it: {error}; choose a directory on a local disk"),
                 })?;
@@ -60,7 +37,10 @@ impl Dispatcher {
                     queue::next_due(connection, queue)
                 };
                 match self.shared.database.write(begin).await {
-                    Ok(next_due) => return Ok(Some(Session::new(self, lock, next_due))),
+                    Ok(next_due) => {
+                        self.next_due = next_due;
+                        return Ok(true);
+                    }
                     Err(error) if error.is_transient() => {
                         tracing::warn!(queue = queue::name(queue), %error, "cannot begin yet");
                     }
@@ -68,8 +48,8 @@ impl Dispatcher {
                 }
             }
             tokio::select! {
-                () = self.stop.cancelled() => return Ok(None),
-                () = self.deliveries.closed() => return Ok(None),
+                () = self.stop.cancelled() => return Ok(false),
+                () = closed(self.deliveries.as_ref()) => return Ok(false),
                 () = sleep(POLL) => {}
             }
         }

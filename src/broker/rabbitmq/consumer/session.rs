@@ -31,17 +31,18 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::Consumer;
-use crate::broker::out::{Out, known_now};
-use crate::broker::rabbitmq::failure::refusal;
+use crate::broker::rabbitmq::failure::{refusal, within};
 use crate::broker::rabbitmq::holdings::Held;
 use crate::broker::rabbitmq::prefix::Prefix;
 use crate::broker::rabbitmq::silence;
 use crate::broker::rabbitmq::topology::{self, short};
 use crate::broker::rabbitmq::waiting::{Arrival, Waiting};
 use crate::broker::rabbitmq::wire::{self, Received};
+use crate::broker::settlement::{Settled, Settlement};
 use crate::broker::{BrokerError, Delivery, Disposition};
 use crate::clock::Delays;
 
@@ -52,8 +53,6 @@ const FEW: usize = 16;
 /// How long a broker that is closed tries to write what was decided.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A delivery that was out, and what became of it; `None` if it was dropped.
-type Settled = (Arrival, Option<Disposition>);
 /// What comes on a channel.
 type Came = lapin::Result<lapin::message::Delivery>;
 /// The tag of a delivery that is published elsewhere.
@@ -69,7 +68,11 @@ pub(super) struct Session<'a> {
     is_wide: bool,
     /// What came and is not handed out, in order.
     waiting: Waiting,
-    out: FuturesUnordered<Out<Settled>>,
+    /// What was handed out and is not settled, by its tag.
+    in_flight: BTreeMap<u64, Arrival>,
+    /// Given to every delivery, with room for all of them.
+    reports: mpsc::Sender<Settled>,
+    settled: mpsc::Receiver<Settled>,
     moving: FuturesUnordered<Moving>,
     /// All that is out or decided, until RabbitMQ is told.
     held: BTreeMap<u64, (Acker, Option<Held>)>,
@@ -95,13 +98,16 @@ pub(super) enum Over {
 
 impl<'a> Session<'a> {
     pub(super) fn new(consumer: &'a mut Consumer, channel: Channel) -> Self {
+        let (reports, settled) = mpsc::channel(usize::from(consumer.prefetch));
         Self {
             consumer,
             channel,
             stream: None,
             is_wide: false,
             waiting: Waiting::default(),
-            out: FuturesUnordered::new(),
+            in_flight: BTreeMap::new(),
+            reports,
+            settled,
             moving: FuturesUnordered::new(),
             held: BTreeMap::new(),
             is_alone: false,
@@ -130,7 +136,7 @@ impl<'a> Session<'a> {
                     let waiting = self.waiting.take_all();
                     self.give_back(waiting).await?;
                 }
-                Some(settled) = self.out.next() => {
+                Some(settled) = self.settled.recv() => {
                     let mut batch = vec![settled];
                     batch.extend(self.settled_now());
                     self.settle(batch).await?;
@@ -163,7 +169,7 @@ impl<'a> Session<'a> {
     /// Hands over what may be out now, and widens or narrows what may come.
     async fn hand_out(&mut self) -> Result<(), BrokerError> {
         while self.consumer.deliveries.is_some() && !self.is_alone {
-            let has_suspects = self.waiting.has_suspects();
+            let has_suspects = !self.waiting.suspects.is_empty();
             if self.stream.is_none() && self.waiting.is_empty() && self.held.is_empty() {
                 self.consume(1).await?;
             }
@@ -174,7 +180,7 @@ impl<'a> Session<'a> {
             if self.held.len() >= usize::from(self.consumer.prefetch) {
                 break;
             }
-            if let Some(arrival) = self.waiting.take_ordinary() {
+            if let Some(arrival) = self.waiting.ordinary.pop_front() {
                 self.hand_over(arrival);
                 if !has_suspects && !self.is_wide && self.stream.is_some() {
                     self.cancel().await?;
@@ -185,7 +191,7 @@ impl<'a> Session<'a> {
             if !has_suspects || !self.held.is_empty() {
                 break;
             }
-            if let Some(suspect) = self.waiting.take_suspect() {
+            if let Some(suspect) = self.waiting.suspects.pop_front() {
                 let others = self.waiting.take_all();
                 self.give_back(others).await?;
                 self.hand_over(suspect);
@@ -198,11 +204,13 @@ impl<'a> Session<'a> {
     fn hand_over(&mut self, arrival: Arrival) {
         let Received { envelope, attempt, failing_since, delivery_count, dead } =
             arrival.received.clone();
-        let (delivery, settled) =
-            Delivery::new(envelope, attempt, failing_since, delivery_count, dead);
+        let settlement =
+            Settlement { number: arrival.tag, disposition: None, reports: self.reports.clone() };
+        let delivery =
+            Delivery { envelope, attempt, failing_since, delivery_count, dead, settlement };
         self.consumer.shared.holdings(self.consumer.queue).hand_out(arrival.place);
         self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
-        self.out.push(Box::pin(async move { (arrival, settled.await.ok()) }));
+        self.in_flight.insert(arrival.tag, arrival);
         if let Some(deliveries) = &self.consumer.deliveries {
             // An error means that the subscription was dropped just now. The delivery is dropped
             // with it, and so comes back.
@@ -237,7 +245,7 @@ impl<'a> Session<'a> {
     fn arrive(&mut self, delivery: Option<Came>) -> Result<(), BrokerError> {
         let Some(delivery) = delivery else {
             let message = "RabbitMQ ended the consumer, as it does when a queue is deleted";
-            return Err(BrokerError::Unavailable { source: message.into() });
+            return Err(BrokerError::unavailable(message));
         };
         let mut delivery = delivery.map_err(|error| refusal("the channel is lost", &error))?;
         let (tag, acker) = (delivery.delivery_tag, delivery.acker.clone());
@@ -267,26 +275,26 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Some of what else was settled by now.
+    /// What else was settled by now.
     fn settled_now(&mut self) -> Vec<Settled> {
-        std::iter::from_fn(|| self.out.next().now_or_never().flatten()).collect()
+        std::iter::from_fn(|| self.settled.try_recv().ok()).collect()
     }
 
     async fn settle(&mut self, mut batch: Vec<Settled>) -> Result<(), BrokerError> {
-        batch.sort_unstable_by_key(|(arrival, _)| arrival.tag);
+        batch.sort_unstable_by_key(|(tag, _)| *tag);
         let mut dropped = Vec::new();
-        for (arrival, disposition) in batch {
+        for (tag, disposition) in batch {
+            let Some(arrival) = self.in_flight.remove(&tag) else { continue };
             let Some(disposition) = disposition else {
                 dropped.push(arrival);
                 continue;
             };
             if disposition == Disposition::Ack {
-                self.finish(arrival.tag);
+                self.finish(tag);
                 continue;
             }
             let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
             self.moving.push(Box::pin(async move {
-                let tag = arrival.tag;
                 shared.settle_elsewhere(queue, arrival, disposition).await;
                 tag
             }));
@@ -306,25 +314,16 @@ impl<'a> Session<'a> {
     }
 
     /// Gives deliveries back in their order, without blaming anybody for it.
-    async fn give_back(
-        &mut self,
-        arrivals: impl IntoIterator<Item = Arrival>,
-    ) -> Result<(), BrokerError> {
-        let arrivals: Vec<Arrival> = arrivals.into_iter().collect();
+    async fn give_back(&mut self, arrivals: Vec<Arrival>) -> Result<(), BrokerError> {
         for arrival in &arrivals {
             self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
         }
         for Arrival { tag, acker, .. } in arrivals {
-            self.return_one(tag, &acker).await?;
+            let options = BasicNackOptions { requeue: true, multiple: false };
+            acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
+            self.prefix.give_back(tag);
+            self.release(tag);
         }
-        Ok(())
-    }
-
-    async fn return_one(&mut self, tag: u64, acker: &Acker) -> Result<(), BrokerError> {
-        let options = BasicNackOptions { requeue: true, multiple: false };
-        acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
-        self.prefix.give_back(tag);
-        self.release(tag);
         Ok(())
     }
 
@@ -405,7 +404,7 @@ impl<'a> Session<'a> {
     async fn close_down(mut self) -> Result<(), BrokerError> {
         let told = async {
             self.stop_handing_out().await?;
-            let decided = known_now(std::mem::take(&mut self.out));
+            let decided = self.settled_now();
             self.settle(decided).await?;
             while let Some(tag) = self.moving.next().await {
                 self.finish(tag);
@@ -414,10 +413,8 @@ impl<'a> Session<'a> {
             topology::close(&self.channel).await;
             Ok(())
         };
-        timeout(CLOSE_PATIENCE, told).await.unwrap_or_else(|_| {
-            let message = "gave up telling RabbitMQ what was decided; it delivers that again";
-            Err(BrokerError::Unavailable { source: message.into() })
-        })
+        let late = "gave up telling RabbitMQ what was decided; it delivers that again";
+        within(CLOSE_PATIENCE, late, told).await
     }
 }
 
@@ -437,8 +434,7 @@ async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), BrokerError> {
     if told.map_err(|error| refusal("cannot acknowledge", &error))? {
         return Ok(());
     }
-    let message = "the channel is lost, and with it what was to be acknowledged";
-    Err(BrokerError::Unavailable { source: message.into() })
+    Err(BrokerError::unavailable("the channel is lost, and with it what was to be acknowledged"))
 }
 
 async fn next(stream: Option<&mut lapin::Consumer>) -> Option<Came> {
