@@ -22,7 +22,7 @@ use crate::store::Store;
 use crate::worker::{Drained, Pool, PoolError};
 
 /// The shortest and longest delay between two looks at the policy.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Who records the first policy of a Store.
 const ACTOR: &str = "the first worker";
@@ -72,7 +72,7 @@ impl Consumer {
 
     /// Waits until the policy in force is the configured one.
     async fn policy_in_force(&self, decided: &mut Option<oneshot::Sender<()>>) -> PolicyInForce {
-        let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
+        let mut delays = Delays::new(POLL_INTERVAL.0, POLL_INTERVAL.1);
         let mut said = None;
         let configured = self.settings.policy();
         loop {

@@ -58,7 +58,7 @@ pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
 
 /// How often is looked whether the backends are there, at the start.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections at a time to the console, and to the probes.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 
@@ -266,11 +266,11 @@ impl App {
 /// is there and has no room is another matter, which its own answers tell.
 async fn reached(broker: &dyn Broker, store: Option<&dyn Store>) {
     while matches!(broker.check().await, Err(BrokerError::Unavailable { .. })) {
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     if let Some(store) = store {
         while matches!(store.policy().await, Err(StoreError::Unavailable { .. })) {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -93,7 +93,7 @@ pub async fn ask(
     store: &dyn Store,
     request: &CorrectionRequest,
     source: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Answer, CorrectionError> {
     let unknown =
         || CorrectionError::Unknown { site: request.site.clone(), order: request.order.clone() };
@@ -113,7 +113,7 @@ pub async fn ask(
     let message_id = envelope.message_id;
     requests::publish(broker, envelope).await?;
     let look = || corrected(store, request, &before.order).boxed();
-    let after = requests::wait(store, message_id, Instant::now() + patience, look).await?;
+    let after = requests::wait(store, message_id, Instant::now() + timeout, look).await?;
     let Some(after) = after else {
         return Ok(Answer {
             message_id,

@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError};
 /// How long the broker may take to confirm.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The shortest and longest delay between two looks at what became of it.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// How far what was asked for is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub async fn wait<'a, T: Send>(
     deadline: Instant,
     look: impl Fn() -> BoxFuture<'a, Result<Option<T>, StoreError>> + Send + Sync,
 ) -> Result<Option<T>, AskError> {
-    let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
+    let mut delays = Delays::new(POLL_INTERVAL.0, POLL_INTERVAL.1);
     loop {
         let found = async {
             if let Some(found) = look().await? {

@@ -158,7 +158,7 @@ pub async fn ask(
     store: &dyn Store,
     request: &ReceiptRequest,
     source: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Answer, ReceiptError> {
     if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
         return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
@@ -182,7 +182,7 @@ pub async fn ask(
     let (message_id, received_at) = (envelope.message_id, envelope.received_at);
     let asked = Said { message_id, received_at, content, note: request.note.clone() };
     requests::publish(broker, envelope).await?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let stored = requests::wait(store, message_id, deadline, || find(store, request).boxed());
     match stored.await? {
         None => answer(request, asked, Progress::Queued, pending, (before, None)),

@@ -37,7 +37,7 @@ pub const AHEAD_MAX: u64 = 1024;
 /// there. It is also the most that is put back at a time, unless one body is larger.
 const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How often is looked how far the worker is.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What is put back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub async fn replay(
         while work.peek().is_some() {
             while !ahead.has_room(broker).await? {
                 progress(Progress { done, all, is_waiting: true });
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
             broker.put_back(ahead.take(&mut work)).await?;
         }

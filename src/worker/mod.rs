@@ -49,7 +49,7 @@ use ladder::Ladder;
 pub use letters::outcome_of_order;
 
 /// How often is looked whether another policy was put in force.
-const POLICY_EVERY: Duration = Duration::from_secs(2);
+const POLICY_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Everything that the pool works with.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl Pool {
     /// Looks now and then whether the policy is still in force: without webhooks, no refusal says so.
     async fn watch_policy(&self) {
         loop {
-            tokio::time::sleep(POLICY_EVERY).await;
+            tokio::time::sleep(POLICY_POLL_INTERVAL).await;
             // A Store that is away is the gate's business.
             if let Ok(Some(in_force)) = self.store.policy().await
                 && in_force.revision != self.policy.revision

@@ -134,7 +134,7 @@ async fn in_one_process_nothing_waits_for_the_poll() {
         take(&mut intake, "a").await.settle(Disposition::Ack);
     }
     let elapsed = started_at.elapsed();
-    assert!(elapsed < session::POLL * ROUNDS / 2, "took {elapsed:?}");
+    assert!(elapsed < session::POLL_INTERVAL * ROUNDS / 2, "took {elapsed:?}");
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn a_full_file_takes_no_envelopes_and_is_not_ready_but_is_worked_off() {
     assert_eq!(journalled(&broker).await.len(), 1);
 }
 
-// The clock is paused: the patience is over as soon as nothing else can happen.
+// The clock is paused: the timeout is over as soon as nothing else can happen.
 #[tokio::test(start_paused = true)]
 async fn closing_gives_up_on_a_file_that_stays_full() {
     let (directory, broker) = open();

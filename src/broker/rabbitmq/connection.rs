@@ -29,14 +29,14 @@ use crate::clock::Delays;
 use crate::domain::causes;
 
 /// How long one attempt to connect and to declare may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The delays between attempts.
 const DELAY_MIN: Duration = Duration::from_millis(250);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A connection that stood so long starts the delays again.
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 /// How often the connection is looked at, beside what it tells.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A connection that stands.
 struct Standing {
@@ -142,10 +142,10 @@ impl Link {
     }
 
     async fn attempt(&self, node: &Node) -> Result<Connection, BrokerError> {
-        let attempt = timeout(CONNECT_PATIENCE, self.connect_to(node)).await;
+        let attempt = timeout(CONNECT_TIMEOUT, self.connect_to(node)).await;
         let connected = attempt.unwrap_or_else(|_| {
             node.is_silent.store(true, Ordering::Relaxed);
-            let message = format!("{}: no answer within {CONNECT_PATIENCE:?}", node.address);
+            let message = format!("{}: no answer within {CONNECT_TIMEOUT:?}", node.address);
             Err(BrokerError::unavailable(message))
         });
         if connected.is_ok() {
@@ -225,7 +225,7 @@ impl Link {
                 }
                 changes
             });
-            match timeout(LOOK_AGAIN, events.next()).await {
+            match timeout(POLL_INTERVAL, events.next()).await {
                 Ok(Some(Event::ConnectionBlocked(reason))) => {
                     tracing::warn!(connection = self.name, reason, "blocked");
                 }

@@ -35,7 +35,7 @@ use crate::clock;
 use crate::domain::Timestamp;
 
 /// How long the next message of the stream may take, where one must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that RabbitMQ sends ahead.
 const PREFETCH: u16 = 128;
 /// Clocks of machines may differ by so much: what was received at a time is looked for from so much
@@ -285,7 +285,7 @@ impl Reader {
             let (ahead, unacknowledged, own) = (None, 0, None);
             Ok(Some(Self { channel, stream, next, last, ahead, unacknowledged, own }))
         };
-        within(PATIENCE, "RabbitMQ does not begin to hand out the journal", attached).await
+        within(READ_TIMEOUT, "RabbitMQ does not begin to hand out the journal", attached).await
     }
 
     /// Whether the next thing that it reads is the next behind a place.
@@ -295,7 +295,7 @@ impl Reader {
 
     /// The next entry; called only where one must come. `None` for what is not ours.
     async fn next(&mut self) -> Result<Option<Entry>, BrokerError> {
-        let next = timeout(PATIENCE, self.stream.next()).await;
+        let next = timeout(READ_TIMEOUT, self.stream.next()).await;
         let delivery = next
             .map_err(|_| BrokerError::unavailable("the journal's next entry did not come in time"))?
             .ok_or_else(|| BrokerError::unavailable("RabbitMQ ended the reading of the journal"))?

@@ -11,7 +11,7 @@ use super::address::Address;
 use crate::broker::BrokerError;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the management API is, with the login.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Management {
             "queues",
             rabbitmq.vhost(),
         ]);
-        let client = reqwest::Client::builder().timeout(PATIENCE).build();
+        let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build();
         let client = client.map_err(|_| unusable())?;
         Ok(Self { client, queues: url, user, password: password.into() })
     }

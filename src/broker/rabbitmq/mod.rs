@@ -57,9 +57,9 @@ use crate::domain::{Rejection, Timestamp};
 /// The most deliveries that a subscription may hold: quorum queues give no more.
 const PREFETCH_MAX: u16 = 2000;
 /// How long consumers may take to tell what was decided.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(12);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long connections may take to end in order.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where RabbitMQ is, and what its queues are like.
 #[derive(Debug, Clone)]
@@ -197,7 +197,7 @@ impl RabbitBroker {
 /// Ends a connection in order, if it can be done soon.
 async fn end(connection: &Connection) {
     // Whether or not RabbitMQ answers, it is dropped next.
-    timeout(CLOSE_PATIENCE, connection.close(200, "".into())).await.ok();
+    timeout(CLOSE_TIMEOUT, connection.close(200, "".into())).await.ok();
 }
 
 #[async_trait]
@@ -275,7 +275,7 @@ impl Broker for RabbitBroker {
         self.consumers.close();
         // Each gives up by itself, unless RabbitMQ stands still: then it delivers again what was
         // not told.
-        timeout(SETTLE_PATIENCE, self.consumers.wait()).await.ok();
+        timeout(SETTLE_TIMEOUT, self.consumers.wait()).await.ok();
         journal::close(&self.shared).await;
         for link in [&self.shared.publishing, &self.shared.consuming] {
             if let Ok(connection) = link.connection() {

@@ -34,7 +34,7 @@ use crate::broker::BrokerError;
 use crate::domain::causes;
 
 /// How long a caller waits; senders give up a little later.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long nothing is tried on a connection that gives no channel.
 const PAUSE: Duration = Duration::from_millis(250);
 /// So many messages wait for the wire at once: lapin has their bodies until then, and when RabbitMQ
@@ -107,7 +107,7 @@ impl Publisher {
     /// Dies before the answer, or gives up: the message may or may not be there.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
         let confirmed = async { self.answer(self.hand_over(message).await?).await };
-        within(PATIENCE, &format!("no confirm within {PATIENCE:?}"), confirmed).await
+        within(CONFIRM_TIMEOUT, &format!("no confirm within {CONFIRM_TIMEOUT:?}"), confirmed).await
     }
 
     /// Publishes messages in their order and waits for all confirms.
@@ -122,7 +122,7 @@ impl Publisher {
             }
             Ok(())
         };
-        within(PATIENCE * 2, "not all confirms came in time", confirmed).await
+        within(CONFIRM_TIMEOUT * 2, "not all confirms came in time", confirmed).await
     }
 
     async fn hand_over(&self, message: Message) -> Result<Pending, BrokerError> {
@@ -183,7 +183,7 @@ impl Task {
             selected.map_err(|error| refusal("cannot ask for confirms", &error))?;
             Ok(channel)
         };
-        let channel = within(PATIENCE, "RabbitMQ does not open a channel", channel).await?;
+        let channel = within(CONFIRM_TIMEOUT, "RabbitMQ does not open a channel", channel).await?;
         Ok((connection, channel))
     }
 

@@ -24,10 +24,10 @@ use crate::clock::{self, Delays};
 use crate::domain::{Timestamp, causes};
 
 /// How long one look at RabbitMQ may take.
-const CALL_PATIENCE: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often all that was declared is checked, and how soon after it did not stand.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
-const CHECK_AGAIN: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL_AFTER_FAULT: Duration = Duration::from_secs(1);
 /// How long a dead letter waits that is rejected once more, and what a newer release must read:
 /// otherwise two that disagree would hand it to each other for ever.
 const DISAGREED: Duration = Duration::from_secs(5);
@@ -204,7 +204,7 @@ impl Shared {
                 let connection = self.consuming.connection()?;
                 let key = self.topology.retry_key(&connection, queue, delay);
                 let late = "RabbitMQ does not declare a queue for a delay";
-                let key = within(CALL_PATIENCE, late, key).await?;
+                let key = within(CALL_TIMEOUT, late, key).await?;
                 self.message("again", &key, properties, body)
             }
         };
@@ -262,8 +262,8 @@ impl Shared {
     }
 
     async fn look(&self) -> Result<Ready, BrokerError> {
-        let late = format!("RabbitMQ did not say within {CALL_PATIENCE:?} what is queued");
-        within(CALL_PATIENCE, &late, self.ready()).await
+        let late = format!("RabbitMQ did not say within {CALL_TIMEOUT:?} what is queued");
+        within(CALL_TIMEOUT, &late, self.ready()).await
     }
 
     async fn ready(&self) -> Result<Ready, BrokerError> {
@@ -333,7 +333,7 @@ impl Shared {
                     (Some(error), false)
                 }
             };
-            let pause = if fault.is_some() { CHECK_AGAIN } else { CHECK_EVERY };
+            let pause = if fault.is_some() { CHECK_INTERVAL_AFTER_FAULT } else { CHECK_INTERVAL };
             *self.fault() = fault;
             drop(connection);
             if is_repaired {
@@ -362,8 +362,8 @@ impl Shared {
         connection: &lapin::Connection,
         has_stood: bool,
     ) -> Result<Option<String>, BrokerError> {
-        let late = format!("RabbitMQ did not answer within {CALL_PATIENCE:?}");
-        let declared = within(CALL_PATIENCE, &late, self.declare(connection, has_stood)).await;
+        let late = format!("RabbitMQ did not answer within {CALL_TIMEOUT:?}");
+        let declared = within(CALL_TIMEOUT, &late, self.declare(connection, has_stood)).await;
         // What will never stand is no reason not to consume what does.
         if declared.as_ref().err().is_none_or(|error| !error.is_transient()) {
             self.was_declared.send_replace(true);

@@ -38,7 +38,7 @@ use crate::broker::{BrokerError, Queue};
 /// The longest time to live that RabbitMQ takes, in whole seconds.
 const DELAY_MS_MAX: u128 = 4_294_967_000;
 /// How long RabbitMQ may take to close a channel.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest namespace: names have 255 bytes at most.
 const NAMESPACE_BYTES_MAX: usize = 200;
 
@@ -375,7 +375,7 @@ pub(super) async fn open(connection: &Connection) -> Result<Channel, BrokerError
 
 /// Closes a channel that has done its work; one that fails to close is closed already.
 pub(super) async fn close(channel: &Channel) {
-    timeout(CLOSE_PATIENCE, channel.close(200, ShortString::default())).await.ok();
+    timeout(CLOSE_TIMEOUT, channel.close(200, ShortString::default())).await.ok();
 }
 
 /// The channel's error says that there is no such queue. RabbitMQ says with the same number that

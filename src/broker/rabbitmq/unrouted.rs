@@ -21,13 +21,13 @@ use crate::broker::BrokerError;
 /// How many are moved at once.
 const AT_ONCE: u64 = 256;
 /// How long all of it may take; what is left then is moved the next time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MOVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Puts back what is in the queue now; answers with how many that were.
 pub(super) async fn put_back(shared: &Shared, connection: &Connection) -> Result<u64, BrokerError> {
     let channel = open(connection).await?;
     let late = "RabbitMQ does not give out what found no queue";
-    let moved = within(PATIENCE, late, move_all(shared, &channel)).await;
+    let moved = within(MOVE_TIMEOUT, late, move_all(shared, &channel)).await;
     // What was taken and not acknowledged is in the queue again.
     topology::close(&channel).await;
     moved

@@ -36,13 +36,13 @@ use crate::domain::Timestamp;
 use crate::sqlite::SqliteError;
 
 /// How often to look for what other processes published, and for a lock that became free.
-pub(super) const POLL: Duration = Duration::from_millis(250);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The shortest pause after a failed read or write.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause after a failed read or write.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a broker that is closed tries to write what was decided.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The bodies of the rows that are held; the last one may go beyond it.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -187,7 +187,7 @@ impl Session {
                 }
             }
         };
-        timeout(CLOSE_PATIENCE, writes).await.unwrap_or_else(|_| {
+        timeout(CLOSE_TIMEOUT, writes).await.unwrap_or_else(|_| {
             Err(SqliteError::Unavailable {
                 file: queue::name(self.queue).to_owned(),
                 message: "gave up writing settlements; their envelopes are delivered again".into(),
@@ -370,12 +370,12 @@ impl Session {
         Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
     }
 
-    /// When to look again, if nothing else happens. Never further than [`POLL`], so that a clock
+    /// When to look again, if nothing else happens. Never further than [`POLL_INTERVAL`], so that a clock
     /// that jumps ahead is noticed by then. One that is set back delays retries by as much.
     fn wake_at(&self) -> Instant {
-        let poll_at = self.looked_at + POLL;
+        let poll_at = self.looked_at + POLL_INTERVAL;
         let due_in = self.due_in().filter(|_| self.writing.is_none());
-        let due_at = due_in.map_or(poll_at, |due_in| Instant::now() + due_in.min(POLL));
+        let due_at = due_in.map_or(poll_at, |due_in| Instant::now() + due_in.min(POLL_INTERVAL));
         poll_at.min(due_at).max(self.paused_until)
     }
 }

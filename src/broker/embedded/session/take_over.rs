@@ -5,7 +5,7 @@
 
 use tokio::time::sleep;
 
-use super::{POLL, Session, closed};
+use super::{POLL_INTERVAL, Session, closed};
 use crate::broker::embedded::queue;
 use crate::sqlite::SqliteError;
 
@@ -50,7 +50,7 @@ impl Session {
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(false),
                 () = closed(self.deliveries.as_ref()) => return Ok(false),
-                () = sleep(POLL) => {}
+                () = sleep(POLL_INTERVAL) => {}
             }
         }
     }

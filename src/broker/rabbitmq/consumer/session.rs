@@ -47,11 +47,11 @@ use crate::broker::{BrokerError, Delivery, Disposition};
 use crate::clock::Delays;
 
 /// How long what is finished waits for what is before it.
-const GAP_PATIENCE: Duration = Duration::from_millis(20);
+const GAP_TIMEOUT: Duration = Duration::from_millis(20);
 /// So many are given back one by one at a close.
 const FEW: usize = 16;
 /// How long a broker that is closed tries to write what was decided.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What comes on a channel.
 type Came = lapin::Result<lapin::message::Delivery>;
@@ -351,7 +351,7 @@ impl<'a> Session<'a> {
         }
         let due_at = self.stragglers_at;
         self.stragglers_at = (self.prefix.has_stragglers())
-            .then(|| due_at.unwrap_or_else(|| Instant::now() + GAP_PATIENCE));
+            .then(|| due_at.unwrap_or_else(|| Instant::now() + GAP_TIMEOUT));
         Ok(())
     }
 
@@ -414,7 +414,7 @@ impl<'a> Session<'a> {
             Ok(())
         };
         let late = "gave up telling RabbitMQ what was decided; it delivers that again";
-        within(CLOSE_PATIENCE, late, told).await
+        within(CLOSE_TIMEOUT, late, told).await
     }
 }
 
