@@ -139,7 +139,7 @@ impl Gate {
 
     /// Waits until it is closed and nothing was done for so long. One that opens only to be closed
     /// again has stayed closed.
-    pub(super) async fn closed_for(&self, hold_max: Duration) {
+    pub(super) async fn closed_for(&self, unacked_max_age: Duration) {
         let mut states = self.state.subscribe();
         loop {
             let since = {
@@ -148,7 +148,7 @@ impl Gate {
             };
             let passed = async {
                 match since {
-                    Some(since) => sleep_until(since + hold_max).await,
+                    Some(since) => sleep_until(since + unacked_max_age).await,
                     None => std::future::pending().await,
                 }
             };

@@ -3,7 +3,7 @@
 //! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
 //! batch goes decode > load > decide > commit > settle, see [`batch`]; batches of dead letters are
 //! parked. When the Store is away, the pool keeps what it has, takes nothing new, and probes with
-//! growing delays: an outage is no attempt of any message. After `worker.hold_max` it hands back
+//! growing delays: an outage is no attempt of any message. After `worker.unacked_max_age` it hands back
 //! what it has, once, and subscribes again when the Store answers: a queue takes away what is held
 //! for too long, and counts that as the death of a worker.
 //!
@@ -221,7 +221,7 @@ impl Pool {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
-                () = self.gate.closed_for(self.settings.hold_max) => return Ended::Held,
+                () = self.gate.closed_for(self.settings.unacked_max_age) => return Ended::Held,
                 next = next => next,
             };
             if task.len() == 0 {
