@@ -243,7 +243,7 @@ pub struct QueueDepth {
     /// Dead letters that are not parked yet.
     pub dead_intake: u64,
     /// Messages in RabbitMQ that are not ours, or that no queue was there for.
-    pub aside: u64,
+    pub unroutable: u64,
 }
 
 /// A place in the journal.

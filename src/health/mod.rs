@@ -236,7 +236,7 @@ mod tests {
         work_oldest: None,
         retry_ready: 0,
         dead_intake: 0,
-        aside: 0,
+        unroutable: 0,
     };
     const BACKLOG: QueueDepth = QueueDepth { work_ready: 7, ..EMPTY };
 

@@ -268,7 +268,7 @@ pub(super) fn depth(connection: &Connection) -> rusqlite::Result<QueueDepth> {
                 work_oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_micros),
                 retry_ready: unsigned(row, 2)?,
                 dead_intake: unsigned(row, 3)?,
-                aside: 0,
+                unroutable: 0,
             })
         })
 }

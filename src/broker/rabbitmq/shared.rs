@@ -164,7 +164,7 @@ impl Shared {
         let key = topology::key_of(queue);
         let route = match why {
             Unreadable::Foreign => {
-                tracing::error!(queue = key, error = %why, "put aside, in the queue `foreign`");
+                tracing::error!(queue = key, error = %why, "moved to the queue `foreign`: it is not ours");
                 Route::Direct(FOREIGN_KEY)
             }
             Unreadable::Unknown(_) => {
@@ -233,7 +233,7 @@ impl Shared {
             work_oldest,
             retry_ready: ready.retry,
             dead_intake: ready.dead + dead_held,
-            aside: ready.aside,
+            unroutable: ready.unroutable,
         })
     }
 
@@ -274,14 +274,14 @@ impl Shared {
             None => topology::open(&*self.consuming.connection()?).await?,
         };
         let work = self.look_at(&channel, &self.topology.name(WORK_KEY)).await?;
-        let aside = [FOREIGN_KEY, UNROUTED].map(|part| self.topology.name(part));
+        let unroutable = [FOREIGN_KEY, UNROUTED].map(|part| self.topology.name(part));
         let ready = Ready {
             work: work.ready,
             work_consumers: work.consumers,
             retry: self.sum(&channel, &self.topology.retry_names(Queue::Work)).await?,
             dead: self.sum(&channel, &[self.topology.name(DEAD_KEY)]).await?
                 + self.sum(&channel, &self.topology.retry_names(Queue::Dead)).await?,
-            aside: self.sum(&channel, &aside).await?,
+            unroutable: self.sum(&channel, &unroutable).await?,
         };
         *kept = Some(channel);
         Ok(ready)
@@ -425,5 +425,5 @@ struct Ready {
     work_consumers: u64,
     retry: u64,
     dead: u64,
-    aside: u64,
+    unroutable: u64,
 }
