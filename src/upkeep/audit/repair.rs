@@ -1,9 +1,9 @@
 //! Setting right what an audit found, where records and receipts say what is to be.
 //!
-//! Three steps, each an optimistic commit of its own: what orders hold is computed again; what items
-//! say that orders hold becomes what those say; then each item counts the sum of what it is made of,
-//! and the change feed says so. What is committed meanwhile is seen by the comparison, and then the
-//! step is made again. It may die anywhere: the next repair finds what is left.
+//! Three steps, each an optimistic commit of its own: what orders hold is computed again; what
+//! items say that orders hold becomes what those say; then each item counts the sum of what it is
+//! made of, and the change feed says so. What is committed meanwhile is seen by the comparison, and
+//! then the step is made again. It may die anywhere: the next repair finds what is left.
 //!
 //! # Invariants
 //! - The difference between an item's counts and their sums is no commit's doing, so it stays the
@@ -130,7 +130,7 @@ impl Run<'_> {
         Ok(names)
     }
 
-    /// Lets items say of an order what it says itself.
+    /// Makes items say of an order what it says itself.
     async fn holds(&self, order: OrderId, keys: BTreeSet<StockKey>) -> Result<(), StoreError> {
         for _ in 0..ROUNDS_MAX {
             let found = self.store.audit_orders(self.site, std::slice::from_ref(&order)).await?;
@@ -176,7 +176,7 @@ impl Run<'_> {
         }
     }
 
-    /// The item stands first behind the place of the page.
+    /// The item is the first after the place of the page.
     async fn item(
         &self,
         page: &PageRequest,
@@ -205,17 +205,17 @@ impl Run<'_> {
     /// What is to be done about an item. A sum of more than is counted is left to a person.
     fn of_item(&self, item: &AuditedItem, feed: &Feed) -> Option<ItemRepair> {
         let counts = Counts::default().plus(item.sums?).ok()?;
-        let told = feed.latest(&item.key).map_or(item.counts, |(_, after)| after);
-        let is_right = item.counts == counts && told == counts;
+        let in_feed = feed.latest(&item.key).map_or(item.counts, |(_, after)| after);
+        let is_right = item.counts == counts && in_feed == counts;
         let (message_id, at) = self.message();
         (!is_right).then(|| ItemRepair {
             key: item.key.clone(),
             read: item.counts,
             counts,
             delta: Counts {
-                received: counts.received.saturating_sub(told.received),
-                committed: counts.committed.saturating_sub(told.committed),
-                fulfilled: counts.fulfilled.saturating_sub(told.fulfilled),
+                received: counts.received.saturating_sub(in_feed.received),
+                committed: counts.committed.saturating_sub(in_feed.committed),
+                fulfilled: counts.fulfilled.saturating_sub(in_feed.fulfilled),
             },
             actor: self.repair.actor.clone(),
             message_id,
