@@ -54,11 +54,11 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
         };
         match noted {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => return Err(error),
         }
     }
-    pool.gate.succeeded();
+    pool.breaker.succeeded();
     Ok(Verdict::Settled(noted(envelope)))
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn end_replayed<'a>(
     done: impl Iterator<Item = (&'a Envelope, &'a Verdict)>,
 ) -> bool {
     let is_over = |verdict: &Verdict| matches!(verdict, Verdict::Settled(_) | Verdict::Unknown(_));
-    // An envelope that was put back n times was parked as generation n before.
+    // An envelope that was replayed n times was parked as generation n before.
     let replayed: Vec<_> = done
         .filter(|(envelope, verdict)| envelope.replays > 0 && is_over(verdict))
         .map(|(envelope, _)| LetterName {
@@ -92,7 +92,7 @@ pub(super) async fn end_replayed<'a>(
         let ended = pool.store.end_letters(replayed.clone(), Ending::Settled, clock::now()).await;
         match ended {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => {
                 tracing::error!(%error, "the store refused the end of a dead letter");
                 return false;

@@ -2,10 +2,10 @@
 //!
 //! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
 //! batch goes decode > load > decide > commit > settle, see [`batch`]; batches of dead letters are
-//! parked. When the Store is away, the pool keeps what it has, takes nothing new, and probes with
-//! growing delays: an outage is no attempt of any message. After `worker.unacked_max_age` it hands back
-//! what it has, once, and subscribes again when the Store answers: a queue takes away what is held
-//! for too long, and counts that as the death of a worker.
+//! parked. While the Store is away, the pool keeps what it has, takes nothing new, and probes with
+//! growing delays: an outage is no attempt of any message. After `worker.unacked_max_age` it hands
+//! its deliveries back, once, and subscribes again when the Store answers: a queue takes away what
+//! is unacknowledged for too long, and counts that as the death of a worker.
 //!
 //! # Invariants
 //! - A delivery is settled only after what it decided is durable in the Store.
@@ -14,9 +14,9 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
+mod circuit_breaker;
 mod decided;
 mod fault;
-mod gate;
 mod in_hand;
 mod ladder;
 mod letters;
@@ -43,12 +43,12 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 pub use batch::understand;
-use gate::Gate;
+use circuit_breaker::CircuitBreaker;
 use in_hand::InHand;
 use ladder::Ladder;
 pub use letters::outcome_of_order;
 
-/// How often is looked whether another policy was put in force.
+/// How often the pool checks whether another policy was put in force.
 const POLICY_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Everything that the pool works with.
@@ -58,7 +58,7 @@ pub struct Pool {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    gate: Gate,
+    breaker: CircuitBreaker,
     ladder: Ladder,
     policy: PolicyInForce,
     sources: SourceRules,
@@ -68,7 +68,7 @@ pub struct Pool {
     outdated: CancellationToken,
 }
 
-/// How the pool ended after it was told to stop.
+/// How the pool ended after it was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     /// Everything that was in flight is settled.
@@ -103,7 +103,11 @@ impl Pool {
         retry: &RetrySettings,
     ) -> Self {
         Self {
-            gate: Gate::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&health)),
+            breaker: CircuitBreaker::new(
+                Arc::clone(&store),
+                Arc::clone(&metrics),
+                Arc::clone(&health),
+            ),
             broker,
             store,
             metrics,
@@ -140,26 +144,27 @@ impl Pool {
         let pool = Arc::new(self);
         let (mut prober, mut tasks) = (JoinSet::new(), JoinSet::new());
         let probing = Arc::clone(&pool);
-        prober.spawn(async move { probing.gate.probe().await });
+        prober.spawn(async move { probing.breaker.probe().await });
         let watching = Arc::clone(&pool);
         prober.spawn(async move { watching.watch_policy().await });
         let ended = loop {
             match pool.consume(&stop, &mut tasks).await {
                 Ended::Stopped => break Ok(()),
                 Ended::Failed(error) => break Err(error),
-                Ended::Held => {}
+                Ended::StoreAway => {}
             }
             tracing::warn!(
                 batches = tasks.len(),
-                "what is held is handed back until it can be done"
+                "unsettled deliveries are handed back until the store answers"
             );
-            // What they have comes again, and counts against nobody: it is not subscribed any more.
+            // Their deliveries come again and are not counted as failures: the pool has
+            // unsubscribed.
             tasks.shutdown().await;
-            pool.gate.hold_nothing();
+            pool.breaker.nothing_unacked();
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 () = pool.outdated.cancelled() => break Err(PoolError::PolicyChanged),
-                () = pool.gate.opened() => {}
+                () = pool.breaker.closed() => {}
             }
         };
         if let Err(PoolError::Subscribe(_) | PoolError::QueueEnded) = ended {
@@ -167,7 +172,7 @@ impl Pool {
         }
         let drained = async {
             while let Some(ended) = tasks.join_next().await {
-                note_end(ended);
+                log_end(ended);
             }
         };
         if abandoned.run_until_cancelled(drained).await.is_some() {
@@ -178,11 +183,12 @@ impl Pool {
         Ok(Drained::InPart)
     }
 
-    /// Looks now and then whether the policy is still in force: without webhooks, no refusal says so.
+    /// Checks now and then whether the policy is still in force: without webhooks, no commit is
+    /// refused.
     async fn watch_policy(&self) {
         loop {
             tokio::time::sleep(POLICY_POLL_INTERVAL).await;
-            // A Store that is away is the gate's business.
+            // A Store that is away is the circuit breaker's business.
             if let Ok(Some(in_force)) = self.store.policy().await
                 && in_force.revision != self.policy.revision
             {
@@ -205,10 +211,10 @@ impl Pool {
         let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         loop {
             while let Some(ended) = tasks.try_join_next() {
-                note_end(ended);
+                log_end(ended);
             }
             let next = async {
-                self.gate.opened().await;
+                self.breaker.closed().await;
                 let slot = Arc::clone(&slots).acquire_owned().await;
                 let task = tokio::select! {
                     biased;
@@ -221,7 +227,7 @@ impl Pool {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
-                () = self.gate.closed_for(self.settings.unacked_max_age) => return Ended::Held,
+                () = self.breaker.open_for(self.settings.unacked_max_age) => return Ended::StoreAway,
                 next = next => next,
             };
             if task.len() == 0 {
@@ -245,7 +251,7 @@ impl Pool {
         let (deliveries, poison): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| delivery.delivery_count <= limit);
         for delivery in poison {
-            // Nothing of it is looked at: that is what may kill.
+            // Its body is not even read: that is what may kill.
             let detail = format!(
                 "its worker died or gave it up {} times; worker.delivery_limit is {limit}",
                 delivery.delivery_count
@@ -260,8 +266,8 @@ impl Pool {
                 delivery.delivery_count >= SUSPECT_DELIVERIES
                     || letters::concerns_letter(&delivery.envelope)
             });
-        // In another order each time: behind what kills, the others would never have their turn,
-        // and reach the limit with it.
+        // In another order each time: after what kills, the others would never have their turn, and
+        // would reach the limit with it.
         alone.sort_by_cached_key(|delivery| {
             let count = delivery.delivery_count;
             let mut hasher = DefaultHasher::new();
@@ -314,7 +320,7 @@ impl Pool {
             Ok(Ok(verdicts)) => verdicts.into_iter().next(),
             Ok(Err(error @ StoreError::Newer { .. })) => {
                 if let Some(entity) = batch::entity(self, &delivery.envelope) {
-                    self.gate.close_for_release(entity, &error);
+                    self.breaker.open_for_release(entity, &error);
                 }
                 // A worker of the newer release may take it.
                 delivery.settle(Disposition::Later(self.ladder.rung(1)));
@@ -335,7 +341,7 @@ impl Pool {
         }
     }
 
-    /// Ends the letters of replays that went well. What the Store will not end is tried again.
+    /// Ends the dead letters of replays that went well. What the Store will not end is retried.
     async fn end_replayed(&self, envelopes: &[Arc<Envelope>], verdicts: &mut [batch::Verdict]) {
         let done = envelopes.iter().map(AsRef::as_ref).zip(&*verdicts);
         if letters::end_replayed(self, done).await {
@@ -348,7 +354,7 @@ impl Pool {
         }
     }
 
-    /// Counts what became of a delivery and tells the broker.
+    /// Counts what became of a delivery and settles it.
     fn settle(&self, delivery: Delivery, verdict: batch::Verdict) {
         let rejection = match verdict {
             batch::Verdict::Settled(settled) => {
@@ -394,9 +400,9 @@ impl Pool {
     }
 }
 
-/// Batches catch what their deliveries do, so a task that fails is a fault of the pool itself; what
-/// it had comes again.
-fn note_end(ended: Result<(), JoinError>) {
+/// Batches catch what their deliveries do, so a task that fails is a fault of the pool itself; its
+/// deliveries come again.
+fn log_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a task of the worker failed; its deliveries come again");
     }
@@ -404,10 +410,10 @@ fn note_end(ended: Result<(), JoinError>) {
 
 /// Why the pool consumes no longer.
 enum Ended {
-    /// It was told to stop.
+    /// It was stopped.
     Stopped,
-    /// It has held what it has for too long, since the Store is away.
-    Held,
+    /// The Store was away for so long that what is unsettled is handed back.
+    StoreAway,
     Failed(PoolError),
 }
 

@@ -129,11 +129,11 @@ async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId
         };
         match filed.await {
             Ok(waiting) => {
-                pool.gate.succeeded();
+                pool.breaker.succeeded();
                 pool.intake.say(waiting.len(), pool.intake.bytes_max(&*pool.store));
                 return Ok(waiting.into_iter().collect());
             }
-            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => return Err(error),
         }
     }
