@@ -150,7 +150,7 @@ impl Replayer {
 
     async fn put_back_together(&self, envelopes: Vec<Envelope>) -> Result<(), ReplayError> {
         if !envelopes.is_empty() {
-            self.broker.put_back(envelopes).await?;
+            self.broker.replay(envelopes).await?;
         }
         Ok(())
     }

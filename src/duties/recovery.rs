@@ -87,10 +87,10 @@ impl Recovery {
             }
         };
         let selection = Selection { since, partial: false };
-        let put_back = rebuild::replay(&*self.broker, &*self.store, selection, |_| {}).await?;
-        if put_back > 0 {
+        let replay = rebuild::replay(&*self.broker, &*self.store, selection, |_| {}).await?;
+        if replay > 0 {
             tracing::warn!(
-                put_back,
+                replay,
                 since = since.map(tracing::field::display),
                 "redis has data of another history; webhooks that it may have lost are in the \
                  work queue again"

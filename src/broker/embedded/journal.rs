@@ -47,7 +47,7 @@ pub(super) fn publish(connection: &Connection, envelope: &Envelope) -> rusqlite:
 }
 
 /// Puts envelopes into the work queue, and their bodies where readers of the journal do not look.
-pub(super) fn put_back(connection: &Connection, envelopes: &[Envelope]) -> rusqlite::Result<()> {
+pub(super) fn replay(connection: &Connection, envelopes: &[Envelope]) -> rusqlite::Result<()> {
     envelopes.iter().try_for_each(|envelope| {
         let position = append(connection, envelope, None, true)?;
         enqueue(connection, envelope, position)
@@ -79,7 +79,7 @@ fn enqueue(connection: &Connection, envelope: &Envelope, position: i64) -> rusql
     Ok(())
 }
 
-/// Puts an envelope into the journal, or where its readers do not look; answers with its position.
+/// Puts an envelope into the journal, or where its readers do not look; returns its position.
 fn append(
     connection: &Connection,
     envelope: &Envelope,
@@ -106,7 +106,7 @@ fn append(
     Ok(connection.last_insert_rowid())
 }
 
-/// Reads what was published behind a position, in order.
+/// Reads what was published after a position, in order.
 pub(super) fn read(
     connection: &Connection,
     after: Option<JournalPosition>,
@@ -114,7 +114,7 @@ pub(super) fn read(
 ) -> rusqlite::Result<Vec<JournalRecord>> {
     let after = after.map_or(0, |position| position.0);
     let (after, limit) = (i64::try_from(after), i64::try_from(limit).unwrap_or(i64::MAX));
-    // Behind the last position that there can be lies nothing.
+    // There is nothing after the last possible position.
     let Ok(after) = after else { return Ok(Vec::new()) };
     let mut statement = connection.prepare_cached(concat!(
         "SELECT j.position, j.rejection, ",
@@ -134,14 +134,15 @@ pub(super) fn read(
     records.collect()
 }
 
-/// Makes sense of the reason of a dead letter, which stands in that column.
+/// Reads the reason of a dead letter, which stands in that column.
 pub(super) fn rejection(text: &str, column: usize) -> rusqlite::Result<Rejection> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
 }
 
-/// Where the journal begins and ends. Places of what was put back count too: nothing is read there.
+/// Where the journal begins and ends. Places of replayed bodies count too, although nothing
+/// is read there.
 pub(super) fn extent(
     connection: &Connection,
     since: Option<Timestamp>,
@@ -202,7 +203,7 @@ impl SweepPlace {
 }
 
 /// Looks at the next rows that were received before a time and removes those that no queue points
-/// at. Answers with how many those were and where to go on; `None` at the end.
+/// at. Returns how many those were and where to go on; `None` at the end.
 pub(super) fn sweep(
     connection: &Connection,
     SweepPlace(age, position): SweepPlace,

@@ -9,11 +9,11 @@
 //! A lease there would cost a write for every delivery, and a clock to end those of dead
 //! consumers. Instead one consumer a queue is active, and what it holds is in its memory. Its
 //! right is a lock of the operating system ([`lock`]): when its process dies, however it dies, the
-//! lock is free, the next consumer starts from the rows that are left, and so every lease is back.
+//! lock is free, and the next consumer starts from the rows that are left.
 //!
 //! # Invariants
 //! - A row leaves its queue only by a settlement, in the transaction that puts it elsewhere.
-//! - What a consumer holds or has decided is not handed out again while that consumer lives.
+//! - What a consumer has in flight or has decided is not handed out again while it lives.
 //! - A journal row that a queue row points at is never removed.
 
 mod journal;
@@ -42,7 +42,7 @@ use crate::domain::{Rejection, Timestamp};
 use crate::sqlite::{Database, SqliteError, damage};
 
 const FILE_NAME: &str = "broker.db";
-/// The most deliveries that a subscription may hold.
+/// The most unsettled deliveries of a subscription.
 const PREFETCH_MAX: usize = 65_536;
 
 /// The broker in `broker.db` of a directory.
@@ -121,7 +121,7 @@ impl EmbeddedBroker {
     }
 
     /// Removes what was received before a time from the journal, unless a queue still needs it;
-    /// answers with how many envelopes those were. What was put back goes with its settlement. Publishing goes on meanwhile.
+    /// returns how many envelopes those were. Publishing goes on meanwhile.
     ///
     /// Cancel safe: what was removed until then stays removed.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, BrokerError> {
@@ -139,7 +139,7 @@ impl EmbeddedBroker {
 
 impl EmbeddedBroker {
     /// Opens the broker that a directory has, for commands beside the service: one that is missing
-    /// or of an older schema is told, not created or brought up to date. Blocks.
+    /// or of an older schema is an error; nothing is created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, BrokerError> {
         let file = directory.join(FILE_NAME);
         if !file.is_file() {
@@ -207,9 +207,9 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
-    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
-        let put_back = move |connection: &_| journal::put_back(connection, &envelopes);
-        self.shared.database.write(put_back).await?;
+    async fn replay(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
+        let replay = move |connection: &_| journal::replay(connection, &envelopes);
+        self.shared.database.write(replay).await?;
         self.shared.work.arrived.notify_one();
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Broker for EmbeddedBroker {
         Ok(Subscription::new(subscription))
     }
 
-    /// What is in flight is what the consumer says of itself, in whichever process it is.
+    /// What is in flight is what the consumer has recorded, in whichever process it is.
     async fn depth(&self) -> Result<QueueDepth, BrokerError> {
         let lock_path = self.lock_path(Queue::Work);
         let depth =

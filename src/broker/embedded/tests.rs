@@ -274,9 +274,9 @@ async fn what_was_swept_is_not_left_in_the_file() {
 }
 
 #[tokio::test]
-async fn what_was_put_back_is_swept_once_it_is_settled_whatever_its_age() {
+async fn what_was_replayed_is_removed_with_its_settlement_whatever_its_age() {
     let (_directory, broker) = open();
-    broker.put_back(["settled", "waits"].map(envelope).to_vec()).await.unwrap();
+    broker.replay(["settled", "waits"].map(envelope).to_vec()).await.unwrap();
     let mut subscription = work(&broker).await;
     take(&mut subscription, "settled").await.settle(Disposition::Ack);
     let waits = take(&mut subscription, "waits").await;

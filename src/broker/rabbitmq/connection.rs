@@ -1,7 +1,7 @@
 //! One connection to RabbitMQ, made again for as long as the process lives.
 //!
-//! A [`Link`] is what publishers and consumers hold: it has a connection or has none for now, and
-//! tells when that changes. Every connection is made under a timeout, since lapin itself waits for
+//! A [`Link`] is what publishers and consumers use: it has a connection or none for now, and
+//! notifies them of changes. Every connection is made under a timeout, since lapin itself waits for
 //! ever for a peer that is silent; its own recovery stays off, since it recovers no channels and
 //! says nothing to consumers.
 //!
@@ -11,8 +11,8 @@
 //! - No error, log line or `Debug` has a password.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -35,7 +35,7 @@ const DELAY_MIN: Duration = Duration::from_millis(250);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A connection that stood so long starts the delays again.
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
-/// How often the connection is looked at, beside what it tells.
+/// How often the connection is checked, beside its events.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A connection that stands.
@@ -91,10 +91,7 @@ impl Link {
         topology: Arc<Topology>,
     ) -> Self {
         // Whoever was first has installed the same one.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            rustls::crypto::ring::default_provider().install_default().ok();
-        });
+        rustls::crypto::ring::default_provider().install_default().ok();
         Self {
             name: format!("{} {purpose}", topology.namespace()),
             nodes: addresses
@@ -126,7 +123,7 @@ impl Link {
         Err(failed)
     }
 
-    /// A connection of the caller's own to the address that comes so many places behind the
+    /// Makes a connection of the caller's own to the address that comes so many places after the
     /// preferred one. Where there is a balancer behind an address, it may lead to any node.
     pub(super) async fn connect_elsewhere(&self, places: usize) -> Result<Connection, BrokerError> {
         let place = self.preferred.load(Ordering::Relaxed) + places;
@@ -175,13 +172,13 @@ impl Link {
         Ok(connection)
     }
 
-    /// Gives a connection out that was made before anybody waits for it.
+    /// Gives out a connection that was made before anybody waits for it.
     pub(super) fn adopt(&self, connection: Connection) {
         let connection = Arc::new(connection);
         self.state.send_replace(Some(Standing { connection, is_blocked: false }));
     }
 
-    /// Holds a connection and makes a new one whenever it is lost.
+    /// Keeps a connection and makes a new one whenever it is lost.
     pub(super) async fn run(&self) {
         let mut delays = Delays::new(DELAY_MIN, DELAY_MAX);
         let mut made = self.connection().ok();
@@ -198,7 +195,7 @@ impl Link {
                     }
                     was_up = true;
                     let since = Instant::now();
-                    self.hold(connection).await;
+                    self.serve(connection).await;
                     if since.elapsed() >= HEALTHY_AFTER {
                         delays.reset();
                     }
@@ -213,7 +210,7 @@ impl Link {
     }
 
     /// Gives a connection out until it is lost.
-    async fn hold(&self, connection: Arc<Connection>) {
+    async fn serve(&self, connection: Arc<Connection>) {
         let mut events = std::pin::pin!(connection.events_listener());
         tracing::info!(connection = self.name, "connected");
         while connection.status().connected() {
@@ -299,9 +296,9 @@ impl Link {
         }
     }
 
-    /// Says that something failed as if not all that was declared stood.
-    pub(super) fn doubt(&self) {
-        self.topology.doubt();
+    /// Has everything that was declared checked at once.
+    pub(super) fn invalidate(&self) {
+        self.topology.invalidate();
     }
 
     /// How often a lost connection was made again.

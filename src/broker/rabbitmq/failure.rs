@@ -8,6 +8,9 @@ use tokio::time::timeout;
 
 use crate::broker::BrokerError;
 
+/// How long one call to RabbitMQ may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a caller can do about an error of lapin.
 pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
     let source = format!("{doing}: {error}").into();

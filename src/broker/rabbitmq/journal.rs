@@ -1,4 +1,4 @@
-//! Reading the journal: a stream that RabbitMQ hands out from any offset on, and that never says
+//! Reading the journal: a stream that RabbitMQ hands out from any offset on, without ever reporting
 //! where it ends.
 //!
 //! To know the end, a marker is put into the stream and read until it comes: what was there before
@@ -7,8 +7,8 @@
 //!
 //! A reader stays attached between pages, as long as each goes on where the last one ended.
 //!
-//! RabbitMQ hands out the copy that a node has itself, and none where a node has none: of more nodes
-//! than copies, or for a while after it was started again. Then another node is asked.
+//! RabbitMQ hands out the copy that a node has itself, and none where a node has none: of more
+//! nodes than copies, or for a while after it was started again. Then another node is asked.
 //!
 //! # Invariants
 //! - A page that is not full ends at a marker that was put there during the call.
@@ -41,7 +41,7 @@ const PREFETCH: u16 = 128;
 /// Clocks of machines may differ by so much: what was received at a time is looked for from so much
 /// before it on.
 const CLOCK_SKEW_SECONDS: i64 = 600;
-/// What a node says that has no copy of the stream.
+/// The error of a node that has no copy of the stream.
 const NO_COPY: &str = "replica on the local node";
 /// How often another node is tried at least, where a balancer may be behind one address.
 const ELSEWHERE_MIN: usize = 4;
@@ -110,7 +110,7 @@ pub(super) async fn page(
     let is_new = reader.is_none();
     let mut reader = match reader {
         Some(reader) => reader,
-        None => match attach_behind(shared, after).await? {
+        None => match attach_after(shared, after).await? {
             Some(reader) => reader,
             None => return Ok(Vec::new()),
         },
@@ -132,8 +132,8 @@ pub(super) async fn page(
     Ok(records)
 }
 
-/// Attaches a reader behind a place; `None` if nothing is there.
-async fn attach_behind(
+/// Attaches a reader after a place; `None` if nothing is there.
+async fn attach_after(
     shared: &Shared,
     after: Option<JournalPosition>,
 ) -> Result<Option<Reader>, BrokerError> {
@@ -150,7 +150,7 @@ async fn attach_behind(
     Ok(Some(reader))
 }
 
-/// Puts a marker at the end of the stream; answers with its offset.
+/// Puts a marker at the end of the stream; returns its offset.
 async fn end(shared: &Shared) -> Result<(u64, Uuid), BrokerError> {
     let mut reader = Reader::attach(shared, Start::Next, None).await?;
     let id = put_marker(shared).await?;
@@ -240,7 +240,7 @@ impl Reader {
             return Ok(reader);
         }
         for places in 1..=shared.consuming.places().max(ELSEWHERE_MIN) {
-            // One that is away tells nothing of the others.
+            // One that is away proves nothing about the others.
             let Ok(connection) = shared.consuming.connect_elsewhere(places).await else { continue };
             let own = OwnConnection(connection);
             if let Some(mut reader) = Self::attach_on(shared, &own.0, start, last).await? {
@@ -288,7 +288,7 @@ impl Reader {
         within(READ_TIMEOUT, "RabbitMQ does not begin to hand out the journal", attached).await
     }
 
-    /// Whether the next thing that it reads is the next behind a place.
+    /// Whether the next thing that it reads is the first after a place.
     fn goes_on_from(&self, after: Option<JournalPosition>) -> bool {
         after.is_some() && self.last == after && self.channel.status().connected()
     }
@@ -350,7 +350,7 @@ impl Reader {
         }
     }
 
-    /// The first record behind the last one that was received before a time and never replayed,
+    /// The first record after the last one that was received before a time and never replayed,
     /// of those before the first that was received from then on.
     ///
     /// What was published again bears the time of its first receipt: only its place tells when it

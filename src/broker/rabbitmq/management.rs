@@ -1,6 +1,6 @@
-//! The management API, where it is configured: what all consumers of a queue hold.
+//! The management API, where it is configured: what all consumers of a queue have unacked.
 //!
-//! AMQP tells the number of messages that are ready, and not of those that were delivered. The
+//! AMQP reports the number of messages that are ready, but not of those that were delivered. The
 //! numbers here are a few seconds old.
 
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Management {
         Ok(Self { client, queues: url, user, password: password.into() })
     }
 
-    /// Messages of a queue that its consumers hold; `None` while the API does not tell.
+    /// Messages of a queue that are unacked; `None` while the API does not answer.
     pub(super) async fn unacknowledged(&self, queue: &str) -> Option<u64> {
         let mut url = self.queues.clone();
         url.path_segments_mut().ok()?.push(queue);
@@ -69,7 +69,7 @@ impl Management {
             Ok(numbers) => Some(numbers.messages_unacknowledged),
             Err(error) => {
                 let error = error.without_url();
-                tracing::debug!(%error, queue, "the management API does not tell");
+                tracing::debug!(%error, queue, "the management API did not answer");
                 None
             }
         }

@@ -5,9 +5,9 @@
 //! that is dropped would stay in the channel for ever.
 //!
 //! Messages are handed to lapin without waiting until the ones before are on the wire: what piles
-//! up while it writes goes out in one piece, which RabbitMQ reads, stores and confirms as one. lapin
-//! gives a message its tag and its place among the frames in the first poll: that of each is made
-//! here, in their order.
+//! up while it writes goes out in one piece, which RabbitMQ reads, stores and confirms as one.
+//! lapin gives a message its tag and its place among the frames in the first poll: that of each is
+//! made here, in their order.
 //!
 //! # Invariants
 //! - `Ok` is answered after RabbitMQ's confirm, and after nothing else.
@@ -164,8 +164,8 @@ type Written = (Answer, lapin::Result<PublisherConfirm>);
 type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
 
 impl Task {
-    /// Waits for a connection and opens a channel; whoever wants to publish while there is none is
-    /// told so.
+    /// Waits for a connection and opens a channel; whoever publishes while there is none gets an
+    /// error.
     async fn channel(&mut self) -> Result<(Arc<Connection>, Channel), BrokerError> {
         let link = Arc::clone(&self.link);
         let connection = loop {
@@ -235,7 +235,7 @@ impl Task {
             is_broken |= !channel.status().connected();
         }
         // An exchange that is missing is declared again now, not in a while.
-        self.link.doubt();
+        self.link.invalidate();
     }
 }
 

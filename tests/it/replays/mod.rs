@@ -263,7 +263,7 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     work.end().await;
     let again = AtWork::start().await;
     for record in journal {
-        again.broker.put_back(vec![record.envelope]).await.unwrap();
+        again.broker.replay(vec![record.envelope]).await.unwrap();
     }
     eventually("the rebuild equals it", async || {
         let depth = again.broker.depth().await.unwrap();

@@ -1,18 +1,18 @@
 //! The consumer of a queue while it has the lock: hands rows out in order and writes what was
 //! decided, in groups.
 //!
-//! It holds at most `prefetch` rows: a row counts until its settlement is durable. A row whose
+//! At most `prefetch` rows are unacked: a row counts until its settlement is durable. A row whose
 //! delivery was dropped is handed out again before younger ones. When a write fails, what was
 //! decided stays in memory and is tried again after a growing pause; nothing more is handed out
 //! meanwhile.
 //!
 //! # Why are suspects handed out alone?
-//! Nobody can say which of the rows that a dead process held has killed it, so its death is
-//! counted for all of them. A row with two or more such deaths, or drops, is handed out with
+//! Nobody knows which of the unacked rows of a dead process has killed it, so its death is counted
+//! for all of them. A row with two or more such deaths, or drops, is handed out with
 //! nothing beside it: from then on only a row that kills by itself is counted further.
 //!
 //! # Invariants
-//! - Rows that are held are among the first `held_max` rows of the queue, which is what
+//! - Unacked rows are among the first `held_max` rows of the queue, which is what
 //!   [`queue::begin_session`] relies on.
 
 mod take_over;
@@ -43,8 +43,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a broker that is closed tries to write what was decided.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The bodies of the rows that are held; the last one may go beyond it.
-const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The most that bodies of unacked rows take; the last one may go beyond it.
+const UNACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What serves a subscription: it waits for the lock, then consumes the queue.
 pub(super) struct Session {
@@ -67,17 +67,17 @@ pub(super) struct Session {
     /// A group whose write failed; it goes before what was decided later.
     unwritten: Option<Arc<Vec<Settlement>>>,
     writing: Option<Writing>,
-    /// Rows that are out, decided, or being written.
-    held: usize,
+    /// Rows that are in flight, decided, or being written.
+    unacked: usize,
     /// How many of them other processes know of.
-    noted: usize,
+    recorded: usize,
     /// The bodies of these rows.
-    held_bytes: usize,
-    /// Whether a suspect is held, or was the last to be; `None` before the first row.
+    unacked_bytes: usize,
+    /// Whether a suspect is unacked, or was the last to be; `None` before the first row.
     is_alone: Option<bool>,
     /// The youngest row that was read.
     cursor: i64,
-    /// Whether there may be rows behind the cursor.
+    /// Whether there may be rows after the cursor.
     may_have_more: bool,
     looked_at: Instant,
     next_due: Option<Timestamp>,
@@ -110,9 +110,9 @@ impl Session {
             decided: Vec::new(),
             unwritten: None,
             writing: None,
-            held: 0,
-            noted: usize::MAX,
-            held_bytes: 0,
+            unacked: 0,
+            recorded: usize::MAX,
+            unacked_bytes: 0,
             is_alone: None,
             cursor: 0,
             may_have_more: true,
@@ -133,14 +133,14 @@ impl Session {
             shared.database.write(move |connection| queue::end_session(connection, queue)).await
         };
         let ended = ended.await;
-        self.lock.note_in_flight(0);
+        self.lock.record_in_flight(0);
         ended
     }
 
     async fn hand_out_until_stopped(&mut self) -> Result<(), SqliteError> {
         let shared = Arc::clone(&self.shared);
         let arrived = &shared.line(self.queue).arrived;
-        while self.deliveries.is_some() || self.held > 0 {
+        while self.deliveries.is_some() || self.unacked > 0 {
             self.hand_out().await?;
             self.start_writing();
             let wake_at = self.wake_at();
@@ -154,7 +154,7 @@ impl Session {
                         self.take_back(settled);
                     }
                 }
-                result = written(self.writing.as_mut()) => self.note_written(result)?,
+                result = written(self.writing.as_mut()) => self.finish_write(result)?,
                 () = arrived.notified(), if wants_more => self.may_have_more = true,
                 () = sleep_until(wake_at) => {
                     self.may_have_more = true;
@@ -179,7 +179,7 @@ impl Session {
                 self.start_writing();
                 if self.writing.is_some() {
                     let result = written(self.writing.as_mut()).await;
-                    self.note_written(result)?;
+                    self.finish_write(result)?;
                 } else if self.is_paused() {
                     sleep_until(self.paused_until).await;
                 } else {
@@ -207,17 +207,17 @@ impl Session {
             }
             let Some((seq, lease)) = self.upcoming.pop_first() else { break };
             let is_suspect = lease.delivery_count >= SUSPECT_DELIVERIES;
-            let must_wait = (is_suspect || self.is_alone == Some(true)) && self.held > 0;
+            let must_wait = (is_suspect || self.is_alone == Some(true)) && self.unacked > 0;
             let is_noted = self.is_alone == Some(is_suspect);
-            if must_wait || (!is_noted && !self.note_alone(is_suspect).await?) {
+            if must_wait || (!is_noted && !self.record_alone(is_suspect).await?) {
                 self.upcoming.insert(seq, lease);
                 break;
             }
             self.hand_over(lease);
         }
-        if self.noted != self.held {
-            self.lock.note_in_flight(self.held);
-            self.noted = self.held;
+        if self.recorded != self.unacked {
+            self.lock.record_in_flight(self.unacked);
+            self.recorded = self.unacked;
         }
         Ok(())
     }
@@ -235,8 +235,8 @@ impl Session {
                 reports: self.reports.clone(),
             },
         };
-        self.held += 1;
-        self.held_bytes += lease.envelope.body.len();
+        self.unacked += 1;
+        self.unacked_bytes += lease.envelope.body.len();
         self.in_flight.insert(lease.seq, lease);
         if let Some(deliveries) = &self.deliveries {
             // An error means that the subscription was dropped just now. The delivery is dropped
@@ -247,8 +247,8 @@ impl Session {
 
     async fn read_on(&mut self) -> Result<(), SqliteError> {
         let (queue, after) = (self.queue, self.cursor);
-        let rows_max = self.prefetch - self.held;
-        let bytes_max = HELD_BYTES_MAX.saturating_sub(self.held_bytes);
+        let rows_max = self.prefetch - self.unacked;
+        let bytes_max = UNACKED_BYTES_MAX.saturating_sub(self.unacked_bytes);
         self.looked_at = Instant::now();
         let read = move |connection: &_| queue::read(connection, queue, after, rows_max, bytes_max);
         let Some(leases) = self.tolerate(self.shared.database.read(read).await)? else {
@@ -263,10 +263,10 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that rows are handed out one at a time, or not so; called with none held.
-    async fn note_alone(&mut self, is_alone: bool) -> Result<bool, SqliteError> {
-        let (queue, held_max) = (self.queue, if is_alone { 1 } else { self.prefetch });
-        let note = move |connection: &_| queue::note_held_max(connection, queue, held_max);
+    /// Records whether rows are handed out one at a time; called while none is unacked.
+    async fn record_alone(&mut self, is_alone: bool) -> Result<bool, SqliteError> {
+        let (queue, unacked_max) = (self.queue, if is_alone { 1 } else { self.prefetch });
+        let note = move |connection: &_| queue::record_unacked_max(connection, queue, unacked_max);
         let noted = self.tolerate(self.shared.database.write(note).await)?;
         if noted.is_some() {
             self.is_alone = Some(is_alone);
@@ -279,19 +279,19 @@ impl Session {
         let bytes = lease.envelope.body.len();
         if let Some(disposition) = disposition {
             let decided_at = clock::now();
-            let Lease { seq, failing_since, put_back, .. } = lease;
+            let Lease { seq, failing_since, replay, .. } = lease;
             self.decided.push(Settlement {
                 seq,
                 disposition,
                 decided_at,
                 failing_since,
                 bytes,
-                put_back,
+                replay,
             });
             return;
         }
-        self.held -= 1;
-        self.held_bytes -= bytes;
+        self.unacked -= 1;
+        self.unacked_bytes -= bytes;
         if self.deliveries.is_some() {
             lease.delivery_count = lease.delivery_count.saturating_add(1);
             self.upcoming.insert(lease.seq, lease);
@@ -321,7 +321,7 @@ impl Session {
         self.writing = Some(Writing { group, answer });
     }
 
-    fn note_written(&mut self, result: Result<Written, SqliteError>) -> Result<(), SqliteError> {
+    fn finish_write(&mut self, result: Result<Written, SqliteError>) -> Result<(), SqliteError> {
         let Some(Writing { group, .. }) = self.writing.take() else { return Ok(()) };
         let Some(Written { promoted, next_due }) = self.tolerate(result)? else {
             self.unwritten = Some(group);
@@ -331,10 +331,10 @@ impl Session {
         self.paused_until = Instant::now();
         self.next_due = next_due;
         self.may_have_more |= promoted > 0;
-        self.held -= group.len();
-        self.held_bytes -= group.iter().map(|settlement| settlement.bytes).sum::<usize>();
-        let is_burial = |it: &Settlement| matches!(it.disposition, Disposition::DeadLetter(_));
-        if self.queue == Queue::Work && group.iter().any(is_burial) {
+        self.unacked -= group.len();
+        self.unacked_bytes -= group.iter().map(|settlement| settlement.bytes).sum::<usize>();
+        let is_dead_letter = |it: &Settlement| matches!(it.disposition, Disposition::DeadLetter(_));
+        if self.queue == Queue::Work && group.iter().any(is_dead_letter) {
             self.shared.dead.arrived.notify_one();
         }
         Ok(())
@@ -360,17 +360,17 @@ impl Session {
     }
 
     const fn has_room(&self) -> bool {
-        self.held < self.prefetch && self.held_bytes < HELD_BYTES_MAX
+        self.unacked < self.prefetch && self.unacked_bytes < UNACKED_BYTES_MAX
     }
 
-    /// How long until a retry must be put back into the queue, if that is to be done at all.
+    /// How long until a retry is due, if retries are moved at all.
     fn due_in(&self) -> Option<Duration> {
         let due_at = self.next_due.filter(|_| self.deliveries.is_some())?;
         let micros = due_at.micros().saturating_sub(clock::now().micros());
         Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
     }
 
-    /// When to look again, if nothing else happens. Never further than [`POLL_INTERVAL`], so that a clock
+    /// When to poll, if nothing else happens. Never further than [`POLL_INTERVAL`], so that a clock
     /// that jumps ahead is noticed by then. One that is set back delays retries by as much.
     fn wake_at(&self) -> Instant {
         let poll_at = self.looked_at + POLL_INTERVAL;

@@ -9,7 +9,10 @@
 //! - The subscription ends only when it was dropped or the broker is closed, never because RabbitMQ
 //!   is away.
 
+mod buffer;
+mod cumulative_acks;
 mod session;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +59,7 @@ impl Consumer {
                 Ok((connection, channel)) => {
                     let shared = Arc::clone(&self.shared);
                     let (link, _consuming) =
-                        (&shared.consuming, shared.holdings(self.queue).consuming());
+                        (&shared.consuming, shared.unacked(self.queue).consuming());
                     tokio::select! {
                         served = Session::new(&mut self, channel).run(&mut delays) => served,
                         () = link.ended(&connection) => Err(link.away()),
@@ -78,7 +81,7 @@ impl Consumer {
             let (queue, error) = (topology::key_of(self.queue), causes(&error));
             tracing::warn!(queue, error, "consuming was cut short; beginning again");
             // What is missing is declared again now, not in a while.
-            self.shared.topology.doubt();
+            self.shared.topology.invalidate();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(delays.next()) => {}

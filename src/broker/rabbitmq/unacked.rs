@@ -9,9 +9,9 @@ use crate::domain::Timestamp;
 
 /// What is unacknowledged of a queue.
 #[derive(Debug, Default)]
-pub(super) struct Holdings {
+pub(super) struct Unacked {
     /// Whether each delivery was handed out.
-    deliveries: Mutex<BTreeMap<Held, bool>>,
+    deliveries: Mutex<BTreeMap<UnackedId, bool>>,
     arrived: AtomicU64,
     consumers: AtomicU64,
 }
@@ -26,25 +26,26 @@ impl Drop for Consuming<'_> {
     }
 }
 
-/// A delivery: when it was received, and a number that tells it from others of the same age.
-pub(super) type Held = (Timestamp, u64);
+/// A delivery: when it was received, and a number that distinguishes it from others of the same
+/// age.
+pub(super) type UnackedId = (Timestamp, u64);
 
-impl Holdings {
+impl Unacked {
     /// Adds a delivery that came from RabbitMQ.
-    pub(super) fn arrive(&self, received_at: Timestamp) -> Held {
-        let held = (received_at, self.arrived.fetch_add(1, Ordering::Relaxed));
-        self.deliveries().insert(held, false);
-        held
+    pub(super) fn arrive(&self, received_at: Timestamp) -> UnackedId {
+        let id = (received_at, self.arrived.fetch_add(1, Ordering::Relaxed));
+        self.deliveries().insert(id, false);
+        id
     }
 
     /// Records that a delivery was handed out.
-    pub(super) fn hand_out(&self, held: Held) {
-        self.deliveries().insert(held, true);
+    pub(super) fn hand_out(&self, id: UnackedId) {
+        self.deliveries().insert(id, true);
     }
 
     /// Removes a delivery that RabbitMQ knows the end of, or has back.
-    pub(super) fn release(&self, held: Held) {
-        self.deliveries().remove(&held);
+    pub(super) fn release(&self, id: UnackedId) {
+        self.deliveries().remove(&id);
     }
 
     /// How many wait, how many are in flight, and when the oldest of all was received.
@@ -69,7 +70,7 @@ impl Holdings {
         self.consumers.load(Ordering::Relaxed)
     }
 
-    fn deliveries(&self) -> MutexGuard<'_, BTreeMap<Held, bool>> {
+    fn deliveries(&self) -> MutexGuard<'_, BTreeMap<UnackedId, bool>> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

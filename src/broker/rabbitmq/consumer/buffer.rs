@@ -4,26 +4,26 @@ use std::collections::VecDeque;
 
 use lapin::Acker;
 
-use super::holdings::Held;
-use super::wire::Received;
 use crate::broker::SUSPECT_DELIVERIES;
+use crate::broker::rabbitmq::unacked::UnackedId;
+use crate::broker::rabbitmq::wire::Received;
 
 /// A delivery that came.
 pub(super) struct Arrival {
     pub(super) tag: u64,
     pub(super) acker: Acker,
-    pub(super) place: Held,
+    pub(super) place: UnackedId,
     pub(super) received: Received,
 }
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct DeliveryBuffer {
     pub(super) ordinary: VecDeque<Arrival>,
     pub(super) suspects: VecDeque<Arrival>,
 }
 
-impl Waiting {
+impl DeliveryBuffer {
     pub(super) fn push(&mut self, arrival: Arrival) {
         if arrival.received.delivery_count >= SUSPECT_DELIVERIES {
             self.suspects.push_back(arrival);
@@ -44,8 +44,8 @@ impl Waiting {
         all
     }
 
-    /// Where those that wait are noted as held.
-    pub(super) fn places(&self) -> impl Iterator<Item = Held> {
+    /// Under what those that wait are recorded as unacked.
+    pub(super) fn places(&self) -> impl Iterator<Item = UnackedId> {
         self.ordinary.iter().chain(&self.suspects).map(|arrival| arrival.place)
     }
 }
