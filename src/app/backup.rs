@@ -4,8 +4,8 @@
 //! Store has seen. What was settled between the two is in the copy's journal and not in its queue;
 //! the time from which the journal must be replayed after a restore is taken before both.
 //!
-//! Dies anywhere: the directory is not there. It appears under its name when it is whole; until then
-//! it has another, hidden one, and is locked. The next backup beside it removes what is not.
+//! Dies anywhere: the directory does not exist. It gets its name once it is complete; until then it
+//! has another, hidden one, and is locked. The next backup beside it removes incomplete ones.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Write};
@@ -48,7 +48,7 @@ pub enum BackUpError {
 /// Copies the files of `from` to the new directory `to`, which only its owner can read. Answers
 /// with the time from which the journal is to be replayed after a restore; it is in the copy too.
 ///
-/// `progress` is told the file, how many of its pages are done, and of how many.
+/// `progress` gets the file, how many of its pages are done, and how many there are.
 pub async fn back_up(
     from: &Path,
     to: &Path,

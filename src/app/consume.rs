@@ -1,10 +1,9 @@
 //! The worker's condition: it consumes only under the policy that is in force.
 //!
-//! The first worker of an empty Store records a policy: the defaults, and what its configuration
-//! says otherwise. Later, a worker
-//! whose configuration differs does not consume: two workers with two meanings of an order would
-//! undo each other's work. One that consumes when another policy is put in force finds that out
-//! within seconds, or by the Store's next refusal, and waits again.
+//! The first worker of an empty Store records a policy: the defaults, overridden by its
+//! configuration. Later, a worker whose configuration differs does not consume: two workers with
+//! two meanings of an order would undo each other's work. One that consumes when another policy is
+//! put in force finds that out within seconds, or by the Store's next refusal, and waits again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +36,8 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    /// Waits for the policy, then works until `stop`. `decided` is told once it is known whether
-    /// the policy allows to consume.
+    /// Waits for the policy, then works until `stop`. `decided` is answered once it is known
+    /// whether the policy allows to consume.
     pub(super) async fn run(
         self,
         decided: oneshot::Sender<()>,
@@ -73,7 +72,7 @@ impl Consumer {
     /// Waits until the policy in force is the configured one.
     async fn policy_in_force(&self, decided: &mut Option<oneshot::Sender<()>>) -> PolicyInForce {
         let mut delays = Delays::new(POLL_INTERVAL.0, POLL_INTERVAL.1);
-        let mut said = None;
+        let mut logged = None;
         let configured = self.settings.policy();
         loop {
             let first = configured.over(&Policy::default());
@@ -96,10 +95,10 @@ impl Consumer {
                 }
                 Err(error) => format!("cannot read the policy in force: {error}"),
             };
-            if said.as_ref() != Some(&why) {
+            if logged.as_ref() != Some(&why) {
                 tracing::error!(why, "the worker does not consume");
                 self.health.pause_worker(&why);
-                said = Some(why);
+                logged = Some(why);
             }
             self.health.count_turn();
             tokio::time::sleep(delays.next()).await;

@@ -19,11 +19,11 @@ mod backends;
 mod backup;
 mod consume;
 mod descriptors;
-mod parts;
 mod ready_file;
 mod roles;
 pub mod signals;
 pub mod telemetry;
+mod wiring;
 
 use std::io;
 use std::net::SocketAddr;
@@ -53,9 +53,9 @@ pub use backends::{
 };
 pub use backup::{BackUpError, back_up};
 use consume::Consumer;
-use parts::{Parts, Stops};
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
+use wiring::{Stops, Tasks};
 
 /// How often is looked whether the backends are there, at the start.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -99,7 +99,7 @@ pub enum RunError {
     #[error("a part of the process failed")]
     Panicked(#[source] JoinError),
     /// The system does not say where the process listens.
-    #[error("cannot tell the addresses that are listened on")]
+    #[error("cannot read the addresses that are listened on")]
     Addresses(#[source] io::Error),
     /// The ready file cannot be written.
     #[error("cannot write {path}")]
@@ -213,7 +213,7 @@ impl App {
 
     /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
     /// which policy is in force.
-    fn start_parts(self, stops: &Stops) -> (Parts, oneshot::Receiver<()>) {
+    fn start_parts(self, stops: &Stops) -> (Tasks, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
         let Backends { broker, store, leading } = backends;
         let tracker = TaskTracker::new();
@@ -258,12 +258,12 @@ impl App {
             tracker.spawn(consumer.run(decided, consuming, abandoned))
         });
         tracker.close();
-        (Parts { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
+        (Tasks { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
     }
 }
 
-/// Waits until both backends were there once: until then nothing could be taken or shown. One that
-/// is there and has no room is another matter, which its own answers tell.
+/// Waits until both backends were reachable once: until then nothing could be taken or shown. One
+/// that is there and has no room is another matter, which its own answers show.
 async fn reached(broker: &dyn Broker, store: Option<&dyn Store>) {
     while matches!(broker.check().await, Err(BrokerError::Unavailable { .. })) {
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -86,7 +86,7 @@ async fn write(
         };
         if let Some(last) = found.last() {
             is_waiting = false;
-            after = Some(Cursor::behind(last));
+            after = Some(Cursor::after(last));
         }
         let mut views = found.iter().map(|change| ChangeView::new(&args.site, change));
         match output.format {

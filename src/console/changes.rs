@@ -207,7 +207,7 @@ impl Feed {
     async fn refill(&mut self) -> Result<(), FeedError> {
         let found = changes::read(&*self.store, &self.site, self.after.as_ref(), BATCH).await?;
         if let Some(last) = found.last() {
-            self.after = Some(Cursor::behind(last));
+            self.after = Some(Cursor::after(last));
         }
         self.ready = found.into();
         Ok(())

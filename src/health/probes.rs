@@ -29,7 +29,7 @@ const CHECK_KEPT: Duration = Duration::from_secs(1);
 /// How long a backend may take to answer a probe; Kubernetes gives a probe one second by default.
 const BACKEND_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// What is said of a backend that did not.
+/// The detail about a backend that did not.
 const NO_ANSWER: &str = "did not answer in time";
 
 /// Answers the probes of one process; one that uses no Store is ready without it.
@@ -77,7 +77,7 @@ struct Probes {
     checked: Mutex<Option<(Instant, Checked)>>,
 }
 
-/// What the backends said of themselves.
+/// What the checks of the backends found.
 #[derive(Debug, Clone)]
 struct Checked {
     broker: BrokerReading,

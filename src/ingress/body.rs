@@ -43,7 +43,7 @@ pub(super) enum BodyError {
     Broken,
 }
 
-/// Refuses a body that says of itself that it is too large, before any of it is read.
+/// Refuses a body whose announced length is too large, before any of it is read.
 pub(super) fn check_announced(body: &Body, limits: Limits) -> Result<(), BodyError> {
     let announced = usize::try_from(body.size_hint().lower());
     let fits = announced.is_ok_and(|bytes| bytes <= limits.bytes_max);

@@ -1,7 +1,7 @@
-//! HTTP in: a webhook becomes an envelope on the queue, and its sender hears so.
+//! HTTP in: a webhook becomes an envelope on the queue, and its sender gets an answer.
 //!
-//! A request is checked (method, token, size, signature, time, in this order), read whole, given
-//! a message id and published; the answer 200 follows the broker's confirm. The body is not
+//! A request is checked (method, token, size, signature, time, in this order), read completely,
+//! given a message id and published; the answer 200 follows the broker's confirm. The body is not
 //! parsed: what is authentic is kept, whatever it says. [`crate::http::serve`] serves the
 //! [`router`]. The places of `in_flight_max` are for what is authentic, so strangers cannot take
 //! them.
@@ -170,14 +170,14 @@ impl Ingress {
         if let (Err(expired), Expired::Reject) = (&in_time, self.expired) {
             return Err(Refusal::Signature(*expired));
         }
-        // Not waited for: a sender that is told so at once knows that it has to send again.
+        // Not waited for: a sender that gets this answer at once knows that it has to send again.
         let in_flight = Arc::clone(&self.in_flight).try_acquire_owned();
-        let body = in_flight::hold(body, in_flight.map_err(|_| Refusal::Busy)?);
+        let body = in_flight::keep_place(body, in_flight.map_err(|_| Refusal::Busy)?);
         let source = &authentic.source.name;
         let envelope = envelope::seal(&head.headers, body, received_at, source);
         match in_time {
             Ok(()) => self.publish(envelope).await,
-            Err(expired) => self.put_aside(envelope, &expired).await,
+            Err(expired) => self.publish_expired(envelope, &expired).await,
         }
     }
 
@@ -208,7 +208,7 @@ impl Ingress {
     ///
     /// Dies before the confirm: as for [`receive`](Self::receive). A webhook that is sent again is
     /// a dead letter of its own; replaying both counts once.
-    async fn put_aside(
+    async fn publish_expired(
         &self,
         envelope: Envelope,
         expired: &SignatureError,

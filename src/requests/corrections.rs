@@ -1,4 +1,4 @@
-//! Corrections: what a person says of an order, from being asked for to being in force.
+//! Corrections: what a person decides about an order, from the request to its effect.
 //!
 //! API and command line ask with a [`CorrectionRequest`]. It becomes an envelope that goes the way
 //! of every webhook, through queue and journal, and the answer waits a while for the worker. What a
@@ -7,8 +7,7 @@
 //! # Invariants
 //! - A correction that is stored is not published again: the first message with its reference
 //!   counts.
-//! - It is said against what the person saw: if the order says something else by now, it is
-//!   refused.
+//! - It refers to what the person saw: if the order says something else by now, it is refused.
 
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::requests::{self, AskError};
 use crate::store::orders::{self, StoredOrder};
 use crate::store::{Store, StoreError};
 
-/// What somebody says of an order.
+/// What somebody decides about an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionRequest {
     /// The shop.
@@ -86,7 +85,7 @@ impl From<StoreError> for CorrectionError {
 /// Publishes a correction unless it is stored already, and waits for so long until it is.
 ///
 /// 1. Dies before the publish is durable: nothing is corrected; asking again starts anew.
-/// 2. Dies behind it: it will be in force; asking again finds it, or publishes a second message
+/// 2. Dies after it: it will be in force; asking again finds it, or publishes a second message
 ///    under the reference, of which only the first counts.
 pub async fn ask(
     broker: &dyn Broker,

@@ -22,14 +22,14 @@ use crate::domain::{
 use crate::requests::{self, AskError, Progress};
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
 
-/// What somebody says of the goods of one item.
+/// What somebody reports about the goods of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptRequest {
     /// The shop.
     pub site: Site,
     /// The item, and the name under which this is counted once.
     pub receipt: ReceiptId,
-    /// What is said.
+    /// What is reported.
     pub amount: Amount,
     /// Why, and who.
     pub note: Note,
@@ -151,7 +151,7 @@ pub fn envelope(
 /// Publishes a receipt unless it is stored already, and waits for so long until it is.
 ///
 /// 1. Dies before the publish is durable: nothing is counted; asking again starts anew.
-/// 2. Dies behind it: it will be counted; asking again finds it, or publishes a second message
+/// 2. Dies after it: it will be counted; asking again finds it, or publishes a second message
 ///    under the reference, of which the worker counts only the first.
 pub async fn ask(
     broker: &dyn Broker,
@@ -164,7 +164,7 @@ pub async fn ask(
         return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
     }
     // Before what is known is read: an event that is applied in between is in the difference, and
-    // said to be pending. The other way round it would be in neither.
+    // counted as pending. The other way round it would be in neither.
     let pending = match request.amount {
         Amount::Received(_) | Amount::Void => None,
         Amount::OnHand(_) => Some(pending(broker).await.map_err(AskError::from)?),

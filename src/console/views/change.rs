@@ -59,7 +59,7 @@ impl ChangeView {
             Cause::Repair(actor) => repair = Some(actor.to_string()),
         }
         Self {
-            cursor: Cursor::behind(change).to_string(),
+            cursor: Cursor::after(change).to_string(),
             sequence: change.sequence,
             epoch: change.epoch.clone(),
             at: change.at.to_string(),
