@@ -7,8 +7,9 @@
 //! Dies anywhere: the directory does not exist. It gets its name once it is complete; until then it
 //! has another, hidden one, and is locked. The next backup beside it removes incomplete ones.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::broker::BrokerError;
@@ -112,18 +113,13 @@ fn is_left(entry: &DirEntry) -> bool {
 /// A directory without a final name, which goes away unless it is kept.
 fn private_directory(parent: &Path) -> io::Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    builder.tempdir_in(parent)
+    builder.prefix(UNFINISHED).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
 fn write_since(path: &Path, since: Timestamp) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.mode(0o600).open(path)?;
     writeln!(file, "{since}")?;
     file.sync_all()
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::broker::{Broker, BrokerError};
+use crate::broker::Broker;
 use crate::domain::List;
 use crate::domain::Timestamp;
 use crate::health::{Health, LeaderReport, NotReady};
@@ -162,7 +162,11 @@ impl Probes {
             Some(Err(_)) => Some(NotReady::new("store.unavailable", NO_ANSWER)),
         };
         let (reading, fault_of_broker) = match &broker {
-            Ok(answer) => (BrokerReading::of(answer), fault_of(answer)),
+            Ok(answer) => {
+                let fault = answer.as_ref().err().map(ToString::to_string);
+                let fault = fault.map(|fault| NotReady::new("broker.unavailable", fault));
+                (BrokerReading::of(answer), fault)
+            }
             Err(_) => (BrokerReading::Away, Some(NotReady::new("broker.unavailable", NO_ANSWER))),
         };
         let answers = Checked {
@@ -173,11 +177,6 @@ impl Probes {
         *checked = Some((Instant::now(), answers.clone()));
         answers
     }
-}
-
-fn fault_of(answer: &Result<(), BrokerError>) -> Option<NotReady> {
-    let error = answer.as_ref().err()?;
-    Some(NotReady::new("broker.unavailable", error.to_string()))
 }
 
 /// What a backend answers, or `None` if it does not within [`BACKEND_TIMEOUT`].

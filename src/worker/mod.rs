@@ -216,29 +216,29 @@ impl Pool {
             let next = async {
                 self.breaker.closed().await;
                 let slot = Arc::clone(&slots).acquire_owned().await;
-                let task = tokio::select! {
+                let (queue, deliveries) = tokio::select! {
                     biased;
-                    letters = dead.next_batch(self.settings.batch_max) => Task::Park(letters),
-                    deliveries = work.next_batch(self.settings.batch_max) => Task::Work(deliveries),
+                    letters = dead.next_batch(self.settings.batch_max) => (Queue::Dead, letters),
+                    events = work.next_batch(self.settings.batch_max) => (Queue::Work, events),
                 };
-                (task, slot)
+                (queue, deliveries, slot)
             };
-            let (task, slot) = tokio::select! {
+            let (queue, deliveries, slot) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
                 () = self.breaker.open_for(self.settings.unacked_max_age) => return Ended::StoreAway,
                 next = next => next,
             };
-            if task.len() == 0 {
+            if deliveries.is_empty() {
                 return Ended::Failed(PoolError::QueueEnded);
             }
             let pool = Arc::clone(self);
             tasks.spawn(async move {
-                let in_hand = InHand::new(&pool.health, task.len());
-                match task {
-                    Task::Work(deliveries) => pool.work(deliveries).await,
-                    Task::Park(letters) => parking::park(&pool, letters).await,
+                let in_hand = InHand::new(&pool.health, deliveries.len());
+                match queue {
+                    Queue::Work => pool.work(deliveries).await,
+                    Queue::Dead => parking::park(&pool, deliveries).await,
                 }
                 drop((in_hand, slot));
             });
@@ -415,20 +415,6 @@ enum Ended {
     /// The Store was away for so long that what is unsettled is handed back.
     StoreAway,
     Failed(PoolError),
-}
-
-/// What one slot of the pool does next.
-enum Task {
-    Work(Vec<Delivery>),
-    Park(Vec<Delivery>),
-}
-
-impl Task {
-    const fn len(&self) -> usize {
-        match self {
-            Self::Work(deliveries) | Self::Park(deliveries) => deliveries.len(),
-        }
-    }
 }
 
 /// A count as a histogram takes it.
