@@ -27,7 +27,7 @@ const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(200), Duratio
 const ACTOR: &str = "the first worker";
 
 /// What a worker needs.
-pub(super) struct Consumer {
+pub(super) struct WorkerRole {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
@@ -35,7 +35,7 @@ pub(super) struct Consumer {
     pub(super) settings: Settings,
 }
 
-impl Consumer {
+impl WorkerRole {
     /// Waits for the policy, then works until `stop`. `decided` is answered once it is known
     /// whether the policy allows to consume.
     pub(super) async fn run(

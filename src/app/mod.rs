@@ -52,7 +52,7 @@ pub use backends::{
     damaged_files, declare_topology, open_broker, open_or_create_store, open_store,
 };
 pub use backup::{BackUpError, back_up};
-use consume::Consumer;
+use consume::WorkerRole;
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
 use wiring::{Stops, Tasks};
@@ -253,9 +253,9 @@ impl App {
         });
         let (decided, policy_decided) = oneshot::channel();
         let worker = store.filter(|_| roles.has(Role::Worker)).map(|store| {
-            let consumer = Consumer { broker, store, metrics, health, settings };
+            let worker = WorkerRole { broker, store, metrics, health, settings };
             let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
-            tracker.spawn(consumer.run(decided, consuming, abandoned))
+            tracker.spawn(worker.run(decided, consuming, abandoned))
         });
         tracker.close();
         (Tasks { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)

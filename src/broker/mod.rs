@@ -12,7 +12,7 @@
 pub mod embedded;
 mod envelope;
 pub mod rabbitmq;
-mod settlement;
+mod ticket;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 pub use envelope::Envelope;
-use settlement::Settlement;
+use ticket::Ticket;
 
 pub use crate::domain::EnvelopeKind;
 use crate::domain::{Rejection, Timestamp};
@@ -168,7 +168,7 @@ impl Subscription {
     pub async fn next_batch(&mut self, max: usize) -> Vec<Delivery> {
         let mut batch: Vec<Delivery> = Vec::new();
         while self.deliveries.recv_many(&mut batch, max).await > 0 {
-            batch.retain(|delivery| !delivery.settlement.reports.is_closed());
+            batch.retain(|delivery| !delivery.ticket.reports.is_closed());
             if !batch.is_empty() {
                 break;
             }
@@ -190,7 +190,7 @@ pub struct Delivery {
     pub delivery_count: u32,
     /// Why it is in the queue of dead letters; `None` in the work queue.
     pub dead: Option<DeadReason>,
-    settlement: Settlement,
+    ticket: Ticket,
 }
 
 impl Delivery {
@@ -199,7 +199,7 @@ impl Delivery {
     ///
     /// Dies before that: the envelope is delivered again.
     pub fn settle(mut self, disposition: Disposition) {
-        self.settlement.disposition = Some(disposition);
+        self.ticket.disposition = Some(disposition);
     }
 }
 

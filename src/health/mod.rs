@@ -30,11 +30,11 @@ pub const STALL_MAX: Duration = Duration::from_mins(1);
 pub struct Health {
     /// Rises whenever the worker gets on: deliveries done, and turns of a paused worker.
     progress: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     phase: Phase,
     paused: Option<String>,
     /// Deliveries that the worker has.
@@ -221,7 +221,7 @@ impl Health {
         })
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut HealthState) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

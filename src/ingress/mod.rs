@@ -121,7 +121,7 @@ struct Ingress {
     allow_unsigned: bool,
     replay_window: Duration,
     expired: Expired,
-    body_limits: body::Limits,
+    body_limits: body::BodyLimits,
     publish_timeout: Duration,
     /// A permit for each byte that large bodies may hold while they are read.
     reading: Semaphore,
@@ -139,7 +139,7 @@ impl Ingress {
             allow_unsigned: settings.allow_unsigned,
             replay_window: settings.replay_window,
             expired: settings.expired,
-            body_limits: body::Limits {
+            body_limits: body::BodyLimits {
                 bytes_max: settings.body_bytes_max,
                 timeout: settings.body_timeout,
             },

@@ -40,7 +40,7 @@ pub struct CorrectionRequest {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct CorrectionAnswer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
     /// How far it is.
@@ -93,7 +93,7 @@ pub async fn ask(
     request: &CorrectionRequest,
     source: &str,
     timeout: Duration,
-) -> Result<Answer, CorrectionError> {
+) -> Result<CorrectionAnswer, CorrectionError> {
     let unknown =
         || CorrectionError::Unknown { site: request.site.clone(), order: request.order.clone() };
     let before = orders::order(store, &request.site, &request.order).await?.ok_or_else(unknown)?;
@@ -103,7 +103,7 @@ pub async fn ask(
     if let Some(known) = before.record.corrections.get(&request.reference) {
         let (message_id, progress) =
             (checked(request, &shown, known)?, requests::Progress::Repeated);
-        return Ok(Answer { message_id, progress, after: Some(before.clone()), before });
+        return Ok(CorrectionAnswer { message_id, progress, after: Some(before.clone()), before });
     }
     if !shown.is_still(&now) {
         return Err(CorrectionError::Outdated(before.order.clone()));
@@ -114,7 +114,7 @@ pub async fn ask(
     let look = || corrected(store, request, &before.order).boxed();
     let after = requests::wait(store, message_id, Instant::now() + timeout, look).await?;
     let Some(after) = after else {
-        return Ok(Answer {
+        return Ok(CorrectionAnswer {
             message_id,
             progress: requests::Progress::Queued,
             before,
@@ -130,7 +130,7 @@ pub async fn ask(
     } else {
         requests::Progress::Repeated
     };
-    Ok(Answer { message_id: counts, progress, before, after: Some(after) })
+    Ok(CorrectionAnswer { message_id: counts, progress, before, after: Some(after) })
 }
 
 /// The order, once the correction is stored.

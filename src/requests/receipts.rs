@@ -60,7 +60,7 @@ impl Amount {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub struct ReceiptAnswer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
     /// What it says.
@@ -159,7 +159,7 @@ pub async fn ask(
     request: &ReceiptRequest,
     source: &str,
     timeout: Duration,
-) -> Result<Answer, ReceiptError> {
+) -> Result<ReceiptAnswer, ReceiptError> {
     if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
         return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
     }
@@ -204,12 +204,12 @@ fn answer(
     progress: Progress,
     pending: Option<Pending>,
     (before, after): (Counts, Option<Counts>),
-) -> Result<Answer, ReceiptError> {
+) -> Result<ReceiptAnswer, ReceiptError> {
     if !request.amount.is_said_by(said.content) {
         return Err(ReceiptError::ReferenceReused(Box::new(said)));
     }
     let Said { message_id, content, .. } = said;
-    Ok(Answer { message_id, content, progress, pending, before, after })
+    Ok(ReceiptAnswer { message_id, content, progress, pending, before, after })
 }
 
 /// What is stored under the request's reference: for a void, what made it void.

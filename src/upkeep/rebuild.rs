@@ -67,7 +67,7 @@ pub enum RebuildError {
 
 /// How far it has come, in places of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct ReplayProgress {
     /// Places that are done.
     pub done: u64,
     /// All places.
@@ -81,7 +81,7 @@ pub async fn replay(
     broker: &dyn Broker,
     store: &dyn Store,
     selection: Selection,
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(ReplayProgress),
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
     if !selection.partial && !store.is_whole().await? {
@@ -118,14 +118,14 @@ pub async fn replay(
         let mut work = work.into_iter().map(|record| record.envelope).peekable();
         while work.peek().is_some() {
             while !ahead.has_room(broker).await? {
-                progress(Progress { done, all, is_waiting: true });
+                progress(ReplayProgress { done, all, is_waiting: true });
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             broker.replay(ahead.take(&mut work)).await?;
         }
         after = end;
         done = end.0.saturating_sub(first.0) + 1;
-        progress(Progress { done, all, is_waiting: false });
+        progress(ReplayProgress { done, all, is_waiting: false });
     }
     store.note_whole().await?;
     Ok(count)

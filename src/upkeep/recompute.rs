@@ -95,7 +95,7 @@ pub async fn site(
     let mut pages = Orders::of(store, site, PAGE).await?;
     while let Some(mut waiting) = pages.next_page().await? {
         progress(u64::try_from(waiting.len()).unwrap_or(u64::MAX));
-        let mut run = Run { store, site, in_force, mode, effect: &mut effect };
+        let mut run = RecomputeRun { store, site, in_force, mode, effect: &mut effect };
         // A conflict means that somebody else wrote the order: that is progress, so this ends.
         while !waiting.is_empty() {
             waiting = run.turn(waiting).await?;
@@ -105,7 +105,7 @@ pub async fn site(
     Ok(effect)
 }
 
-struct Run<'a> {
+struct RecomputeRun<'a> {
     store: &'a dyn Store,
     site: &'a Site,
     in_force: &'a PolicyInForce,
@@ -113,7 +113,7 @@ struct Run<'a> {
     effect: &'a mut Effect,
 }
 
-impl Run<'_> {
+impl RecomputeRun<'_> {
     /// Computes orders and returns those that somebody else has written meanwhile.
     async fn turn(&mut self, waiting: Vec<OrderId>) -> Result<Vec<OrderId>, RecomputeError> {
         let mut readings = orders::read(self.store, self.site, &waiting).await?;

@@ -27,12 +27,12 @@ pub(super) struct CircuitBreaker {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    state: watch::Sender<State>,
+    state: watch::Sender<BreakerState>,
     delays: Mutex<Delays>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     /// Why it is open; `None` while it is closed.
     open: Option<Why>,
     /// Since when the Store has done nothing; what is unsettled is at least as old.

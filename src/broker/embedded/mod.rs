@@ -1,7 +1,7 @@
 //! The embedded broker: queue, retries, dead-letter intake and journal in one SQLite file.
 //!
 //! [`publish`](Broker::publish) writes a journal row and a work row in one transaction, which it
-//! shares with whoever publishes at the same time. Each subscription has a task ([`Session`])
+//! shares with whoever publishes at the same time. Each subscription has a task ([`QueueSession`])
 //! that waits for its turn, then reads rows in order, hands them out and writes what was decided,
 //! in groups ([`session`]).
 //!
@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::journal::SweepPlace;
 use self::lock::QueueLock;
-use self::session::Session;
+use self::session::QueueSession;
 use super::{
     Broker, BrokerError, Envelope, JournalExtent, JournalPosition, JournalRecord, Queue,
     QueueDepth, Subscription,
@@ -68,19 +68,19 @@ pub struct EmbeddedBroker {
 #[derive(Debug)]
 struct Shared {
     database: Database,
-    work: Line,
-    dead: Line,
+    work: Arrivals,
+    dead: Arrivals,
 }
 
 /// What is known of a queue in this process.
 #[derive(Debug, Default)]
-struct Line {
+struct Arrivals {
     /// Told when this process put something into the queue.
     arrived: Notify,
 }
 
 impl Shared {
-    const fn line(&self, queue: Queue) -> &Line {
+    const fn arrivals(&self, queue: Queue) -> &Arrivals {
         match queue {
             Queue::Work => &self.work,
             Queue::Dead => &self.dead,
@@ -96,7 +96,7 @@ impl EmbeddedBroker {
     }
 
     fn on(directory: &Path, database: Database) -> Self {
-        let shared = Shared { database, work: Line::default(), dead: Line::default() };
+        let shared = Shared { database, work: Arrivals::default(), dead: Arrivals::default() };
         let abandoned = CancellationToken::new();
         Self {
             directory: directory.to_owned(),
@@ -222,7 +222,7 @@ impl Broker for EmbeddedBroker {
         let prefetch = prefetch.clamp(1, PREFETCH_MAX);
         let (deliveries, subscription) = mpsc::channel(prefetch);
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
-        let session = Session::new(queue, prefetch, shared, stop, lock, deliveries);
+        let session = QueueSession::new(queue, prefetch, shared, stop, lock, deliveries);
         let abandoned = self.abandoned.clone();
         self.sessions.spawn(async move {
             tokio::select! {

@@ -14,7 +14,7 @@ pub(super) const PROBE_BYTES: usize = 64 * 1024;
 
 /// A row that was read from a queue.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) struct QueueRow {
     /// Its place in the queue; greater is younger.
     pub(super) seq: i64,
     pub(super) envelope: Arc<Envelope>,
@@ -123,7 +123,7 @@ pub(super) fn read(
     after: i64,
     rows_max: usize,
     bytes_max: usize,
-) -> rusqlite::Result<Vec<Lease>> {
+) -> rusqlite::Result<Vec<QueueRow>> {
     let mut statement = connection.prepare_cached(statements(queue).read)?;
     let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
     let mut rows = statement.query((after, limit))?;
@@ -139,7 +139,7 @@ pub(super) fn read(
     Ok(leases)
 }
 
-fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
+fn lease(row: &Row<'_>) -> rusqlite::Result<QueueRow> {
     let dead = match row.get::<_, Option<String>>(3)? {
         None => None,
         Some(text) => {
@@ -148,7 +148,7 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
             Some(DeadReason { rejection, failed_at, attempts: row.get(5)? })
         }
     };
-    Ok(Lease {
+    Ok(QueueRow {
         seq: row.get(0)?,
         attempt: row.get(1)?,
         delivery_count: row.get(2)?,

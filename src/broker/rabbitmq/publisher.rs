@@ -63,7 +63,7 @@ pub(super) struct Publisher {
 #[derive(Debug)]
 struct Request {
     message: Message,
-    answer: Answer,
+    answer: Reply,
 }
 
 impl Publisher {
@@ -158,10 +158,10 @@ struct Task {
 
 /// The answer to a message that was handed to the task.
 type Pending = oneshot::Receiver<Result<(), BrokerError>>;
-type Answer = oneshot::Sender<Result<(), BrokerError>>;
-type Confirmed = (Answer, lapin::Result<Confirmation>);
-type Written = (Answer, lapin::Result<PublisherConfirm>);
-type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
+type Reply = oneshot::Sender<Result<(), BrokerError>>;
+type Confirmed = (Reply, lapin::Result<Confirmation>);
+type WriteResult = (Reply, lapin::Result<PublisherConfirm>);
+type Writing = Pin<Box<dyn Future<Output = WriteResult> + Send>>;
 
 impl Task {
     /// Waits for a connection and opens a channel; whoever publishes while there is none gets an
@@ -239,13 +239,13 @@ impl Task {
     }
 }
 
-async fn write(channel: Channel, Request { message, answer }: Request) -> Written {
+async fn write(channel: Channel, Request { message, answer }: Request) -> WriteResult {
     let Message { exchange, key, properties, body } = message;
     let options = BasicPublishOptions::default();
     (answer, channel.basic_publish(exchange, key, options, &body, properties).await)
 }
 
-async fn confirmed(answer: Answer, confirm: PublisherConfirm) -> Confirmed {
+async fn confirmed(answer: Reply, confirm: PublisherConfirm) -> Confirmed {
     (answer, confirm.await)
 }
 
@@ -261,7 +261,7 @@ fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<(), BrokerError>
     }
 }
 
-fn reply(answer: Answer, outcome: Result<(), BrokerError>) {
+fn reply(answer: Reply, outcome: Result<(), BrokerError>) {
     // Whoever does not wait any more needs no answer.
     answer.send(outcome).ok();
 }

@@ -18,7 +18,7 @@ pub(super) async fn differences(
     store: &dyn Store,
     site: &Site,
 ) -> Result<Vec<Difference>, StoreError> {
-    let mut reading = Reading::default();
+    let mut reading = FeedReading::default();
     reading.read_on(store, site).await?;
     let counts = counts(store, site).await?;
     let read = reading.last;
@@ -50,7 +50,7 @@ async fn counts(store: &dyn Store, site: &Site) -> Result<HashMap<StockKey, Coun
 
 /// How far the feed was read.
 #[derive(Default)]
-pub(super) struct Reading {
+pub(super) struct FeedReading {
     last: Option<u64>,
     /// The last change of each item.
     latest: HashMap<StockKey, Latest>,
@@ -64,7 +64,7 @@ struct Latest {
     after: Counts,
 }
 
-impl Reading {
+impl FeedReading {
     /// The number of an item's last change, and the counts after it, as far as the feed was read.
     pub(super) fn latest(&self, key: &StockKey) -> Option<(u64, Counts)> {
         self.latest.get(key).map(|latest| (latest.sequence, latest.after))

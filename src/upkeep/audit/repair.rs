@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::feed::Reading as Feed;
+use super::feed::FeedReading as Feed;
 use super::{Difference, Findings, Kind, PAGE, site as audit};
 use crate::domain::{
     Cause, Counts, Identifier, MessageId, Names, OrderId, Site, StockChange, StockKey, Timestamp,
@@ -56,7 +56,7 @@ pub async fn repair(
 ) -> Result<Repaired, StoreError> {
     let before = audit(store, site, &progress).await?;
     let mut after = before.clone();
-    let run = Run { store, site, repair };
+    let run = RepairRun { store, site, repair };
     for _ in 0..ROUNDS_MAX {
         if !after.differences.iter().any(|difference| difference.kind.is_repairable()) {
             break;
@@ -67,13 +67,13 @@ pub async fn repair(
     Ok(Repaired { before, after })
 }
 
-struct Run<'a> {
+struct RepairRun<'a> {
     store: &'a dyn Store,
     site: &'a Site,
     repair: &'a Repair,
 }
 
-impl Run<'_> {
+impl RepairRun<'_> {
     async fn turn(&self, differences: &[Difference]) -> Result<(), StoreError> {
         let of_kind = |kind| differences.iter().filter(move |it| it.kind == kind);
         let applied: BTreeSet<OrderId> =

@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::lock::QueueLock;
-use super::queue::{self, Lease, Settlement};
-use crate::broker::settlement::{Settled, Settlement as Report};
+use super::queue::{self, QueueRow, Settlement};
+use crate::broker::ticket::{Returned, Ticket};
 use crate::broker::{Delivery, Disposition, Queue, SUSPECT_DELIVERIES};
 use crate::clock::{self, Delays};
 use crate::domain::Timestamp;
@@ -47,7 +47,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const UNACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What serves a subscription: it waits for the lock, then consumes the queue.
-pub(super) struct Session {
+pub(super) struct QueueSession {
     queue: Queue,
     prefetch: usize,
     shared: Arc<Shared>,
@@ -57,12 +57,12 @@ pub(super) struct Session {
     /// was dropped or the broker is closed.
     deliveries: Option<mpsc::Sender<Delivery>>,
     /// Rows to hand out next, by their place in the queue.
-    upcoming: BTreeMap<i64, Lease>,
+    upcoming: BTreeMap<i64, QueueRow>,
     /// Rows that were handed out and not settled, by their place in the queue.
-    in_flight: BTreeMap<i64, Lease>,
+    in_flight: BTreeMap<i64, QueueRow>,
     /// Given to every delivery, with room for all of them.
-    reports: mpsc::Sender<Settled>,
-    settled: mpsc::Receiver<Settled>,
+    reports: mpsc::Sender<Returned>,
+    settled: mpsc::Receiver<Returned>,
     decided: Vec<Settlement>,
     /// A group whose write failed; it goes before what was decided later.
     unwritten: Option<Arc<Vec<Settlement>>>,
@@ -86,7 +86,7 @@ pub(super) struct Session {
     paused_until: Instant,
 }
 
-impl Session {
+impl QueueSession {
     pub(super) fn new(
         queue: Queue,
         prefetch: usize,
@@ -139,7 +139,7 @@ impl Session {
 
     async fn hand_out_until_stopped(&mut self) -> Result<(), SqliteError> {
         let shared = Arc::clone(&self.shared);
-        let arrived = &shared.line(self.queue).arrived;
+        let arrived = &shared.arrivals(self.queue).arrived;
         while self.deliveries.is_some() || self.unacked > 0 {
             self.hand_out().await?;
             self.start_writing();
@@ -222,14 +222,14 @@ impl Session {
         Ok(())
     }
 
-    fn hand_over(&mut self, lease: Lease) {
+    fn hand_over(&mut self, lease: QueueRow) {
         let delivery = Delivery {
             envelope: Arc::clone(&lease.envelope),
             attempt: lease.attempt,
             failing_since: lease.failing_since,
             delivery_count: lease.delivery_count,
             dead: lease.dead.clone(),
-            settlement: Report {
+            ticket: Ticket {
                 number: lease.seq.cast_unsigned(),
                 disposition: None,
                 reports: self.reports.clone(),
@@ -274,12 +274,12 @@ impl Session {
         Ok(noted.is_some())
     }
 
-    fn take_back(&mut self, (number, disposition): Settled) {
+    fn take_back(&mut self, (number, disposition): Returned) {
         let Some(mut lease) = self.in_flight.remove(&number.cast_signed()) else { return };
         let bytes = lease.envelope.body.len();
         if let Some(disposition) = disposition {
             let decided_at = clock::now();
-            let Lease { seq, failing_since, replay, .. } = lease;
+            let QueueRow { seq, failing_since, replay, .. } = lease;
             self.decided.push(Settlement {
                 seq,
                 disposition,
@@ -314,16 +314,19 @@ impl Session {
                 queue::settle(connection, queue, &settlements)?;
                 let promoted =
                     if is_due { queue::promote(connection, queue, clock::now())? } else { 0 };
-                Ok(Written { promoted, next_due: queue::next_due(connection, queue)? })
+                Ok(GroupWritten { promoted, next_due: queue::next_due(connection, queue)? })
             };
             database.write(write).await
         });
         self.writing = Some(Writing { group, answer });
     }
 
-    fn finish_write(&mut self, result: Result<Written, SqliteError>) -> Result<(), SqliteError> {
+    fn finish_write(
+        &mut self,
+        result: Result<GroupWritten, SqliteError>,
+    ) -> Result<(), SqliteError> {
         let Some(Writing { group, .. }) = self.writing.take() else { return Ok(()) };
-        let Some(Written { promoted, next_due }) = self.tolerate(result)? else {
+        let Some(GroupWritten { promoted, next_due }) = self.tolerate(result)? else {
             self.unwritten = Some(group);
             return Ok(());
         };
@@ -383,11 +386,11 @@ impl Session {
 /// A group that is being written.
 struct Writing {
     group: Arc<Vec<Settlement>>,
-    answer: Pin<Box<dyn Future<Output = Result<Written, SqliteError>> + Send>>,
+    answer: Pin<Box<dyn Future<Output = Result<GroupWritten, SqliteError>> + Send>>,
 }
 
 /// What a write found.
-struct Written {
+struct GroupWritten {
     promoted: usize,
     next_due: Option<Timestamp>,
 }
@@ -399,7 +402,7 @@ async fn closed(deliveries: Option<&mpsc::Sender<Delivery>>) {
     }
 }
 
-async fn written(writing: Option<&mut Writing>) -> Result<Written, SqliteError> {
+async fn written(writing: Option<&mut Writing>) -> Result<GroupWritten, SqliteError> {
     match writing {
         Some(writing) => writing.answer.as_mut().await,
         None => std::future::pending().await,

@@ -5,11 +5,11 @@
 
 use tokio::time::sleep;
 
-use super::{POLL_INTERVAL, Session, closed};
+use super::{POLL_INTERVAL, QueueSession, closed};
 use crate::broker::embedded::queue;
 use crate::sqlite::SqliteError;
 
-impl Session {
+impl QueueSession {
     /// Serves the subscription until it is dropped or the broker is closed.
     pub(in crate::broker::embedded) async fn serve(mut self) {
         let queue = self.queue;

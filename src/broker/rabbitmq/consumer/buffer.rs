@@ -9,7 +9,7 @@ use crate::broker::rabbitmq::unacked::UnackedId;
 use crate::broker::rabbitmq::wire::Received;
 
 /// A delivery that came.
-pub(super) struct Arrival {
+pub(super) struct BufferedDelivery {
     pub(super) tag: u64,
     pub(super) acker: Acker,
     pub(super) place: UnackedId,
@@ -19,12 +19,12 @@ pub(super) struct Arrival {
 /// See the module.
 #[derive(Default)]
 pub(super) struct DeliveryBuffer {
-    pub(super) ordinary: VecDeque<Arrival>,
-    pub(super) suspects: VecDeque<Arrival>,
+    pub(super) ordinary: VecDeque<BufferedDelivery>,
+    pub(super) suspects: VecDeque<BufferedDelivery>,
 }
 
 impl DeliveryBuffer {
-    pub(super) fn push(&mut self, arrival: Arrival) {
+    pub(super) fn push(&mut self, arrival: BufferedDelivery) {
         if arrival.received.delivery_count >= SUSPECT_DELIVERIES {
             self.suspects.push_back(arrival);
         } else {
@@ -37,8 +37,8 @@ impl DeliveryBuffer {
     }
 
     /// Takes all, in the order in which they came.
-    pub(super) fn take_all(&mut self) -> Vec<Arrival> {
-        let mut all: Vec<Arrival> =
+    pub(super) fn take_all(&mut self) -> Vec<BufferedDelivery> {
+        let mut all: Vec<BufferedDelivery> =
             self.ordinary.drain(..).chain(self.suspects.drain(..)).collect();
         all.sort_unstable_by_key(|arrival| arrival.tag);
         all

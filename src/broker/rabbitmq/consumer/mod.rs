@@ -1,9 +1,9 @@
 //! The task of one subscription: consumes on a channel, and on a new one when that is lost.
 //!
-//! What happens on one channel is a [`Session`]. A channel that is lost takes its deliveries with
-//! it: RabbitMQ delivers them again, and what is decided about the old ones is not heard any more.
-//! RabbitMQ counts that against each of them, so a further channel consumes only once the old ones
-//! were taken: a subscriber that waits for its Store would lose them again, for nothing.
+//! What happens on one channel is a [`ChannelSession`]. A channel that is lost takes its deliveries
+//! with it: RabbitMQ delivers them again, and what is decided about the old ones is not heard any
+//! more. RabbitMQ counts that against each of them, so a further channel consumes only once the old
+//! ones were taken: a subscriber that waits for its Store would lose them again, for nothing.
 //!
 //! # Invariants
 //! - The subscription ends only when it was dropped or the broker is closed, never because RabbitMQ
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use self::session::{Over, Session};
+use self::session::{ChannelSession, Over};
 use super::{Shared, topology};
 use crate::broker::{BrokerError, Delivery, Queue};
 use crate::clock::Delays;
@@ -61,7 +61,7 @@ impl Consumer {
                     let (link, _consuming) =
                         (&shared.consuming, shared.unacked(self.queue).consuming());
                     tokio::select! {
-                        served = Session::new(&mut self, channel).run(&mut delays) => served,
+                        served = ChannelSession::new(&mut self, channel).run(&mut delays) => served,
                         () = link.ended(&connection) => Err(link.away()),
                     }
                 }

@@ -35,14 +35,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Consumer;
-use super::buffer::{Arrival, DeliveryBuffer};
+use super::buffer::{BufferedDelivery, DeliveryBuffer};
 use super::cumulative_acks::CumulativeAcks;
 use super::silence;
 use crate::broker::rabbitmq::failure::{refusal, within};
-use crate::broker::rabbitmq::topology::{self, short};
+use crate::broker::rabbitmq::topology::{self, Topology, short};
 use crate::broker::rabbitmq::unacked::UnackedId;
 use crate::broker::rabbitmq::wire::{self, Received};
-use crate::broker::settlement::{Settled, Settlement};
+use crate::broker::ticket::{Returned, Ticket};
 use crate::broker::{BrokerError, Delivery, Disposition};
 use crate::clock::Delays;
 
@@ -58,8 +58,8 @@ type Came = lapin::Result<lapin::message::Delivery>;
 /// The tag of a delivery that is published elsewhere.
 type Moving = Pin<Box<dyn Future<Output = u64> + Send>>;
 
-/// The time in which a subscription has a channel; see [`Session::run`].
-pub(super) struct Session<'a> {
+/// The time in which a subscription has a channel; see [`ChannelSession::run`].
+pub(super) struct ChannelSession<'a> {
     consumer: &'a mut Consumer,
     channel: Channel,
     /// `None` while nothing more may come.
@@ -69,10 +69,10 @@ pub(super) struct Session<'a> {
     /// What came and is not handed out, in order.
     buffer: DeliveryBuffer,
     /// What was handed out and is not settled, by its tag.
-    in_flight: BTreeMap<u64, Arrival>,
+    in_flight: BTreeMap<u64, BufferedDelivery>,
     /// Given to every delivery, with room for all of them.
-    reports: mpsc::Sender<Settled>,
-    settled: mpsc::Receiver<Settled>,
+    reports: mpsc::Sender<Returned>,
+    settled: mpsc::Receiver<Returned>,
     moving: FuturesUnordered<Moving>,
     /// All that was handed out or decided, until it is acknowledged.
     unacked: BTreeMap<u64, (Acker, Option<UnackedId>)>,
@@ -96,7 +96,7 @@ pub(super) enum Over {
     Owed,
 }
 
-impl<'a> Session<'a> {
+impl<'a> ChannelSession<'a> {
     pub(super) fn new(consumer: &'a mut Consumer, channel: Channel) -> Self {
         let (reports, settled) = mpsc::channel(usize::from(consumer.prefetch));
         Self {
@@ -151,13 +151,16 @@ impl<'a> Session<'a> {
                     if self.gap_until.is_some() => self.acknowledge_after_gap().await?,
                 () = sleep_until(self.active_at + self.silence), if self.unacked.is_empty() => {
                     let queue = self.consumer.shared.topology.queue_name(self.consumer.queue);
-                    let before = silence::look(&self.channel, &queue).await?;
+                    let before = Topology::find(&self.channel, &queue).await?;
                     // What is on its way when the channel is closed would count as delivered.
                     self.cancel().await?;
                     let is_silent = self.unacked.is_empty() && self.buffer.is_empty();
-                    if is_silent && before.is_owed(&self.channel, &queue).await? {
-                        topology::close(&self.channel).await;
-                        return Ok(Over::Owed);
+                    if is_silent {
+                        let after = Topology::find(&self.channel, &queue).await?;
+                        if silence::is_owed(before, after) {
+                            topology::close(&self.channel).await;
+                            return Ok(Over::Owed);
+                        }
                     }
                     self.silence = silence::time();
                 }
@@ -201,13 +204,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn hand_over(&mut self, arrival: Arrival) {
+    fn hand_over(&mut self, arrival: BufferedDelivery) {
         let Received { envelope, attempt, failing_since, delivery_count, dead } =
             arrival.received.clone();
-        let settlement =
-            Settlement { number: arrival.tag, disposition: None, reports: self.reports.clone() };
-        let delivery =
-            Delivery { envelope, attempt, failing_since, delivery_count, dead, settlement };
+        let ticket =
+            Ticket { number: arrival.tag, disposition: None, reports: self.reports.clone() };
+        let delivery = Delivery { envelope, attempt, failing_since, delivery_count, dead, ticket };
         self.consumer.shared.unacked(self.consumer.queue).hand_out(arrival.place);
         self.unacked.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
         self.in_flight.insert(arrival.tag, arrival);
@@ -253,7 +255,7 @@ impl<'a> Session<'a> {
             Ok(received) => {
                 let unacked = self.consumer.shared.unacked(self.consumer.queue);
                 let place = unacked.arrive(received.envelope.received_at);
-                self.buffer.push(Arrival { tag, acker, place, received });
+                self.buffer.push(BufferedDelivery { tag, acker, place, received });
             }
             Err(error) => {
                 self.unacked.insert(tag, (acker, None));
@@ -276,11 +278,11 @@ impl<'a> Session<'a> {
     }
 
     /// What else was settled by now.
-    fn settled_now(&mut self) -> Vec<Settled> {
+    fn settled_now(&mut self) -> Vec<Returned> {
         std::iter::from_fn(|| self.settled.try_recv().ok()).collect()
     }
 
-    async fn settle(&mut self, mut batch: Vec<Settled>) -> Result<(), BrokerError> {
+    async fn settle(&mut self, mut batch: Vec<Returned>) -> Result<(), BrokerError> {
         batch.sort_unstable_by_key(|(tag, _)| *tag);
         let mut dropped = Vec::new();
         for (tag, disposition) in batch {
@@ -304,7 +306,7 @@ impl<'a> Session<'a> {
             // Nothing has failed: it was not taken, or whoever took it is ending.
             return self.give_back(dropped).await;
         }
-        for Arrival { tag, acker, .. } in dropped {
+        for BufferedDelivery { tag, acker, .. } in dropped {
             let options = BasicRejectOptions { requeue: true };
             acker.reject(options).await.map_err(|error| refusal("cannot give back", &error))?;
             self.acks.give_back(tag);
@@ -314,11 +316,11 @@ impl<'a> Session<'a> {
     }
 
     /// Gives deliveries back in their order, without counting it against them.
-    async fn give_back(&mut self, arrivals: Vec<Arrival>) -> Result<(), BrokerError> {
+    async fn give_back(&mut self, arrivals: Vec<BufferedDelivery>) -> Result<(), BrokerError> {
         for arrival in &arrivals {
             self.unacked.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
         }
-        for Arrival { tag, acker, .. } in arrivals {
+        for BufferedDelivery { tag, acker, .. } in arrivals {
             let options = BasicNackOptions { requeue: true, multiple: false };
             acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
             self.acks.give_back(tag);
@@ -378,7 +380,7 @@ impl<'a> Session<'a> {
     /// the queue takes in few at a time, and drops the others when the channel is closed. A few are
     /// given back one by one, which keeps their order.
     async fn settle_in_runs(&mut self) -> Result<(), BrokerError> {
-        for Arrival { tag, acker, place, .. } in self.buffer.take_all() {
+        for BufferedDelivery { tag, acker, place, .. } in self.buffer.take_all() {
             self.unacked.insert(tag, (acker, Some(place)));
         }
         let unacked = self.unacked.iter();
@@ -419,7 +421,7 @@ impl<'a> Session<'a> {
 }
 
 /// What was unacked is RabbitMQ's again, however the session ends.
-impl Drop for Session<'_> {
+impl Drop for ChannelSession<'_> {
     fn drop(&mut self) {
         let unacked = self.consumer.shared.unacked(self.consumer.queue);
         let own = self.unacked.values().filter_map(|(_, place)| *place);

@@ -12,13 +12,7 @@
 
 use std::time::Duration;
 
-use lapin::Channel;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-
-use crate::broker::BrokerError;
-use crate::broker::rabbitmq::failure::refusal;
-use crate::broker::rabbitmq::topology::short;
+use crate::broker::rabbitmq::topology::Found;
 
 /// The longest time.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -29,30 +23,9 @@ pub(super) fn time() -> Duration {
     SILENCE_MAX.mul_f64(1.0 - rand::random::<f64>() / 4.0)
 }
 
-/// A queue before the consumer was cancelled.
-pub(super) struct Before {
-    consumers: u32,
-}
-
-/// Looks at the queue of a consumer.
-pub(super) async fn look(channel: &Channel, queue: &str) -> Result<Before, BrokerError> {
-    Ok(Before { consumers: state(channel, queue).await?.consumer_count() })
-}
-
-impl Before {
-    /// Whether the queue has something that did not come, now that the consumer is cancelled.
-    pub(super) async fn is_owed(
-        &self,
-        channel: &Channel,
-        queue: &str,
-    ) -> Result<bool, BrokerError> {
-        let after = state(channel, queue).await?;
-        Ok(after.message_count() > 0 || after.consumer_count() >= self.consumers)
-    }
-}
-
-async fn state(channel: &Channel, queue: &str) -> Result<lapin::Queue, BrokerError> {
-    let (options, none) = (QueueDeclareOptions::durable().passive(), FieldTable::default());
-    let asked = channel.queue_declare(short(queue), options, none).await;
-    asked.map_err(|error| refusal(&format!("cannot look at {queue}"), &error))
+/// Whether a queue has something that did not come, from looks at it before and after its consumer was
+/// cancelled. One that is gone is declared again, and consumed on another channel.
+pub(super) fn is_owed(before: Option<Found>, after: Option<Found>) -> bool {
+    let (Some(before), Some(after)) = (before, after) else { return true };
+    after.ready > 0 || after.consumers >= before.consumers
 }
