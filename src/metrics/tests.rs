@@ -104,11 +104,11 @@ fn the_metrics_have_their_public_names() {
     storekeeper_orders_status_unknown counter
     storekeeper_orders_waiting gauge
     storekeeper_quantities_rounded counter
-    storekeeper_queue_unroutable gauge
     storekeeper_queue_in_flight gauge
     storekeeper_queue_oldest_age_seconds gauge
     storekeeper_queue_ready gauge
     storekeeper_queue_retry_ready gauge
+    storekeeper_queue_unroutable gauge
     storekeeper_refund_lines_unmatched counter
     storekeeper_role gauge
     storekeeper_stock_items_oversold gauge
