@@ -30,7 +30,8 @@ pub(super) struct Backends {
 #[derive(Debug)]
 pub(super) struct Leading {
     pub(super) lease: LeaderLease,
-    /// The Store; of Redis over a connection of its own: what takes long is not in the way of commits.
+    /// The Store; of Redis over a connection of its own: what takes long is not in the way of
+    /// commits.
     pub(super) store: Arc<dyn Store>,
     /// The broker whose journal does not shorten itself.
     pub(super) journal: Option<Arc<EmbeddedBroker>>,
@@ -113,7 +114,7 @@ pub async fn open_or_create_store(settings: &Settings) -> Result<Arc<dyn Store>,
     }
 }
 
-/// Makes what the queue of the distributed backend needs, or says what stands in the way.
+/// Declares what the queue of the distributed backend needs, or reports the conflict.
 pub async fn declare_topology(settings: &Settings) -> Result<(), BrokerError> {
     rabbitmq::declare_topology(&rabbit_options(settings)).await
 }
@@ -122,13 +123,13 @@ fn rabbit_options(settings: &Settings) -> RabbitOptions {
     let config::RabbitmqSettings { url, namespace, management_url, journal_bytes_max } =
         &settings.rabbitmq;
     RabbitOptions {
-        urls: url.iter().map(|url| url.expose().to_owned()).collect(),
+        urls: url.iter().map(|url| url.expose().into()).collect(),
         namespace: namespace.clone(),
         delivery_limit: u32::try_from(settings.worker.delivery_limit).unwrap_or(u32::MAX),
         ladder: settings.retry.ladder.clone(),
         journal_retention: Some(settings.journal.retention),
         journal_bytes_max: journal_bytes_max.map(|size| size.0),
-        management_url: management_url.as_ref().map(|url| url.expose().to_owned()),
+        management_url: management_url.as_ref().map(|url| url.expose().into()),
         publish_in_flight_max: UNCONFIRMED_MAX,
     }
 }

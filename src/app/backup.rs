@@ -4,11 +4,12 @@
 //! Store has seen. What was settled between the two is in the copy's journal and not in its queue;
 //! the time from which the journal must be replayed after a restore is taken before both.
 //!
-//! Dies anywhere: the directory is not there. It appears under its name when it is whole; until then
-//! it has another, hidden one, and is locked. The next backup beside it removes what is not.
+//! Dies anywhere: the directory does not exist. It gets its name once it is complete; until then it
+//! has another, hidden one, and is locked. The next backup beside it removes incomplete ones.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::broker::BrokerError;
@@ -48,7 +49,7 @@ pub enum BackUpError {
 /// Copies the files of `from` to the new directory `to`, which only its owner can read. Answers
 /// with the time from which the journal is to be replayed after a restore; it is in the copy too.
 ///
-/// `progress` is told the file, how many of its pages are done, and of how many.
+/// `progress` gets the file, how many of its pages are done, and how many there are.
 pub async fn back_up(
     from: &Path,
     to: &Path,
@@ -112,18 +113,13 @@ fn is_left(entry: &DirEntry) -> bool {
 /// A directory without a final name, which goes away unless it is kept.
 fn private_directory(parent: &Path) -> io::Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    builder.tempdir_in(parent)
+    builder.prefix(UNFINISHED).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
 fn write_since(path: &Path, since: Timestamp) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.mode(0o600).open(path)?;
     writeln!(file, "{since}")?;
     file.sync_all()
 }

@@ -1,10 +1,9 @@
 //! The worker's condition: it consumes only under the policy that is in force.
 //!
-//! The first worker of an empty Store records a policy: the defaults, and what its configuration
-//! says otherwise. Later, a worker
-//! whose configuration differs does not consume: two workers with two meanings of an order would
-//! undo each other's work. One that consumes when another policy is put in force finds that out
-//! within seconds, or by the Store's next refusal, and waits again.
+//! The first worker of an empty Store records a policy: the defaults, overridden by its
+//! configuration. Later, a worker whose configuration differs does not consume: two workers with
+//! two meanings of an order would undo each other's work. One that consumes when another policy is
+//! put in force finds that out within seconds, or by the Store's next refusal, and waits again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,41 +11,33 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Delays;
 use crate::broker::Broker;
-use crate::clock;
-use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, SourceRules};
+use crate::clock::{self, Delays};
+use crate::config::Settings;
+use crate::domain::{Policy, PolicyInForce, PolicyOrigin};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::worker::{Drained, Pool, PoolError};
 
 /// The shortest and longest delay between two looks at the policy.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Who records the first policy of a Store.
 const ACTOR: &str = "the first worker";
 
 /// What a worker needs.
-pub(super) struct Consumer {
+pub(super) struct WorkerRole {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
-    /// The policy that the configuration proposes.
-    pub(super) policy: ProposedPolicy,
-    /// Which sites each source of webhooks may write.
-    pub(super) sources: SourceRules,
-    pub(super) worker: WorkerSettings,
-    pub(super) retry: RetrySettings,
-    /// `dead_letters.bytes_max`
-    pub(super) dead_letters_max: Option<u64>,
+    pub(super) settings: Settings,
 }
 
-impl Consumer {
-    /// Waits for the policy, then works until `stop`. `decided` is told once it is known whether
-    /// the policy allows to consume.
+impl WorkerRole {
+    /// Waits for the policy, then works until `stop`. `decided` is answered once it is known
+    /// whether the policy allows to consume.
     pub(super) async fn run(
         self,
         decided: oneshot::Sender<()>,
@@ -54,6 +45,7 @@ impl Consumer {
         abandoned: CancellationToken,
     ) -> Result<Drained, PoolError> {
         let mut decided = Some(decided);
+        let settings = &self.settings;
         loop {
             let policy = stop.run_until_cancelled(self.policy_in_force(&mut decided)).await;
             let Some(policy) = policy else { return Ok(Drained::Whole) };
@@ -63,11 +55,12 @@ impl Consumer {
                 Arc::clone(&self.metrics),
                 Arc::clone(&self.health),
                 policy,
-                &self.worker,
-                &self.retry,
+                &settings.worker,
+                &settings.retry,
             );
-            let pool = pool.with_sources(self.sources.clone());
-            let pool = pool.with_dead_letters_max(self.dead_letters_max);
+            let pool = pool.with_sources(settings.ingress.source_rules());
+            let pool =
+                pool.with_dead_letters_max(settings.dead_letters.bytes_max.map(|size| size.0));
             match pool.run(stop.clone(), abandoned.clone()).await {
                 Err(PoolError::PolicyChanged) if !stop.is_cancelled() => {}
                 Err(PoolError::PolicyChanged) => return Ok(Drained::Whole),
@@ -78,13 +71,14 @@ impl Consumer {
 
     /// Waits until the policy in force is the configured one.
     async fn policy_in_force(&self, decided: &mut Option<oneshot::Sender<()>>) -> PolicyInForce {
-        let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
-        let mut said = None;
+        let mut delays = Delays::new(POLL_INTERVAL.0, POLL_INTERVAL.1);
+        let mut logged = None;
+        let configured = self.settings.policy();
         loop {
-            let first = self.policy.over(&Policy::default());
+            let first = configured.over(&Policy::default());
             let origin = PolicyOrigin { actor: ACTOR.to_owned(), at: clock::now() };
             let why = match self.store.adopt_policy(&first, &origin).await {
-                Ok(in_force) if in_force.policy == self.policy.over(&in_force.policy) => {
+                Ok(in_force) if in_force.policy == configured.over(&in_force.policy) => {
                     self.health.resume_worker();
                     decided.take().map(|decided| decided.send(()));
                     return in_force;
@@ -96,15 +90,15 @@ impl Consumer {
                          `storekeeper policy show` prints that one: set {} as it says, \
                          or run `storekeeper policy apply`",
                         in_force.revision,
-                        differing(&self.policy.over(&in_force.policy), &in_force.policy).join(", "),
+                        differing(&configured.over(&in_force.policy), &in_force.policy).join(", "),
                     )
                 }
                 Err(error) => format!("cannot read the policy in force: {error}"),
             };
-            if said.as_ref() != Some(&why) {
+            if logged.as_ref() != Some(&why) {
                 tracing::error!(why, "the worker does not consume");
                 self.health.pause_worker(&why);
-                said = Some(why);
+                logged = Some(why);
             }
             self.health.count_turn();
             tokio::time::sleep(delays.next()).await;

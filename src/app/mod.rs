@@ -19,9 +19,11 @@ mod backends;
 mod backup;
 mod consume;
 mod descriptors;
-mod parts;
 mod ready_file;
 mod roles;
+pub mod signals;
+pub mod telemetry;
+mod wiring;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,25 +40,25 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Broker, BrokerError};
 use crate::config::Settings;
 use crate::duties::{Leader, Means};
-use crate::health::Health;
+use crate::health::{Health, probes};
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
-use crate::{console, ingress, probes};
+use crate::{console, ingress};
 
 use backends::{Backends, Leading};
 pub use backends::{
     damaged_files, declare_topology, open_broker, open_or_create_store, open_store,
 };
 pub use backup::{BackUpError, back_up};
-use consume::Consumer;
-use parts::{Parts, Stops};
+use consume::WorkerRole;
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
+use wiring::{Stops, Tasks};
 
 /// How often is looked whether the backends are there, at the start.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections at a time to the console, and to the probes.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 
@@ -97,7 +99,7 @@ pub enum RunError {
     #[error("a part of the process failed")]
     Panicked(#[source] JoinError),
     /// The system does not say where the process listens.
-    #[error("cannot tell the addresses that are listened on")]
+    #[error("cannot read the addresses that are listened on")]
     Addresses(#[source] io::Error),
     /// The ready file cannot be written.
     #[error("cannot write {path}")]
@@ -211,7 +213,7 @@ impl App {
 
     /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
     /// which policy is in force.
-    fn start_parts(self, stops: &Stops) -> (Parts, oneshot::Receiver<()>) {
+    fn start_parts(self, stops: &Stops) -> (Tasks, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
         let Backends { broker, store, leading } = backends;
         let tracker = TaskTracker::new();
@@ -251,34 +253,24 @@ impl App {
         });
         let (decided, policy_decided) = oneshot::channel();
         let worker = store.filter(|_| roles.has(Role::Worker)).map(|store| {
-            let consumer = Consumer {
-                policy: settings.policy(),
-                sources: settings.ingress.source_rules(),
-                worker: settings.worker,
-                retry: settings.retry,
-                dead_letters_max: settings.dead_letters.bytes_max.map(|size| size.0),
-                broker,
-                store,
-                metrics,
-                health,
-            };
+            let worker = WorkerRole { broker, store, metrics, health, settings };
             let (consuming, abandoned) = (stops.consuming.clone(), stops.abandoned.clone());
-            tracker.spawn(consumer.run(decided, consuming, abandoned))
+            tracker.spawn(worker.run(decided, consuming, abandoned))
         });
         tracker.close();
-        (Parts { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
+        (Tasks { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
     }
 }
 
-/// Waits until both backends were there once: until then nothing could be taken or shown. One that
-/// is there and has no room is another matter, which its own answers tell.
+/// Waits until both backends were reachable once: until then nothing could be taken or shown. One
+/// that is there and has no room is another matter, which its own answers show.
 async fn reached(broker: &dyn Broker, store: Option<&dyn Store>) {
     while matches!(broker.check().await, Err(BrokerError::Unavailable { .. })) {
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     if let Some(store) = store {
         while matches!(store.policy().await, Err(StoreError::Unavailable { .. })) {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

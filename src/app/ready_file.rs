@@ -30,7 +30,7 @@ impl Addresses {
         tracing::info!(ingress, console, probes = %self.probes, "ready");
     }
 
-    /// Writes the addresses as JSON; a reader finds the whole file or none.
+    /// Writes the addresses as JSON; a reader finds all of the file or no file.
     pub(super) fn write_to(&self, path: &Path) -> Result<(), RunError> {
         let write = || {
             // A bare file name has an empty parent, which means the working directory.

@@ -11,20 +11,25 @@
 
 pub mod embedded;
 mod envelope;
-mod out;
 pub mod rabbitmq;
+mod ticket;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 pub use envelope::Envelope;
+use ticket::Ticket;
 
 pub use crate::domain::EnvelopeKind;
 use crate::domain::{Rejection, Timestamp};
+
+/// What was delivered so often before without being settled is handed out, and worked, alone: it
+/// may be what kills workers.
+pub const SUSPECT_DELIVERIES: u32 = 2;
 
 /// The queue, its retries, its dead-letter intake and its journal.
 #[async_trait]
@@ -32,13 +37,13 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Puts an envelope into the work queue and the journal, both or neither, and returns once it
     /// would survive a crash. Concurrent calls share the cost of one write to disk.
     ///
-    /// Dies before the answer: the envelope may or may not be there; the sender sends it again.
-    /// Cancelling the call leaves the same question open.
+    /// Dies before the answer: the envelope may or may not be there; the sender sends it again. The
+    /// same goes for a cancelled call.
     async fn publish(&self, envelope: Envelope) -> Result<(), BrokerError>;
 
-    /// Puts an envelope into the queue of dead letters and the journal, both or neither, and returns
-    /// once it would survive a crash. It is never in the work queue, and its journal record says
-    /// why: a rebuild must not apply what was put aside on receipt.
+    /// Puts an envelope into the queue of dead letters and the journal, both or neither, and
+    /// returns once it would survive a crash. It never enters the work queue, and its journal
+    /// record has the reason: a rebuild must not apply what was rejected on receipt.
     ///
     /// Dies before the answer, or is cancelled: as for [`publish`](Self::publish).
     async fn publish_dead(
@@ -47,30 +52,30 @@ pub trait Broker: Debug + Send + Sync + 'static {
         rejection: Rejection,
     ) -> Result<(), BrokerError>;
 
-    /// Puts envelopes into the work queue again, in their order, and returns once all of them would
-    /// survive a crash. The journal has their bodies already: it does not get them again.
+    /// Puts journalled envelopes into the work queue once more, in their order, and returns once
+    /// all of them would survive a crash. Their bodies are not journalled a second time.
     ///
-    /// Dies before the answer, or fails: some may be there. The caller puts all of them back again,
-    /// which changes nothing for those that are.
-    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError>;
+    /// Dies before the answer, or fails: some may be there. The caller replays all of them, which
+    /// changes nothing for those that are.
+    async fn replay(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError>;
 
     /// Starts consuming a queue, with at most `prefetch` deliveries unsettled at a time.
     ///
     /// Oldest first, except that retries and returned deliveries come when they are due. What was
-    /// delivered twice or more without being settled comes alone: nothing else is delivered until it
-    /// is settled, so that nothing else dies of it. In the embedded backend one subscription a queue
-    /// is active, across all processes that share the directory; a further one stands by and takes
-    /// over when the first one ends or dies.
+    /// delivered twice or more without being settled comes alone: nothing else is delivered until
+    /// it is settled, so that nothing else dies of it. In the embedded backend one subscription a
+    /// queue is active, across all processes that share the directory; a further one stands by and
+    /// takes over when the first one ends or dies.
     async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError>;
 
-    /// How much is waiting where.
+    /// Counts what is in each queue.
     async fn depth(&self) -> Result<QueueDepth, BrokerError>;
 
-    /// A time before which everything that was received here is settled; `None` while that cannot
-    /// be told.
+    /// Returns a time before which everything that was received here is settled; `None` while that
+    /// is unknown.
     async fn settled_before(&self) -> Result<Option<Timestamp>, BrokerError>;
 
-    /// Reads the journal in the order in which it was written, from behind `after`.
+    /// Reads the journal in the order in which it was written, starting after `after`.
     async fn journal(
         &self,
         after: Option<JournalPosition>,
@@ -80,14 +85,14 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Where the journal begins and ends; with a time, where what was received from then on begins.
     async fn journal_extent(&self, since: Option<Timestamp>) -> Result<JournalExtent, BrokerError>;
 
-    /// Asks whether publishing could work now; readiness of the ingress.
+    /// Checks whether publishing would work now; readiness of the ingress.
     async fn check(&self) -> Result<(), BrokerError>;
 
-    /// How often this handle had to connect anew; a file never goes away.
+    /// How often this handle had to reconnect; never for a file.
     fn reconnects(&self) -> u64;
 
-    /// Waits until every settlement that was decided is durable, then lets go of all resources.
-    /// Deliveries that are still held elsewhere are delivered again after the next start.
+    /// Waits until every decided settlement is durable, then releases all resources. Deliveries
+    /// that are still unsettled are delivered again after the next start.
     async fn close(&self);
 }
 
@@ -100,17 +105,17 @@ pub enum Queue {
     Dead,
 }
 
-/// Why the queue did not do what was asked.
+/// Why a call to the broker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// It is away; the same call may work later.
+    /// It cannot be reached; the same call may work later.
     #[error("the broker is unavailable")]
     Unavailable {
         /// What the backend said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It is there and does not take messages for now.
+    /// It can be reached and takes no messages for now.
     #[error("the broker takes no messages for now")]
     Blocked,
     /// It has no room.
@@ -132,6 +137,10 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable { source: source.into() }
+    }
+
     /// Whether the same call may work later.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Blocked | Self::Full)
@@ -153,12 +162,13 @@ impl Subscription {
     }
 
     /// Waits for one delivery, then takes what else is ready, up to `max`; never waits to fill a
-    /// batch. What the backend has lost meanwhile is left out: it comes again. Empty when the
+    /// batch. Deliveries that the backend has lost meanwhile are left
+    /// out: they are delivered again. Empty when the
     /// queue's backend has stopped for good. Cancel safe.
     pub async fn next_batch(&mut self, max: usize) -> Vec<Delivery> {
         let mut batch: Vec<Delivery> = Vec::new();
         while self.deliveries.recv_many(&mut batch, max).await > 0 {
-            batch.retain(|delivery| !delivery.settle.is_closed());
+            batch.retain(|delivery| !delivery.ticket.reports.is_closed());
             if !batch.is_empty() {
                 break;
             }
@@ -174,34 +184,22 @@ pub struct Delivery {
     pub envelope: Arc<Envelope>,
     /// The number of this attempt, from 1; only failures of this one message count.
     pub attempt: u32,
-    /// When the first attempt failed; `None` before that. What is put back begins anew.
+    /// When the first attempt failed; `None` before that. A replay begins anew.
     pub failing_since: Option<Timestamp>,
     /// How often it was delivered before without being settled.
     pub delivery_count: u32,
     /// Why it is in the queue of dead letters; `None` in the work queue.
     pub dead: Option<DeadReason>,
-    settle: oneshot::Sender<Disposition>,
+    ticket: Ticket,
 }
 
 impl Delivery {
-    /// A delivery whose backend waits for the disposition; a dropped sender means "deliver again".
-    pub fn new(
-        envelope: Arc<Envelope>,
-        attempt: u32,
-        failing_since: Option<Timestamp>,
-        delivery_count: u32,
-        dead: Option<DeadReason>,
-    ) -> (Self, oneshot::Receiver<Disposition>) {
-        let (settle, settled) = oneshot::channel();
-        (Self { envelope, attempt, failing_since, delivery_count, dead, settle }, settled)
-    }
-
-    /// Says what shall become of the delivery; the backend makes it durable soon after, in groups.
+    /// Decides what shall become of the delivery; the backend makes it durable soon after, in
+    /// groups.
     ///
     /// Dies before that: the envelope is delivered again.
-    pub fn settle(self, disposition: Disposition) {
-        // The backend is gone only when the process ends; then the lease ends with it.
-        drop(self.settle.send(disposition));
+    pub fn settle(mut self, disposition: Disposition) {
+        self.ticket.disposition = Some(disposition);
     }
 }
 
@@ -210,12 +208,12 @@ impl Delivery {
 pub enum Disposition {
     /// It is done.
     Ack,
-    /// It comes again after this delay, with the next attempt's number.
+    /// It is delivered again after this delay, as the next attempt.
     ///
-    /// Dies on the way, here and with a dead letter: it may be in both places, never in none. What
-    /// comes twice is applied once.
+    /// Dies on the way, here and with a dead letter: it may be in both places, never in neither.
+    /// What is delivered twice is applied once.
     Retry(Duration),
-    /// It comes again after this delay, as the same attempt: nobody has failed.
+    /// It is delivered again after this delay, as the same attempt: nothing has failed.
     Later(Duration),
     /// It moves to the queue of dead letters.
     DeadLetter(Box<Rejection>),
@@ -232,7 +230,7 @@ pub struct DeadReason {
     pub attempts: u32,
 }
 
-/// How much is waiting where.
+/// How much is in each queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueDepth {
     /// Envelopes that wait for a worker.
@@ -246,8 +244,8 @@ pub struct QueueDepth {
     pub retry_ready: u64,
     /// Dead letters that are not parked yet.
     pub dead_intake: u64,
-    /// Messages in RabbitMQ that are not ours, or that no queue was there for.
-    pub aside: u64,
+    /// Messages in RabbitMQ that are not ours, or that found no queue.
+    pub unroutable: u64,
 }
 
 /// A place in the journal.
@@ -263,7 +261,7 @@ pub struct JournalExtent {
     pub last: Option<JournalPosition>,
     /// Whether the journal has something from before what was asked for.
     pub begins_later: bool,
-    /// Whether all that was ever journalled is there.
+    /// Whether the journal has everything that was ever journalled.
     pub is_whole: bool,
 }
 
@@ -274,6 +272,6 @@ pub struct JournalRecord {
     pub position: JournalPosition,
     /// The envelope as it was first published.
     pub envelope: Envelope,
-    /// Why it was put aside on receipt, if it was.
+    /// Why it was rejected on receipt, if it was.
     pub rejection: Option<Rejection>,
 }

@@ -10,10 +10,10 @@ use super::actor::ActorArgs;
 use super::output::Output;
 use super::table::{Column, Listing, optional, text};
 use super::{ExitStatus, Format, progress, sites};
-use crate::audit::{self, Difference, Repair, Repaired};
 use crate::clock;
 use crate::domain::{MessageId, Site};
 use crate::store::Store;
+use crate::upkeep::audit::{self, Difference, Repair, Repaired};
 
 /// What `audit` takes.
 #[derive(Debug, Default, Args)]

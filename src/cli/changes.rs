@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use super::table::{Column, Listing, quantity, text};
 use super::{ExitStatus, Format, sites};
-use crate::changes::{self, Cursor, FeedError};
+use crate::app::signals::Signals;
 use crate::console::views::ChangeView;
 use crate::domain::Site;
-use crate::shutdown::Signals;
 use crate::store::Store;
+use crate::store::changes::{self, Cursor, FeedError};
 
 /// Changes asked for at a time.
 const PAGE: usize = 500;
@@ -86,7 +86,7 @@ async fn write(
         };
         if let Some(last) = found.last() {
             is_waiting = false;
-            after = Some(Cursor::behind(last));
+            after = Some(Cursor::after(last));
         }
         let mut views = found.iter().map(|change| ChangeView::new(&args.site, change));
         match output.format {

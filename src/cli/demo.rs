@@ -11,16 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
 use super::{DemoArgs, ExitStatus, Format, serve};
+use crate::app::signals::Signals;
+use crate::app::telemetry;
 use crate::app::{App, Roles};
 use crate::broker::Broker;
 use crate::config::Settings;
 use crate::domain::{Identifier, Note, Quantity, ReceiptContent, ReceiptId, Site, StockKey};
-use crate::receipts;
-use crate::shutdown::Signals;
+use crate::requests::receipts;
 use crate::simulate::model::{ModelPolicy, Receipt};
 use crate::simulate::runner::{Afterwards, ConsoleAddress, Options, Pace};
 use crate::simulate::{self, History, HistoryOptions, Report};
-use crate::telemetry;
 
 /// Requests under way at a time.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);

@@ -4,12 +4,12 @@ use std::io;
 
 use super::ExitStatus;
 use super::import::ItemsUnresolved;
-use crate::asking::AskError;
 use crate::broker::BrokerError;
 use crate::console::lookup::OrderError;
-use crate::corrections::CorrectionError;
-use crate::items::ItemError;
-use crate::receipts::ReceiptError;
+use crate::requests::AskError;
+use crate::requests::corrections::CorrectionError;
+use crate::requests::items::ItemError;
+use crate::requests::receipts::ReceiptError;
 use crate::store::StoreError;
 
 /// How a process ends whose command failed with this error.

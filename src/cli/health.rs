@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::output::Output;
 use super::{ExitStatus, Format, HealthArgs};
 use crate::health::NotReady;
-use crate::probes::ProbeAnswer;
+use crate::health::probes::ProbeAnswer;
 
 /// How long the process may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -12,8 +12,8 @@ use super::{ExitStatus, progress};
 use crate::broker::Broker;
 use crate::clock::PastTime;
 use crate::domain::Timestamp;
-use crate::rebuild::{self, Progress, RebuildError, Selection};
 use crate::store::Store;
+use crate::upkeep::rebuild::{self, RebuildError, ReplayProgress, Selection};
 
 /// What `journal` can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
@@ -52,7 +52,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn is_news(&mut self, progress: &Progress) -> bool {
+    fn is_news(&mut self, progress: &ReplayProgress) -> bool {
         if !progress.is_waiting {
             *self = Self::default();
             return false;

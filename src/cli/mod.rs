@@ -50,7 +50,7 @@ pub use args::{
 };
 pub use orders::{OrdersCommand, OrdersCommands};
 
-use crate::shutdown;
+use crate::app::signals;
 
 /// The heading of options that every command takes.
 const GLOBAL: &str = "Global options";
@@ -284,7 +284,7 @@ pub enum ExitStatus {
     /// What was in flight was not done by `worker.drain_timeout`; it is delivered again.
     DrainDeadline = 4,
     /// A second signal came while the process was stopping.
-    SecondSignal = shutdown::SECOND_SIGNAL_CODE,
+    SecondSignal = signals::SECOND_SIGNAL_CODE,
 }
 
 impl From<ExitStatus> for ExitCode {

@@ -11,8 +11,8 @@ use super::{ExitStatus, Format, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, Site};
-use crate::recompute::{self, Effect, Mode};
 use crate::store::Store;
+use crate::upkeep::recompute::{self, Effect, Mode};
 
 /// Does what `policy` was told to.
 pub async fn run(

@@ -12,12 +12,12 @@ use super::output::Output;
 use super::parse::{parse_adjustment, parse_timeout};
 use super::table::{Column, optional, quantity, text, write_facts, write_table};
 use super::{ExitStatus, Format, import};
-use crate::asking::Progress;
 use crate::broker::Broker;
 use crate::console::views::{CountsView, ReceiptView};
 use crate::domain::{Identifier, Note, Quantity, ReceiptId, Site};
-use crate::items::{self, Create};
-use crate::receipts::{self, Amount, ReceiptRequest};
+use crate::requests::Progress;
+use crate::requests::items::{self, Create};
+use crate::requests::receipts::{self, Amount, ReceiptRequest};
 use crate::store::Store;
 
 /// What `stock` can do that changes stock.

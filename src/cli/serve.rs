@@ -3,10 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{ExitStatus, ServeArgs};
+use crate::app::signals::Signals;
+use crate::app::telemetry;
 use crate::app::{App, Roles, StartError};
 use crate::config::Settings;
-use crate::shutdown::Signals;
-use crate::telemetry;
 use crate::worker::Drained;
 
 /// Serves these roles until a signal, then drains.

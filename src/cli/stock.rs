@@ -12,7 +12,7 @@ use super::table::{
 use super::{ExitStatus, Format, StockCommand, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey};
-use crate::items::{self, Create, ItemError};
+use crate::requests::items::{self, Create, ItemError};
 use crate::store::{HeldBy, PageRequest, StockDetail, Store};
 
 /// Items asked for at a time.

@@ -61,7 +61,7 @@ impl Settings {
         self.within("worker.batch_max", worker.batch_max, BATCH_MAX)?;
         self.within("worker.concurrency", worker.concurrency, CONCURRENCY_MAX)?;
         self.within("worker.delivery_limit", worker.delivery_limit, DELIVERY_LIMIT_MAX)?;
-        self.lasting("worker.hold_max", worker.hold_max, SHORTEST, DAY)?;
+        self.lasting("worker.unacked_max_age", worker.unacked_max_age, SHORTEST, DAY)?;
         self.lasting("worker.drain_timeout", worker.drain_timeout, SHORTEST, HOUR)?;
         let rungs = self.retry.ladder.len();
         if !(1..=RUNGS_MAX).contains(&rungs) {

@@ -255,7 +255,7 @@ pub struct WorkerSettings {
     pub delivery_limit: usize,
     /// How long deliveries are held while the Store is away, before the queue gets them back.
     #[serde(with = "value::duration")]
-    pub hold_max: Duration,
+    pub unacked_max_age: Duration,
     /// How long what is in flight may take when the process is told to stop.
     #[serde(with = "value::duration")]
     pub drain_timeout: Duration,

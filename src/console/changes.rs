@@ -23,9 +23,9 @@ use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ChangeView, ListView};
 use super::{Backends, store_problem};
-use crate::changes::{self, Cursor, FeedError};
 use crate::domain::Site;
 use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::changes::{self, Cursor, FeedError};
 use crate::store::{Change, Store};
 
 /// Streams at a time: each asks the Store for news several times a second.
@@ -207,7 +207,7 @@ impl Feed {
     async fn refill(&mut self) -> Result<(), FeedError> {
         let found = changes::read(&*self.store, &self.site, self.after.as_ref(), BATCH).await?;
         if let Some(last) = found.last() {
-            self.after = Some(Cursor::behind(last));
+            self.after = Some(Cursor::after(last));
         }
         self.ready = found.into();
         Ok(())

@@ -13,10 +13,10 @@ use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_site};
 use super::views::CorrectionAnswerView;
 use super::{Backends, ask_problem, orders};
-use crate::asking::{AskError, Progress};
-use crate::corrections::{self, CorrectionError, CorrectionRequest};
 use crate::domain::{Action, Identifier, Note, Shown};
 use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::requests::corrections::{self, CorrectionError, CorrectionRequest};
+use crate::requests::{AskError, Progress};
 
 /// A correction of an order.
 #[derive(Debug, Deserialize, ToSchema)]

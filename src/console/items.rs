@@ -4,7 +4,7 @@ use super::request::{invalid, parse_site};
 use super::{Backends, store_problem};
 use crate::domain::{Site, StockKey};
 use crate::http::problem::{Problem, ProblemCode};
-use crate::items::{self, Create, ItemError};
+use crate::requests::items::{self, Create, ItemError};
 
 /// What is wanted of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

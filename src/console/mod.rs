@@ -51,11 +51,11 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::asking::AskError;
 use crate::broker::{Broker, BrokerError};
 use crate::config::{Role, Settings};
 use crate::domain::SourceRules;
 use crate::http::problem::{Problem, ProblemCode};
+use crate::requests::AskError;
 use crate::store::{Store, StoreError};
 use access::Access;
 

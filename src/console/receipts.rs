@@ -15,11 +15,11 @@ use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::ReceiptView;
 use super::{Backends, ask_problem};
-use crate::asking::{AskError, Progress};
 use crate::domain::{Identifier, Note, Quantity, QuantityError, ReceiptId};
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::items::Create;
-use crate::receipts::{self, Amount, ReceiptError, ReceiptRequest};
+use crate::requests::items::Create;
+use crate::requests::receipts::{self, Amount, ReceiptError, ReceiptRequest};
+use crate::requests::{AskError, Progress};
 
 /// The source that the envelopes name.
 pub(super) const SOURCE: &str = "console";

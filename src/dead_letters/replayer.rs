@@ -158,7 +158,7 @@ impl Replayer {
 
     async fn replay_together(&self, envelopes: Vec<Envelope>) -> Result<(), ReplayError> {
         if !envelopes.is_empty() {
-            self.broker.put_back(envelopes).await?;
+            self.broker.replay(envelopes).await?;
         }
         Ok(())
     }

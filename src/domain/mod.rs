@@ -6,6 +6,7 @@
 //! other folder.
 
 mod catalogue;
+mod causes;
 mod closing;
 mod correction;
 pub mod dead_letter;
@@ -34,6 +35,7 @@ mod timestamp;
 mod version;
 
 pub use catalogue::{CatalogueEntry, CatalogueEvent, CatalogueId, CatalogueKind, Description};
+pub use causes::causes;
 pub use closing::close;
 pub use correction::{
     Action, CORRECTIONS_MAX, Correction, CorrectionContent, CorrectionEvent, Shown, ShownError,

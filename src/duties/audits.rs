@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Duty, DutyError, HOURLY, Next};
-use crate::audit;
 use crate::metrics::Metrics;
 use crate::store::{Fence, Store};
+use crate::upkeep::audit;
 
 /// Audits all sites.
 #[derive(Debug)]

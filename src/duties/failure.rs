@@ -2,8 +2,8 @@
 
 use crate::broker::BrokerError;
 use crate::dead_letters::ReplayError;
-use crate::rebuild::RebuildError;
 use crate::store::StoreError;
+use crate::upkeep::rebuild::RebuildError;
 
 /// Why a duty failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,20 +29,5 @@ impl DutyError {
     /// Whether only a person can resolve this.
     pub(super) const fn needs_a_person(&self) -> bool {
         matches!(self, Self::Rebuild(RebuildError::InPart(_)))
-    }
-
-    /// The whole chain of causes, in one line.
-    pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            // Some errors already say what caused them.
-            if !text.ends_with(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        text
     }
 }

@@ -18,9 +18,9 @@ use super::{Duty, DutyError, Next};
 use crate::broker::Broker;
 use crate::broker::rabbitmq::RabbitBroker;
 use crate::domain::Timestamp;
-use crate::rebuild::{self, Selection};
 use crate::store::Fence;
 use crate::store::redis::{KnownHistory, RedisStore};
+use crate::upkeep::rebuild::{self, Selection};
 
 /// The poll interval.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -87,10 +87,10 @@ impl Recovery {
             }
         };
         let selection = Selection { since, partial: false };
-        let put_back = rebuild::replay(&*self.broker, &*self.store, selection, |_| {}).await?;
-        if put_back > 0 {
+        let replay = rebuild::replay(&*self.broker, &*self.store, selection, |_| {}).await?;
+        if replay > 0 {
             tracing::warn!(
-                put_back,
+                replay,
                 since = since.map(tracing::field::display),
                 "redis has data of another history; webhooks that it may have lost are in the \
                  work queue again"

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Next;
 use super::means::{Kind, Means};
-use crate::backoff::Delays;
-use crate::clock;
+use crate::clock::{self, Delays};
+use crate::domain::causes;
 use crate::store::Fence;
 
 /// The shortest and longest pause after a failure.
@@ -65,7 +65,7 @@ async fn run(means: Arc<Means>, kind: Kind, fence: Fence) {
                 rest
             }
             Err(error) => {
-                let why = error.chain();
+                let why = causes(&error);
                 if logged.is_due(&why) {
                     if error.needs_a_person() {
                         tracing::error!(duty = kind.name(), error = why, "a duty needs a person");

@@ -13,7 +13,7 @@ const OWN_BYTES: usize = 64 * 1024;
 
 /// What a body may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct BodyLimits {
     /// The largest body, in bytes.
     pub(super) bytes_max: usize,
     /// From the head of the request to the end of its body.
@@ -43,8 +43,8 @@ pub(super) enum BodyError {
     Broken,
 }
 
-/// Refuses a body that says of itself that it is too large, before any of it is read.
-pub(super) fn check_announced(body: &Body, limits: Limits) -> Result<(), BodyError> {
+/// Refuses a body whose announced length is too large, before any of it is read.
+pub(super) fn check_announced(body: &Body, limits: BodyLimits) -> Result<(), BodyError> {
     let announced = usize::try_from(body.size_hint().lower());
     let fits = announced.is_ok_and(|bytes| bytes <= limits.bytes_max);
     if fits { Ok(()) } else { Err(BodyError::TooLarge { bytes_max: limits.bytes_max }) }
@@ -55,7 +55,11 @@ pub(super) fn check_announced(body: &Body, limits: Limits) -> Result<(), BodyErr
 /// `room` has a permit for each byte that bodies may hold beyond [`OWN_BYTES`] while they are read.
 /// What has arrived is counted and not what was announced: a client that is silent takes nothing
 /// from others.
-pub(super) async fn read(body: Body, limits: Limits, room: &Semaphore) -> Result<Bytes, BodyError> {
+pub(super) async fn read(
+    body: Body,
+    limits: BodyLimits,
+    room: &Semaphore,
+) -> Result<Bytes, BodyError> {
     let read = tokio::time::timeout(limits.timeout, read_to_end(body, limits.bytes_max, room));
     read.await.map_err(|_| BodyError::Slow)?
 }
@@ -116,9 +120,9 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes_max: 8, timeout: Duration::from_mins(1) };
+    const LIMITS: BodyLimits = BodyLimits { bytes_max: 8, timeout: Duration::from_mins(1) };
 
-    async fn read(body: Body, limits: Limits) -> Result<Bytes, BodyError> {
+    async fn read(body: Body, limits: BodyLimits) -> Result<Bytes, BodyError> {
         super::read(body, limits, &Semaphore::new(0)).await
     }
 
@@ -155,14 +159,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_stops_is_slow() {
-        let limits = Limits { timeout: Duration::from_millis(10), ..LIMITS };
+        let limits = BodyLimits { timeout: Duration::from_millis(10), ..LIMITS };
         let stops = stream::iter([Ok::<_, std::io::Error>("1")]).chain(stream::pending());
         assert_eq!(read(Body::from_stream(stops), limits).await, Err(BodyError::Slow));
     }
 
     #[tokio::test]
     async fn large_bodies_share_their_memory_and_others_need_none_of_it() {
-        let limits = Limits { bytes_max: OWN_BYTES + 8, ..LIMITS };
+        let limits = BodyLimits { bytes_max: OWN_BYTES + 8, ..LIMITS };
         let of = |beyond: usize| vec![b'x'; OWN_BYTES + beyond];
         let room = Semaphore::new(8);
         let read = |body: Body| super::read(body, limits, &room);

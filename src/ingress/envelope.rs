@@ -1,4 +1,4 @@
-//! What is noted when a webhook is received.
+//! What is recorded when a webhook is received.
 
 use axum::http::HeaderMap;
 use bytes::Bytes;

@@ -7,18 +7,18 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A body and the permit that goes with it.
-struct Held {
+struct InFlight {
     body: Bytes,
     _permit: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for InFlight {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
 /// The same body, which gives its place back when the last handle to it is gone.
-pub(super) fn hold(body: Bytes, permit: OwnedSemaphorePermit) -> Bytes {
-    Bytes::from_owner(Held { body, _permit: permit })
+pub(super) fn keep_place(body: Bytes, permit: OwnedSemaphorePermit) -> Bytes {
+    Bytes::from_owner(InFlight { body, _permit: permit })
 }

@@ -1,7 +1,7 @@
-//! HTTP in: a webhook becomes an envelope on the queue, and its sender hears so.
+//! HTTP in: a webhook becomes an envelope on the queue, and its sender gets an answer.
 //!
-//! A request is checked (method, token, size, signature, time, in this order), read whole, given
-//! a message id and published; the answer 200 follows the broker's confirm. The body is not
+//! A request is checked (method, token, size, signature, time, in this order), read completely,
+//! given a message id and published; the answer 200 follows the broker's confirm. The body is not
 //! parsed: what is authentic is kept, whatever it says. [`crate::http::serve`] serves the
 //! [`router`]. The places of `in_flight_max` are for what is authentic, so strangers cannot take
 //! them.
@@ -47,7 +47,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::broker::{Broker, BrokerError, Envelope};
 use crate::clock;
 use crate::config::{Expired, IngressSettings};
-use crate::domain::{Code, MessageId, Rejection, Timestamp};
+use crate::domain::{Code, MessageId, Rejection};
 use crate::http::problem::ProblemCode;
 use crate::metrics::{CodeLabel, Metrics};
 use refusal::Refusal;
@@ -121,7 +121,7 @@ struct Ingress {
     allow_unsigned: bool,
     replay_window: Duration,
     expired: Expired,
-    body_limits: body::Limits,
+    body_limits: body::BodyLimits,
     publish_timeout: Duration,
     /// A permit for each byte that large bodies may hold while they are read.
     reading: Semaphore,
@@ -139,7 +139,7 @@ impl Ingress {
             allow_unsigned: settings.allow_unsigned,
             replay_window: settings.replay_window,
             expired: settings.expired,
-            body_limits: body::Limits {
+            body_limits: body::BodyLimits {
                 bytes_max: settings.body_bytes_max,
                 timeout: settings.body_timeout,
             },
@@ -164,18 +164,20 @@ impl Ingress {
         let body = body::read(body, self.body_limits, &self.reading).await?;
         let received_at = clock::now();
         let authentic = source::authenticate(sources, &head.headers, &body)?;
-        let in_time = self.check_age(authentic.signed_at, received_at);
+        let in_time = authentic.signed_at.map_or(Ok(()), |signed_at| {
+            signature::check_age(signed_at, received_at, self.replay_window)
+        });
         if let (Err(expired), Expired::Reject) = (&in_time, self.expired) {
             return Err(Refusal::Signature(*expired));
         }
-        // Not waited for: a sender that is told so at once knows that it has to send again.
+        // Not waited for: a sender that gets this answer at once knows that it has to send again.
         let in_flight = Arc::clone(&self.in_flight).try_acquire_owned();
-        let body = in_flight::hold(body, in_flight.map_err(|_| Refusal::Busy)?);
+        let body = in_flight::keep_place(body, in_flight.map_err(|_| Refusal::Busy)?);
         let source = &authentic.source.name;
         let envelope = envelope::seal(&head.headers, body, received_at, source);
         match in_time {
             Ok(()) => self.publish(envelope).await,
-            Err(expired) => self.put_aside(envelope, &expired).await,
+            Err(expired) => self.publish_expired(envelope, &expired).await,
         }
     }
 
@@ -196,15 +198,6 @@ impl Ingress {
         Ok(())
     }
 
-    /// Checks that a webhook was signed not too long ago, if it is signed.
-    fn check_age(
-        &self,
-        signed_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<(), SignatureError> {
-        signed_at.map_or(Ok(()), |at| signature::check_age(at, now, self.replay_window))
-    }
-
     async fn publish(&self, envelope: Envelope) -> Result<MessageId, Refusal> {
         let message_id = envelope.message_id;
         self.confirmed(self.broker.publish(envelope)).await?;
@@ -215,7 +208,7 @@ impl Ingress {
     ///
     /// Dies before the confirm: as for [`receive`](Self::receive). A webhook that is sent again is
     /// a dead letter of its own; replaying both counts once.
-    async fn put_aside(
+    async fn publish_expired(
         &self,
         envelope: Envelope,
         expired: &SignatureError,

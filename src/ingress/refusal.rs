@@ -1,4 +1,4 @@
-//! Why a request was refused: what its sender is told, and what the log says.
+//! Why a request was refused: the answer to its sender, and the line in the log.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use super::signature::SignatureError;
 use crate::broker::BrokerError;
 use crate::http::problem::{Problem, ProblemCode};
 
-/// Why a request was refused. Its text is for the sender, so it tells nothing of the server.
+/// Why a request was refused. Its text is for the sender, so it reveals nothing of the server.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     /// No route, or not the token: the sender cannot tell which.
@@ -43,7 +43,7 @@ pub(super) enum Refusal {
 }
 
 /// What is answered when a webhook may get lost: this service failed, or its secret is not that of
-/// the sender. People are told when these grow.
+/// the sender. Alerts fire when these grow.
 pub(super) const WATCHED: [ProblemCode; 8] = [
     ProblemCode::BrokerBlocked,
     ProblemCode::BrokerFull,

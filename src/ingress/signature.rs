@@ -62,20 +62,11 @@ fn only_value<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str,
     }
 }
 
-/// Checks that one of the secrets signed this timestamp and body; returns the signed time.
+/// Checks that one of the owners' secrets signed this timestamp and body; returns whose it was, by
+/// place, and the signed time.
 ///
 /// Takes the same time whichever secret made the signature, and whether one did.
-pub fn verify(
-    secrets: &[SecretBox<[u8]>],
-    timestamp: &str,
-    body: &[u8],
-    signature: &str,
-) -> Result<Timestamp, SignatureError> {
-    verify_any([secrets].into_iter(), timestamp, body, signature).map(|(_, signed_at)| signed_at)
-}
-
-/// As [`verify`], with the secrets of several owners; returns also whose it was, by place.
-pub(super) fn verify_any<'s>(
+pub(super) fn verify<'s>(
     owners: impl Iterator<Item = &'s [SecretBox<[u8]>]>,
     timestamp: &str,
     body: &[u8],
@@ -139,6 +130,15 @@ mod tests {
 
     use super::*;
 
+    fn verify(
+        secrets: &[SecretBox<[u8]>],
+        timestamp: &str,
+        body: &[u8],
+        signature: &str,
+    ) -> Result<Timestamp, SignatureError> {
+        super::verify([secrets].into_iter(), timestamp, body, signature).map(|(_, at)| at)
+    }
+
     fn secret(bytes: &[u8]) -> SecretBox<[u8]> {
         SecretBox::new(Box::from(bytes))
     }
@@ -160,11 +160,11 @@ mod tests {
         let owner_of = |key: &[u8]| {
             let signature = sign(key, "1570350275357", b"{}");
             let owners = owners.iter().map(Vec::as_slice);
-            verify_any(owners, "1570350275357", b"{}", &signature).map(|(owner, _)| owner)
+            super::verify(owners, "1570350275357", b"{}", &signature).map(|(owner, _)| owner)
         };
         assert_eq!([b"a", b"b", b"c"].map(|key| owner_of(key)), [Ok(0), Ok(0), Ok(2)]);
         assert_eq!(owner_of(b"d"), Err(SignatureError::Mismatch));
-        let nobody = verify_any(std::iter::empty(), "1", b"{}", &sign(b"a", "1", b"{}"));
+        let nobody = super::verify(std::iter::empty(), "1", b"{}", &sign(b"a", "1", b"{}"));
         assert_eq!(nobody, Err(SignatureError::Mismatch));
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Sources {
     /// Those at the path without a token.
     plain: Vec<Source>,
     /// Those at a path of their own, with the SHA-256 of its token: digests are of one length, so
-    /// that comparing them in constant time does not tell the tokens'.
+    /// that comparing them in constant time does not reveal that of the tokens.
     hidden: Vec<([u8; 32], Source)>,
 }
 
@@ -77,7 +77,7 @@ impl Sources {
     pub(super) fn at(&self, token: Option<&str>) -> &[Source] {
         let Some(token) = token else { return &self.plain };
         let given: [u8; 32] = Sha256::digest(token).into();
-        // Every token is looked at, so that the time does not tell which one is nearly right.
+        // Every token is compared, so that the time does not reveal which one is nearly right.
         let found = (0_u64..).zip(&self.hidden).fold(u64::MAX, |found, (place, (digest, _))| {
             u64::conditional_select(&found, &place, digest.ct_eq(&given))
         });
@@ -91,7 +91,7 @@ impl Sources {
     }
 }
 
-/// Finds which of the sources sent a body, in a time that does not tell which.
+/// Finds which of the sources sent a body, in a time that does not reveal which.
 pub(super) fn authenticate<'s>(
     sources: &'s [Source],
     headers: &HeaderMap,
@@ -104,7 +104,7 @@ pub(super) fn authenticate<'s>(
     }
     let (timestamp, given) = signature::from_headers(headers)?;
     let secrets = sources.iter().map(|source| source.secrets.as_slice());
-    let (place, signed_at) = signature::verify_any(secrets, timestamp, body, given)?;
+    let (place, signed_at) = signature::verify(secrets, timestamp, body, given)?;
     let source = sources.get(place).ok_or(SignatureError::Mismatch)?;
     Ok(Authentic { source, signed_at: Some(signed_at) })
 }

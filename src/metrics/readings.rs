@@ -132,7 +132,7 @@ fn show_queue(r: &mut Registry, depth: &QueueDepth, now: Timestamp) {
     set(r, "queue_in_flight", "Envelopes that a worker has", in_flight);
     let help = "Envelopes that wait for their next attempt";
     set(r, "queue_retry_ready", help, depth.retry_ready);
-    set(r, "queue_aside", "Messages that are not ours, or found no queue", depth.aside);
+    set(r, "queue_unroutable", "Messages that are not ours, or found no queue", depth.unroutable);
     set(r, "dead_letters_intake", "Dead letters that are not parked yet", depth.dead_intake);
     // Where there are some and their age is not known, none is shown: 0 would be a lie.
     let age = match depth.work_oldest {

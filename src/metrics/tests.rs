@@ -24,7 +24,7 @@ fn readings() -> Readings {
             work_oldest: Some(Timestamp::from_millis(1_000)),
             retry_ready: 1,
             dead_intake: 0,
-            aside: 4,
+            unroutable: 4,
         }),
         parked: Some((vec![(Code::NotJson, 3)], 4096)),
         oversold: Some(1),
@@ -104,11 +104,11 @@ fn the_metrics_have_their_public_names() {
     storekeeper_orders_status_unknown counter
     storekeeper_orders_waiting gauge
     storekeeper_quantities_rounded counter
-    storekeeper_queue_aside gauge
     storekeeper_queue_in_flight gauge
     storekeeper_queue_oldest_age_seconds gauge
     storekeeper_queue_ready gauge
     storekeeper_queue_retry_ready gauge
+    storekeeper_queue_unroutable gauge
     storekeeper_refund_lines_unmatched counter
     storekeeper_role gauge
     storekeeper_stock_items_oversold gauge
@@ -158,7 +158,7 @@ fn gauges_are_what_was_read_now() {
         "storekeeper_queue_ready 7",
         "storekeeper_queue_in_flight 2",
         "storekeeper_queue_retry_ready 1",
-        "storekeeper_queue_aside 4",
+        "storekeeper_queue_unroutable 4",
         "storekeeper_dead_letters_intake 0",
         "storekeeper_queue_oldest_age_seconds 2.5",
         "storekeeper_dead_letters_bytes 4096",

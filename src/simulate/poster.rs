@@ -17,8 +17,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 use tokio::time::Instant;
 
-use crate::backoff::Delays;
-use crate::clock;
+use crate::clock::{self, Delays};
 
 /// Where webhooks go when the address names no path.
 const WEBHOOK_PATH: &str = "/webhooks/duda";

@@ -14,6 +14,7 @@
 //! - No order is written under a policy that is not in force.
 //! - No type of a database's client library crosses this port.
 
+pub mod changes;
 mod commit;
 mod dead_letters;
 pub mod embedded;

@@ -16,11 +16,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::decided::{Arrived, Told, decide_entity, decide_grouped};
+use super::decided::{Arrived, Decided, decide_entity, decide_grouped};
 use super::{Pool, discarded, fault};
-use crate::backoff::Delays;
 use crate::broker::{Envelope, EnvelopeKind};
-use crate::clock;
+use crate::clock::{self, Delays};
 use crate::domain::{
     Arrival, ClosedName, Code, Content, Decoded, EntityName, Event, EventOutcome, Identifier,
     Names, OrderId, Outcome, Reason, Rejection, Site, SourceRules, Timestamp, TotalError,
@@ -44,7 +43,7 @@ pub(super) enum Verdict {
     Outdated,
 }
 
-/// What is known of the closing of names, by site; a commit that was refused said so.
+/// What is known of the closing of names, by site, from commits that were refused.
 type Closed = BTreeMap<Site, (BTreeMap<OrderId, Option<ClosedName>>, Timestamp)>;
 
 /// How often a batch is decided again because others were faster, until it is retried later.
@@ -54,7 +53,7 @@ const CONFLICTS_MAX: usize = 20;
 const PAUSE_MIN: Duration = Duration::from_millis(4);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Does a batch and answers with a verdict for each envelope, in their order.
+/// Does a batch and returns a verdict for each envelope, in their order.
 ///
 /// # Errors
 /// Something that will not pass by waiting; which envelope it is due to is not known. A Store that
@@ -78,11 +77,11 @@ pub(super) async fn process(
         let conflicts = batch.conflicts;
         waiting = match batch.round(now).await {
             Ok(conflicted) => {
-                pool.gate.succeeded();
+                pool.breaker.succeeded();
                 conflicted
             }
-            Err((error, StillWaiting(arrived))) if error.is_transient() => {
-                pool.gate.wait_out(&error).await;
+            Err((error, arrived)) if error.is_transient() => {
+                pool.breaker.wait_out(&error).await;
                 arrived
             }
             Err((error, _)) => return Err(error),
@@ -114,7 +113,7 @@ fn next(waiting: Vec<Arrived>) -> (Vec<Arrived>, Vec<Arrived>) {
     (together, alone)
 }
 
-/// Says what an envelope means, if its source may say so. Pure; a dry run asks the same.
+/// Decodes an envelope, and checks that its source may write the site. Pure; used by dry runs too.
 pub fn understand(envelope: &Envelope, sources: &SourceRules) -> Result<Decoded, Box<Rejection>> {
     let decoded = match envelope.kind {
         EnvelopeKind::Receipt => Decoded::Event(Box::new(decode_receipt(&envelope.body)?)),
@@ -151,8 +150,8 @@ fn entity_of(event: &Event) -> EntityId {
     EntityId { site: event.site.clone(), name }
 }
 
-/// What a round that failed gives back, to be done again.
-struct StillWaiting(Vec<Arrived>);
+/// Why a round failed, and what is to be done again.
+type Failed = (StoreError, Vec<Arrived>);
 
 /// A batch on its way.
 struct Batch<'a> {
@@ -198,11 +197,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Loads, decides and commits everything once; answers with what is to be done again.
-    async fn round(
-        &mut self,
-        waiting: Vec<Arrived>,
-    ) -> Result<Vec<Arrived>, (StoreError, StillWaiting)> {
+    /// Loads, decides and commits everything once; returns what is to be done again.
+    async fn round(&mut self, waiting: Vec<Arrived>) -> Result<Vec<Arrived>, Failed> {
         let (orders, others): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|arrived| arrived.names.is_some());
         let mut by_entity: BTreeMap<EntityId, Vec<Arrived>> = BTreeMap::new();
@@ -223,7 +219,7 @@ impl Batch<'_> {
             Ok(loaded) => loaded,
             Err(error) => {
                 let others = by_entity.into_values().flatten();
-                return Err((error, StillWaiting(orders.into_iter().chain(others).collect())));
+                return Err((error, orders.into_iter().chain(others).collect()));
             }
         };
         let mut decided = Vec::new();
@@ -234,19 +230,19 @@ impl Batch<'_> {
         self.write(decided).await
     }
 
-    /// Commits what was decided; answers with what is to be decided again.
+    /// Commits what was decided; returns what is to be decided again.
     async fn write(
         &mut self,
-        decided: Vec<(Option<Commit>, Told)>,
-    ) -> Result<Vec<Arrived>, (StoreError, StillWaiting)> {
+        decided: Vec<(Option<Commit>, Decided)>,
+    ) -> Result<Vec<Arrived>, Failed> {
         let (mut commits, mut open) = (Vec::new(), Vec::new());
-        for (commit, told) in decided {
+        for (commit, group) in decided {
             match commit {
                 Some(commit) => {
                     commits.push(commit);
-                    open.push(told);
+                    open.push(group);
                 }
-                None => self.tell(told),
+                None => self.conclude_group(group),
             }
         }
         if commits.is_empty() {
@@ -255,8 +251,8 @@ impl Batch<'_> {
         let written = match self.pool.store.commit(commits).await {
             Ok(written) => written,
             Err(error) => {
-                let arrived = open.into_iter().flat_map(|told| told.arrived);
-                return Err((error, StillWaiting(arrived.collect())));
+                let arrived = open.into_iter().flat_map(|group| group.arrived);
+                return Err((error, arrived.collect()));
             }
         };
         fault::committed();
@@ -264,37 +260,37 @@ impl Batch<'_> {
         let is_beaten =
             |it: &Committed| matches!(it, Committed::Conflict | Committed::Closed { .. });
         self.conflicts += usize::from(written.iter().any(is_beaten));
-        for (told, written) in open.into_iter().zip(written) {
+        for (group, written) in open.into_iter().zip(written) {
             match written {
                 Committed::Written => {
-                    self.tell(told);
+                    self.conclude_group(group);
                 }
                 Committed::Conflict => {
                     self.pool.metrics.commit_conflicts.inc();
-                    again.extend(told.arrived);
+                    again.extend(group.arrived);
                 }
                 Committed::Closed { names, watermark } => {
-                    let known = self.closed.entry(told.site.clone()).or_default();
+                    let known = self.closed.entry(group.site.clone()).or_default();
                     known.0.extend(names);
                     known.1 = watermark;
-                    again.extend(told.arrived);
+                    again.extend(group.arrived);
                 }
                 Committed::PolicyChanged => {
-                    for arrived in &told.arrived {
+                    for arrived in &group.arrived {
                         self.conclude(arrived.place, Verdict::Outdated);
                     }
                 }
-                Committed::Overflow(error) => self.overflowed(told.arrived, error, &mut again),
+                Committed::Overflow(error) => self.overflowed(group.arrived, error, &mut again),
             }
         }
         Ok(again)
     }
 
-    /// Notes the verdicts and counts; what was decided is durable, or changed nothing.
-    fn tell(&mut self, told: Told) {
+    /// Records the verdicts and counts; what was decided is durable, or changed nothing.
+    fn conclude_group(&mut self, group: Decided) {
         let now = clock::now();
-        self.pool.metrics.count_findings(told.findings);
-        for (arrived, settled) in told.arrived.iter().zip(told.settled) {
+        self.pool.metrics.count_findings(group.findings);
+        for (arrived, settled) in group.arrived.iter().zip(group.settled) {
             let verdict = match settled {
                 Ok(settled) => Verdict::Settled(settled),
                 Err(refused) => rejected(&arrived.event, refused.code(), &refused),

@@ -54,11 +54,11 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
         };
         match applied {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => return Err(error),
         }
     }
-    pool.gate.succeeded();
+    pool.breaker.succeeded();
     Ok(Verdict::Settled(outcome(envelope)))
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn end_replayed<'a>(
             pool.store.end_dead_letters(replayed.clone(), Ending::Settled, clock::now()).await;
         match ended {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => {
                 tracing::error!(%error, "the store refused the end of a dead letter");
                 return false;

@@ -27,7 +27,7 @@ pub(super) fn decide_grouped(
     pool: &Pool,
     orders: Vec<Arrived>,
     readings: &mut Readings,
-) -> Vec<(Option<Commit>, Told)> {
+) -> Vec<(Option<Commit>, Decided)> {
     let mut by_site: BTreeMap<Site, Vec<Arrived>> = BTreeMap::new();
     for arrived in orders {
         by_site.entry(arrived.event.site.clone()).or_default().push(arrived);
@@ -50,15 +50,15 @@ pub(super) fn decide_grouped(
             } else {
                 of_site.reading.part(group.iter().filter_map(|it| it.names.as_ref()))
             };
-            let (decision, told) = decide_group(pool, &site, group, &part);
+            let (decision, group) = decide_group(pool, &site, group, &part);
             let is_changed = decision.changes_anything();
             // The next group may bear the same invoice number: it is written after this one.
             of_site.reading.links.extend(decision.links.iter().cloned());
-            let message = (told.cause(), clock::now());
+            let message = (group.cause(), clock::now());
             let revision = pool.policy.revision;
             let commit =
                 is_changed.then(|| of_site.commit(&site, &part, decision, revision, message));
-            decided.push((commit, told));
+            decided.push((commit, group));
         }
     }
     decided
@@ -69,13 +69,13 @@ fn decide_group(
     site: &Site,
     arrived: Vec<Arrived>,
     part: &Reading,
-) -> (Decision, Told) {
+) -> (Decision, Decided) {
     let events: Vec<_> = arrived.iter().map(|it| (&it.event, &it.arrival)).collect();
     let mut decision = decide_orders(part, &events, &pool.policy);
     let settled = std::mem::take(&mut decision.settled);
     let findings = decision.findings;
     let site = site.clone();
-    (decision, Told { site, arrived, settled, findings })
+    (decision, Decided { site, arrived, settled, findings })
 }
 
 /// Decides events of one catalogue entry or one receipt.
@@ -83,7 +83,7 @@ pub(super) fn decide_entity(
     pool: &Pool,
     (entity, arrived): (EntityId, Vec<Arrived>),
     loaded: Option<Loaded>,
-) -> (Option<Commit>, Told) {
+) -> (Option<Commit>, Decided) {
     let (revision, before) = loaded.map(|loaded| (loaded.revision, loaded.state)).unzip();
     let mut decision = match &entity.name {
         EntityName::Catalogue(id) => {
@@ -113,32 +113,32 @@ pub(super) fn decide_entity(
         }
         EntityName::Order(_) => Decision::default(),
     };
-    let mut told = Told {
+    let mut group = Decided {
         site: entity.site.clone(),
         arrived,
         settled: std::mem::take(&mut decision.settled),
         findings: decision.findings,
     };
-    told.count_oddities();
+    group.count_oddities();
     let commit = decision.changes_anything().then(|| Commit {
         read: vec![(entity.name, revision)],
         writes: decision.writes,
         changes: decision.changes,
         item_names: decision.item_names,
-        ..Commit::nothing(entity.site, told.cause(), clock::now())
+        ..Commit::nothing(entity.site, group.cause(), clock::now())
     });
-    (commit, told)
+    (commit, group)
 }
 
 /// The events of a group and what was decided of each.
-pub(super) struct Told {
+pub(super) struct Decided {
     pub(super) site: Site,
     pub(super) arrived: Vec<Arrived>,
     pub(super) settled: Vec<Result<EventOutcome, Refused>>,
     pub(super) findings: Findings,
 }
 
-impl Told {
+impl Decided {
     /// The message that the change is due to: of several, the last that did something.
     fn cause(&self) -> MessageId {
         let applied = self.arrived.iter().zip(&self.settled).rev();

@@ -7,57 +7,48 @@
 //! without having seen anything. A body that kills needs a program that it kills.
 //!
 //! # Invariants
-//! - Only a build with debug assertions has these places. In a release build the functions are
-//!   empty, and the variable is not read.
+//! - Only a build with debug assertions has these places. In a release build the variable is not
+//!   read, and nothing dies.
 
-#[cfg(debug_assertions)]
-pub(super) use in_debug_builds::{committed, taken};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
-#[cfg(not(debug_assertions))]
-pub(super) const fn committed() {}
+use crate::broker::Envelope;
 
-#[cfg(not(debug_assertions))]
-pub(super) const fn taken(_: &[std::sync::Arc<crate::broker::Envelope>]) {}
+/// What was asked for.
+#[derive(Debug)]
+enum Fault {
+    Committed(u64),
+    Taken(Vec<u8>),
+}
 
-#[cfg(debug_assertions)]
-mod in_debug_builds {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::sync::{Arc, LazyLock};
-
-    use crate::broker::Envelope;
-
-    /// What was asked for.
-    #[derive(Debug)]
-    enum Fault {
-        Committed(u64),
-        Taken(Vec<u8>),
+static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
+    if !cfg!(debug_assertions) {
+        return None;
     }
-
-    static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
-        #[expect(clippy::disallowed_methods, reason = "it is for tests and no setting")]
-        let asked = std::env::var("STOREKEEPER_FAULT").ok()?;
-        match asked.split_once(':')? {
-            ("worker.committed", number) => number.parse().ok().map(Fault::Committed),
-            ("worker.taken", text) => Some(Fault::Taken(text.into())),
-            _ => None,
-        }
-    });
-    static COMMITS: AtomicU64 = AtomicU64::new(0);
-
-    /// Dies here if this is the commit after which it shall.
-    pub(in crate::worker) fn committed() {
-        let Some(Fault::Committed(last)) = &*FAULT else { return };
-        if COMMITS.fetch_add(1, Ordering::SeqCst) + 1 == *last {
-            std::process::abort();
-        }
+    #[expect(clippy::disallowed_methods, reason = "it is for tests and no setting")]
+    let asked = std::env::var("STOREKEEPER_FAULT").ok()?;
+    match asked.split_once(':')? {
+        ("worker.committed", number) => number.parse().ok().map(Fault::Committed),
+        ("worker.taken", text) => Some(Fault::Taken(text.into())),
+        _ => None,
     }
+});
+static COMMITS: AtomicU64 = AtomicU64::new(0);
 
-    /// Dies here if one of these bodies shall kill.
-    pub(in crate::worker) fn taken(envelopes: &[Arc<Envelope>]) {
-        let Some(Fault::Taken(text)) = &*FAULT else { return };
-        let has_text = |body: &[u8]| body.windows(text.len()).any(|part| part == text.as_slice());
-        if envelopes.iter().any(|envelope| has_text(&envelope.body)) {
-            std::process::abort();
-        }
+/// Dies here if this is the commit after which it shall.
+pub(super) fn committed() {
+    let Some(Fault::Committed(last)) = &*FAULT else { return };
+    if COMMITS.fetch_add(1, Ordering::SeqCst) + 1 == *last {
+        std::process::abort();
+    }
+}
+
+/// Dies here if one of these bodies shall kill.
+pub(super) fn taken(envelopes: &[Arc<Envelope>]) {
+    let Some(Fault::Taken(text)) = &*FAULT else { return };
+    let has_text = |body: &[u8]| body.windows(text.len()).any(|part| part == text.as_slice());
+    if envelopes.iter().any(|envelope| has_text(&envelope.body)) {
+        std::process::abort();
     }
 }

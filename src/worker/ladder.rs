@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
+use crate::config::RetrySettings;
+
 /// The delays before the second, third, ... attempt, and when to give up.
 #[derive(Debug, Clone)]
-pub(super) struct Ladder {
-    rungs: Vec<Duration>,
-    max_age: Duration,
-}
+pub(super) struct Ladder(pub(super) RetrySettings);
 
 impl Ladder {
-    pub(super) const fn new(rungs: Vec<Duration>, max_age: Duration) -> Self {
-        Self { rungs, max_age }
-    }
-
     /// The delay after a failed attempt (the first is 1) of an envelope whose first attempt failed
     /// so many microseconds ago; `None` once that is too long. The last rung is repeated.
     ///
@@ -22,14 +17,15 @@ impl Ladder {
     pub(super) fn delay(&self, attempt: u32, failing_for_micros: i64) -> Option<Duration> {
         let failing_for = Duration::from_micros(u64::try_from(failing_for_micros).unwrap_or(0));
         let delay = self.rung(attempt);
-        (failing_for.saturating_add(delay) <= self.max_age).then_some(delay)
+        (failing_for.saturating_add(delay) <= self.0.max_age).then_some(delay)
     }
 
     /// The delay after a failed attempt, for what is never given up.
     pub(super) fn rung(&self, attempt: u32) -> Duration {
         let rung = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
         // The settings refuse a ladder without rungs.
-        self.rungs.get(rung).or_else(|| self.rungs.last()).copied().unwrap_or(self.max_age)
+        let RetrySettings { ladder, max_age } = &self.0;
+        ladder.get(rung).or_else(|| ladder.last()).copied().unwrap_or(*max_age)
     }
 }
 
@@ -39,10 +35,14 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
+    fn ladder(rungs: &[u64], max_age: u64) -> Ladder {
+        let ladder = rungs.iter().copied().map(Duration::from_secs).collect();
+        Ladder(RetrySettings { ladder, max_age: Duration::from_secs(max_age) })
+    }
+
     #[test]
     fn the_last_rung_is_repeated_until_it_has_failed_for_too_long() {
-        let ladder =
-            Ladder::new([5, 30].map(Duration::from_secs).to_vec(), Duration::from_secs(100));
+        let ladder = ladder(&[5, 30], 100);
         let delays: Vec<_> = (1..6)
             .scan(0, |age, attempt| {
                 let delay = ladder.delay(attempt, *age * SECOND)?.as_secs();
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_first_failure_in_the_future_is_as_good_as_now() {
-        let ladder = Ladder::new(vec![Duration::from_secs(5)], Duration::from_secs(5));
+        let ladder = ladder(&[5], 5);
         assert_eq!(ladder.delay(1, -SECOND), Some(Duration::from_secs(5)));
         assert_eq!(ladder.delay(1, 1), None);
     }

@@ -1,10 +1,11 @@
 //! The worker pool: deliveries in, commits and dispositions out.
 //!
-//! One loop hands what is ready, in batches, to a bounded number of tasks. A batch of webhooks goes
-//! decode > load > decide > commit > settle, see [`batch`]; one of dead letters is parked. When the
-//! Store is away, the pool keeps what it has, takes nothing new, and probes with growing delays: an
-//! outage is no attempt of any message. After `worker.hold_max` it hands back what it has, once,
-//! until the Store answers: a queue takes back what is held too long, as from a dead worker.
+//! One loop takes what is ready, as a batch, and hands it to one of a bounded number of tasks; a
+//! batch goes decode > load > decide > commit > settle, see [`batch`]; batches of dead letters are
+//! parked. While the Store is away, the pool keeps what it has, takes nothing new, and probes with
+//! growing delays: an outage is no attempt of any message. After `worker.unacked_max_age` it hands
+//! its deliveries back, once, and subscribes again when the Store answers: a queue takes away what
+//! is unacknowledged for too long, and counts that as the death of a worker.
 //!
 //! # Invariants
 //! - A delivery is settled only after what it decided is durable in the Store.
@@ -13,11 +14,11 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
+mod circuit_breaker;
 mod dead_letters;
 mod decided;
 mod discarded;
 mod fault;
-mod gate;
 mod in_hand;
 mod ladder;
 mod parking;
@@ -32,7 +33,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, BrokerError, Delivery, Disposition, Envelope, Queue};
+use crate::broker::{
+    Broker, BrokerError, Delivery, Disposition, Envelope, Queue, SUSPECT_DELIVERIES,
+};
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
 use crate::domain::{Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules};
@@ -41,13 +44,13 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 pub use batch::understand;
+use circuit_breaker::CircuitBreaker;
 pub use dead_letters::outcome_of_command;
-use gate::Gate;
 use in_hand::InHand;
 use ladder::Ladder;
 
-/// How often is looked whether another policy was put in force.
-const POLICY_EVERY: Duration = Duration::from_secs(2);
+/// How often the pool checks whether another policy was put in force.
+const POLICY_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Everything that the pool works with.
 #[derive(Debug)]
@@ -56,26 +59,17 @@ pub struct Pool {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    gate: Gate,
+    breaker: CircuitBreaker,
     ladder: Ladder,
     policy: PolicyInForce,
     sources: SourceRules,
     intake: parking::Intake,
-    limits: Limits,
+    settings: WorkerSettings,
     /// Cancelled once the Store says that another policy is in force.
     outdated: CancellationToken,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    prefetch: usize,
-    batch_max: usize,
-    concurrency: usize,
-    delivery_limit: u32,
-    hold_max: Duration,
-}
-
-/// How the pool ended after it was told to stop.
+/// How the pool ended after it was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     /// Everything that was in flight is settled.
@@ -109,30 +103,22 @@ impl Pool {
         worker: &WorkerSettings,
         retry: &RetrySettings,
     ) -> Self {
-        let limits = Limits {
-            prefetch: worker.prefetch,
-            batch_max: worker.batch_max,
-            concurrency: worker.concurrency,
-            delivery_limit: u32::try_from(worker.delivery_limit).unwrap_or(u32::MAX),
-            hold_max: worker.hold_max,
-        };
-        let gate = Gate::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&health));
-        let ladder = Ladder::new(retry.ladder.clone(), retry.max_age);
-        let outdated = CancellationToken::new();
-        let sources = SourceRules::default();
-        let intake = parking::Intake::default();
         Self {
+            breaker: CircuitBreaker::new(
+                Arc::clone(&store),
+                Arc::clone(&metrics),
+                Arc::clone(&health),
+            ),
             broker,
             store,
             metrics,
             health,
-            gate,
-            ladder,
+            ladder: Ladder(retry.clone()),
             policy,
-            sources,
-            intake,
-            limits,
-            outdated,
+            sources: SourceRules::default(),
+            intake: parking::Intake::default(),
+            settings: worker.clone(),
+            outdated: CancellationToken::new(),
         }
     }
 
@@ -159,26 +145,27 @@ impl Pool {
         let pool = Arc::new(self);
         let (mut prober, mut tasks) = (JoinSet::new(), JoinSet::new());
         let probing = Arc::clone(&pool);
-        prober.spawn(async move { probing.gate.probe().await });
+        prober.spawn(async move { probing.breaker.probe().await });
         let watching = Arc::clone(&pool);
         prober.spawn(async move { watching.watch_policy().await });
         let ended = loop {
             match pool.consume(&stop, &mut tasks).await {
                 Ended::Stopped => break Ok(()),
                 Ended::Failed(error) => break Err(error),
-                Ended::Held => {}
+                Ended::StoreAway => {}
             }
             tracing::warn!(
                 batches = tasks.len(),
-                "what is held is handed back until it can be done"
+                "unsettled deliveries are handed back until the store answers"
             );
-            // What they have comes again, and counts against nobody: it is not subscribed any more.
+            // Their deliveries come again and are not counted as failures: the pool has
+            // unsubscribed.
             tasks.shutdown().await;
-            pool.gate.hold_nothing();
+            pool.breaker.nothing_unacked();
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 () = pool.outdated.cancelled() => break Err(PoolError::PolicyChanged),
-                () = pool.gate.opened() => {}
+                () = pool.breaker.closed() => {}
             }
         };
         if let Err(PoolError::Subscribe(_) | PoolError::QueueEnded) = ended {
@@ -186,7 +173,7 @@ impl Pool {
         }
         let drained = async {
             while let Some(ended) = tasks.join_next().await {
-                note_end(ended);
+                log_end(ended);
             }
         };
         if abandoned.run_until_cancelled(drained).await.is_some() {
@@ -197,11 +184,12 @@ impl Pool {
         Ok(Drained::InPart)
     }
 
-    /// Looks now and then whether the policy is still in force: without webhooks, no refusal says so.
+    /// Checks now and then whether the policy is still in force: without webhooks, no commit is
+    /// refused.
     async fn watch_policy(&self) {
         loop {
-            tokio::time::sleep(POLICY_EVERY).await;
-            // A Store that is away is the gate's business.
+            tokio::time::sleep(POLICY_POLL_INTERVAL).await;
+            // A Store that is away is the circuit breaker's business.
             if let Ok(Some(in_force)) = self.store.policy().await
                 && in_force.revision != self.policy.revision
             {
@@ -212,7 +200,7 @@ impl Pool {
 
     /// Subscribes, and hands batches to tasks until something ends that.
     async fn consume(self: &Arc<Self>, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Ended {
-        let prefetch = self.limits.prefetch;
+        let prefetch = self.settings.prefetch;
         let subscribed = async {
             let work = self.broker.subscribe(Queue::Work, prefetch).await?;
             Ok((work, self.broker.subscribe(Queue::Dead, prefetch).await?))
@@ -221,37 +209,37 @@ impl Pool {
             Ok(subscriptions) => subscriptions,
             Err(error) => return Ended::Failed(PoolError::Subscribe(error)),
         };
-        let slots = Arc::new(Semaphore::new(self.limits.concurrency));
+        let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         loop {
             while let Some(ended) = tasks.try_join_next() {
-                note_end(ended);
+                log_end(ended);
             }
             let next = async {
-                self.gate.opened().await;
+                self.breaker.closed().await;
                 let slot = Arc::clone(&slots).acquire_owned().await;
-                let task = tokio::select! {
+                let (queue, deliveries) = tokio::select! {
                     biased;
-                    letters = dead.next_batch(self.limits.batch_max) => Task::Park(letters),
-                    deliveries = work.next_batch(self.limits.batch_max) => Task::Work(deliveries),
+                    letters = dead.next_batch(self.settings.batch_max) => (Queue::Dead, letters),
+                    events = work.next_batch(self.settings.batch_max) => (Queue::Work, events),
                 };
-                (task, slot)
+                (queue, deliveries, slot)
             };
-            let (task, slot) = tokio::select! {
+            let (queue, deliveries, slot) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
-                () = self.gate.closed_for(self.limits.hold_max) => return Ended::Held,
+                () = self.breaker.open_for(self.settings.unacked_max_age) => return Ended::StoreAway,
                 next = next => next,
             };
-            if task.len() == 0 {
+            if deliveries.is_empty() {
                 return Ended::Failed(PoolError::QueueEnded);
             }
             let pool = Arc::clone(self);
             tasks.spawn(async move {
-                let in_hand = InHand::new(&pool.health, task.len());
-                match task {
-                    Task::Work(deliveries) => pool.work(deliveries).await,
-                    Task::Park(letters) => parking::park(&pool, letters).await,
+                let in_hand = InHand::new(&pool.health, deliveries.len());
+                match queue {
+                    Queue::Work => pool.work(deliveries).await,
+                    Queue::Dead => parking::park(&pool, deliveries).await,
                 }
                 drop((in_hand, slot));
             });
@@ -260,11 +248,11 @@ impl Pool {
 
     /// Does one batch and settles it.
     async fn work(&self, deliveries: Vec<Delivery>) {
-        let limit = self.limits.delivery_limit;
+        let limit = u32::try_from(self.settings.delivery_limit).unwrap_or(u32::MAX);
         let (deliveries, poison): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| delivery.delivery_count <= limit);
         for delivery in poison {
-            // Nothing of it is looked at: that is what may kill.
+            // Its body is not even read: that is what may kill.
             let detail = format!(
                 "its worker died or gave it up {} times; worker.delivery_limit is {limit}",
                 delivery.delivery_count
@@ -276,15 +264,16 @@ impl Pool {
         // that it takes no other with it.
         let (mut alone, together): (Vec<_>, Vec<_>) =
             deliveries.into_iter().partition(|delivery| {
-                delivery.delivery_count >= 2 || dead_letters::is_command(&delivery.envelope)
+                delivery.delivery_count >= SUSPECT_DELIVERIES
+                    || dead_letters::is_command(&delivery.envelope)
             });
-        // In another order each time: behind what kills, the others would never have their turn,
-        // and reach the limit with it.
+        // In another order each time: after what kills, the others would never have their turn, and
+        // would reach the limit with it.
         alone.sort_by_cached_key(|delivery| {
             let count = delivery.delivery_count;
             let mut hasher = DefaultHasher::new();
             (delivery.envelope.message_id.0, count).hash(&mut hasher);
-            (count >= 2).then(|| hasher.finish())
+            (count >= SUSPECT_DELIVERIES).then(|| hasher.finish())
         });
         if !together.is_empty() {
             self.work_together(together).await;
@@ -332,7 +321,7 @@ impl Pool {
             Ok(Ok(verdicts)) => verdicts.into_iter().next(),
             Ok(Err(error @ StoreError::Newer { .. })) => {
                 if let Some(entity) = batch::entity(self, &delivery.envelope) {
-                    self.gate.close_for_release(entity, &error);
+                    self.breaker.open_for_release(entity, &error);
                 }
                 // A worker of the newer release may take it.
                 delivery.settle(Disposition::Later(self.ladder.rung(1)));
@@ -353,7 +342,7 @@ impl Pool {
         }
     }
 
-    /// Ends the letters of replays that went well. What the Store will not end is tried again.
+    /// Ends the dead letters of replays that went well. What the Store will not end is retried.
     async fn end_replayed(&self, envelopes: &[Arc<Envelope>], verdicts: &mut [batch::Verdict]) {
         let done = envelopes.iter().map(AsRef::as_ref).zip(&*verdicts);
         if dead_letters::end_replayed(self, done).await {
@@ -366,7 +355,7 @@ impl Pool {
         }
     }
 
-    /// Counts what became of a delivery and tells the broker.
+    /// Counts what became of a delivery and settles it.
     fn settle(&self, delivery: Delivery, verdict: batch::Verdict) {
         let rejection = match verdict {
             batch::Verdict::Settled(settled) => {
@@ -412,9 +401,9 @@ impl Pool {
     }
 }
 
-/// Batches catch what their deliveries do, so a task that fails is a fault of the pool itself; what
-/// it had comes again.
-fn note_end(ended: Result<(), JoinError>) {
+/// Batches catch what their deliveries do, so a task that fails is a fault of the pool itself; its
+/// deliveries come again.
+fn log_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a task of the worker failed; its deliveries come again");
     }
@@ -422,25 +411,11 @@ fn note_end(ended: Result<(), JoinError>) {
 
 /// Why the pool consumes no longer.
 enum Ended {
-    /// It was told to stop.
+    /// It was stopped.
     Stopped,
-    /// It has held what it has for too long, since the Store is away.
-    Held,
+    /// The Store was away for so long that what is unsettled is handed back.
+    StoreAway,
     Failed(PoolError),
-}
-
-/// What one slot of the pool does next.
-enum Task {
-    Work(Vec<Delivery>),
-    Park(Vec<Delivery>),
-}
-
-impl Task {
-    const fn len(&self) -> usize {
-        match self {
-            Self::Work(deliveries) | Self::Park(deliveries) => deliveries.len(),
-        }
-    }
 }
 
 /// A count as a histogram takes it.

@@ -164,11 +164,11 @@ async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId
     loop {
         match pool.intake.park(store, deliveries.iter().map(dead_letter).collect()).await {
             Ok(waiting) => {
-                pool.gate.succeeded();
+                pool.breaker.succeeded();
                 pool.intake.log(waiting.len(), pool.intake.bytes_max(store));
                 return Ok(waiting);
             }
-            Err(error) if error.is_transient() => pool.gate.wait_out(&error).await,
+            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => return Err(error),
         }
     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use rust_decimal::Decimal;
 use storekeeper::broker::Broker;
+use storekeeper::clock;
 use storekeeper::domain::MessageId;
 use storekeeper::simulate::{History, Model, ModelPolicy};
 use storekeeper::store::{DeadLetterFilter, PageRequest, Store, StoreError};
-use storekeeper::{audit, clock};
+use storekeeper::upkeep::audit;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -94,7 +95,7 @@ pub(crate) async fn all_accounted_for(broker: &dyn Broker, ids: &BTreeMap<usize,
     // What a worker has in hand shows nowhere, unless it is handed back.
     eventually("nothing is in a queue", async || {
         let depth = broker.depth().await.ok()?;
-        assert_eq!(depth.aside, 0, "something is put aside");
+        assert_eq!(depth.unroutable, 0, "something is unroutable");
         let waiting = depth.work_ready + depth.work_in_flight + depth.retry_ready;
         (waiting + depth.dead_intake == 0).then_some(())
     })

@@ -47,7 +47,7 @@ pub(super) fn publish(connection: &Connection, envelope: &Envelope) -> rusqlite:
 }
 
 /// Puts envelopes into the work queue, and their bodies where readers of the journal do not look.
-pub(super) fn put_back(connection: &Connection, envelopes: &[Envelope]) -> rusqlite::Result<()> {
+pub(super) fn replay(connection: &Connection, envelopes: &[Envelope]) -> rusqlite::Result<()> {
     envelopes.iter().try_for_each(|envelope| {
         let position = append(connection, envelope, None, true)?;
         enqueue(connection, envelope, position)
@@ -79,7 +79,7 @@ fn enqueue(connection: &Connection, envelope: &Envelope, position: i64) -> rusql
     Ok(())
 }
 
-/// Puts an envelope into the journal, or where its readers do not look; answers with its position.
+/// Puts an envelope into the journal, or where its readers do not look; returns its position.
 fn append(
     connection: &Connection,
     envelope: &Envelope,
@@ -106,7 +106,7 @@ fn append(
     Ok(connection.last_insert_rowid())
 }
 
-/// Reads what was published behind a position, in order.
+/// Reads what was published after a position, in order.
 pub(super) fn read(
     connection: &Connection,
     after: Option<JournalPosition>,
@@ -114,7 +114,7 @@ pub(super) fn read(
 ) -> rusqlite::Result<Vec<JournalRecord>> {
     let after = after.map_or(0, |position| position.0);
     let (after, limit) = (i64::try_from(after), i64::try_from(limit).unwrap_or(i64::MAX));
-    // Behind the last position that there can be lies nothing.
+    // There is nothing after the last possible position.
     let Ok(after) = after else { return Ok(Vec::new()) };
     let mut statement = connection.prepare_cached(concat!(
         "SELECT j.position, j.rejection, ",
@@ -134,14 +134,15 @@ pub(super) fn read(
     records.collect()
 }
 
-/// Makes sense of the reason of a dead letter, which stands in that column.
+/// Reads the reason of a dead letter, which stands in that column.
 pub(super) fn rejection(text: &str, column: usize) -> rusqlite::Result<Rejection> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
 }
 
-/// Where the journal begins and ends. Places of what was put back count too: nothing is read there.
+/// Where the journal begins and ends. Places of replayed bodies count too, although nothing
+/// is read there.
 pub(super) fn extent(
     connection: &Connection,
     since: Option<Timestamp>,
@@ -202,19 +203,27 @@ impl SweepPlace {
 }
 
 /// Looks at the next rows that were received before a time and removes those that no queue points
-/// at. Answers with how many those were and where to go on; `None` at the end.
+/// at. Returns how many those were and where to go on; `None` at the end.
 pub(super) fn sweep(
     connection: &Connection,
     SweepPlace(age, position): SweepPlace,
     before: Timestamp,
 ) -> rusqlite::Result<(u64, Option<SweepPlace>)> {
-    let old = next_rows(
-        connection,
-        "SELECT received_at, position, length(body) FROM journal
-         WHERE received_at >= ?1 AND received_at < ?3 AND (received_at > ?1 OR position > ?2)
-         ORDER BY received_at, position LIMIT ?4",
-        (age, position, before.micros(), SWEPT_MAX),
-    )?;
+    let (mut old, mut bytes) = (Vec::<(i64, i64)>::new(), 0);
+    {
+        let mut statement = connection.prepare_cached(
+            "SELECT received_at, position, length(body) FROM journal
+             WHERE received_at >= ?1 AND received_at < ?3 AND (received_at > ?1 OR position > ?2)
+             ORDER BY received_at, position LIMIT ?4",
+        )?;
+        let mut found = statement.query((age, position, before.micros(), SWEPT_MAX))?;
+        while bytes < SWEPT_BYTES_MAX
+            && let Some(row) = found.next()?
+        {
+            old.push((row.get(0)?, row.get(1)?));
+            bytes += row.get::<_, i64>(2)?;
+        }
+    }
     let mut remove = connection.prepare_cached(
         "DELETE FROM journal WHERE position = ?2
          AND NOT EXISTS (SELECT 1 FROM work WHERE received_at = ?1 AND position = ?2)
@@ -222,7 +231,7 @@ pub(super) fn sweep(
          AND NOT EXISTS (SELECT 1 FROM dead WHERE position = ?2) RETURNING hidden",
     )?;
     let (mut removed, mut forgotten) = (0, 0);
-    for row in &old.rows {
+    for row in &old {
         let hidden = remove.query_row(*row, |row| row.get::<_, bool>(0)).optional()?;
         removed += u64::from(hidden.is_some());
         forgotten += i64::from(hidden == Some(false));
@@ -230,54 +239,7 @@ pub(super) fn sweep(
     connection
         .prepare_cached("UPDATE forgotten SET envelopes = envelopes + ?1 WHERE ?1 > 0")?
         .execute((forgotten,))?;
-    Ok((removed, old.next.map(|(age, position)| SweepPlace(age, position))))
-}
-
-/// What one step looks at.
-struct Step {
-    /// Age and position of each row.
-    rows: Vec<(i64, i64)>,
-    /// The last of them, if there may be more.
-    next: Option<(i64, i64)>,
-}
-
-/// Reads as many rows as a step may look at: age, position, and the length of the body.
-fn next_rows(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-) -> rusqlite::Result<Step> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut found = statement.query(parameters)?;
-    let (mut rows, mut bytes) = (Vec::new(), 0);
-    while bytes < SWEPT_BYTES_MAX
-        && let Some(row) = found.next()?
-    {
-        rows.push((row.get(0)?, row.get(1)?));
-        bytes += row.get::<_, i64>(2)?;
-    }
-    let is_cut_off = i64::try_from(rows.len()) == Ok(SWEPT_MAX) || bytes >= SWEPT_BYTES_MAX;
-    let next = rows.last().copied().filter(|_| is_cut_off);
-    Ok(Step { rows, next })
-}
-
-/// Looks at the next rows that were put back and removes those that no queue points at. Answers
-/// with where to go on; `None` at the end.
-pub(super) fn sweep_hidden(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
-    let old = next_rows(
-        connection,
-        "SELECT received_at, position, length(body) FROM journal
-         WHERE hidden = 1 AND position > ?1 ORDER BY position LIMIT ?2",
-        (after, SWEPT_MAX),
-    )?;
-    let mut remove = connection.prepare_cached(
-        "DELETE FROM journal WHERE position = ?1 AND NOT EXISTS (SELECT 1 FROM work
-             WHERE received_at = journal.received_at AND position = journal.position)
-         AND NOT EXISTS (SELECT 1 FROM retry WHERE position = ?1)
-         AND NOT EXISTS (SELECT 1 FROM dead WHERE position = ?1)",
-    )?;
-    for (_, position) in old.rows {
-        remove.execute([position])?;
-    }
-    Ok(old.next.map(|(_, position)| position))
+    let is_cut_off = i64::try_from(old.len()) == Ok(SWEPT_MAX) || bytes >= SWEPT_BYTES_MAX;
+    let next = old.last().filter(|_| is_cut_off);
+    Ok((removed, next.map(|(age, position)| SweepPlace(*age, *position))))
 }

@@ -1,7 +1,7 @@
 //! The right to consume a queue of a directory: a lock of the operating system.
 //!
 //! The system gives it back when its owner ends, however that happens. The locked file also says
-//! how much its owner holds, for other processes that show it; nothing depends on that number.
+//! how many rows its owner has in flight, for other processes to show; nothing depends on it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -26,8 +26,8 @@ impl QueueLock {
     pub(super) fn try_acquire(&self) -> io::Result<bool> {
         match self.0.try_lock() {
             Ok(()) => {
-                // What the last owner noted is not this one's.
-                self.note_in_flight(0);
+                // What the last owner recorded is not this one's.
+                self.record_in_flight(0);
                 Ok(true)
             }
             Err(TryLockError::WouldBlock) => Ok(false),
@@ -35,21 +35,22 @@ impl QueueLock {
         }
     }
 
-    /// Says how much the owner of the lock holds.
-    pub(super) fn note_in_flight(&self, in_flight: usize) {
-        // It is for people. On a full disk it may be missing, and what is held counts as ready.
+    /// Records how many rows the owner of the lock has in flight.
+    pub(super) fn record_in_flight(&self, in_flight: usize) {
+        // It is for people. On a full disk it may be missing, and what is in flight counts as
+        // ready.
         self.0.write_all_at(format!("{in_flight:0DIGITS$}").as_bytes(), 0).ok();
     }
 }
 
-/// How much the owner of a lock holds, in whichever process it is; nothing if nobody has the lock.
+/// How many rows the owner of a lock has in flight, in whichever process; none if nobody has it.
 pub(super) fn in_flight(path: &Path) -> u64 {
     let Ok(mut file) = File::open(path) else { return 0 };
     let mut digits = [0; DIGITS];
     let noted = file.read_exact(&mut digits).ok().and_then(|()| str::from_utf8(&digits).ok());
     let noted = noted.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    // What an owner noted that died since is void. Asking for the lock may keep a consumer from
-    // it for a moment: it tries again.
+    // What a dead owner recorded is void. Trying the lock may keep a consumer from it for a moment:
+    // it tries again.
     let is_owned = || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
     if noted > 0 && is_owned() { noted } else { 0 }
 }

@@ -1,7 +1,7 @@
 //! The embedded broker: queue, retries, dead-letter intake and journal in one SQLite file.
 //!
 //! [`publish`](Broker::publish) writes a journal row and a work row in one transaction, which it
-//! shares with whoever publishes at the same time. Each subscription has a task ([`session::Dispatcher`])
+//! shares with whoever publishes at the same time. Each subscription has a task ([`QueueSession`])
 //! that waits for its turn, then reads rows in order, hands them out and writes what was decided,
 //! in groups ([`session`]).
 //!
@@ -9,11 +9,11 @@
 //! A lease there would cost a write for every delivery, and a clock to end those of dead
 //! consumers. Instead one consumer a queue is active, and what it holds is in its memory. Its
 //! right is a lock of the operating system ([`lock`]): when its process dies, however it dies, the
-//! lock is free, the next consumer starts from the rows that are left, and so every lease is back.
+//! lock is free, and the next consumer starts from the rows that are left.
 //!
 //! # Invariants
 //! - A row leaves its queue only by a settlement, in the transaction that puts it elsewhere.
-//! - What a consumer holds or has decided is not handed out again while that consumer lives.
+//! - What a consumer has in flight or has decided is not handed out again while it lives.
 //! - A journal row that a queue row points at is never removed.
 
 mod journal;
@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::journal::SweepPlace;
 use self::lock::QueueLock;
-use self::session::Dispatcher;
+use self::session::QueueSession;
 use super::{
     Broker, BrokerError, Envelope, JournalExtent, JournalPosition, JournalRecord, Queue,
     QueueDepth, Subscription,
@@ -42,7 +42,7 @@ use crate::domain::{Rejection, Timestamp};
 use crate::sqlite::{Database, SqliteError, damage};
 
 const FILE_NAME: &str = "broker.db";
-/// The most deliveries that a subscription may hold.
+/// The most unsettled deliveries of a subscription.
 const PREFETCH_MAX: usize = 65_536;
 
 /// The broker in `broker.db` of a directory.
@@ -56,31 +56,31 @@ pub struct EmbeddedBroker {
     /// not be worked off.
     bytes_max: Option<u64>,
     shared: Arc<Shared>,
-    dispatchers: TaskTracker,
-    /// Ends dispatchers after they have written what was decided.
+    sessions: TaskTracker,
+    /// Ends sessions after they have written what was decided.
     stop: CancellationToken,
-    /// Ends dispatchers at once.
+    /// Ends sessions at once.
     abandoned: CancellationToken,
     _abandon: DropGuard,
 }
 
-/// What the broker and its dispatchers have in common.
+/// What the broker and its sessions have in common.
 #[derive(Debug)]
 struct Shared {
     database: Database,
-    work: Line,
-    dead: Line,
+    work: Arrivals,
+    dead: Arrivals,
 }
 
 /// What is known of a queue in this process.
 #[derive(Debug, Default)]
-struct Line {
+struct Arrivals {
     /// Told when this process put something into the queue.
     arrived: Notify,
 }
 
 impl Shared {
-    const fn line(&self, queue: Queue) -> &Line {
+    const fn arrivals(&self, queue: Queue) -> &Arrivals {
         match queue {
             Queue::Work => &self.work,
             Queue::Dead => &self.dead,
@@ -96,13 +96,13 @@ impl EmbeddedBroker {
     }
 
     fn on(directory: &Path, database: Database) -> Self {
-        let shared = Shared { database, work: Line::default(), dead: Line::default() };
+        let shared = Shared { database, work: Arrivals::default(), dead: Arrivals::default() };
         let abandoned = CancellationToken::new();
         Self {
             directory: directory.to_owned(),
             bytes_max: None,
             shared: Arc::new(shared),
-            dispatchers: TaskTracker::new(),
+            sessions: TaskTracker::new(),
             stop: CancellationToken::new(),
             _abandon: abandoned.clone().drop_guard(),
             abandoned,
@@ -121,17 +121,11 @@ impl EmbeddedBroker {
     }
 
     /// Removes what was received before a time from the journal, unless a queue still needs it;
-    /// answers with how many envelopes those were. What was put back goes with its settlement. Publishing goes on meanwhile.
+    /// returns how many envelopes those were. Publishing goes on meanwhile.
     ///
     /// Cancel safe: what was removed until then stays removed.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, BrokerError> {
         let mut removed = 0;
-        // What was put back is nobody's once it is settled, whatever its age.
-        let mut hidden = Some(0);
-        while let Some(from) = hidden {
-            let step = move |connection: &_| journal::sweep_hidden(connection, from);
-            hidden = self.shared.database.write(step).await?;
-        }
         let mut place = Some(SweepPlace::START);
         while let Some(from) = place {
             let step = move |connection: &_| journal::sweep(connection, from, before);
@@ -145,12 +139,12 @@ impl EmbeddedBroker {
 
 impl EmbeddedBroker {
     /// Opens the broker that a directory has, for commands beside the service: one that is missing
-    /// or of an older schema is told, not created or brought up to date. Blocks.
+    /// or of an older schema is an error; nothing is created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, BrokerError> {
         let file = directory.join(FILE_NAME);
         if !file.is_file() {
             let message = format!("there is no {}; check embedded.path", file.display());
-            return Err(BrokerError::Unavailable { source: message.into() });
+            return Err(BrokerError::unavailable(message));
         }
         Ok(Self::on(directory, Database::open_existing(&file, &schema::SCHEMA)?))
     }
@@ -213,41 +207,35 @@ impl Broker for EmbeddedBroker {
         Ok(())
     }
 
-    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
-        let put_back = move |connection: &_| journal::put_back(connection, &envelopes);
-        self.shared.database.write(put_back).await?;
+    async fn replay(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
+        let replay = move |connection: &_| journal::replay(connection, &envelopes);
+        self.shared.database.write(replay).await?;
         self.shared.work.arrived.notify_one();
         Ok(())
     }
 
     async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError> {
         if self.stop.is_cancelled() {
-            return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
+            return Err(BrokerError::unavailable("the broker is closed"));
         }
-        let lock = QueueLock::open(&self.lock_path(queue))
-            .map_err(|error| BrokerError::Unavailable { source: Box::new(error) })?;
+        let lock = QueueLock::open(&self.lock_path(queue)).map_err(BrokerError::unavailable)?;
         let prefetch = prefetch.clamp(1, PREFETCH_MAX);
         let (deliveries, subscription) = mpsc::channel(prefetch);
-        let dispatcher = Dispatcher {
-            queue,
-            prefetch,
-            shared: Arc::clone(&self.shared),
-            stop: self.stop.clone(),
-            deliveries,
-        };
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        let session = QueueSession::new(queue, prefetch, shared, stop, lock, deliveries);
         let abandoned = self.abandoned.clone();
-        self.dispatchers.spawn(async move {
+        self.sessions.spawn(async move {
             tokio::select! {
-                // First, so that a dispatcher never sees what happens after a crash.
+                // First, so that a session never sees what happens after a crash.
                 biased;
                 () = abandoned.cancelled() => {}
-                () = dispatcher.run(lock) => {}
+                () = session.serve() => {}
             }
         });
         Ok(Subscription::new(subscription))
     }
 
-    /// What is in flight is what the consumer says of itself, in whichever process it is.
+    /// What is in flight is what the consumer has recorded, in whichever process it is.
     async fn depth(&self) -> Result<QueueDepth, BrokerError> {
         let lock_path = self.lock_path(Queue::Work);
         let depth =
@@ -296,8 +284,8 @@ impl Broker for EmbeddedBroker {
 
     async fn close(&self) {
         self.stop.cancel();
-        self.dispatchers.close();
-        self.dispatchers.wait().await;
+        self.sessions.close();
+        self.sessions.wait().await;
         self.shared.database.close().await;
     }
 }

@@ -14,7 +14,7 @@ pub(super) const PROBE_BYTES: usize = 64 * 1024;
 
 /// A row that was read from a queue.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) struct QueueRow {
     /// Its place in the queue; greater is younger.
     pub(super) seq: i64,
     pub(super) envelope: Arc<Envelope>,
@@ -22,8 +22,8 @@ pub(super) struct Lease {
     pub(super) failing_since: Option<Timestamp>,
     pub(super) delivery_count: u32,
     pub(super) dead: Option<DeadReason>,
-    /// The place of a body that was put back: it is no part of the journal, and goes with its row.
-    pub(super) put_back: Option<i64>,
+    /// The place of a replayed body: it is no part of the journal, and is removed with its row.
+    pub(super) replay: Option<i64>,
 }
 
 /// What was decided about a row.
@@ -36,8 +36,8 @@ pub(super) struct Settlement {
     pub(super) failing_since: Option<Timestamp>,
     /// The length of the body that is let go, in bytes.
     pub(super) bytes: usize,
-    /// The place of a body that is done with when the row is.
-    pub(super) put_back: Option<i64>,
+    /// The place of a replayed body, which is removed with the row.
+    pub(super) replay: Option<i64>,
 }
 
 /// The statements that differ between the queues.
@@ -48,7 +48,7 @@ struct Statements {
     /// seq, due at, failed attempts, failing since
     retry: &'static str,
     /// seq, rejection, failed at
-    bury: &'static str,
+    dead_letter: &'static str,
     /// seq
     remove: &'static str,
     /// now
@@ -67,7 +67,7 @@ const WORK: Statements = Statements {
     ),
     retry: "INSERT INTO retry (queue, due_at, position, attempt, failing_since)
         SELECT 'work', ?2, position, attempt + ?3, ?4 FROM work WHERE seq = ?1",
-    bury: "INSERT INTO dead (position, attempt, rejection, failed_at, attempts)
+    dead_letter: "INSERT INTO dead (position, attempt, rejection, failed_at, attempts)
         SELECT position, 1, ?2, ?3, attempt FROM work WHERE seq = ?1",
     remove: "DELETE FROM work WHERE seq = ?1",
     promote: "INSERT INTO work (position, received_at, attempt, failing_since)
@@ -92,7 +92,8 @@ const DEAD: Statements = Statements {
         FROM dead WHERE seq = ?1",
     // It is where it should go. It comes again for its new reason, but not at once: otherwise two
     // that disagree would hand it to each other for ever.
-    bury: "INSERT INTO retry (queue, due_at, position, attempt, rejection, failed_at, attempts)
+    dead_letter:
+        "INSERT INTO retry (queue, due_at, position, attempt, rejection, failed_at, attempts)
         SELECT 'dead', ?3 + 5000000, position, attempt + 1, ?2, ?3, attempts
         FROM dead WHERE seq = ?1",
     remove: "DELETE FROM dead WHERE seq = ?1",
@@ -115,14 +116,14 @@ pub(super) const fn name(queue: Queue) -> &'static str {
     statements(queue).name
 }
 
-/// Reads rows behind `after`, oldest first, and stops at the row that passes `bytes_max`.
+/// Reads rows after `after`, oldest first, and stops at the row that passes `bytes_max`.
 pub(super) fn read(
     connection: &Connection,
     queue: Queue,
     after: i64,
     rows_max: usize,
     bytes_max: usize,
-) -> rusqlite::Result<Vec<Lease>> {
+) -> rusqlite::Result<Vec<QueueRow>> {
     let mut statement = connection.prepare_cached(statements(queue).read)?;
     let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
     let mut rows = statement.query((after, limit))?;
@@ -138,7 +139,7 @@ pub(super) fn read(
     Ok(leases)
 }
 
-fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
+fn lease(row: &Row<'_>) -> rusqlite::Result<QueueRow> {
     let dead = match row.get::<_, Option<String>>(3)? {
         None => None,
         Some(text) => {
@@ -147,13 +148,13 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
             Some(DeadReason { rejection, failed_at, attempts: row.get(5)? })
         }
     };
-    Ok(Lease {
+    Ok(QueueRow {
         seq: row.get(0)?,
         attempt: row.get(1)?,
         delivery_count: row.get(2)?,
         dead,
         envelope: Arc::new(envelope(row, 6)?),
-        put_back: row.get::<_, bool>(14)?.then(|| row.get(15)).transpose()?,
+        replay: row.get::<_, bool>(14)?.then(|| row.get(15)).transpose()?,
         failing_since: row.get::<_, Option<i64>>(16)?.map(Timestamp::from_micros),
     })
 }
@@ -165,10 +166,10 @@ pub(super) fn settle(
     settlements: &[Settlement],
 ) -> rusqlite::Result<()> {
     let statements = statements(queue);
-    for Settlement { seq, disposition, decided_at, failing_since, put_back, .. } in settlements {
+    for Settlement { seq, disposition, decided_at, failing_since, replay, .. } in settlements {
         match disposition {
             Disposition::Ack => {
-                if let Some(position) = put_back {
+                if let Some(position) = replay {
                     connection
                         .prepare_cached("DELETE FROM journal WHERE position = ?1 AND hidden = 1")?
                         .execute([position])?;
@@ -186,7 +187,9 @@ pub(super) fn settle(
                 let rejection = serde_json::to_string(rejection)
                     .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
                 let failed_at = decided_at.micros();
-                connection.prepare_cached(statements.bury)?.execute((seq, rejection, failed_at))?;
+                connection
+                    .prepare_cached(statements.dead_letter)?
+                    .execute((seq, rejection, failed_at))?;
             }
         }
         connection.prepare_cached(statements.remove)?.execute([seq])?;
@@ -198,8 +201,8 @@ fn after(time: Timestamp, delay: Duration) -> Timestamp {
     time.plus_micros(i64::try_from(delay.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Puts retries that are due back into their queue, earliest first, a bounded number at a time;
-/// answers with how many those were.
+/// Moves retries that are due back into their queue, earliest first, a bounded number at a time;
+/// returns how many those were.
 pub(super) fn promote(
     connection: &Connection,
     queue: Queue,
@@ -227,16 +230,16 @@ pub(super) fn next_due(
         .map(|due_at: Option<i64>| due_at.map(Timestamp::from_micros))
 }
 
-/// Notes that a consumer begins, which holds nothing yet. If the last one died, counts that for the
-/// rows which it may have held: rows are handed out oldest first, so those are among the first that
+/// Records that a consumer begins, which has no row yet. If the last one died, counts that for the
+/// rows that it may have had: rows are handed out oldest first, so those are among the first that
 /// are left.
 pub(super) fn begin_session(connection: &Connection, queue: Queue) -> rusqlite::Result<()> {
     connection.prepare_cached(statements(queue).count_deaths)?.execute(())?;
-    note_held_max(connection, queue, 0)
+    record_unacked_max(connection, queue, 0)
 }
 
-/// Notes how many rows the consumer may hold from now on.
-pub(super) fn note_held_max(
+/// Records how many rows the consumer may have unacked from now on.
+pub(super) fn record_unacked_max(
     connection: &Connection,
     queue: Queue,
     held_max: usize,
@@ -247,7 +250,7 @@ pub(super) fn note_held_max(
     Ok(())
 }
 
-/// Notes that the consumer holds nothing any more.
+/// Records that the consumer has no row any more.
 pub(super) fn end_session(connection: &Connection, queue: Queue) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM session WHERE queue = ?1")?.execute([name(queue)])?;
     Ok(())
@@ -268,7 +271,7 @@ pub(super) fn depth(connection: &Connection) -> rusqlite::Result<QueueDepth> {
                 work_oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_micros),
                 retry_ready: unsigned(row, 2)?,
                 dead_intake: unsigned(row, 3)?,
-                aside: 0,
+                unroutable: 0,
             })
         })
 }

@@ -1,8 +1,8 @@
 //! The arguments of queues, and what becomes of those that follow the settings.
 //!
-//! Limits do, and RabbitMQ changes those of no queue. Where one stands with another limit than is
-//! set, all else works: so that is told, and no reason to stand still. What the limit is now,
-//! RabbitMQ says in its refusal.
+//! Limits do, and RabbitMQ never changes those of a queue. Where a queue stands with another limit
+//! than is set, everything else works: so that is logged and is no reason to stop. RabbitMQ names
+//! the present limit in its refusal.
 
 use std::time::Duration;
 
@@ -52,22 +52,19 @@ pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-/// Takes over the limit that a refusal tells of; `false` if it is about something else, or about a
+/// Takes over the limit that a refusal names; `false` if it is about something else, or about a
 /// limit that was taken over already.
 pub(super) fn adopt(arguments: &mut FieldTable, refusal: &lapin::Error) -> bool {
     let Some((limit, standing)) = difference(&refusal.to_string()) else { return false };
     if arguments.inner().get(limit) == standing.as_ref() {
         return false;
     }
-    let kept = arguments.inner().iter().filter(|(name, _)| name.as_str() != limit);
-    let mut adopted = FieldTable::default();
-    for (name, value) in kept {
-        adopted.insert(name.clone(), value.clone());
-    }
-    if let Some(value) = standing {
-        adopted.insert(limit.into(), value);
-    }
-    *arguments = adopted;
+    let mut adopted = arguments.inner().clone();
+    match standing {
+        Some(value) => adopted.insert(limit.into(), value),
+        None => adopted.remove(limit),
+    };
+    *arguments = adopted.into();
     true
 }
 
@@ -87,7 +84,7 @@ fn difference(refusal: &str) -> Option<(&'static str, Option<AMQPValue>)> {
 }
 
 /// Logs which limits of a queue are not as they should be.
-pub(super) fn tell(queue: &str, wanted: &FieldTable, standing: &FieldTable) {
+pub(super) fn log_differences(queue: &str, wanted: &FieldTable, standing: &FieldTable) {
     for limit in LIMITS {
         let [set, stands] = [wanted, standing].map(|table| shown(table.inner().get(limit)));
         if set != stands {

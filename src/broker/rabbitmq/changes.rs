@@ -1,4 +1,4 @@
-//! Changes of stock, announced to whoever has bound a queue for them.
+//! Changes of stock, published to whoever has bound a queue for them.
 //!
 //! Each is a CloudEvent in binary mode: its attributes are headers with the prefix `cloudEvents_`,
 //! its data is the body. Where nothing is bound, nothing is kept: the feed has it all.
@@ -21,7 +21,7 @@ const HASH_BYTES: usize = 8;
 const ATTRIBUTE: &str = "cloudEvents_";
 const PERSISTENT: u8 = 2;
 
-/// Something that is told to whoever listens.
+/// A change that is published to whoever listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
     /// What it is about, from the general to the special: the parts of the routing key.
@@ -33,10 +33,10 @@ pub struct Announcement {
 }
 
 impl RabbitBroker {
-    /// Tells announcements in their order; returns once all of them would survive a crash.
+    /// Publishes announcements in their order; returns once all of them would survive a crash.
     ///
-    /// Dies before the answer, or fails: some may have been told; telling all again is harmless to
-    /// listeners that know an event by its id.
+    /// Dies before the answer, or fails: some may have been published; publishing all of them again
+    /// is harmless to listeners that know an event by its id.
     pub async fn announce(&self, announcements: Vec<Announcement>) -> Result<(), BrokerError> {
         let shared = self.open()?;
         let exchange = shared.topology.exchange("changes");
@@ -60,8 +60,8 @@ fn message(exchange: ShortString, announcement: Announcement) -> Message {
     Message { exchange, key: ShortString::from(parts.join(".")), properties, body: data }
 }
 
-/// A part of a routing key: what would end it or select many is encoded, and a long one is cut, with
-/// a hash of the whole at its end.
+/// A part of a routing key: what would end it or select many is encoded, and a long one is cut,
+/// with a hash of the whole at its end.
 fn routing_part(text: &str) -> String {
     let encoded = identifier::encode(text);
     if encoded.len() <= PART_BYTES_MAX {

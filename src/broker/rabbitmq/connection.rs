@@ -1,7 +1,7 @@
 //! One connection to RabbitMQ, made again for as long as the process lives.
 //!
-//! A [`Link`] is what publishers and consumers hold: it has a connection or has none for now, and
-//! tells when that changes. Every connection is made under a timeout, since lapin itself waits for
+//! A [`Link`] is what publishers and consumers use: it has a connection or none for now, and
+//! notifies them of changes. Every connection is made under a timeout, since lapin itself waits for
 //! ever for a peer that is silent; its own recovery stays off, since it recovers no channels and
 //! says nothing to consumers.
 //!
@@ -11,8 +11,8 @@
 //! - No error, log line or `Debug` has a password.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,28 +22,27 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
-use super::failure::{chain, refusal};
+use super::failure::refusal;
 use super::topology::Topology;
-use crate::backoff::Delays;
 use crate::broker::BrokerError;
+use crate::clock::Delays;
+use crate::domain::causes;
 
 /// How long one attempt to connect and to declare may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The delays between attempts.
 const DELAY_MIN: Duration = Duration::from_millis(250);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A connection that stood so long starts the delays again.
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
-/// How often the connection is looked at, beside what it tells.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How often the connection is checked, beside its events.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a link has for now.
-#[derive(Clone)]
-enum State {
-    Away,
-    Up(Arc<Connection>),
-    /// RabbitMQ reads nothing from it: memory or disk is short there.
-    Blocked(Arc<Connection>),
+/// A connection that stands.
+struct Standing {
+    connection: Arc<Connection>,
+    /// Whether RabbitMQ reads nothing from it: memory or disk is short there.
+    is_blocked: bool,
 }
 
 /// A connection that is made again whenever it is lost.
@@ -56,7 +55,8 @@ pub(super) struct Link {
     declares: bool,
     /// The address to begin with: the last one that answered.
     preferred: AtomicUsize,
-    state: watch::Sender<State>,
+    /// `None` while there is no connection.
+    state: watch::Sender<Option<Standing>>,
     reconnects: AtomicU64,
 }
 
@@ -91,10 +91,7 @@ impl Link {
         topology: Arc<Topology>,
     ) -> Self {
         // Whoever was first has installed the same one.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            rustls::crypto::ring::default_provider().install_default().ok();
-        });
+        rustls::crypto::ring::default_provider().install_default().ok();
         Self {
             name: format!("{} {purpose}", topology.namespace()),
             nodes: addresses
@@ -104,7 +101,7 @@ impl Link {
             topology,
             declares,
             preferred: AtomicUsize::new(0),
-            state: watch::Sender::new(State::Away),
+            state: watch::Sender::new(None),
             reconnects: AtomicU64::new(0),
         }
     }
@@ -112,7 +109,7 @@ impl Link {
     /// Tries every address once; the error is that of the last one.
     pub(super) async fn connect(&self) -> Result<Connection, BrokerError> {
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut failed = BrokerError::Unavailable { source: "rabbitmq.url is empty".into() };
+        let mut failed = BrokerError::unavailable("rabbitmq.url is empty");
         let places = self.nodes.iter().enumerate().cycle().skip(first);
         for (place, node) in places.take(self.nodes.len()) {
             match self.attempt(node).await {
@@ -126,7 +123,7 @@ impl Link {
         Err(failed)
     }
 
-    /// A connection of the caller's own to the address that comes so many places behind the
+    /// Makes a connection of the caller's own to the address that comes so many places after the
     /// preferred one. Where there is a balancer behind an address, it may lead to any node.
     pub(super) async fn connect_elsewhere(&self, places: usize) -> Result<Connection, BrokerError> {
         let place = self.preferred.load(Ordering::Relaxed) + places;
@@ -142,11 +139,11 @@ impl Link {
     }
 
     async fn attempt(&self, node: &Node) -> Result<Connection, BrokerError> {
-        let attempt = timeout(CONNECT_PATIENCE, self.connect_to(node)).await;
+        let attempt = timeout(CONNECT_TIMEOUT, self.connect_to(node)).await;
         let connected = attempt.unwrap_or_else(|_| {
             node.is_silent.store(true, Ordering::Relaxed);
-            let message = format!("{}: no answer within {CONNECT_PATIENCE:?}", node.address);
-            Err(BrokerError::Unavailable { source: message.into() })
+            let message = format!("{}: no answer within {CONNECT_TIMEOUT:?}", node.address);
+            Err(BrokerError::unavailable(message))
         });
         if connected.is_ok() {
             node.is_silent.store(false, Ordering::Relaxed);
@@ -157,10 +154,8 @@ impl Link {
     async fn connect_to(&self, node: &Node) -> Result<Connection, BrokerError> {
         let Node { address, is_silent } = node;
         if is_silent.load(Ordering::Relaxed) {
-            address.answers().await.map_err(|error| {
-                let message = format!("{address}: {error}");
-                BrokerError::Unavailable { source: message.into() }
-            })?;
+            let answers = address.answers().await;
+            answers.map_err(|error| BrokerError::unavailable(format!("{address}: {error}")))?;
         }
         let properties =
             ConnectionProperties::default().with_connection_name(self.name.as_str().into());
@@ -177,12 +172,13 @@ impl Link {
         Ok(connection)
     }
 
-    /// Gives a connection out that was made before anybody waits for it.
+    /// Gives out a connection that was made before anybody waits for it.
     pub(super) fn adopt(&self, connection: Connection) {
-        self.state.send_replace(State::Up(Arc::new(connection)));
+        let connection = Arc::new(connection);
+        self.state.send_replace(Some(Standing { connection, is_blocked: false }));
     }
 
-    /// Holds a connection and makes a new one whenever it is lost.
+    /// Keeps a connection and makes a new one whenever it is lost.
     pub(super) async fn run(&self) {
         let mut delays = Delays::new(DELAY_MIN, DELAY_MAX);
         let mut made = self.connection().ok();
@@ -199,13 +195,13 @@ impl Link {
                     }
                     was_up = true;
                     let since = Instant::now();
-                    self.hold(connection).await;
+                    self.serve(connection).await;
                     if since.elapsed() >= HEALTHY_AFTER {
                         delays.reset();
                     }
                 }
                 Err(error) => {
-                    let source = chain(&error);
+                    let source = causes(&error);
                     tracing::warn!(connection = self.name, error = source, "cannot connect");
                 }
             }
@@ -214,24 +210,19 @@ impl Link {
     }
 
     /// Gives a connection out until it is lost.
-    async fn hold(&self, connection: Arc<Connection>) {
+    async fn serve(&self, connection: Arc<Connection>) {
         let mut events = std::pin::pin!(connection.events_listener());
         tracing::info!(connection = self.name, "connected");
         while connection.status().connected() {
             let is_blocked = connection.status().blocked();
             self.state.send_if_modified(|state| {
-                let stands = match state {
-                    State::Away => false,
-                    State::Up(_) => !is_blocked,
-                    State::Blocked(_) => is_blocked,
-                };
-                if !stands {
-                    let held = Arc::clone(&connection);
-                    *state = if is_blocked { State::Blocked(held) } else { State::Up(held) };
+                let changes = state.as_ref().is_none_or(|it| it.is_blocked != is_blocked);
+                if changes {
+                    *state = Some(Standing { connection: Arc::clone(&connection), is_blocked });
                 }
-                !stands
+                changes
             });
-            match timeout(LOOK_AGAIN, events.next()).await {
+            match timeout(POLL_INTERVAL, events.next()).await {
                 Ok(Some(Event::ConnectionBlocked(reason))) => {
                     tracing::warn!(connection = self.name, reason, "blocked");
                 }
@@ -246,29 +237,29 @@ impl Link {
             }
         }
         tracing::warn!(connection = self.name, "connection lost; connecting again");
-        self.state.send_replace(State::Away);
+        self.state.send_replace(None);
     }
 
     /// The connection, unless there is none for now.
     pub(super) fn connection(&self) -> Result<Arc<Connection>, BrokerError> {
-        match &*self.state.borrow() {
-            State::Up(connection) | State::Blocked(connection) => Ok(Arc::clone(connection)),
-            State::Away => Err(self.away()),
-        }
+        let standing = self.state.borrow();
+        let connection = standing.as_ref().map(|it| Arc::clone(&it.connection));
+        connection.ok_or_else(|| self.away())
     }
 
     /// Whether a message would be taken now.
     pub(super) fn takes_messages(&self) -> Result<(), BrokerError> {
-        match &*self.state.borrow() {
-            State::Up(_) => Ok(()),
-            State::Blocked(_) => Err(BrokerError::Blocked),
-            State::Away => Err(self.away()),
+        let is_blocked = self.state.borrow().as_ref().map(|it| it.is_blocked);
+        match is_blocked {
+            Some(false) => Ok(()),
+            Some(true) => Err(BrokerError::Blocked),
+            None => Err(self.away()),
         }
     }
 
     pub(super) fn away(&self) -> BrokerError {
         let message = format!("there is no connection to RabbitMQ for now ({})", self.name);
-        BrokerError::Unavailable { source: message.into() }
+        BrokerError::unavailable(message)
     }
 
     /// Waits for a connection.
@@ -288,9 +279,8 @@ impl Link {
     /// on it waits for this too, rather than trust that every call ends with its connection.
     pub(super) async fn ended(&self, connection: &Arc<Connection>) {
         let mut states = self.state.subscribe();
-        let is_other = |state: &State| match state {
-            State::Up(held) | State::Blocked(held) => !Arc::ptr_eq(held, connection),
-            State::Away => true,
+        let is_other = |state: &Option<Standing>| {
+            !state.as_ref().is_some_and(|it| Arc::ptr_eq(&it.connection, connection))
         };
         if states.wait_for(is_other).await.is_err() {
             std::future::pending::<()>().await;
@@ -300,15 +290,15 @@ impl Link {
     /// Waits until messages are not taken.
     pub(super) async fn blocked(&self) {
         let mut states = self.state.subscribe();
-        let is_blocked = |state: &State| matches!(state, State::Blocked(_));
+        let is_blocked = |state: &Option<Standing>| state.as_ref().is_some_and(|it| it.is_blocked);
         if states.wait_for(is_blocked).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Says that something failed as if not all that was declared stood.
-    pub(super) fn doubt(&self) {
-        self.topology.doubt();
+    /// Has everything that was declared checked at once.
+    pub(super) fn invalidate(&self) {
+        self.topology.invalidate();
     }
 
     /// How often a lost connection was made again.

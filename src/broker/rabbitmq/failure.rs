@@ -1,9 +1,15 @@
 //! What lapin's errors mean to a caller.
 
+use std::time::Duration;
+
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use tokio::time::timeout;
 
 use crate::broker::BrokerError;
+
+/// How long one call to RabbitMQ may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a caller can do about an error of lapin.
 pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
@@ -20,14 +26,11 @@ pub(super) fn refusal(doing: &str, error: &lapin::Error) -> BrokerError {
     }
 }
 
-/// An error with all that is behind it, in a line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+/// What RabbitMQ answers within a time; `late` is the text of the error if it does not.
+pub(super) async fn within<T>(
+    limit: Duration,
+    late: &str,
+    answer: impl Future<Output = Result<T, BrokerError>>,
+) -> Result<T, BrokerError> {
+    timeout(limit, answer).await.unwrap_or_else(|_| Err(BrokerError::unavailable(late)))
 }

@@ -1,4 +1,4 @@
-//! Reading the journal: a stream that RabbitMQ hands out from any offset on, and that never says
+//! Reading the journal: a stream that RabbitMQ hands out from any offset on, without ever reporting
 //! where it ends.
 //!
 //! To know the end, a marker is put into the stream and read until it comes: what was there before
@@ -7,8 +7,8 @@
 //!
 //! A reader stays attached between pages, as long as each goes on where the last one ended.
 //!
-//! RabbitMQ hands out the copy that a node has itself, and none where a node has none: of more nodes
-//! than copies, or for a while after it was started again. Then another node is asked.
+//! RabbitMQ hands out the copy that a node has itself, and none where a node has none: of more
+//! nodes than copies, or for a while after it was started again. Then another node is asked.
 //!
 //! # Invariants
 //! - A page that is not full ends at a marker that was put there during the call.
@@ -17,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -26,8 +27,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::failure::refusal;
-use super::publisher::Message;
+use super::failure::{refusal, within};
 use super::topology::{self, MARKER_KEY, open, short};
 use super::{Shared, wire};
 use crate::broker::{BrokerError, JournalExtent, JournalPosition, JournalRecord};
@@ -35,13 +35,13 @@ use crate::clock;
 use crate::domain::Timestamp;
 
 /// How long the next message of the stream may take, where one must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that RabbitMQ sends ahead.
 const PREFETCH: u16 = 128;
 /// Clocks of machines may differ by so much: what was received at a time is looked for from so much
 /// before it on.
 const CLOCK_SKEW_SECONDS: i64 = 600;
-/// What a node says that has no copy of the stream.
+/// The error of a node that has no copy of the stream.
 const NO_COPY: &str = "replica on the local node";
 /// How often another node is tried at least, where a balancer may be behind one address.
 const ELSEWHERE_MIN: usize = 4;
@@ -110,7 +110,7 @@ pub(super) async fn page(
     let is_new = reader.is_none();
     let mut reader = match reader {
         Some(reader) => reader,
-        None => match attach_behind(shared, after).await? {
+        None => match attach_after(shared, after).await? {
             Some(reader) => reader,
             None => return Ok(Vec::new()),
         },
@@ -132,8 +132,8 @@ pub(super) async fn page(
     Ok(records)
 }
 
-/// Attaches a reader behind a place; `None` if nothing is there.
-async fn attach_behind(
+/// Attaches a reader after a place; `None` if nothing is there.
+async fn attach_after(
     shared: &Shared,
     after: Option<JournalPosition>,
 ) -> Result<Option<Reader>, BrokerError> {
@@ -150,7 +150,7 @@ async fn attach_behind(
     Ok(Some(reader))
 }
 
-/// Puts a marker at the end of the stream; answers with its offset.
+/// Puts a marker at the end of the stream; returns its offset.
 async fn end(shared: &Shared) -> Result<(u64, Uuid), BrokerError> {
     let mut reader = Reader::attach(shared, Start::Next, None).await?;
     let id = put_marker(shared).await?;
@@ -165,12 +165,7 @@ async fn end(shared: &Shared) -> Result<(u64, Uuid), BrokerError> {
 
 async fn put_marker(shared: &Shared) -> Result<Uuid, BrokerError> {
     let id = Uuid::now_v7();
-    let message = Message {
-        exchange: shared.topology.exchange("again"),
-        key: short(MARKER_KEY),
-        properties: wire::marker(&id),
-        body: bytes::Bytes::new(),
-    };
+    let message = shared.message("again", MARKER_KEY, wire::marker(&id), Bytes::new());
     shared.publisher.publish(message).await?;
     Ok(id)
 }
@@ -245,7 +240,7 @@ impl Reader {
             return Ok(reader);
         }
         for places in 1..=shared.consuming.places().max(ELSEWHERE_MIN) {
-            // One that is away tells nothing of the others.
+            // One that is away proves nothing about the others.
             let Ok(connection) = shared.consuming.connect_elsewhere(places).await else { continue };
             let own = OwnConnection(connection);
             if let Some(mut reader) = Self::attach_on(shared, &own.0, start, last).await? {
@@ -253,8 +248,7 @@ impl Reader {
                 return Ok(reader);
             }
         }
-        let message = "no node of rabbitmq.url has a copy of the journal for now";
-        Err(BrokerError::Unavailable { source: message.into() })
+        Err(BrokerError::unavailable("no node of rabbitmq.url has a copy of the journal for now"))
     }
 
     /// One on a connection; `None` if the node there has no copy of the stream.
@@ -264,58 +258,47 @@ impl Reader {
         start: Start,
         last: Option<JournalPosition>,
     ) -> Result<Option<Self>, BrokerError> {
-        let attached = Self::attached(shared, connection, start, last);
-        timeout(PATIENCE, attached).await.unwrap_or_else(|_| {
-            let message = "RabbitMQ does not begin to hand out the journal";
-            Err(BrokerError::Unavailable { source: message.into() })
-        })
+        let attached = async {
+            let channel = open(connection).await?;
+            let refused = |error: lapin::Error| refusal("cannot read the journal", &error);
+            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(refused)?;
+            let (offset, next) = match start {
+                Start::First => (AMQPValue::LongString("first".into()), 0),
+                Start::Next => (AMQPValue::LongString("next".into()), 0),
+                Start::Offset(next) => {
+                    (AMQPValue::LongLongInt(i64::try_from(next).unwrap_or(i64::MAX)), next)
+                }
+                Start::Time(time) => {
+                    let seconds = u64::try_from(time.millis().div_euclid(1000)).unwrap_or(0);
+                    (AMQPValue::Timestamp(seconds), 0)
+                }
+            };
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-stream-offset".into(), offset);
+            let (queue, tag) = (short(&shared.topology.name("journal")), ShortString::default());
+            let options = BasicConsumeOptions::default();
+            let stream = match channel.basic_consume(queue, tag, options, arguments).await {
+                Ok(stream) => stream,
+                Err(error) if error.to_string().contains(NO_COPY) => return Ok(None),
+                Err(error) => return Err(refused(error)),
+            };
+            let (ahead, unacknowledged, own) = (None, 0, None);
+            Ok(Some(Self { channel, stream, next, last, ahead, unacknowledged, own }))
+        };
+        within(READ_TIMEOUT, "RabbitMQ does not begin to hand out the journal", attached).await
     }
 
-    async fn attached(
-        shared: &Shared,
-        connection: &Connection,
-        start: Start,
-        last: Option<JournalPosition>,
-    ) -> Result<Option<Self>, BrokerError> {
-        let channel = open(connection).await?;
-        let refused = |error: lapin::Error| refusal("cannot read the journal", &error);
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(refused)?;
-        let (offset, next) = match start {
-            Start::First => (AMQPValue::LongString("first".into()), 0),
-            Start::Next => (AMQPValue::LongString("next".into()), 0),
-            Start::Offset(next) => {
-                (AMQPValue::LongLongInt(i64::try_from(next).unwrap_or(i64::MAX)), next)
-            }
-            Start::Time(time) => {
-                let seconds = u64::try_from(time.millis().div_euclid(1000)).unwrap_or(0);
-                (AMQPValue::Timestamp(seconds), 0)
-            }
-        };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-stream-offset".into(), offset);
-        let (queue, tag) = (short(&shared.topology.name("journal")), ShortString::default());
-        let options = BasicConsumeOptions::default();
-        let stream = match channel.basic_consume(queue, tag, options, arguments).await {
-            Ok(stream) => stream,
-            Err(error) if error.to_string().contains(NO_COPY) => return Ok(None),
-            Err(error) => return Err(refused(error)),
-        };
-        let (ahead, unacknowledged, own) = (None, 0, None);
-        Ok(Some(Self { channel, stream, next, last, ahead, unacknowledged, own }))
-    }
-
-    /// Whether the next thing that it reads is the next behind a place.
+    /// Whether the next thing that it reads is the first after a place.
     fn goes_on_from(&self, after: Option<JournalPosition>) -> bool {
         after.is_some() && self.last == after && self.channel.status().connected()
     }
 
     /// The next entry; called only where one must come. `None` for what is not ours.
     async fn next(&mut self) -> Result<Option<Entry>, BrokerError> {
-        let next = timeout(PATIENCE, self.stream.next()).await;
-        let failed = |message: &str| BrokerError::Unavailable { source: message.to_owned().into() };
+        let next = timeout(READ_TIMEOUT, self.stream.next()).await;
         let delivery = next
-            .map_err(|_| failed("the journal's next entry did not come in time"))?
-            .ok_or_else(|| failed("RabbitMQ ended the reading of the journal"))?
+            .map_err(|_| BrokerError::unavailable("the journal's next entry did not come in time"))?
+            .ok_or_else(|| BrokerError::unavailable("RabbitMQ ended the reading of the journal"))?
             .map_err(|error| refusal("cannot read the journal", &error))?;
         let offset = wire::offset(&delivery).ok_or_else(|| BrokerError::Corrupt {
             detail: "the journal's queue is no stream; delete it, so that it is declared".into(),
@@ -367,7 +350,7 @@ impl Reader {
         }
     }
 
-    /// The first record behind the last one that was received before a time and never replayed,
+    /// The first record after the last one that was received before a time and never replayed,
     /// of those before the first that was received from then on.
     ///
     /// What was published again bears the time of its first receipt: only its place tells when it

@@ -1,29 +1,26 @@
-//! The management API, where it is configured: what all consumers of a queue hold.
+//! The management API, where it is configured: what all consumers of a queue have unacked.
 //!
-//! AMQP tells the number of messages that are ready, and not of those that were delivered. The
+//! AMQP reports the number of messages that are ready, but not of those that were delivered. The
 //! numbers here are a few seconds old.
 
 use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
 
 use super::address::Address;
 use crate::broker::BrokerError;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the management API is, with the login.
+#[derive(Debug)]
 pub(super) struct Management {
     client: reqwest::Client,
     /// The queues of the virtual host.
     queues: reqwest::Url,
     user: String,
-    password: String,
-}
-
-impl std::fmt::Debug for Management {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Management").finish_non_exhaustive()
-    }
+    password: SecretString,
 }
 
 #[derive(serde::Deserialize)]
@@ -56,22 +53,23 @@ impl Management {
             "queues",
             rabbitmq.vhost(),
         ]);
-        let client = reqwest::Client::builder().timeout(PATIENCE).build();
+        let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build();
         let client = client.map_err(|_| unusable())?;
-        Ok(Self { client, queues: url, user, password })
+        Ok(Self { client, queues: url, user, password: password.into() })
     }
 
-    /// Messages of a queue that its consumers hold; `None` while the API does not tell.
+    /// Messages of a queue that are unacked; `None` while the API does not answer.
     pub(super) async fn unacknowledged(&self, queue: &str) -> Option<u64> {
         let mut url = self.queues.clone();
         url.path_segments_mut().ok()?.push(queue);
-        let request = self.client.get(url).basic_auth(&self.user, Some(&self.password));
+        let request =
+            self.client.get(url).basic_auth(&self.user, Some(self.password.expose_secret()));
         let answer = async { request.send().await?.error_for_status()?.json::<Numbers>().await };
         match answer.await {
             Ok(numbers) => Some(numbers.messages_unacknowledged),
             Err(error) => {
                 let error = error.without_url();
-                tracing::debug!(%error, queue, "the management API does not tell");
+                tracing::debug!(%error, queue, "the management API did not answer");
                 None
             }
         }

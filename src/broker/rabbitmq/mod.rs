@@ -1,14 +1,14 @@
 //! The distributed broker: RabbitMQ, with quorum queues and a stream for the journal.
 //!
 //! One confirmed message puts an envelope into its queue and the journal ([`topology`] has the
-//! picture). Two connections ([`connection`]), one for publishing and one for all else, are made
-//! again for as long as the process lives. All messages go through one task ([`publisher`]); each
+//! picture). Two connections ([`connection`]), one for publishing and one for everything else,
+//! are made again whenever they are lost. All messages go through one task ([`publisher`]); each
 //! subscription has one ([`consumer`]), with a session for every channel that it gets.
 //!
 //! # Invariants
 //! - A message leaves a queue only when it was acknowledged, and it is acknowledged only when it is
 //!   done or its successor is confirmed.
-//! - What is decided about a delivery is told to RabbitMQ on the channel that it came on, or never.
+//! - A delivery is acknowledged or rejected on the channel that it came on, or never.
 //! - No type of lapin leaves this module.
 
 mod address;
@@ -16,26 +16,26 @@ mod arguments;
 mod changes;
 mod connection;
 mod consumer;
+mod depth;
 mod failure;
-mod holdings;
 mod journal;
 mod management;
-mod prefix;
 mod publisher;
+mod settlement;
 mod shared;
-mod silence;
 mod topology;
+mod unacked;
 mod unrouted;
-mod waiting;
+mod upkeep;
 mod wire;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use lapin::Connection;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -54,18 +54,18 @@ use super::{
 };
 use crate::domain::{Rejection, Timestamp};
 
-/// The most deliveries that a subscription may hold: quorum queues give no more.
+/// The most unsettled deliveries of a subscription: quorum queues give no more.
 const PREFETCH_MAX: u16 = 2000;
-/// How long consumers may take to tell what was decided.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(12);
-/// How long connections may take to end in order.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long consumers may take to settle what was decided.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long connections may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where RabbitMQ is, and what its queues are like.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RabbitOptions {
     /// Addresses of the nodes, `amqp://` or `amqps://`, with the login; they are tried in turn.
-    pub urls: Vec<String>,
+    pub urls: Vec<SecretString>,
     /// What the names of exchanges and queues begin with.
     pub namespace: String,
     /// How often RabbitMQ delivers an envelope of the work queue that nobody settles.
@@ -77,28 +77,14 @@ pub struct RabbitOptions {
     /// How large the journal may get before its oldest bodies go; `None` for any size.
     pub journal_bytes_max: Option<u64>,
     /// The management API, `http://`, for what other processes have in flight.
-    pub management_url: Option<String>,
+    pub management_url: Option<SecretString>,
     /// Messages that may wait for their confirm.
     pub publish_in_flight_max: usize,
 }
 
-/// Addresses have passwords: they are not shown.
-impl fmt::Debug for RabbitOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RabbitOptions")
-            .field("namespace", &self.namespace)
-            .field("delivery_limit", &self.delivery_limit)
-            .field("ladder", &self.ladder)
-            .field("journal_retention", &self.journal_retention)
-            .field("journal_bytes_max", &self.journal_bytes_max)
-            .field("publish_in_flight_max", &self.publish_in_flight_max)
-            .finish_non_exhaustive()
-    }
-}
-
 impl RabbitOptions {
     fn addresses(&self) -> Result<Vec<Address>, BrokerError> {
-        self.urls.iter().map(|url| Address::parse(url)).collect()
+        self.urls.iter().map(|url| Address::parse(url.expose_secret())).collect()
     }
 
     fn topology(&self) -> Result<Topology, BrokerError> {
@@ -109,14 +95,14 @@ impl RabbitOptions {
 
 /// The broker in RabbitMQ.
 ///
-/// Dropping it without [`close`](Broker::close) is what a crash is: nothing more is told to
-/// RabbitMQ, which delivers again what was held.
+/// Dropping it without [`close`](Broker::close) is like a crash: nothing more is sent to RabbitMQ,
+/// which delivers again what was unacknowledged.
 #[derive(Debug)]
 pub struct RabbitBroker {
     shared: Arc<Shared>,
     consumers: TaskTracker,
     services: TaskTracker,
-    /// Ends consumers after they have told what was decided.
+    /// Ends consumers after they have settled what was decided.
     stop: CancellationToken,
     /// Ends every task at once.
     abandoned: CancellationToken,
@@ -145,7 +131,7 @@ pub async fn declare_topology(options: &RabbitOptions) -> Result<(), BrokerError
 }
 
 impl RabbitBroker {
-    /// Connects and declares, so that wrong settings are told at once.
+    /// Connects and declares, so that wrong settings are reported at once.
     pub async fn connect(options: &RabbitOptions) -> Result<Self, BrokerError> {
         let broker = Self::build(options)?;
         for link in [&broker.shared.publishing, &broker.shared.consuming] {
@@ -155,8 +141,8 @@ impl RabbitBroker {
         Ok(broker)
     }
 
-    /// Begins to connect, and answers before it is known whether that works: for what must be up
-    /// while RabbitMQ is away. Fails over settings that can never work.
+    /// Begins to connect and returns before it is known whether that works: for processes that must
+    /// start while RabbitMQ is away. Fails on settings that can never work.
     pub fn start(options: &RabbitOptions) -> Result<Self, BrokerError> {
         let broker = Self::build(options)?;
         broker.serve();
@@ -167,7 +153,7 @@ impl RabbitBroker {
         let addresses = options.addresses()?;
         let topology = Arc::new(options.topology()?);
         let management = match (&options.management_url, addresses.first()) {
-            (Some(url), Some(address)) => Some(Management::new(url, address)?),
+            (Some(url), Some(address)) => Some(Management::new(url.expose_secret(), address)?),
             (None, _) | (_, None) => None,
         };
         let publishing = Link::publishing(addresses.clone(), Arc::clone(&topology));
@@ -184,17 +170,17 @@ impl RabbitBroker {
     }
 
     fn serve(&self) {
-        let shared = || Arc::clone(&self.shared);
-        let (publishing, consuming) = (shared(), shared());
-        let (publisher, upkeep) = (shared(), shared());
-        self.run(async move { publishing.publishing.run().await });
-        self.run(async move { consuming.consuming.run().await });
-        self.run(async move { publisher.publisher.run().await });
-        self.run(async move { upkeep.keep_up().await });
+        self.run(|shared| async move { shared.publishing.run().await });
+        self.run(|shared| async move { shared.consuming.run().await });
+        self.run(|shared| async move { shared.publisher.run().await });
+        self.run(|shared| async move { shared.keep_up().await });
     }
 
-    fn run(&self, service: impl Future<Output = ()> + Send + 'static) {
-        let abandoned = self.abandoned.clone();
+    fn run<F>(&self, service: impl FnOnce(Arc<Shared>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (abandoned, service) = (self.abandoned.clone(), service(Arc::clone(&self.shared)));
         self.services.spawn(async move {
             abandoned.run_until_cancelled(service).await;
         });
@@ -202,7 +188,7 @@ impl RabbitBroker {
 
     fn open(&self) -> Result<&Shared, BrokerError> {
         if self.stop.is_cancelled() {
-            return Err(BrokerError::Unavailable { source: "the broker is closed".into() });
+            return Err(BrokerError::unavailable("the broker is closed"));
         }
         Ok(&self.shared)
     }
@@ -211,14 +197,14 @@ impl RabbitBroker {
 /// Ends a connection in order, if it can be done soon.
 async fn end(connection: &Connection) {
     // Whether or not RabbitMQ answers, it is dropped next.
-    timeout(CLOSE_PATIENCE, connection.close(200, "".into())).await.ok();
+    timeout(CLOSE_TIMEOUT, connection.close(200, "".into())).await.ok();
 }
 
 #[async_trait]
 impl Broker for RabbitBroker {
     async fn publish(&self, envelope: Envelope) -> Result<(), BrokerError> {
         let shared = self.open()?;
-        shared.publisher.publish(shared.news(Queue::Work, &envelope, None)).await
+        shared.publisher.publish(shared.journalled(Queue::Work, &envelope, None)).await
     }
 
     async fn publish_dead(
@@ -228,12 +214,12 @@ impl Broker for RabbitBroker {
     ) -> Result<(), BrokerError> {
         let shared = self.open()?;
         let dead = DeadReason { rejection, failed_at: envelope.received_at, attempts: 0 };
-        shared.publisher.publish(shared.news(Queue::Dead, &envelope, Some(&dead))).await
+        shared.publisher.publish(shared.journalled(Queue::Dead, &envelope, Some(&dead))).await
     }
 
-    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
+    async fn replay(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
         let shared = self.open()?;
-        let messages = envelopes.iter().map(|envelope| shared.again(envelope)).collect();
+        let messages = envelopes.iter().map(|envelope| shared.unjournalled(envelope)).collect();
         shared.publisher.publish_all(messages).await
     }
 
@@ -287,9 +273,9 @@ impl Broker for RabbitBroker {
     async fn close(&self) {
         self.stop.cancel();
         self.consumers.close();
-        // Each gives up by itself, unless RabbitMQ stands still: then it delivers again what was
-        // not told.
-        timeout(SETTLE_PATIENCE, self.consumers.wait()).await.ok();
+        // Each gives up by itself, unless RabbitMQ does not respond: then it delivers again what
+        // was not settled.
+        timeout(SETTLE_TIMEOUT, self.consumers.wait()).await.ok();
         journal::close(&self.shared).await;
         for link in [&self.shared.publishing, &self.shared.consuming] {
             if let Ok(connection) = link.connection() {

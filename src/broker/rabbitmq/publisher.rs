@@ -5,9 +5,9 @@
 //! that is dropped would stay in the channel for ever.
 //!
 //! Messages are handed to lapin without waiting until the ones before are on the wire: what piles
-//! up while it writes goes out in one piece, which RabbitMQ reads, stores and confirms as one. lapin
-//! gives a message its tag and its place among the frames in the first poll: that of each is made
-//! here, in their order.
+//! up while it writes goes out in one piece, which RabbitMQ reads, stores and confirms as one.
+//! lapin gives a message its tag and its place among the frames in the first poll: that of each is
+//! made here, in their order.
 //!
 //! # Invariants
 //! - `Ok` is answered after RabbitMQ's confirm, and after nothing else.
@@ -25,15 +25,16 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::connection::Link;
-use super::failure::{chain, refusal};
+use super::failure::{refusal, within};
 use super::topology::open;
 use crate::broker::BrokerError;
+use crate::domain::causes;
 
 /// How long a caller waits; senders give up a little later.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long nothing is tried on a connection that gives no channel.
 const PAUSE: Duration = Duration::from_millis(250);
 /// So many messages wait for the wire at once: lapin has their bodies until then, and when RabbitMQ
@@ -62,11 +63,8 @@ pub(super) struct Publisher {
 #[derive(Debug)]
 struct Request {
     message: Message,
-    answer: oneshot::Sender<Result<(), BrokerError>>,
+    answer: Reply,
 }
-
-/// The answer to a message that was handed to the task.
-struct Pending(oneshot::Receiver<Result<(), BrokerError>>);
 
 impl Publisher {
     pub(super) fn new(link: Arc<Link>, in_flight_max: usize) -> Self {
@@ -78,7 +76,7 @@ impl Publisher {
     /// Whether a message would be taken now.
     pub(super) fn check(&self) -> Result<(), BrokerError> {
         if self.requests.is_closed() {
-            return Err(unknown("the task that publishes has ended"));
+            return Err(BrokerError::unavailable("the task that publishes has ended"));
         }
         self.link.takes_messages()
     }
@@ -97,7 +95,7 @@ impl Publisher {
                     () = self.link.ended(&connection) => {}
                 },
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "no channel to publish on");
+                    tracing::warn!(error = causes(&error), "no channel to publish on");
                     sleep(PAUSE).await;
                 }
             }
@@ -109,10 +107,7 @@ impl Publisher {
     /// Dies before the answer, or gives up: the message may or may not be there.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
         let confirmed = async { self.answer(self.hand_over(message).await?).await };
-        match timeout(PATIENCE, confirmed).await {
-            Ok(answer) => answer,
-            Err(_) => Err(unknown(&format!("no confirm within {PATIENCE:?}"))),
-        }
+        within(CONFIRM_TIMEOUT, &format!("no confirm within {CONFIRM_TIMEOUT:?}"), confirmed).await
     }
 
     /// Publishes messages in their order and waits for all confirms.
@@ -127,10 +122,7 @@ impl Publisher {
             }
             Ok(())
         };
-        match timeout(PATIENCE * 2, confirmed).await {
-            Ok(answer) => answer,
-            Err(_) => Err(unknown("not all confirms came in time")),
-        }
+        within(CONFIRM_TIMEOUT * 2, "not all confirms came in time", confirmed).await
     }
 
     async fn hand_over(&self, message: Message) -> Result<Pending, BrokerError> {
@@ -138,19 +130,19 @@ impl Publisher {
         let (answer, pending) = oneshot::channel();
         tokio::select! {
             sent = self.requests.send(Request { message, answer }) => {
-                sent.map_err(|_| unknown("the broker is closed"))?;
+                sent.map_err(|_| BrokerError::unavailable("the broker is closed"))?;
             }
             () = self.link.blocked() => return Err(BrokerError::Blocked),
         }
-        Ok(Pending(pending))
+        Ok(pending)
     }
 
     /// What became of it. A message that was written before RabbitMQ blocked the connection may
     /// still be taken, long after: that is as open as after any other failure.
-    async fn answer(&self, Pending(answer): Pending) -> Result<(), BrokerError> {
+    async fn answer(&self, answer: Pending) -> Result<(), BrokerError> {
         tokio::select! {
             biased;
-            answer = answer => answer.unwrap_or_else(|_| Err(unknown("the connection was lost"))),
+            answer = answer => answer.unwrap_or_else(|_| Err(BrokerError::unavailable("the connection was lost"))),
             () = self.link.blocked() => Err(BrokerError::Blocked),
         }
     }
@@ -164,14 +156,16 @@ struct Task {
     in_flight_max: usize,
 }
 
-type Answer = oneshot::Sender<Result<(), BrokerError>>;
-type Confirmed = (Answer, lapin::Result<Confirmation>);
-type Written = (Answer, lapin::Result<PublisherConfirm>);
-type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
+/// The answer to a message that was handed to the task.
+type Pending = oneshot::Receiver<Result<(), BrokerError>>;
+type Reply = oneshot::Sender<Result<(), BrokerError>>;
+type Confirmed = (Reply, lapin::Result<Confirmation>);
+type WriteResult = (Reply, lapin::Result<PublisherConfirm>);
+type Writing = Pin<Box<dyn Future<Output = WriteResult> + Send>>;
 
 impl Task {
-    /// Waits for a connection and opens a channel; whoever wants to publish while there is none is
-    /// told so.
+    /// Waits for a connection and opens a channel; whoever publishes while there is none gets an
+    /// error.
     async fn channel(&mut self) -> Result<(Arc<Connection>, Channel), BrokerError> {
         let link = Arc::clone(&self.link);
         let connection = loop {
@@ -179,7 +173,7 @@ impl Task {
                 biased;
                 connection = link.connected() => break connection,
                 Some(Request { answer, .. }) = self.next() => {
-                    reply(answer, Err(unknown("there is no connection to RabbitMQ for now")));
+                    reply(answer, Err(BrokerError::unavailable("there is no connection to RabbitMQ for now")));
                 }
             }
         };
@@ -187,10 +181,9 @@ impl Task {
             let channel = open(&connection).await?;
             let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
             selected.map_err(|error| refusal("cannot ask for confirms", &error))?;
-            Ok::<_, BrokerError>(channel)
+            Ok(channel)
         };
-        let channel = timeout(PATIENCE, channel).await;
-        let channel = channel.map_err(|_| unknown("RabbitMQ does not open a channel"))??;
+        let channel = within(CONFIRM_TIMEOUT, "RabbitMQ does not open a channel", channel).await?;
         Ok((connection, channel))
     }
 
@@ -220,7 +213,7 @@ impl Task {
                     Ok(confirm) => confirms.push(confirmed(answer, confirm)),
                     Err(error) => {
                         is_broken = true;
-                        reply(answer, Err(unknown(&format!("cannot publish: {error}"))));
+                        reply(answer, Err(BrokerError::unavailable(format!("cannot publish: {error}"))));
                     }
                 },
                 Some(request) = self.next(), if has_room && !is_broken => {
@@ -242,17 +235,17 @@ impl Task {
             is_broken |= !channel.status().connected();
         }
         // An exchange that is missing is declared again now, not in a while.
-        self.link.doubt();
+        self.link.invalidate();
     }
 }
 
-async fn write(channel: Channel, Request { message, answer }: Request) -> Written {
+async fn write(channel: Channel, Request { message, answer }: Request) -> WriteResult {
     let Message { exchange, key, properties, body } = message;
     let options = BasicPublishOptions::default();
     (answer, channel.basic_publish(exchange, key, options, &body, properties).await)
 }
 
-async fn confirmed(answer: Answer, confirm: PublisherConfirm) -> Confirmed {
+async fn confirmed(answer: Reply, confirm: PublisherConfirm) -> Confirmed {
     (answer, confirm.await)
 }
 
@@ -260,17 +253,15 @@ fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<(), BrokerError>
     match confirmation {
         Ok(Confirmation::Ack(_)) => Ok(()),
         Ok(Confirmation::Nack(_)) => Err(BrokerError::Full),
-        Ok(Confirmation::NotRequested) => Err(unknown("the channel gives no confirms")),
+        Ok(Confirmation::NotRequested) => {
+            Err(BrokerError::unavailable("the channel gives no confirms"))
+        }
         // Whatever RabbitMQ holds against the channel: it is opened, and all is declared, again.
-        Err(error) => Err(unknown(&format!("no confirm: {error}"))),
+        Err(error) => Err(BrokerError::unavailable(format!("no confirm: {error}"))),
     }
 }
 
-fn reply(answer: Answer, outcome: Result<(), BrokerError>) {
+fn reply(answer: Reply, outcome: Result<(), BrokerError>) {
     // Whoever does not wait any more needs no answer.
     answer.send(outcome).ok();
-}
-
-fn unknown(message: &str) -> BrokerError {
-    BrokerError::Unavailable { source: message.to_owned().into() }
 }

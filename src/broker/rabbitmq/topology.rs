@@ -8,11 +8,11 @@
 //!                                                         --foreign--> foreign
 //! ```
 //! There are two ways to each queue, which gets a message once all the same: so a binding that
-//! somebody removes loses nothing until it is made again. What finds no way at all goes to the queue
-//! `unrouted`, and is put back from there when all stands again ([`unrouted`](super::unrouted)). What somebody else has put into a queue of
-//! ours goes to `foreign`, which nobody consumes: an operator looks.
-//! Work that is delivered too often and retries that are due are moved by RabbitMQ, through
-//! `again`, at least once.
+//! somebody removes loses nothing until it is made again. What finds no queue at all goes to the
+//! queue `unrouted`, and is rerouted from there once everything stands
+//! ([`unrouted`](super::unrouted)). What somebody else has put into a queue of ours goes to
+//! `foreign`, which nobody consumes: an operator looks. Work that is delivered too often and
+//! retries that are due are moved by RabbitMQ, through `again`, at least once.
 //!
 //! # Invariants
 //! - Declaring is idempotent: it is done at every connect and every few seconds.
@@ -38,7 +38,7 @@ use crate::broker::{BrokerError, Queue};
 /// The longest time to live that RabbitMQ takes, in whole seconds.
 const DELAY_MS_MAX: u128 = 4_294_967_000;
 /// How long RabbitMQ may take to close a channel.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest namespace: names have 255 bytes at most.
 const NAMESPACE_BYTES_MAX: usize = 200;
 
@@ -62,9 +62,9 @@ pub(super) struct Topology {
     standing: Mutex<BTreeMap<String, FieldTable>>,
     /// Retry queues that are declared at every connect, by name.
     retries: Mutex<BTreeMap<String, Retry>>,
-    /// Held while one is declared that was not known at the connect.
+    /// Locked while one is declared that was not known at the connect.
     declaring: tokio::sync::Mutex<()>,
-    doubts: Notify,
+    invalidations: Notify,
 }
 
 /// A queue in which retries wait.
@@ -74,7 +74,7 @@ struct Retry {
     delay_ms: i64,
 }
 
-/// What a look at a queue tells.
+/// What is known of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     /// Messages that no consumer has.
@@ -100,7 +100,7 @@ impl Topology {
             standing: Mutex::default(),
             retries: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
-            doubts: Notify::new(),
+            invalidations: Notify::new(),
         };
         for of in [Queue::Work, Queue::Dead] {
             let rungs = ladder.iter().map(|delay| topology.retry(of, *delay));
@@ -113,14 +113,14 @@ impl Topology {
         &self.namespace
     }
 
-    /// Says that something failed as if not all of it stood.
-    pub(super) fn doubt(&self) {
-        self.doubts.notify_one();
+    /// Has everything checked at once, since something failed as if not all of it stood.
+    pub(super) fn invalidate(&self) {
+        self.invalidations.notify_one();
     }
 
-    /// Waits until there is a doubt.
-    pub(super) async fn doubted(&self) {
-        self.doubts.notified().await;
+    /// Waits until everything is to be checked.
+    pub(super) async fn invalidated(&self) {
+        self.invalidations.notified().await;
     }
 
     /// The full name of something.
@@ -143,7 +143,7 @@ impl Topology {
         retries.iter().filter(|(_, retry)| retry.of == of).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Makes sure that there is a queue for a delay; answers with its routing key.
+    /// Makes sure that there is a queue for a delay; returns its routing key.
     ///
     /// Dies before the answer: the queue may or may not be there, empty; it is declared again.
     pub(super) async fn retry_key(
@@ -202,7 +202,11 @@ impl Topology {
             self.bind(&channel, exchange, &self.name(queue), key).await?;
         }
         for key in [WORK_KEY, DEAD_KEY] {
-            self.bind_exchange(&channel, "again", "events", key).await?;
+            let (to, from) = (self.exchange("again"), self.exchange("events"));
+            let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
+            channel.exchange_bind(to, from, short(key), options, arguments).await.map_err(
+                |error| refusal(&format!("cannot bind exchange again: {key:?}"), &error),
+            )?;
         }
         let retries = self.retries().clone();
         for (name, retry) in retries {
@@ -224,11 +228,11 @@ impl Topology {
             // Each refusal names one limit, and no limit is named twice.
             while let Err(error) = self.declare_once(connection, &name, &arguments).await {
                 if !arguments::adopt(&mut arguments, &error) {
-                    return Err(misfit(&format!("queue {name}"), &error));
+                    return Err(mismatch(&format!("queue {name}"), &error));
                 }
             }
             if known.as_ref() != Some(&arguments) {
-                arguments::tell(&name, &wanted, &arguments);
+                arguments::log_differences(&name, &wanted, &arguments);
                 self.standing().insert(name, arguments);
             }
         }
@@ -266,7 +270,7 @@ impl Topology {
             channel
                 .exchange_declare(self.exchange(part), kind, options, arguments)
                 .await
-                .map_err(|error| misfit(&format!("exchange {}", self.name(part)), &error))?;
+                .map_err(|error| mismatch(&format!("exchange {}", self.name(part)), &error))?;
         }
         Ok(())
     }
@@ -301,7 +305,7 @@ impl Topology {
     ) -> Result<(), BrokerError> {
         let declared =
             channel.queue_declare(short(name), QueueDeclareOptions::durable(), arguments).await;
-        declared.map(drop).map_err(|error| misfit(&format!("queue {name}"), &error))
+        declared.map(drop).map_err(|error| mismatch(&format!("queue {name}"), &error))
     }
 
     async fn bind(
@@ -316,20 +320,6 @@ impl Topology {
             .queue_bind(short(queue), self.exchange(exchange), short(key), options, arguments)
             .await
             .map_err(|error| refusal(&format!("cannot bind {queue} for {key:?}"), &error))
-    }
-
-    async fn bind_exchange(
-        &self,
-        channel: &Channel,
-        to: &str,
-        from: &str,
-        key: &str,
-    ) -> Result<(), BrokerError> {
-        let (options, arguments) = (ExchangeBindOptions::default(), FieldTable::default());
-        channel
-            .exchange_bind(self.exchange(to), self.exchange(from), short(key), options, arguments)
-            .await
-            .map_err(|error| refusal(&format!("cannot bind exchange {to} for {key:?}"), &error))
     }
 
     /// Looks at a queue; `None` if there is no such queue.
@@ -385,18 +375,18 @@ pub(super) async fn open(connection: &Connection) -> Result<Channel, BrokerError
 
 /// Closes a channel that has done its work; one that fails to close is closed already.
 pub(super) async fn close(channel: &Channel) {
-    timeout(CLOSE_PATIENCE, channel.close(200, ShortString::default())).await.ok();
+    timeout(CLOSE_TIMEOUT, channel.close(200, ShortString::default())).await.ok();
 }
 
-/// The channel's error says that there is no such queue. RabbitMQ says with the same number that
-/// the queue is there and its node is not.
+/// Whether an error means that there is no such queue. RabbitMQ uses the same number for a queue
+/// whose node is down.
 fn is_missing(error: &lapin::Error) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
     error.get_id() == 404 && error.get_message().as_str().contains("no queue")
 }
 
 /// Why something could not be declared. RabbitMQ's text names the argument and both its values.
-fn misfit(what: &str, error: &lapin::Error) -> BrokerError {
+fn mismatch(what: &str, error: &lapin::Error) -> BrokerError {
     let is_other = matches!(error.kind(), ErrorKind::ProtocolError(it) if it.get_id() == 406);
     if !is_other {
         return refusal(&format!("cannot declare {what}"), error);

@@ -1,7 +1,7 @@
-//! What found no queue, since one was deleted or a binding was removed: it is put back.
+//! What found no queue, since one was deleted or a binding was removed, is rerouted.
 //!
-//! It was accepted and confirmed, so it is nobody's to look at: where it belongs is known from
-//! itself. This is done after all was declared again, by whichever handles there are.
+//! It was accepted and confirmed, so nobody has to look at it: its headers tell where it belongs.
+//! This is done after all was declared again, by whichever handles there are.
 //!
 //! Dies on the way: a message is in both places; the second one is found to be a duplicate.
 
@@ -10,10 +10,9 @@ use std::time::Duration;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::{Acker, Channel, Connection};
-use tokio::time::timeout;
 
 use super::Shared;
-use super::failure::refusal;
+use super::failure::{refusal, within};
 use super::publisher::Message;
 use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Topology, UNROUTED, WORK_KEY, open, short};
 use super::wire::{self, Received, Unreadable};
@@ -22,15 +21,13 @@ use crate::broker::BrokerError;
 /// How many are moved at once.
 const AT_ONCE: u64 = 256;
 /// How long all of it may take; what is left then is moved the next time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MOVE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Puts back what is in the queue now; answers with how many that were.
-pub(super) async fn put_back(shared: &Shared, connection: &Connection) -> Result<u64, BrokerError> {
+/// Moves what is in the queue now to where it belongs; returns how many that were.
+pub(super) async fn reroute(shared: &Shared, connection: &Connection) -> Result<u64, BrokerError> {
     let channel = open(connection).await?;
-    let moved = timeout(PATIENCE, move_all(shared, &channel)).await.unwrap_or_else(|_| {
-        let message = "RabbitMQ does not give out what found no queue";
-        Err(BrokerError::Unavailable { source: message.into() })
-    });
+    let late = "RabbitMQ does not give out what found no queue";
+    let moved = within(MOVE_TIMEOUT, late, move_all(shared, &channel)).await;
     // What was taken and not acknowledged is in the queue again.
     topology::close(&channel).await;
     moved
@@ -59,7 +56,7 @@ async fn move_all(shared: &Shared, channel: &Channel) -> Result<u64, BrokerError
     Ok(moved)
 }
 
-/// What takes a message to where it belongs; `None` if that is nowhere.
+/// The message that takes a delivery to where it belongs; `None` if that is nowhere.
 fn message(shared: &Shared, delivery: &mut Delivery) -> Option<Message> {
     if wire::marker_id(delivery).is_some() {
         return None;

@@ -1,8 +1,9 @@
 //! Envelopes as AMQP messages, and back.
 //!
-//! Headers are written anew for every message: what RabbitMQ notes in them (`x-death` and its kin)
-//! would come back to it, and before release 4 it drops what it takes for a cycle. Of a message that
-//! cannot be read they are copied, without these. Read defensively: RabbitMQ writes numbers as whatever integer it likes.
+//! Headers are written anew for every message: what RabbitMQ adds to them (`x-death` and its kin)
+//! would come back to it, and before release 4 it drops what it takes for a cycle. Of a message
+//! that cannot be read they are copied, without these. Read defensively: RabbitMQ writes numbers as
+//! whatever integer it likes.
 //!
 //! # Invariants
 //! - The headers of a message stay under [`HEADERS_BYTES_MAX`], or [`FOREIGN_BYTES_MAX`]: RabbitMQ
@@ -16,6 +17,7 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 use uuid::Uuid;
 
+use super::arguments::text;
 use crate::broker::{DeadReason, Envelope, EnvelopeKind};
 use crate::domain::{Code, MessageId, Rejection, Timestamp};
 
@@ -30,7 +32,7 @@ const _: () = assert!(REJECTION_BYTES_MAX + 3 * TEXT_BYTES_MAX <= HEADERS_BYTES_
 const FOREIGN_BYTES_MAX: usize = 64 * 1024;
 /// The `app_id` of what we publish.
 const APP_ID: &str = "storekeeper";
-/// The `type` of a message in the journal that only says that it ends there.
+/// The `type` of a message that only marks the end of the journal.
 const MARKER: &str = "storekeeper.marker";
 
 const RECEIVED_AT: &str = "x-received-at-us";
@@ -105,9 +107,9 @@ pub(super) fn marker(id: &Uuid) -> BasicProperties {
     base(id, MARKER)
 }
 
-/// The properties with which a message that could not be read is sent on: what says what it is.
+/// The properties with which a message that could not be read is sent on: those that identify it.
 ///
-/// Left out is what RabbitMQ noted in it and what it would act on. A message in another's name it
+/// What RabbitMQ added and what it would act on is left out. A message in another's name it
 /// refuses, with the channel and all that is in flight there; one that expires it drops.
 pub(super) fn stripped(properties: &BasicProperties) -> BasicProperties {
     let mut headers = FieldTable::default();
@@ -261,10 +263,6 @@ fn limit_passed(headers: &FieldTable) -> Option<DeadReason> {
 
 fn headers(properties: &BasicProperties) -> Option<&FieldTable> {
     properties.headers().as_ref()
-}
-
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(value.into())
 }
 
 fn string(table: &FieldTable, name: &str) -> Option<String> {

@@ -24,11 +24,11 @@ use super::output::Output;
 use super::parse::parse_timeout;
 use super::table::write_facts;
 use super::{ExitStatus, Format, input};
-use crate::asking::{AskError, Progress};
 use crate::broker::Broker;
 use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey};
-use crate::items::{self, Create, ItemError};
-use crate::receipts::{self, Amount, ReceiptError, ReceiptRequest};
+use crate::requests::items::{self, Create, ItemError};
+use crate::requests::receipts::{self, Amount, ReceiptError, ReceiptRequest};
+use crate::requests::{AskError, Progress};
 use crate::store::Store;
 use rows::Seen;
 

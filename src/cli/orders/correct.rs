@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::asking::Progress;
 use crate::broker::Broker;
 use crate::cli::actor::ActorArgs;
 use crate::cli::actor::SOURCE;
@@ -16,8 +15,9 @@ use crate::cli::table::{text, write_facts};
 use crate::cli::{ExitStatus, Format};
 use crate::console::lookup;
 use crate::console::views::{CorrectionAnswerView, OrderHoldView};
-use crate::corrections::{self, CorrectionRequest};
 use crate::domain::{Action, Identifier, Note, Shown, Site};
+use crate::requests::Progress;
+use crate::requests::corrections::{self, CorrectionRequest};
 use crate::store::Store;
 
 use super::show::write_holds;

@@ -4,9 +4,9 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::changes::Cursor;
 use crate::domain::{Cause, Counts, Site};
 use crate::store::Change;
+use crate::store::changes::Cursor;
 
 /// A change of a stock item's counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -59,7 +59,7 @@ impl ChangeView {
             Cause::Repair(actor) => repair = Some(actor.to_string()),
         }
         Self {
-            cursor: Cursor::behind(change).to_string(),
+            cursor: Cursor::after(change).to_string(),
             sequence: change.sequence,
             epoch: change.epoch.clone(),
             at: change.at.to_string(),

@@ -4,8 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::OrderHoldView;
-use crate::asking::Progress;
-use crate::corrections::{Answer, CorrectionRequest};
+use crate::requests::Progress;
+use crate::requests::corrections::{CorrectionAnswer, CorrectionRequest};
 use crate::store::orders::StoredOrder;
 
 /// What became of a correction of an order.
@@ -38,7 +38,7 @@ pub struct CorrectionAnswerView {
 
 impl CorrectionAnswerView {
     /// The request, and what became of it.
-    pub fn new(request: &CorrectionRequest, answer: &Answer) -> Self {
+    pub fn new(request: &CorrectionRequest, answer: &CorrectionAnswer) -> Self {
         let holds =
             |order: &StoredOrder| order.record.applied.iter().map(OrderHoldView::from).collect();
         Self {

@@ -4,9 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::CountsView;
-use crate::asking::Progress;
 use crate::domain::ReceiptContent;
-use crate::receipts::{Answer, Pending, ReceiptRequest};
+use crate::requests::Progress;
+use crate::requests::receipts::{Pending, ReceiptAnswer, ReceiptRequest};
 
 /// What became of goods that came in, of an adjustment, a count or a void.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -55,7 +55,7 @@ pub struct ReceiptView {
 
 impl ReceiptView {
     /// The request, and what became of it.
-    pub fn new(request: &ReceiptRequest, answer: &Answer) -> Self {
+    pub fn new(request: &ReceiptRequest, answer: &ReceiptAnswer) -> Self {
         let (received, on_hand, difference) = match answer.content {
             ReceiptContent::Goods { quantity } => (Some(quantity), None, None),
             ReceiptContent::Count { on_hand, difference } => {

@@ -26,9 +26,8 @@ pub use self::sending::Unsent;
 use super::{
     DeadLetter, DeadLetterFilter, DeadLetterSummary, Page, PageRequest, Store, StoreError,
 };
-use crate::backoff::Delays;
 use crate::broker::Envelope;
-use crate::clock;
+use crate::clock::{self, Delays};
 use crate::domain::dead_letter::{
     Act, DeadLetterName, DeadLetterState, Ending, Incoming, Parked, ReplayId, ReplayState, Room,
     Slot, decide,

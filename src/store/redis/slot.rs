@@ -23,7 +23,7 @@ use super::keys::Keys;
 use super::layout;
 use super::refusal::Refusal;
 use super::server::{Finding, Servers};
-use crate::backoff::Delays;
+use crate::clock::Delays;
 use crate::store::StoreError;
 
 /// After so many timeouts in a row a connection is given up: the other side may be gone without a

@@ -18,7 +18,7 @@ async fn what_others_have_in_flight_is_asked_of_the_management_api() {
     let serving = async { axum::serve(listener, api).await.unwrap() };
     let asking = async {
         for (login, in_flight) in [("", 7), ("someone:p%40ss@", 1)] {
-            let management_url = Some(format!("http://{login}{place}/base/"));
+            let management_url = Some(format!("http://{login}{place}/base/").into());
             let options = RabbitOptions { management_url, ..options(server) };
             let broker = RabbitBroker::connect(&options).await.unwrap();
             let mut subscription = work(&broker).await;

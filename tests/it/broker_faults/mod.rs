@@ -25,7 +25,7 @@ use crate::servers::rabbitmq::RabbitMq;
 /// Queues of a test's own on a node.
 fn options(server: &RabbitMq) -> RabbitOptions {
     RabbitOptions {
-        urls: vec![server.url()],
+        urls: vec![server.url().into()],
         namespace: format!("faults-{}", Uuid::now_v7()),
         delivery_limit: 50,
         ladder: vec![Duration::from_millis(100)],

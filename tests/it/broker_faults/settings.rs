@@ -81,7 +81,7 @@ async fn a_wrong_login_a_wrong_place_and_a_wrong_address_are_told_apart() {
         (format!("amqp://guest:guest@{}", place.replace("%2f", PASSWORD)), false),
         (format!("amqp:guest:{PASSWORD}@"), false),
     ] {
-        let options = RabbitOptions { urls: vec![url.clone()], ..options(server) };
+        let options = RabbitOptions { urls: vec![url.clone().into()], ..options(server) };
         let refused = RabbitBroker::connect(&options).await.unwrap_err();
         assert_eq!(refused.is_transient(), is_transient, "{url}: {refused:?}");
         let is_vhost = url.ends_with(PASSWORD);
@@ -90,7 +90,7 @@ async fn a_wrong_login_a_wrong_place_and_a_wrong_address_are_told_apart() {
         }
     }
     // Of several addresses, one that works is enough.
-    let urls = vec![format!("amqp://guest:guest@{nobody}"), server.url()];
+    let urls = vec![format!("amqp://guest:guest@{nobody}").into(), server.url().into()];
     let broker = RabbitBroker::connect(&RabbitOptions { urls, ..options(server) }).await.unwrap();
     broker.publish(envelope("a")).await.unwrap();
     broker.close().await;
@@ -101,7 +101,7 @@ async fn a_peer_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap();
     let silent = RabbitOptions {
-        urls: vec![format!("amqp://guest:guest@{place}/%2f")],
+        urls: vec![format!("amqp://guest:guest@{place}/%2f").into()],
         ..options(RabbitMq::shared().await)
     };
     let started_at = Instant::now();

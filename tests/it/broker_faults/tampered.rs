@@ -299,8 +299,10 @@ async fn a_message_that_is_not_ours_is_put_aside_and_holds_up_nothing() {
     let delivery = take_one(&mut subscription).await;
     assert_eq!(body(&delivery), "ours");
     delivery.settle(Disposition::Ack);
-    eventually("it is counted", async || (broker.depth().await.unwrap().aside == 1).then_some(()))
-        .await;
+    eventually("it is counted", async || {
+        (broker.depth().await.unwrap().unroutable == 1).then_some(())
+    })
+    .await;
     assert_eq!(taken_from(server, &queue("foreign")).await.data, b"who knows");
     let journal = broker.journal(None, 10).await.unwrap();
     assert_eq!(journal.len(), 1, "it is passed over there");
@@ -331,7 +333,7 @@ async fn a_message_of_a_newer_release_is_handed_back_for_a_worker_that_can_read_
         (broker.depth().await.unwrap().retry_ready == 1).then_some(())
     })
     .await;
-    assert_eq!(broker.depth().await.unwrap().aside, 0);
+    assert_eq!(broker.depth().await.unwrap().unroutable, 0);
     drop(subscription);
     let again = taken_from(server, &queue("work")).await;
     assert_eq!((again.properties.kind(), again.data.as_slice()), (newer.kind(), &b"news"[..]));
@@ -363,9 +365,9 @@ async fn what_somebody_else_says_of_a_message_does_not_stop_publishing() {
     let mut subscription = work(&broker).await;
     broker.publish(envelope("ours")).await.unwrap();
     take_one(&mut subscription).await.settle(Disposition::Ack);
-    let aside = taken_from(server, &format!("{}.foreign", options.namespace)).await;
-    assert_eq!(aside.data, b"who knows");
-    let said = &aside.properties;
+    let unroutable = taken_from(server, &format!("{}.foreign", options.namespace)).await;
+    assert_eq!(unroutable.data, b"who knows");
+    let said = &unroutable.properties;
     assert_eq!((said.user_id(), said.expiration()), (&None, &None));
     assert_eq!(said.content_type().as_ref().unwrap().as_str(), "text/plain");
     for number in 0..200 {

@@ -135,7 +135,7 @@ async fn what_is_no_place_in_a_feed_is_refused() {
 }
 
 async fn changes(store: &dyn Store, after: Option<&str>, format: Format) -> (ExitStatus, Printed) {
-    let after = after.map(|after| storekeeper::changes::Cursor::parse(after).unwrap());
+    let after = after.map(|after| storekeeper::store::changes::Cursor::parse(after).unwrap());
     let args = ChangesArgs { site: Site::parse("shop").unwrap(), after, follow: false };
     let mut printed = Printed::default();
     let status = changes::run(store, &args, &mut printed.output(format)).await.unwrap();

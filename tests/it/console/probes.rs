@@ -25,7 +25,7 @@ impl Probed {
     async fn start() -> Self {
         let backends = Backends::open();
         let (health, metrics) = (Arc::new(Health::new()), Arc::new(Metrics::new()));
-        let router = storekeeper::probes::router(
+        let router = storekeeper::health::probes::router(
             Arc::clone(&health),
             Arc::clone(&metrics),
             Some(Arc::clone(&backends.store)),

@@ -46,8 +46,8 @@ async fn all_channels_lost_again_and_again_while_redis_is_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_held_is_handed_back_before_rabbitmq_takes_it_away() {
     const ORDERS: usize = 40;
-    let hold_max = ("STOREKEEPER__WORKER__HOLD_MAX", "1s");
-    let deployment = Deployment::start_with(&[hold_max]).await;
+    let unacked_max_age = ("STOREKEEPER__WORKER__UNACKED_MAX_AGE", "1s");
+    let deployment = Deployment::start_with(&[unacked_max_age]).await;
     // RabbitMQ takes away what is held for five seconds, and looks every second.
     for (setting, ms) in [("consumer_timeout", 5000), ("channel_tick_interval", 1000)] {
         let set = format!("application:set_env(rabbit, {setting}, {ms}).");

@@ -82,8 +82,8 @@ impl Broker for Failing {
         self.inner.publish_dead(envelope, rejection).await
     }
 
-    async fn put_back(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
-        self.inner.put_back(envelopes).await
+    async fn replay(&self, envelopes: Vec<Envelope>) -> Result<(), BrokerError> {
+        self.inner.replay(envelopes).await
     }
 
     async fn subscribe(&self, queue: Queue, prefetch: usize) -> Result<Subscription, BrokerError> {

@@ -25,14 +25,15 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError};
 use storekeeper::app::back_up;
 use storekeeper::broker::{Broker, Envelope, EnvelopeKind};
-use storekeeper::corrections::{self, CorrectionRequest};
 use storekeeper::domain::{
     Code, Identifier, List, MessageId, Note, OrderId, Policy, ReceiptId, Site, StockKey, Timestamp,
 };
+use storekeeper::requests::corrections::{self, CorrectionRequest};
+use storekeeper::requests::receipts;
 use storekeeper::simulate::model;
 use storekeeper::store::orders::{StoredOrder, order};
 use storekeeper::store::{DeadLetterFilter, DeadLetterName, DeadLetterSummary};
-use storekeeper::{clock, dead_letters, receipts};
+use storekeeper::{clock, dead_letters};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -8,20 +8,21 @@ use std::time::Duration;
 
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, JournalRecord};
+use storekeeper::clock;
 use storekeeper::config::Settings;
 use storekeeper::domain::{Code, MessageId, Policy, Timestamp};
 use storekeeper::duties::close_final;
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
-use storekeeper::rebuild::{self, Selection};
-use storekeeper::recompute::{self, Mode};
 use storekeeper::simulate::model::{Counts, Item};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
     DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, Replay, ReplayId, Store,
 };
+use storekeeper::upkeep::audit;
+use storekeeper::upkeep::rebuild::{self, Selection};
+use storekeeper::upkeep::recompute::{self, Mode};
 use storekeeper::worker::{Drained, Pool, PoolError};
-use storekeeper::{audit, clock};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

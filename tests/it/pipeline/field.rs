@@ -213,7 +213,8 @@ async fn all_rows_are_right(mut at_work: AtWork, rows: &[Row]) {
             _ => {}
         }
         let site = Site::parse(site).unwrap();
-        let audited = storekeeper::audit::site(&*at_work.store, &site, |_| {}).await.unwrap();
+        let audited =
+            storekeeper::upkeep::audit::site(&*at_work.store, &site, |_| {}).await.unwrap();
         assert_eq!(audited.differences, [], "{site}");
     }
     at_work.store.close().await;

@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::fs;
 
-use storekeeper::changes::Cursor;
 use storekeeper::cli::import;
 use storekeeper::clock::PastTime;
 use storekeeper::config::{ByteSize, LogFilter, Settings, SettingsError};
@@ -15,6 +14,7 @@ use storekeeper::domain::identifier::{decode, encode};
 use storekeeper::domain::{
     CatalogueId, Code, Link, OrderId, QUANTITY_MAX, Quantity, Shown, Site, StockKey, Timestamp,
 };
+use storekeeper::store::changes::Cursor;
 
 /// The variable that holds sources.
 const SOURCES: &str = "STOREKEEPER__INGRESS__SOURCES";

@@ -264,7 +264,7 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     work.end().await;
     let again = AtWork::start().await;
     for record in journal {
-        again.broker.put_back(vec![record.envelope]).await.unwrap();
+        again.broker.replay(vec![record.envelope]).await.unwrap();
     }
     eventually("the rebuild equals it", async || {
         let depth = again.broker.depth().await.unwrap();
@@ -290,7 +290,7 @@ async fn a_discard_wins_over_a_copy_that_is_on_its_way() {
     store.cancel_replay(replay.id).await.unwrap();
     let work = AtWork::start_in(directory, store, &[], SourceRules::default()).await;
     dead_letters::discard(&work.broker, &*work.store, letter.name()).await.unwrap();
-    work.broker.put_back(vec![Envelope { replays: 1, ..letter.envelope }]).await.unwrap();
+    work.broker.replay(vec![Envelope { replays: 1, ..letter.envelope }]).await.unwrap();
     eventually("the copy has an outcome", async || {
         let labels = OutcomeLabels { outcome: "ignored", reason: "discarded" };
         let counted = work.metrics.events_settled.get_or_create(&labels).get();

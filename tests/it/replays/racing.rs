@@ -20,7 +20,7 @@ use storekeeper::config::Settings;
 use storekeeper::dead_letters;
 use storekeeper::domain::{Code, MessageId, Site, StockKey};
 use storekeeper::store::{
-    DeadLetterFilter, LetterName, Pace, PageRequest, Replay, ReplayState, Store,
+    DeadLetterFilter, DeadLetterName, Pace, PageRequest, Replay, ReplayState, Store,
 };
 
 use super::{body, committed, letter, make};
@@ -108,7 +108,7 @@ impl Race {
                     self.sent(turn).await;
                     reached.set(turn);
                 }
-                let name = LetterName { message_id: self.ids[order], generation: 1 };
+                let name = DeadLetterName { message_id: self.ids[order], generation: 1 };
                 eventually("the command is taken", async || {
                     let (broker, store) = (&self.broker, &*self.store);
                     let taken = if fate(order) == Fate::Edited {

@@ -322,7 +322,8 @@ async fn race(stores: [Arc<dyn Store>; 3]) {
     ));
     assert!(conflicts > 0 && linked > 0 && looks > 0, "nobody raced: {conflicts} {linked} {looks}");
     assert_eq!(observing.dead_letter_counts().await.unwrap(), []);
-    let findings = storekeeper::audit::site(&*observing, &site("alpha"), |_| ()).await.unwrap();
+    let findings =
+        storekeeper::upkeep::audit::site(&*observing, &site("alpha"), |_| ()).await.unwrap();
     assert_eq!(findings.differences, []);
     let (expected, found) = (in_order(&families).await, Seen::of(&observing, &families).await);
     for (name, record) in &expected.records {

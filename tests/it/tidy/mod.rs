@@ -18,57 +18,32 @@ const LINES_MAX: usize = 450;
 /// What each top-level module of `src` may use; a module uses none that comes after it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("backoff", &[]),
     ("http", &[]),
-    ("shutdown", &[]),
     ("sqlite", &[]),
     ("clock", &["domain"]),
     ("config", &["domain"]),
-    ("telemetry", &["config"]),
-    ("broker", &["backoff", "clock", "domain", "sqlite"]),
-    ("store", &["backoff", "broker", "clock", "domain", "sqlite"]),
-    ("asking", &["backoff", "broker", "clock", "domain", "store"]),
-    ("receipts", &["asking", "broker", "domain", "store"]),
-    ("corrections", &["asking", "broker", "domain", "store"]),
-    ("items", &["domain", "store"]),
-    ("changes", &["domain", "store"]),
+    ("broker", &["clock", "domain", "sqlite"]),
+    ("store", &["broker", "clock", "domain", "sqlite"]),
     ("metrics", &["broker", "domain"]),
-    ("health", &["broker", "clock", "domain"]),
+    ("health", &["broker", "clock", "domain", "http", "metrics", "store"]),
     // The stages do not see each other: they meet in the queue and in the Store.
     ("ingress", &["broker", "clock", "config", "domain", "http", "metrics"]),
-    ("worker", &["backoff", "broker", "clock", "config", "domain", "health", "metrics", "store"]),
+    ("worker", &["broker", "clock", "config", "domain", "health", "metrics", "store"]),
+    // What people ask for, and what operators start, acts on the ports, beside the stages.
+    ("requests", &["broker", "clock", "domain", "store"]),
+    ("upkeep", &["broker", "domain", "store"]),
     // It asks the worker what an envelope means: a dry run must say what a run would do.
     ("dead_letters", &["broker", "clock", "domain", "store", "worker"]),
     (
         "console",
-        &[
-            "asking",
-            "broker",
-            "changes",
-            "clock",
-            "config",
-            "corrections",
-            "dead_letters",
-            "domain",
-            "http",
-            "items",
-            "receipts",
-            "store",
-        ],
+        &["broker", "clock", "config", "dead_letters", "domain", "http", "requests", "store"],
     ),
-    ("probes", &["broker", "clock", "domain", "health", "http", "metrics", "store"]),
     // The simulation has a model of its own: if it shared the rules it would prove nothing.
-    ("simulate", &["backoff", "clock"]),
-    // What operators start: they act on the ports, beside the stages.
-    ("audit", &["domain", "store"]),
-    ("rebuild", &["broker", "domain", "store"]),
-    ("recompute", &["domain", "store"]),
+    ("simulate", &["clock"]),
     // The relay publishes changes in the shape in which the API answers them.
     (
         "duties",
         &[
-            "audit",
-            "backoff",
             "broker",
             "clock",
             "config",
@@ -77,8 +52,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "health",
             "metrics",
-            "rebuild",
             "store",
+            "upkeep",
         ],
     ),
     // The composition root, and the commands in front of it, put everything together.
@@ -240,7 +215,7 @@ fn sql_stays_in_the_embedded_adapters() {
 }
 
 fn misplaced_http(tree: &Tree) -> Vec<String> {
-    misplaced(tree, &["axum"], &["src/http", "src/ingress", "src/console", "src/probes"])
+    misplaced(tree, &["axum"], &["src/http", "src/ingress", "src/console", "src/health"])
 }
 
 #[test]
@@ -250,22 +225,14 @@ fn http_stays_in_the_http_modules() {
 }
 
 fn misplaced_backoff(tree: &Tree) -> Vec<String> {
-    let outside = tree.rust("src/").filter(|file| file.path != "src/backoff.rs");
-    let is_fault = |file: &&Source| {
-        let code = file.code();
-        let uses = code.match_indices("backoff::");
-        uses.filter_map(|(start, _)| code.get(..start)).any(|before| !before.ends_with("crate::"))
-    };
-    outside.filter(is_fault).map(|file| format!("{}: `backoff`", file.path)).collect()
+    misplaced(tree, &["backoff"], &["src/clock/delays.rs"])
 }
 
 #[test]
 fn the_backoff_crate_stays_in_one_module() {
-    check(&misplaced_backoff(&Tree::of_repository()), "use `crate::backoff::Delays`");
+    check(&misplaced_backoff(&Tree::of_repository()), "use `crate::clock::Delays`");
     catches(misplaced_backoff, &[("src/worker/mod.rs", "use ::backoff::Backoff;")]);
     catches(misplaced_backoff, &[("src/worker/mod.rs", "use backoff::ExponentialBackoff;")]);
-    let ours = ("src/worker/mod.rs", "use crate::backoff::Delays;");
-    check(&misplaced_backoff(&Tree::of(&[ours])), "our own module is meant to be used");
 }
 
 fn impurities(tree: &Tree) -> Vec<String> {

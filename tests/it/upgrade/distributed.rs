@@ -26,7 +26,7 @@ impl Servers {
     async fn start() -> Self {
         let rabbitmq = RabbitMq::shared().await;
         let options = RabbitOptions {
-            urls: vec![rabbitmq.url()],
+            urls: vec![rabbitmq.url().into()],
             namespace: format!("test-{}", Uuid::now_v7()),
             delivery_limit: 50,
             ladder: vec![Duration::from_millis(300)],

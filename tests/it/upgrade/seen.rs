@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use storekeeper::domain::{Cause, Counts, Hold, Identifier, List, ReceiptId, Site, StockKey};
-use storekeeper::receipts;
+use storekeeper::requests::receipts;
 use storekeeper::store::{Change, DeadLetterFilter, Direction, PageRequest, Store};
 
 use super::given::{KEY, RECEIPTS};

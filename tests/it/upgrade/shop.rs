@@ -14,12 +14,12 @@ use storekeeper::config::Settings;
 use storekeeper::domain::{Content, MessageId, ReceiptContent, decode_receipt};
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
-use storekeeper::rebuild::{self, Selection};
 use storekeeper::simulate::Model;
 use storekeeper::simulate::model::{Item, Receipt};
 use storekeeper::store::Store;
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::redis::{RedisOptions, RedisStore};
+use storekeeper::upkeep::rebuild::{self, Selection};
 use storekeeper::worker::{Drained, Pool};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -165,7 +165,8 @@ impl Shop {
 
     pub(super) async fn audit_is_clean(&self) {
         for site in self.store.sites().await.unwrap() {
-            let found = storekeeper::audit::site(&*self.store, &site, |_| {}).await.unwrap();
+            let found =
+                storekeeper::upkeep::audit::site(&*self.store, &site, |_| {}).await.unwrap();
             assert_eq!(found.differences, [], "{site}");
         }
     }

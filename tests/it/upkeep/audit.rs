@@ -1,12 +1,12 @@
 //! `audit`: finds what is wrong, and nothing else.
 
 use rusqlite::Connection;
-use storekeeper::audit;
 use storekeeper::cli::audit::AuditArgs;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::domain::{Policy, Site};
 use storekeeper::store::Store;
+use storekeeper::upkeep::audit;
 
 use super::{Shop, history, linked, order};
 

@@ -3,9 +3,9 @@
 use storekeeper::app::{BackUpError, back_up};
 use storekeeper::broker::Broker;
 use storekeeper::domain::Policy;
-use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
 use storekeeper::store::Store;
+use storekeeper::upkeep::rebuild::{Selection, replay};
 
 use super::{Shop, expected, history};
 

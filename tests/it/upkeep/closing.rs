@@ -8,9 +8,9 @@ use storekeeper::domain::{
     Cancelled, ClosedName, Code, List, OrderId, Policy, Site, StockKey, Timestamp,
 };
 use storekeeper::duties::close_final;
-use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::orders;
 use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
+use storekeeper::upkeep::rebuild::{Selection, replay};
 
 use super::{Shop, envelope, linked, order};
 
@@ -173,7 +173,7 @@ async fn what_was_received_before_the_watermark_is_superseded() {
     // A dead letter that is sent again is shown, whenever it was received.
     let mut letter = linked(Some("1"), "E", "PROCESSED", 1);
     (letter.replays, letter.received_at) = (1, Timestamp::from_micros(1));
-    shop.broker.put_back(vec![letter]).await.unwrap();
+    shop.broker.replay(vec![letter]).await.unwrap();
     shop.work_off(&Policy::default()).await;
     assert_eq!(letters(&shop).await.len(), 1);
 }

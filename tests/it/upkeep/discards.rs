@@ -7,9 +7,9 @@ use storekeeper::clock;
 use storekeeper::dead_letters;
 use storekeeper::domain::{Code, Policy};
 use storekeeper::duties::close_final;
-use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
 use storekeeper::store::{DeadLetterFilter, DeadLetterName, PageRequest};
+use storekeeper::upkeep::rebuild::{Selection, replay};
 
 use super::{Shop, expected, order};
 

@@ -7,10 +7,10 @@ use storekeeper::broker::{Broker, Envelope};
 use storekeeper::clock;
 use storekeeper::dead_letters;
 use storekeeper::domain::{Code, MessageId, Policy, Rejection};
-use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::{
     DeadLetterFilter, DeadLetterName, NewReplay, Pace, ReplayId, ReplayState, Store,
 };
+use storekeeper::upkeep::rebuild::{Selection, replay};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

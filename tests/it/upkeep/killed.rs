@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::Connection;
 use storekeeper::broker::Broker;
 use storekeeper::domain::{Policy, Timestamp};
-use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
+use storekeeper::upkeep::rebuild::{Selection, replay};
 use tokio::time::Instant;
 
 use super::rebuild::everything;

@@ -151,7 +151,8 @@ impl Shop {
     /// Fails unless every sum is right.
     async fn assert_audit_is_clean(&self) {
         for site in self.store.sites().await.unwrap() {
-            let found = storekeeper::audit::site(&*self.store, &site, |_| {}).await.unwrap();
+            let found =
+                storekeeper::upkeep::audit::site(&*self.store, &site, |_| {}).await.unwrap();
             assert_eq!(found.differences, [], "{site}");
             assert_eq!(found.differences_count, 0);
         }

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use storekeeper::audit::{self, Kind};
 use storekeeper::domain::{
     EntityState, Hold, Lists, OrderId, Policy, Quantity, Record, Site, StockKey,
 };
 use storekeeper::store::Store;
 use storekeeper::store::redis::{RedisOptions, RedisStore};
 use storekeeper::store::state::{encode_entity, encode_entity_bytes};
+use storekeeper::upkeep::audit::{self, Kind};
 use uuid::Uuid;
 
 use super::{Shop, linked, order};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use storekeeper::audit::Kind;
 use storekeeper::cli::actor::ActorArgs;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format, PolicyCommand};
@@ -12,12 +11,13 @@ use storekeeper::domain::{
     Cancelled, Deleted, Identifier, Policy, ProposedPolicy, Restock, Site, StockKey, StockKeyKind,
     TestMode,
 };
-use storekeeper::recompute::{self, Mode};
 use storekeeper::simulate::ModelPolicy;
 use storekeeper::simulate::model::{
     CancelledOrders, DeletedOrders, KeyKind, RestockedRefunds, TestOrders,
 };
 use storekeeper::store::{PageRequest, Store};
+use storekeeper::upkeep::audit::Kind;
+use storekeeper::upkeep::recompute::{self, Mode};
 use storekeeper::worker::PoolError;
 
 use super::{Shop, expected, history, order};
@@ -190,7 +190,7 @@ async fn an_application_that_died_is_reported_and_gone_on_with() {
     let mode = Mode::Write { message_id: order("1", "", 1).message_id, at: clock::now() };
     let first = recompute::site(&*shop.store, &sites[0], &in_force, mode, |_| {}).await.unwrap();
     assert!(first.orders > 0);
-    let found = storekeeper::audit::site(&*shop.store, &sites[1], |_| {}).await.unwrap();
+    let found = storekeeper::upkeep::audit::site(&*shop.store, &sites[1], |_| {}).await.unwrap();
     assert!(found.differences_count > 0);
     assert!(found.differences.iter().all(|difference| difference.kind == Kind::Policy));
     apply(&shop, &another(), false).await;

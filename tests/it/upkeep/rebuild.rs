@@ -10,9 +10,9 @@ use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::clock::{self, PastTime};
 use storekeeper::domain::{Counts, List, OrderId, Policy, Site, Timestamp};
-use storekeeper::rebuild::{AHEAD_MAX, RebuildError, Selection, replay};
 use storekeeper::simulate::ModelPolicy;
 use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
+use storekeeper::upkeep::rebuild::{AHEAD_MAX, RebuildError, Selection, replay};
 
 use super::{Shop, expected, history, order};
 

@@ -1,15 +1,18 @@
 //! The task of one subscription: consumes on a channel, and on a new one when that is lost.
 //!
-//! What happens on one channel is a [`Session`]. A channel that is lost takes its deliveries with
-//! it: RabbitMQ delivers them again, and what is decided about the old ones is not heard any more.
-//! RabbitMQ counts that against each of them, so a further channel consumes only once the old ones
-//! were taken: a subscriber that waits for its Store would lose them again, for nothing.
+//! What happens on one channel is a [`ChannelSession`]. A channel that is lost takes its deliveries
+//! with it: RabbitMQ delivers them again, and what is decided about the old ones is not heard any
+//! more. RabbitMQ counts that against each of them, so a further channel consumes only once the old
+//! ones were taken: a subscriber that waits for its Store would lose them again, for nothing.
 //!
 //! # Invariants
 //! - The subscription ends only when it was dropped or the broker is closed, never because RabbitMQ
 //!   is away.
 
+mod buffer;
+mod cumulative_acks;
 mod session;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +22,11 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use self::session::{Over, Session};
-use super::failure::chain;
+use self::session::{ChannelSession, Over};
 use super::{Shared, topology};
-use crate::backoff::Delays;
 use crate::broker::{BrokerError, Delivery, Queue};
+use crate::clock::Delays;
+use crate::domain::causes;
 
 /// The delays between channels that fail.
 const DELAY_MIN: Duration = Duration::from_millis(100);
@@ -56,9 +59,9 @@ impl Consumer {
                 Ok((connection, channel)) => {
                     let shared = Arc::clone(&self.shared);
                     let (link, _consuming) =
-                        (&shared.consuming, shared.holdings(self.queue).consuming());
+                        (&shared.consuming, shared.unacked(self.queue).consuming());
                     tokio::select! {
-                        served = Session::new(&mut self, channel).run(&mut delays) => served,
+                        served = ChannelSession::new(&mut self, channel).run(&mut delays) => served,
                         () = link.ended(&connection) => Err(link.away()),
                     }
                 }
@@ -75,10 +78,10 @@ impl Consumer {
                 }
                 Err(error) => error,
             };
-            let (queue, error) = (topology::key_of(self.queue), chain(&error));
+            let (queue, error) = (topology::key_of(self.queue), causes(&error));
             tracing::warn!(queue, error, "consuming was cut short; beginning again");
             // What is missing is declared again now, not in a while.
-            self.shared.topology.doubt();
+            self.shared.topology.invalidate();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(delays.next()) => {}

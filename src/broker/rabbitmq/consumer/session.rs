@@ -1,4 +1,4 @@
-//! Consuming on one channel: hands deliveries out in order and tells RabbitMQ what was decided.
+//! Consuming on one channel: hands deliveries out in order and settles them at RabbitMQ.
 //!
 //! Acknowledgements go in groups, as soon as nothing more is decided. A retry or a dead letter is
 //! published first and acknowledged after its confirm:
@@ -6,10 +6,10 @@
 //! 2. dies before the acknowledgement: both are there; the second is found to be a duplicate.
 //!
 //! # Why are suspects handed out alone?
-//! Nobody can say which of the deliveries that a dead process held has killed it, so RabbitMQ
-//! counts its death for all of them. One with two or more such deaths, or drops, is handed out with
-//! nothing beside it. What RabbitMQ has sent ahead would be counted too: so a session begins with
-//! one delivery at a time, and widens when one comes that is no suspect. A suspect that comes later
+//! Nobody knows which of the deliveries of a dead process has killed it, so RabbitMQ counts its
+//! death for all of them. One with two or more such deaths, or drops, is handed out with nothing
+//! beside it. What RabbitMQ has sent ahead would be counted too: so a session begins with one
+//! delivery at a time, and widens when one comes that is no suspect. A suspect that comes later
 //! narrows it again; other suspects are then given back.
 //!
 //! # Invariants
@@ -31,36 +31,35 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::Consumer;
-use crate::backoff::Delays;
-use crate::broker::out::{Out, known_now};
-use crate::broker::rabbitmq::failure::refusal;
-use crate::broker::rabbitmq::holdings::Held;
-use crate::broker::rabbitmq::prefix::Prefix;
-use crate::broker::rabbitmq::silence;
-use crate::broker::rabbitmq::topology::{self, short};
-use crate::broker::rabbitmq::waiting::{Arrival, Waiting};
+use super::buffer::{BufferedDelivery, DeliveryBuffer};
+use super::cumulative_acks::CumulativeAcks;
+use super::silence;
+use crate::broker::rabbitmq::failure::{refusal, within};
+use crate::broker::rabbitmq::topology::{self, Topology, short};
+use crate::broker::rabbitmq::unacked::UnackedId;
 use crate::broker::rabbitmq::wire::{self, Received};
+use crate::broker::ticket::{Returned, Ticket};
 use crate::broker::{BrokerError, Delivery, Disposition};
+use crate::clock::Delays;
 
-/// How long what is finished waits for what is before it.
-const GAP_PATIENCE: Duration = Duration::from_millis(20);
-/// So many are given back one by one at a close.
+/// How long a finished delivery waits for those before it.
+const GAP_TIMEOUT: Duration = Duration::from_millis(20);
+/// At most so many are given back one by one at a close.
 const FEW: usize = 16;
-/// How long a broker that is closed tries to write what was decided.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a broker that is closed tries to settle what was decided.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A delivery that was out, and what became of it; `None` if it was dropped.
-type Settled = (Arrival, Option<Disposition>);
 /// What comes on a channel.
 type Came = lapin::Result<lapin::message::Delivery>;
 /// The tag of a delivery that is published elsewhere.
 type Moving = Pin<Box<dyn Future<Output = u64> + Send>>;
 
-/// The time in which a subscription has a channel; see [`Session::run`].
-pub(super) struct Session<'a> {
+/// The time in which a subscription has a channel; see [`ChannelSession::run`].
+pub(super) struct ChannelSession<'a> {
     consumer: &'a mut Consumer,
     channel: Channel,
     /// `None` while nothing more may come.
@@ -68,16 +67,20 @@ pub(super) struct Session<'a> {
     /// Whether more than one delivery may come at a time.
     is_wide: bool,
     /// What came and is not handed out, in order.
-    waiting: Waiting,
-    out: FuturesUnordered<Out<Settled>>,
+    buffer: DeliveryBuffer,
+    /// What was handed out and is not settled, by its tag.
+    in_flight: BTreeMap<u64, BufferedDelivery>,
+    /// Given to every delivery, with room for all of them.
+    reports: mpsc::Sender<Returned>,
+    settled: mpsc::Receiver<Returned>,
     moving: FuturesUnordered<Moving>,
-    /// All that is out or decided, until RabbitMQ is told.
-    held: BTreeMap<u64, (Acker, Option<Held>)>,
-    /// Whether what is held is a suspect.
+    /// All that was handed out or decided, until it is acknowledged.
+    unacked: BTreeMap<u64, (Acker, Option<UnackedId>)>,
+    /// Whether the one unacked delivery is a suspect.
     is_alone: bool,
-    prefix: Prefix,
-    /// When what waits for a gap is acknowledged singly.
-    stragglers_at: Option<Instant>,
+    acks: CumulativeAcks,
+    /// When what waits for a gap to close is acknowledged singly.
+    gap_until: Option<Instant>,
     /// When something came last, or was done.
     active_at: Instant,
     /// How long nothing may come until it is asked why.
@@ -93,20 +96,23 @@ pub(super) enum Over {
     Owed,
 }
 
-impl<'a> Session<'a> {
+impl<'a> ChannelSession<'a> {
     pub(super) fn new(consumer: &'a mut Consumer, channel: Channel) -> Self {
+        let (reports, settled) = mpsc::channel(usize::from(consumer.prefetch));
         Self {
             consumer,
             channel,
             stream: None,
             is_wide: false,
-            waiting: Waiting::default(),
-            out: FuturesUnordered::new(),
+            buffer: DeliveryBuffer::default(),
+            in_flight: BTreeMap::new(),
+            reports,
+            settled,
             moving: FuturesUnordered::new(),
-            held: BTreeMap::new(),
+            unacked: BTreeMap::new(),
             is_alone: false,
-            prefix: Prefix::new(),
-            stragglers_at: None,
+            acks: CumulativeAcks::new(),
+            gap_until: None,
             active_at: Instant::now(),
             silence: silence::time(),
         }
@@ -119,7 +125,7 @@ impl<'a> Session<'a> {
         loop {
             self.acknowledge().await?;
             self.hand_out().await?;
-            if self.consumer.deliveries.is_none() && self.held.is_empty() {
+            if self.consumer.deliveries.is_none() && self.unacked.is_empty() {
                 topology::close(&self.channel).await;
                 return Ok(Over::Done);
             }
@@ -127,10 +133,10 @@ impl<'a> Session<'a> {
                 () = stop.cancelled() => return self.close_down().await.map(|()| Over::Done),
                 () = self.consumer.dropped() => {
                     self.stop_handing_out().await?;
-                    let waiting = self.waiting.take_all();
+                    let waiting = self.buffer.take_all();
                     self.give_back(waiting).await?;
                 }
-                Some(settled) = self.out.next() => {
+                Some(settled) = self.settled.recv() => {
                     let mut batch = vec![settled];
                     batch.extend(self.settled_now());
                     self.settle(batch).await?;
@@ -141,17 +147,20 @@ impl<'a> Session<'a> {
                     self.arrive_now()?;
                     delays.reset();
                 }
-                () = sleep_until(self.stragglers_at.unwrap_or(self.active_at)),
-                    if self.stragglers_at.is_some() => self.acknowledge_stragglers().await?,
-                () = sleep_until(self.active_at + self.silence), if self.held.is_empty() => {
+                () = sleep_until(self.gap_until.unwrap_or(self.active_at)),
+                    if self.gap_until.is_some() => self.acknowledge_after_gap().await?,
+                () = sleep_until(self.active_at + self.silence), if self.unacked.is_empty() => {
                     let queue = self.consumer.shared.topology.queue_name(self.consumer.queue);
-                    let before = silence::look(&self.channel, &queue).await?;
+                    let before = Topology::find(&self.channel, &queue).await?;
                     // What is on its way when the channel is closed would count as delivered.
                     self.cancel().await?;
-                    let is_silent = self.held.is_empty() && self.waiting.is_empty();
-                    if is_silent && before.is_owed(&self.channel, &queue).await? {
-                        topology::close(&self.channel).await;
-                        return Ok(Over::Owed);
+                    let is_silent = self.unacked.is_empty() && self.buffer.is_empty();
+                    if is_silent {
+                        let after = Topology::find(&self.channel, &queue).await?;
+                        if silence::is_owed(before, after) {
+                            topology::close(&self.channel).await;
+                            return Ok(Over::Owed);
+                        }
                     }
                     self.silence = silence::time();
                 }
@@ -163,18 +172,18 @@ impl<'a> Session<'a> {
     /// Hands over what may be out now, and widens or narrows what may come.
     async fn hand_out(&mut self) -> Result<(), BrokerError> {
         while self.consumer.deliveries.is_some() && !self.is_alone {
-            let has_suspects = self.waiting.has_suspects();
-            if self.stream.is_none() && self.waiting.is_empty() && self.held.is_empty() {
+            let has_suspects = !self.buffer.suspects.is_empty();
+            if self.stream.is_none() && self.buffer.is_empty() && self.unacked.is_empty() {
                 self.consume(1).await?;
             }
             if has_suspects && self.is_wide {
                 self.cancel().await?;
                 continue;
             }
-            if self.held.len() >= usize::from(self.consumer.prefetch) {
+            if self.unacked.len() >= usize::from(self.consumer.prefetch) {
                 break;
             }
-            if let Some(arrival) = self.waiting.take_ordinary() {
+            if let Some(arrival) = self.buffer.ordinary.pop_front() {
                 self.hand_over(arrival);
                 if !has_suspects && !self.is_wide && self.stream.is_some() {
                     self.cancel().await?;
@@ -182,11 +191,11 @@ impl<'a> Session<'a> {
                 }
                 continue;
             }
-            if !has_suspects || !self.held.is_empty() {
+            if !has_suspects || !self.unacked.is_empty() {
                 break;
             }
-            if let Some(suspect) = self.waiting.take_suspect() {
-                let others = self.waiting.take_all();
+            if let Some(suspect) = self.buffer.suspects.pop_front() {
+                let others = self.buffer.take_all();
                 self.give_back(others).await?;
                 self.hand_over(suspect);
                 self.is_alone = true;
@@ -195,14 +204,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn hand_over(&mut self, arrival: Arrival) {
+    fn hand_over(&mut self, arrival: BufferedDelivery) {
         let Received { envelope, attempt, failing_since, delivery_count, dead } =
             arrival.received.clone();
-        let (delivery, settled) =
-            Delivery::new(envelope, attempt, failing_since, delivery_count, dead);
-        self.consumer.shared.holdings(self.consumer.queue).hand_out(arrival.place);
-        self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
-        self.out.push(Box::pin(async move { (arrival, settled.await.ok()) }));
+        let ticket =
+            Ticket { number: arrival.tag, disposition: None, reports: self.reports.clone() };
+        let delivery = Delivery { envelope, attempt, failing_since, delivery_count, dead, ticket };
+        self.consumer.shared.unacked(self.consumer.queue).hand_out(arrival.place);
+        self.unacked.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
+        self.in_flight.insert(arrival.tag, arrival);
         if let Some(deliveries) = &self.consumer.deliveries {
             // An error means that the subscription was dropped just now. The delivery is dropped
             // with it, and so comes back.
@@ -237,18 +247,18 @@ impl<'a> Session<'a> {
     fn arrive(&mut self, delivery: Option<Came>) -> Result<(), BrokerError> {
         let Some(delivery) = delivery else {
             let message = "RabbitMQ ended the consumer, as it does when a queue is deleted";
-            return Err(BrokerError::Unavailable { source: message.into() });
+            return Err(BrokerError::unavailable(message));
         };
         let mut delivery = delivery.map_err(|error| refusal("the channel is lost", &error))?;
         let (tag, acker) = (delivery.delivery_tag, delivery.acker.clone());
         match wire::read(&mut delivery) {
             Ok(received) => {
-                let holdings = self.consumer.shared.holdings(self.consumer.queue);
-                let place = holdings.arrive(received.envelope.received_at);
-                self.waiting.push(Arrival { tag, acker, place, received });
+                let unacked = self.consumer.shared.unacked(self.consumer.queue);
+                let place = unacked.arrive(received.envelope.received_at);
+                self.buffer.push(BufferedDelivery { tag, acker, place, received });
             }
             Err(error) => {
-                self.held.insert(tag, (acker, None));
+                self.unacked.insert(tag, (acker, None));
                 let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
                 self.moving.push(Box::pin(async move {
                     shared.send_on(queue, delivery, error).await;
@@ -267,101 +277,92 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Some of what else was settled by now.
-    fn settled_now(&mut self) -> Vec<Settled> {
-        std::iter::from_fn(|| self.out.next().now_or_never().flatten()).collect()
+    /// What else was settled by now.
+    fn settled_now(&mut self) -> Vec<Returned> {
+        std::iter::from_fn(|| self.settled.try_recv().ok()).collect()
     }
 
-    async fn settle(&mut self, mut batch: Vec<Settled>) -> Result<(), BrokerError> {
-        batch.sort_unstable_by_key(|(arrival, _)| arrival.tag);
+    async fn settle(&mut self, mut batch: Vec<Returned>) -> Result<(), BrokerError> {
+        batch.sort_unstable_by_key(|(tag, _)| *tag);
         let mut dropped = Vec::new();
-        for (arrival, disposition) in batch {
+        for (tag, disposition) in batch {
+            let Some(arrival) = self.in_flight.remove(&tag) else { continue };
             let Some(disposition) = disposition else {
                 dropped.push(arrival);
                 continue;
             };
             if disposition == Disposition::Ack {
-                self.finish(arrival.tag);
+                self.finish(tag);
                 continue;
             }
             let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
             self.moving.push(Box::pin(async move {
-                let tag = arrival.tag;
-                shared.settle_elsewhere(queue, arrival, disposition).await;
+                shared.settle_elsewhere(queue, arrival.received, disposition).await;
                 tag
             }));
         }
         let is_taking = self.consumer.deliveries.as_ref().is_some_and(|it| !it.is_closed());
         if !is_taking {
-            // Nobody has failed: it was not taken, or whoever took it is ending.
+            // Nothing has failed: it was not taken, or whoever took it is ending.
             return self.give_back(dropped).await;
         }
-        for Arrival { tag, acker, .. } in dropped {
+        for BufferedDelivery { tag, acker, .. } in dropped {
             let options = BasicRejectOptions { requeue: true };
             acker.reject(options).await.map_err(|error| refusal("cannot give back", &error))?;
-            self.prefix.give_back(tag);
+            self.acks.give_back(tag);
             self.release(tag);
         }
         Ok(())
     }
 
-    /// Gives deliveries back in their order, without blaming anybody for it.
-    async fn give_back(
-        &mut self,
-        arrivals: impl IntoIterator<Item = Arrival>,
-    ) -> Result<(), BrokerError> {
-        let arrivals: Vec<Arrival> = arrivals.into_iter().collect();
+    /// Gives deliveries back in their order, without counting it against them.
+    async fn give_back(&mut self, arrivals: Vec<BufferedDelivery>) -> Result<(), BrokerError> {
         for arrival in &arrivals {
-            self.held.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
+            self.unacked.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
         }
-        for Arrival { tag, acker, .. } in arrivals {
-            self.return_one(tag, &acker).await?;
+        for BufferedDelivery { tag, acker, .. } in arrivals {
+            let options = BasicNackOptions { requeue: true, multiple: false };
+            acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
+            self.acks.give_back(tag);
+            self.release(tag);
         }
-        Ok(())
-    }
-
-    async fn return_one(&mut self, tag: u64, acker: &Acker) -> Result<(), BrokerError> {
-        let options = BasicNackOptions { requeue: true, multiple: false };
-        acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
-        self.prefix.give_back(tag);
-        self.release(tag);
         Ok(())
     }
 
     fn finish(&mut self, tag: u64) {
-        if let Some((acker, _)) = self.held.get(&tag) {
-            self.prefix.finish(tag, acker.clone());
+        if let Some((acker, _)) = self.unacked.get(&tag) {
+            self.acks.finish(tag, acker.clone());
         }
     }
 
-    /// RabbitMQ was told what became of it.
+    /// Forgets a delivery that RabbitMQ knows the end of, or has back.
     fn release(&mut self, tag: u64) {
-        if let Some((_, Some(place))) = self.held.remove(&tag) {
-            self.consumer.shared.holdings(self.consumer.queue).release(place);
+        if let Some((_, Some(place))) = self.unacked.remove(&tag) {
+            self.consumer.shared.unacked(self.consumer.queue).release(place);
         }
-        self.is_alone &= !self.held.is_empty();
+        self.is_alone &= !self.unacked.is_empty();
     }
 
     async fn acknowledge(&mut self) -> Result<(), BrokerError> {
-        let (tags, acker) = self.prefix.take();
+        let (tags, acker) = self.acks.take();
         if let Some(acker) = acker {
             acknowledge(&acker, true).await?;
         }
         for tag in tags {
             self.release(tag);
         }
-        let due_at = self.stragglers_at;
-        self.stragglers_at = (self.prefix.has_stragglers())
-            .then(|| due_at.unwrap_or_else(|| Instant::now() + GAP_PATIENCE));
+        let due_at = self.gap_until;
+        self.gap_until =
+            (self.acks.has_gap()).then(|| due_at.unwrap_or_else(|| Instant::now() + GAP_TIMEOUT));
         Ok(())
     }
 
-    async fn acknowledge_stragglers(&mut self) -> Result<(), BrokerError> {
-        self.stragglers_at = None;
-        let stragglers = self.prefix.take_stragglers();
+    async fn acknowledge_after_gap(&mut self) -> Result<(), BrokerError> {
+        self.gap_until = None;
+        let after_gap = self.acks.take_after_gap();
         // All at once: one after the other, each waits until it is written.
-        try_join_all(stragglers.iter().map(|(_, acker)| acknowledge(acker, false))).await?;
-        for (tag, _) in stragglers {
+        try_join_all(after_gap.iter().map(|(_, acker)| acknowledge(acker, false))).await?;
+        for (tag, _) in after_gap {
             self.release(tag);
         }
         Ok(())
@@ -375,18 +376,18 @@ impl<'a> Session<'a> {
         self.settle(dropped).await
     }
 
-    /// Acknowledges what is decided and gives back all else, with one word for each run of either:
-    /// its queue hears few at a time, and forgets the others when the channel is closed. Few are
+    /// Acknowledges what is decided and gives back the rest, with one frame for each run of either:
+    /// the queue takes in few at a time, and drops the others when the channel is closed. A few are
     /// given back one by one, which keeps their order.
-    async fn tell_in_runs(&mut self) -> Result<(), BrokerError> {
-        for Arrival { tag, acker, place, .. } in self.waiting.take_all() {
-            self.held.insert(tag, (acker, Some(place)));
+    async fn settle_in_runs(&mut self) -> Result<(), BrokerError> {
+        for BufferedDelivery { tag, acker, place, .. } in self.buffer.take_all() {
+            self.unacked.insert(tag, (acker, Some(place)));
         }
-        let held = self.held.iter();
-        let held: Vec<_> =
-            held.map(|(tag, (acker, _))| (*tag, acker.clone(), self.prefix.has(*tag))).collect();
-        let are_few = held.iter().filter(|it| !it.2).count() <= FEW;
-        for run in held.chunk_by(|one, next| one.2 == next.2 && (one.2 || !are_few)) {
+        let unacked = self.unacked.iter();
+        let unacked: Vec<_> =
+            unacked.map(|(tag, (acker, _))| (*tag, acker.clone(), self.acks.has(*tag))).collect();
+        let are_few = unacked.iter().filter(|it| !it.2).count() <= FEW;
+        for run in unacked.chunk_by(|one, next| one.2 == next.2 && (one.2 || !are_few)) {
             let Some((_, acker, is_decided)) = run.last() else { continue };
             if *is_decided {
                 acknowledge(acker, true).await?;
@@ -401,44 +402,41 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Tells RabbitMQ what was decided before the broker was closed, and gives back the rest.
+    /// Settles what was decided before the broker was closed, and gives back the rest.
     async fn close_down(mut self) -> Result<(), BrokerError> {
-        let told = async {
+        let settled = async {
             self.stop_handing_out().await?;
-            let decided = known_now(std::mem::take(&mut self.out));
+            let decided = self.settled_now();
             self.settle(decided).await?;
             while let Some(tag) = self.moving.next().await {
                 self.finish(tag);
             }
-            self.tell_in_runs().await?;
+            self.settle_in_runs().await?;
             topology::close(&self.channel).await;
             Ok(())
         };
-        timeout(CLOSE_PATIENCE, told).await.unwrap_or_else(|_| {
-            let message = "gave up telling RabbitMQ what was decided; it delivers that again";
-            Err(BrokerError::Unavailable { source: message.into() })
-        })
+        let late = "gave up settling what was decided; RabbitMQ delivers it again";
+        within(CLOSE_TIMEOUT, late, settled).await
     }
 }
 
-/// What was held is RabbitMQ's again, however the session ends.
-impl Drop for Session<'_> {
+/// What was unacked is RabbitMQ's again, however the session ends.
+impl Drop for ChannelSession<'_> {
     fn drop(&mut self) {
-        let holdings = self.consumer.shared.holdings(self.consumer.queue);
-        let held = self.held.values().filter_map(|(_, place)| *place);
-        for place in held.chain(self.waiting.places()) {
-            holdings.release(place);
+        let unacked = self.consumer.shared.unacked(self.consumer.queue);
+        let own = self.unacked.values().filter_map(|(_, place)| *place);
+        for place in own.chain(self.buffer.places()) {
+            unacked.release(place);
         }
     }
 }
 
 async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), BrokerError> {
-    let told = acker.ack(BasicAckOptions { multiple }).await;
-    if told.map_err(|error| refusal("cannot acknowledge", &error))? {
+    let acknowledged = acker.ack(BasicAckOptions { multiple }).await;
+    if acknowledged.map_err(|error| refusal("cannot acknowledge", &error))? {
         return Ok(());
     }
-    let message = "the channel is lost, and with it what was to be acknowledged";
-    Err(BrokerError::Unavailable { source: message.into() })
+    Err(BrokerError::unavailable("the channel is lost, and with it what was to be acknowledged"))
 }
 
 async fn next(stream: Option<&mut lapin::Consumer>) -> Option<Came> {

@@ -73,7 +73,7 @@ struct RabbitMq(RabbitOptions);
 impl Backend for RabbitMq {
     async fn start() -> Self {
         Self(RabbitOptions {
-            urls: vec![servers::rabbitmq::RabbitMq::shared().await.url()],
+            urls: vec![servers::rabbitmq::RabbitMq::shared().await.url().into()],
             namespace: format!("test-{}", Uuid::now_v7()),
             delivery_limit: 50,
             ladder: vec![Duration::from_millis(300)],

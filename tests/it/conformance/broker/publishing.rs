@@ -282,7 +282,7 @@ async fn what_is_put_back_is_delivered_and_not_journalled_again(backend: impl Ba
     acknowledge(take(&mut subscription, 1).await);
     let again =
         [Envelope { replays: 1, ..first.clone() }, Envelope { replays: 3, ..envelope("b") }];
-    broker.put_back(again.to_vec()).await.unwrap();
+    broker.replay(again.to_vec()).await.unwrap();
     let taken = take(&mut subscription, 2).await;
     for (delivery, expected) in taken.iter().zip(&again) {
         assert_eq!((&*delivery.envelope, delivery.attempt), (expected, 1));
@@ -296,7 +296,7 @@ async fn what_is_put_back_is_delivered_and_not_journalled_again(backend: impl Ba
 
 async fn what_is_put_back_survives_a_crash(backend: impl Backend) {
     let broker = backend.open().await;
-    broker.put_back(["a", "b"].map(envelope).to_vec()).await.unwrap();
+    broker.replay(["a", "b"].map(envelope).to_vec()).await.unwrap();
     drop(broker);
     let broker = backend.open().await;
     assert_eq!(bodies(&take(&mut work(&broker, 10).await, 2).await), ["a", "b"]);

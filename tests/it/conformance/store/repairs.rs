@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use storekeeper::audit::{self, Kind, Repair};
 use storekeeper::domain::{Cause, Counts, Hold};
 use storekeeper::store::{ItemRepair, Store};
+use storekeeper::upkeep::audit::{self, Kind, Repair};
 
 use super::Harness;
 use super::given::{

@@ -1,9 +1,9 @@
 //! Which deliveries of a channel are finished, for acknowledging them in groups.
 //!
 //! Tags count up from 1 on a channel, and one acknowledgement covers all tags up to its own: so
-//! what is finished without a gap needs only one. What is finished beyond a gap waits a moment for
-//! the gap to close, and is then acknowledged singly: a delivery that takes long must not keep what
-//! came after it from being done.
+//! what is finished without a gap needs only one. What is finished after a gap waits a moment for
+//! the gap to close, and is then acknowledged singly: a delivery that takes long must not hold up
+//! those after it.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use lapin::Acker;
 
 /// The finished deliveries of a channel.
 #[derive(Debug)]
-pub(super) struct Prefix {
+pub(super) struct CumulativeAcks {
     /// The lowest tag that is not finished.
     next: u64,
-    /// Those beyond it; without an acker once RabbitMQ was told.
+    /// Those beyond it; without an acker once they are acknowledged.
     finished: BTreeMap<u64, Option<Acker>>,
 }
 
-impl Prefix {
+impl CumulativeAcks {
     pub(super) const fn new() -> Self {
         Self { next: 1, finished: BTreeMap::new() }
     }
 
-    /// Notes a delivery that is to be acknowledged.
+    /// Adds a delivery that is to be acknowledged.
     pub(super) fn finish(&mut self, tag: u64, acker: Acker) {
         self.finished.insert(tag, Some(acker));
     }
 
-    /// Notes a delivery that RabbitMQ has back.
+    /// Adds a delivery that RabbitMQ has back.
     pub(super) fn give_back(&mut self, tag: u64) {
         self.finished.insert(tag, None);
     }
@@ -51,13 +51,13 @@ impl Prefix {
         (tags, last)
     }
 
-    /// Whether something waits beyond a gap.
-    pub(super) fn has_stragglers(&self) -> bool {
+    /// Whether something waits after a gap.
+    pub(super) fn has_gap(&self) -> bool {
         self.finished.values().any(Option::is_some)
     }
 
-    /// Takes what waits beyond a gap, to be acknowledged singly.
-    pub(super) fn take_stragglers(&mut self) -> Vec<(u64, Acker)> {
+    /// Takes what waits after a gap, to be acknowledged singly.
+    pub(super) fn take_after_gap(&mut self) -> Vec<(u64, Acker)> {
         let taken = self.finished.iter_mut().map(|(tag, acker)| (*tag, acker.take()));
         taken.filter_map(|(tag, acker)| Some((tag, acker?))).collect()
     }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_finished_without_a_gap_is_one_group_whatever_the_order() {
-        let mut prefix = Prefix::new();
+        let mut prefix = CumulativeAcks::new();
         for tag in [3, 1, 2, 5] {
             prefix.finish(tag, acker(tag));
         }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_was_given_back_closes_a_gap_and_is_no_part_of_the_group() {
-        let mut prefix = Prefix::new();
+        let mut prefix = CumulativeAcks::new();
         prefix.give_back(1);
         assert_eq!(prefix.take(), (vec![], None));
         prefix.finish(2, acker(2));
@@ -101,13 +101,13 @@ mod tests {
 
     #[test]
     fn stragglers_are_taken_once_and_still_close_the_gap() {
-        let mut prefix = Prefix::new();
+        let mut prefix = CumulativeAcks::new();
         prefix.finish(2, acker(2));
         prefix.finish(3, acker(3));
-        assert!(prefix.has_stragglers());
+        assert!(prefix.has_gap());
         assert_eq!([1, 2, 3, 4].map(|tag| prefix.has(tag)), [false, true, true, false]);
-        assert_eq!(prefix.take_stragglers(), [(2, acker(2)), (3, acker(3))]);
-        assert!(!prefix.has_stragglers());
+        assert_eq!(prefix.take_after_gap(), [(2, acker(2)), (3, acker(3))]);
+        assert!(!prefix.has_gap());
         prefix.finish(1, acker(1));
         prefix.finish(4, acker(4));
         assert_eq!(prefix.take(), (vec![1, 4], Some(acker(4))));

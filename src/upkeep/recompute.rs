@@ -16,11 +16,12 @@
 
 use std::collections::BTreeMap;
 
+use super::Orders;
 use crate::domain::{
-    Counts, ItemNames, List, MessageId, Names, OrderId, Policy, PolicyInForce, Site, StockChange,
+    Counts, ItemNames, MessageId, Names, OrderId, Policy, PolicyInForce, Site, StockChange,
     StockKey, Timestamp, catalogue_names, recompute,
 };
-use crate::store::{Commit, Committed, Direction, PageRequest, Store, StoreError, orders};
+use crate::store::{Commit, Committed, PageRequest, Store, StoreError, orders};
 
 /// Orders that are read, and written, at a time.
 const PAGE: usize = 200;
@@ -91,33 +92,20 @@ pub async fn site(
         name_items(store, site, &in_force.policy, (message_id, at)).await?;
     }
     // Whatever is committed from now on is computed with this policy.
-    let newest = &PageRequest::first(1);
-    let newest = store.listed(site, List::All, Direction::NewestFirst, newest).await?;
-    let Some(end) = newest.items.first().map(|order| order.at) else { return Ok(effect) };
-    let mut page = PageRequest::first(PAGE);
-    loop {
-        let found = store.listed(site, List::All, Direction::OldestFirst, &page).await?;
-        let read = found.items.len();
-        let due = found.items.into_iter().take_while(|order| order.at <= end);
-        let due: Vec<OrderId> = due.map(|order| order.order).collect();
-        let is_whole = due.len() == read;
-        progress(u64::try_from(due.len()).unwrap_or(u64::MAX));
-        let mut run = Run { store, site, in_force, mode, effect: &mut effect };
-        let mut waiting = due;
+    let mut pages = Orders::of(store, site, PAGE).await?;
+    while let Some(mut waiting) = pages.next_page().await? {
+        progress(u64::try_from(waiting.len()).unwrap_or(u64::MAX));
+        let mut run = RecomputeRun { store, site, in_force, mode, effect: &mut effect };
         // A conflict means that somebody else wrote the order: that is progress, so this ends.
         while !waiting.is_empty() {
             waiting = run.turn(waiting).await?;
-        }
-        match found.next {
-            Some(next) if is_whole => page.after = Some(next),
-            Some(_) | None => break,
         }
     }
     effect.items.retain(|_, delta| *delta != Counts::default());
     Ok(effect)
 }
 
-struct Run<'a> {
+struct RecomputeRun<'a> {
     store: &'a dyn Store,
     site: &'a Site,
     in_force: &'a PolicyInForce,
@@ -125,8 +113,8 @@ struct Run<'a> {
     effect: &'a mut Effect,
 }
 
-impl Run<'_> {
-    /// Computes orders and answers with those that somebody else has written meanwhile.
+impl RecomputeRun<'_> {
+    /// Computes orders and returns those that somebody else has written meanwhile.
     async fn turn(&mut self, waiting: Vec<OrderId>) -> Result<Vec<OrderId>, RecomputeError> {
         let mut readings = orders::read(self.store, self.site, &waiting).await?;
         let of_site = readings.of(self.site);

@@ -1,9 +1,9 @@
 //! Setting right what an audit found, where records and receipts say what is to be.
 //!
-//! Three steps, each an optimistic commit of its own: what orders hold is computed again; what items
-//! say that orders hold becomes what those say; then each item counts the sum of what it is made of,
-//! and the change feed says so. What is committed meanwhile is seen by the comparison, and then the
-//! step is made again. It may die anywhere: the next repair finds what is left.
+//! Three steps, each an optimistic commit of its own: what orders hold is computed again; what
+//! items say that orders hold becomes what those say; then each item counts the sum of what it is
+//! made of, and the change feed says so. What is committed meanwhile is seen by the comparison, and
+//! then the step is made again. It may die anywhere: the next repair finds what is left.
 //!
 //! # Invariants
 //! - The difference between an item's counts and their sums is no commit's doing, so it stays the
@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::feed::Reading as Feed;
+use super::feed::FeedReading as Feed;
 use super::{Difference, Findings, Kind, PAGE, site as audit};
 use crate::domain::{
     Cause, Counts, Identifier, MessageId, Names, OrderId, Site, StockChange, StockKey, Timestamp,
@@ -56,7 +56,7 @@ pub async fn repair(
 ) -> Result<Repaired, StoreError> {
     let before = audit(store, site, &progress).await?;
     let mut after = before.clone();
-    let run = Run { store, site, repair };
+    let run = RepairRun { store, site, repair };
     for _ in 0..ROUNDS_MAX {
         if !after.differences.iter().any(|difference| difference.kind.is_repairable()) {
             break;
@@ -67,21 +67,23 @@ pub async fn repair(
     Ok(Repaired { before, after })
 }
 
-struct Run<'a> {
+struct RepairRun<'a> {
     store: &'a dyn Store,
     site: &'a Site,
     repair: &'a Repair,
 }
 
-impl Run<'_> {
+impl RepairRun<'_> {
     async fn turn(&self, differences: &[Difference]) -> Result<(), StoreError> {
         let of_kind = |kind| differences.iter().filter(move |it| it.kind == kind);
         let applied: BTreeSet<OrderId> =
             of_kind(Kind::Applied).filter_map(|it| it.order.clone()).collect();
-        self.orders(&applied.into_iter().collect::<Vec<_>>()).await?;
+        let not_computed = self.orders(applied.into_iter().collect()).await?;
         let mut holds: BTreeMap<OrderId, BTreeSet<StockKey>> = BTreeMap::new();
         for it in of_kind(Kind::Hold) {
-            if let (Some(order), Some(key)) = (&it.order, &it.key) {
+            if let (Some(order), Some(key)) = (&it.order, &it.key)
+                && !not_computed.contains(order)
+            {
                 holds.entry(order.clone()).or_default().insert(key.clone());
             }
         }
@@ -95,27 +97,40 @@ impl Run<'_> {
         (self.repair.message_id, self.repair.at)
     }
 
-    /// Computes orders again; what they hold then is a change like any other.
-    async fn orders(&self, names: &[OrderId]) -> Result<(), StoreError> {
-        let Some(in_force) = self.store.policy().await? else { return Ok(()) };
-        for names in names.chunks(ORDERS) {
-            let mut readings = orders::read(self.store, self.site, names).await?;
-            let of_site = readings.of(self.site);
-            let commits = names.iter().filter_map(|order| {
-                let part = of_site.reading.part([&Names::only(order.clone())]);
-                let decision = recompute(&part, &in_force);
-                let (revision, message) = (in_force.revision, self.message());
-                decision
-                    .changes_anything()
-                    .then(|| of_site.commit(self.site, &part, decision, revision, message))
-            });
-            // What was committed meanwhile is computed again by that, or in the next round.
-            self.store.commit(commits.collect()).await?;
+    /// Computes orders again; what they hold then is a change like any other. Returns those that
+    /// could not be written: other commits were faster each time, or a total would pass its limit.
+    /// What these orders say of themselves is wrong, so items must not take it over.
+    async fn orders(&self, mut names: Vec<OrderId>) -> Result<Vec<OrderId>, StoreError> {
+        for _ in 0..ROUNDS_MAX {
+            let Some(in_force) = self.store.policy().await? else { break };
+            let mut refused = Vec::new();
+            for names in names.chunks(ORDERS) {
+                let mut readings = orders::read(self.store, self.site, names).await?;
+                let of_site = readings.of(self.site);
+                let (mut computed, mut commits) = (Vec::new(), Vec::new());
+                for order in names {
+                    let part = of_site.reading.part([&Names::only(order.clone())]);
+                    let decision = recompute(&part, &in_force);
+                    if decision.changes_anything() {
+                        let (revision, message) = (in_force.revision, self.message());
+                        commits.push(of_site.commit(self.site, &part, decision, revision, message));
+                        computed.push(order.clone());
+                    }
+                }
+                let written = self.store.commit(commits).await?.into_iter();
+                let of_order = computed.into_iter().zip(written);
+                let failed = of_order.filter(|(_, written)| *written != Committed::Written);
+                refused.extend(failed.map(|(order, _)| order));
+            }
+            if refused.is_empty() {
+                return Ok(refused);
+            }
+            names = refused;
         }
-        Ok(())
+        Ok(names)
     }
 
-    /// Lets items say of an order what it says itself.
+    /// Makes items say of an order what it says itself.
     async fn holds(&self, order: OrderId, keys: BTreeSet<StockKey>) -> Result<(), StoreError> {
         for _ in 0..ROUNDS_MAX {
             let found = self.store.audit_orders(self.site, std::slice::from_ref(&order)).await?;
@@ -161,7 +176,7 @@ impl Run<'_> {
         }
     }
 
-    /// The item stands first behind the place of the page.
+    /// The item is the first after the place of the page.
     async fn item(
         &self,
         page: &PageRequest,
@@ -190,17 +205,17 @@ impl Run<'_> {
     /// What is to be done about an item. A sum of more than is counted is left to a person.
     fn of_item(&self, item: &AuditedItem, feed: &Feed) -> Option<ItemRepair> {
         let counts = Counts::default().plus(item.sums?).ok()?;
-        let told = feed.latest(&item.key).map_or(item.counts, |(_, after)| after);
-        let is_right = item.counts == counts && told == counts;
+        let in_feed = feed.latest(&item.key).map_or(item.counts, |(_, after)| after);
+        let is_right = item.counts == counts && in_feed == counts;
         let (message_id, at) = self.message();
         (!is_right).then(|| ItemRepair {
             key: item.key.clone(),
             read: item.counts,
             counts,
             delta: Counts {
-                received: counts.received.saturating_sub(told.received),
-                committed: counts.committed.saturating_sub(told.committed),
-                fulfilled: counts.fulfilled.saturating_sub(told.fulfilled),
+                received: counts.received.saturating_sub(in_feed.received),
+                committed: counts.committed.saturating_sub(in_feed.committed),
+                fulfilled: counts.fulfilled.saturating_sub(in_feed.fulfilled),
             },
             actor: self.repair.actor.clone(),
             message_id,

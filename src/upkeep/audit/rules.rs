@@ -248,7 +248,7 @@ pub(super) fn of_items(items: &[AuditedItem]) -> Vec<Difference> {
     differences
 }
 
-/// What [`parts`] answers with.
+/// What [`parts`] returns.
 const KINDS: [Kind; 3] = [Kind::Received, Kind::Committed, Kind::Fulfilled];
 
 const fn parts(counts: &Counts) -> [Quantity; 3] {

@@ -1,9 +1,13 @@
 //! The one place where the wall clock is read; everything else is given the time. What people
-//! write about the past is read here too.
+//! write about the past is read here too, and [`Delays`] are how long to wait between attempts.
+
+mod delays;
 
 use std::time::Duration;
 
 use crate::domain::Timestamp;
+
+pub use delays::Delays;
 
 /// The time now.
 #[expect(clippy::disallowed_methods, reason = "this is the clock function that the ban refers to")]

@@ -1,4 +1,4 @@
-//! Corrections: what a person says of an order, from being asked for to being in force.
+//! Corrections: what a person decides about an order, from the request to its effect.
 //!
 //! API and command line ask with a [`CorrectionRequest`]. It becomes an envelope that goes the way
 //! of every webhook, through queue and journal, and the answer waits a while for the worker. What a
@@ -7,8 +7,7 @@
 //! # Invariants
 //! - A correction that is stored is not published again: the first message with its reference
 //!   counts.
-//! - It is said against what the person saw: if the order says something else by now, it is
-//!   refused.
+//! - It refers to what the person saw: if the order says something else by now, it is refused.
 
 use std::time::Duration;
 
@@ -16,13 +15,13 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::asking::{self, AskError};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::domain::{Action, Correction, Identifier, MessageId, Note, OrderId, Shown, Site};
+use crate::requests::{self, AskError};
 use crate::store::orders::{self, StoredOrder};
 use crate::store::{Store, StoreError};
 
-/// What somebody says of an order.
+/// What somebody decides about an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionRequest {
     /// The shop.
@@ -41,11 +40,11 @@ pub struct CorrectionRequest {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct CorrectionAnswer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
     /// How far it is.
-    pub progress: asking::Progress,
+    pub progress: requests::Progress,
     /// The order before.
     pub before: StoredOrder,
     /// The order after, as far as that was seen.
@@ -86,15 +85,15 @@ impl From<StoreError> for CorrectionError {
 /// Publishes a correction unless it is stored already, and waits for so long until it is.
 ///
 /// 1. Dies before the publish is durable: nothing is corrected; asking again starts anew.
-/// 2. Dies behind it: it will be in force; asking again finds it, or publishes a second message
+/// 2. Dies after it: it will be in force; asking again finds it, or publishes a second message
 ///    under the reference, of which only the first counts.
 pub async fn ask(
     broker: &dyn Broker,
     store: &dyn Store,
     request: &CorrectionRequest,
     source: &str,
-    patience: Duration,
-) -> Result<Answer, CorrectionError> {
+    timeout: Duration,
+) -> Result<CorrectionAnswer, CorrectionError> {
     let unknown =
         || CorrectionError::Unknown { site: request.site.clone(), order: request.order.clone() };
     let before = orders::order(store, &request.site, &request.order).await?.ok_or_else(unknown)?;
@@ -102,27 +101,36 @@ pub async fn ask(
         before.record.shown().ok_or_else(|| CorrectionError::NoSnapshot(before.order.clone()))?;
     let shown = request.shown.unwrap_or(now);
     if let Some(known) = before.record.corrections.get(&request.reference) {
-        let (message_id, progress) = (checked(request, &shown, known)?, asking::Progress::Repeated);
-        return Ok(Answer { message_id, progress, after: Some(before.clone()), before });
+        let (message_id, progress) =
+            (checked(request, &shown, known)?, requests::Progress::Repeated);
+        return Ok(CorrectionAnswer { message_id, progress, after: Some(before.clone()), before });
     }
     if !shown.is_still(&now) {
         return Err(CorrectionError::Outdated(before.order.clone()));
     }
     let envelope = envelope(request, &before.order, &shown, source);
     let message_id = envelope.message_id;
-    asking::publish(broker, envelope).await?;
+    requests::publish(broker, envelope).await?;
     let look = || corrected(store, request, &before.order).boxed();
-    let after = asking::wait(store, message_id, Instant::now() + patience, look).await?;
+    let after = requests::wait(store, message_id, Instant::now() + timeout, look).await?;
     let Some(after) = after else {
-        return Ok(Answer { message_id, progress: asking::Progress::Queued, before, after: None });
+        return Ok(CorrectionAnswer {
+            message_id,
+            progress: requests::Progress::Queued,
+            before,
+            after: None,
+        });
     };
     let known = after.record.corrections.get(&request.reference);
     let counts =
         known.map(|known| checked(request, &shown, known)).transpose()?.unwrap_or(message_id);
     // Somebody else may have asked at the same time.
-    let progress =
-        if counts == message_id { asking::Progress::Applied } else { asking::Progress::Repeated };
-    Ok(Answer { message_id: counts, progress, before, after: Some(after) })
+    let progress = if counts == message_id {
+        requests::Progress::Applied
+    } else {
+        requests::Progress::Repeated
+    };
+    Ok(CorrectionAnswer { message_id: counts, progress, before, after: Some(after) })
 }
 
 /// The order, once the correction is stored.
@@ -168,5 +176,5 @@ pub fn envelope(
         "reason": request.note.reason.as_ref().map(Identifier::as_str),
         "actor": request.note.actor.as_ref().map(Identifier::as_str),
     });
-    asking::envelope(EnvelopeKind::Correction, &body, source)
+    requests::envelope(EnvelopeKind::Correction, &body, source)
 }

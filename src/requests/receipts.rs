@@ -11,25 +11,25 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use crate::asking::{self, AskError, Progress};
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::domain::{
-    Counts, Identifier, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent,
-    ReceiptId, Said, Site, StockKey, StockKeyKind,
+    Counts, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent, ReceiptId, Said,
+    Site, StockKey, StockKeyKind,
 };
+use crate::requests::{self, AskError, Progress};
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
 
-/// What somebody says of the goods of one item.
+/// What somebody reports about the goods of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptRequest {
     /// The shop.
     pub site: Site,
     /// The item, and the name under which this is counted once.
     pub receipt: ReceiptId,
-    /// What is said.
+    /// What is reported.
     pub amount: Amount,
     /// Why, and who.
     pub note: Note,
@@ -60,7 +60,7 @@ impl Amount {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub struct ReceiptAnswer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
     /// What it says.
@@ -119,26 +119,6 @@ impl From<StoreError> for ReceiptError {
     }
 }
 
-/// What the envelope of a receipt says.
-#[derive(Serialize)]
-struct Body<'a> {
-    site: &'a str,
-    key: String,
-    reference: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quantity: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on_hand: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    difference: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    void: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<String>,
-}
-
 /// Makes the envelope of a receipt, under a new message id.
 pub fn envelope(
     site: &Site,
@@ -147,44 +127,44 @@ pub fn envelope(
     note: &Note,
     source: &str,
 ) -> Envelope {
-    let text = |text: &Option<Identifier>| text.as_ref().map(ToString::to_string);
-    let (quantity, on_hand, difference) = match content {
-        ReceiptContent::Goods { quantity } => (Some(quantity), None, None),
-        ReceiptContent::Count { on_hand, difference } => (None, Some(on_hand), Some(difference)),
-        ReceiptContent::Void => (None, None, None),
-    };
-    let body = Body {
-        site: site.as_str(),
-        key: receipt.key.to_string(),
-        reference: receipt.reference.as_str(),
-        quantity: quantity.map(|it| it.to_string()),
-        on_hand: on_hand.map(|it| it.to_string()),
-        difference: difference.map(|it| it.to_string()),
-        void: (content == ReceiptContent::Void).then_some(true),
-        reason: text(&note.reason),
-        actor: text(&note.actor),
-    };
-    let body = serde_json::to_value(body).expect("it has text keys only");
-    asking::envelope(EnvelopeKind::Receipt, &body, source)
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    put("site", site.as_str().into());
+    put("key", receipt.key.to_string().into());
+    put("reference", receipt.reference.as_str().into());
+    match content {
+        ReceiptContent::Goods { quantity } => put("quantity", quantity.to_string().into()),
+        ReceiptContent::Count { on_hand, difference } => {
+            put("on_hand", on_hand.to_string().into());
+            put("difference", difference.to_string().into());
+        }
+        ReceiptContent::Void => put("void", true.into()),
+    }
+    for (name, text) in [("reason", &note.reason), ("actor", &note.actor)] {
+        if let Some(text) = text {
+            put(name, text.as_str().into());
+        }
+    }
+    requests::envelope(EnvelopeKind::Receipt, &body.into(), source)
 }
 
 /// Publishes a receipt unless it is stored already, and waits for so long until it is.
 ///
 /// 1. Dies before the publish is durable: nothing is counted; asking again starts anew.
-/// 2. Dies behind it: it will be counted; asking again finds it, or publishes a second message
+/// 2. Dies after it: it will be counted; asking again finds it, or publishes a second message
 ///    under the reference, of which the worker counts only the first.
 pub async fn ask(
     broker: &dyn Broker,
     store: &dyn Store,
     request: &ReceiptRequest,
     source: &str,
-    patience: Duration,
-) -> Result<Answer, ReceiptError> {
+    timeout: Duration,
+) -> Result<ReceiptAnswer, ReceiptError> {
     if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
         return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
     }
     // Before what is known is read: an event that is applied in between is in the difference, and
-    // said to be pending. The other way round it would be in neither.
+    // counted as pending. The other way round it would be in neither.
     let pending = match request.amount {
         Amount::Received(_) | Amount::Void => None,
         Amount::OnHand(_) => Some(pending(broker).await.map_err(AskError::from)?),
@@ -201,9 +181,9 @@ pub async fn ask(
     let envelope = envelope(&request.site, &request.receipt, content, &request.note, source);
     let (message_id, received_at) = (envelope.message_id, envelope.received_at);
     let asked = Said { message_id, received_at, content, note: request.note.clone() };
-    asking::publish(broker, envelope).await?;
-    let deadline = Instant::now() + patience;
-    let stored = asking::wait(store, message_id, deadline, || find(store, request).boxed());
+    requests::publish(broker, envelope).await?;
+    let deadline = Instant::now() + timeout;
+    let stored = requests::wait(store, message_id, deadline, || find(store, request).boxed());
     match stored.await? {
         None => answer(request, asked, Progress::Queued, pending, (before, None)),
         Some(stored) => {
@@ -224,12 +204,12 @@ fn answer(
     progress: Progress,
     pending: Option<Pending>,
     (before, after): (Counts, Option<Counts>),
-) -> Result<Answer, ReceiptError> {
+) -> Result<ReceiptAnswer, ReceiptError> {
     if !request.amount.is_said_by(said.content) {
         return Err(ReceiptError::ReferenceReused(Box::new(said)));
     }
     let Said { message_id, content, .. } = said;
-    Ok(Answer { message_id, content, progress, pending, before, after })
+    Ok(ReceiptAnswer { message_id, content, progress, pending, before, after })
 }
 
 /// What is stored under the request's reference: for a void, what made it void.

@@ -1,5 +1,10 @@
-//! What people ask for goes the way of a webhook: published, and then waited for until a worker has
-//! done it. What is common to receipts and corrections.
+//! What people ask for goes the way of a webhook: it is published, and the answer waits until a
+//! worker has applied it. [`receipts`] are of goods, adjustments and counts, [`corrections`] of
+//! orders; [`items`] finds the item that is meant.
+
+pub mod corrections;
+pub mod items;
+pub mod receipts;
 
 use std::time::Duration;
 
@@ -7,21 +12,20 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::backoff::Delays;
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
-use crate::clock;
+use crate::clock::{self, Delays};
 use crate::domain::{MessageId, Rejection};
 use crate::store::{Store, StoreError};
 
 /// How long the broker may take to confirm.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The shortest and longest delay between two looks at what became of it.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// How far what was asked for is.
+/// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It is in effect since now.
+    /// It took effect now.
     Applied,
     /// It was in effect before; nothing was done.
     Repeated,
@@ -29,10 +33,10 @@ pub enum Progress {
     Queued,
 }
 
-/// Why what was asked for is not done.
+/// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The worker put it aside for a person.
+    /// The worker made it a dead letter.
     #[error("message {message_id} became a dead letter: {}: {}", rejection.code, rejection.detail)]
     DeadLetter {
         /// The message.
@@ -81,7 +85,7 @@ pub async fn wait<'a, T: Send>(
     deadline: Instant,
     look: impl Fn() -> BoxFuture<'a, Result<Option<T>, StoreError>> + Send + Sync,
 ) -> Result<Option<T>, AskError> {
-    let mut delays = Delays::new(LOOK_AGAIN.0, LOOK_AGAIN.1);
+    let mut delays = Delays::new(POLL_INTERVAL.0, POLL_INTERVAL.1);
     loop {
         let found = async {
             if let Some(found) = look().await? {
@@ -98,7 +102,7 @@ pub async fn wait<'a, T: Send>(
         match found.await {
             Ok(None) => {}
             Ok(found) => return Ok(found),
-            // It is on the queue, whatever the Store says: that is worth an answer too.
+            // It is on the queue, whatever happens to the Store: that is worth an answer too.
             Err(AskError::Store(error)) if error.is_transient() => {}
             Err(error) => return Err(error),
         }

@@ -1,10 +1,10 @@
 //! The change feed from a cursor on, for whoever follows a site's stock.
 //!
 //! A [`Cursor`] names a place in the feed of one Store: its epoch and a sequence number. A reader
-//! that keeps the cursor of the last change it has seen misses nothing, or is told that it did.
+//! that keeps the cursor of the last change it has seen misses nothing, or gets an error.
 //!
 //! # Invariants
-//! - What is read begins right behind the cursor: there is no gap that nobody mentions.
+//! - What is read begins right after the cursor: there is no silent gap.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::store::{Change, Store, StoreError};
 /// The longest cursor that is looked at, in bytes.
 const CURSOR_BYTES_MAX: usize = 256;
 
-/// A place in a change feed: behind a change. Opaque to those who are given it as text.
+/// A place in a change feed: after a change. Its text is opaque to readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     sequence: u64,
@@ -30,8 +30,8 @@ pub struct Cursor {
 pub struct CursorError;
 
 impl Cursor {
-    /// The place behind a change.
-    pub fn behind(change: &Change) -> Self {
+    /// The place after a change.
+    pub fn after(change: &Change) -> Self {
         Self { sequence: change.sequence, epoch: change.epoch.clone() }
     }
 
@@ -60,7 +60,7 @@ impl fmt::Display for Cursor {
 /// Why a feed cannot be read from a cursor.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// Changes behind it are no longer kept, or it is of another Store.
+    /// Changes after it are no longer kept, or it is of another Store.
     #[error(
         "the cursor is older than what is kept, or of another feed; read the stock anew, then \
          follow the feed without a cursor"
@@ -71,8 +71,8 @@ pub enum FeedError {
     Store(#[from] StoreError),
 }
 
-/// Reads at most `limit` changes of a site, oldest first: those behind a cursor, or from the
-/// oldest that is kept. A cursor ahead of the end is waited for: nothing is behind it yet.
+/// Reads at most `limit` changes of a site, oldest first: those after a cursor, or from the
+/// oldest that is kept. A cursor ahead of the end is waited for: nothing comes after it yet.
 pub async fn read(
     store: &dyn Store,
     site: &Site,

@@ -2,7 +2,7 @@
 //! and the last is what the item counts.
 //!
 //! Entries that outlived their retention are gone from the beginning; the audit starts at the
-//! first that is there, and starts anew behind what is removed while it reads.
+//! first that is there, and starts anew after what is removed while it reads.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) async fn differences(
     store: &dyn Store,
     site: &Site,
 ) -> Result<Vec<Difference>, StoreError> {
-    let mut reading = Reading::default();
+    let mut reading = FeedReading::default();
     reading.read_on(store, site).await?;
     let counts = counts(store, site).await?;
     let read = reading.last;
@@ -50,7 +50,7 @@ async fn counts(store: &dyn Store, site: &Site) -> Result<HashMap<StockKey, Coun
 
 /// How far the feed was read.
 #[derive(Default)]
-pub(super) struct Reading {
+pub(super) struct FeedReading {
     last: Option<u64>,
     /// The last change of each item.
     latest: HashMap<StockKey, Latest>,
@@ -64,7 +64,7 @@ struct Latest {
     after: Counts,
 }
 
-impl Reading {
+impl FeedReading {
     /// The number of an item's last change, and the counts after it, as far as the feed was read.
     pub(super) fn latest(&self, key: &StockKey) -> Option<(u64, Counts)> {
         self.latest.get(key).map(|latest| (latest.sequence, latest.after))
@@ -80,7 +80,8 @@ impl Reading {
             let page = store.changes(site, self.last.unwrap_or(0), PAGE).await?;
             let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(()) };
             if self.last.is_some_and(|last| first.sequence > last + 1) {
-                // Either a gap, or what came before was removed just now: then nothing is left of it.
+                // Either a gap, or what came before was removed just now: then nothing is left of
+                // it.
                 let oldest = store.changes(site, 0, 1).await?;
                 if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
                     self.start_anew();
@@ -103,7 +104,7 @@ impl Reading {
         let expected = self.last.map_or(change.sequence, |last| last + 1);
         if change.sequence != expected {
             let gap = Difference::new(Kind::Sequence, &change.sequence, &expected);
-            self.note(gap);
+            self.add(gap);
             // What the missing entries did is not known: they are one difference, not many.
             self.latest.clear();
         }
@@ -114,12 +115,12 @@ impl Reading {
             if expected != change.after {
                 let found = in_words(&change.after);
                 let difference = Difference::new(Kind::After, &found, &in_words(&expected));
-                self.note(difference.of_item(&change.key));
+                self.add(difference.of_item(&change.key));
             }
         }
     }
 
-    fn note(&mut self, difference: Difference) {
+    fn add(&mut self, difference: Difference) {
         if self.differences.len() < super::KEPT_MAX {
             self.differences.push(difference);
         }

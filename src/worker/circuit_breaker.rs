@@ -1,7 +1,7 @@
-//! The gate that closes while the Store is away.
+//! The circuit breaker that is open while the Store is away.
 //!
-//! Whoever finds the Store away closes it, one task [asks](Gate::probe) with growing delays, and
-//! all wait for it to open. Nothing is settled meanwhile: an outage is no attempt.
+//! Whoever finds the Store away opens it, one task [probes](CircuitBreaker::probe) with growing
+//! delays, and all wait until it is closed. Nothing is settled meanwhile: an outage is no attempt.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::backoff::Delays;
-use crate::domain::Names;
+use crate::clock::Delays;
+use crate::domain::{Names, causes};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::orders::Readings;
@@ -23,23 +23,23 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Whether the Store is there, and who finds out.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct CircuitBreaker {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    state: watch::Sender<State>,
+    state: watch::Sender<BreakerState>,
     delays: Mutex<Delays>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// `None` while it is open.
-    closed: Option<Why>,
-    /// Since when the Store has done nothing; what is held is at least as old.
+struct BreakerState {
+    /// Why it is open; `None` while it is closed.
+    open: Option<Why>,
+    /// Since when the Store has done nothing; what is unsettled is at least as old.
     since: Option<Instant>,
 }
 
-/// Why the gate is closed.
+/// Why the circuit breaker is open.
 #[derive(Debug, Clone)]
 enum Why {
     /// The Store does not answer.
@@ -48,69 +48,69 @@ enum Why {
     Newer(EntityId, Option<Names>),
 }
 
-impl Gate {
+impl CircuitBreaker {
     pub(super) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
         let delays = Mutex::new(Delays::new(FIRST, LONGEST));
         Self { store, metrics, health, state: watch::Sender::default(), delays }
     }
 
-    /// Waits while the gate is closed.
-    pub(super) async fn opened(&self) {
+    /// Waits while it is open.
+    pub(super) async fn closed(&self) {
         // The sender is a field of the same struct: it cannot be gone.
-        self.state.subscribe().wait_for(|state| state.closed.is_none()).await.ok();
+        self.state.subscribe().wait_for(|state| state.open.is_none()).await.ok();
     }
 
     /// Waits until the Store answers again.
     pub(super) async fn wait_out(&self, error: &StoreError) {
-        self.close(Why::Away, "the store is away", error);
-        self.opened().await;
+        self.open(Why::Away, "the store is away", error);
+        self.closed().await;
     }
 
-    /// Closes the gate until an entity that a newer release wrote can be read. Nothing is consumed
+    /// Opens it until an entity that a newer release wrote can be read. Nothing is consumed
     /// meanwhile: what follows may be of the newer release's kind too.
-    pub(super) fn close_for_release(
+    pub(super) fn open_for_release(
         &self,
         (entity, names): (EntityId, Option<Names>),
         error: &StoreError,
     ) {
-        self.close(Why::Newer(entity, names), "the store is of a newer release", error);
+        self.open(Why::Newer(entity, names), "the store is of a newer release", error);
     }
 
-    fn close(&self, why: Why, text: &str, error: &StoreError) {
-        let closes = self.state.send_if_modified(|state| {
-            let closes = state.closed.is_none();
-            if closes {
-                state.closed = Some(why);
+    fn open(&self, why: Why, text: &str, error: &StoreError) {
+        let opens = self.state.send_if_modified(|state| {
+            let opens = state.open.is_none();
+            if opens {
+                state.open = Some(why);
                 state.since.get_or_insert_with(Instant::now);
             }
-            closes
+            opens
         });
-        if closes {
-            let reason = describe(error);
+        if opens {
+            let reason = causes(error);
             tracing::error!(reason, "{text}: consumption is paused");
             self.health.pause_worker(reason);
         }
     }
 
-    /// Asks, while the gate is closed, whether it may open; never ends.
+    /// Probes, while it is open, whether it may close; never ends.
     pub(super) async fn probe(&self) {
         let mut states = self.state.subscribe();
         loop {
-            let why = match states.wait_for(|state| state.closed.is_some()).await {
-                Ok(state) => state.closed.clone(),
+            let why = match states.wait_for(|state| state.open.is_some()).await {
+                Ok(state) => state.open.clone(),
                 Err(_) => None,
             };
             let Some(why) = why else { return };
             let asked_at = Instant::now();
             sleep(self.delay()).await;
-            let may_open = self.may_open(&why).await;
+            let may_close = self.may_close(&why).await;
             self.health.count_turn();
             if matches!(why, Why::Away) {
                 self.metrics.store_away_seconds.inc_by(asked_at.elapsed().as_secs_f64());
             }
-            if may_open {
+            if may_close {
                 self.health.resume_worker();
-                self.state.send_modify(|state| state.closed = None);
+                self.state.send_modify(|state| state.open = None);
                 tracing::info!("consumption goes on");
             }
         }
@@ -120,7 +120,7 @@ impl Gate {
         self.delays.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
-    async fn may_open(&self, why: &Why) -> bool {
+    async fn may_close(&self, why: &Why) -> bool {
         let error = match why {
             Why::Newer(entity, names) => {
                 // What was written by a newer release may be any record of the order.
@@ -132,23 +132,23 @@ impl Gate {
             Why::Away => self.store.check().await.err(),
         };
         if let Some(error) = &error {
-            tracing::warn!(reason = describe(error), "the store is still away");
+            tracing::warn!(reason = causes(error), "the store is still away");
         }
         error.is_none()
     }
 
-    /// Waits until it is closed and nothing was done for so long. One that opens only to be closed
-    /// again has stayed closed.
-    pub(super) async fn closed_for(&self, hold_max: Duration) {
+    /// Waits until it is open and the Store has done nothing for so long. A breaker that closes and
+    /// opens again at once has stayed open.
+    pub(super) async fn open_for(&self, unacked_max_age: Duration) {
         let mut states = self.state.subscribe();
         loop {
             let since = {
                 let state = states.borrow_and_update();
-                state.closed.as_ref().and(state.since)
+                state.open.as_ref().and(state.since)
             };
             let passed = async {
                 match since {
-                    Some(since) => sleep_until(since + hold_max).await,
+                    Some(since) => sleep_until(since + unacked_max_age).await,
                     None => std::future::pending().await,
                 }
             };
@@ -160,20 +160,14 @@ impl Gate {
         }
     }
 
-    /// Notes that nothing is held any more.
-    pub(super) fn hold_nothing(&self) {
+    /// Records that nothing is unsettled any more.
+    pub(super) fn nothing_unacked(&self) {
         self.state.send_modify(|state| state.since = None);
     }
 
-    /// Notes that the Store did its work, so that the next outage starts with short delays.
+    /// Records that the Store did its work, so that the next outage starts with short delays.
     pub(super) fn succeeded(&self) {
         self.delays.lock().unwrap_or_else(PoisonError::into_inner).reset();
         self.state.send_if_modified(|state| state.since.take().is_some());
     }
-}
-
-/// An error and what it is due to, in one line.
-fn describe(error: &StoreError) -> String {
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

@@ -1,12 +1,14 @@
-//! What the parts of one process say of themselves, for the probes to answer.
+//! What the parts of one process report of themselves, for the probes to answer.
 //!
-//! The worker and the process report here; nothing here asks anybody. *Ready* means that new work
+//! The worker and the process report here; nothing here polls them. *Ready* means that new work
 //! may come; *live* means that a restart would not help. A worker is live while it makes
 //! progress: it settles what it took, or, paused, keeps asking whether it may go on.
 //!
 //! # Invariants
 //! - A process is not ready before [`Health::mark_started`] and after [`Health::mark_draining`].
 //! - A worker that has nothing to do is live, however long.
+
+pub mod probes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,11 +30,11 @@ pub const STALL_MAX: Duration = Duration::from_mins(1);
 pub struct Health {
     /// Rises whenever the worker gets on: deliveries done, and turns of a paused worker.
     progress: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     phase: Phase,
     paused: Option<String>,
     /// Deliveries that the worker has.
@@ -102,7 +104,7 @@ impl Health {
         Self::default()
     }
 
-    /// Says that every part is up.
+    /// Records that every part is up.
     pub fn mark_started(&self) {
         self.with(|state| {
             if state.phase == Phase::Starting {
@@ -111,12 +113,12 @@ impl Health {
         });
     }
 
-    /// Says that the process finishes what it has and takes no more; there is no way back.
+    /// Records that the process finishes what it has and takes no more; there is no way back.
     pub fn mark_draining(&self) {
         self.with(|state| state.phase = Phase::Draining);
     }
 
-    /// Says that the worker consumes nothing for now, and why. From here on it must
+    /// Records that the worker consumes nothing for now, and why. From here on it must
     /// [`turn`](Health::count_turn) within [`STALL_MAX`].
     pub fn pause_worker(&self, why: impl Into<String>) {
         let why = why.into();
@@ -124,7 +126,7 @@ impl Health {
         self.with(|state| state.paused = Some(why));
     }
 
-    /// Says that the worker consumes again; what it had in hand before, it still has.
+    /// Records that the worker consumes again; what it had in hand before, it still has.
     pub fn resume_worker(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
         self.with(|state| {
@@ -154,14 +156,14 @@ impl Health {
         self.with(|state| state.in_hand = state.in_hand.saturating_sub(deliveries));
     }
 
-    /// Says whether the process leads, and which duties it has then.
+    /// Records whether the process leads, and which duties it has then.
     pub fn report_leading(&self, leads: bool, duties: &[&str]) {
         let none = |duty: &&str| ((*duty).to_owned(), DutyReport::default());
         let duties = duties.iter().map(none).collect();
         self.with(|state| state.leader = Some(LeaderReport { leads, duties }));
     }
 
-    /// Says how a turn of a duty ended: when all that was due was done, or why not.
+    /// Records how a turn of a duty ended: when all that was due was done, or why not.
     pub fn report_duty(&self, duty: &str, success: Option<Timestamp>, problem: Option<String>) {
         self.with(|state| {
             let duties = state.leader.as_mut().map(|leader| &mut leader.duties);
@@ -194,8 +196,8 @@ impl Health {
         })
     }
 
-    /// Says whether the worker is live, given what waits; `None` if nobody could say what waits,
-    /// which is no sign against the worker.
+    /// Returns whether the worker is live, given what waits; `None` if that is unknown, which does
+    /// not count against the worker.
     ///
     /// A worker is stalled when two calls, [`STALL_MAX`] apart, and all between them found it with
     /// something to do and without progress.
@@ -219,7 +221,7 @@ impl Health {
         })
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut HealthState) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -234,7 +236,7 @@ mod tests {
         work_oldest: None,
         retry_ready: 0,
         dead_intake: 0,
-        aside: 0,
+        unroutable: 0,
     };
     const BACKLOG: QueueDepth = QueueDepth { work_ready: 7, ..EMPTY };
 

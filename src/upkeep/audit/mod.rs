@@ -7,7 +7,7 @@
 //! difference, and the others are looked at all the same.
 //!
 //! # Invariants
-//! - What is compared, and when it differs, is said in [`rules`] and nowhere else.
+//! - What is compared, and when it differs, is defined in [`rules`] and nowhere else.
 //! - Memory does not grow with the number of orders, only with that of differences and items.
 
 mod feed;
@@ -19,9 +19,10 @@ use std::future::Future;
 pub use repair::{Repair, Repaired, repair};
 pub use rules::{Difference, Kind};
 
-use crate::domain::{Link, List, Names, OrderId, PolicyInForce, Reading, Site};
+use crate::domain::{Link, Names, OrderId, PolicyInForce, Reading, Site};
 use crate::store::orders::{self, Readings};
-use crate::store::{AuditedOrder, Direction, PageRequest, Store, StoreError};
+use crate::store::{AuditedOrder, PageRequest, Store, StoreError};
+use crate::upkeep::Orders;
 
 /// Rows that are read at a time.
 const PAGE: usize = 500;
@@ -74,27 +75,15 @@ async fn orders(
     progress: &(impl Fn(u64) + Send),
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
-    // What is committed meanwhile moves behind the newest, and is met again: up to there is enough.
-    let newest = PageRequest::first(1);
-    let newest = store.listed(site, List::All, Direction::NewestFirst, &newest).await?;
-    let Some(end) = newest.items.first().map(|order| order.at) else { return Ok(()) };
-    let mut page = PageRequest::first(PAGE);
-    loop {
-        let found = store.listed(site, List::All, Direction::OldestFirst, &page).await?;
-        let read = found.items.len();
-        let due = found.items.into_iter().take_while(|order| order.at <= end);
-        let due: Vec<OrderId> = due.map(|order| order.order).collect();
+    let mut pages = Orders::of(store, site, PAGE).await?;
+    while let Some(due) = pages.next_page().await? {
         let count = u64::try_from(due.len()).unwrap_or(u64::MAX);
         progress(count);
         findings.orders += count;
         let look = || of_readable(store, site, &due, Compared::Orders);
         findings.add(persisting(look().await?, look).await?);
-        let is_whole = due.len() == read;
-        match found.next {
-            Some(next) if is_whole => page.after = Some(next),
-            Some(_) | None => return Ok(()),
-        }
     }
+    Ok(())
 }
 
 /// What differs of orders. Should the policy change between two readings, the orders differ from it
@@ -217,9 +206,9 @@ async fn of_readable(
         match (differences, names) {
             (Ok(differences), _) => found.extend(differences),
             (Err(error), [only]) if error.is_of_data() => {
-                // With a name, what was told with its order cannot be read either.
-                let is_told = compared == Compared::Names;
-                found.extend((!is_told).then(|| Difference::unreadable(only, &error)));
+                // A name that cannot be read was reported with its order.
+                let is_reported = compared == Compared::Names;
+                found.extend((!is_reported).then(|| Difference::unreadable(only, &error)));
             }
             (Err(error), [_, _, ..]) if error.is_of_data() => {
                 let (first, second) = names.split_at(names.len() / 2);

@@ -12,7 +12,7 @@ use crate::worker::{Drained, PoolError};
 /// How long requests to console and probes may take after everything else has stopped.
 const OPERATORS_GRACE: Duration = Duration::from_secs(1);
 
-/// What tells each part to stop.
+/// What stops each part.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     pub(super) ingress: CancellationToken,
@@ -23,9 +23,9 @@ pub(super) struct Stops {
 }
 
 /// The tasks of the process; those of roles that it does not have are `None`, and so is one whose
-/// end was told.
+/// end was reported.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct Tasks {
     pub(super) ingress: Option<JoinHandle<()>>,
     pub(super) worker: Option<JoinHandle<Result<Drained, PoolError>>>,
     pub(super) leader: Option<JoinHandle<()>>,
@@ -33,8 +33,8 @@ pub(super) struct Parts {
     pub(super) probes: Option<JoinHandle<()>>,
 }
 
-impl Parts {
-    /// Waits until a part ends, which none should do before it is told to. Cancel safe.
+impl Tasks {
+    /// Waits until a part ends, which none should do before it is stopped. Cancel safe.
     pub(super) async fn one_ends(&mut self) -> RunError {
         let ended = |name, ended: Result<(), JoinError>| match ended {
             Ok(()) => RunError::Ended(name),
@@ -52,8 +52,8 @@ impl Parts {
         }
     }
 
-    /// Stops every part in its order, and answers with how that went: a part that fails while
-    /// others are being stopped has failed all the same.
+    /// Stops every part in its order, and returns how that went: a part that fails while others are
+    /// being stopped has failed all the same.
     ///
     /// The ingress has half of the time at most. What it is cut off from is repeated by its sender;
     /// a worker that has no time left would abandon what it could have done.
@@ -84,7 +84,8 @@ impl Parts {
     ) -> Result<Drained, RunError> {
         let Some(worker) = &mut self.worker else { return Ok(Drained::Whole) };
         tokio::select! {
-            // The worker first: one that is done by the deadline, or failed before, abandons nothing.
+            // The worker first: one that is done by the deadline, or failed before, abandons
+            // nothing.
             biased;
             end = &mut *worker => ended_worker(end),
             () = tokio::time::sleep_until(deadline) => {
@@ -95,12 +96,12 @@ impl Parts {
     }
 }
 
-/// Waits for a part to end; for ever, if the process does not have it, or its end was told. Cancel
-/// safe.
+/// Waits for a part to end; for ever, if the process does not have it, or its end was reported.
+/// Cancel safe.
 async fn end_of<T>(part: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
     let Some(running) = part else { return std::future::pending().await };
     let end = running.await;
-    // The end is told once: whoever asks again would wait for a task that is gone.
+    // The end is reported once: whoever asks again would wait for a task that is gone.
     *part = None;
     end
 }
@@ -109,7 +110,7 @@ fn ended_worker(end: Result<Result<Drained, PoolError>, JoinError>) -> Result<Dr
     Ok(end.map_err(RunError::Panicked)??)
 }
 
-/// Waits for a part that was told to stop, and ends it when the deadline has passed. Fails if the
+/// Waits for a part that was stopped, and aborts it when the deadline has passed. Fails if the
 /// part did.
 async fn end_by(part: &mut Option<JoinHandle<()>>, deadline: Instant) -> Result<(), JoinError> {
     let Some(running) = part else { return Ok(()) };
@@ -129,10 +130,10 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(20);
 
-    /// Parts that do nothing until they are told to stop.
-    fn idle(stops: &Stops) -> Parts {
+    /// Tasks that do nothing until they are stopped.
+    fn idle(stops: &Stops) -> Tasks {
         let operators = stops.operators.clone();
-        Parts {
+        Tasks {
             ingress: None,
             worker: None,
             leader: None,
@@ -157,7 +158,7 @@ mod tests {
     async fn an_ingress_that_does_not_end_leaves_half_of_the_time_to_the_worker() {
         for (takes, expected) in [(9, Drained::Whole), (11, Drained::InPart)] {
             let stops = Stops::default();
-            let parts = Parts {
+            let parts = Tasks {
                 ingress: Some(TaskTracker::new().spawn(std::future::pending())),
                 worker: Some(worker(&stops, Duration::from_secs(takes))),
                 ..idle(&stops)
@@ -172,7 +173,7 @@ mod tests {
     async fn an_ingress_that_ends_leaves_the_rest_to_the_worker() {
         let stops = Stops::default();
         let stopped = stops.ingress.clone();
-        let parts = Parts {
+        let parts = Tasks {
             ingress: Some(TaskTracker::new().spawn(async move {
                 stopped.cancelled().await;
                 sleep(Duration::from_secs(1)).await;
@@ -187,7 +188,7 @@ mod tests {
     async fn a_worker_that_fails_while_the_ingress_drains_is_told() {
         let stops = Stops::default();
         let stopped = stops.ingress.clone();
-        let parts = Parts {
+        let parts = Tasks {
             ingress: Some(TaskTracker::new().spawn(std::future::pending())),
             worker: Some(TaskTracker::new().spawn(async move {
                 stopped.cancelled().await;
@@ -203,7 +204,7 @@ mod tests {
     async fn a_part_that_panics_while_others_are_stopped_is_told() {
         let stops = Stops::default();
         let stopped = stops.consuming.clone();
-        let parts = Parts {
+        let parts = Tasks {
             worker: Some(worker(&stops, Duration::ZERO)),
             leader: Some(TaskTracker::new().spawn(async move {
                 stopped.cancelled().await;
@@ -218,7 +219,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_part_that_ended_by_itself_is_not_waited_for_again() {
         let stops = Stops::default();
-        let mut parts = Parts {
+        let mut parts = Tasks {
             ingress: Some(TaskTracker::new().spawn(async {})),
             worker: Some(worker(&stops, Duration::ZERO)),
             ..idle(&stops)

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::broker::{Broker, BrokerError};
+use crate::broker::Broker;
 use crate::domain::List;
 use crate::domain::Timestamp;
 use crate::health::{Health, LeaderReport, NotReady};
@@ -29,7 +29,7 @@ const CHECK_KEPT: Duration = Duration::from_secs(1);
 /// How long a backend may take to answer a probe; Kubernetes gives a probe one second by default.
 const BACKEND_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// What is said of a backend that did not.
+/// The detail about a backend that did not.
 const NO_ANSWER: &str = "did not answer in time";
 
 /// Answers the probes of one process; one that uses no Store is ready without it.
@@ -77,7 +77,7 @@ struct Probes {
     checked: Mutex<Option<(Instant, Checked)>>,
 }
 
-/// What the backends said of themselves.
+/// What the checks of the backends found.
 #[derive(Debug, Clone)]
 struct Checked {
     broker: BrokerReading,
@@ -162,7 +162,11 @@ impl Probes {
             Some(Err(_)) => Some(NotReady::new("store.unavailable", NO_ANSWER)),
         };
         let (reading, fault_of_broker) = match &broker {
-            Ok(answer) => (BrokerReading::of(answer), fault_of(answer)),
+            Ok(answer) => {
+                let fault = answer.as_ref().err().map(ToString::to_string);
+                let fault = fault.map(|fault| NotReady::new("broker.unavailable", fault));
+                (BrokerReading::of(answer), fault)
+            }
             Err(_) => (BrokerReading::Away, Some(NotReady::new("broker.unavailable", NO_ANSWER))),
         };
         let answers = Checked {
@@ -173,11 +177,6 @@ impl Probes {
         *checked = Some((Instant::now(), answers.clone()));
         answers
     }
-}
-
-fn fault_of(answer: &Result<(), BrokerError>) -> Option<NotReady> {
-    let error = answer.as_ref().err()?;
-    Some(NotReady::new("broker.unavailable", error.to_string()))
 }
 
 /// What a backend answers, or `None` if it does not within [`BACKEND_TIMEOUT`].

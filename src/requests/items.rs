@@ -54,8 +54,8 @@ fn join(candidates: &[StockKey]) -> String {
     names.join(", ")
 }
 
-/// Whether an item that does not exist is made, and whether a stock key that is counted means itself
-/// although other items go by that name, too.
+/// Whether an item that does not exist is made, and whether a stock key that is counted means
+/// itself although other items go by that name, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
     /// It is made, and so is its site; a stock key means itself.

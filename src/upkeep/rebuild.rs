@@ -1,21 +1,21 @@
-//! The rebuild: the journal is put into the work queue again, for workers to apply.
+//! The rebuild: the journal is sent through the work queue again, for workers to apply.
 //!
 //! `storekeeper journal replay` replaces a Store that was lost, or brings a restored one up to
-//! date. Nothing is applied here, and nothing is journalled again. What comes to the journal
-//! meanwhile is in the queue anyway: reading stops at the position that was last at the start.
+//! date. Nothing is applied here, and nothing is journalled again. What is journalled meanwhile is
+//! in the queue anyway: reading stops at the position that was last at the start.
 //!
-//! What was put aside on receipt is parked again, never applied: if a person replayed it, the
-//! journal has it once more, as work, and that ends the letter as the replay did.
+//! What was rejected on receipt is parked again, never applied: if a person replayed it, the
+//! journal has it once more, as work, and that ends the dead letter as the replay did.
 //!
-//! It goes ahead of the worker by a bounded number of envelopes and bytes: what is put back takes
+//! It stays ahead of the worker by a bounded number of envelopes and bytes: what is replayed takes
 //! room that webhooks need, and stands before them in the queue.
 //!
-//! Dies anywhere: some of the journal is in the queue, and it is run again from its beginning.
+//! Dies anywhere: some of the journal is in the queue, and the rebuild is run again from the start.
 //! What was applied before changes nothing.
 //!
-//! What a person discarded is not put back: it was not applied, perhaps for a reason that is gone
-//! (its order was closed, a worker failed), so it would be now. Discards come later than what they
-//! are about, so the journal is read once before, for them.
+//! What a person discarded is not replayed: it was not applied, perhaps for a reason that is gone
+//! (its order was closed, a worker failed), so it would be applied now. Discards come later than
+//! what they are about, so the journal is read for them beforehand.
 //!
 //! # Invariants
 //! - An empty Store is not filled with a part of the journal, unless that was asked for: its
@@ -29,17 +29,17 @@ use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind, JournalPosition
 use crate::domain::{MessageId, Timestamp};
 use crate::store::{DeadLetter, DeadLetterName, Store, StoreError};
 
-/// Envelopes that are read at a time, and put back at most.
+/// Envelopes that are read, and at most replayed, at a time.
 const PAGE: usize = 64;
-/// Once so many envelopes are in the work queue, nothing more is put there.
+/// Once so many envelopes are in the work queue, no more are added.
 pub const AHEAD_MAX: u64 = 1024;
-/// Once the bodies that were put back and are not done have so many bytes, nothing more is put
-/// there. It is also the most that is put back at a time, unless one body is larger.
+/// Once the replayed bodies that are not done have so many bytes, no more are added. It is also the
+/// most that is replayed at a time, unless one body is larger.
 const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How often is looked how far the worker is.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often the progress of the worker is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is put back.
+/// What is replayed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Selection {
     /// What was received from then on; `None` for all.
@@ -48,16 +48,16 @@ pub struct Selection {
     pub partial: bool,
 }
 
-/// Why the journal was not put back.
+/// Why the journal was not replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// The queue did not do what was asked.
-    #[error("cannot read the journal or put it back")]
+    #[error("cannot read or replay the journal")]
     Broker(#[from] BrokerError),
     /// The Store did not do what was asked.
     #[error("cannot read the store")]
     Store(#[from] StoreError),
-    /// The Store is empty, and the journal is not whole, or not all of it was asked for.
+    /// The Store is empty, and the journal is incomplete, or not all of it was asked for.
     #[error(
         "the store is empty, and {0}: counts would be wrong; restore a backup of the store first, \
          or give --partial"
@@ -67,7 +67,7 @@ pub enum RebuildError {
 
 /// How far it has come, in places of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct ReplayProgress {
     /// Places that are done.
     pub done: u64,
     /// All places.
@@ -76,12 +76,12 @@ pub struct Progress {
     pub is_waiting: bool,
 }
 
-/// Puts what was selected into the work queue; answers with how many envelopes those were.
+/// Replays what was selected into the work queue; returns how many envelopes those were.
 pub async fn replay(
     broker: &dyn Broker,
     store: &dyn Store,
     selection: Selection,
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(ReplayProgress),
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
     if !selection.partial && !store.is_whole().await? {
@@ -111,27 +111,27 @@ pub async fn replay(
             discard.is_none_or(|discard| *discard < record.position)
         });
         count += u64::try_from(records.len()).unwrap_or(u64::MAX);
-        // What was put aside on receipt was never work: it is a dead letter again.
+        // What was rejected on receipt was never work: it is a dead letter again.
         let (work, letters): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| record.rejection.is_none());
         store.park(letters.into_iter().filter_map(dead_letter).collect()).await?;
         let mut work = work.into_iter().map(|record| record.envelope).peekable();
         while work.peek().is_some() {
             while !ahead.has_room(broker).await? {
-                progress(Progress { done, all, is_waiting: true });
-                tokio::time::sleep(LOOK_AGAIN).await;
+                progress(ReplayProgress { done, all, is_waiting: true });
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
-            broker.put_back(ahead.take(&mut work)).await?;
+            broker.replay(ahead.take(&mut work)).await?;
         }
         after = end;
         done = end.0.saturating_sub(first.0) + 1;
-        progress(Progress { done, all, is_waiting: false });
+        progress(ReplayProgress { done, all, is_waiting: false });
     }
     store.note_whole().await?;
     Ok(count)
 }
 
-/// The bodies that were put back and may not be done, oldest first.
+/// The replayed bodies that may not be done, oldest first.
 #[derive(Debug, Default)]
 struct Ahead {
     sizes: VecDeque<usize>,
@@ -139,8 +139,8 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Whether more may be put back. The queue is worked off in its order: what is not done of what
-    /// was put back is at most the last of it, as much as the queue has.
+    /// Whether more may be replayed. The queue is worked off in its order: the replayed bodies that
+    /// are not done are at most the last ones, as many as the queue has.
     async fn has_room(&mut self, broker: &dyn Broker) -> Result<bool, BrokerError> {
         let depth = broker.depth().await?;
         let waiting = depth.work_ready + depth.work_in_flight;

@@ -1,0 +1,57 @@
+//! A subscription's turn: it stands by until the lock of its queue is free.
+//!
+//! # Invariants
+//! - The lock is given back only when nothing is unsettled, or when the process is about to end.
+
+use tokio::time::sleep;
+
+use super::{POLL_INTERVAL, QueueSession, closed};
+use crate::broker::embedded::queue;
+use crate::sqlite::SqliteError;
+
+impl QueueSession {
+    /// Serves the subscription until it is dropped or the broker is closed.
+    pub(in crate::broker::embedded) async fn serve(mut self) {
+        let queue = self.queue;
+        let served = async { if self.take_over().await? { self.run().await } else { Ok(()) } };
+        let served: Result<(), SqliteError> = served.await;
+        if let Err(error) = served {
+            // Seen by the consumer as the end of its subscription.
+            tracing::error!(queue = queue::name(queue), %error, "cannot go on with the queue");
+        }
+    }
+
+    /// Waits until this consumer has the lock; `false` if nobody waits for deliveries any more.
+    async fn take_over(&mut self) -> Result<bool, SqliteError> {
+        let queue = self.queue;
+        let mut is_locked = false;
+        loop {
+            is_locked = is_locked
+                || self.lock.try_acquire().map_err(|error| SqliteError::Unusable {
+                    file: format!("{}.lock", queue::name(queue)),
+                    message: format!("cannot lock it: {error}; choose a directory on a local disk"),
+                })?;
+            if is_locked {
+                let begin = move |connection: &_| {
+                    queue::begin_session(connection, queue)?;
+                    queue::next_due(connection, queue)
+                };
+                match self.shared.database.write(begin).await {
+                    Ok(next_due) => {
+                        self.next_due = next_due;
+                        return Ok(true);
+                    }
+                    Err(error) if error.is_transient() => {
+                        tracing::warn!(queue = queue::name(queue), %error, "cannot begin yet");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(false),
+                () = closed(self.deliveries.as_ref()) => return Ok(false),
+                () = sleep(POLL_INTERVAL) => {}
+            }
+        }
+    }
+}
