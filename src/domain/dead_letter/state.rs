@@ -398,8 +398,8 @@ pub fn mark_sent(
     Some(state)
 }
 
-/// Takes a dead letter out of the replay that has it, as it cannot be sent: it stays parked, and the
-/// replay counts it as failed. `None` if the replay does not have it.
+/// Takes a dead letter that cannot be sent out of its replay, which counts it as failed: it stays
+/// parked. `None` if the replay does not have it.
 pub fn fail_unsent(
     state: &DeadLetterState,
     generation: u32,

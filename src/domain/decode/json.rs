@@ -133,9 +133,8 @@ pub(super) fn type_name(value: Option<Value<'_>>) -> &'static str {
 #[derive(Clone, Copy)]
 struct Fields<'n, const N: usize>([&'n str; N]);
 
-/// Reads the value of a key to where it belongs if the key is one of the names, or skips it. A key is
-/// taken as it stands: half of a surrogate pair in one that nobody looks for is no reason to refuse
-/// the body.
+/// Stores the value of a key that is one of the names, and skips any other. Keys are compared as
+/// they are: half of a surrogate pair in a key that no rule reads is no reason to refuse the body.
 fn read_member<'a, A: MapAccess<'a>>(
     map: &mut A,
     key: Value<'a>,

@@ -75,10 +75,7 @@ impl dyn Store + '_ {
     /// Files dead letters. One whose message id and generation is or was parked changes nothing;
     /// one of a later generation replaces the earlier, and keeps its first failure and first body.
     pub async fn park(&self, letters: Vec<DeadLetter>) -> Result<(), StoreError> {
-        let acts = letters
-            .into_iter()
-            .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
-        self.act(acts.collect(), clock::now(), None).await.map(drop)
+        self.act(parks(letters), clock::now(), None).await.map(drop)
     }
 
     /// As `park`, as far as there is room. Returns the messages that there is none for, with the
@@ -88,11 +85,8 @@ impl dyn Store + '_ {
         letters: Vec<DeadLetter>,
         room: &Mutex<Room>,
     ) -> Result<Refused, StoreError> {
-        let acts = letters
-            .into_iter()
-            .map(|letter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter)))));
         let (now, mut waiting) = (clock::now(), Vec::new());
-        self.act(acts.collect(), now, Some((room, &mut waiting))).await?;
+        self.act(parks(letters), now, Some((room, &mut waiting))).await?;
         Ok(waiting)
     }
 
@@ -339,6 +333,12 @@ impl LoadedDeadLetter {
     fn place(&self) -> Option<DeadLetterPlace> {
         self.state.parked.as_ref().map(|parked| DeadLetterPlace::of(self.id, parked))
     }
+}
+
+fn parks(letters: Vec<DeadLetter>) -> Vec<(MessageId, Act)> {
+    let park =
+        |letter: DeadLetter| (letter.envelope.message_id, Act::Park(Box::new(incoming(letter))));
+    letters.into_iter().map(park).collect()
 }
 
 fn incoming(letter: DeadLetter) -> Incoming {

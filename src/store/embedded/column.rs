@@ -7,10 +7,11 @@ use std::error::Error;
 
 use rusqlite::types::{Type, Value, ValueRef};
 use rusqlite::{Row, RowIndex};
+use serde::Serialize;
 
 use crate::domain::{Counts, MessageId, Quantity, Timestamp};
 use crate::store::state::StateError;
-use crate::store::{Page, StoreError};
+use crate::store::{Page, StoreError, state};
 
 /// At most so many rows are read for one answer, whatever was asked for.
 const ROWS_READ_MAX: usize = 10_000;
@@ -33,6 +34,11 @@ pub(super) struct UnknownValue;
 /// Wraps what was found into rusqlite's error for values.
 pub(super) fn unreadable(source: impl Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, source.into())
+}
+
+/// A state as text.
+pub(super) fn encoded<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    state::encode(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 /// Tells an error of stored values, which is the port's `Corrupt` or `Newer`, from any other.

@@ -5,12 +5,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::column::{self, UnknownValue};
-use super::replays::{self, PreparedReplay};
-use crate::domain::dead_letter::{DeadLetterState, Fence, Slot};
+use super::replays;
+use crate::domain::dead_letter::{DeadLetterState, Slot};
 use crate::domain::{Code, Identifier, MessageId, Site, Timestamp};
 use crate::store::{
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
-    DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision, StoreError, state,
+    DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter, Revision, state,
 };
 
 /// Reads states, with bodies if they are wanted.
@@ -169,63 +169,46 @@ fn code(text: &str) -> Result<Code, UnknownValue> {
     Code::parse(text).ok_or(UnknownValue)
 }
 
-/// A commit with its states as texts.
-pub(super) struct PreparedCommit {
-    commit: DeadLetterCommit,
-    states: Vec<Option<String>>,
-    replay: Option<PreparedReplay>,
-}
-
-impl PreparedCommit {
-    pub(super) fn new(commit: DeadLetterCommit) -> Result<Self, StoreError> {
-        let states = commit.letters.iter().map(|write| write.after.as_ref().map(state::encode));
-        let states = states.map(Option::transpose).collect::<Result<_, _>>()?;
-        let replay = commit.replay.clone().map(PreparedReplay::new).transpose()?;
-        Ok(Self { commit, states, replay })
-    }
-
-    /// Compares everything, then writes everything.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<DeadLettersCommitted> {
-        let DeadLetterCommit { fence, letters, counts, .. } = &self.commit;
-        if let Some(Fence(fence)) = fence
-            && !replays::is_led(connection, Fence(*fence))?
-        {
-            return Ok(DeadLettersCommitted::Fenced);
-        }
-        let mut find =
-            connection.prepare_cached("SELECT rev FROM dead_letters WHERE message_id = ?1")?;
-        for DeadLetterWrite { id, before, .. } in letters {
-            let found = find.query_row([id.to_string()], |row| row.get::<_, i64>(0)).optional()?;
-            let read = before.as_ref().map(|(Revision(revision), _)| revision.cast_signed());
-            if found != read {
-                return Ok(DeadLettersCommitted::Conflict);
-            }
-        }
-        if let Some(replay) = &self.replay {
-            if !replay.is_as_read(connection)? {
-                return Ok(DeadLettersCommitted::Conflict);
-            }
-            replay.write(connection)?;
-        }
-        for (write, state) in letters.iter().zip(&self.states) {
-            write_dead_letter(connection, write, state.as_deref())?;
-        }
-        for (id, counter, count) in counts {
-            replays::count(connection, *id, *counter, *count)?;
-        }
-        Ok(DeadLettersCommitted::Written)
-    }
-}
-
-fn write_dead_letter(
+/// Compares everything, then writes everything.
+pub(super) fn commit(
     connection: &Connection,
-    write: &DeadLetterWrite,
-    state: Option<&str>,
-) -> rusqlite::Result<()> {
+    commit: &DeadLetterCommit,
+) -> rusqlite::Result<DeadLettersCommitted> {
+    let DeadLetterCommit { fence, letters, replay, counts } = commit;
+    if let Some(fence) = fence
+        && !replays::is_led(connection, *fence)?
+    {
+        return Ok(DeadLettersCommitted::Fenced);
+    }
+    let mut find =
+        connection.prepare_cached("SELECT rev FROM dead_letters WHERE message_id = ?1")?;
+    for DeadLetterWrite { id, before, .. } in letters {
+        let found = find.query_row([id.to_string()], |row| row.get::<_, i64>(0)).optional()?;
+        let read = before.as_ref().map(|(Revision(revision), _)| revision.cast_signed());
+        if found != read {
+            return Ok(DeadLettersCommitted::Conflict);
+        }
+    }
+    if let Some(replay) = replay {
+        if !replays::is_as_read(connection, replay)? {
+            return Ok(DeadLettersCommitted::Conflict);
+        }
+        replays::write(connection, replay)?;
+    }
+    for write in letters {
+        write_dead_letter(connection, write)?;
+    }
+    for (id, counter, count) in counts {
+        replays::count(connection, *id, *counter, *count)?;
+    }
+    Ok(DeadLettersCommitted::Written)
+}
+
+fn write_dead_letter(connection: &Connection, write: &DeadLetterWrite) -> rusqlite::Result<()> {
     let id = write.id.to_string();
-    match (&write.after, state) {
-        (Some(after), Some(text)) => write_state(connection, &id, after, text)?,
-        (Some(_), None) | (None, _) => {
+    match &write.after {
+        Some(after) => write_state(connection, &id, after)?,
+        None => {
             connection
                 .prepare_cached("DELETE FROM dead_letters WHERE message_id = ?1")?
                 .execute([&id])?;
@@ -254,21 +237,15 @@ pub(super) fn overwrite(
     connection: &Connection,
     id: MessageId,
     state: &DeadLetterState,
-    text: &str,
 ) -> rusqlite::Result<()> {
     let id = id.to_string();
     connection
         .prepare_cached("DELETE FROM dead_letter_bodies WHERE message_id = ?1")?
         .execute([&id])?;
-    write_state(connection, &id, state, text)
+    write_state(connection, &id, state)
 }
 
-fn write_state(
-    connection: &Connection,
-    id: &str,
-    after: &DeadLetterState,
-    text: &str,
-) -> rusqlite::Result<()> {
+fn write_state(connection: &Connection, id: &str, after: &DeadLetterState) -> rusqlite::Result<()> {
     let parked = after.parked.as_ref();
     let rejection = parked.map(|parked| &parked.rejection);
     let bytes = after.stored().map(|(_, bytes)| i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -285,7 +262,7 @@ fn write_state(
         .execute(rusqlite::params![
             id,
             rand::random::<u64>().cast_signed(),
-            text,
+            column::encoded(after)?,
             parked.map(|parked| parked.generation),
             parked.map(|parked| parked.failed_at.micros()),
             rejection.map(|rejection| rejection.code.as_str()),

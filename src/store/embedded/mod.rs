@@ -124,10 +124,8 @@ impl Store for EmbeddedStore {
         if commits.is_empty() {
             return Ok(Vec::new());
         }
-        let commits = commits.into_iter().map(dead_letters::PreparedCommit::new);
-        let commits = commits.collect::<Result<Vec<_>, StoreError>>()?;
         let write = move |connection: &Connection| {
-            commits.iter().map(|commit| commit.write(connection)).collect()
+            commits.iter().map(|commit| dead_letters::commit(connection, commit)).collect()
         };
         Ok(self.database.write(write).await?)
     }
@@ -137,8 +135,7 @@ impl Store for EmbeddedStore {
         id: MessageId,
         state: DeadLetterState,
     ) -> Result<(), StoreError> {
-        let text = state::encode(&state)?;
-        let write = move |connection: &_| dead_letters::overwrite(connection, id, &state, &text);
+        let write = move |connection: &_| dead_letters::overwrite(connection, id, &state);
         Ok(self.database.write(write).await?)
     }
 

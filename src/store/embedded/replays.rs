@@ -6,72 +6,50 @@ use super::column::{self, UnknownValue};
 use crate::domain::dead_letter::{
     Counter, DeadLetterName, Fence, ReplayCounts, ReplayId, ReplayState,
 };
-use crate::store::{
-    LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, StoreError, state,
-};
+use crate::store::{LoadedReplay, ReplayList, ReplayPlace, ReplayWrite, Revision, state};
 
-/// A replay with its record and the part of its list as texts.
-pub(super) struct PreparedReplay {
-    write: ReplayWrite,
-    record: Option<String>,
-    chunk: Option<(u32, String)>,
+/// Whether the record is still as it was read.
+pub(super) fn is_as_read(connection: &Connection, write: &ReplayWrite) -> rusqlite::Result<bool> {
+    let found = connection
+        .prepare_cached("SELECT rev FROM replays WHERE id = ?1")?
+        .query_row([write.id.to_string()], |row| row.get::<_, i64>(0))
+        .optional()?;
+    Ok(found == write.before.map(|(Revision(revision), _)| revision.cast_signed()))
 }
 
-impl PreparedReplay {
-    pub(super) fn new(write: ReplayWrite) -> Result<Self, StoreError> {
-        let record = write.after.as_ref().map(state::encode).transpose()?;
-        let chunk = write.chunk.as_ref();
-        let chunk =
-            chunk.map(|(number, names)| Ok::<_, StoreError>((*number, state::encode(names)?)));
-        let chunk = chunk.transpose()?;
-        Ok(Self { write, record, chunk })
-    }
-
-    /// Whether the record is still as it was read.
-    pub(super) fn is_as_read(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let found = connection
-            .prepare_cached("SELECT rev FROM replays WHERE id = ?1")?
-            .query_row([self.write.id.to_string()], |row| row.get::<_, i64>(0))
-            .optional()?;
-        Ok(found == self.write.before.map(|(Revision(revision), _)| revision.cast_signed()))
-    }
-
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let id = self.write.id.to_string();
-        let (Some(after), Some(record)) = (&self.write.after, &self.record) else {
-            for statement in [
-                "DELETE FROM replays WHERE id = ?1",
-                "DELETE FROM replay_counts WHERE replay = ?1",
-                "DELETE FROM replay_chunks WHERE replay = ?1",
-            ] {
-                connection.prepare_cached(statement)?.execute([&id])?;
-            }
-            return Ok(());
-        };
-        connection
-            .prepare_cached(
-                "INSERT INTO replays (id, rev, record, made_at, is_making, is_open) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET \
-                 rev = excluded.rev, record = excluded.record, is_making = excluded.is_making, \
-                 is_open = excluded.is_open",
-            )?
-            .execute((
-                &id,
-                rand::random::<u64>().cast_signed(),
-                record,
-                after.made_at.micros(),
-                after.state == ReplayState::Making,
-                self.write.is_open,
-            ))?;
-        if let Some((number, names)) = &self.chunk {
-            connection
-                .prepare_cached(
-                    "INSERT INTO replay_chunks (replay, chunk, names) VALUES (?1, ?2, ?3)",
-                )?
-                .execute((&id, number, names))?;
+pub(super) fn write(connection: &Connection, write: &ReplayWrite) -> rusqlite::Result<()> {
+    let id = write.id.to_string();
+    let Some(after) = &write.after else {
+        for statement in [
+            "DELETE FROM replays WHERE id = ?1",
+            "DELETE FROM replay_counts WHERE replay = ?1",
+            "DELETE FROM replay_chunks WHERE replay = ?1",
+        ] {
+            connection.prepare_cached(statement)?.execute([&id])?;
         }
-        Ok(())
+        return Ok(());
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO replays (id, rev, record, made_at, is_making, is_open) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET \
+             rev = excluded.rev, record = excluded.record, is_making = excluded.is_making, \
+             is_open = excluded.is_open",
+        )?
+        .execute((
+            &id,
+            rand::random::<u64>().cast_signed(),
+            column::encoded(after)?,
+            after.made_at.micros(),
+            after.state == ReplayState::Making,
+            write.is_open,
+        ))?;
+    if let Some((number, names)) = &write.chunk {
+        connection
+            .prepare_cached("INSERT INTO replay_chunks (replay, chunk, names) VALUES (?1, ?2, ?3)")?
+            .execute((&id, number, column::encoded(names)?))?;
     }
+    Ok(())
 }
 
 /// Adds to a counter of a replay that is there.

@@ -240,7 +240,7 @@ async fn an_edited_letter_is_applied_once_and_a_rebuild_repeats_it() {
     let discarded = letter(2, true).envelope;
     let names = [&broken, &discarded]
         .map(|envelope| DeadLetterName { message_id: envelope.message_id, generation: 1 });
-    // The orders of a person may come before the dead letters do.
+    // The commands of a person may come before the dead letters do.
     work.broker.publish(broken).await.unwrap();
     work.broker.publish(discarded).await.unwrap();
     dead_letters::edit(&work.broker, &*work.store, names[0], &body(1, false)).await.unwrap();

@@ -2,7 +2,9 @@
 -- of each the number of its key, a field, and what must stand there, nothing for nothing; then of
 -- each write the number of its key, a command, and how many words it has, and these. Returns 0, or
 -- the number of the comparison that failed.
-local TYPES = { HSET = 'hash', HDEL = 'hash', ADD = 'hash', COUNT = 'hash', ZADD = 'zset', ZREM = 'zset' }
+local TYPES = {
+  HSET = 'hash', HDEL = 'hash', ADD = 'hash', COUNT = 'hash', ZADD = 'zset', ZREM = 'zset',
+}
 
 local place = 0
 local function take()

@@ -1,5 +1,5 @@
--- Records who runs replays. KEYS: where. ARGV: the leader's number. Returns the number under which it
--- writes, or nothing if a later leader is recorded.
+-- Records who runs replays. KEYS: where. ARGV: the leader's number. Returns the number under which
+-- it writes, or nothing if a later leader is recorded.
 local known = redis.call('HMGET', KEYS[1], 'leader', 'fence', 'run')
 if known[1] and tonumber(known[1]) > tonumber(ARGV[1]) then return false end
 -- A restarted or replaced server may have lost outcomes that the queue will not bring again, so the

@@ -118,7 +118,7 @@ pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harn
     park(&*store, 1..4).await;
     store.park(vec![failed(2, 500)]).await.unwrap();
     let store = harness.crash_and_reopen(store);
-    // The clock of whoever parks may be after.
+    // The clock of whoever parks may be behind.
     store.park(vec![failed(3, 900), failed(4, 100)]).await.unwrap();
     store.park(vec![failed(5, 900)]).await.unwrap();
     let came_back = store.dead_letter(message(1)).await.unwrap().unwrap();
