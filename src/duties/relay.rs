@@ -21,7 +21,7 @@ use crate::clock;
 use crate::console::views::ChangeView;
 use crate::domain::{Site, Timestamp};
 use crate::store::redis::{RedisStore, Relayed};
-use crate::store::{Change, FeedStart, Fence, Store};
+use crate::store::{Change, FeedStart, Fence, ReadStore};
 
 /// How often is looked for news while there are none.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -54,9 +54,14 @@ use crate::domain::{
 };
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
-/// The state that events act on, and its reading.
+/// A whole Store, for processes that do several of these things.
+pub trait Store: StateStore + ReadStore + UpkeepStore {}
+
+impl<T: StateStore + ReadStore + UpkeepStore> Store for T {}
+
+/// The state that events act on: what workers load and commit.
 #[async_trait]
-pub trait Store: Debug + Send + Sync + 'static {
+pub trait StateStore: Debug + Send + Sync + 'static {
     /// Reads entities and links, in the order asked for, in one round trip; `None` for what nothing
     /// was committed of.
     async fn load(&self, asked: &Asked) -> Result<Found, StoreError>;
@@ -67,7 +72,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// a crash.
     ///
     /// Dies before the answer: each commit is written or not; computing it again from a fresh
-    /// [`load`](Store::load) finds out which. Cancelling the call leaves the same question open.
+    /// [`load`](Self::load) finds out which. Cancelling the call leaves the same question open.
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError>;
 
     /// The policy in force; `None` before the first was recorded.
@@ -79,9 +84,6 @@ pub trait Store: Debug + Send + Sync + 'static {
         proposed: &Policy,
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError>;
-
-    /// Who put the policy in force, and when; `None` before the first was recorded.
-    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError>;
 
     /// Reads the states of dead letters, in the order asked for; their bodies only if they are
     /// wanted.
@@ -101,54 +103,22 @@ pub trait Store: Debug + Send + Sync + 'static {
         commits: Vec<DeadLetterCommit>,
     ) -> Result<Vec<DeadLettersCommitted>, StoreError>;
 
-    /// Parked dead letters after a place, oldest first failure first; at most so many.
-    async fn list_dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        after: Option<DeadLetterPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+    /// How many bytes its server may take in all, as the last [`check`](StateStore::check) found it;
+    /// `None` where nothing bounds it, or nobody knows.
+    fn memory_max(&self) -> Option<u64>;
 
-    /// Messages that are not parked any more and of which nothing was heard since a time; at most
-    /// so many.
-    async fn ended_dead_letters(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+    /// Asks whether the Store could load and commit now.
+    async fn check(&self) -> Result<(), StoreError>;
 
-    /// Parked dead letters by reason, site and event's name; the largest groups first.
-    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError>;
+    /// Waits for what is under way, then lets go of all resources.
+    async fn close(&self);
+}
 
-    /// How much is parked.
-    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError>;
-
-    /// Reads a replay and its counters, both at one moment.
-    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
-
-    /// A part of the list of a replay; empty if there is none.
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError>;
-
-    /// The replays of a list after a place, oldest first; at most so many.
-    async fn list_replays(
-        &self,
-        list: ReplayList,
-        after: Option<ReplayPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedReplay>, StoreError>;
-
-    /// Notes that the leader of this number runs replays; `None` if a later one does. What it
-    /// answers with is another for every leader, and for a server that was started anew; a commit
-    /// under another number is refused.
-    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError>;
-
-    /// Whether the Store has everything from its beginning on, as far as is known. One that is new
-    /// has not, as nobody told it yet whether there is a journal.
-    async fn is_whole(&self) -> Result<bool, StoreError>;
-
-    /// Notes that it has: the whole journal was put through the workers, or there is none, or a
-    /// person is content with a part.
-    async fn note_whole(&self) -> Result<(), StoreError>;
+/// What people, metrics and listeners read.
+#[async_trait]
+pub trait ReadStore: Debug + Send + Sync + 'static {
+    /// Who put the policy in force, and when; `None` before the first was recorded.
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError>;
 
     /// Every site that anything was committed for, in order of name; and maybe one whose first
     /// commit was under way when its process died, or was refused.
@@ -220,15 +190,46 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Where a site's change feed begins.
     async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError>;
 
-    /// Removes the entries of every site's change feed that are older than a time and before any
-    /// younger one; answers with how many. Sequence numbers go on as if they were there.
-    ///
-    /// Dies or is cancelled in between: some are removed, and the next call removes the others.
-    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
-
     /// How many stock items have less than nothing available.
     async fn oversold(&self) -> Result<u64, StoreError>;
 
+    /// Parked dead letters after a place, oldest first failure first; at most so many.
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+
+    /// Parked dead letters by reason, site and event's name; the largest groups first.
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError>;
+
+    /// How much is parked.
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError>;
+
+    /// Reads a replay and its counters, both at one moment.
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
+
+    /// The replays of a list after a place, oldest first; at most so many.
+    async fn list_replays(
+        &self,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedReplay>, StoreError>;
+
+    /// Whether what was answered would be gone with the server, as the last
+    /// [`check`](StateStore::check) found it; `None` while nobody knows.
+    fn is_volatile(&self) -> Option<bool>;
+
+    /// How often this handle found that another server, or an older state of it, had taken the
+    /// place of the one before; a file never does.
+    fn failovers(&self) -> u64;
+}
+
+/// What audits, the leader's duties and a new policy need.
+#[async_trait]
+pub trait UpkeepStore: Debug + Send + Sync + 'static {
     /// Puts a policy in force under the next revision, unless it is the one in force; answers with
     /// what is in force then. From that moment no order is committed under another revision.
     async fn replace_policy(
@@ -276,23 +277,35 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Dies before the answer: it is written or not, and reading the item again finds out which.
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError>;
 
-    /// Asks whether the Store could load and commit now.
-    async fn check(&self) -> Result<(), StoreError>;
+    /// Removes the entries of every site's change feed that are older than a time and before any
+    /// younger one; answers with how many. Sequence numbers go on as if they were there.
+    ///
+    /// Dies or is cancelled in between: some are removed, and the next call removes the others.
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Whether what was answered would be gone with the server, as the last
-    /// [`check`](Store::check) found it; `None` while nobody knows.
-    fn is_volatile(&self) -> Option<bool>;
+    /// Messages that are not parked any more and of which nothing was heard since a time; at most
+    /// so many.
+    async fn ended_dead_letters(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
 
-    /// How many bytes its server may take in all, as the last [`check`](Store::check) found it;
-    /// `None` where nothing bounds it, or nobody knows.
-    fn memory_max(&self) -> Option<u64>;
+    /// A part of the list of a replay; empty if there is none.
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError>;
 
-    /// How often this handle found that another server, or an older state of it, had taken the
-    /// place of the one before; a file never does.
-    fn failovers(&self) -> u64;
+    /// Notes that the leader of this number runs replays; `None` if a later one does. What it
+    /// answers with is another for every leader, and for a server that was started anew; a commit
+    /// under another number is refused.
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError>;
 
-    /// Waits for what is under way, then lets go of all resources.
-    async fn close(&self);
+    /// Whether the Store has everything from its beginning on, as far as is known. One that is new
+    /// has not, as nobody told it yet whether there is a journal.
+    async fn is_whole(&self) -> Result<bool, StoreError>;
+
+    /// Notes that it has: the whole journal was put through the workers, or there is none, or a
+    /// person is content with a part.
+    async fn note_whole(&self) -> Result<(), StoreError>;
 }
 
 /// Why the Store did not do what was asked.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Asked, Closing, Commit, EntityId, EntityName, EntityState, Revision, Store, StoreError,
+    Asked, Closing, Commit, EntityId, EntityName, EntityState, Revision, StateStore, StoreError,
 };
 use crate::domain::{
     ClosedName, Decision, MessageId, Missing, Names, OrderId, OrderIdKind, PolicyRevision, Reading,
@@ -52,7 +52,7 @@ impl Readings {
     /// it answers with the states in the order asked for.
     pub async fn fill(
         &mut self,
-        store: &dyn Store,
+        store: &dyn StateStore,
         events: &[(&Site, &Names)],
         others: Vec<EntityId>,
     ) -> Result<Vec<Option<super::Loaded>>, StoreError> {
@@ -95,7 +95,7 @@ impl Readings {
     /// Reads what was seen beside names of a site.
     pub async fn fill_links(
         &mut self,
-        store: &dyn Store,
+        store: &dyn StateStore,
         site: &Site,
         names: &[OrderId],
     ) -> Result<(), StoreError> {
@@ -179,7 +179,7 @@ fn add(asked: &mut Asked, site: &Site, missing: Missing) {
 
 /// Reads all that closing orders needs; answers with the commit of each that may be closed.
 pub async fn closings(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     orders: &[OrderId],
     in_force: PolicyRevision,
@@ -219,7 +219,7 @@ pub async fn closings(
 
 /// Reads orders of a site, each with all that belongs to it.
 pub async fn read(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     orders: &[OrderId],
 ) -> Result<Readings, StoreError> {
@@ -247,7 +247,7 @@ pub struct StoredOrder {
 
 /// Reads orders, each by any of its records' names, in the order asked for.
 pub async fn orders(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     names: &[OrderId],
 ) -> Result<Vec<Option<StoredOrder>>, StoreError> {
@@ -285,7 +285,7 @@ pub async fn orders(
 
 /// Reads one order by any of its records' names.
 pub async fn order(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     name: &OrderId,
 ) -> Result<Option<StoredOrder>, StoreError> {
@@ -294,7 +294,11 @@ pub async fn order(
 
 /// The orders that go by a name, each by the name that it is shown by: of the kind that the text
 /// names, or of any kind.
-pub async fn named(store: &dyn Store, site: &Site, text: &str) -> Result<Vec<OrderId>, StoreError> {
+pub async fn named(
+    store: &dyn StateStore,
+    site: &Site,
+    text: &str,
+) -> Result<Vec<OrderId>, StoreError> {
     let candidates: Vec<OrderId> = match OrderId::parse(text) {
         Ok(name) => vec![name],
         Err(_) => Vec::new(),
@@ -317,7 +321,7 @@ pub async fn named(store: &dyn Store, site: &Site, text: &str) -> Result<Vec<Ord
 }
 
 async fn named_as(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     names: Vec<OrderId>,
 ) -> Result<Vec<OrderId>, StoreError> {
@@ -341,7 +345,7 @@ async fn named_as(
 
 /// The names that the orders of these records are shown by, each once.
 async fn leads(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     names: BTreeSet<OrderId>,
 ) -> Result<Vec<OrderId>, StoreError> {

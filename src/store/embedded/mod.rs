@@ -39,8 +39,8 @@ use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
     DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
-    LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
-    ReplayPlace, StockDetail, StockItem, Store, StoreError, state,
+    LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReadStore, ReplayId,
+    ReplayList, ReplayPlace, StateStore, StockDetail, StockItem, StoreError, UpkeepStore, state,
 };
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
@@ -55,7 +55,7 @@ pub struct EmbeddedStore {
 }
 
 #[async_trait]
-impl Store for EmbeddedStore {
+impl StateStore for EmbeddedStore {
     async fn load(&self, asked: &Asked) -> Result<Found, StoreError> {
         let asked = asked.clone();
         self.read(move |connection| {
@@ -81,10 +81,6 @@ impl Store for EmbeddedStore {
 
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError> {
         self.read(policy::find).await
-    }
-
-    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
-        self.read(policy::origin).await
     }
 
     async fn adopt_policy(
@@ -130,62 +126,32 @@ impl Store for EmbeddedStore {
         Ok(self.database.write(write).await?)
     }
 
-    async fn list_dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        after: Option<DeadLetterPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
-        let selection = dead_letters::Selection::new(filter, after, limit);
-        self.read(move |connection| dead_letters::list(connection, &selection)).await
+    fn memory_max(&self) -> Option<u64> {
+        None
     }
 
-    async fn ended_dead_letters(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
-        self.read(move |connection| dead_letters::ended(connection, before, limit)).await
-    }
-
-    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        self.read(dead_letters::groups).await
-    }
-
-    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
-        self.read(dead_letters::totals).await
-    }
-
-    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
-        self.read(move |connection| replays::load(connection, id)).await
-    }
-
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
-        self.read(move |connection| replays::chunk(connection, id, chunk)).await
-    }
-
-    async fn list_replays(
-        &self,
-        list: ReplayList,
-        after: Option<ReplayPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedReplay>, StoreError> {
-        self.read(move |connection| replays::list(connection, list, after, limit)).await
-    }
-
-    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
-        Ok(self.database.write(move |connection| replays::lead(connection, leader)).await?)
-    }
-
-    /// A file that has a site was not begun empty beside a journal, unless webhooks came before it
-    /// was rebuilt: a person who replaces the file is told to stop the service before.
-    async fn is_whole(&self) -> Result<bool, StoreError> {
-        Ok(!self.sites().await?.is_empty())
-    }
-
-    /// The file's sites say so by themselves.
-    async fn note_whole(&self) -> Result<(), StoreError> {
+    /// Writes for real: a transaction without a change would not notice a full disk.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.read(|connection| {
+            connection.prepare_cached("SELECT probes FROM meta")?.query_row((), |_| Ok(()))
+        })
+        .await?;
+        let write = |connection: &Connection| {
+            connection.prepare_cached("UPDATE meta SET probes = probes + 1")?.execute(())
+        };
+        self.database.write(write).await?;
         Ok(())
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+#[async_trait]
+impl ReadStore for EmbeddedStore {
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        self.read(policy::origin).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
@@ -278,25 +244,52 @@ impl Store for EmbeddedStore {
         self.read(move |connection| feed::start(connection, &site)).await
     }
 
-    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        for site in self.sites().await? {
-            let mut may_go_on = true;
-            while may_go_on {
-                let site = site.clone();
-                let step = move |connection: &Connection| feed::trim(connection, &site, before);
-                let (count, more) = self.database.write(step).await?;
-                removed += count;
-                may_go_on = more;
-            }
-        }
-        Ok(removed)
-    }
-
     async fn oversold(&self) -> Result<u64, StoreError> {
         self.read(read::oversold).await
     }
 
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        let selection = dead_letters::Selection::new(filter, after, limit);
+        self.read(move |connection| dead_letters::list(connection, &selection)).await
+    }
+
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        self.read(dead_letters::groups).await
+    }
+
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        self.read(dead_letters::totals).await
+    }
+
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        self.read(move |connection| replays::load(connection, id)).await
+    }
+
+    async fn list_replays(
+        &self,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        self.read(move |connection| replays::list(connection, list, after, limit)).await
+    }
+
+    fn is_volatile(&self) -> Option<bool> {
+        Some(false)
+    }
+
+    fn failovers(&self) -> u64 {
+        0
+    }
+}
+
+#[async_trait]
+impl UpkeepStore for EmbeddedStore {
     async fn replace_policy(
         &self,
         policy: &Policy,
@@ -349,32 +342,45 @@ impl Store for EmbeddedStore {
         Ok(self.database.write(write).await?)
     }
 
-    /// Writes for real: a transaction without a change would not notice a full disk.
-    async fn check(&self) -> Result<(), StoreError> {
-        self.read(|connection| {
-            connection.prepare_cached("SELECT probes FROM meta")?.query_row((), |_| Ok(()))
-        })
-        .await?;
-        let write = |connection: &Connection| {
-            connection.prepare_cached("UPDATE meta SET probes = probes + 1")?.execute(())
-        };
-        self.database.write(write).await?;
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for site in self.sites().await? {
+            let mut may_go_on = true;
+            while may_go_on {
+                let site = site.clone();
+                let step = move |connection: &Connection| feed::trim(connection, &site, before);
+                let (count, more) = self.database.write(step).await?;
+                removed += count;
+                may_go_on = more;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn ended_dead_letters(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        self.read(move |connection| dead_letters::ended(connection, before, limit)).await
+    }
+
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+        self.read(move |connection| replays::chunk(connection, id, chunk)).await
+    }
+
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        Ok(self.database.write(move |connection| replays::lead(connection, leader)).await?)
+    }
+
+    /// A file that has a site was not begun empty beside a journal, unless webhooks came before it
+    /// was rebuilt: a person who replaces the file is told to stop the service before.
+    async fn is_whole(&self) -> Result<bool, StoreError> {
+        Ok(!self.sites().await?.is_empty())
+    }
+
+    /// The file's sites say so by themselves.
+    async fn note_whole(&self) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    fn is_volatile(&self) -> Option<bool> {
-        Some(false)
-    }
-
-    fn memory_max(&self) -> Option<u64> {
-        None
-    }
-
-    fn failovers(&self) -> u64 {
-        0
-    }
-
-    async fn close(&self) {
-        self.database.close().await;
     }
 }

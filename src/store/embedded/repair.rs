@@ -7,7 +7,7 @@ use super::stock::INSERT_CHANGE;
 use crate::domain::{Counts, Quantity, Site};
 use crate::store::ItemRepair;
 
-/// See [`Store::repair_item`](crate::store::Store::repair_item).
+/// See [`UpkeepStore::repair_item`](crate::store::UpkeepStore::repair_item).
 pub(super) fn item(
     connection: &Connection,
     site: &Site,

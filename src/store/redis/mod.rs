@@ -55,8 +55,8 @@ use super::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
     DeadLettersCommitted, Direction, FeedStart, Fence, Found, ItemRepair, LetterName, Listed,
-    LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReplayId, ReplayList,
-    ReplayPlace, StockDetail, StockItem, Store, StoreError,
+    LoadedDeadLetter, LoadedReplay, Page, PageRequest, PolicyInForce, ReadStore, ReplayId,
+    ReplayList, ReplayPlace, StateStore, StockDetail, StockItem, StoreError, UpkeepStore,
 };
 use crate::domain::{
     ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
@@ -86,7 +86,7 @@ impl RedisStore {
 }
 
 #[async_trait]
-impl Store for RedisStore {
+impl StateStore for RedisStore {
     async fn load(&self, asked: &Asked) -> Result<Found, StoreError> {
         entity::load(&self.client, asked).await
     }
@@ -111,10 +111,6 @@ impl Store for RedisStore {
         sites::adopt_policy(&self.client, proposed, origin).await
     }
 
-    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
-        sites::policy_origin(&self.client).await
-    }
-
     async fn load_dead_letters(
         &self,
         ids: &[MessageId],
@@ -130,50 +126,27 @@ impl Store for RedisStore {
         dead_letters::commit(&self.client, commits).await
     }
 
-    async fn list_dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        after: Option<DeadLetterPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
-        dead_letters::list(&self.client, filter, after, limit).await
+    fn memory_max(&self) -> Option<u64> {
+        self.client.memory_max()
     }
 
-    async fn ended_dead_letters(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
-        dead_letters::ended(&self.client, before, limit).await
+    /// Writes for real: a server that is full, or no master, still answers to who only asks.
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut write = redis::cmd("SET");
+        write.arg(self.client.keys().global("probe")).arg(1);
+        self.client.query::<()>(&write).await?;
+        self.client.look_again().await
     }
 
-    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        dead_letters::groups(&self.client).await
+    async fn close(&self) {
+        self.client.close();
     }
+}
 
-    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
-        dead_letters::totals(&self.client).await
-    }
-
-    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
-        dead_letters::load_replay(&self.client, id).await
-    }
-
-    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
-        dead_letters::replay_chunk(&self.client, id, chunk).await
-    }
-
-    async fn list_replays(
-        &self,
-        list: ReplayList,
-        after: Option<ReplayPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedReplay>, StoreError> {
-        dead_letters::list_replays(&self.client, list, after, limit).await
-    }
-
-    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
-        dead_letters::lead_replays(&self.client, leader).await
+#[async_trait]
+impl ReadStore for RedisStore {
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        sites::policy_origin(&self.client).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
@@ -251,14 +224,54 @@ impl Store for RedisStore {
         feed::start(&self.client, site).await
     }
 
-    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
-        feed::trim(&self.client, before).await
-    }
-
     async fn oversold(&self) -> Result<u64, StoreError> {
         stock::oversold(&self.client).await
     }
 
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        dead_letters::list(&self.client, filter, after, limit).await
+    }
+
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        dead_letters::groups(&self.client).await
+    }
+
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        dead_letters::totals(&self.client).await
+    }
+
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        dead_letters::load_replay(&self.client, id).await
+    }
+
+    async fn list_replays(
+        &self,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        dead_letters::list_replays(&self.client, list, after, limit).await
+    }
+
+    /// A server without an append-only file has nothing of its last writes on disk.
+    fn is_volatile(&self) -> Option<bool> {
+        self.client.is_volatile()
+    }
+
+    /// A replica was promoted, or a server began anew: writes that were answered just before may be
+    /// lost.
+    fn failovers(&self) -> u64 {
+        self.client.failovers()
+    }
+}
+
+#[async_trait]
+impl UpkeepStore for RedisStore {
     async fn replace_policy(
         &self,
         policy: &Policy,
@@ -307,38 +320,31 @@ impl Store for RedisStore {
         Ok(is_written)
     }
 
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        feed::trim(&self.client, before).await
+    }
+
+    async fn ended_dead_letters(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        dead_letters::ended(&self.client, before, limit).await
+    }
+
+    async fn replay_chunk(&self, id: ReplayId, chunk: u32) -> Result<Vec<LetterName>, StoreError> {
+        dead_letters::replay_chunk(&self.client, id, chunk).await
+    }
+
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        dead_letters::lead_replays(&self.client, leader).await
+    }
+
     async fn is_whole(&self) -> Result<bool, StoreError> {
         history::is_whole(&self.client).await
     }
 
     async fn note_whole(&self) -> Result<(), StoreError> {
         history::note_whole(&self.client).await
-    }
-
-    /// Writes for real: a server that is full, or no master, still answers to who only asks.
-    async fn check(&self) -> Result<(), StoreError> {
-        let mut write = redis::cmd("SET");
-        write.arg(self.client.keys().global("probe")).arg(1);
-        self.client.query::<()>(&write).await?;
-        self.client.look_again().await
-    }
-
-    /// A server without an append-only file has nothing of its last writes on disk.
-    fn is_volatile(&self) -> Option<bool> {
-        self.client.is_volatile()
-    }
-
-    fn memory_max(&self) -> Option<u64> {
-        self.client.memory_max()
-    }
-
-    /// A replica was promoted, or a server began anew: writes that were answered just before may be
-    /// lost.
-    fn failovers(&self) -> u64 {
-        self.client.failovers()
-    }
-
-    async fn close(&self) {
-        self.client.close();
     }
 }

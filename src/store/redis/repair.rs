@@ -11,7 +11,7 @@ use crate::store::{ItemRepair, StoreError};
 
 static REPAIR: Script = Script::new("repair.lua", &[include_str!("repair.lua")]);
 
-/// See [`Store::repair_item`](crate::store::Store::repair_item).
+/// See [`UpkeepStore::repair_item`](crate::store::UpkeepStore::repair_item).
 pub(super) async fn item(
     client: &Client,
     site: &Site,

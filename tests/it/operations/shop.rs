@@ -18,7 +18,8 @@ use storekeeper::recompute::{self, Mode};
 use storekeeper::simulate::model::{Counts, Item};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, Replay, ReplayId, Store,
+    DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, ReadStore, Replay, ReplayId,
+    StateStore, Store, UpkeepStore,
 };
 use storekeeper::worker::{Drained, Pool, PoolError};
 use storekeeper::{audit, clock};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use storekeeper::clock;
 use storekeeper::domain::{Policy, Timestamp};
 use storekeeper::store::redis::{KnownHistory, RedisOptions, RedisStore, Relayed};
-use storekeeper::store::{Commit, Fence, Store};
+use storekeeper::store::{Commit, Fence, ReadStore, StateStore, UpkeepStore};
 use uuid::Uuid;
 
 use super::{first, options, origin, site};

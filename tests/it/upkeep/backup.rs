@@ -5,7 +5,7 @@ use storekeeper::broker::Broker;
 use storekeeper::domain::Policy;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::Store;
+use storekeeper::store::ReadStore;
 
 use super::{Shop, expected, history};
 

@@ -10,7 +10,7 @@ use storekeeper::domain::{
 use storekeeper::duties::close_settled;
 use storekeeper::rebuild::{Selection, replay};
 use storekeeper::store::orders;
-use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
+use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, ReadStore, UpkeepStore};
 
 use super::{Shop, envelope, linked, order};
 

@@ -17,7 +17,7 @@ use storekeeper::simulate::ModelPolicy;
 use storekeeper::simulate::model::{
     CancelledOrders, DeletedOrders, KeyKind, RestockedRefunds, TestOrders,
 };
-use storekeeper::store::{PageRequest, Store};
+use storekeeper::store::{PageRequest, ReadStore, StateStore, UpkeepStore};
 use storekeeper::worker::PoolError;
 
 use super::{Shop, expected, history, order};
