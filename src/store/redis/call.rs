@@ -1,6 +1,6 @@
 //! From a commit to the run of the script that writes it.
 //!
-//! The script gets its keys and arguments in parts, in one order: here each part is added where the
+//! The script gets its keys and arguments in parts; each part is added here in the order in which the
 //! script reads it.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use super::client::Call;
 use super::closed;
 use super::entity;
 use super::keys::Keys;
-use super::lex;
 use super::names;
+use super::range;
 use super::script::Script;
 use super::value::hold_text;
 use crate::domain::{
@@ -23,14 +23,14 @@ use crate::store::{Commit, EntityName, EntityState, Revision, StoreError, state}
 
 static COMMIT: Script =
     Script::new("commit.lua", &["#!lua\n", include_str!("exact.lua"), include_str!("commit.lua")]);
-/// The same for commits that close an order. They may run on a server that is out of memory: they
-/// give some back.
+/// The same for commits that close an order. They may run on a server that is out of memory, as they
+/// free some.
 static CLOSE: Script = Script::new(
     "commit.lua",
     &["#!lua flags=allow-oom\n", include_str!("exact.lua"), include_str!("commit.lua")],
 );
 
-/// Checks a commit's form and makes the run of the script that writes it.
+/// Validates a commit and makes the run of the script that writes it.
 pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
     commit.check_form()?;
     let site = &commit.site;
@@ -153,7 +153,7 @@ impl<'a> Items<'a> {
                 Cause::Receipt(reference) => ("receipt", reference),
                 Cause::Repair(actor) => ("repair", actor),
             };
-            let between = if items.news > 1 { lex::BETWEEN } else { "" };
+            let between = if items.news > 1 { range::SEPARATOR } else { "" };
             write!(items.feed, "{between}{}\t{kind} {name}\t{delta}", change.key)
                 .expect("memory takes every byte");
         }
@@ -185,8 +185,8 @@ fn closed_sums(changes: &[StockChange]) -> BTreeMap<&StockKey, (u64, Quantity)> 
     sums
 }
 
-/// What catalogue entries give to items: a name, in the form in which an item finds its own and in
-/// the form in which a prefix finds items, and that nobody counts it.
+/// What catalogue entries give to items: a name, keyed by item and by its lower case for search by
+/// prefix, and the flag that nobody counts it.
 fn push_given(call: &mut Call, keys: &Keys, commit: &Commit) {
     let mut has_keys = false;
     for (place, write) in commit.writes.iter().enumerate() {
@@ -217,9 +217,9 @@ fn given(id: &CatalogueId, entry: &CatalogueEntry) -> Vec<(&'static str, String)
     for key in entry.description.stock_keys() {
         let key = key.to_string();
         if let Some(name) = &entry.description.name {
-            words.push(("T", [&*key, rank, &*id, &**name].join(lex::BETWEEN)));
+            words.push(("T", [&*key, rank, &*id, &**name].join(range::SEPARATOR)));
             let lowercase = name.to_lowercase();
-            words.push(("N", [&*lowercase, &*key, rank, &*id].join(lex::BETWEEN)));
+            words.push(("N", [&*lowercase, &*key, rank, &*id].join(range::SEPARATOR)));
         }
         if entry.description.is_untracked && !is_deleted {
             words.push(("U", key));
@@ -228,8 +228,8 @@ fn given(id: &CatalogueId, entry: &CatalogueEntry) -> Vec<(&'static str, String)
     words
 }
 
-/// Everything else that is written, once all is found to be as it should: links, holds, lists and
-/// names of closed orders.
+/// Everything else that is written once all checks have passed: links, holds, lists and names of
+/// closed orders.
 fn push_others(call: &mut Call, keys: &Keys, commit: &Commit) {
     let site = &commit.site;
     let of_site = |parts: &[&str]| keys.of_site(site.as_str(), parts);

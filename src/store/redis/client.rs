@@ -5,7 +5,7 @@
 //!   that one did not run.
 //! - Every call ends within the deadlines of connecting and of its answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,8 +18,9 @@ use super::keys::Keys;
 use super::refusal::Refusal;
 pub(super) use super::script::Call;
 use super::script::Script;
-use super::server::Finding;
+use super::server::{Finding, Servers};
 use super::slot::Slot;
+use crate::domain::Site;
 use crate::store::StoreError;
 
 /// So many commands are sent at once; more are sent in parts.
@@ -51,7 +52,12 @@ impl Client {
         &self.keys
     }
 
-    /// Connects, unless that is done; tells a server that is set wrong from one that is away.
+    /// The name of a key of a site.
+    pub(super) fn key(&self, site: &Site, parts: &[&str]) -> String {
+        self.keys.of_site(site.as_str(), parts)
+    }
+
+    /// Connects, unless that is done; distinguishes a misconfigured server from one that is away.
     pub(super) async fn connect(&self) -> Result<(), StoreError> {
         self.slot.lease().await.map(drop).map_err(Refusal::for_start)
     }
@@ -69,24 +75,9 @@ impl Client {
         }
     }
 
-    /// Whether a server keeps nothing of its last writes on disk, as it said last.
-    pub(super) fn is_volatile(&self) -> Option<bool> {
-        self.slot.servers().is_volatile()
-    }
-
-    /// How many bytes the smallest server may take, as it said last.
-    pub(super) fn memory_max(&self) -> Option<u64> {
-        self.slot.servers().memory_max()
-    }
-
-    /// The histories of data that the last look at the servers found.
-    pub(super) fn histories(&self) -> BTreeSet<String> {
-        self.slot.servers().histories()
-    }
-
-    /// How often data of another history was found where the Store was.
-    pub(super) fn failovers(&self) -> u64 {
-        self.slot.servers().failovers()
+    /// What was learned of the servers.
+    pub(super) fn servers(&self) -> &Servers {
+        self.slot.servers()
     }
 
     /// Sends one command.
@@ -105,9 +96,9 @@ impl Client {
         commands: Vec<(String, Cmd)>,
     ) -> Result<Vec<Value>, StoreError> {
         let what = commands.first().map(|(_, command)| name_of(command)).unwrap_or_default();
-        let answers = self.send_all(commands).await.map_err(|error| error.told(&what))?;
-        let whole = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>();
-        whole.map_err(|error| failure::of(&what, error))
+        let answers = self.send_all(commands).await.map_err(|error| error.of_call(&what))?;
+        let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>();
+        answers.map_err(|error| failure::of(&what, error))
     }
 
     /// Runs one script.
@@ -118,54 +109,41 @@ impl Client {
 
     /// Runs scripts, many at once; answers are in the order of the calls.
     ///
-    /// Those of one hash slot run in order, unless the server forgot a script in the middle: then
-    /// the calls that it did not know run behind the others. A call that fails does not keep the
-    /// others from running: what they did stays, and the answer is the error.
+    /// Those of one hash slot run in order, unless the server forgot a script in between: then the
+    /// calls that it did not know run after the others. A call that fails does not keep the others
+    /// from running: what they did stays, and the answer is the error.
     pub(super) async fn run_all(
         &self,
         calls: impl IntoIterator<Item = &Call>,
     ) -> Result<Vec<Value>, StoreError> {
         let calls: Vec<&Call> = calls.into_iter().collect();
-        let mut answers: Vec<Option<Value>> = vec![None; calls.len()];
-        for attempt in 0..2 {
-            let open: Vec<usize> =
-                (0..calls.len()).filter(|place| is_unknown(answers.get(*place))).collect();
-            if open.is_empty() {
-                break;
+        let mut answers = self.send_calls(&calls).await?;
+        let unknown = answers.iter().enumerate().filter(|(_, answer)| is_unknown_script(answer));
+        let unknown: Vec<usize> = unknown.map(|(place, _)| place).collect();
+        if !unknown.is_empty() {
+            let again = unknown.iter().filter_map(|place| calls.get(*place).copied());
+            let again: Vec<&Call> = again.collect();
+            let scripts: BTreeMap<_, &Script> =
+                again.iter().map(|call| (call.script().name(), call.script())).collect();
+            for script in scripts.into_values() {
+                self.query::<()>(&script.load()).await?;
             }
-            if attempt > 0 {
-                self.load_scripts(open.iter().filter_map(|place| calls.get(*place).copied()))
-                    .await?;
-            }
-            let sent: Vec<&Call> =
-                open.iter().filter_map(|place| calls.get(*place).copied()).collect();
-            let commands =
-                sent.iter().map(|call| (call.first_key().to_owned(), call.command())).collect();
-            let what = sent.first().map(ToString::to_string).unwrap_or_default();
-            let found = self.send_all(commands).await.map_err(|error| error.told(&what))?;
-            for (place, answer) in open.into_iter().zip(found) {
-                if let Some(slot) = answers.get_mut(place) {
-                    *slot = Some(answer);
+            for (place, answer) in unknown.into_iter().zip(self.send_calls(&again).await?) {
+                if let Some(unknown) = answers.get_mut(place) {
+                    *unknown = answer;
                 }
             }
         }
-        let told = calls.iter().zip(answers).map(|(call, answer)| {
-            let answer = answer.unwrap_or_default().extract_error();
-            answer.map_err(|error| failure::of(&call.to_string(), error))
+        let answers = calls.iter().zip(answers).map(|(call, answer)| {
+            answer.extract_error().map_err(|error| failure::of(&call.to_string(), error))
         });
-        told.collect()
+        answers.collect()
     }
 
-    async fn load_scripts(
-        &self,
-        calls: impl Iterator<Item = &Call> + Send,
-    ) -> Result<(), StoreError> {
-        let scripts: BTreeMap<_, &Script> =
-            calls.map(|call| (call.script().name(), call.script())).collect();
-        for script in scripts.into_values() {
-            self.query::<()>(&script.load()).await?;
-        }
-        Ok(())
+    async fn send_calls(&self, calls: &[&Call]) -> Result<Vec<Value>, StoreError> {
+        let commands = calls.iter().map(|call| (call.first_key().to_owned(), call.command()));
+        let what = calls.first().map(ToString::to_string).unwrap_or_default();
+        self.send_all(commands.collect()).await.map_err(|error| error.of_call(&what))
     }
 
     /// Sends commands in parts; in a cluster each part is of one hash slot.
@@ -229,7 +207,7 @@ enum Unsent {
 }
 
 impl Unsent {
-    fn told(self, what: &str) -> StoreError {
+    fn of_call(self, what: &str) -> StoreError {
         match self {
             Self::Away(refusal) => refusal.for_calls(),
             Self::Failed(error) => failure::of(what, error),
@@ -237,13 +215,8 @@ impl Unsent {
     }
 }
 
-/// Whether a call was not sent yet, or its script was not known.
-fn is_unknown(answer: Option<&Option<Value>>) -> bool {
-    match answer {
-        Some(Some(Value::ServerError(error))) => error.kind() == Some(ServerErrorKind::NoScript),
-        Some(Some(_)) => false,
-        Some(None) | None => true,
-    }
+fn is_unknown_script(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
 fn error_of(value: &Value) -> Option<RedisError> {
@@ -259,8 +232,7 @@ fn name_of(command: &Cmd) -> String {
     format!("{name} {key}")
 }
 
-/// The part of a key that says to which hash slot it belongs; keys without one are made by us so
-/// that each is a part by itself.
+/// The part of a key that decides its hash slot: its tag, or else all of it.
 fn tag_of(key: &str) -> &str {
     let tagged = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     tagged.map_or(key, |(tag, _)| tag)

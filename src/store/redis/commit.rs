@@ -32,50 +32,40 @@ pub(super) async fn commit(
     client: &Client,
     commits: &[Commit],
 ) -> Result<Vec<Committed>, StoreError> {
+    // What stays open is of a policy that was never in force, or of a site that vanishes again and
+    // again; nothing of it is written.
+    let refusal =
+        |commit: &Commit| commit.policy.map_or(Committed::Conflict, |_| Committed::PolicyChanged);
+    let mut committed: Vec<Committed> = commits.iter().map(refusal).collect();
     let calls = commits.iter().map(|commit| call::of(client.keys(), commit));
     let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
-    let mut committed: Vec<Option<Committed>> = vec![None; commits.len()];
+    let mut open: Vec<_> = commits.iter().zip(&calls).zip(&mut committed).collect();
     for _ in 0..ROUNDS_MAX {
-        let open: Vec<(usize, &Commit, &Call)> = commits
-            .iter()
-            .zip(&calls)
-            .enumerate()
-            .filter(|(place, _)| committed.get(*place).is_some_and(Option::is_none))
-            .map(|(place, (commit, call))| (place, commit, call))
-            .collect();
         if open.is_empty() {
             break;
         }
-        let answers = client.run_all(open.iter().map(|(_, _, call)| *call)).await?;
-        let mut unregistered = BTreeSet::new();
-        let mut behind = BTreeSet::new();
-        for ((place, commit, call), answer) in open.into_iter().zip(answers) {
-            let done = match answer_of(commit, call, answer)? {
-                Answer::Final(done) => Some(done),
-                Answer::Unregistered => {
-                    unregistered.insert(commit.site.clone());
-                    None
+        let answers = client.run_all(open.iter().map(|((_, call), _)| *call)).await?;
+        let (mut unregistered, mut outdated) = (BTreeSet::new(), BTreeSet::new());
+        let mut again = Vec::new();
+        for (((commit, call), done), answer) in open.into_iter().zip(answers) {
+            match answer_of(commit, call, answer)? {
+                Answer::Final(answer) => {
+                    *done = answer;
+                    continue;
                 }
+                Answer::Unregistered => unregistered.insert(commit.site.clone()),
                 Answer::OtherPolicy(known) if commit.policy > Some(known) => {
-                    behind.insert(commit.site.clone());
-                    None
+                    outdated.insert(commit.site.clone())
                 }
-                Answer::OtherPolicy(_) => Some(Committed::PolicyChanged),
+                Answer::OtherPolicy(_) => continue,
             };
-            if let Some(slot) = committed.get_mut(place) {
-                *slot = done;
-            }
+            again.push(((commit, call), done));
         }
         sites::register(client, &unregistered).await?;
-        sites::tell_policy(client, &behind).await?;
+        sites::tell_policy(client, &outdated).await?;
+        open = again;
     }
-    // What is open still is of a policy that was never in force, or of a site that vanishes again
-    // and again; nothing of it is written.
-    let undone = commits.iter().zip(committed).map(|(commit, done)| {
-        let refusal = commit.policy.map_or(Committed::Conflict, |_| Committed::PolicyChanged);
-        done.unwrap_or(refusal)
-    });
-    Ok(undone.collect())
+    Ok(committed)
 }
 
 fn answer_of(commit: &Commit, call: &Call, answer: Value) -> Result<Answer, StoreError> {

@@ -1,9 +1,9 @@
-//! The layout of the data, as a number that stands beside it.
+//! The layout of the data, as a number beside it.
 //!
-//! Release 0.1.0 wrote no number. Its data is told by the keys that it wrote first, and is refused:
-//! nothing of it is read or converted.
+//! Release 0.1.0 wrote no number. Its data is recognised by the keys that it wrote first, and is
+//! refused: nothing of it is read or converted.
 
-use redis::{RedisResult, Value};
+use redis::{Cmd, RedisResult, Value};
 
 use super::connection::Connection;
 use super::keys::Keys;
@@ -15,7 +15,7 @@ pub(super) const LAYOUT: u64 = 2;
 /// Keys one of which every Store has that was ever written to.
 const FIRST: [&str; 3] = ["policy", "epoch", "sites"];
 
-/// Looks at the data behind a new connection, before anybody else does; writes nothing.
+/// Checks the data of a new connection before its first use; writes nothing.
 pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<(), Refusal> {
     match find(connection, keys).await {
         Ok(None) => Ok(()),
@@ -27,9 +27,7 @@ pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<()
 /// Why the data must not be touched, if it must not.
 async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Refusal>> {
     let key = keys.global("layout");
-    let mut get = redis::cmd("GET");
-    get.arg(&key);
-    let found = connection.send(&get).await?.extract_error()?;
+    let found = connection.send(&Cmd::get(&key)).await?.extract_error()?;
     if let Some(text) = redis::from_redis_value::<Option<String>>(found)? {
         return Ok(match text.parse() {
             Ok(LAYOUT) => None,
@@ -41,9 +39,8 @@ async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Re
         });
     }
     for name in FIRST {
-        let mut exists = redis::cmd("EXISTS");
-        exists.arg(keys.global(name));
-        if connection.send(&exists).await?.extract_error()? != Value::Int(0) {
+        if connection.send(&Cmd::exists(keys.global(name))).await?.extract_error()? != Value::Int(0)
+        {
             return Ok(Some(older(&key)));
         }
     }

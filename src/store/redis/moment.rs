@@ -17,7 +17,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// Nothing so far.
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { call: Call::of(&MOMENT) }
     }
 

@@ -1,11 +1,11 @@
 //! The connection in use, and the making of the next one.
 //!
-//! Whoever needs a connection begins an attempt, others wait for that one, and after a failure
-//! everybody is refused at once until the next attempt is due.
+//! Whoever needs a connection begins an attempt; others wait for it, and after a failure every call
+//! fails at once until the next attempt is due.
 //!
 //! # Invariants
-//! - No attempt depends on who asked for it: it is a task of its own. Who asked may be a future that
-//!   nobody polls any more, as those of a worker's batches while it waits for the Store.
+//! - No attempt depends on its caller: it is a task of its own. The caller may be a future that is no
+//!   longer polled, as a worker's batches are while it waits for the Store.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +26,7 @@ use super::server::{Finding, Servers};
 use crate::backoff::Delays;
 use crate::store::StoreError;
 
-/// After so many timeouts in a row a connection is given up: the other side may be gone without a
-/// word.
+/// After so many timeouts in a row a connection is given up: the other side may have vanished.
 const TIMEOUTS_MAX: u32 = 3;
 /// The delays between attempts to connect.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -45,7 +44,7 @@ pub(super) struct Slot {
 
 struct State {
     in_use: Use,
-    /// How many connections were made: an error of an earlier one says nothing about this one.
+    /// How many connections were made: an error of an earlier one does not concern this one.
     made: u64,
     delays: Delays,
 }
@@ -102,11 +101,11 @@ impl Slot {
                 Use::Connecting(attempt) if attempt.has_changed().is_ok() => attempt.clone(),
                 // An attempt whose task is gone was one of a runtime that has ended.
                 Use::Away(_) | Use::Connecting(_) => {
-                    let (told, attempt) = watch::channel(None);
+                    let (result, attempt) = watch::channel(None);
                     state.in_use = Use::Connecting(attempt.clone());
                     let slot = Arc::clone(self);
                     self.attempts
-                        .spawn(async move { told.send_replace(Some(slot.attempt().await)) });
+                        .spawn(async move { result.send_replace(Some(slot.attempt().await)) });
                     attempt
                 }
             }
@@ -115,7 +114,7 @@ impl Slot {
         ended.ok().flatten().unwrap_or_else(|| Err(away("connecting was broken off")))
     }
 
-    /// Connects, and notes what became of it.
+    /// Connects, and records the result.
     async fn attempt(&self) -> Result<Lease, Refusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
         let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
@@ -150,7 +149,7 @@ impl Slot {
         Ok(connection)
     }
 
-    /// Learns how a call went: a connection that is of no use any more is dropped.
+    /// Records how a call went: a connection that is no longer usable is dropped.
     pub(super) fn note(&self, lease: &Lease, error: Option<&RedisError>) {
         let is_of_no_use = if error.is_some_and(RedisError::is_timeout) {
             self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX
@@ -167,7 +166,7 @@ impl Slot {
         }
     }
 
-    /// Lets go of the connection for good.
+    /// Drops the connection for good.
     pub(super) fn close(&self) {
         self.state().in_use = Use::Closed;
     }
@@ -196,15 +195,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_for_a_connection_and_is_not_polled_holds_nobody_up() {
+    async fn a_caller_that_is_not_polled_blocks_no_other() {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = format!("redis://{}", listening.local_addr().unwrap());
         let slot = Arc::new(Slot::new(&RedisOptions::single(&silent)).unwrap());
         let mut idle = pin!(slot.lease());
         assert!(poll!(&mut idle).is_pending());
-        let patience = CONNECT_DEADLINE + LAST_DELAY;
+        let longest = CONNECT_DEADLINE + LAST_DELAY;
         for _ in 0..3 {
-            let refused = timeout(patience, slot.lease()).await.expect("it waits for the idle one");
+            let refused = timeout(longest, slot.lease()).await.expect("it waits for the idle one");
             assert!(matches!(refused, Err(Refusal::Away(_))));
             tokio::time::sleep(LAST_DELAY).await;
         }

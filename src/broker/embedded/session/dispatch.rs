@@ -15,7 +15,7 @@ use super::{POLL, Session};
 use crate::broker::embedded::lock::QueueLock;
 use crate::broker::embedded::{Shared, queue};
 use crate::broker::{Delivery, Queue};
-use crate::sqlite::SqliteError;
+use crate::sqlite::{SqliteError, SqliteFailure};
 
 /// What a subscription needs to be served.
 #[derive(Debug)]
@@ -50,9 +50,10 @@ impl Dispatcher {
         let mut is_locked = false;
         loop {
             is_locked = is_locked
-                || lock.try_acquire().map_err(|error| SqliteError::Unusable {
-                    file: format!("{}.lock", queue::name(queue)),
-                    message: format!("cannot lock it: {error}; choose a directory on a local disk"),
+                || lock.try_acquire().map_err(|error| {
+                    let advice = "choose a directory on a local disk";
+                    let message = format!("cannot lock it: {error}; {advice}");
+                    SqliteFailure::Unusable.of(format!("{}.lock", queue::name(queue)), message)
                 })?;
             if is_locked {
                 let begin = move |connection: &_| {

@@ -36,7 +36,7 @@ use crate::broker::out::{Out, known_now};
 use crate::broker::{Delivery, Disposition, Queue};
 use crate::clock;
 use crate::domain::Timestamp;
-use crate::sqlite::SqliteError;
+use crate::sqlite::{SqliteError, SqliteFailure};
 
 /// How often to look for what other processes published, and for a lock that became free.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -177,10 +177,8 @@ impl Session {
             }
         };
         timeout(CLOSE_PATIENCE, writes).await.unwrap_or_else(|_| {
-            Err(SqliteError::Unavailable {
-                file: queue::name(self.queue).to_owned(),
-                message: "gave up writing settlements; their envelopes are delivered again".into(),
-            })
+            let message = "gave up writing settlements; their envelopes are delivered again";
+            Err(SqliteFailure::Unavailable.of(queue::name(self.queue), message))
         })
     }
 

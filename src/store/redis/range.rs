@@ -5,15 +5,15 @@
 use redis::Cmd;
 
 /// Stands between the parts of a member; no name has a control character.
-pub(super) const BETWEEN: &str = "\n";
+pub(super) const SEPARATOR: &str = "\n";
 
-/// Members behind one, or from the first on.
+/// Members after one, or from the first on.
 pub(super) fn after(key: &str, member: Option<&str>, limit: usize) -> Cmd {
     let start = member.map_or_else(|| b"-".to_vec(), |member| bound(b'(', member, b""));
     range(key, &start, b"+", limit)
 }
 
-/// Members that begin with a text and stand behind a member.
+/// Members that begin with a text and come after a member.
 pub(super) fn with_prefix(key: &str, prefix: &str, member: Option<&str>, limit: usize) -> Cmd {
     let start = match member {
         Some(member) if member >= prefix => bound(b'(', member, b""),
