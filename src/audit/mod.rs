@@ -157,7 +157,7 @@ async fn of_names(
     let gone: Vec<OrderId> = gone.cloned().collect();
     if !gone.is_empty() {
         let (closed, watermark) = store.closed(site, &gone).await?;
-        readings.note_closed(site, gone.into_iter().zip(closed), watermark);
+        readings.add_closed(site, gone.into_iter().zip(closed), watermark);
     }
     Ok(rules::of_names(names, &readings.of(site).reading))
 }

@@ -172,7 +172,7 @@ impl Imagined<'_> {
         if closed.iter().all(Option::is_none) {
             return Ok(decision);
         }
-        self.readings.note_closed(&event.site, new.into_iter().zip(closed), watermark);
+        self.readings.add_closed(&event.site, new.into_iter().zip(closed), watermark);
         let part = self.readings.of(&event.site).reading.part([names]);
         Ok(decide(&part, &self.policy))
     }

@@ -100,7 +100,7 @@ impl Recovery {
     }
 
     async fn note(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
-        let is_noted = self.store.note_history(known, fence).await?;
+        let is_noted = self.store.record_history(known, fence).await?;
         is_noted.then_some(()).ok_or(DutyError::Superseded)
     }
 }

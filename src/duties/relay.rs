@@ -64,7 +64,7 @@ impl Relay {
             let news = resync.into_iter().chain(changes.iter().map(|change| changed(site, change)));
             self.broker.announce(news.collect()).await?;
             let relayed = Relayed { epoch: start.epoch, sequence };
-            if !self.store.note_relayed(site, fence, &relayed).await? {
+            if !self.store.record_relayed(site, fence, &relayed).await? {
                 return Err(DutyError::Superseded);
             }
         }
@@ -75,7 +75,11 @@ impl Relay {
 impl Duty for Relay {
     async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
         let is_due = self.looked_at_all.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
-        let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
+        let sites = if is_due {
+            self.store.sites().await?
+        } else {
+            self.store.take_changed_sites().await?
+        };
         let rest = if sites.is_empty() { LOOK_AGAIN } else { Duration::ZERO };
         // Until all of them are told.
         let looked = if is_due { Some(Instant::now()) } else { self.looked_at_all };

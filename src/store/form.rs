@@ -10,7 +10,7 @@ use crate::domain::{Cause, Link, Quantity};
 
 impl Commit {
     /// Refuses a commit that no backend may write.
-    pub(super) fn check_form(&self) -> Result<(), StoreError> {
+    pub(super) fn validate(&self) -> Result<(), StoreError> {
         let Some(flaw) = self.flaw() else { return Ok(()) };
         let message = format!("a commit of site {} is ill-formed: {flaw}", self.site);
         Err(StoreError::Rejected { source: message.into() })

@@ -299,11 +299,11 @@ pub trait UpkeepStore: Debug + Send + Sync + 'static {
 
     /// Whether the Store has everything from its beginning on, as far as is known. A new one does
     /// not: whether there is a journal is not recorded yet.
-    async fn is_whole(&self) -> Result<bool, StoreError>;
+    async fn is_complete(&self) -> Result<bool, StoreError>;
 
     /// Records that it does: the whole journal went through the workers, or there is none, or a
     /// person accepts a part.
-    async fn note_whole(&self) -> Result<(), StoreError>;
+    async fn record_complete(&self) -> Result<(), StoreError>;
 }
 
 /// Why the Store did not do what was asked.

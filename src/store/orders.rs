@@ -36,7 +36,7 @@ impl Readings {
     }
 
     /// Adds what is known of the closing of a site's names.
-    pub fn note_closed(
+    pub fn add_closed(
         &mut self,
         site: &Site,
         names: impl IntoIterator<Item = (OrderId, Option<ClosedName>)>,

@@ -204,7 +204,7 @@ impl Batch<'_> {
         let mut readings = Readings::default();
         for (site, (names, watermark)) in &self.closed {
             let names = names.iter().map(|(name, closed)| (name.clone(), *closed));
-            readings.note_closed(site, names, *watermark);
+            readings.add_closed(site, names, *watermark);
         }
         let events: Vec<_> = orders
             .iter()

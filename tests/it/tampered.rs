@@ -362,11 +362,11 @@ impl<F: Faults> UpkeepStore for Tampered<F> {
         self.write(self.inner.lead_replays(leader)).await
     }
 
-    async fn is_whole(&self) -> Result<bool, StoreError> {
-        self.inner.is_whole().await
+    async fn is_complete(&self) -> Result<bool, StoreError> {
+        self.inner.is_complete().await
     }
 
-    async fn note_whole(&self) -> Result<(), StoreError> {
-        self.inner.note_whole().await
+    async fn record_complete(&self) -> Result<(), StoreError> {
+        self.inner.record_complete().await
     }
 }

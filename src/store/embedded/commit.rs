@@ -34,7 +34,7 @@ struct PreparedEntity {
 impl PreparedCommit {
     /// Validates a commit and encodes its states.
     pub(super) fn new(mut commit: Commit) -> Result<Self, StoreError> {
-        commit.check_form()?;
+        commit.validate()?;
         let mut writes = std::mem::take(&mut commit.writes);
         let entities = commit.read.iter().map(|(name, loaded)| {
             let write = writes.iter().position(|write| write.name == *name);

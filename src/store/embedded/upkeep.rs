@@ -149,12 +149,12 @@ impl UpkeepStore for EmbeddedStore {
 
     /// A file that has a site was not begun empty beside a journal, unless webhooks arrived before
     /// it was rebuilt: a person who replaces the file is asked to stop the service first.
-    async fn is_whole(&self) -> Result<bool, StoreError> {
+    async fn is_complete(&self) -> Result<bool, StoreError> {
         Ok(!self.sites().await?.is_empty())
     }
 
     /// The file's sites are the record.
-    async fn note_whole(&self) -> Result<(), StoreError> {
+    async fn record_complete(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ static CLOSE: Script = Script::new(
 
 /// Validates a commit and makes the run of the script that writes it.
 pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
-    commit.check_form()?;
+    commit.validate()?;
     let site = &commit.site;
     let items = Items::of(&commit.changes);
     let sums = closed_sums(&commit.changes);

@@ -63,9 +63,9 @@ impl Client {
     }
 
     /// Looks at the servers again: one that was replaced may have answered over the same address.
-    pub(super) async fn look_again(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_servers(&self) -> Result<(), StoreError> {
         let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
-        match self.slot.servers().look_at(&mut lease.connection).await {
+        match self.slot.servers().check(&mut lease.connection).await {
             Ok(()) => Ok(()),
             Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
             Err(Finding::Failed(error)) => {

@@ -62,7 +62,7 @@ pub(super) async fn commit(
             again.push(((commit, call), done));
         }
         sites::register(client, &unregistered).await?;
-        sites::tell_policy(client, &outdated).await?;
+        sites::update_policy(client, &outdated).await?;
         open = again;
     }
     Ok(committed)

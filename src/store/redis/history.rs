@@ -31,7 +31,7 @@ pub struct KnownHistory {
 impl RedisStore {
     /// The names of the servers' current histories; none where `INFO` is not allowed.
     pub async fn histories(&self) -> Result<BTreeSet<String>, StoreError> {
-        self.client.look_again().await?;
+        self.client.check_servers().await?;
         Ok(self.client.servers().histories())
     }
 
@@ -48,7 +48,7 @@ impl RedisStore {
 
     /// Writes what is recorded beside the data; `false`, and nothing is written, if a later leader
     /// has written something.
-    pub async fn note_history(
+    pub async fn record_history(
         &self,
         known: &KnownHistory,
         fence: Fence,

@@ -22,7 +22,7 @@ const NEWS_MAX: usize = 100;
 impl RedisStore {
     /// Takes some sites that have new changes. The caller reads their feeds afterwards: a commit from
     /// now on records its site again.
-    pub async fn take_news(&self) -> Result<Vec<Site>, StoreError> {
+    pub async fn take_changed_sites(&self) -> Result<Vec<Site>, StoreError> {
         let mut take = Cmd::spop(news(&self.client));
         let names: Vec<String> = self.client.query(take.arg(NEWS_MAX)).await?;
         let site = |name: String| parsed("the sites with news", &name, Site::parse);
@@ -36,7 +36,7 @@ impl RedisStore {
 
     /// Records the place of a site's last relayed change; `false`, and nothing is recorded, if a
     /// later holder of the lease has recorded something.
-    pub async fn note_relayed(
+    pub async fn record_relayed(
         &self,
         site: &Site,
         fence: Fence,
@@ -71,18 +71,18 @@ pub(super) async fn relayed(client: &Client, site: &Site) -> Result<Option<Relay
 
 /// Records which sites have new changes after these commits. It is a hint: its failure does not
 /// affect what was committed.
-pub(super) async fn note_news(client: &Client, commits: &[Commit], committed: &[Committed]) {
+pub(super) async fn record_changed(client: &Client, commits: &[Commit], committed: &[Committed]) {
     let written = commits.iter().zip(committed).filter(|(commit, committed)| {
         **committed == Committed::Written && !commit.changes.is_empty()
     });
     let sites: BTreeSet<&Site> = written.map(|(commit, _)| &commit.site).collect();
     if !sites.is_empty() {
-        note_news_of(client, sites).await;
+        record_changed_sites(client, sites).await;
     }
 }
 
 /// Records that sites have new changes.
-pub(super) async fn note_news_of(client: &Client, sites: impl IntoIterator<Item = &Site>) {
+pub(super) async fn record_changed_sites(client: &Client, sites: impl IntoIterator<Item = &Site>) {
     let names: Vec<&str> = sites.into_iter().map(Site::as_str).collect();
     if let Err(error) = client.query::<()>(&Cmd::sadd(news(client), names)).await {
         tracing::debug!(%error, "cannot record which sites have new changes; the relay finds them later");

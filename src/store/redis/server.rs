@@ -64,7 +64,7 @@ impl Servers {
     }
 
     /// Checks the server, or every node of a cluster.
-    pub(super) async fn look_at(&self, connection: &mut Connection) -> Result<(), Finding> {
+    pub(super) async fn check(&self, connection: &mut Connection) -> Result<(), Finding> {
         let answer = connection.send(&redis::cmd("INFO")).await.and_then(Value::extract_error);
         let nodes = match answer {
             Ok(answer) => nodes_of(answer),

@@ -8,7 +8,7 @@
 //! goes back to an earlier policy.
 //!
 //! Dies in between: sites that were not updated refuse orders of the new policy, and whoever is
-//! refused updates them ([`tell_policy`]). A site that was listed, and never committed for, is empty.
+//! refused updates them ([`update_policy`]). A site that was listed, and never committed for, is empty.
 
 use std::collections::BTreeSet;
 
@@ -49,24 +49,27 @@ pub(super) async fn register(client: &Client, sites: &BTreeSet<Site>) -> Result<
     if sites.is_empty() {
         return Ok(());
     }
-    note_layout(client).await?;
+    record_layout(client).await?;
     let names: Vec<_> = sites.iter().map(|site| (0, site.as_str())).collect();
     client.query::<()>(&Cmd::zadd_multiple(client.keys().global("sites"), &names)).await?;
     let epoch = epoch(client).await?;
     let policy = revision(client).await?;
-    tell(client, sites, &epoch, policy).await
+    update(client, sites, &epoch, policy).await
 }
 
 /// Updates sites to the policy in force.
-pub(super) async fn tell_policy(client: &Client, sites: &BTreeSet<Site>) -> Result<(), StoreError> {
+pub(super) async fn update_policy(
+    client: &Client,
+    sites: &BTreeSet<Site>,
+) -> Result<(), StoreError> {
     if sites.is_empty() {
         return Ok(());
     }
     let policy = revision(client).await?;
-    tell(client, sites, "", policy).await
+    update(client, sites, "", policy).await
 }
 
-async fn tell(
+async fn update(
     client: &Client,
     sites: impl IntoIterator<Item = &Site>,
     epoch: &str,
@@ -88,7 +91,7 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
     if let Some(epoch) = client.query(&find).await? {
         return Ok(epoch);
     }
-    note_layout(client).await?;
+    record_layout(client).await?;
     client.query::<()>(&Cmd::set_nx(&key, draw_epoch())).await?;
     client.query(&find).await
 }
@@ -96,7 +99,7 @@ pub(super) async fn epoch(client: &Client) -> Result<String, StoreError> {
 /// Draws another epoch.
 pub(super) async fn begin_epoch(client: &Client) -> Result<String, StoreError> {
     let epoch = draw_epoch();
-    note_layout(client).await?;
+    record_layout(client).await?;
     client.query::<()>(&Cmd::set(client.keys().global("epoch"), &epoch)).await?;
     Ok(epoch)
 }
@@ -132,14 +135,14 @@ pub(super) async fn put_in_force(
     origin: &PolicyOrigin,
     how: &str,
 ) -> Result<PolicyInForce, StoreError> {
-    note_layout(client).await?;
+    record_layout(client).await?;
     let key = client.keys().global("policy");
     let call = Call::of(&POLICY).key(key.as_str()).arg(state::encode(policy)?).arg(how);
     let call = call.arg(origin.actor.as_str()).arg(origin.at.micros().to_string());
     let (revision, policy): (String, String) = client.run(&call).await?;
     let in_force = in_force(&key, &revision, &policy)?;
     let sites = list(client).await?;
-    tell(client, &sites, "", Some(in_force.revision)).await?;
+    update(client, &sites, "", Some(in_force.revision)).await?;
     Ok(in_force)
 }
 
@@ -151,6 +154,6 @@ fn in_force(key: &str, revision: &str, policy: &str) -> Result<PolicyInForce, St
 
 /// Records the layout, unless it is recorded. That comes before the first key of a new Store: if the
 /// process dies in between, the Store has a number and nothing else.
-async fn note_layout(client: &Client) -> Result<(), StoreError> {
+async fn record_layout(client: &Client) -> Result<(), StoreError> {
     client.query(&Cmd::set_nx(client.keys().global("layout"), LAYOUT)).await
 }

@@ -140,7 +140,7 @@ impl Slot {
 
     async fn connect(&self) -> Result<Connection, Refusal> {
         let mut connection = self.target.connect().await.map_err(away)?;
-        match self.servers.look_at(&mut connection).await {
+        match self.servers.check(&mut connection).await {
             Ok(()) => {}
             Err(Finding::Failed(error)) => return Err(away(error)),
             Err(Finding::Unfit(why)) => return Err(Refusal::Unfit(why)),

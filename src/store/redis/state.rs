@@ -19,7 +19,7 @@ impl StateStore for RedisStore {
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
         let committed = commit::commit(&self.client, &commits).await?;
         if self.announces {
-            relay::note_news(&self.client, &commits, &committed).await;
+            relay::record_changed(&self.client, &commits, &committed).await;
         }
         Ok(committed)
     }
@@ -62,7 +62,7 @@ impl StateStore for RedisStore {
     /// Writes for real: a server that is full, or no master, still answers reads.
     async fn check(&self) -> Result<(), StoreError> {
         self.client.query::<()>(&Cmd::set(self.client.keys().global("probe"), 1)).await?;
-        self.client.look_again().await
+        self.client.check_servers().await
     }
 
     async fn close(&self) {

@@ -78,7 +78,7 @@ impl UpkeepStore for RedisStore {
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError> {
         let is_written = repair::item(&self.client, site, &repair).await?;
         if is_written && self.announces {
-            relay::note_news_of(&self.client, [site]).await;
+            relay::record_changed_sites(&self.client, [site]).await;
         }
         Ok(is_written)
     }
@@ -109,12 +109,12 @@ impl UpkeepStore for RedisStore {
         dead_letters::lead_replays(&self.client, leader).await
     }
 
-    async fn is_whole(&self) -> Result<bool, StoreError> {
+    async fn is_complete(&self) -> Result<bool, StoreError> {
         Ok(self.known_history().await?.is_some())
     }
 
     /// Keeps what is recorded already.
-    async fn note_whole(&self) -> Result<(), StoreError> {
+    async fn record_complete(&self) -> Result<(), StoreError> {
         self.client.query(&Cmd::hset_nx(history::key(&self.client), "settled_before", 0)).await
     }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn take(
         let open: Vec<usize> = (0..events.len()).filter(|it| !outcomes.contains_key(it)).collect();
         let mut readings = Readings::default();
         if let Some((names, watermark)) = closed.take() {
-            readings.note_closed(site, names, watermark);
+            readings.add_closed(site, names, watermark);
         }
         let asked: Vec<_> = open.iter().map(|place| (site, &names[*place])).collect();
         readings.fill(store, &asked, Vec::new()).await.unwrap();
