@@ -14,22 +14,23 @@
 //! - No order is written under a policy that is not in force.
 //! - No type of a database's client library crosses this port.
 
+mod audit_rows;
 mod commit;
 mod dead_letters;
 pub mod embedded;
-mod form;
 mod letter;
 mod named;
 pub mod orders;
 mod read;
 pub mod redis;
 pub mod state;
-mod sums;
+mod validation;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+pub use audit_rows::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 pub use commit::{
     Asked, Change, Closing, Commit, Committed, Direction, EntityId, FeedStart, Found, Listed,
     Loaded, Revision,
@@ -43,7 +44,6 @@ pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,
 };
-pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
 pub use crate::domain::dead_letter::{
     Ending, Fence, LetterName, Pace, Position, Replay, ReplayId, ReplayState,

@@ -13,13 +13,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::RedisOptions;
+use super::connector::Connector;
 use super::failure;
 use super::keys::Keys;
 use super::refusal::Refusal;
 pub(super) use super::script::Call;
 use super::script::Script;
 use super::server::{Finding, Servers};
-use super::slot::Slot;
 use crate::domain::Site;
 use crate::store::StoreError;
 
@@ -31,7 +31,7 @@ const PARTS_AT_ONCE: usize = 16;
 /// A handle of the connection; its clones share it.
 #[derive(Clone)]
 pub(super) struct Client {
-    slot: Arc<Slot>,
+    connector: Arc<Connector>,
     keys: Keys,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client that is not connected yet.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
-        Ok(Self { slot: Arc::new(Slot::new(options)?), keys: Keys::new(&options.prefix) })
+        Ok(Self { connector: Arc::new(Connector::new(options)?), keys: Keys::new(&options.prefix) })
     }
 
     /// The names of keys.
@@ -59,17 +59,17 @@ impl Client {
 
     /// Connects, unless that is done; distinguishes a misconfigured server from one that is away.
     pub(super) async fn connect(&self) -> Result<(), StoreError> {
-        self.slot.lease().await.map(drop).map_err(Refusal::for_start)
+        self.connector.lease().await.map(drop).map_err(Refusal::for_start)
     }
 
     /// Looks at the servers again: one that was replaced may have answered over the same address.
     pub(super) async fn check_servers(&self) -> Result<(), StoreError> {
-        let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
-        match self.slot.servers().check(&mut lease.connection).await {
+        let mut lease = self.connector.lease().await.map_err(Refusal::for_calls)?;
+        match self.connector.servers().check(&mut lease.connection).await {
             Ok(()) => Ok(()),
             Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
             Err(Finding::Failed(error)) => {
-                self.slot.note(&lease, Some(&error));
+                self.connector.record(&lease, Some(&error));
                 Err(failure::of("INFO", error))
             }
         }
@@ -77,14 +77,14 @@ impl Client {
 
     /// What was learned of the servers.
     pub(super) fn servers(&self) -> &Servers {
-        self.slot.servers()
+        self.connector.servers()
     }
 
     /// Sends one command.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
+        let mut lease = self.connector.lease().await.map_err(Refusal::for_calls)?;
         let answer = lease.connection.send(command).await.and_then(Value::extract_error);
-        self.slot.note(&lease, answer.as_ref().err());
+        self.connector.record(&lease, answer.as_ref().err());
         let answer = answer.map_err(|error| failure::of(&name_of(command), error))?;
         T::from_redis_value(answer).map_err(|_| failure::odd_value(&name_of(command)))
     }
@@ -151,7 +151,7 @@ impl Client {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let lease = self.slot.lease().await.map_err(Unsent::Away)?;
+        let lease = self.connector.lease().await.map_err(Unsent::Away)?;
         let is_cluster = lease.connection.is_cluster();
         let count = commands.len();
         let mut parts: BTreeMap<String, Vec<(usize, Cmd)>> = BTreeMap::new();
@@ -181,13 +181,13 @@ impl Client {
             for command in commands {
                 pipeline.add_command(command);
             }
-            let mut lease = self.slot.lease().await.map_err(Unsent::Away)?;
+            let mut lease = self.connector.lease().await.map_err(Unsent::Away)?;
             let found = lease.connection.send_all(&pipeline).await;
             let error = match &found {
                 Ok(values) => values.iter().find_map(error_of),
                 Err(error) => Some(error.clone()),
             };
-            self.slot.note(&lease, error.as_ref());
+            self.connector.record(&lease, error.as_ref());
             let found = found.map_err(Unsent::Failed)?;
             answers.extend(places.into_iter().zip(found));
         }
@@ -196,7 +196,7 @@ impl Client {
 
     /// Lets go of the connection; nobody is served any more.
     pub(super) fn close(&self) {
-        self.slot.close();
+        self.connector.close();
     }
 }
 

@@ -33,7 +33,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LAST_DELAY: Duration = Duration::from_secs(2);
 
 /// Makes connections, one at a time.
-pub(super) struct Slot {
+pub(super) struct Connector {
     target: Target,
     keys: Keys,
     servers: Servers,
@@ -67,8 +67,8 @@ pub(super) struct Lease {
     number: u64,
 }
 
-impl Slot {
-    /// A slot without a connection so far.
+impl Connector {
+    /// A connector without a connection so far.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
         let delays = Delays::new(FIRST_DELAY, LAST_DELAY);
         Ok(Self {
@@ -103,9 +103,9 @@ impl Slot {
                 Use::Away(_) | Use::Connecting(_) => {
                     let (result, attempt) = watch::channel(None);
                     state.in_use = Use::Connecting(attempt.clone());
-                    let slot = Arc::clone(self);
+                    let connector = Arc::clone(self);
                     self.attempts
-                        .spawn(async move { result.send_replace(Some(slot.attempt().await)) });
+                        .spawn(async move { result.send_replace(Some(connector.attempt().await)) });
                     attempt
                 }
             }
@@ -150,7 +150,7 @@ impl Slot {
     }
 
     /// Records how a call went: a connection that is no longer usable is dropped.
-    pub(super) fn note(&self, lease: &Lease, error: Option<&RedisError>) {
+    pub(super) fn record(&self, lease: &Lease, error: Option<&RedisError>) {
         let is_of_no_use = if error.is_some_and(RedisError::is_timeout) {
             self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX
         } else {
@@ -198,12 +198,13 @@ mod tests {
     async fn a_caller_that_is_not_polled_blocks_no_other() {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = format!("redis://{}", listening.local_addr().unwrap());
-        let slot = Arc::new(Slot::new(&RedisOptions::single(&silent)).unwrap());
-        let mut idle = pin!(slot.lease());
+        let connector = Arc::new(Connector::new(&RedisOptions::single(&silent)).unwrap());
+        let mut idle = pin!(connector.lease());
         assert!(poll!(&mut idle).is_pending());
         let longest = CONNECT_DEADLINE + LAST_DELAY;
         for _ in 0..3 {
-            let refused = timeout(longest, slot.lease()).await.expect("it waits for the idle one");
+            let refused =
+                timeout(longest, connector.lease()).await.expect("it waits for the idle one");
             assert!(matches!(refused, Err(Refusal::Away(_))));
             tokio::time::sleep(LAST_DELAY).await;
         }
