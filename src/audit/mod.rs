@@ -20,7 +20,7 @@ pub use repair::{Repair, Repaired, repair};
 pub use rules::{Difference, Kind};
 
 use crate::domain::{Link, List, Names, OrderId, PolicyInForce, Reading, Site};
-use crate::store::orders::{self, Readings};
+use crate::store::orders::{self, OrderReadings};
 use crate::store::{AuditedOrder, Direction, PageRequest, Store, StoreError};
 
 /// Rows that are read at a time.
@@ -139,7 +139,7 @@ async fn of_names(
     names: &[OrderId],
 ) -> Result<Vec<Difference>, StoreError> {
     let own: Vec<Names> = names.iter().cloned().map(Names::only).collect();
-    let mut readings = Readings::default();
+    let mut readings = OrderReadings::default();
     let events: Vec<_> = own.iter().map(|names| (site, names)).collect();
     readings.fill(store, &events, Vec::new()).await?;
     readings.fill_links(store, site, names).await?;

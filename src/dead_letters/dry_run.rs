@@ -13,7 +13,7 @@ use crate::domain::{
     OrderId, Outcome, PolicyInForce, Reading, Reason, Rejection, Settled, Site, SourceRules,
     StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders, decide_receipt,
 };
-use crate::store::orders::Readings;
+use crate::store::orders::OrderReadings;
 use crate::store::{
     Asked, DeadLetter, DeadLetterFilter, DeadLetterSummary, EntityId, LetterName, PageRequest,
     Store, StoreError,
@@ -79,7 +79,7 @@ pub async fn dry_run(
 ) -> Result<Option<DryRun>, StoreError> {
     let Some(policy) = store.policy().await? else { return Ok(None) };
     let (states, stock) = (BTreeMap::new(), BTreeMap::new());
-    let readings = Readings::default();
+    let readings = OrderReadings::default();
     let mut imagined = Imagined { store, sources, policy, readings, states, stock };
     let mut done = DryRun::default();
     let mut page = PageRequest::first(PAGE);
@@ -112,7 +112,7 @@ struct Imagined<'a> {
     sources: &'a SourceRules,
     policy: PolicyInForce,
     /// Orders, as they would be.
-    readings: Readings,
+    readings: OrderReadings,
     /// Catalogue entries and receipts, as they would be.
     states: BTreeMap<EntityId, Option<EntityState>>,
     /// What each item counts, and what would be added.

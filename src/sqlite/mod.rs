@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::damage::damage;
 use self::open::Upkeep;
 use self::readers::Readers;
-use self::writer::Message;
+use self::writer::WriterMessage;
 
 /// At most so many jobs wait; then callers do.
 const JOBS_WAITING_MAX: usize = 1024;
@@ -136,7 +136,7 @@ impl SqliteError {
 #[derive(Clone)]
 pub struct Database {
     file: Arc<str>,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<WriterMessage>,
     readers: Arc<Readers>,
 }
 
@@ -227,7 +227,7 @@ impl Database {
         // not write.
         self.readers.close().await;
         let (done, finished) = oneshot::channel();
-        if self.messages.send(Message::Stop(done)).await.is_ok() {
+        if self.messages.send(WriterMessage::Stop(done)).await.is_ok() {
             // An error means that another call closed the file first.
             finished.await.ok();
         }

@@ -16,7 +16,7 @@ use super::{SqliteError, SqliteFailure};
 const GROUP_JOBS_MAX: usize = 512;
 
 /// A message to the writer thread.
-pub(super) enum Message {
+pub(super) enum WriterMessage {
     /// Run the job in the next group.
     Run(Box<dyn Job>),
     /// Finish what came before, close the file, answer.
@@ -31,7 +31,7 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>, group_failure: Option<&SqliteError>);
 }
 
-struct Waiting<T, F> {
+struct QueuedJob<T, F> {
     closure: F,
     file: Arc<str>,
     result: Option<Result<T, SqliteError>>,
@@ -42,12 +42,12 @@ struct Waiting<T, F> {
 pub(super) fn message<T: Send + 'static>(
     file: Arc<str>,
     closure: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> (Message, oneshot::Receiver<Result<T, SqliteError>>) {
+) -> (WriterMessage, oneshot::Receiver<Result<T, SqliteError>>) {
     let (answer, answered) = oneshot::channel();
-    (Message::Run(Box::new(Waiting { closure, file, result: None, answer })), answered)
+    (WriterMessage::Run(Box::new(QueuedJob { closure, file, result: None, answer })), answered)
 }
 
-impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<T, F> {
+impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for QueuedJob<T, F> {
     fn run(&mut self, connection: &Connection) -> Result<(), SqliteError> {
         // A panic must not end the thread that everybody's writes depend on.
         let closure = AssertUnwindSafe(|| (self.closure)(connection));
@@ -79,7 +79,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<
 /// Runs until it is stopped or every handle is gone.
 pub(super) fn write_groups(
     connection: Connection,
-    mut waiting: mpsc::Receiver<Message>,
+    mut waiting: mpsc::Receiver<WriterMessage>,
     file: &str,
 ) {
     let mut messages = Vec::new();
@@ -88,8 +88,8 @@ pub(super) fn write_groups(
         let mut stop = None;
         for message in messages.drain(..) {
             match message {
-                Message::Run(job) => group.push_back(job),
-                Message::Stop(stopped) => {
+                WriterMessage::Run(job) => group.push_back(job),
+                WriterMessage::Stop(stopped) => {
                     // What came later is dropped; its callers get an error: the file is closed.
                     stop = Some(stopped);
                     break;

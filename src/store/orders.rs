@@ -17,7 +17,7 @@ use crate::domain::{
 
 /// What was read of the orders of several sites.
 #[derive(Debug, Default)]
-pub struct Readings {
+pub struct OrderReadings {
     sites: BTreeMap<Site, SiteReading>,
 }
 
@@ -29,7 +29,7 @@ pub struct SiteReading {
     revisions: BTreeMap<OrderId, Revision>,
 }
 
-impl Readings {
+impl OrderReadings {
     /// What was read of a site.
     pub fn of(&mut self, site: &Site) -> &mut SiteReading {
         self.sites.entry(site.clone()).or_default()
@@ -221,10 +221,10 @@ pub async fn read(
     store: &dyn StateStore,
     site: &Site,
     orders: &[OrderId],
-) -> Result<Readings, StoreError> {
+) -> Result<OrderReadings, StoreError> {
     let names: Vec<Names> = orders.iter().cloned().map(Names::only).collect();
     let events: Vec<_> = names.iter().map(|names| (site, names)).collect();
-    let mut readings = Readings::default();
+    let mut readings = OrderReadings::default();
     readings.fill(store, &events, Vec::new()).await?;
     Ok(readings)
 }

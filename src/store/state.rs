@@ -64,13 +64,13 @@ impl From<StateError> for StoreError {
 }
 
 #[derive(Serialize)]
-struct Written<'a, T> {
+struct EncodedState<'a, T> {
     format: u8,
     state: &'a T,
 }
 
 #[derive(Deserialize)]
-struct Read<'a> {
+struct StoredState<'a> {
     format: u64,
     // A newer format may have no such field, and must still be recognised by its number.
     #[serde(borrow)]
@@ -79,7 +79,7 @@ struct Read<'a> {
 
 /// Writes a state.
 pub(super) fn encode<T: Serialize>(state: &T) -> Result<String, StoreError> {
-    serde_json::to_string(&Written { format: STATE_FORMAT, state })
+    serde_json::to_string(&EncodedState { format: STATE_FORMAT, state })
         .map_err(|error| StoreError::Rejected { source: error.into() })
 }
 
@@ -94,7 +94,8 @@ pub(super) fn decode<T: DeserializeOwned>(
     }
     let unreadable =
         |column: usize| StateError::Unreadable { what: format!("the state of {what}"), column };
-    let read: Read<'_> = serde_json::from_str(text).map_err(|error| unreadable(error.column()))?;
+    let read: StoredState<'_> =
+        serde_json::from_str(text).map_err(|error| unreadable(error.column()))?;
     if read.format > u64::from(STATE_FORMAT) {
         let what = format!("the state of {what}");
         return Err(StateError::Newer { what, found: read.format });

@@ -26,7 +26,7 @@ use crate::domain::{
     Rejection, Settled, Site, SourceRules, Timestamp, TotalError, decode_correction,
     decode_receipt, decode_webhook,
 };
-use crate::store::orders::Readings;
+use crate::store::orders::OrderReadings;
 use crate::store::{Commit, Committed, EntityId, StoreError};
 
 /// What became of one envelope.
@@ -201,7 +201,7 @@ impl Batch<'_> {
         for arrived in others {
             by_entity.entry(entity_of(&arrived.event)).or_default().push(arrived);
         }
-        let mut readings = Readings::default();
+        let mut readings = OrderReadings::default();
         for (site, (names, watermark)) in &self.closed {
             let names = names.iter().map(|(name, closed)| (name.clone(), *closed));
             readings.add_closed(site, names, *watermark);

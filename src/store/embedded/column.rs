@@ -17,7 +17,7 @@ use crate::store::{PageRequest, StoreError, read};
 #[error(
     "the column {column} of store.db {source}; restore the file from a backup, or run a newer release"
 )]
-struct Unreadable<E: Error + 'static> {
+struct UnreadableColumn<E: Error + 'static> {
     column: &'static str,
     source: E,
 }
@@ -61,7 +61,7 @@ pub(super) fn parsed<T, E: Error + Send + Sync + 'static>(
     column: &'static str,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> rusqlite::Result<T> {
-    parse(text(row, column)?).map_err(|source| unreadable(Unreadable { column, source }))
+    parse(text(row, column)?).map_err(|source| unreadable(UnreadableColumn { column, source }))
 }
 
 /// A text that `parse` reads, or nothing.

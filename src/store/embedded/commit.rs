@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 use super::column::{self, execute, first};
-use super::entity::{Place, Row};
+use super::entity::{EntityPlace, EntityRow};
 use super::stock::PreparedChanges;
 use super::{lists, names};
 use crate::domain::{ClosedName, Link, OrderId, PolicyRevision, Site, Timestamp, Write};
@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 /// A commit in the form in which it is written.
-pub(super) struct PreparedCommit {
+pub(super) struct EncodedCommit {
     /// The commit without its writes: those are with the entities.
     commit: Commit,
     entities: Vec<PreparedEntity>,
@@ -25,13 +25,13 @@ pub(super) struct PreparedCommit {
 
 /// An entity that was read, and maybe is written.
 struct PreparedEntity {
-    place: Place,
+    place: EntityPlace,
     loaded: Option<Revision>,
     /// The write, and its state as text.
     write: Option<(Write, Option<String>)>,
 }
 
-impl PreparedCommit {
+impl EncodedCommit {
     /// Validates a commit and encodes its states.
     pub(super) fn new(mut commit: Commit) -> Result<Self, StoreError> {
         commit.validate()?;
@@ -42,7 +42,7 @@ impl PreparedCommit {
                 let text = write.state.as_ref().map(state::encode_entity).transpose()?;
                 Ok::<_, StoreError>((write, text))
             });
-            let (place, loaded) = (Place::of(&commit.site, name), *loaded);
+            let (place, loaded) = (EntityPlace::of(&commit.site, name), *loaded);
             Ok(PreparedEntity { place, loaded, write: write.transpose()? })
         });
         let entities = entities.collect::<Result<_, StoreError>>()?;
@@ -90,7 +90,10 @@ impl PreparedCommit {
     }
 
     /// The rows of the entities that were read, if all are of the revisions that were read.
-    fn rows_as_read(&self, connection: &Connection) -> rusqlite::Result<Option<Vec<Option<Row>>>> {
+    fn rows_as_read(
+        &self,
+        connection: &Connection,
+    ) -> rusqlite::Result<Option<Vec<Option<EntityRow>>>> {
         let mut rows = Vec::with_capacity(self.entities.len());
         for entity in &self.entities {
             let row = entity.place.find(connection)?;
@@ -122,7 +125,7 @@ impl PreparedEntity {
         &self,
         connection: &Connection,
         site: &str,
-        row: Option<Row>,
+        row: Option<EntityRow>,
         at: Timestamp,
     ) -> rusqlite::Result<()> {
         let Some((write, text)) = &self.write else { return Ok(()) };

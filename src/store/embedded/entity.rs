@@ -7,14 +7,14 @@ use crate::domain::{Site, Timestamp};
 use crate::store::{EntityId, EntityName, Loaded, Revision, state};
 
 /// The statements of one kind of entity: the parts of its name come first.
-struct Table {
+struct EntityTable {
     find: &'static str,
     load: &'static str,
     write: &'static str,
     delete: &'static str,
 }
 
-static ORDERS: Table = Table {
+static ORDERS: EntityTable = EntityTable {
     find: "SELECT rev, at FROM orders WHERE site = ?1 AND name = ?2",
     load: "SELECT rev, state FROM orders WHERE site = ?1 AND name = ?2",
     write: "INSERT INTO orders (site, name, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -22,7 +22,7 @@ static ORDERS: Table = Table {
     delete: "DELETE FROM orders WHERE site = ?1 AND name = ?2",
 };
 
-static CATALOGUE: Table = Table {
+static CATALOGUE: EntityTable = EntityTable {
     find: "SELECT rev, at FROM catalogue WHERE site = ?1 AND id = ?2",
     load: "SELECT rev, state FROM catalogue WHERE site = ?1 AND id = ?2",
     write: "INSERT INTO catalogue (site, id, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -30,7 +30,7 @@ static CATALOGUE: Table = Table {
     delete: "DELETE FROM catalogue WHERE site = ?1 AND id = ?2",
 };
 
-static RECEIPTS: Table = Table {
+static RECEIPTS: EntityTable = EntityTable {
     find: "SELECT rev, at FROM receipts WHERE site = ?1 AND key = ?2 AND reference = ?3",
     load: "SELECT rev, state FROM receipts WHERE site = ?1 AND key = ?2 AND reference = ?3",
     write: "INSERT INTO receipts (site, key, reference, rev, state, at) \
@@ -40,20 +40,20 @@ static RECEIPTS: Table = Table {
 };
 
 /// The row of one entity.
-pub(super) struct Place {
-    table: &'static Table,
+pub(super) struct EntityPlace {
+    table: &'static EntityTable,
     parts: Vec<String>,
 }
 
 /// What a commit must know of a row that it may replace.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct EntityRow {
     pub(super) revision: Revision,
     /// When it was committed.
     pub(super) at: Timestamp,
 }
 
-impl Place {
+impl EntityPlace {
     /// Where an entity is kept.
     pub(super) fn of(site: &Site, name: &EntityName) -> Self {
         let site = site.to_string();
@@ -70,9 +70,9 @@ impl Place {
     }
 
     /// Reads all of the entity's row but its state.
-    pub(super) fn find(&self, connection: &Connection) -> rusqlite::Result<Option<Row>> {
+    pub(super) fn find(&self, connection: &Connection) -> rusqlite::Result<Option<EntityRow>> {
         column::first(connection, self.table.find, params_from_iter(&self.parts), |row| {
-            Ok(Row { revision: revision(row.get("rev")?), at: column::time(row, "at")? })
+            Ok(EntityRow { revision: revision(row.get("rev")?), at: column::time(row, "at")? })
         })
     }
 
@@ -99,7 +99,7 @@ impl Place {
 
 /// Reads one entity.
 pub(super) fn load(connection: &Connection, entity: &EntityId) -> rusqlite::Result<Option<Loaded>> {
-    let Place { table, parts } = Place::of(&entity.site, &entity.name);
+    let EntityPlace { table, parts } = EntityPlace::of(&entity.site, &entity.name);
     column::first(connection, table.load, params_from_iter(&parts), |row| {
         let text = column::text(row, "state")?;
         let state = state::decode_entity(entity, text).map_err(column::unreadable)?;

@@ -7,17 +7,17 @@ use super::names::PreparedNames;
 use crate::domain::{Counts, Quantity, STOCK_TOTAL_MAX, TotalError};
 
 /// A row as a commit finds it, and as it leaves it.
-pub(super) struct Item<'a> {
-    before: Option<Row>,
-    after: Row,
+pub(super) struct StockRow<'a> {
+    before: Option<StockCounts>,
+    after: StockCounts,
     /// The names that the commit gives it.
     names: Option<&'a PreparedNames>,
     /// How that compares with the row.
-    naming: Naming,
+    naming: NameMatch,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Row {
+struct StockCounts {
     counts: Counts,
     closed_orders: i64,
     closed_fulfilled: Quantity,
@@ -27,7 +27,7 @@ struct Row {
 
 /// How the names that a commit gives an item compare with its row.
 #[derive(Clone, Copy)]
-struct Naming {
+struct NameMatch {
     /// The row's name is of a lower version, or there is none.
     is_newer: bool,
     /// The name is the row's.
@@ -36,13 +36,13 @@ struct Naming {
     is_same_mark: bool,
 }
 
-impl Naming {
+impl NameMatch {
     const fn of_a_new_row() -> Self {
         Self { is_newer: true, is_same_name: false, is_same_mark: false }
     }
 }
 
-impl<'a> Item<'a> {
+impl<'a> StockRow<'a> {
     /// The statement that [`find`](Self::find) runs.
     pub(super) fn finder(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
         connection.prepare_cached(
@@ -65,13 +65,13 @@ impl<'a> Item<'a> {
         let (name, mark) = (line.map(|line| &line.name), names.map(|names| &names.mark));
         let found = finder
             .query_row((site, key, version, name, mark), |row| {
-                let found = Row {
+                let found = StockCounts {
                     counts: column::counts(row, 0)?,
                     closed_orders: row.get("closed_orders")?,
                     closed_fulfilled: column::quantity(row, "closed_fulfilled")?,
                     is_counted: row.get("is_counted")?,
                 };
-                let naming = Naming {
+                let naming = NameMatch {
                     is_newer: row.get("is_newer")?,
                     is_same_name: row.get("is_same_name")?,
                     is_same_mark: row.get("is_same_mark")?,
@@ -84,7 +84,7 @@ impl<'a> Item<'a> {
             before,
             after: before.unwrap_or_default(),
             names,
-            naming: naming.unwrap_or_else(Naming::of_a_new_row),
+            naming: naming.unwrap_or_else(NameMatch::of_a_new_row),
         })
     }
 
@@ -115,7 +115,7 @@ impl<'a> Item<'a> {
     ) -> rusqlite::Result<()> {
         let line = self.names.and_then(|names| names.line.as_ref());
         let line = line.filter(|_| self.naming.is_newer);
-        let Row { counts, closed_orders, closed_fulfilled, is_counted } = self.after;
+        let StockCounts { counts, closed_orders, closed_fulfilled, is_counted } = self.after;
         let Counts { received, committed, fulfilled } = counts;
         let [received, committed, fulfilled, closed_fulfilled] =
             [received, committed, fulfilled, closed_fulfilled].map(Quantity::millionths);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::commit::PreparedCommit;
+use super::commit::EncodedCommit;
 use super::{EmbeddedStore, column, commit, dead_letters, entity, policy};
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin};
 use crate::store::{
@@ -26,7 +26,7 @@ impl StateStore for EmbeddedStore {
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError> {
-        let commits = commits.into_iter().map(PreparedCommit::new);
+        let commits = commits.into_iter().map(EncodedCommit::new);
         let commits = commits.collect::<Result<Vec<_>, StoreError>>()?;
         self.write(move |connection| {
             let in_force = policy::revision(connection)?;

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use rusqlite::{CachedStatement, Connection, ToSql, params_from_iter};
 
 use super::column::{execute, first};
-use super::item::Item;
+use super::item::StockRow;
 use super::names::PreparedNames;
 use crate::domain::{Cause, Counts, Hold, Quantity, StockChange, TotalError};
 use crate::store::Commit;
@@ -35,7 +35,7 @@ pub(super) struct PreparedChange {
 /// What a commit makes of the stock that it changes.
 pub(super) struct Totals<'a> {
     /// Each item once.
-    items: BTreeMap<&'a str, Item<'a>>,
+    items: BTreeMap<&'a str, StockRow<'a>>,
     /// The counts of the item of each change, after it.
     after: Vec<Counts>,
 }
@@ -59,17 +59,20 @@ impl PreparedChanges {
         connection: &Connection,
         site: &str,
     ) -> rusqlite::Result<Result<Totals<'_>, TotalError>> {
-        let mut find = Item::finder(connection)?;
+        let mut find = StockRow::finder(connection)?;
         let mut items = BTreeMap::new();
         for named in &self.names {
-            items.insert(named.key.as_str(), Item::find(&mut find, site, &named.key, Some(named))?);
+            items.insert(
+                named.key.as_str(),
+                StockRow::find(&mut find, site, &named.key, Some(named))?,
+            );
         }
         let mut after = Vec::with_capacity(self.changes.len());
         for change in &self.changes {
             let item = match items.entry(change.key.as_str()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => {
-                    unknown.insert(Item::find(&mut find, site, &change.key, None)?)
+                    unknown.insert(StockRow::find(&mut find, site, &change.key, None)?)
                 }
             };
             match item.add(change.delta, change.closed) {

@@ -16,7 +16,7 @@ use super::RedisOptions;
 use super::connector::Connector;
 use super::failure;
 use super::keys::Keys;
-use super::refusal::Refusal;
+use super::refusal::ConnectRefusal;
 pub(super) use super::script::Call;
 use super::script::Script;
 use super::server::{Finding, Servers};
@@ -59,17 +59,17 @@ impl Client {
 
     /// Connects, unless that is done; distinguishes a misconfigured server from one that is away.
     pub(super) async fn connect(&self) -> Result<(), StoreError> {
-        self.connector.lease().await.map(drop).map_err(Refusal::for_start)
+        self.connector.live().await.map(drop).map_err(ConnectRefusal::for_start)
     }
 
     /// Looks at the servers again: one that was replaced may have answered over the same address.
     pub(super) async fn check_servers(&self) -> Result<(), StoreError> {
-        let mut lease = self.connector.lease().await.map_err(Refusal::for_calls)?;
-        match self.connector.servers().check(&mut lease.connection).await {
+        let mut live = self.connector.live().await.map_err(ConnectRefusal::for_calls)?;
+        match self.connector.servers().check(&mut live.connection).await {
             Ok(()) => Ok(()),
             Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
             Err(Finding::Failed(error)) => {
-                self.connector.record(&lease, Some(&error));
+                self.connector.record(&live, Some(&error));
                 Err(failure::of("INFO", error))
             }
         }
@@ -82,9 +82,9 @@ impl Client {
 
     /// Sends one command.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let mut lease = self.connector.lease().await.map_err(Refusal::for_calls)?;
-        let answer = lease.connection.send(command).await.and_then(Value::extract_error);
-        self.connector.record(&lease, answer.as_ref().err());
+        let mut live = self.connector.live().await.map_err(ConnectRefusal::for_calls)?;
+        let answer = live.connection.send(command).await.and_then(Value::extract_error);
+        self.connector.record(&live, answer.as_ref().err());
         let answer = answer.map_err(|error| failure::of(&name_of(command), error))?;
         T::from_redis_value(answer).map_err(|_| failure::odd_value(&name_of(command)))
     }
@@ -147,12 +147,12 @@ impl Client {
     }
 
     /// Sends commands in parts; in a cluster each part is of one hash slot.
-    async fn send_all(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, Unsent> {
+    async fn send_all(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, CallFailure> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let lease = self.connector.lease().await.map_err(Unsent::Away)?;
-        let is_cluster = lease.connection.is_cluster();
+        let live = self.connector.live().await.map_err(CallFailure::Away)?;
+        let is_cluster = live.connection.is_cluster();
         let count = commands.len();
         let mut parts: BTreeMap<String, Vec<(usize, Cmd)>> = BTreeMap::new();
         for (place, (key, command)) in commands.into_iter().enumerate() {
@@ -171,7 +171,7 @@ impl Client {
         Ok(answers)
     }
 
-    async fn send_part(&self, part: Vec<(usize, Cmd)>) -> Result<Vec<(usize, Value)>, Unsent> {
+    async fn send_part(&self, part: Vec<(usize, Cmd)>) -> Result<Vec<(usize, Value)>, CallFailure> {
         let mut answers = Vec::with_capacity(part.len());
         let mut part = part.into_iter().peekable();
         while part.peek().is_some() {
@@ -181,14 +181,14 @@ impl Client {
             for command in commands {
                 pipeline.add_command(command);
             }
-            let mut lease = self.connector.lease().await.map_err(Unsent::Away)?;
-            let found = lease.connection.send_all(&pipeline).await;
+            let mut live = self.connector.live().await.map_err(CallFailure::Away)?;
+            let found = live.connection.send_all(&pipeline).await;
             let error = match &found {
                 Ok(values) => values.iter().find_map(error_of),
                 Err(error) => Some(error.clone()),
             };
-            self.connector.record(&lease, error.as_ref());
-            let found = found.map_err(Unsent::Failed)?;
+            self.connector.record(&live, error.as_ref());
+            let found = found.map_err(CallFailure::Failed)?;
             answers.extend(places.into_iter().zip(found));
         }
         Ok(answers)
@@ -201,12 +201,12 @@ impl Client {
 }
 
 /// Why there are no answers.
-enum Unsent {
-    Away(Refusal),
+enum CallFailure {
+    Away(ConnectRefusal),
     Failed(RedisError),
 }
 
-impl Unsent {
+impl CallFailure {
     fn of_call(self, what: &str) -> StoreError {
         match self {
             Self::Away(refusal) => refusal.for_calls(),

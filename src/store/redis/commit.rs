@@ -19,7 +19,7 @@ use crate::store::{Commit, Committed, StoreError};
 const ROUNDS_MAX: usize = 3;
 
 /// What the script answered.
-enum Answer {
+enum ScriptAnswer {
     Final(Committed),
     /// Nothing was ever committed for the site.
     Unregistered,
@@ -49,15 +49,15 @@ pub(super) async fn commit(
         let mut again = Vec::new();
         for (((commit, call), done), answer) in open.into_iter().zip(answers) {
             match answer_of(commit, call, answer)? {
-                Answer::Final(answer) => {
+                ScriptAnswer::Final(answer) => {
                     *done = answer;
                     continue;
                 }
-                Answer::Unregistered => unregistered.insert(commit.site.clone()),
-                Answer::OtherPolicy(known) if commit.policy > Some(known) => {
+                ScriptAnswer::Unregistered => unregistered.insert(commit.site.clone()),
+                ScriptAnswer::OtherPolicy(known) if commit.policy > Some(known) => {
                     outdated.insert(commit.site.clone())
                 }
-                Answer::OtherPolicy(_) => continue,
+                ScriptAnswer::OtherPolicy(_) => continue,
             };
             again.push(((commit, call), done));
         }
@@ -68,24 +68,24 @@ pub(super) async fn commit(
     Ok(committed)
 }
 
-fn answer_of(commit: &Commit, call: &Call, answer: Value) -> Result<Answer, StoreError> {
+fn answer_of(commit: &Commit, call: &Call, answer: Value) -> Result<ScriptAnswer, StoreError> {
     let words: Vec<String> = read(call.first_key(), answer)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Ok(match words[..] {
-        ["written"] => Answer::Final(Committed::Written),
-        ["conflict"] => Answer::Final(Committed::Conflict),
+        ["written"] => ScriptAnswer::Final(Committed::Written),
+        ["conflict"] => ScriptAnswer::Final(Committed::Conflict),
         ["closed", watermark, ref known @ ..] if known.len() == commit.new_names.len() => {
             let watermark = value::time(call.first_key(), watermark)?;
             let names = commit.new_names.iter().zip(known).map(|((name, _), word)| {
                 Ok((name.clone(), closed::of_word(call.first_key(), word)?))
             });
             let names = names.collect::<Result<_, StoreError>>()?;
-            Answer::Final(Committed::Closed { names, watermark })
+            ScriptAnswer::Final(Committed::Closed { names, watermark })
         }
-        ["too-large"] => Answer::Final(Committed::Overflow(TotalError::TooLarge)),
-        ["negative"] => Answer::Final(Committed::Overflow(TotalError::Negative)),
-        ["unregistered"] => Answer::Unregistered,
-        ["policy", known] => Answer::OtherPolicy(value::number(call.first_key(), known)?),
+        ["too-large"] => ScriptAnswer::Final(Committed::Overflow(TotalError::TooLarge)),
+        ["negative"] => ScriptAnswer::Final(Committed::Overflow(TotalError::Negative)),
+        ["unregistered"] => ScriptAnswer::Unregistered,
+        ["policy", known] => ScriptAnswer::OtherPolicy(value::number(call.first_key(), known)?),
         _ => return Err(failure::corrupt(format!("{call} answered {words:?}"))),
     })
 }

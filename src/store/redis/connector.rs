@@ -21,7 +21,7 @@ use super::connection::{CONNECT_DEADLINE, Connection, Target};
 use super::failure;
 use super::keys::Keys;
 use super::layout;
-use super::refusal::Refusal;
+use super::refusal::ConnectRefusal;
 use super::server::{Finding, Servers};
 use crate::backoff::Delays;
 use crate::store::StoreError;
@@ -37,32 +37,32 @@ pub(super) struct Connector {
     target: Target,
     keys: Keys,
     servers: Servers,
-    state: Mutex<State>,
+    state: Mutex<ConnectorState>,
     timeouts: AtomicU32,
     attempts: TaskTracker,
 }
 
-struct State {
-    in_use: Use,
+struct ConnectorState {
+    in_use: ConnectionUse,
     /// How many connections were made: an error of an earlier one does not concern this one.
     made: u64,
     delays: Delays,
 }
 
 /// What became of an attempt, once it has ended.
-type Attempt = watch::Receiver<Option<Result<Lease, Refusal>>>;
+type ConnectAttempt = watch::Receiver<Option<Result<LiveConnection, ConnectRefusal>>>;
 
-enum Use {
+enum ConnectionUse {
     Connected(Connection),
-    Connecting(Attempt),
+    Connecting(ConnectAttempt),
     /// Not before this, as the last attempt failed.
-    Away(Option<(Instant, Refusal)>),
+    Away(Option<(Instant, ConnectRefusal)>),
     Closed,
 }
 
 /// The connection in use, for one call.
 #[derive(Clone)]
-pub(super) struct Lease {
+pub(super) struct LiveConnection {
     pub(super) connection: Connection,
     number: u64,
 }
@@ -75,7 +75,11 @@ impl Connector {
             target: Target::new(options)?,
             keys: Keys::new(&options.prefix),
             servers: Servers::new(options.allow_volatile),
-            state: Mutex::new(State { in_use: Use::Away(None), made: 0, delays }),
+            state: Mutex::new(ConnectorState {
+                in_use: ConnectionUse::Away(None),
+                made: 0,
+                delays,
+            }),
             timeouts: AtomicU32::new(0),
             attempts: TaskTracker::new(),
         })
@@ -87,22 +91,27 @@ impl Connector {
     }
 
     /// The connection in use, or a new one if an attempt is due.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Refusal> {
+    pub(super) async fn live(self: &Arc<Self>) -> Result<LiveConnection, ConnectRefusal> {
         let mut attempt = {
             let mut state = self.state();
             match &state.in_use {
-                Use::Connected(connection) => {
-                    return Ok(Lease { connection: connection.clone(), number: state.made });
+                ConnectionUse::Connected(connection) => {
+                    return Ok(LiveConnection {
+                        connection: connection.clone(),
+                        number: state.made,
+                    });
                 }
-                Use::Closed => return Err(closed()),
-                Use::Away(Some((not_before, why))) if Instant::now() < *not_before => {
+                ConnectionUse::Closed => return Err(closed()),
+                ConnectionUse::Away(Some((not_before, why))) if Instant::now() < *not_before => {
                     return Err(why.clone());
                 }
-                Use::Connecting(attempt) if attempt.has_changed().is_ok() => attempt.clone(),
+                ConnectionUse::Connecting(attempt) if attempt.has_changed().is_ok() => {
+                    attempt.clone()
+                }
                 // An attempt whose task is gone was one of a runtime that has ended.
-                Use::Away(_) | Use::Connecting(_) => {
+                ConnectionUse::Away(_) | ConnectionUse::Connecting(_) => {
                     let (result, attempt) = watch::channel(None);
-                    state.in_use = Use::Connecting(attempt.clone());
+                    state.in_use = ConnectionUse::Connecting(attempt.clone());
                     let connector = Arc::clone(self);
                     self.attempts
                         .spawn(async move { result.send_replace(Some(connector.attempt().await)) });
@@ -115,42 +124,42 @@ impl Connector {
     }
 
     /// Connects, and records the result.
-    async fn attempt(&self) -> Result<Lease, Refusal> {
+    async fn attempt(&self) -> Result<LiveConnection, ConnectRefusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
         let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
         let mut state = self.state();
-        if matches!(state.in_use, Use::Closed) {
+        if matches!(state.in_use, ConnectionUse::Closed) {
             return Err(closed());
         }
         match attempt {
             Ok(connection) => {
                 state.delays.reset();
                 state.made += 1;
-                state.in_use = Use::Connected(connection.clone());
+                state.in_use = ConnectionUse::Connected(connection.clone());
                 self.timeouts.store(0, Ordering::Relaxed);
-                Ok(Lease { connection, number: state.made })
+                Ok(LiveConnection { connection, number: state.made })
             }
             Err(refusal) => {
                 let not_before = Instant::now() + state.delays.next();
-                state.in_use = Use::Away(Some((not_before, refusal.clone())));
+                state.in_use = ConnectionUse::Away(Some((not_before, refusal.clone())));
                 Err(refusal)
             }
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Refusal> {
+    async fn connect(&self) -> Result<Connection, ConnectRefusal> {
         let mut connection = self.target.connect().await.map_err(away)?;
         match self.servers.check(&mut connection).await {
             Ok(()) => {}
             Err(Finding::Failed(error)) => return Err(away(error)),
-            Err(Finding::Unfit(why)) => return Err(Refusal::Unfit(why)),
+            Err(Finding::Unfit(why)) => return Err(ConnectRefusal::Unfit(why)),
         }
         layout::check(&mut connection, &self.keys).await?;
         Ok(connection)
     }
 
     /// Records how a call went: a connection that is no longer usable is dropped.
-    pub(super) fn record(&self, lease: &Lease, error: Option<&RedisError>) {
+    pub(super) fn record(&self, live: &LiveConnection, error: Option<&RedisError>) {
         let is_of_no_use = if error.is_some_and(RedisError::is_timeout) {
             self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX
         } else {
@@ -161,28 +170,28 @@ impl Connector {
             return;
         }
         let mut state = self.state();
-        if state.made == lease.number && matches!(state.in_use, Use::Connected(_)) {
-            state.in_use = Use::Away(None);
+        if state.made == live.number && matches!(state.in_use, ConnectionUse::Connected(_)) {
+            state.in_use = ConnectionUse::Away(None);
         }
     }
 
     /// Drops the connection for good.
     pub(super) fn close(&self) {
-        self.state().in_use = Use::Closed;
+        self.state().in_use = ConnectionUse::Closed;
     }
 
     /// Never held across an await.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn closed() -> Refusal {
-    Refusal::Away("the connection to redis was closed".into())
+fn closed() -> ConnectRefusal {
+    ConnectRefusal::Away("the connection to redis was closed".into())
 }
 
-fn away(why: impl std::fmt::Display) -> Refusal {
-    Refusal::Away(format!("redis cannot be reached: {why}"))
+fn away(why: impl std::fmt::Display) -> ConnectRefusal {
+    ConnectRefusal::Away(format!("redis cannot be reached: {why}"))
 }
 
 #[cfg(test)]
@@ -199,15 +208,15 @@ mod tests {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = format!("redis://{}", listening.local_addr().unwrap());
         let connector = Arc::new(Connector::new(&RedisOptions::single(&silent)).unwrap());
-        let mut idle = pin!(connector.lease());
+        let mut idle = pin!(connector.live());
         assert!(poll!(&mut idle).is_pending());
         let longest = CONNECT_DEADLINE + LAST_DELAY;
         for _ in 0..3 {
             let refused =
-                timeout(longest, connector.lease()).await.expect("it waits for the idle one");
-            assert!(matches!(refused, Err(Refusal::Away(_))));
+                timeout(longest, connector.live()).await.expect("it waits for the idle one");
+            assert!(matches!(refused, Err(ConnectRefusal::Away(_))));
             tokio::time::sleep(LAST_DELAY).await;
         }
-        assert!(matches!(idle.await, Err(Refusal::Away(_))));
+        assert!(matches!(idle.await, Err(ConnectRefusal::Away(_))));
     }
 }

@@ -15,7 +15,7 @@ use crate::store::read::at_most;
 use crate::store::{Change, FeedStart, StoreError};
 
 /// An entry: its id, and its fields.
-type Entry = (String, HashMap<String, String>);
+type FeedEntry = (String, HashMap<String, String>);
 
 /// Entries that are read at once: one may have thousands of changes.
 const READ_STEP: usize = 200;
@@ -48,7 +48,7 @@ pub(super) async fn changes(
 }
 
 /// The changes of an entry.
-fn changes_of(key: &str, epoch: &str, entry: &Entry) -> Result<Vec<Change>, StoreError> {
+fn changes_of(key: &str, epoch: &str, entry: &FeedEntry) -> Result<Vec<Change>, StoreError> {
     let at = value::time(key, field(key, entry, "at")?)?;
     let message_id = value::number(key, field(key, entry, "message")?).map(MessageId)?;
     let first = first_sequence(key, entry)?;
@@ -83,24 +83,24 @@ fn changes_of(key: &str, epoch: &str, entry: &Entry) -> Result<Vec<Change>, Stor
     changes.collect()
 }
 
-fn field<'a>(key: &str, entry: &'a Entry, name: &str) -> Result<&'a str, StoreError> {
+fn field<'a>(key: &str, entry: &'a FeedEntry, name: &str) -> Result<&'a str, StoreError> {
     entry.1.get(name).map(String::as_str).ok_or_else(|| unreadable(key))
 }
 
 /// The number of an entry's last change.
-fn sequence(key: &str, entry: &Entry) -> Result<u64, StoreError> {
+fn sequence(key: &str, entry: &FeedEntry) -> Result<u64, StoreError> {
     let number = entry.0.strip_suffix("-0").ok_or_else(|| unreadable(key))?;
     value::number(key, number)
 }
 
 /// The number of an entry's first change.
-fn first_sequence(key: &str, entry: &Entry) -> Result<u64, StoreError> {
+fn first_sequence(key: &str, entry: &FeedEntry) -> Result<u64, StoreError> {
     let before = sequence(key, entry)?.checked_sub(count(key, entry)?);
     before.map(|before| before + 1).ok_or_else(|| unreadable(key))
 }
 
 /// How many changes an entry has.
-fn count(key: &str, entry: &Entry) -> Result<u64, StoreError> {
+fn count(key: &str, entry: &FeedEntry) -> Result<u64, StoreError> {
     let after = field(key, entry, "after")?;
     Ok(after.split(range::SEPARATOR).map(|_| 1).sum())
 }
@@ -158,7 +158,7 @@ async fn entries(
     key: &str,
     from: &str,
     count: usize,
-) -> Result<Vec<Entry>, StoreError> {
+) -> Result<Vec<FeedEntry>, StoreError> {
     let mut range = redis::cmd("XRANGE");
     client.query(range.arg(key).arg(from).arg("+").arg("COUNT").arg(count)).await
 }

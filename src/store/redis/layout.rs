@@ -7,7 +7,7 @@ use redis::{Cmd, RedisResult, Value};
 
 use super::connection::Connection;
 use super::keys::Keys;
-use super::refusal::Refusal;
+use super::refusal::ConnectRefusal;
 
 /// The layout that this release writes, and the only one that it reads.
 pub(super) const LAYOUT: u64 = 2;
@@ -16,23 +16,25 @@ pub(super) const LAYOUT: u64 = 2;
 const FIRST: [&str; 3] = ["policy", "epoch", "sites"];
 
 /// Checks the data of a new connection before its first use; writes nothing.
-pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<(), Refusal> {
+pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<(), ConnectRefusal> {
     match find(connection, keys).await {
         Ok(None) => Ok(()),
         Ok(Some(refusal)) => Err(refusal),
-        Err(error) => Err(Refusal::Away(format!("redis does not say what data it has: {error}"))),
+        Err(error) => {
+            Err(ConnectRefusal::Away(format!("redis does not say what data it has: {error}")))
+        }
     }
 }
 
 /// Why the data must not be touched, if it must not.
-async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Refusal>> {
+async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<ConnectRefusal>> {
     let key = keys.global("layout");
     let found = connection.send(&Cmd::get(&key)).await?.extract_error()?;
     if let Some(text) = redis::from_redis_value::<Option<String>>(found)? {
         return Ok(match text.parse() {
             Ok(LAYOUT) => None,
             Ok(0..LAYOUT) => Some(older(&key)),
-            Ok(_) | Err(_) => Some(Refusal::Newer(format!(
+            Ok(_) | Err(_) => Some(ConnectRefusal::Newer(format!(
                 "redis has data of layout {text} ({key}), and this release knows {LAYOUT}; run a \
                  newer release"
             ))),
@@ -47,8 +49,8 @@ async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Re
     Ok(None)
 }
 
-fn older(key: &str) -> Refusal {
-    Refusal::Older(format!(
+fn older(key: &str) -> ConnectRefusal {
+    ConnectRefusal::Older(format!(
         "redis has data of release 0.1.0 (there is no {key}), which this release does not read; set \
          redis.prefix to another prefix, or empty the database, and rebuild the state with \
          `storekeeper journal replay`"

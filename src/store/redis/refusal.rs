@@ -5,7 +5,7 @@ use crate::store::StoreError;
 
 /// Why there is no connection.
 #[derive(Debug, Clone)]
-pub(super) enum Refusal {
+pub(super) enum ConnectRefusal {
     /// There is no answer.
     Away(String),
     /// The server must not hold the Store.
@@ -16,7 +16,7 @@ pub(super) enum Refusal {
     Newer(String),
 }
 
-impl Refusal {
+impl ConnectRefusal {
     /// For calls, a misconfigured server is as temporary as one that is away: an operator may fix it
     /// while it runs.
     pub(super) fn for_calls(self) -> StoreError {

@@ -18,10 +18,10 @@ use redis::{Arg, Cmd, RedisWrite};
 pub(super) struct Script {
     name: &'static str,
     parts: &'static [&'static str],
-    text: OnceLock<Text>,
+    text: OnceLock<ScriptText>,
 }
 
-struct Text {
+struct ScriptText {
     code: String,
     hash: String,
 }
@@ -36,11 +36,11 @@ impl Script {
         self.name
     }
 
-    fn text(&self) -> &Text {
+    fn text(&self) -> &ScriptText {
         self.text.get_or_init(|| {
             let code = self.parts.concat();
             let hash = redis::Script::new(&code).get_hash().to_owned();
-            Text { code, hash }
+            ScriptText { code, hash }
         })
     }
 
