@@ -52,7 +52,7 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
         Some(closing) => call.push_shown(&closing.before.micros()),
         None => call.push_arg(""),
     }
-    call.push_shown(&items.news);
+    call.push_shown(&items.in_feed);
     call.push_arg(&items.feed);
     for count in [
         commit.read.len(),
@@ -120,14 +120,14 @@ fn push_entities(call: &mut Call, keys: &Keys, commit: &Commit) -> Result<(), St
     Ok(())
 }
 
-/// What changes in stock, by item.
+/// The changes of stock, by item.
 #[derive(Default)]
 struct Items<'a> {
     /// The items in order of their first change, each with its changes as the script reads them.
     changes: Vec<(&'a StockKey, String)>,
     /// How many changes there are for the feed.
-    news: u64,
-    /// Those, as the feed keeps them: item, cause and what is added, a line each.
+    in_feed: u64,
+    /// Their feed entry: item, cause and what is added, a line each.
     feed: String,
 }
 
@@ -143,17 +143,17 @@ impl<'a> Items<'a> {
             if change.delta == Counts::default() {
                 continue;
             }
-            items.news += 1;
+            items.in_feed += 1;
             let delta = Delta(change.delta);
             if let Some((_, changes)) = items.changes.get_mut(place) {
-                write!(changes, "{} {delta} ", items.news).expect("memory takes every byte");
+                write!(changes, "{} {delta} ", items.in_feed).expect("memory takes every byte");
             }
             let (kind, name): (_, &dyn std::fmt::Display) = match &change.cause {
                 Cause::Order(order) => ("order", order),
                 Cause::Receipt(reference) => ("receipt", reference),
                 Cause::Repair(actor) => ("repair", actor),
             };
-            let between = if items.news > 1 { range::SEPARATOR } else { "" };
+            let between = if items.in_feed > 1 { range::SEPARATOR } else { "" };
             write!(items.feed, "{between}{}\t{kind} {name}\t{delta}", change.key)
                 .expect("memory takes every byte");
         }

@@ -1,4 +1,4 @@
-//! Reading several things of one site at one moment: a write is seen in all of them or in none.
+//! Reading several keys of one site at one moment: a write is seen in all of them or in none.
 
 use redis::Value;
 

@@ -17,15 +17,15 @@ use crate::store::{Commit, Committed, Fence, StoreError};
 static NOTE: Script = Script::new("relay note", &[include_str!("fenced.lua")]);
 
 /// Sites that are taken at a time.
-const NEWS_MAX: usize = 100;
+const SITES_MAX: usize = 100;
 
 impl RedisStore {
     /// Takes some sites that have new changes. The caller reads their feeds afterwards: a commit from
     /// now on records its site again.
     pub async fn take_changed_sites(&self) -> Result<Vec<Site>, StoreError> {
-        let mut take = Cmd::spop(news(&self.client));
-        let names: Vec<String> = self.client.query(take.arg(NEWS_MAX)).await?;
-        let site = |name: String| parsed("the sites with news", &name, Site::parse);
+        let mut take = Cmd::spop(changed_sites(&self.client));
+        let names: Vec<String> = self.client.query(take.arg(SITES_MAX)).await?;
+        let site = |name: String| parsed("the sites with new changes", &name, Site::parse);
         names.into_iter().map(site).collect()
     }
 
@@ -84,12 +84,12 @@ pub(super) async fn record_changed(client: &Client, commits: &[Commit], committe
 /// Records that sites have new changes.
 pub(super) async fn record_changed_sites(client: &Client, sites: impl IntoIterator<Item = &Site>) {
     let names: Vec<&str> = sites.into_iter().map(Site::as_str).collect();
-    if let Err(error) = client.query::<()>(&Cmd::sadd(news(client), names)).await {
+    if let Err(error) = client.query::<()>(&Cmd::sadd(changed_sites(client), names)).await {
         tracing::debug!(%error, "cannot record which sites have new changes; the relay finds them later");
     }
 }
 
-fn news(client: &Client) -> String {
+fn changed_sites(client: &Client) -> String {
     client.keys().global("dirty")
 }
 
