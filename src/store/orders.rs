@@ -298,10 +298,7 @@ pub async fn named(
     site: &Site,
     text: &str,
 ) -> Result<Vec<OrderId>, StoreError> {
-    let candidates: Vec<OrderId> = match OrderId::parse(text) {
-        Ok(name) => vec![name],
-        Err(_) => Vec::new(),
-    };
+    let candidates: Vec<OrderId> = OrderId::parse(text).into_iter().collect();
     let bare = |kind| {
         let identifier = crate::domain::Identifier::parse(text).ok()?;
         Some(OrderId { kind, identifier })

@@ -36,18 +36,12 @@ pub enum StateError {
         found: u64,
     },
     /// No release wrote it.
-    #[error("{what} cannot be read from column {column} on; restore it from a backup")]
+    #[error("{what} cannot be read{place}; restore it from a backup")]
     Unreadable {
         /// What was read.
         what: String,
-        /// Where in the text reading stopped.
-        column: usize,
-    },
-    /// No release wrote these bytes.
-    #[error("{what} cannot be read; restore it from a backup")]
-    UnreadableBytes {
-        /// What was read.
-        what: String,
+        /// Where reading stopped, if that is known.
+        place: String,
     },
 }
 
@@ -56,9 +50,7 @@ impl From<StateError> for StoreError {
         let detail = error.to_string();
         match error {
             StateError::Newer { .. } => Self::Newer { detail },
-            StateError::Unreadable { .. } | StateError::UnreadableBytes { .. } => {
-                Self::Corrupt { detail }
-            }
+            StateError::Unreadable { .. } => Self::Corrupt { detail },
         }
     }
 }
@@ -92,8 +84,10 @@ pub(super) fn decode<T: DeserializeOwned>(
     if let Some(state) = own.and_then(|state| serde_json::from_str(state).ok()) {
         return Ok(state);
     }
-    let unreadable =
-        |column: usize| StateError::Unreadable { what: format!("the state of {what}"), column };
+    let unreadable = |column: usize| StateError::Unreadable {
+        what: format!("the state of {what}"),
+        place: format!(" from column {column} on"),
+    };
     let read: StoredState<'_> =
         serde_json::from_str(text).map_err(|error| unreadable(error.column()))?;
     if read.format > u64::from(STATE_FORMAT) {
@@ -119,17 +113,16 @@ pub(super) fn decode_bytes<T: DeserializeOwned>(
     what: &impl Display,
     bytes: &[u8],
 ) -> Result<T, StateError> {
-    let what = || format!("the state of {what}");
-    match bytes {
-        [STATE_FORMAT, state @ ..] => match postcard::take_from_bytes(state) {
-            Ok((state, [])) => Ok(state),
-            Ok(_) | Err(_) => Err(StateError::UnreadableBytes { what: what() }),
-        },
-        [found, ..] if *found > STATE_FORMAT => {
-            Err(StateError::Newer { what: what(), found: u64::from(*found) })
-        }
-        _ => Err(StateError::UnreadableBytes { what: what() }),
+    if let [STATE_FORMAT, state @ ..] = bytes
+        && let Ok((state, [])) = postcard::take_from_bytes(state)
+    {
+        return Ok(state);
     }
+    let what = format!("the state of {what}");
+    Err(match bytes {
+        [found, ..] if *found > STATE_FORMAT => StateError::Newer { what, found: (*found).into() },
+        _ => StateError::Unreadable { what, place: String::new() },
+    })
 }
 
 /// Writes an entity's state as text.

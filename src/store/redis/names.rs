@@ -7,7 +7,7 @@ use redis::Cmd;
 use super::client::{Call, Client};
 use super::keys::Keys;
 use super::range::{self, SEPARATOR};
-use super::value::{READ_STEP, parsed, read, unreadable, values};
+use super::value::{parsed, read, unreadable, values};
 use crate::domain::{Identifier, Site, StockKey, StockKeyKind};
 use crate::store::StoreError;
 use crate::store::named::{Named, keys_of};
@@ -67,7 +67,7 @@ pub(super) async fn with_prefix(
     let mut keys = BTreeSet::new();
     // After the key, the catalogue's members have a rank and an entry.
     for (list, parts_after) in [(of_site("titled"), 2), (of_site("line-named"), 0)] {
-        for member in members(client, &list, &prefix).await? {
+        for member in range::all(client, &list, &prefix).await? {
             let key = member.rsplit(SEPARATOR).nth(parts_after).ok_or_else(|| unreadable(&list))?;
             if after.is_none_or(|after| key > after) {
                 keys.insert(key.to_owned());
@@ -87,20 +87,6 @@ pub(super) async fn with_prefix(
         is_item.is_some() && shown.as_ref().is_some_and(starts)
     });
     Ok(wanted.map(|((key, _), _)| key).collect())
-}
-
-/// Every member that begins with a text.
-async fn members(client: &Client, list: &str, prefix: &str) -> Result<Vec<String>, StoreError> {
-    let mut all: Vec<String> = Vec::new();
-    loop {
-        let range = range::with_prefix(list, prefix, all.last().map(String::as_str), READ_STEP);
-        let found: Vec<String> = client.query(&range).await?;
-        let is_whole = found.len() < READ_STEP;
-        all.extend(found);
-        if is_whole {
-            return Ok(all);
-        }
-    }
 }
 
 /// The names by which items are shown: the catalogue's, or else a line's.
@@ -141,7 +127,7 @@ pub(super) async fn items_named(
     let list = client.key(site, &["also"]);
     let parts = std::iter::once(name.as_str()).chain(kind.map(StockKeyKind::as_str)).chain([""]);
     let prefix = parts.collect::<Vec<_>>().join(SEPARATOR);
-    let members = members(client, &list, &prefix).await?;
+    let members = range::all(client, &list, &prefix).await?;
     let mut named: BTreeSet<&str> =
         members.iter().filter_map(|member| member.rsplit(SEPARATOR).next()).collect();
     let keys: Vec<String> = keys_of(kind, name).map(|key| key.to_string()).collect();

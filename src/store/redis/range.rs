@@ -4,6 +4,10 @@
 
 use redis::Cmd;
 
+use super::client::Client;
+use super::value::READ_STEP;
+use crate::store::StoreError;
+
 /// Stands between the parts of a member; no name has a control character.
 pub(super) const SEPARATOR: &str = "\n";
 
@@ -20,6 +24,24 @@ pub(super) fn with_prefix(key: &str, prefix: &str, member: Option<&str>, limit: 
         Some(_) | None => bound(b'[', prefix, b""),
     };
     range(key, &start, &bound(b'(', prefix, b"\xff"), limit)
+}
+
+/// Every member that begins with a text.
+pub(super) async fn all(
+    client: &Client,
+    key: &str,
+    prefix: &str,
+) -> Result<Vec<String>, StoreError> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let last = all.last().map(String::as_str);
+        let found: Vec<String> = client.query(&with_prefix(key, prefix, last, READ_STEP)).await?;
+        let is_last = found.len() < READ_STEP;
+        all.extend(found);
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 fn bound(kind: u8, text: &str, end: &[u8]) -> Vec<u8> {

@@ -25,23 +25,11 @@ use crate::store::{PolicyInForce, StoreError, state};
 static SITE: Script = Script::new("site.lua", &[include_str!("site.lua")]);
 static POLICY: Script = Script::new("policy.lua", &[include_str!("policy.lua")]);
 
-/// So many sites are read at once.
-const SITES_PAGE: usize = 1000;
-
 /// Every site, in order of name.
 pub(super) async fn list(client: &Client) -> Result<Vec<Site>, StoreError> {
     let key = client.keys().global("sites");
-    let mut sites: Vec<Site> = Vec::new();
-    loop {
-        let after = sites.last().map(Site::as_str);
-        let found: Vec<String> = client.query(&range::after(&key, after, SITES_PAGE)).await?;
-        for site in &found {
-            sites.push(parsed(&key, site, Site::parse)?);
-        }
-        if found.len() < SITES_PAGE {
-            return Ok(sites);
-        }
-    }
+    let sites = range::all(client, &key, "").await?;
+    sites.iter().map(|site| parsed(&key, site, Site::parse)).collect()
 }
 
 /// Lists sites and prepares their slots for the first commit.
