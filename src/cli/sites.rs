@@ -7,14 +7,14 @@ use anyhow::Context;
 
 use super::output::Output;
 use crate::domain::Site;
-use crate::store::Store;
+use crate::store::ReadStore;
 
 /// How many sites are named to a person who named none of them.
 const NAMES_SHOWN: usize = 10;
 
 /// The site that was named, or every site; `None` if there is no such one, which is said.
 pub(super) async fn chosen(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     site: Option<&Site>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<Option<Vec<Site>>> {
@@ -26,7 +26,7 @@ pub(super) async fn chosen(
 
 /// Whether anything is known of a site; if not, says which sites there are.
 pub(super) async fn is_known(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     site: &Site,
     output: &mut Output<'_>,
 ) -> anyhow::Result<bool> {

@@ -14,7 +14,7 @@ use crate::domain::{
     SourceRules, StockChange, StockKey, TotalError, Write, decide_catalogue, decide_orders,
     decide_receipt,
 };
-use crate::store::orders::Readings;
+use crate::store::orders::OrderReadings;
 use crate::store::{
     Asked, DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, EntityId, PageRequest,
     Store, StoreError,
@@ -80,7 +80,7 @@ pub async fn dry_run(
 ) -> Result<Option<DryRun>, StoreError> {
     let Some(policy) = store.policy().await? else { return Ok(None) };
     let (states, stock) = (BTreeMap::new(), BTreeMap::new());
-    let readings = Readings::default();
+    let readings = OrderReadings::default();
     let mut imagined = Imagined { store, sources, policy, readings, states, stock };
     let mut done = DryRun::default();
     let mut page = PageRequest::first(PAGE);
@@ -113,7 +113,7 @@ struct Imagined<'a> {
     sources: &'a SourceRules,
     policy: PolicyInForce,
     /// Orders, as they would be.
-    readings: Readings,
+    readings: OrderReadings,
     /// Catalogue entries and receipts, as they would be.
     states: BTreeMap<EntityId, Option<EntityState>>,
     /// What each item counts, and what would be added.
@@ -173,7 +173,7 @@ impl Imagined<'_> {
         if closed.iter().all(Option::is_none) {
             return Ok(decision);
         }
-        self.readings.note_closed(&event.site, new.into_iter().zip(closed), watermark);
+        self.readings.add_closed(&event.site, new.into_iter().zip(closed), watermark);
         let part = self.readings.of(&event.site).reading.part([names]);
         Ok(decide(&part, &self.policy))
     }

@@ -100,7 +100,7 @@ impl Recovery {
     }
 
     async fn record(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
-        let is_recorded = self.store.note_history(known, fence).await?;
+        let is_recorded = self.store.record_history(known, fence).await?;
         is_recorded.then_some(()).ok_or(DutyError::Superseded)
     }
 }

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::console::views::ChangeView;
 use crate::domain::{Site, Timestamp};
 use crate::store::redis::{RedisStore, Relayed};
-use crate::store::{Change, FeedStart, Fence, Store};
+use crate::store::{Change, FeedStart, Fence, ReadStore};
 
 /// The poll interval while nothing changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -69,7 +69,7 @@ impl Relay {
                 resync.into_iter().chain(changes.iter().map(|change| changed(site, change)));
             self.broker.announce(announcements.collect()).await?;
             let relayed = Relayed { epoch: start.epoch, sequence };
-            if !self.store.note_relayed(site, fence, &relayed).await? {
+            if !self.store.record_relayed(site, fence, &relayed).await? {
                 return Err(DutyError::Superseded);
             }
         }
@@ -80,7 +80,11 @@ impl Relay {
 impl Duty for Relay {
     async fn turn(&mut self, fence: Fence) -> Result<Next, DutyError> {
         let is_due = self.read_all_at.is_none_or(|looked| looked.elapsed() >= ALL_EVERY);
-        let sites = if is_due { self.store.sites().await? } else { self.store.take_news().await? };
+        let sites = if is_due {
+            self.store.sites().await?
+        } else {
+            self.store.take_changed_sites().await?
+        };
         let rest = if sites.is_empty() { POLL_INTERVAL } else { Duration::ZERO };
         // Until all of them are published.
         let looked = if is_due { Some(Instant::now()) } else { self.read_all_at };

@@ -2,7 +2,7 @@
 //! give them.
 
 use crate::domain::{Identifier, Site, StockKey, StockKeyKind};
-use crate::store::{PageRequest, Store, StoreError};
+use crate::store::{PageRequest, ReadStore, StoreError};
 
 /// How many candidates are named to whoever is not understood.
 const CANDIDATES_MAX: usize = 20;
@@ -77,7 +77,7 @@ impl Create {
 ///
 /// It is a stock key that is counted, or a name by which orders and the catalogue call items.
 pub async fn resolve(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     site: &Site,
     text: &str,
     create: Create,
@@ -118,7 +118,7 @@ pub async fn resolve(
 
 /// The items that a name with its kind may mean.
 async fn of_kind(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     site: &Site,
     key: &StockKey,
     create: Create,
@@ -136,7 +136,7 @@ async fn of_kind(
 }
 
 /// The items that a name without a kind may mean.
-async fn bare(store: &dyn Store, site: &Site, text: &str) -> Result<Vec<StockKey>, ItemError> {
+async fn bare(store: &dyn ReadStore, site: &Site, text: &str) -> Result<Vec<StockKey>, ItemError> {
     let name = Identifier::parse(text)
         .map_err(|source| ItemError::Invalid { text: text.to_owned(), source })?;
     let mut candidates = store.items_named(site, None, &name, CANDIDATES_MAX).await?;

@@ -5,10 +5,10 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-/// Pages that are copied between two words of progress: 4 MiB.
+/// Pages that are copied between two reports of progress: 4 MiB.
 const STEP_PAGES: i32 = 1024;
 
-/// Copies what a connection sees into a file that is there and empty; `progress` is told how many
+/// Copies what a connection sees into a file that is there and empty; `progress` gets how many
 /// pages are done, and of how many.
 ///
 /// The connection must be in a transaction. What it has read once stays what it sees: without

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{SqliteError, open};
+use super::{SqliteError, SqliteFailure, open};
 
-/// Findings that are told; the first says enough.
+/// Findings that are reported; the first is enough to act on.
 const FINDINGS_MAX: u32 = 20;
 
 /// What SQLite finds wrong with a file, each with the file's path. Reads all of it and writes
@@ -26,7 +26,7 @@ pub fn damage(path: &Path) -> Result<Vec<(PathBuf, String)>, SqliteError> {
     let found = match found {
         Ok(found) if found == ["ok"] => Vec::new(),
         Ok(found) => found,
-        Err(SqliteError::Unusable { message, .. }) => vec![message],
+        Err(SqliteError { kind: SqliteFailure::Unusable, message, .. }) => vec![message],
         Err(error) => return Err(error),
     };
     Ok(found.into_iter().map(|found| (path.to_owned(), found)).collect())

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::damage::damage;
 use self::open::Upkeep;
 use self::readers::Readers;
-use self::writer::Message;
+use self::writer::WriterMessage;
 
 /// At most so many jobs wait; then callers do.
 const JOBS_WAITING_MAX: usize = 1024;
@@ -57,66 +57,62 @@ impl Schema {
 
 /// Why a file or a statement did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum SqliteError {
+#[error("{file}: {message}")]
+pub struct SqliteError {
+    /// What a caller can do about it.
+    pub kind: SqliteFailure,
+    /// The file's name.
+    pub file: String,
+    /// What SQLite returned, or what was found and what to do.
+    pub message: String,
+}
+
+/// What a caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqliteFailure {
     /// It may work later: locked by another process, or the disk did not answer.
-    #[error("{file}: {message}")]
-    Unavailable {
-        /// The file's name.
-        file: String,
-        /// What SQLite said.
-        message: String,
-    },
+    Unavailable,
     /// The disk, or the file's allowed size, is full.
-    #[error("{file}: {message}")]
-    Full {
-        /// The file's name.
-        file: String,
-        /// What SQLite said.
-        message: String,
-    },
+    Full,
     /// The file is not one that this program can use.
-    #[error("{file}: {message}")]
-    Unusable {
-        /// The file's name.
-        file: String,
-        /// What was found, and what to do.
-        message: String,
-    },
+    Unusable,
+    /// The file is of an older release, whose files are no longer read.
+    Outdated,
     /// The statement was refused.
-    #[error("{file}: {message}")]
-    Refused {
-        /// The file's name.
-        file: String,
-        /// What SQLite said.
-        message: String,
-    },
+    Refused,
+}
+
+impl SqliteFailure {
+    /// The error of a file.
+    pub fn of(self, file: impl Into<String>, message: impl Into<String>) -> SqliteError {
+        SqliteError { kind: self, file: file.into(), message: message.into() }
+    }
 }
 
 impl SqliteError {
     /// Whether the same call may work later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+        matches!(self.kind, SqliteFailure::Unavailable | SqliteFailure::Full)
     }
 
     fn new(file: &str, error: &rusqlite::Error) -> Self {
-        let file = file.to_owned();
-        let message = error.to_string();
+        let mut message = error.to_string();
         let is_not_as_written = matches!(
             error,
             rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
         );
-        if is_not_as_written {
-            let advice = "run the release that wrote it, or restore the file from a backup";
-            return Self::Unusable { file, message: format!("{message}; {advice}") };
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full { file, message },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                let message = format!("{message}; restore the file from a backup");
-                Self::Unusable { file, message }
+        let kind = match error.sqlite_error_code() {
+            _ if is_not_as_written => {
+                message += "; run the release that wrote it, or restore the file from a backup";
+                SqliteFailure::Unusable
             }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                message += "; restore the file from a backup";
+                SqliteFailure::Unusable
+            }
+            Some(ErrorCode::DiskFull) => SqliteFailure::Full,
             Some(
                 ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
@@ -125,13 +121,14 @@ impl SqliteError {
                 | ErrorCode::ReadOnly
                 | ErrorCode::OutOfMemory
                 | ErrorCode::FileLockingProtocolFailed,
-            ) => Self::Unavailable { file, message },
-            _ => Self::Refused { file, message },
-        }
+            ) => SqliteFailure::Unavailable,
+            _ => SqliteFailure::Refused,
+        };
+        kind.of(file, message)
     }
 
     fn closed(file: &str) -> Self {
-        Self::Unavailable { file: file.to_owned(), message: "the file is closed".to_owned() }
+        SqliteFailure::Unavailable.of(file, "the file is closed")
     }
 }
 
@@ -139,7 +136,7 @@ impl SqliteError {
 #[derive(Clone)]
 pub struct Database {
     file: Arc<str>,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<WriterMessage>,
     readers: Arc<Readers>,
 }
 
@@ -167,13 +164,6 @@ impl Database {
         Self::start(path, schema, Upkeep::Refused)
     }
 
-    /// Whether the file was refused because its schema is no longer read.
-    ///
-    /// Blocks.
-    pub fn is_unread(path: &Path, schema: &Schema) -> bool {
-        open::is_unread(path, schema, &path.display().to_string()).unwrap_or(false)
-    }
-
     fn start(path: &Path, schema: &Schema, upkeep: Upkeep) -> Result<Self, SqliteError> {
         let file: Arc<str> = path.display().to_string().into();
         let writer = open::open_writer(path, schema, upkeep, &file)?;
@@ -182,9 +172,9 @@ impl Database {
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || writer::write_groups(writer, waiting, &name))
-            .map_err(|error| SqliteError::Unavailable {
-                file: file.to_string(),
-                message: format!("cannot start the writer thread: {error}"),
+            .map_err(|error| {
+                let message = format!("cannot start the writer thread: {error}");
+                SqliteFailure::Unavailable.of(&*file, message)
             })?;
         let readers = Arc::new(Readers::new(path.to_owned(), Arc::clone(&file)));
         Ok(Self { file, messages, readers })
@@ -213,7 +203,7 @@ impl Database {
     }
 
     /// Copies the file, as it is now, to one that is not there yet and that only its owner can read;
-    /// writing goes on meanwhile. `progress` is told how many pages are done, and of how many.
+    /// writing goes on meanwhile. `progress` gets how many pages are done, and of how many.
     ///
     /// Dies before the answer: the copy is no use. Until it ends, the log of what is written
     /// meanwhile is not moved into the file, so it grows.
@@ -223,9 +213,9 @@ impl Database {
         progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<(), SqliteError> {
         let path = path.to_owned();
-        open::create_private(&path).map_err(|error| SqliteError::Unusable {
-            file: path.display().to_string(),
-            message: format!("cannot create it: {error}"),
+        open::create_private(&path).map_err(|error| {
+            let message = format!("cannot create it: {error}");
+            SqliteFailure::Unusable.of(path.display().to_string(), message)
         })?;
         self.read(move |connection| copy::copy(connection, &path, progress)).await
     }
@@ -237,7 +227,7 @@ impl Database {
         // not write.
         self.readers.close().await;
         let (done, finished) = oneshot::channel();
-        if self.messages.send(Message::Stop(done)).await.is_ok() {
+        if self.messages.send(WriterMessage::Stop(done)).await.is_ok() {
             // An error means that another call closed the file first.
             finished.await.ok();
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, Schema, SqliteError};
+use super::{BUSY_TIMEOUT, Schema, SqliteError, SqliteFailure};
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS_CACHED: usize = 64;
@@ -39,9 +39,9 @@ pub(super) fn open_writer(
     file: &str,
 ) -> Result<Connection, SqliteError> {
     if upkeep == Upkeep::Allowed {
-        create_private(path).map_err(|error| SqliteError::Unusable {
-            file: file.to_owned(),
-            message: format!("cannot create it: {error}; check the directory and its permissions"),
+        create_private(path).map_err(|error| {
+            let advice = "check the directory and its permissions";
+            SqliteFailure::Unusable.of(file, format!("cannot create it: {error}; {advice}"))
         })?;
     }
     let connection = connect(path, file)?;
@@ -58,7 +58,7 @@ pub(super) fn open_writer(
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(sql)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_KEPT).map_err(sql)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIBIBYTES).map_err(sql)?;
-    // Bodies hold personal data: once removed, they must not stay behind in unused pages.
+    // Bodies hold personal data: once removed, they must not stay in unused pages.
     connection.pragma_update(None, "secure_delete", true).map_err(sql)?;
     if version.is_none_or(|version| version < schema.migrations.len()) {
         migrate(&connection, schema, file)?;
@@ -100,7 +100,7 @@ fn create_and_sync(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -
         above = parent_of(above);
     }
     directory.recursive(true).create(parent_of(path))?;
-    // Never opens a file that is there: closing it again would take away the POSIX locks that
+    // Never opens an existing file: closing it again would take away the POSIX locks that
     // other connections of this process have on it.
     match file.write(true).create_new(true).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -138,74 +138,58 @@ fn check_is_current(
     schema: &Schema,
     file: &str,
 ) -> Result<(), SqliteError> {
-    let (file, known) = (file.to_owned(), schema.migrations.len());
+    let known = schema.migrations.len();
     match version {
         None => {
             let message = "has nothing in it yet; start `storekeeper serve` there first";
-            Err(SqliteError::Unavailable { file, message: message.to_owned() })
+            Err(SqliteFailure::Unavailable.of(file, message))
         }
         Some(version) if version < known => {
             let message = format!(
                 "has schema version {version}, and this release needs {known}; start this \
                  release's `storekeeper serve` or `storekeeper worker`, which bring it up to date"
             );
-            Err(SqliteError::Unusable { file, message })
+            Err(SqliteFailure::Unusable.of(file, message))
         }
         Some(_) => Ok(()),
     }
 }
 
-/// Whether a file is of a version that is no longer read.
-pub(super) fn is_unread(path: &Path, schema: &Schema, file: &str) -> Result<bool, SqliteError> {
-    let connection = connect(path, file)?;
-    let found = find(&connection).map_err(|error| SqliteError::new(file, &error))?;
-    let is_ours = found.application_id == i64::from(schema.application_id);
-    Ok(is_ours && schema.is_unread(found.version))
-}
-
-/// What tells whose file this is.
-struct Found {
-    application_id: i64,
-    version: i64,
-    tables: i64,
-}
-
-fn find(connection: &Connection) -> rusqlite::Result<Found> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get(0));
-    Ok(Found {
-        application_id: pragma("application_id")?,
-        version: pragma("user_version")?,
-        tables: connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?,
-    })
-}
-
-/// Reads whose file this is; answers with its schema version, or `None` if there is nothing in it.
+/// Reads whose file this is; returns its schema version, or `None` if there is nothing in it.
 fn inspect(
     connection: &Connection,
     schema: &Schema,
     file: &str,
 ) -> Result<Option<usize>, SqliteError> {
-    let unusable = |message: String| SqliteError::Unusable { file: file.to_owned(), message };
-    let Found { application_id, version, tables } =
-        find(connection).map_err(|error| SqliteError::new(file, &error))?;
+    let found = || {
+        let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get(0));
+        let tables =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+        Ok::<(i64, i64, i64), _>((pragma("application_id")?, pragma("user_version")?, tables))
+    };
+    let (application_id, version, tables) =
+        found().map_err(|error: rusqlite::Error| SqliteError::new(file, &error))?;
     if application_id == 0 && version == 0 && tables == 0 {
         return Ok(None);
     }
     if application_id != i64::from(schema.application_id) {
-        return Err(unusable("is a database of another program; choose another path".to_owned()));
+        let message = "is a database of another program; choose another path";
+        return Err(SqliteFailure::Unusable.of(file, message));
     }
     let known = schema.migrations.len();
     if schema.is_unread(version) {
-        return Err(unusable(format!(
+        let message = format!(
             "has schema version {version}, of an older release, and this release needs {known}"
-        )));
+        );
+        return Err(SqliteFailure::Outdated.of(file, message));
     }
     let version_known = usize::try_from(version).ok().filter(|version| *version <= known);
     version_known.map(Some).ok_or_else(|| {
-        unusable(format!(
+        let message = format!(
             "has schema version {version}, and this release knows {known}; \
              run the release that wrote it, or a newer one"
-        ))
+        );
+        SqliteFailure::Unusable.of(file, message)
     })
 }
 
@@ -229,11 +213,8 @@ fn switch_to_wal(connection: &Connection, file: &str) -> Result<(), SqliteError>
     if mode.map_err(sql)?.eq_ignore_ascii_case("wal") {
         return Ok(());
     }
-    Err(SqliteError::Unusable {
-        file: file.to_owned(),
-        message: "cannot keep a write-ahead log here; choose a directory on a local disk"
-            .to_owned(),
-    })
+    let message = "cannot keep a write-ahead log here; choose a directory on a local disk";
+    Err(SqliteFailure::Unusable.of(file, message))
 }
 
 /// Applies the migrations that the file has not seen. Another process may have done so since the

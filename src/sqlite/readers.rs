@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::SqliteError;
 use super::open::open_reader;
+use super::{SqliteError, SqliteFailure};
 
 /// Readers at a time.
 const READERS_MAX: u32 = 4;
@@ -40,10 +40,9 @@ impl Readers {
         });
         match result.await {
             Ok(result) => result,
-            Err(error) if error.is_panic() => Err(SqliteError::Refused {
-                file: self.file.to_string(),
-                message: "the job panicked; please report it".to_owned(),
-            }),
+            Err(error) if error.is_panic() => {
+                Err(SqliteFailure::Refused.of(&*self.file, "the job panicked; please report it"))
+            }
             // The runtime is shutting down.
             Err(_) => Err(SqliteError::closed(&self.file)),
         }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::SqliteError;
+use super::{SqliteError, SqliteFailure};
 
 /// At most so many jobs share one commit.
 const GROUP_JOBS_MAX: usize = 512;
 
-/// What the writer thread is told.
-pub(super) enum Message {
+/// A message to the writer thread.
+pub(super) enum WriterMessage {
     /// Run the job in the next group.
     Run(Box<dyn Job>),
     /// Finish what came before, close the file, answer.
@@ -27,11 +27,11 @@ pub(super) enum Message {
 pub(super) trait Job: Send {
     /// Runs it inside a transaction; a later run replaces an earlier one.
     fn run(&mut self, connection: &Connection) -> Result<(), SqliteError>;
-    /// Tells the caller, after the commit, how it went; a failure is that of the whole group.
+    /// Sends the caller the result, after the commit; a failure is that of the whole group.
     fn answer(self: Box<Self>, group_failure: Option<&SqliteError>);
 }
 
-struct Waiting<T, F> {
+struct QueuedJob<T, F> {
     closure: F,
     file: Arc<str>,
     result: Option<Result<T, SqliteError>>,
@@ -42,21 +42,20 @@ struct Waiting<T, F> {
 pub(super) fn message<T: Send + 'static>(
     file: Arc<str>,
     closure: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> (Message, oneshot::Receiver<Result<T, SqliteError>>) {
+) -> (WriterMessage, oneshot::Receiver<Result<T, SqliteError>>) {
     let (answer, answered) = oneshot::channel();
-    (Message::Run(Box::new(Waiting { closure, file, result: None, answer })), answered)
+    (WriterMessage::Run(Box::new(QueuedJob { closure, file, result: None, answer })), answered)
 }
 
-impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<T, F> {
+impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for QueuedJob<T, F> {
     fn run(&mut self, connection: &Connection) -> Result<(), SqliteError> {
         // A panic must not end the thread that everybody's writes depend on.
         let closure = AssertUnwindSafe(|| (self.closure)(connection));
         let result = match catch_unwind(closure) {
             Ok(result) => result.map_err(|error| SqliteError::new(&self.file, &error)),
-            Err(_) => Err(SqliteError::Refused {
-                file: self.file.to_string(),
-                message: "the job panicked; please report it".to_owned(),
-            }),
+            Err(_) => {
+                Err(SqliteFailure::Refused.of(&*self.file, "the job panicked; please report it"))
+            }
         };
         let failure = result.as_ref().err().cloned();
         self.result = Some(result);
@@ -70,7 +69,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<
             (None, Some(Ok(value))) => Ok(value),
             (None, None) => Err(SqliteError::closed(&self.file)),
         };
-        // What the job holds is let go of first: who has the answer may count on that.
+        // What the job holds is dropped first: whoever has the answer may rely on that.
         drop(self.closure);
         // The caller may have been cancelled; the job is done all the same.
         drop(self.answer.send(result));
@@ -80,7 +79,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Waiting<
 /// Runs until it is stopped or every handle is gone.
 pub(super) fn write_groups(
     connection: Connection,
-    mut waiting: mpsc::Receiver<Message>,
+    mut waiting: mpsc::Receiver<WriterMessage>,
     file: &str,
 ) {
     let mut messages = Vec::new();
@@ -89,9 +88,9 @@ pub(super) fn write_groups(
         let mut stop = None;
         for message in messages.drain(..) {
             match message {
-                Message::Run(job) => group.push_back(job),
-                Message::Stop(stopped) => {
-                    // What came later is dropped; its callers hear that the file is closed.
+                WriterMessage::Run(job) => group.push_back(job),
+                WriterMessage::Stop(stopped) => {
+                    // What came later is dropped; its callers get an error: the file is closed.
                     stop = Some(stopped);
                     break;
                 }
@@ -135,7 +134,7 @@ impl Writer<'_> {
     /// Writes a group in which a job fails, each job in a savepoint. Savepoints copy every page
     /// that is changed inside them, so they are for this case only.
     ///
-    /// A job that fills the disk takes along those before it. Those behind it stay in the group.
+    /// A job that fills the disk takes along those before it. Those after it stay in the group.
     fn write_apart(&self, group: &mut VecDeque<Box<dyn Job>>) {
         let mut failure = self.execute("BEGIN IMMEDIATE").err();
         let mut written = Vec::new();
@@ -185,7 +184,6 @@ impl Writer<'_> {
     }
 
     fn rolled_back(&self) -> SqliteError {
-        let message = "the transaction was rolled back".to_owned();
-        SqliteError::Unavailable { file: self.file.to_owned(), message }
+        SqliteFailure::Unavailable.of(self.file, "the transaction was rolled back")
     }
 }

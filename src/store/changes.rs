@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::Site;
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, ReadStore, StoreError};
 
 /// The longest cursor that is looked at, in bytes.
 const CURSOR_BYTES_MAX: usize = 256;
@@ -74,7 +74,7 @@ pub enum FeedError {
 /// Reads at most `limit` changes of a site, oldest first: those after a cursor, or from the
 /// oldest that is kept. A cursor ahead of the end is waited for: nothing comes after it yet.
 pub async fn read(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     site: &Site,
     after: Option<&Cursor>,
     limit: usize,

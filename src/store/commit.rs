@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{EntityName, EntityState};
+use super::{EntityName, EntityState, PageRequest, StoreError};
 use crate::domain::{
-    Cause, ClosedName, Counts, ItemNames, Link, MessageId, OrderId, PolicyRevision, Site,
+    Cause, ClosedName, Counts, ItemNames, Link, MessageId, OrderId, PolicyRevision, Record, Site,
     StockChange, StockKey, Timestamp, TotalError, Write,
 };
 
@@ -15,6 +15,13 @@ pub struct EntityId {
     pub site: Site,
     /// Which of its entities.
     pub name: EntityName,
+}
+
+impl EntityId {
+    /// A record of an order.
+    pub(super) fn order(site: &Site, name: &OrderId) -> Self {
+        Self { site: site.clone(), name: EntityName::Order(name.clone()) }
+    }
 }
 
 /// As people read it: `order id:1 of site alpha`.
@@ -44,7 +51,17 @@ pub struct Loaded {
     pub state: EntityState,
 }
 
-/// What is to be read.
+impl Loaded {
+    /// The record, if it is one of an order.
+    pub(super) fn into_record(self) -> Option<Record> {
+        match self.state {
+            EntityState::Order(record) => Some(*record),
+            EntityState::Catalogue(_) | EntityState::Receipt(_) => None,
+        }
+    }
+}
+
+/// What to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Entities.
@@ -72,23 +89,22 @@ pub struct Commit {
     pub read: Vec<(EntityName, Option<Revision>)>,
     /// Every link that the decision was computed from. All that are written are among them.
     pub links_read: Vec<(OrderId, Option<Link>)>,
-    /// Names of orders that are new, each with what is known of its closing.
+    /// New names of orders, each with what is known of its closing.
     pub new_names: Vec<(OrderId, Option<ClosedName>)>,
     /// The policy that orders were computed with.
     pub policy: Option<PolicyRevision>,
-    /// The entities that are another than before, or gone; states are of the kind that their names
-    /// say.
+    /// The entities that changed or are gone; each state is of its name's kind.
     pub writes: Vec<Write>,
-    /// The links that are others than before, or gone.
+    /// The links that changed or are gone.
     pub links: Vec<(OrderId, Option<Link>)>,
     /// What changes in the site's stock, in order; at most one change a stock key and cause.
     pub changes: Vec<StockChange>,
-    /// What items are called, for people. Of two names that lines give an item, the one of the higher
-    /// version stays, and of equal versions the greater text.
+    /// Names of items, for people. Of two names that lines give an item, the one of the higher version
+    /// wins, and of equal versions the greater text.
     pub item_names: Vec<ItemNames>,
     /// If it closes an order.
     pub closing: Option<Closing>,
-    /// The message that the changes are due to, for the change feed.
+    /// The message that caused the changes, for the change feed.
     pub message_id: MessageId,
     /// When the decision was made, for the change feed and for lists.
     pub at: Timestamp,
@@ -114,12 +130,12 @@ impl Commit {
     }
 }
 
-/// That a commit closes an order. It removes more than it adds.
+/// The closing of an order. It removes more than it adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
     /// Its names, to be remembered.
     pub names: Vec<(OrderId, ClosedName)>,
-    /// It was untouched since before this time, to which the site's watermark rises.
+    /// The order was last touched before this time, to which the site's watermark rises.
     pub before: Timestamp,
 }
 
@@ -128,13 +144,13 @@ pub struct Closing {
 pub enum Committed {
     /// It is written.
     Written,
-    /// Something is another than was read; nothing is written.
+    /// Something is no longer what was read; nothing is written.
     Conflict,
-    /// It is of orders, computed with another policy than the one in force; nothing is written.
+    /// Its orders were computed with another policy than the one in force; nothing is written.
     PolicyChanged,
     /// A total would pass a limit; nothing is written.
     Overflow(TotalError),
-    /// More, or else, is known of the closing of its new names than it says; nothing is written.
+    /// What is known of the closing of its new names differs from what it has; nothing is written.
     Closed {
         /// What is known of each.
         names: Vec<(OrderId, Option<ClosedName>)>,
@@ -146,9 +162,9 @@ pub enum Committed {
 /// From which end a list is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// Those first that were untouched for longest.
+    /// The least recently committed first.
     OldestFirst,
-    /// Those first that were committed last.
+    /// The most recently committed first.
     NewestFirst,
 }
 
@@ -157,8 +173,25 @@ pub enum Direction {
 pub struct Listed {
     /// The name that it is shown by.
     pub order: OrderId,
-    /// When it was committed last.
+    /// When it was last committed.
     pub at: Timestamp,
+}
+
+impl Listed {
+    /// The cursor of a page that starts after it.
+    pub(super) fn cursor(&self) -> String {
+        format!("{}.{}", self.at.micros(), self.order)
+    }
+
+    /// The time in microseconds and the name that a page starts after.
+    pub(super) fn parse_cursor(page: &PageRequest) -> Result<Option<(i64, String)>, StoreError> {
+        let Some(cursor) = &page.after else { return Ok(None) };
+        let parts = cursor.split_once('.');
+        let place = parts.and_then(|(at, name)| Some((at.parse().ok()?, name.to_owned())));
+        let unknown =
+            || StoreError::Rejected { source: "the cursor is not one of this list".into() };
+        place.map(Some).ok_or_else(unknown)
+    }
 }
 
 /// Where a site's change feed begins.
@@ -181,9 +214,9 @@ pub struct Change {
     pub at: Timestamp,
     /// The item.
     pub key: StockKey,
-    /// The order or receipt that it is due to.
+    /// The order or receipt that caused it.
     pub cause: Cause,
-    /// The message that it is due to.
+    /// The message that caused it.
     pub message_id: MessageId,
     /// What was added to the item's counts.
     pub delta: Counts,

@@ -14,22 +14,23 @@
 //! - No order is written under a policy that is not in force.
 //! - No type of a database's client library crosses this port.
 
+mod audit_rows;
 pub mod changes;
 mod commit;
 mod dead_letters;
 pub mod embedded;
-mod form;
 mod named;
 pub mod orders;
 mod read;
 pub mod redis;
 pub mod state;
-mod sums;
+mod validation;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+pub use audit_rows::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 pub use commit::{
     Asked, Change, Closing, Commit, Committed, Direction, EntityId, FeedStart, Found, Listed,
     Loaded, Revision,
@@ -43,7 +44,6 @@ pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
     StockDetail, StockItem,
 };
-pub use sums::{AuditedHold, AuditedItem, AuditedOrder, ItemRepair};
 
 use crate::domain::dead_letter::DeadLetterState;
 pub use crate::domain::dead_letter::{
@@ -55,45 +55,46 @@ use crate::domain::{
 };
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
-/// The state that events act on, and its reading.
+/// A whole Store, for processes that do several of these things.
+pub trait Store: StateStore + ReadStore + UpkeepStore {}
+
+impl<T: StateStore + ReadStore + UpkeepStore> Store for T {}
+
+/// The state that events act on: what workers load and commit.
 #[async_trait]
-pub trait Store: Debug + Send + Sync + 'static {
+pub trait StateStore: Debug + Send + Sync + 'static {
     /// Reads entities and links, in the order asked for, in one round trip; `None` for what nothing
     /// was committed of.
     async fn load(&self, asked: &Asked) -> Result<Found, StoreError>;
 
-    /// Writes commits one after the other, each whole or not at all, and answers in their order. At
+    /// Writes commits one after the other, each whole or not at all, and returns results in their order. At
     /// most one commit of an entity may be in one call; several may have read one link, and each
-    /// must have read it as those before it leave it. Returns once what it answers for would survive
-    /// a crash.
+    /// must have read it as those before it leave it. Returns once what it reports would survive a
+    /// crash.
     ///
     /// Dies before the answer: each commit is written or not; computing it again from a fresh
-    /// [`load`](Store::load) finds out which. Cancelling the call leaves the same question open.
+    /// [`load`](Self::load) finds out which. Cancelling the call leaves the same question open.
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<Committed>, StoreError>;
 
     /// The policy in force; `None` before the first was recorded.
     async fn policy(&self) -> Result<Option<PolicyInForce>, StoreError>;
 
-    /// Records the first policy, or answers with the one that is in force already.
+    /// Records the first policy, or returns the one that is in force already.
     async fn adopt_policy(
         &self,
         proposed: &Policy,
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError>;
 
-    /// Who put the policy in force, and when; `None` before the first was recorded.
-    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError>;
-
-    /// Reads the states of dead letters, in the order asked for; their bodies only if they are
-    /// wanted.
+    /// Reads the states of dead letters, in the order asked for, and their bodies if wanted.
     async fn load_dead_letters(
         &self,
         ids: &[MessageId],
         with_bodies: bool,
     ) -> Result<Vec<Option<LoadedDeadLetter>>, StoreError>;
 
-    /// Writes commits of dead letters, each whole or not at all, and answers in their order. At
-    /// most one commit of a letter or replay may be in one call; counters may be in several.
+    /// Writes commits of dead letters, each whole or not at all, and returns results in their order. At
+    /// most one commit of a dead letter or replay may be in one call; counters may be in several.
     ///
     /// Dies before the answer: each commit is written or not; deciding again from what is loaded
     /// then finds out which.
@@ -110,61 +111,25 @@ pub trait Store: Debug + Send + Sync + 'static {
         state: DeadLetterState,
     ) -> Result<(), StoreError>;
 
-    /// Parked dead letters after a place, oldest first failure first; at most so many.
-    async fn list_dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        after: Option<DeadLetterPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+    /// How many bytes its server may take in all, as the last [`check`](StateStore::check) found it;
+    /// `None` where nothing bounds it, or nobody knows.
+    fn memory_max(&self) -> Option<u64>;
 
-    /// Messages that are not parked any more and of which nothing was heard since a time; at most
-    /// so many.
-    async fn ended_dead_letters(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+    /// Checks whether the Store could load and commit now.
+    async fn check(&self) -> Result<(), StoreError>;
 
-    /// Parked dead letters by reason, site and event's name; the largest groups first.
-    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError>;
+    /// Waits for what is in progress, then releases all resources.
+    async fn close(&self);
+}
 
-    /// How much is parked.
-    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError>;
+/// What people, metrics and listeners read.
+#[async_trait]
+pub trait ReadStore: Debug + Send + Sync + 'static {
+    /// Who put the policy in force, and when; `None` before the first was recorded.
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError>;
 
-    /// Reads a replay and its counters, both at one moment.
-    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
-
-    /// A part of the list of a replay; empty if there is none.
-    async fn replay_chunk(
-        &self,
-        id: ReplayId,
-        chunk: u32,
-    ) -> Result<Vec<DeadLetterName>, StoreError>;
-
-    /// The replays of a list after a place, oldest first; at most so many.
-    async fn list_replays(
-        &self,
-        list: ReplayList,
-        after: Option<ReplayPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedReplay>, StoreError>;
-
-    /// Notes that the leader of this number runs replays; `None` if a later one does. What it
-    /// answers with is another for every leader, and for a server that was started anew; a commit
-    /// under another number is refused.
-    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError>;
-
-    /// Whether the Store has everything from its beginning on, as far as is known. One that is new
-    /// has not, as nobody told it yet whether there is a journal.
-    async fn is_whole(&self) -> Result<bool, StoreError>;
-
-    /// Notes that it has: the whole journal was put through the workers, or there is none, or a
-    /// person is content with a part.
-    async fn note_whole(&self) -> Result<(), StoreError>;
-
-    /// Every site that anything was committed for, in order of name; and maybe one whose first
-    /// commit was under way when its process died, or was refused.
+    /// Every site that anything was committed for, in order of name; possibly also one whose first
+    /// commit was in progress when its process died, or was refused.
     async fn sites(&self) -> Result<Vec<Site>, StoreError>;
 
     /// A site's stock items in order of key; `prefix` selects by the start of key or name.
@@ -184,7 +149,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     ) -> Result<Option<StockDetail>, StoreError>;
 
     /// What is known of the closing of orders of these names, in the order asked for, and the site's
-    /// watermark: what was received before it is taken for known where an order is closed.
+    /// watermark: what was received before it counts as known where an order is closed.
     async fn closed(
         &self,
         site: &Site,
@@ -222,7 +187,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         page: &PageRequest,
     ) -> Result<Page<Catalogue>, StoreError>;
 
-    /// A site's change feed from behind a sequence number, oldest first.
+    /// A site's change feed after a sequence number, oldest first.
     async fn changes(
         &self,
         site: &Site,
@@ -233,17 +198,48 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Where a site's change feed begins.
     async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError>;
 
-    /// Removes the entries of every site's change feed that are older than a time and before any
-    /// younger one; answers with how many. Sequence numbers go on as if they were there.
-    ///
-    /// Dies or is cancelled in between: some are removed, and the next call removes the others.
-    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
-
     /// How many stock items have less than nothing available.
     async fn oversold(&self) -> Result<u64, StoreError>;
 
-    /// Puts a policy in force under the next revision, unless it is the one in force; answers with
-    /// what is in force then. From that moment no order is committed under another revision.
+    /// Parked dead letters after a place, oldest first failure first; at most so many.
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
+
+    /// Parked dead letters by reason, site and event's name; the largest groups first.
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError>;
+
+    /// How much is parked.
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError>;
+
+    /// Reads a replay and its counters, both at one moment.
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError>;
+
+    /// The replays of a list after a place, oldest first; at most so many.
+    async fn list_replays(
+        &self,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedReplay>, StoreError>;
+
+    /// Whether committed data would be lost with the server, as the last
+    /// [`check`](StateStore::check) found it; `None` while nobody knows.
+    fn is_volatile(&self) -> Option<bool>;
+
+    /// How often this handle found that another server, or an older state of it, had replaced the
+    /// one before; a file never does.
+    fn failovers(&self) -> u64;
+}
+
+/// What audits, the leader's duties and a new policy need.
+#[async_trait]
+pub trait UpkeepStore: Debug + Send + Sync + 'static {
+    /// Puts a policy in force under the next revision, unless it is the one in force; returns what
+    /// is in force then. From that moment no order is committed under another revision.
     async fn replace_policy(
         &self,
         policy: &Policy,
@@ -267,8 +263,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         orders: &[OrderId],
     ) -> Result<Vec<AuditedOrder>, StoreError>;
 
-    /// What a site's items say that orders hold, each beside what the order says, both at one
-    /// moment.
+    /// What a site's items record of orders' holds, each beside what the order records, both read at
+    /// one moment.
     async fn audit_holds(
         &self,
         site: &Site,
@@ -283,8 +279,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         page: &PageRequest,
     ) -> Result<Page<AuditedItem>, StoreError>;
 
-    /// Sets what an item counts, and tells the change feed so; `false`, and nothing is written, if
-    /// it counts something else by now than was read.
+    /// Sets what an item counts, with an entry in the change feed; `false`, and nothing is written,
+    /// if it no longer counts what was read.
     ///
     /// Dies before the answer: it is written or not, and reading the item again finds out which.
     async fn repair_item(&self, site: &Site, repair: ItemRepair) -> Result<bool, StoreError>;
@@ -292,39 +288,54 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The time by the one clock that all processes on this Store share.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
-    /// Asks whether the Store could load and commit now.
-    async fn check(&self) -> Result<(), StoreError>;
+    /// Removes the entries of every site's change feed that are older than a time and before any
+    /// younger one; returns how many. Sequence numbers go on as if they were there.
+    ///
+    /// Dies or is cancelled in between: some are removed, and the next call removes the others.
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Whether what was answered would be gone with the server, as the last
-    /// [`check`](Store::check) found it; `None` while nobody knows.
-    fn is_volatile(&self) -> Option<bool>;
+    /// Messages that are no longer parked and were last heard of before a time; at most so many.
+    async fn ended_dead_letters(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError>;
 
-    /// How many bytes its server may take in all, as the last [`check`](Store::check) found it;
-    /// `None` where nothing bounds it, or nobody knows.
-    fn memory_max(&self) -> Option<u64>;
+    /// A part of the list of a replay; empty if there is none.
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError>;
 
-    /// How often this handle found that another server, or an older state of it, had taken the
-    /// place of the one before; a file never does.
-    fn failovers(&self) -> u64;
+    /// Records that the leader of this number runs replays; `None` if a later one does. The number
+    /// that it returns differs for every leader, and for a restarted server; a commit under another
+    /// number is refused.
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError>;
 
-    /// Waits for what is under way, then lets go of all resources.
-    async fn close(&self);
+    /// Whether the Store has everything from its beginning on, as far as is known. A new one does
+    /// not: whether there is a journal is not recorded yet.
+    async fn is_complete(&self) -> Result<bool, StoreError>;
+
+    /// Records that it does: the whole journal went through the workers, or there is none, or a
+    /// person accepts a part.
+    async fn record_complete(&self) -> Result<(), StoreError>;
 }
 
 /// Why the Store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is away; the same call may work later.
+    /// It cannot be reached; the same call may work later.
     #[error("the store is unavailable")]
     Unavailable {
-        /// What the backend said.
+        /// The backend's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It will never take this call.
     #[error("the store refused the call")]
     Rejected {
-        /// What the backend said.
+        /// The backend's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

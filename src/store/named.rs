@@ -1,11 +1,11 @@
-//! What a commit calls items, each once.
+//! The names that a commit gives items, each item once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::domain::{Identifier, ItemNames, StockKey, StockKeyKind, Version};
 
-/// What a commit calls an item.
+/// The names that a commit gives an item.
 pub(super) struct Named<'a> {
     pub(super) key: &'a StockKey,
     /// The newest of the names that lines give it.
@@ -30,9 +30,9 @@ impl<'a> Named<'a> {
         all
     }
 
-    /// A mark of the names by which the item can be found: where it is kept, those are written
-    /// already. Lines that name one item differently in turns, and a release that makes other marks,
-    /// only write them once more.
+    /// A hash of the names by which the item can be found: where it is stored, those are written
+    /// already. Lines that name one item differently in turn, and a release with another hash, only
+    /// write them once more.
     pub(super) fn mark(&self) -> u64 {
         let mut mark = DefaultHasher::new();
         self.also.hash(&mut mark);

@@ -1,6 +1,6 @@
 //! Reading orders whole: their records, and the links by which those belong together.
 //!
-//! What must be read is said by the rules ([`Reading::missing`]); here it is only fetched. The usual
+//! What must be read is decided by the rules ([`Reading::missing`]); here it is only fetched. The usual
 //! case is one round trip for a whole batch, and a second one where a link leads elsewhere.
 
 use std::borrow::Cow;
@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Asked, Closing, Commit, EntityId, EntityName, EntityState, Revision, Store, StoreError,
+    Asked, Closing, Commit, EntityId, EntityName, Loaded, Revision, StateStore, StoreError,
 };
 use crate::domain::{
-    ClosedName, Decision, MessageId, Missing, Names, OrderId, OrderIdKind, PolicyRevision, Reading,
-    Record, Site, Timestamp,
+    ClosedName, Decision, Link, MessageId, Missing, Names, OrderId, OrderIdKind, PolicyRevision,
+    Reading, Record, Site, Timestamp,
 };
 
 /// What was read of the orders of several sites.
 #[derive(Debug, Default)]
-pub struct Readings {
+pub struct OrderReadings {
     sites: BTreeMap<Site, SiteReading>,
 }
 
@@ -29,14 +29,14 @@ pub struct SiteReading {
     revisions: BTreeMap<OrderId, Revision>,
 }
 
-impl Readings {
+impl OrderReadings {
     /// What was read of a site.
     pub fn of(&mut self, site: &Site) -> &mut SiteReading {
         self.sites.entry(site.clone()).or_default()
     }
 
-    /// Notes what is known of the closing of a site's names.
-    pub fn note_closed(
+    /// Adds what is known of the closing of a site's names.
+    pub fn add_closed(
         &mut self,
         site: &Site,
         names: impl IntoIterator<Item = (OrderId, Option<ClosedName>)>,
@@ -49,13 +49,13 @@ impl Readings {
     }
 
     /// Reads all that deciding events of these names needs, and other entities beside it, of which
-    /// it answers with the states in the order asked for.
+    /// it returns the states in the order asked for.
     pub async fn fill(
         &mut self,
-        store: &dyn Store,
+        store: &dyn StateStore,
         events: &[(&Site, &Names)],
         others: Vec<EntityId>,
-    ) -> Result<Vec<Option<super::Loaded>>, StoreError> {
+    ) -> Result<Vec<Option<Loaded>>, StoreError> {
         let mut by_site: BTreeMap<&Site, Vec<&Names>> = BTreeMap::new();
         for (site, names) in events {
             by_site.entry(site).or_default().push(names);
@@ -68,7 +68,8 @@ impl Readings {
                 asked.entities.extend(others.iter().cloned());
             }
             for (site, names) in &by_site {
-                self.of(site).ask(site, names, &mut asked);
+                let missing = self.of(site).reading.missing(names.iter().copied());
+                add(&mut asked, site, missing);
             }
             if asked.entities.is_empty() && asked.links.is_empty() {
                 return Ok(loaded);
@@ -84,18 +85,14 @@ impl Readings {
                     self.of(&site).take(order, loaded);
                 }
             }
-            for ((site, name), link) in asked.links.into_iter().zip(found.links) {
-                self.of(&site).reading.links.insert(name, link);
-            }
+            self.take_links(asked.links, found.links);
         }
     }
-}
 
-impl Readings {
     /// Reads what was seen beside names of a site.
     pub async fn fill_links(
         &mut self,
-        store: &dyn Store,
+        store: &dyn StateStore,
         site: &Site,
         names: &[OrderId],
     ) -> Result<(), StoreError> {
@@ -105,29 +102,34 @@ impl Readings {
         if links.is_empty() {
             return Ok(());
         }
+        self.load_links(store, links).await
+    }
+
+    async fn load_links(
+        &mut self,
+        store: &dyn StateStore,
+        links: Vec<(Site, OrderId)>,
+    ) -> Result<(), StoreError> {
         let asked = Asked { entities: Vec::new(), links };
         let found = store.load(&asked).await?;
-        for ((_, name), link) in asked.links.into_iter().zip(found.links) {
-            self.of(site).reading.links.insert(name, link);
-        }
+        self.take_links(asked.links, found.links);
         Ok(())
+    }
+
+    fn take_links(&mut self, names: Vec<(Site, OrderId)>, found: Vec<Option<Link>>) {
+        for ((site, name), link) in names.into_iter().zip(found) {
+            self.of(&site).reading.links.insert(name, link);
+        }
     }
 }
 
 impl SiteReading {
-    fn ask(&self, site: &Site, names: &[&Names], asked: &mut Asked) {
-        let missing = self.reading.missing(names.iter().copied());
-        add(asked, site, missing);
-    }
-
-    fn take(&mut self, order: OrderId, loaded: Option<super::Loaded>) {
-        let record = loaded.and_then(|loaded| match loaded.state {
-            EntityState::Order(record) => {
-                self.revisions.insert(order.clone(), loaded.revision);
-                Some(Arc::from(record))
-            }
-            EntityState::Catalogue(_) | EntityState::Receipt(_) => None,
-        });
+    fn take(&mut self, order: OrderId, loaded: Option<Loaded>) {
+        let revision = loaded.as_ref().map(|loaded| loaded.revision);
+        let record = loaded.and_then(Loaded::into_record).map(Arc::new);
+        if let Some(revision) = revision.filter(|_| record.is_some()) {
+            self.revisions.insert(order.clone(), revision);
+        }
         self.reading.records.insert(order, record);
     }
 
@@ -172,14 +174,13 @@ impl SiteReading {
 }
 
 fn add(asked: &mut Asked, site: &Site, missing: Missing) {
-    let entity = |order| EntityId { site: site.clone(), name: EntityName::Order(order) };
-    asked.entities.extend(missing.records.into_iter().map(entity));
+    asked.entities.extend(missing.records.iter().map(|order| EntityId::order(site, order)));
     asked.links.extend(missing.links.into_iter().map(|name| (site.clone(), name)));
 }
 
-/// Reads all that closing orders needs; answers with the commit of each that may be closed.
+/// Reads all that closing orders needs; returns the commit of each that may be closed.
 pub async fn closings(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     orders: &[OrderId],
     in_force: PolicyRevision,
@@ -193,10 +194,8 @@ pub async fn closings(
     }
     asked.links.sort();
     asked.links.dedup();
-    let found = store.load(&asked).await?;
-    for ((_, name), link) in asked.links.into_iter().zip(found.links) {
-        of_site.reading.links.insert(name, link);
-    }
+    readings.load_links(store, asked.links).await?;
+    let of_site = readings.of(site);
     let mut commits = Vec::new();
     for order in orders {
         let Some(mut decision) = crate::domain::close(&of_site.reading, order, in_force) else {
@@ -208,7 +207,7 @@ pub async fn closings(
             let link = of_site.reading.links.get(name).cloned().flatten();
             part.links.insert(name.clone(), link);
         }
-        // The next may bear the same invoice number: it is written behind this one.
+        // The next may bear the same invoice number: it is written after this one.
         of_site.reading.links.extend(decision.links.iter().cloned());
         let message = (MessageId(uuid::Uuid::nil()), at);
         let commit = of_site.commit(site, &part, decision, in_force, message);
@@ -219,13 +218,13 @@ pub async fn closings(
 
 /// Reads orders of a site, each with all that belongs to it.
 pub async fn read(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     orders: &[OrderId],
-) -> Result<Readings, StoreError> {
+) -> Result<OrderReadings, StoreError> {
     let names: Vec<Names> = orders.iter().cloned().map(Names::only).collect();
     let events: Vec<_> = names.iter().map(|names| (site, names)).collect();
-    let mut readings = Readings::default();
+    let mut readings = OrderReadings::default();
     readings.fill(store, &events, Vec::new()).await?;
     Ok(readings)
 }
@@ -247,7 +246,7 @@ pub struct StoredOrder {
 
 /// Reads orders, each by any of its records' names, in the order asked for.
 pub async fn orders(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     names: &[OrderId],
 ) -> Result<Vec<Option<StoredOrder>>, StoreError> {
@@ -263,7 +262,7 @@ pub async fn orders(
             Cow::Borrowed(record) => record.clone(),
             Cow::Owned(record) => record,
         };
-        // What the order holds stands in the record that leads it.
+        // What the order holds is in the record that leads it.
         record.applied.clone_from(&leading.applied);
         (record.policy, record.lists) = (leading.policy, leading.lists);
         let own = order.kind.is_second_name().then(|| order.clone());
@@ -285,7 +284,7 @@ pub async fn orders(
 
 /// Reads one order by any of its records' names.
 pub async fn order(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     name: &OrderId,
 ) -> Result<Option<StoredOrder>, StoreError> {
@@ -294,11 +293,12 @@ pub async fn order(
 
 /// The orders that go by a name, each by the name that it is shown by: of the kind that the text
 /// names, or of any kind.
-pub async fn named(store: &dyn Store, site: &Site, text: &str) -> Result<Vec<OrderId>, StoreError> {
-    let candidates: Vec<OrderId> = match OrderId::parse(text) {
-        Ok(name) => vec![name],
-        Err(_) => Vec::new(),
-    };
+pub async fn named(
+    store: &dyn StateStore,
+    site: &Site,
+    text: &str,
+) -> Result<Vec<OrderId>, StoreError> {
+    let candidates: Vec<OrderId> = OrderId::parse(text).into_iter().collect();
     let bare = |kind| {
         let identifier = crate::domain::Identifier::parse(text).ok()?;
         Some(OrderId { kind, identifier })
@@ -317,7 +317,7 @@ pub async fn named(store: &dyn Store, site: &Site, text: &str) -> Result<Vec<Ord
 }
 
 async fn named_as(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     names: Vec<OrderId>,
 ) -> Result<Vec<OrderId>, StoreError> {
@@ -341,7 +341,7 @@ async fn named_as(
 
 /// The names that the orders of these records are shown by, each once.
 async fn leads(
-    store: &dyn Store,
+    store: &dyn StateStore,
     site: &Site,
     names: BTreeSet<OrderId>,
 ) -> Result<Vec<OrderId>, StoreError> {

@@ -1,4 +1,4 @@
-//! What is read of a Store: shapes for people and for the API, none of which a rule reads.
+//! What people and the API read of a Store; no rule uses these types.
 
 use super::DeadLetterName;
 use crate::broker::Envelope;
@@ -6,6 +6,14 @@ use crate::domain::{
     CatalogueEntry, CatalogueId, Code, Counts, Hold, MessageId, OrderId, Quantity, Rejection, Site,
     StockKey, Timestamp,
 };
+
+/// At most so many items are read for one answer, whatever was asked for.
+const ITEMS_READ_MAX: usize = 10_000;
+
+/// A limit that is not larger than what is read for one answer.
+pub(super) fn at_most(limit: usize) -> usize {
+    limit.min(ITEMS_READ_MAX)
+}
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +29,24 @@ impl PageRequest {
     pub const fn first(limit: usize) -> Self {
         Self { after: None, limit }
     }
+
+    /// The text that the page starts after.
+    pub(super) fn after_text(&self) -> &str {
+        self.after.as_deref().unwrap_or_default()
+    }
+
+    /// How many items to read: those of the page, and one more to see whether there is a next page.
+    pub(super) fn rows(&self) -> usize {
+        at_most(self.limit) + 1
+    }
+
+    /// Makes a page of as many items as [`rows`](Self::rows) says.
+    pub(super) fn cut<T>(&self, mut items: Vec<T>, cursor: impl FnOnce(&T) -> String) -> Page<T> {
+        let is_last = items.len() < self.rows();
+        items.truncate(at_most(self.limit));
+        let next = if is_last { None } else { items.last().map(cursor) };
+        Page { items, next }
+    }
 }
 
 /// A part of a list.
@@ -32,7 +58,14 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// A counted thing.
+impl<T> Page<T> {
+    /// The page of what these items stand for.
+    pub(super) fn with<U>(self, items: Vec<U>) -> Page<U> {
+        Page { items, next: self.next }
+    }
+}
+
+/// A stock item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StockItem {
     /// The shop.
@@ -41,13 +74,13 @@ pub struct StockItem {
     pub key: StockKey,
     /// The catalogue's name for it, or else the newest that an order's line gave it.
     pub name: Option<String>,
-    /// Whether the catalogue says that nobody counts it.
+    /// Whether the catalogue marks it as not counted.
     pub is_untracked: bool,
     /// Its counts.
     pub counts: Counts,
 }
 
-/// A counted thing and who holds it.
+/// A stock item and who holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StockDetail {
     /// The item.
@@ -83,22 +116,21 @@ pub struct Catalogue {
 /// An envelope that was put aside for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The envelope; its `replays + 1` is the letter's generation.
+    /// The envelope; its `replays + 1` is the generation.
     pub envelope: Envelope,
     /// Why.
     pub rejection: Rejection,
-    /// When the message failed first, in whichever generation: one that is replayed and comes back
-    /// does not grow younger.
+    /// When the message first failed, in any generation: a replay does not reset it.
     pub failed_at: Timestamp,
-    /// How many attempts this generation had. They are not summed over generations: a letter that
-    /// is filed again after an export would count them twice.
+    /// How many attempts this generation had. They are not summed over generations: a dead letter
+    /// that is imported after an export would count them twice.
     pub attempts: u32,
-    /// The body as it was received, if a person wrote another since.
+    /// The body as it was received, if a person edited it since.
     pub original: Option<bytes::Bytes>,
 }
 
 impl DeadLetter {
-    /// Which life of the envelope this is: 1, and one more for every replay.
+    /// 1, and one more for every replay of the envelope.
     pub const fn generation(&self) -> u32 {
         self.envelope.replays.saturating_add(1)
     }
@@ -114,11 +146,11 @@ impl DeadLetter {
 pub struct DeadLetterSummary {
     /// The message.
     pub id: MessageId,
-    /// Which life of the envelope this is.
+    /// 1, and one more for every replay of the envelope.
     pub generation: u32,
     /// Why.
     pub rejection: Rejection,
-    /// When the message failed first, in whichever generation.
+    /// When the message first failed, in any generation.
     pub failed_at: Timestamp,
     /// How many attempts this generation had.
     pub attempts: u32,
@@ -133,7 +165,7 @@ pub struct DeadLetterFilter {
     pub reason: Option<Code>,
     /// Those of this site.
     pub site: Option<Site>,
-    /// Those that failed first before.
+    /// Those that first failed before this time.
     pub failed_before: Option<Timestamp>,
     /// Those of these messages.
     pub ids: Vec<MessageId>,

@@ -1,12 +1,11 @@
-//! States as text and as bytes, by one type: JSON for people who look into a file with any SQL
-//! tool, and a compact form for memory.
+//! The encoding of states: as JSON text, which any SQL tool shows, and as compact bytes for memory.
 //!
-//! Each begins with a number that says how to read it. It stands outside of the state: a release
-//! that does not know it can say so without understanding the rest.
+//! Each begins with the number of its format, outside of the state: a release that does not know
+//! the format can report that without understanding the rest.
 //!
 //! # Invariants
 //! - A state of a higher format is never read as if it were of ours.
-//! - Errors name the entity and the place in the text, never what stands there.
+//! - Errors name the entity and the place in the text, never its content.
 
 use std::fmt::Display;
 
@@ -19,8 +18,8 @@ use super::{EntityId, EntityName, EntityState, StoreError};
 /// The format that this release writes, and the highest that it reads.
 const STATE_FORMAT: u8 = 2;
 
-/// How a text of this format begins. What begins so is read at once; other texts are first looked
-/// through for their format.
+/// How a text of this format begins. Such a text is decoded at once; any other is first searched for
+/// its format.
 const OWN_FORMAT: &str = "{\"format\":2,\"state\":";
 
 /// Why a stored text is no state for this release.
@@ -37,18 +36,12 @@ pub enum StateError {
         found: u64,
     },
     /// No release wrote it.
-    #[error("{what} cannot be read from column {column} on; restore it from a backup")]
+    #[error("{what} cannot be read{place}; restore it from a backup")]
     Unreadable {
         /// What was read.
         what: String,
-        /// Where in the text reading stopped.
-        column: usize,
-    },
-    /// No release wrote these bytes.
-    #[error("{what} cannot be read; restore it from a backup")]
-    UnreadableBytes {
-        /// What was read.
-        what: String,
+        /// Where reading stopped, if that is known.
+        place: String,
     },
 }
 
@@ -57,30 +50,28 @@ impl From<StateError> for StoreError {
         let detail = error.to_string();
         match error {
             StateError::Newer { .. } => Self::Newer { detail },
-            StateError::Unreadable { .. } | StateError::UnreadableBytes { .. } => {
-                Self::Corrupt { detail }
-            }
+            StateError::Unreadable { .. } => Self::Corrupt { detail },
         }
     }
 }
 
 #[derive(Serialize)]
-struct Written<'a, T> {
+struct EncodedState<'a, T> {
     format: u8,
     state: &'a T,
 }
 
 #[derive(Deserialize)]
-struct Read<'a> {
+struct StoredState<'a> {
     format: u64,
-    // A newer format may have no such field, and must still be told by its number.
+    // A newer format may have no such field, and must still be recognised by its number.
     #[serde(borrow)]
     state: Option<&'a RawValue>,
 }
 
 /// Writes a state.
 pub(super) fn encode<T: Serialize>(state: &T) -> Result<String, StoreError> {
-    serde_json::to_string(&Written { format: STATE_FORMAT, state })
+    serde_json::to_string(&EncodedState { format: STATE_FORMAT, state })
         .map_err(|error| StoreError::Rejected { source: error.into() })
 }
 
@@ -93,14 +84,17 @@ pub(super) fn decode<T: DeserializeOwned>(
     if let Some(state) = own.and_then(|state| serde_json::from_str(state).ok()) {
         return Ok(state);
     }
-    let unreadable =
-        |column: usize| StateError::Unreadable { what: format!("the state of {what}"), column };
-    let read: Read<'_> = serde_json::from_str(text).map_err(|error| unreadable(error.column()))?;
+    let unreadable = |column: usize| StateError::Unreadable {
+        what: format!("the state of {what}"),
+        place: format!(" from column {column} on"),
+    };
+    let read: StoredState<'_> =
+        serde_json::from_str(text).map_err(|error| unreadable(error.column()))?;
     if read.format > u64::from(STATE_FORMAT) {
         let what = format!("the state of {what}");
         return Err(StateError::Newer { what, found: read.format });
     }
-    // What an older release wrote says other things by the same words.
+    // An older release's state means other things by the same fields.
     let state = read.state.filter(|_| read.format == u64::from(STATE_FORMAT));
     let state = state.ok_or_else(|| unreadable(0))?.get();
     // The state is a part of the text: its own columns start where it starts.
@@ -119,17 +113,16 @@ pub(super) fn decode_bytes<T: DeserializeOwned>(
     what: &impl Display,
     bytes: &[u8],
 ) -> Result<T, StateError> {
-    let what = || format!("the state of {what}");
-    match bytes {
-        [STATE_FORMAT, state @ ..] => match postcard::take_from_bytes(state) {
-            Ok((state, [])) => Ok(state),
-            Ok(_) | Err(_) => Err(StateError::UnreadableBytes { what: what() }),
-        },
-        [found, ..] if *found > STATE_FORMAT => {
-            Err(StateError::Newer { what: what(), found: u64::from(*found) })
-        }
-        _ => Err(StateError::UnreadableBytes { what: what() }),
+    if let [STATE_FORMAT, state @ ..] = bytes
+        && let Ok((state, [])) = postcard::take_from_bytes(state)
+    {
+        return Ok(state);
     }
+    let what = format!("the state of {what}");
+    Err(match bytes {
+        [found, ..] if *found > STATE_FORMAT => StateError::Newer { what, found: (*found).into() },
+        _ => StateError::Unreadable { what, place: String::new() },
+    })
 }
 
 /// Writes an entity's state as text.
@@ -141,7 +134,7 @@ pub fn encode_entity(state: &EntityState) -> Result<String, StoreError> {
     }
 }
 
-/// Reads an entity's state from text; it is of the kind that its name says.
+/// Reads an entity's state from text; its kind is that of the entity's name.
 pub fn decode_entity(entity: &EntityId, text: &str) -> Result<EntityState, StateError> {
     Ok(match entity.name {
         EntityName::Order(_) => EntityState::Order(decode(entity, text)?),
@@ -159,7 +152,7 @@ pub fn encode_entity_bytes(state: &EntityState) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// Reads an entity's state from bytes; it is of the kind that its name says.
+/// Reads an entity's state from bytes; its kind is that of the entity's name.
 pub fn decode_entity_bytes(entity: &EntityId, bytes: &[u8]) -> Result<EntityState, StateError> {
     Ok(match entity.name {
         EntityName::Order(_) => EntityState::Order(decode_bytes(entity, bytes)?),

@@ -84,7 +84,7 @@ pub async fn replay(
     mut progress: impl FnMut(ReplayProgress),
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
-    if !selection.partial && !store.is_whole().await? {
+    if !selection.partial && !store.is_complete().await? {
         if !extent.is_whole {
             return Err(RebuildError::InPart("the journal no longer has its beginning"));
         }
@@ -93,7 +93,7 @@ pub async fn replay(
         }
     }
     let (Some(first), Some(last)) = (extent.first, extent.last) else {
-        store.note_whole().await?;
+        store.record_complete().await?;
         return Ok(0);
     };
     let all = last.0.saturating_sub(first.0) + 1;
@@ -127,7 +127,7 @@ pub async fn replay(
         done = end.0.saturating_sub(first.0) + 1;
         progress(ReplayProgress { done, all, is_waiting: false });
     }
-    store.note_whole().await?;
+    store.record_complete().await?;
     Ok(count)
 }
 

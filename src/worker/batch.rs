@@ -25,7 +25,7 @@ use crate::domain::{
     Names, OrderId, Outcome, Reason, Rejection, Site, SourceRules, Timestamp, TotalError,
     decode_correction, decode_receipt, decode_webhook,
 };
-use crate::store::orders::Readings;
+use crate::store::orders::OrderReadings;
 use crate::store::{Commit, Committed, EntityId, StoreError};
 
 /// What became of one envelope.
@@ -205,10 +205,10 @@ impl Batch<'_> {
         for arrived in others {
             by_entity.entry(entity_of(&arrived.event)).or_default().push(arrived);
         }
-        let mut readings = Readings::default();
+        let mut readings = OrderReadings::default();
         for (site, (names, watermark)) in &self.closed {
             let names = names.iter().map(|(name, closed)| (name.clone(), *closed));
-            readings.note_closed(site, names, *watermark);
+            readings.add_closed(site, names, *watermark);
         }
         let events: Vec<_> = orders
             .iter()

@@ -13,7 +13,7 @@ use crate::clock::Delays;
 use crate::domain::{Names, causes};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::store::orders::Readings;
+use crate::store::orders::OrderReadings;
 use crate::store::{EntityId, Store, StoreError};
 
 /// The shortest delay before a probe.
@@ -126,7 +126,7 @@ impl CircuitBreaker {
                 // What was written by a newer release may be any record of the order.
                 let names = names.iter().map(|names| (&entity.site, names)).collect::<Vec<_>>();
                 let others = if names.is_empty() { vec![entity.clone()] } else { Vec::new() };
-                let read = Readings::default().fill(&*self.store, &names, others).await;
+                let read = OrderReadings::default().fill(&*self.store, &names, others).await;
                 return !matches!(read, Err(StoreError::Newer { .. }));
             }
             Why::Away => self.store.check().await.err(),

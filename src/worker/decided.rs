@@ -8,7 +8,7 @@ use crate::domain::{
     Arrival, Content, Decision, EntityName, EntityState, Event, EventOutcome, Findings, MessageId,
     Names, Outcome, Reading, Refused, Site, decide_catalogue, decide_orders, decide_receipt,
 };
-use crate::store::orders::Readings;
+use crate::store::orders::OrderReadings;
 use crate::store::{Commit, EntityId, Loaded};
 
 /// An event and the envelope that brought it, by its place in the batch.
@@ -26,7 +26,7 @@ pub(super) struct Arrived {
 pub(super) fn decide_grouped(
     pool: &Pool,
     orders: Vec<Arrived>,
-    readings: &mut Readings,
+    readings: &mut OrderReadings,
 ) -> Vec<(Option<Commit>, Decided)> {
     let mut by_site: BTreeMap<Site, Vec<Arrived>> = BTreeMap::new();
     for arrived in orders {

@@ -207,6 +207,7 @@ mod tests {
     use super::*;
     use crate::broker::{Envelope, EnvelopeKind};
     use crate::clock;
+    use crate::store::StateStore as _;
     use crate::store::embedded::EmbeddedStore;
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use storekeeper::broker::Broker;
 use storekeeper::broker::embedded::EmbeddedBroker;
-use storekeeper::store::Store;
+use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use tokio::time::Instant;
 

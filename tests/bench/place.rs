@@ -6,8 +6,8 @@ use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOpti
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use storekeeper::domain::Site;
-use storekeeper::store::Store;
 use storekeeper::store::redis::{RedisOptions, RedisStore};
+use storekeeper::store::{ReadStore, StateStore};
 
 use crate::Arguments;
 use crate::body::SITES;

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use storekeeper::broker::Broker;
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::simulate::{History, HistoryOptions};
-use storekeeper::store::Store;
+use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use tokio::sync::watch;
 

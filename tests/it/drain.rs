@@ -13,7 +13,7 @@ use storekeeper::broker::Broker;
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::config::Settings;
 use storekeeper::simulate::{History, HistoryOptions};
-use storekeeper::store::Store;
+use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::Value;
 use storekeeper::app::{App, Roles};
 use storekeeper::config::Settings;
-use storekeeper::store::Store;
+use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::worker::Drained;
 use tokio_util::sync::CancellationToken;

@@ -16,8 +16,8 @@ use storekeeper::store::{
     Asked, AuditedHold, AuditedItem, AuditedOrder, Catalogue, Change, Commit, Committed,
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
     DeadLetterTotals, DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence,
-    Found, ItemRepair, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReplayId,
-    ReplayList, ReplayPlace, StockDetail, StockItem, Store, StoreError,
+    Found, ItemRepair, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReadStore,
+    ReplayId, ReplayList, ReplayPlace, StateStore, StockDetail, StockItem, StoreError, UpkeepStore,
 };
 
 /// What goes wrong with a call.
@@ -104,7 +104,7 @@ fn away() -> StoreError {
 }
 
 #[async_trait]
-impl<F: Faults> Store for Tampered<F> {
+impl<F: Faults> StateStore for Tampered<F> {
     async fn load(&self, asked: &Asked) -> Result<Found, StoreError> {
         let fault = self.faults.strike(Call::Load, &asked.entities);
         self.suffer(fault, self.inner.load(asked)).await
@@ -145,18 +145,6 @@ impl<F: Faults> Store for Tampered<F> {
         self.write(self.inner.adopt_policy(proposed, origin)).await
     }
 
-    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
-        self.inner.policy_origin().await
-    }
-
-    async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
-        self.inner.feed_start(site).await
-    }
-
-    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.write(self.inner.trim_changes(before)).await
-    }
-
     async fn load_dead_letters(
         &self,
         ids: &[MessageId],
@@ -180,62 +168,23 @@ impl<F: Faults> Store for Tampered<F> {
         self.write(self.inner.overwrite_dead_letter(id, state)).await
     }
 
-    async fn list_dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        after: Option<DeadLetterPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
-        self.inner.list_dead_letters(filter, after, limit).await
+    fn memory_max(&self) -> Option<u64> {
+        self.inner.memory_max()
     }
 
-    async fn ended_dead_letters(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
-        self.inner.ended_dead_letters(before, limit).await
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
     }
 
-    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        self.inner.dead_letter_groups().await
+    async fn close(&self) {
+        self.inner.close().await;
     }
+}
 
-    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
-        self.inner.dead_letter_totals().await
-    }
-
-    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
-        self.inner.load_replay(id).await
-    }
-
-    async fn replay_chunk(
-        &self,
-        id: ReplayId,
-        chunk: u32,
-    ) -> Result<Vec<DeadLetterName>, StoreError> {
-        self.inner.replay_chunk(id, chunk).await
-    }
-
-    async fn list_replays(
-        &self,
-        list: ReplayList,
-        after: Option<ReplayPlace>,
-        limit: usize,
-    ) -> Result<Vec<LoadedReplay>, StoreError> {
-        self.inner.list_replays(list, after, limit).await
-    }
-
-    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
-        self.write(self.inner.lead_replays(leader)).await
-    }
-
-    async fn is_whole(&self) -> Result<bool, StoreError> {
-        self.inner.is_whole().await
-    }
-
-    async fn note_whole(&self) -> Result<(), StoreError> {
-        self.inner.note_whole().await
+#[async_trait]
+impl<F: Faults> ReadStore for Tampered<F> {
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        self.inner.policy_origin().await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
@@ -309,10 +258,55 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.changes(site, after, limit).await
     }
 
+    async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
+        self.inner.feed_start(site).await
+    }
+
     async fn oversold(&self) -> Result<u64, StoreError> {
         self.inner.oversold().await
     }
 
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        self.inner.list_dead_letters(filter, after, limit).await
+    }
+
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        self.inner.dead_letter_groups().await
+    }
+
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        self.inner.dead_letter_totals().await
+    }
+
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        self.inner.load_replay(id).await
+    }
+
+    async fn list_replays(
+        &self,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        self.inner.list_replays(list, after, limit).await
+    }
+
+    fn is_volatile(&self) -> Option<bool> {
+        self.inner.is_volatile()
+    }
+
+    fn failovers(&self) -> u64 {
+        self.inner.failovers()
+    }
+}
+
+#[async_trait]
+impl<F: Faults> UpkeepStore for Tampered<F> {
     async fn replace_policy(
         &self,
         policy: &Policy,
@@ -361,23 +355,35 @@ impl<F: Faults> Store for Tampered<F> {
         self.inner.now().await
     }
 
-    async fn check(&self) -> Result<(), StoreError> {
-        self.inner.check().await
+    async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write(self.inner.trim_changes(before)).await
     }
 
-    fn is_volatile(&self) -> Option<bool> {
-        self.inner.is_volatile()
+    async fn ended_dead_letters(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        self.inner.ended_dead_letters(before, limit).await
     }
 
-    fn memory_max(&self) -> Option<u64> {
-        self.inner.memory_max()
+    async fn replay_chunk(
+        &self,
+        id: ReplayId,
+        chunk: u32,
+    ) -> Result<Vec<DeadLetterName>, StoreError> {
+        self.inner.replay_chunk(id, chunk).await
     }
 
-    fn failovers(&self) -> u64 {
-        self.inner.failovers()
+    async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
+        self.write(self.inner.lead_replays(leader)).await
     }
 
-    async fn close(&self) {
-        self.inner.close().await;
+    async fn is_complete(&self) -> Result<bool, StoreError> {
+        self.inner.is_complete().await
+    }
+
+    async fn record_complete(&self) -> Result<(), StoreError> {
+        self.inner.record_complete().await
     }
 }

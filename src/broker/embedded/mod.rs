@@ -39,7 +39,7 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{Rejection, Timestamp};
-use crate::sqlite::{Database, SqliteError, damage};
+use crate::sqlite::{Database, SqliteError, SqliteFailure, damage};
 
 const FILE_NAME: &str = "broker.db";
 /// The most unsettled deliveries of a subscription.
@@ -292,11 +292,13 @@ impl Broker for EmbeddedBroker {
 
 impl From<SqliteError> for BrokerError {
     fn from(error: SqliteError) -> Self {
-        match error {
-            SqliteError::Full { .. } => Self::Full,
-            SqliteError::Unavailable { .. } => Self::Unavailable { source: Box::new(error) },
-            SqliteError::Unusable { .. } => Self::Corrupt { detail: error.to_string() },
-            SqliteError::Refused { .. } => Self::Rejected { source: Box::new(error) },
+        match error.kind {
+            SqliteFailure::Full => Self::Full,
+            SqliteFailure::Unavailable => Self::Unavailable { source: Box::new(error) },
+            SqliteFailure::Unusable | SqliteFailure::Outdated => {
+                Self::Corrupt { detail: error.to_string() }
+            }
+            SqliteFailure::Refused => Self::Rejected { source: Box::new(error) },
         }
     }
 }

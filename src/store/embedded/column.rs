@@ -1,27 +1,24 @@
-//! Columns and pages: from SQLite's values to the domain's, and from rows to a part of a list.
+//! Statements and columns: from SQLite's values to the domain's.
 //!
-//! A value that is not what this program writes becomes an error of rusqlite that says so;
-//! [`corruption`] turns it into the port's.
+//! A value that this program did not write becomes an error of rusqlite, which [`corruption`] turns
+//! into the port's.
 
 use std::error::Error;
 
 use rusqlite::types::{Type, Value, ValueRef};
-use rusqlite::{Row, RowIndex};
+use rusqlite::{Connection, OptionalExtension, Params, Row, RowIndex};
 use serde::Serialize;
 
-use crate::domain::{Counts, MessageId, Quantity, Timestamp};
+use crate::domain::{Counts, Hold, MessageId, Quantity, Timestamp};
 use crate::store::state::StateError;
-use crate::store::{Page, StoreError, state};
-
-/// At most so many rows are read for one answer, whatever was asked for.
-const ROWS_READ_MAX: usize = 10_000;
+use crate::store::{PageRequest, StoreError, read, state};
 
 /// A column's value is not what this program writes.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the column {column} of store.db {source}; restore the file from a backup, or run a newer release"
 )]
-struct Unreadable<E: Error + 'static> {
+struct UnreadableColumn<E: Error + 'static> {
     column: &'static str,
     source: E,
 }
@@ -41,7 +38,7 @@ pub(super) fn encoded<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     state::encode(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// Tells an error of stored values, which is the port's `Corrupt` or `Newer`, from any other.
+/// Turns an error of stored values into the port's `Corrupt` or `Newer`; returns any other as it is.
 pub(super) fn corruption(error: rusqlite::Error) -> Result<StoreError, rusqlite::Error> {
     if let rusqlite::Error::FromSqlConversionFailure(_, _, source) = error {
         let other = |source: Box<dyn Error + Send + Sync>| StoreError::Corrupt {
@@ -70,7 +67,7 @@ pub(super) fn parsed<T, E: Error + Send + Sync + 'static>(
     column: &'static str,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> rusqlite::Result<T> {
-    parse(text(row, column)?).map_err(|source| unreadable(Unreadable { column, source }))
+    parse(text(row, column)?).map_err(|source| unreadable(UnreadableColumn { column, source }))
 }
 
 /// A text that `parse` reads, or nothing.
@@ -109,34 +106,60 @@ pub(super) fn quantity(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result
     row.get(column).map(Quantity::from_millionths)
 }
 
+/// What an order holds, of two columns.
+pub(super) fn hold(row: &Row<'_>) -> rusqlite::Result<Hold> {
+    Ok(Hold { committed: quantity(row, "committed")?, fulfilled: quantity(row, "fulfilled")? })
+}
+
+/// A number that is never negative.
+pub(super) fn natural(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<u64> {
+    row.get(column).map(i64::cast_unsigned)
+}
+
 /// A `LIMIT` for this many rows.
 pub(super) fn at_most(rows: usize) -> i64 {
-    i64::try_from(rows.min(ROWS_READ_MAX)).unwrap_or(i64::MAX)
+    i64::try_from(read::at_most(rows)).unwrap_or(i64::MAX)
 }
 
-/// A `LIMIT` for a page and the row behind it, which says that there is a next page.
-pub(super) fn page_and_one(limit: usize) -> i64 {
-    at_most(limit) + 1
+/// A `LIMIT` for the rows of a page.
+pub(super) fn rows_of(page: &PageRequest) -> i64 {
+    i64::try_from(page.rows()).unwrap_or(i64::MAX)
 }
 
-/// Makes a page of the rows that [`page_and_one`] asked for.
-pub(super) fn page<T>(
-    mut items: Vec<T>,
-    limit: usize,
-    cursor: impl FnOnce(&T) -> String,
-) -> Page<T> {
-    let limit = limit.min(ROWS_READ_MAX);
-    let is_last = items.len() <= limit;
-    items.truncate(limit);
-    let next = if is_last { None } else { items.last().map(cursor) };
-    Page { items, next }
+/// Every row that a statement finds.
+pub(super) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map(values, read)?.collect()
 }
 
-/// The first value behind every text that starts with `prefix`, in SQLite's order of values.
+/// The first row that a statement finds.
+pub(super) fn first<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    connection.prepare_cached(sql)?.query_row(values, read).optional()
+}
+
+/// Runs a statement that writes; returns how many rows it changed.
+pub(super) fn execute(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(values)
+}
+
+/// The first value after every text that starts with `prefix`, in SQLite's order of values.
 ///
 /// Texts are compared byte by byte, and UTF-8 keeps the order of characters: the next text is the
-/// prefix with its last character replaced by the next. A BLOB comes behind every text.
-pub(super) fn behind_prefix(prefix: &str) -> Value {
+/// prefix with its last character replaced by the next one. A BLOB comes after every text.
+pub(super) fn after_prefix(prefix: &str) -> Value {
     let mut kept = prefix.chars();
     while let Some(last) = kept.next_back() {
         if let Some(next) = (last..=char::MAX).nth(1) {
@@ -163,10 +186,10 @@ mod tests {
         for (prefix, end) in
             [("a", "b"), ("a%", "a&"), ("\u{d7ff}", "\u{e000}"), ("a\u{10ffff}", "b")]
         {
-            assert_eq!(behind_prefix(prefix), Value::Text(end.to_owned()), "{prefix:?}");
+            assert_eq!(after_prefix(prefix), Value::Text(end.to_owned()), "{prefix:?}");
         }
-        assert_eq!(behind_prefix(""), Value::Blob(Vec::new()));
-        assert_eq!(behind_prefix("\u{10ffff}"), Value::Blob(Vec::new()));
+        assert_eq!(after_prefix(""), Value::Blob(Vec::new()));
+        assert_eq!(after_prefix("\u{10ffff}"), Value::Blob(Vec::new()));
     }
 
     proptest! {
@@ -175,7 +198,7 @@ mod tests {
             prefix in "[ab%\u{10fffe}\u{10ffff}]{0,3}",
             text in "[ab%\u{10fffe}\u{10ffff}]{0,5}",
         ) {
-            let in_range = text >= prefix && is_before(&text, &behind_prefix(&prefix));
+            let in_range = text >= prefix && is_before(&text, &after_prefix(&prefix));
             prop_assert_eq!(in_range, text.starts_with(&prefix));
         }
     }

@@ -1,61 +1,59 @@
 //! Where each kind of entity is kept, and the reading and writing of its state.
 
-use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
+use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::column;
 use crate::domain::{Site, Timestamp};
 use crate::store::{EntityId, EntityName, Loaded, Revision, state};
 
 /// The statements of one kind of entity: the parts of its name come first.
-struct Table {
+struct EntityTable {
     find: &'static str,
     load: &'static str,
-    insert: &'static str,
-    update: &'static str,
+    write: &'static str,
     delete: &'static str,
 }
 
-static ORDERS: Table = Table {
+static ORDERS: EntityTable = EntityTable {
     find: "SELECT rev, at FROM orders WHERE site = ?1 AND name = ?2",
     load: "SELECT rev, state FROM orders WHERE site = ?1 AND name = ?2",
-    insert: "INSERT INTO orders (site, name, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-    update: "UPDATE orders SET rev = ?3, state = ?4, at = ?5 WHERE site = ?1 AND name = ?2",
+    write: "INSERT INTO orders (site, name, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+            ON CONFLICT DO UPDATE SET rev = ?3, state = ?4, at = ?5",
     delete: "DELETE FROM orders WHERE site = ?1 AND name = ?2",
 };
 
-static CATALOGUE: Table = Table {
+static CATALOGUE: EntityTable = EntityTable {
     find: "SELECT rev, at FROM catalogue WHERE site = ?1 AND id = ?2",
     load: "SELECT rev, state FROM catalogue WHERE site = ?1 AND id = ?2",
-    insert: "INSERT INTO catalogue (site, id, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-    update: "UPDATE catalogue SET rev = ?3, state = ?4, at = ?5 WHERE site = ?1 AND id = ?2",
+    write: "INSERT INTO catalogue (site, id, rev, state, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+            ON CONFLICT DO UPDATE SET rev = ?3, state = ?4, at = ?5",
     delete: "DELETE FROM catalogue WHERE site = ?1 AND id = ?2",
 };
 
-static RECEIPTS: Table = Table {
+static RECEIPTS: EntityTable = EntityTable {
     find: "SELECT rev, at FROM receipts WHERE site = ?1 AND key = ?2 AND reference = ?3",
     load: "SELECT rev, state FROM receipts WHERE site = ?1 AND key = ?2 AND reference = ?3",
-    insert: "INSERT INTO receipts (site, key, reference, rev, state, at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    update: "UPDATE receipts SET rev = ?4, state = ?5, at = ?6 \
-             WHERE site = ?1 AND key = ?2 AND reference = ?3",
+    write: "INSERT INTO receipts (site, key, reference, rev, state, at) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+            ON CONFLICT DO UPDATE SET rev = ?4, state = ?5, at = ?6",
     delete: "DELETE FROM receipts WHERE site = ?1 AND key = ?2 AND reference = ?3",
 };
 
 /// The row of one entity.
-pub(super) struct Place {
-    table: &'static Table,
+pub(super) struct EntityPlace {
+    table: &'static EntityTable,
     parts: Vec<String>,
 }
 
 /// What a commit must know of a row that it may replace.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct EntityRow {
     pub(super) revision: Revision,
     /// When it was committed.
     pub(super) at: Timestamp,
 }
 
-impl Place {
+impl EntityPlace {
     /// Where an entity is kept.
     pub(super) fn of(site: &Site, name: &EntityName) -> Self {
         let site = site.to_string();
@@ -72,50 +70,41 @@ impl Place {
     }
 
     /// Reads all of the entity's row but its state.
-    pub(super) fn find(&self, connection: &Connection) -> rusqlite::Result<Option<Row>> {
-        connection
-            .prepare_cached(self.table.find)?
-            .query_row(params_from_iter(&self.parts), |row| {
-                Ok(Row { revision: revision(row.get("rev")?), at: column::time(row, "at")? })
-            })
-            .optional()
+    pub(super) fn find(&self, connection: &Connection) -> rusqlite::Result<Option<EntityRow>> {
+        column::first(connection, self.table.find, params_from_iter(&self.parts), |row| {
+            Ok(EntityRow { revision: revision(row.get("rev")?), at: column::time(row, "at")? })
+        })
     }
 
-    /// Writes the entity's state: over the one that `exists`, or as its first.
+    /// Writes the entity's state under a new revision.
     pub(super) fn write(
         &self,
         connection: &Connection,
-        exists: bool,
-        Row { revision, at }: Row,
         state: &str,
+        at: Timestamp,
     ) -> rusqlite::Result<()> {
-        let statement = if exists { self.table.update } else { self.table.insert };
-        let (revision, at) = (revision.0.cast_signed(), at.micros());
+        let (revision, at) = (rand::random::<i64>(), at.micros());
         let written: [&dyn ToSql; 3] = [&revision, &state, &at];
         let parts = self.parts.iter().map(|part| part as &dyn ToSql);
         let values = params_from_iter(parts.chain(written));
-        connection.prepare_cached(statement)?.execute(values)?;
-        Ok(())
+        column::execute(connection, self.table.write, values).map(drop)
     }
 
     /// Removes the entity.
     pub(super) fn remove(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection.prepare_cached(self.table.delete)?.execute(params_from_iter(&self.parts))?;
-        Ok(())
+        let values = params_from_iter(&self.parts);
+        column::execute(connection, self.table.delete, values).map(drop)
     }
 }
 
 /// Reads one entity.
 pub(super) fn load(connection: &Connection, entity: &EntityId) -> rusqlite::Result<Option<Loaded>> {
-    let place = Place::of(&entity.site, &entity.name);
-    connection
-        .prepare_cached(place.table.load)?
-        .query_row(params_from_iter(&place.parts), |row| {
-            let text = column::text(row, "state")?;
-            let state = state::decode_entity(entity, text).map_err(column::unreadable)?;
-            Ok(Loaded { revision: revision(row.get("rev")?), state })
-        })
-        .optional()
+    let EntityPlace { table, parts } = EntityPlace::of(&entity.site, &entity.name);
+    column::first(connection, table.load, params_from_iter(&parts), |row| {
+        let text = column::text(row, "state")?;
+        let state = state::decode_entity(entity, text).map_err(column::unreadable)?;
+        Ok(Loaded { revision: revision(row.get("rev")?), state })
+    })
 }
 
 /// A revision fills 64 bits; SQLite's integers have a sign.

@@ -1,11 +1,11 @@
-//! The file of the Store: opening it, copying it, reading it.
+//! The file of the Store: opening, copying, reading and writing it.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use super::{EmbeddedStore, column, schema};
-use crate::sqlite::{Database, Schema, SqliteError, damage};
+use crate::sqlite::{Database, Schema, SqliteError, SqliteFailure, damage};
 use crate::store::StoreError;
 
 pub(super) const FILE_NAME: &str = "store.db";
@@ -17,7 +17,7 @@ impl EmbeddedStore {
     }
 
     /// Opens the Store that a directory has, for commands beside the service: one that is missing or
-    /// of an older schema is told, not created or brought up to date. Blocks.
+    /// of an older schema is an error, not created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
         let file = directory.join(FILE_NAME);
         if !file.is_file() {
@@ -34,18 +34,7 @@ impl EmbeddedStore {
         file: &Path,
         open: impl FnOnce(&Path, &Schema) -> Result<Database, SqliteError>,
     ) -> Result<Self, StoreError> {
-        match open(file, &schema::SCHEMA) {
-            Ok(database) => Ok(Self { database }),
-            Err(error) if Database::is_unread(file, &schema::SCHEMA) => {
-                let detail = format!(
-                    "{error}: it has data of release 0.1.0, which this release does not read; stop \
-                     the service, move the file (and its -wal and -shm files) out of its directory, \
-                     leave broker.db there, start this release and run `storekeeper journal replay`"
-                );
-                Err(StoreError::Older { detail })
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(Self { database: open(file, &schema::SCHEMA)? })
     }
 
     /// What is wrong with the file of a directory, if there is one. Reads all of it; blocks.
@@ -74,16 +63,31 @@ impl EmbeddedStore {
             })
             .await?
     }
+
+    /// Runs a job in the writer's next transaction; returns once that is durable.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        job: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        Ok(self.database.write(job).await?)
+    }
 }
 
 impl From<SqliteError> for StoreError {
     fn from(error: SqliteError) -> Self {
-        match error {
-            SqliteError::Unavailable { .. } | SqliteError::Full { .. } => {
+        match error.kind {
+            SqliteFailure::Unavailable | SqliteFailure::Full => {
                 Self::Unavailable { source: error.into() }
             }
-            SqliteError::Unusable { .. } => Self::Corrupt { detail: error.to_string() },
-            SqliteError::Refused { .. } => Self::Rejected { source: error.into() },
+            SqliteFailure::Unusable => Self::Corrupt { detail: error.to_string() },
+            SqliteFailure::Outdated => Self::Older {
+                detail: format!(
+                    "{error}: it has data of release 0.1.0, which this release does not read; stop \
+                     the service, move the file (and its -wal and -shm files) out of its directory, \
+                     leave broker.db there, start this release and run `storekeeper journal replay`"
+                ),
+            },
+            SqliteFailure::Refused => Self::Rejected { source: error.into() },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A stock item's row: what it counts, and what lines call it.
+//! A stock item's row: what it counts, and the name that lines give it.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params_from_iter};
 
@@ -7,17 +7,17 @@ use super::names::PreparedNames;
 use crate::domain::{Counts, Quantity, STOCK_TOTAL_MAX, TotalError};
 
 /// A row as a commit finds it, and as it leaves it.
-pub(super) struct Item<'a> {
-    before: Option<Row>,
-    after: Row,
-    /// What the commit calls it.
+pub(super) struct StockRow<'a> {
+    before: Option<StockCounts>,
+    after: StockCounts,
+    /// The names that the commit gives it.
     names: Option<&'a PreparedNames>,
-    /// How that differs from what the row says.
-    naming: Naming,
+    /// How that compares with the row.
+    naming: NameMatch,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Row {
+struct StockCounts {
     counts: Counts,
     closed_orders: i64,
     closed_fulfilled: Quantity,
@@ -25,9 +25,9 @@ struct Row {
     is_counted: bool,
 }
 
-/// What a commit says of an item's name, beside what its row says.
+/// How the names that a commit gives an item compare with its row.
 #[derive(Clone, Copy)]
-struct Naming {
+struct NameMatch {
     /// The row's name is of a lower version, or there is none.
     is_newer: bool,
     /// The name is the row's.
@@ -36,13 +36,13 @@ struct Naming {
     is_same_mark: bool,
 }
 
-impl Naming {
+impl NameMatch {
     const fn of_a_new_row() -> Self {
         Self { is_newer: true, is_same_name: false, is_same_mark: false }
     }
 }
 
-impl<'a> Item<'a> {
+impl<'a> StockRow<'a> {
     /// The statement that [`find`](Self::find) runs.
     pub(super) fn finder(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
         connection.prepare_cached(
@@ -65,13 +65,13 @@ impl<'a> Item<'a> {
         let (name, mark) = (line.map(|line| &line.name), names.map(|names| &names.mark));
         let found = finder
             .query_row((site, key, version, name, mark), |row| {
-                let found = Row {
+                let found = StockCounts {
                     counts: column::counts(row, 0)?,
                     closed_orders: row.get("closed_orders")?,
                     closed_fulfilled: column::quantity(row, "closed_fulfilled")?,
                     is_counted: row.get("is_counted")?,
                 };
-                let naming = Naming {
+                let naming = NameMatch {
                     is_newer: row.get("is_newer")?,
                     is_same_name: row.get("is_same_name")?,
                     is_same_mark: row.get("is_same_mark")?,
@@ -84,11 +84,11 @@ impl<'a> Item<'a> {
             before,
             after: before.unwrap_or_default(),
             names,
-            naming: naming.unwrap_or_else(Naming::of_a_new_row),
+            naming: naming.unwrap_or_else(NameMatch::of_a_new_row),
         })
     }
 
-    /// Adds to what it counts, and to what closed orders keep of it; answers with the counts.
+    /// Adds to what it counts, and to what closed orders keep of it; returns the counts.
     pub(super) fn add(
         &mut self,
         delta: Counts,
@@ -106,7 +106,7 @@ impl<'a> Item<'a> {
         Ok(row.counts)
     }
 
-    /// Writes what is another than before.
+    /// Writes what changed.
     pub(super) fn write(
         &self,
         connection: &Connection,
@@ -115,7 +115,7 @@ impl<'a> Item<'a> {
     ) -> rusqlite::Result<()> {
         let line = self.names.and_then(|names| names.line.as_ref());
         let line = line.filter(|_| self.naming.is_newer);
-        let Row { counts, closed_orders, closed_fulfilled, is_counted } = self.after;
+        let StockCounts { counts, closed_orders, closed_fulfilled, is_counted } = self.after;
         let Counts { received, committed, fulfilled } = counts;
         let [received, committed, fulfilled, closed_fulfilled] =
             [received, committed, fulfilled, closed_fulfilled].map(Quantity::millionths);
@@ -142,14 +142,10 @@ impl<'a> Item<'a> {
                 return Ok(());
             }
             // The usual case: no index is touched.
-            connection
-                .prepare_cached(
-                    "UPDATE stock SET received = ?3, committed = ?4, fulfilled = ?5, \
-                     closed_orders = ?6, closed_fulfilled = ?7, is_counted = ?8, \
-                     line_version = coalesce(?9, line_version) WHERE site = ?1 AND key = ?2",
-                )?
-                .execute(&row[..])?;
-            return Ok(());
+            let update = "UPDATE stock SET received = ?3, committed = ?4, fulfilled = ?5, \
+                          closed_orders = ?6, closed_fulfilled = ?7, is_counted = ?8, \
+                          line_version = coalesce(?9, line_version) WHERE site = ?1 AND key = ?2";
+            return column::execute(connection, update, &row[..]).map(drop);
         }
         if line.is_none() && !is_counted {
             return Ok(());
@@ -157,19 +153,16 @@ impl<'a> Item<'a> {
         let (name, lowercase) = line.map(|line| (&line.name, &line.lowercase)).unzip();
         let mark = line.and(self.names).map(|names| &names.mark);
         let naming: [&dyn ToSql; 3] = [&name, &lowercase, &mark];
-        connection
-            .prepare_cached(
-                "INSERT INTO stock (site, key, received, committed, fulfilled, closed_orders, \
-                 closed_fulfilled, is_counted, line_version, line_name, line_lowercase, line_mark) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
-                 ON CONFLICT (site, key) DO UPDATE SET received = excluded.received, \
-                 committed = excluded.committed, fulfilled = excluded.fulfilled, \
-                 closed_orders = excluded.closed_orders, \
-                 closed_fulfilled = excluded.closed_fulfilled, is_counted = excluded.is_counted, \
-                 line_version = excluded.line_version, line_name = excluded.line_name, \
-                 line_lowercase = excluded.line_lowercase, line_mark = excluded.line_mark",
-            )?
-            .execute(params_from_iter(row.into_iter().chain(naming)))
-            .map(drop)
+        column::execute(
+            connection,
+            "INSERT INTO stock (site, key, received, committed, fulfilled, closed_orders, \
+             closed_fulfilled, is_counted, line_version, line_name, line_lowercase, line_mark) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             ON CONFLICT (site, key) DO UPDATE SET received = ?3, committed = ?4, \
+             fulfilled = ?5, closed_orders = ?6, closed_fulfilled = ?7, is_counted = ?8, \
+             line_version = ?9, line_name = ?10, line_lowercase = ?11, line_mark = ?12",
+            params_from_iter(row.into_iter().chain(naming)),
+        )
+        .map(drop)
     }
 }

@@ -1,16 +1,23 @@
 //! Lists and single things for people and for the API, each read on one snapshot.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use async_trait::async_trait;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Params, Row, named_params};
 
-use super::column;
-use crate::domain::{CatalogueId, Cause, Hold, Identifier, OrderId, Site, StockKey};
+use super::{EmbeddedStore, column, commit, dead_letters, names, replays};
+use crate::domain::{
+    CatalogueId, Cause, ClosedName, Identifier, List, OrderId, PolicyOrigin, Site, StockKey,
+    StockKeyKind, Timestamp,
+};
 use crate::store::{
-    Catalogue, Change, EntityId, EntityName, HeldBy, Page, PageRequest, StockDetail, StockItem,
-    state,
+    Catalogue, Change, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
+    Direction, EntityId, EntityName, FeedStart, HeldBy, Listed, LoadedDeadLetter, LoadedReplay,
+    Page, PageRequest, ReadStore, ReplayId, ReplayList, ReplayPlace, StockDetail, StockItem,
+    StoreError, state,
 };
 
-/// SQL that says of a row of `stock` whether nobody counts it: the catalogue says so, or it is
-/// nothing but a line of an order.
+/// SQL for whether nobody counts a row of `stock`: the catalogue marks it so, or it is only a line of
+/// an order.
 macro_rules! is_untracked {
     () => {
         "(stock.key GLOB 'line:*' OR EXISTS (SELECT 1 FROM untracked \
@@ -18,9 +25,264 @@ macro_rules! is_untracked {
     };
 }
 
+#[async_trait]
+impl ReadStore for EmbeddedStore {
+    async fn policy_origin(&self) -> Result<Option<PolicyOrigin>, StoreError> {
+        self.read(|connection| {
+            column::first(connection, "SELECT actor, at FROM policy", (), |row| {
+                Ok(PolicyOrigin { actor: row.get("actor")?, at: column::time(row, "at")? })
+            })
+        })
+        .await
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, StoreError> {
+        self.read(|connection| {
+            column::all(connection, "SELECT site FROM sites ORDER BY site", (), |row| {
+                column::parsed(row, "site", Site::parse)
+            })
+        })
+        .await
+    }
+
+    async fn stock(
+        &self,
+        site: &Site,
+        prefix: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<StockItem>, StoreError> {
+        // Every text starts with the empty one: there is nothing to look for.
+        let prefix = prefix.filter(|prefix| !prefix.is_empty()).map(str::to_owned);
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| {
+            let items = match prefix {
+                Some(prefix) => items_with_prefix(connection, &site, &prefix, &page)?,
+                None => column::all(
+                    connection,
+                    &format!("{STOCK_ITEM} AND key > :after ORDER BY key LIMIT :limit"),
+                    named_params! {
+                        ":site": site.as_str(),
+                        ":after": page.after_text(),
+                        ":limit": column::rows_of(&page),
+                    },
+                    |row| stock_item(row, &site),
+                )?,
+            };
+            Ok(page.cut(items, |item| item.key.to_string()))
+        })
+        .await
+    }
+
+    async fn stock_item(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        holds: &PageRequest,
+    ) -> Result<Option<StockDetail>, StoreError> {
+        let (site, key, holds) = (site.clone(), key.to_string(), holds.clone());
+        self.read(move |connection| stock_detail(connection, &site, &key, &holds)).await
+    }
+
+    async fn closed(
+        &self,
+        site: &Site,
+        names: &[OrderId],
+    ) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError> {
+        let (site, names) = (site.clone(), names.to_vec());
+        self.read(move |connection| {
+            let find = |name| commit::closed_name(connection, site.as_str(), name);
+            let closed = names.iter().map(find).collect::<rusqlite::Result<_>>()?;
+            Ok((closed, commit::watermark(connection, site.as_str())?))
+        })
+        .await
+    }
+
+    async fn listed(
+        &self,
+        site: &Site,
+        list: List,
+        direction: Direction,
+        page: &PageRequest,
+    ) -> Result<Page<Listed>, StoreError> {
+        let (site, page, cursor) = (site.clone(), page.clone(), Listed::parse_cursor(page)?);
+        let (select, first) = match direction {
+            Direction::OldestFirst => (
+                "SELECT at, name FROM order_lists WHERE site = ?1 AND list = ?2 \
+                 AND (at, name) > (?3, ?4) ORDER BY at, name LIMIT ?5",
+                (i64::MIN, Value::Text(String::new())),
+            ),
+            Direction::NewestFirst => (
+                "SELECT at, name FROM order_lists WHERE site = ?1 AND list = ?2 \
+                 AND (at, name) < (?3, ?4) ORDER BY at DESC, name DESC LIMIT ?5",
+                // A BLOB is greater than every text.
+                (i64::MAX, Value::Blob(Vec::new())),
+            ),
+        };
+        let (at, name) = cursor.map_or(first, |(at, name)| (at, Value::Text(name)));
+        self.read(move |connection| {
+            let values = (site.as_str(), list.as_str(), at, name, column::rows_of(&page));
+            let orders = column::all(connection, select, values, |row| {
+                let order = column::parsed(row, "name", OrderId::parse)?;
+                Ok(Listed { order, at: column::time(row, "at")? })
+            })?;
+            Ok(page.cut(orders, Listed::cursor))
+        })
+        .await
+    }
+
+    /// Each site's part of the list is a range of the table.
+    async fn count_listed(&self, list: List) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT coalesce(sum((SELECT count(*) FROM order_lists \
+             WHERE order_lists.site = sites.site AND list = ?1)), 0) FROM sites",
+            [list.as_str()],
+        )
+        .await
+    }
+
+    async fn items_named(
+        &self,
+        site: &Site,
+        kind: Option<StockKeyKind>,
+        name: &Identifier,
+        limit: usize,
+    ) -> Result<Vec<StockKey>, StoreError> {
+        let (site, name) = (site.clone(), name.clone());
+        self.read(move |connection| names::items_named(connection, &site, kind, &name, limit)).await
+    }
+
+    async fn catalogue(
+        &self,
+        site: &Site,
+        page: &PageRequest,
+    ) -> Result<Page<Catalogue>, StoreError> {
+        let (site, page) = (site.clone(), page.clone());
+        self.read(move |connection| {
+            let entries = column::all(
+                connection,
+                "SELECT id, state FROM catalogue WHERE site = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+                (site.as_str(), page.after_text(), column::rows_of(&page)),
+                |row| {
+                    let id = column::parsed(row, "id", CatalogueId::parse)?;
+                    let name = EntityName::Catalogue(id.clone());
+                    let entity = EntityId { site: site.clone(), name };
+                    let entry = state::decode(&entity, column::text(row, "state")?);
+                    Ok(Catalogue { id, entry: entry.map_err(column::unreadable)? })
+                },
+            )?;
+            Ok(page.cut(entries, |entry| entry.id.to_string()))
+        })
+        .await
+    }
+
+    async fn changes(
+        &self,
+        site: &Site,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let site = site.clone();
+        self.read(move |connection| {
+            let epoch = epoch(connection)?;
+            let after = i64::try_from(after).unwrap_or(i64::MAX);
+            column::all(
+                connection,
+                "SELECT delta_received, delta_committed, delta_fulfilled, \
+                 received, committed, fulfilled, sequence, at, key, cause, cause_id, message_id \
+                 FROM changes WHERE site = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
+                (site.as_str(), after, column::at_most(limit)),
+                |row| change(row, &epoch),
+            )
+        })
+        .await
+    }
+
+    async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError> {
+        let site = site.clone();
+        self.read(move |connection| {
+            // Sequences have no gaps: what comes before the first that is kept was trimmed, and all
+            // of them if none is kept.
+            let trimmed = column::first(
+                connection,
+                "SELECT coalesce((SELECT min(sequence) - 1 FROM changes WHERE site = ?1), \
+                 last_sequence) FROM sites WHERE site = ?1",
+                [site.as_str()],
+                |row| column::natural(row, 0),
+            )?;
+            Ok(FeedStart { epoch: epoch(connection)?, trimmed: trimmed.unwrap_or_default() })
+        })
+        .await
+    }
+
+    /// Totals are within 4e18 of zero: a difference of two fits 64 bits, one of three would not.
+    async fn oversold(&self) -> Result<u64, StoreError> {
+        self.count(
+            concat!(
+                "SELECT count(*) FROM stock WHERE received - committed < fulfilled AND NOT ",
+                is_untracked!()
+            ),
+            (),
+        )
+        .await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedDeadLetter>, StoreError> {
+        let selection = dead_letters::Selection::new(filter, after, limit);
+        self.read(move |connection| dead_letters::list(connection, &selection)).await
+    }
+
+    async fn dead_letter_groups(&self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        self.read(dead_letters::groups).await
+    }
+
+    async fn dead_letter_totals(&self) -> Result<DeadLetterTotals, StoreError> {
+        self.read(dead_letters::totals).await
+    }
+
+    async fn load_replay(&self, id: ReplayId) -> Result<Option<LoadedReplay>, StoreError> {
+        self.read(move |connection| replays::load(connection, id)).await
+    }
+
+    async fn list_replays(
+        &self,
+        list: ReplayList,
+        after: Option<ReplayPlace>,
+        limit: usize,
+    ) -> Result<Vec<LoadedReplay>, StoreError> {
+        self.read(move |connection| replays::list(connection, list, after, limit)).await
+    }
+
+    fn is_volatile(&self) -> Option<bool> {
+        Some(false)
+    }
+
+    fn failovers(&self) -> u64 {
+        0
+    }
+}
+
+impl EmbeddedStore {
+    /// The one number that a statement finds.
+    async fn count(
+        &self,
+        sql: &'static str,
+        values: impl Params + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        let count = self.read(move |connection| {
+            column::first(connection, sql, values, |row| column::natural(row, 0))
+        });
+        Ok(count.await?.unwrap_or_default())
+    }
+}
+
 /// An item's row, with the first of the names that the catalogue gives it, or else a line's.
 const STOCK_ITEM: &str = concat!(
-    "SELECT received, committed, fulfilled, key, ",
+    "SELECT received, committed, fulfilled, closed_orders, closed_fulfilled, key, ",
     is_untracked!(),
     " AS is_untracked, \
      coalesce((SELECT name FROM catalogue_names AS given \
@@ -29,192 +291,7 @@ const STOCK_ITEM: &str = concat!(
      FROM stock WHERE site = :site AND is_counted"
 );
 
-pub(super) fn sites(connection: &Connection) -> rusqlite::Result<Vec<Site>> {
-    connection
-        .prepare_cached("SELECT site FROM sites ORDER BY site")?
-        .query_map((), |row| column::parsed(row, "site", Site::parse))?
-        .collect()
-}
-
-pub(super) fn stock(
-    connection: &Connection,
-    site: &Site,
-    prefix: Option<&str>,
-    page: &PageRequest,
-) -> rusqlite::Result<Page<StockItem>> {
-    let after = page.after.as_deref().unwrap_or_default();
-    let limit = column::page_and_one(page.limit);
-    let item = |row: &Row<'_>| stock_item_of(row, site);
-    // Every text starts with the empty one: no need to look for it.
-    let items = match prefix.filter(|prefix| !prefix.is_empty()) {
-        None => connection
-            .prepare_cached(&format!("{STOCK_ITEM} AND key > :after ORDER BY key LIMIT :limit"))?
-            .query_map(
-                named_params! {":site": site.as_str(), ":after": after, ":limit": limit},
-                item,
-            )?
-            .collect::<rusqlite::Result<Vec<_>>>()?,
-        Some(prefix) => {
-            let lowercase = prefix.to_lowercase();
-            connection
-                .prepare_cached(&format!("{STOCK_ITEM} AND key IN ({WANTED}) ORDER BY key"))?
-                .query_map(
-                    named_params! {
-                        ":site": site.as_str(),
-                        ":after": after,
-                        ":prefix": prefix,
-                        ":behind_prefix": column::behind_prefix(prefix),
-                        ":lowercase": lowercase,
-                        ":behind_lowercase": column::behind_prefix(&lowercase),
-                        ":limit": limit,
-                    },
-                    item,
-                )?
-                .collect::<rusqlite::Result<Vec<_>>>()?
-        }
-    };
-    Ok(column::page(items, page.limit, |item| item.key.to_string()))
-}
-
-/// The keys of a page of items whose key, or whose shown name, starts with what is wanted.
-///
-/// Every part is a range of an index. A page starts at the cursor or at the prefix, whichever comes
-/// later; the key that *is* the prefix is a part of its own, so that both can be left out. Left to
-/// itself, SQLite would read the names in order of key, and all of them for a rare name.
-const WANTED: &str = "SELECT key FROM stock WHERE site = :site AND is_counted \
-       AND key > max(:after, :prefix) AND key < :behind_prefix \
-     UNION SELECT key FROM stock \
-       WHERE site = :site AND is_counted AND key = :prefix AND key > :after \
-     UNION SELECT shown.key FROM catalogue_names AS shown \
-       INDEXED BY catalogue_names_in_lowercase \
-       WHERE shown.site = :site \
-       AND shown.lowercase >= :lowercase AND shown.lowercase < :behind_lowercase \
-       AND shown.key > :after \
-       AND EXISTS (SELECT 1 FROM stock \
-         WHERE stock.site = :site AND stock.key = shown.key AND is_counted) \
-       AND NOT EXISTS (SELECT 1 FROM catalogue_names AS better WHERE better.site = :site \
-         AND better.key = shown.key \
-         AND (better.deleted, better.entry) < (shown.deleted, shown.entry)) \
-     UNION SELECT line.key FROM stock AS line INDEXED BY stock_by_line_name \
-       WHERE line.site = :site AND line.is_counted \
-       AND line.line_lowercase >= :lowercase AND line.line_lowercase < :behind_lowercase \
-       AND line.key > :after \
-       AND NOT EXISTS (SELECT 1 FROM catalogue_names AS given \
-         WHERE given.site = :site AND given.key = line.key) \
-     ORDER BY 1 LIMIT :limit";
-
-pub(super) fn stock_item(
-    connection: &Connection,
-    site: &Site,
-    key: &StockKey,
-    holds: &PageRequest,
-) -> rusqlite::Result<Option<StockDetail>> {
-    let key = key.to_string();
-    let item = connection
-        .prepare_cached(&format!("{STOCK_ITEM} AND key = :key"))?
-        .query_row(named_params! {":site": site.as_str(), ":key": key}, |row| {
-            stock_item_of(row, site)
-        })
-        .optional()?;
-    let Some(item) = item else { return Ok(None) };
-    let after = holds.after.as_deref().unwrap_or_default();
-    let held = connection
-        .prepare_cached(
-            "SELECT order_id, committed, fulfilled FROM holds \
-             WHERE site = ?1 AND key = ?2 AND order_id > ?3 ORDER BY order_id LIMIT ?4",
-        )?
-        .query_map((site.as_str(), &key, after, column::page_and_one(holds.limit)), held_by)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let (closed_orders, closed_fulfilled) = connection
-        .prepare_cached(
-            "SELECT closed_orders, closed_fulfilled FROM stock WHERE site = ?1 AND key = ?2",
-        )?
-        .query_row((site.as_str(), &key), |row| {
-            Ok((row.get::<_, i64>(0)?.cast_unsigned(), column::quantity(row, 1)?))
-        })?;
-    let dead: i64 = connection
-        .prepare_cached(
-            "SELECT count(*) FROM dead_letters WHERE site = ?1 AND failed_at IS NOT NULL",
-        )?
-        .query_row((site.as_str(),), |row| row.get(0))?;
-    Ok(Some(StockDetail {
-        item,
-        holds: column::page(held, holds.limit, |held| held.order.to_string()),
-        closed_orders,
-        closed_fulfilled,
-        dead: dead.cast_unsigned(),
-    }))
-}
-
-pub(super) fn catalogue(
-    connection: &Connection,
-    site: &Site,
-    page: &PageRequest,
-) -> rusqlite::Result<Page<Catalogue>> {
-    let after = page.after.as_deref().unwrap_or_default();
-    let items = connection
-        .prepare_cached(
-            "SELECT id, state FROM catalogue WHERE site = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )?
-        .query_map((site.as_str(), after, column::page_and_one(page.limit)), |row| {
-            let id = column::parsed(row, "id", CatalogueId::parse)?;
-            let name = EntityName::Catalogue(id.clone());
-            let entity = EntityId { site: site.clone(), name };
-            let entry = state::decode(&entity, column::text(row, "state")?);
-            Ok(Catalogue { id, entry: entry.map_err(column::unreadable)? })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(column::page(items, page.limit, |item| item.id.to_string()))
-}
-
-pub(super) fn changes(
-    connection: &Connection,
-    site: &Site,
-    after: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<Change>> {
-    let epoch: String =
-        connection.prepare_cached("SELECT epoch FROM meta")?.query_row((), |row| row.get(0))?;
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(
-            "SELECT delta_received, delta_committed, delta_fulfilled, \
-             received, committed, fulfilled, sequence, at, key, cause, cause_id, message_id \
-             FROM changes WHERE site = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
-        )?
-        .query_map((site.as_str(), after, column::at_most(limit)), |row| {
-            let key = column::parsed(row, "key", StockKey::parse)?;
-            let cause = match column::text(row, "cause")? {
-                "order" => Cause::Order(column::parsed(row, "cause_id", OrderId::parse)?),
-                "receipt" => Cause::Receipt(column::parsed(row, "cause_id", Identifier::parse)?),
-                "repair" => Cause::Repair(column::parsed(row, "cause_id", Identifier::parse)?),
-                _ => return Err(column::unreadable(column::UnknownValue)),
-            };
-            Ok(Change {
-                sequence: row.get::<_, i64>("sequence")?.cast_unsigned(),
-                epoch: epoch.clone(),
-                at: column::time(row, "at")?,
-                key,
-                cause,
-                message_id: column::message_id(row)?,
-                delta: column::counts(row, 0)?,
-                after: column::counts(row, 3)?,
-            })
-        })?
-        .collect()
-}
-
-/// Totals are within 4e18 of zero: a difference of two fits 64 bits, one of three would not.
-pub(super) fn oversold(connection: &Connection) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached(concat!(
-            "SELECT count(*) FROM stock WHERE received - committed < fulfilled AND NOT ",
-            is_untracked!()
-        ))?
-        .query_row((), |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
-}
-
-fn stock_item_of(row: &Row<'_>, site: &Site) -> rusqlite::Result<StockItem> {
+fn stock_item(row: &Row<'_>, site: &Site) -> rusqlite::Result<StockItem> {
     Ok(StockItem {
         site: site.clone(),
         key: column::parsed(row, "key", StockKey::parse)?,
@@ -224,9 +301,113 @@ fn stock_item_of(row: &Row<'_>, site: &Site) -> rusqlite::Result<StockItem> {
     })
 }
 
-fn held_by(row: &Row<'_>) -> rusqlite::Result<HeldBy> {
-    let order = column::parsed(row, "order_id", OrderId::parse)?;
-    let committed = column::quantity(row, "committed")?;
-    let fulfilled = column::quantity(row, "fulfilled")?;
-    Ok(HeldBy { order, hold: Hold { committed, fulfilled } })
+/// The keys of a page of items whose key, or whose shown name, starts with what is wanted.
+///
+/// Every part is a range of an index. A page starts at the cursor or at the prefix, whichever comes
+/// later; the key that *is* the prefix is a part of its own, so that both can be left out. Left to
+/// itself, SQLite would read the names in order of key, and all of them for a rare name.
+const WANTED: &str = "SELECT key FROM stock WHERE site = :site AND is_counted \
+       AND key > max(:after, :prefix) AND key < :after_prefix \
+     UNION SELECT key FROM stock \
+       WHERE site = :site AND is_counted AND key = :prefix AND key > :after \
+     UNION SELECT shown.key FROM catalogue_names AS shown \
+       INDEXED BY catalogue_names_in_lowercase \
+       WHERE shown.site = :site \
+       AND shown.lowercase >= :lowercase AND shown.lowercase < :after_lowercase \
+       AND shown.key > :after \
+       AND EXISTS (SELECT 1 FROM stock \
+         WHERE stock.site = :site AND stock.key = shown.key AND is_counted) \
+       AND NOT EXISTS (SELECT 1 FROM catalogue_names AS better WHERE better.site = :site \
+         AND better.key = shown.key \
+         AND (better.deleted, better.entry) < (shown.deleted, shown.entry)) \
+     UNION SELECT line.key FROM stock AS line INDEXED BY stock_by_line_name \
+       WHERE line.site = :site AND line.is_counted \
+       AND line.line_lowercase >= :lowercase AND line.line_lowercase < :after_lowercase \
+       AND line.key > :after \
+       AND NOT EXISTS (SELECT 1 FROM catalogue_names AS given \
+         WHERE given.site = :site AND given.key = line.key) \
+     ORDER BY 1 LIMIT :limit";
+
+fn items_with_prefix(
+    connection: &Connection,
+    site: &Site,
+    prefix: &str,
+    page: &PageRequest,
+) -> rusqlite::Result<Vec<StockItem>> {
+    let lowercase = prefix.to_lowercase();
+    column::all(
+        connection,
+        &format!("{STOCK_ITEM} AND key IN ({WANTED}) ORDER BY key"),
+        named_params! {
+            ":site": site.as_str(),
+            ":after": page.after_text(),
+            ":prefix": prefix,
+            ":after_prefix": column::after_prefix(prefix),
+            ":lowercase": lowercase,
+            ":after_lowercase": column::after_prefix(&lowercase),
+            ":limit": column::rows_of(page),
+        },
+        |row| stock_item(row, site),
+    )
+}
+
+fn stock_detail(
+    connection: &Connection,
+    site: &Site,
+    key: &str,
+    holds: &PageRequest,
+) -> rusqlite::Result<Option<StockDetail>> {
+    let item = column::first(
+        connection,
+        &format!("{STOCK_ITEM} AND key = :key"),
+        named_params! {":site": site.as_str(), ":key": key},
+        |row| {
+            let closed_fulfilled = column::quantity(row, "closed_fulfilled")?;
+            let closed_orders = column::natural(row, "closed_orders")?;
+            Ok((stock_item(row, site)?, closed_orders, closed_fulfilled))
+        },
+    )?;
+    let Some((item, closed_orders, closed_fulfilled)) = item else { return Ok(None) };
+    let held = column::all(
+        connection,
+        "SELECT order_id, committed, fulfilled FROM holds \
+         WHERE site = ?1 AND key = ?2 AND order_id > ?3 ORDER BY order_id LIMIT ?4",
+        (site.as_str(), key, holds.after_text(), column::rows_of(holds)),
+        |row| {
+            let order = column::parsed(row, "order_id", OrderId::parse)?;
+            Ok(HeldBy { order, hold: column::hold(row)? })
+        },
+    )?;
+    let dead = column::first(
+        connection,
+        "SELECT count(*) FROM dead_letters WHERE site = ?1 AND failed_at IS NOT NULL",
+        [site.as_str()],
+        |row| column::natural(row, 0),
+    )?;
+    let holds = holds.cut(held, |held| held.order.to_string());
+    let dead = dead.unwrap_or_default();
+    Ok(Some(StockDetail { item, holds, closed_orders, closed_fulfilled, dead }))
+}
+
+fn epoch(connection: &Connection) -> rusqlite::Result<String> {
+    connection.prepare_cached("SELECT epoch FROM meta")?.query_row((), |row| row.get(0))
+}
+
+fn change(row: &Row<'_>, epoch: &str) -> rusqlite::Result<Change> {
+    let cause = match column::text(row, "cause")? {
+        "order" => Cause::Order(column::parsed(row, "cause_id", OrderId::parse)?),
+        "receipt" => Cause::Receipt(column::parsed(row, "cause_id", Identifier::parse)?),
+        "repair" => Cause::Repair(column::parsed(row, "cause_id", Identifier::parse)?),
+        _ => return Err(column::unreadable(column::UnknownValue)),
+    };
+    Ok(Change {
+        sequence: column::natural(row, "sequence")?,
+        epoch: epoch.to_owned(),
+        at: column::time(row, "at")?,
+        key: column::parsed(row, "key", StockKey::parse)?,
+        cause,
+        message_id: column::message_id(row)?,
+        delta: column::counts(row, 0)?,
+        after: column::counts(row, 3)?,
+    })
 }

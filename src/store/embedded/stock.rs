@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, ToSql, params_from_iter};
 
-use super::item::Item;
+use super::column::{execute, first};
+use super::item::StockRow;
 use super::names::PreparedNames;
 use crate::domain::{Cause, Counts, Hold, Quantity, StockChange, TotalError};
 use crate::store::Commit;
-
-pub(super) const INSERT_CHANGE: &str = "INSERT INTO changes (site, sequence, at, key, cause, cause_id, message_id, \
-     delta_received, delta_committed, delta_fulfilled, received, committed, fulfilled) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// The changes of a commit in the form in which they are written.
 pub(super) struct PreparedChanges {
@@ -25,7 +22,8 @@ pub(super) struct PreparedChanges {
     at: i64,
 }
 
-struct PreparedChange {
+/// One change; `key` and `cause_id` are texts.
+pub(super) struct PreparedChange {
     key: String,
     cause: &'static str,
     cause_id: String,
@@ -37,7 +35,7 @@ struct PreparedChange {
 /// What a commit makes of the stock that it changes.
 pub(super) struct Totals<'a> {
     /// Each item once.
-    items: BTreeMap<&'a str, Item<'a>>,
+    items: BTreeMap<&'a str, StockRow<'a>>,
     /// The counts of the item of each change, after it.
     after: Vec<Counts>,
 }
@@ -61,17 +59,20 @@ impl PreparedChanges {
         connection: &Connection,
         site: &str,
     ) -> rusqlite::Result<Result<Totals<'_>, TotalError>> {
-        let mut find = Item::finder(connection)?;
+        let mut find = StockRow::finder(connection)?;
         let mut items = BTreeMap::new();
         for named in &self.names {
-            items.insert(named.key.as_str(), Item::find(&mut find, site, &named.key, Some(named))?);
+            items.insert(
+                named.key.as_str(),
+                StockRow::find(&mut find, site, &named.key, Some(named))?,
+            );
         }
         let mut after = Vec::with_capacity(self.changes.len());
         for change in &self.changes {
             let item = match items.entry(change.key.as_str()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => {
-                    unknown.insert(Item::find(&mut find, site, &change.key, None)?)
+                    unknown.insert(StockRow::find(&mut find, site, &change.key, None)?)
                 }
             };
             match item.add(change.delta, change.closed) {
@@ -93,7 +94,7 @@ impl PreparedChanges {
             item.write(connection, site, key)?;
         }
         let mut sequence = self.reserve_sequences(connection, site)?;
-        let mut insert = connection.prepare_cached(INSERT_CHANGE)?;
+        let mut insert = PreparedChange::inserter(connection)?;
         let mut hold = connection.prepare_cached(
             "INSERT INTO holds (site, key, order_id, committed, fulfilled) \
              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site, key, order_id) DO UPDATE SET \
@@ -101,8 +102,13 @@ impl PreparedChanges {
         )?;
         for (change, after) in self.changes.iter().zip(&totals.after) {
             match change.hold {
+                // An order that holds nothing leaves no row.
                 Some(nothing) if nothing == Hold::default() => {
-                    change.remove_hold(connection, site)?;
+                    execute(
+                        connection,
+                        "DELETE FROM holds WHERE site = ?1 AND key = ?2 AND order_id = ?3",
+                        (site, &change.key, &change.cause_id),
+                    )?;
                 }
                 Some(Hold { committed, fulfilled }) => {
                     let (committed, fulfilled) = (committed.millionths(), fulfilled.millionths());
@@ -113,53 +119,34 @@ impl PreparedChanges {
             if !change.is_in_feed() {
                 continue;
             }
-            insert.execute((
-                site,
-                sequence,
-                self.at,
-                &change.key,
-                change.cause,
-                &change.cause_id,
-                &self.message_id,
-                change.delta.received.millionths(),
-                change.delta.committed.millionths(),
-                change.delta.fulfilled.millionths(),
-                after.received.millionths(),
-                after.committed.millionths(),
-                after.fulfilled.millionths(),
-            ))?;
+            change.insert(&mut insert, (site, sequence), (self.at, &self.message_id), *after)?;
             sequence += 1;
         }
         Ok(())
     }
 
-    /// Makes the site known, and answers the first of as many numbers as the feed gets entries.
+    /// Makes the site known, and returns the first of as many numbers as the feed gets entries.
     fn reserve_sequences(&self, connection: &Connection, site: &str) -> rusqlite::Result<i64> {
         if self.in_feed == 0 {
-            connection
-                .prepare_cached(
-                    "INSERT INTO sites (site, last_sequence) VALUES (?1, 0) \
-                     ON CONFLICT (site) DO NOTHING",
-                )?
-                .execute((site,))?;
+            let insert = "INSERT INTO sites (site, last_sequence) VALUES (?1, 0) \
+                          ON CONFLICT (site) DO NOTHING";
+            execute(connection, insert, (site,))?;
             return Ok(0);
         }
-        let last: Option<i64> = connection
-            .prepare_cached("SELECT last_sequence FROM sites WHERE site = ?1")?
-            .query_row((site,), |row| row.get(0))
-            .optional()?;
+        let select = "SELECT last_sequence FROM sites WHERE site = ?1";
+        let last: Option<i64> = first(connection, select, (site,), |row| row.get(0))?;
         let write = match last {
             Some(_) => "UPDATE sites SET last_sequence = ?2 WHERE site = ?1",
             None => "INSERT INTO sites (site, last_sequence) VALUES (?1, ?2)",
         };
         let last = last.unwrap_or_default();
-        connection.prepare_cached(write)?.execute((site, last + self.in_feed))?;
+        execute(connection, write, (site, last + self.in_feed))?;
         Ok(last + 1)
     }
 }
 
 impl PreparedChange {
-    fn new(change: &StockChange) -> Self {
+    pub(super) fn new(change: &StockChange) -> Self {
         let (cause, cause_id) = match &change.cause {
             Cause::Order(order) => ("order", order.to_string()),
             Cause::Receipt(reference) => ("receipt", reference.to_string()),
@@ -176,15 +163,32 @@ impl PreparedChange {
         }
     }
 
-    fn is_in_feed(&self) -> bool {
-        self.delta != Counts::default()
+    /// The statement that [`insert`](Self::insert) runs.
+    pub(super) fn inserter(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+        connection.prepare_cached(
+            "INSERT INTO changes (site, sequence, at, key, cause, cause_id, message_id, \
+             delta_received, delta_committed, delta_fulfilled, received, committed, fulfilled) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )
     }
 
-    /// An order that holds nothing leaves no row.
-    fn remove_hold(&self, connection: &Connection, site: &str) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached("DELETE FROM holds WHERE site = ?1 AND key = ?2 AND order_id = ?3")?
-            .execute((site, &self.key, &self.cause_id))
-            .map(drop)
+    /// Adds the change to the feed; `after` is what the item counts after it.
+    pub(super) fn insert(
+        &self,
+        inserter: &mut CachedStatement<'_>,
+        (site, sequence): (&str, i64),
+        (at, message_id): (i64, &str),
+        after: Counts,
+    ) -> rusqlite::Result<()> {
+        let named: [&dyn ToSql; 7] =
+            [&site, &sequence, &at, &self.key, &self.cause, &self.cause_id, &message_id];
+        let counts = [self.delta, after]
+            .map(|it| [it.received, it.committed, it.fulfilled].map(Quantity::millionths));
+        let counts = counts.iter().flatten().map(|count| count as &dyn ToSql);
+        inserter.execute(params_from_iter(named.into_iter().chain(counts))).map(drop)
+    }
+
+    fn is_in_feed(&self) -> bool {
+        self.delta != Counts::default()
     }
 }

@@ -2,13 +2,17 @@
 
 use std::fs;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::EmbeddedStore;
 use super::file::FILE_NAME;
-use super::*;
-use crate::domain::{List, Lists, Record, Timestamp, Write};
-use crate::store::{EntityId, EntityName, EntityState, Revision};
+use crate::domain::{List, Lists, MessageId, OrderId, Record, Site, Timestamp, Write};
+use crate::store::{
+    Asked, Commit, Committed, Direction, EntityId, EntityName, EntityState, Listed, PageRequest,
+    ReadStore, Revision, StateStore, StoreError, UpkeepStore,
+};
 
 fn site(name: &str) -> Site {
     Site::parse(name).unwrap()

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use super::client::Client;
 use super::moment::{self, Moment};
-use super::stock::{CLOSED, closed_of, counts_of, hash_page};
-use super::value::{self, page_and_one, parsed, read};
-use super::{entity, failure, lex};
+use super::value::{self, parsed, read};
+use super::{entity, failure, range, stock};
 use crate::domain::{Counts, Hold, OrderId, Quantity, Record, Site, StockKey};
 use crate::store::{
-    AuditedHold, AuditedItem, AuditedOrder, EntityId, EntityName, EntityState, Page, PageRequest,
-    Revision, StoreError,
+    AuditedHold, AuditedItem, AuditedOrder, EntityId, Loaded, Page, PageRequest, Revision,
+    StoreError,
 };
 
 /// So many orders are read at once.
@@ -22,9 +21,9 @@ const ITEMS_AT_ONCE: usize = 2;
 const READINGS_MAX: usize = 20;
 
 /// A record as it was read.
-type Loaded = (OrderId, Revision, Record);
+type LoadedRecord = (OrderId, Revision, Record);
 
-/// Records of orders, each beside what the items that it names say of it.
+/// Records of orders, each beside what the items that it names record of it.
 pub(super) async fn orders(
     client: &Client,
     site: &Site,
@@ -55,21 +54,21 @@ pub(super) async fn orders(
     Err(failure::unavailable("orders change faster than they can be read; audit again later"))
 }
 
-/// An order's revision, and what the items that it names say of it.
-fn moment_of(client: &Client, site: &Site, (order, _, record): &Loaded) -> Moment {
+/// An order's revision, and what the items that it names record of it.
+fn moment_of(client: &Client, site: &Site, (order, _, record): &LoadedRecord) -> Moment {
     let (keys, name) = (client.keys(), order.to_string());
     let key = entity::order_key(keys, site, order);
     let revision = Moment::new().ask("HGET", &key, &["rev"]);
     record.applied.keys().fold(revision, |moment, key| {
-        let holds = keys.of_site(site.as_str(), &["holds", &key.to_string()]);
+        let holds = client.key(site, &["holds", &key.to_string()]);
         moment.ask("HGET", &holds, &[&name])
     })
 }
 
-/// `None` if the order is another by now.
+/// `None` if the order changed since.
 fn held_by(
     key: &str,
-    (_, revision, record): &Loaded,
+    (_, revision, record): &LoadedRecord,
     found: Vec<redis::Value>,
 ) -> Result<Option<BTreeMap<StockKey, Hold>>, StoreError> {
     let mut found = found.into_iter();
@@ -87,21 +86,21 @@ fn held_by(
     Ok(Some(held))
 }
 
-/// A page of what a site's items say that orders hold, each beside what the order says.
+/// A page of holds as a site's items record them, each beside what the order records.
 pub(super) async fn holds(
     client: &Client,
     site: &Site,
     page: &PageRequest,
 ) -> Result<Page<AuditedHold>, StoreError> {
     let after = page.after.as_deref();
-    let after = after.map(|after| after.split_once(lex::BETWEEN).unwrap_or((after, "")));
-    let names = hold_names(client, site, after, page_and_one(page.limit)).await?;
-    let cursor = |(key, order): &(String, String)| [&**key, &**order].join(lex::BETWEEN);
-    let Page { items: names, next } = value::page(names, page.limit, cursor);
+    let after = after.map(|after| after.split_once(range::SEPARATOR).unwrap_or((after, "")));
+    let names = hold_names(client, site, after, page.rows()).await?;
+    let cursor = |(key, order): &(String, String)| [&**key, &**order].join(range::SEPARATOR);
+    let Page { items: names, next } = page.cut(names, cursor);
     let mut asked = Vec::with_capacity(names.len());
     let mut moments = Vec::with_capacity(names.len());
     for (key, order) in &names {
-        let holds = client.keys().of_site(site.as_str(), &["holds", key]);
+        let holds = client.key(site, &["holds", key]);
         let id = parsed(&holds, order, OrderId::parse)?;
         let order_key = entity::order_key(client.keys(), site, &id);
         let moment = Moment::new().ask("HGET", &holds, &[order]);
@@ -114,15 +113,13 @@ pub(super) async fn holds(
         let [held, loaded] = moment::values(&holds, found)?;
         let Some(held) = read::<Option<String>>(&holds, held)? else { continue };
         let held = value::hold(&holds, &held)?;
-        let id = EntityId { site: site.clone(), name: EntityName::Order(order.clone()) };
-        let applied = match entity::loaded_of(&id, &order_key, loaded) {
-            Ok(loaded) => Some(match loaded.map(|loaded| loaded.state) {
-                Some(EntityState::Order(state)) => {
-                    state.applied.get(&key).copied().unwrap_or_default()
-                }
-                Some(EntityState::Catalogue(_) | EntityState::Receipt(_)) | None => Hold::default(),
-            }),
-            // Of an order that cannot be read is told with the orders.
+        let applied = match entity::loaded_of(&EntityId::order(site, &order), &order_key, loaded) {
+            Ok(loaded) => {
+                Some(loaded.and_then(Loaded::into_record).map_or_else(Hold::default, |record| {
+                    record.applied.get(&key).copied().unwrap_or_default()
+                }))
+            }
+            // An order that cannot be read is reported with the orders.
             Err(error) if error.is_of_data() => None,
             Err(error) => return Err(error),
         };
@@ -131,14 +128,14 @@ pub(super) async fn holds(
     Ok(Page { items, next })
 }
 
-/// The names of so many holds, in order of key and order, behind one.
+/// The names of so many holds, in order of key and order, after one.
 async fn hold_names(
     client: &Client,
     site: &Site,
     after: Option<(&str, &str)>,
     limit: usize,
 ) -> Result<Vec<(String, String)>, StoreError> {
-    let items = client.keys().of_site(site.as_str(), &["items"]);
+    let items = client.key(site, &["items"]);
     let mut names = Vec::new();
     let mut place = after.map(|(key, order)| (key.to_owned(), Some(order)));
     let mut last: Option<String> = None;
@@ -146,15 +143,15 @@ async fn hold_names(
         let (key, after) = if let Some(place) = place.take() {
             place
         } else {
-            let range = lex::after(&items, last.as_deref(), 1);
+            let range = range::after(&items, last.as_deref(), 1);
             let Some(key) = client.query::<Vec<String>>(&range).await?.pop() else {
                 return Ok(names);
             };
             (key, None)
         };
-        let holds = client.keys().of_site(site.as_str(), &["holds", &key]);
+        let holds = client.key(site, &["holds", &key]);
         let missing = limit - names.len();
-        let found = hash_page(client, &holds, after, missing).await?;
+        let found = stock::holds(client, &holds, after, missing).await?;
         names.extend(found.into_keys().map(|order| (key.clone(), order)));
         if names.len() >= limit {
             return Ok(names);
@@ -169,27 +166,25 @@ pub(super) async fn items(
     site: &Site,
     page: &PageRequest,
 ) -> Result<Page<AuditedItem>, StoreError> {
-    let keys = client.keys();
-    let of_site = |parts: &[&str]| keys.of_site(site.as_str(), parts);
-    let (list, stock) = (of_site(&["items"]), of_site(&["stock"]));
-    let range = lex::after(&list, page.after.as_deref(), page_and_one(page.limit));
-    let names: Vec<String> = client.query(&range).await?;
-    let Page { items: names, next } = value::page(names, page.limit, Clone::clone);
+    let (list, counted) = (client.key(site, &["items"]), client.key(site, &["stock"]));
+    let names = range::after(&list, page.after.as_deref(), page.rows());
+    let Page { items: names, next } =
+        page.cut(client.query::<Vec<String>>(&names).await?, String::clone);
     let moment = |name: &String| {
         Moment::new()
-            .ask("HGET", &stock, &[name])
-            .ask("HGETALL", &of_site(&["holds", name]), &[])
-            .ask("HVALS", &of_site(&["receipts", name]), &[])
+            .ask("HGET", &counted, &[name])
+            .ask("HGETALL", &client.key(site, &["holds", name]), &[])
+            .ask("HVALS", &client.key(site, &["receipts", name]), &[])
     };
     let moments: Vec<Moment> = names.iter().map(moment).collect();
     let found = moment::read_all(client, &moments, ITEMS_AT_ONCE).await?;
     let audited = names.iter().zip(found).map(|(name, found)| {
-        let [counted, holds, received] = moment::values(&stock, found)?;
+        let [counts, holds, received] = moment::values(&counted, found)?;
         let holds: Vec<(String, String)> = read(name, holds)?;
         let received: Vec<String> = read(name, received)?;
         Ok(AuditedItem {
             key: parsed(&list, name, StockKey::parse)?,
-            counts: counts_of(&stock, read::<Option<String>>(&stock, counted)?.as_deref())?,
+            counts: stock::counts(&counted, read::<Option<String>>(&counted, counts)?.as_deref())?,
             sums: sums(name, &holds, &received)?,
         })
     });
@@ -204,8 +199,8 @@ fn sums(
 ) -> Result<Option<Counts>, StoreError> {
     let mut parts = Vec::with_capacity(holds.len() + received.len());
     for (order, text) in holds {
-        let hold = if order == CLOSED {
-            Hold { committed: Quantity::ZERO, fulfilled: closed_of(name, Some(text))?.1 }
+        let hold = if order == stock::CLOSED {
+            Hold { committed: Quantity::ZERO, fulfilled: stock::closed(name, Some(text))?.1 }
         } else {
             value::hold(name, text)?
         };
@@ -216,11 +211,5 @@ fn sums(
         let received = value::number(name, text).map(Quantity::from_millionths)?;
         parts.push(Counts { received, ..Counts::default() });
     }
-    Ok(parts.into_iter().try_fold(Counts::default(), |sums, part| {
-        Some(Counts {
-            received: sums.received.checked_add(part.received)?,
-            committed: sums.committed.checked_add(part.committed)?,
-            fulfilled: sums.fulfilled.checked_add(part.fulfilled)?,
-        })
-    }))
+    Ok(AuditedItem::sum(parts))
 }

@@ -1,6 +1,6 @@
 //! From a commit to the run of the script that writes it.
 //!
-//! The script gets its keys and arguments in parts, in one order: here each part is added where the
+//! The script gets its keys and arguments in parts; each part is added here in the order in which the
 //! script reads it.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use super::client::Call;
 use super::closed;
 use super::entity;
 use super::keys::Keys;
-use super::lex;
 use super::names;
+use super::range;
 use super::script::Script;
 use super::value::hold_text;
 use crate::domain::{
@@ -23,16 +23,16 @@ use crate::store::{Commit, EntityName, EntityState, Revision, StoreError, state}
 
 static COMMIT: Script =
     Script::new("commit.lua", &["#!lua\n", include_str!("exact.lua"), include_str!("commit.lua")]);
-/// The same for commits that close an order. They may run on a server that is out of memory: they
-/// give some back.
+/// The same for commits that close an order. They may run on a server that is out of memory, as they
+/// free some.
 static CLOSE: Script = Script::new(
     "commit.lua",
     &["#!lua flags=allow-oom\n", include_str!("exact.lua"), include_str!("commit.lua")],
 );
 
-/// Checks a commit's form and makes the run of the script that writes it.
+/// Validates a commit and makes the run of the script that writes it.
 pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
-    commit.check_form()?;
+    commit.validate()?;
     let site = &commit.site;
     let items = Items::of(&commit.changes);
     let sums = closed_sums(&commit.changes);
@@ -52,7 +52,7 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
         Some(closing) => call.push_shown(&closing.before.micros()),
         None => call.push_arg(""),
     }
-    call.push_shown(&items.news);
+    call.push_shown(&items.in_feed);
     call.push_arg(&items.feed);
     for count in [
         commit.read.len(),
@@ -120,14 +120,14 @@ fn push_entities(call: &mut Call, keys: &Keys, commit: &Commit) -> Result<(), St
     Ok(())
 }
 
-/// What changes in stock, by item.
+/// The changes of stock, by item.
 #[derive(Default)]
 struct Items<'a> {
     /// The items in order of their first change, each with its changes as the script reads them.
     changes: Vec<(&'a StockKey, String)>,
     /// How many changes there are for the feed.
-    news: u64,
-    /// Those, as the feed keeps them: item, cause and what is added, a line each.
+    in_feed: u64,
+    /// Their feed entry: item, cause and what is added, a line each.
     feed: String,
 }
 
@@ -143,17 +143,17 @@ impl<'a> Items<'a> {
             if change.delta == Counts::default() {
                 continue;
             }
-            items.news += 1;
+            items.in_feed += 1;
             let delta = Delta(change.delta);
             if let Some((_, changes)) = items.changes.get_mut(place) {
-                write!(changes, "{} {delta} ", items.news).expect("memory takes every byte");
+                write!(changes, "{} {delta} ", items.in_feed).expect("memory takes every byte");
             }
             let (kind, name): (_, &dyn std::fmt::Display) = match &change.cause {
                 Cause::Order(order) => ("order", order),
                 Cause::Receipt(reference) => ("receipt", reference),
                 Cause::Repair(actor) => ("repair", actor),
             };
-            let between = if items.news > 1 { lex::BETWEEN } else { "" };
+            let between = if items.in_feed > 1 { range::SEPARATOR } else { "" };
             write!(items.feed, "{between}{}\t{kind} {name}\t{delta}", change.key)
                 .expect("memory takes every byte");
         }
@@ -185,8 +185,8 @@ fn closed_sums(changes: &[StockChange]) -> BTreeMap<&StockKey, (u64, Quantity)> 
     sums
 }
 
-/// What catalogue entries give to items: a name, in the form in which an item finds its own and in
-/// the form in which a prefix finds items, and that nobody counts it.
+/// What catalogue entries give to items: a name, keyed by item and by its lower case for search by
+/// prefix, and the flag that nobody counts it.
 fn push_given(call: &mut Call, keys: &Keys, commit: &Commit) {
     let mut has_keys = false;
     for (place, write) in commit.writes.iter().enumerate() {
@@ -217,9 +217,9 @@ fn given(id: &CatalogueId, entry: &CatalogueEntry) -> Vec<(&'static str, String)
     for key in entry.description.stock_keys() {
         let key = key.to_string();
         if let Some(name) = &entry.description.name {
-            words.push(("T", [&*key, rank, &*id, &**name].join(lex::BETWEEN)));
+            words.push(("T", [&*key, rank, &*id, &**name].join(range::SEPARATOR)));
             let lowercase = name.to_lowercase();
-            words.push(("N", [&*lowercase, &*key, rank, &*id].join(lex::BETWEEN)));
+            words.push(("N", [&*lowercase, &*key, rank, &*id].join(range::SEPARATOR)));
         }
         if entry.description.is_untracked && !is_deleted {
             words.push(("U", key));
@@ -228,8 +228,8 @@ fn given(id: &CatalogueId, entry: &CatalogueEntry) -> Vec<(&'static str, String)
     words
 }
 
-/// Everything else that is written, once all is found to be as it should: links, holds, lists and
-/// names of closed orders.
+/// Everything else that is written once all checks have passed: links, holds, lists and names of
+/// closed orders.
 fn push_others(call: &mut Call, keys: &Keys, commit: &Commit) {
     let site = &commit.site;
     let of_site = |parts: &[&str]| keys.of_site(site.as_str(), parts);

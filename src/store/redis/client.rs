@@ -5,7 +5,7 @@
 //!   that one did not run.
 //! - Every call ends within the deadlines of connecting and of its answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,13 +13,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::RedisOptions;
+use super::connector::Connector;
 use super::failure;
 use super::keys::Keys;
-use super::refusal::Refusal;
+use super::refusal::ConnectRefusal;
 pub(super) use super::script::Call;
 use super::script::Script;
-use super::server::Finding;
-use super::slot::Slot;
+use super::server::{Finding, Servers};
+use crate::domain::Site;
 use crate::store::StoreError;
 
 /// So many commands are sent at once; more are sent in parts.
@@ -30,7 +31,7 @@ const PARTS_AT_ONCE: usize = 16;
 /// A handle of the connection; its clones share it.
 #[derive(Clone)]
 pub(super) struct Client {
-    slot: Arc<Slot>,
+    connector: Arc<Connector>,
     keys: Keys,
 }
 
@@ -43,7 +44,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client that is not connected yet.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
-        Ok(Self { slot: Arc::new(Slot::new(options)?), keys: Keys::new(&options.prefix) })
+        Ok(Self { connector: Arc::new(Connector::new(options)?), keys: Keys::new(&options.prefix) })
     }
 
     /// The names of keys.
@@ -51,49 +52,39 @@ impl Client {
         &self.keys
     }
 
-    /// Connects, unless that is done; tells a server that is set wrong from one that is away.
+    /// The name of a key of a site.
+    pub(super) fn key(&self, site: &Site, parts: &[&str]) -> String {
+        self.keys.of_site(site.as_str(), parts)
+    }
+
+    /// Connects, unless that is done; distinguishes a misconfigured server from one that is away.
     pub(super) async fn connect(&self) -> Result<(), StoreError> {
-        self.slot.lease().await.map(drop).map_err(Refusal::for_start)
+        self.connector.live().await.map(drop).map_err(ConnectRefusal::for_start)
     }
 
     /// Looks at the servers again: one that was replaced may have answered over the same address.
-    pub(super) async fn look_again(&self) -> Result<(), StoreError> {
-        let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
-        match self.slot.servers().look_at(&mut lease.connection).await {
+    pub(super) async fn check_servers(&self) -> Result<(), StoreError> {
+        let mut live = self.connector.live().await.map_err(ConnectRefusal::for_calls)?;
+        match self.connector.servers().check(&mut live.connection).await {
             Ok(()) => Ok(()),
             Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
             Err(Finding::Failed(error)) => {
-                self.slot.note(&lease, Some(&error));
+                self.connector.record(&live, Some(&error));
                 Err(failure::of("INFO", error))
             }
         }
     }
 
-    /// Whether a server keeps nothing of its last writes on disk, as it said last.
-    pub(super) fn is_volatile(&self) -> Option<bool> {
-        self.slot.servers().is_volatile()
-    }
-
-    /// How many bytes the smallest server may take, as it said last.
-    pub(super) fn memory_max(&self) -> Option<u64> {
-        self.slot.servers().memory_max()
-    }
-
-    /// The histories of data that the last look at the servers found.
-    pub(super) fn histories(&self) -> BTreeSet<String> {
-        self.slot.servers().histories()
-    }
-
-    /// How often data of another history was found where the Store was.
-    pub(super) fn failovers(&self) -> u64 {
-        self.slot.servers().failovers()
+    /// What was learned of the servers.
+    pub(super) fn servers(&self) -> &Servers {
+        self.connector.servers()
     }
 
     /// Sends one command.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let mut lease = self.slot.lease().await.map_err(Refusal::for_calls)?;
-        let answer = lease.connection.send(command).await.and_then(Value::extract_error);
-        self.slot.note(&lease, answer.as_ref().err());
+        let mut live = self.connector.live().await.map_err(ConnectRefusal::for_calls)?;
+        let answer = live.connection.send(command).await.and_then(Value::extract_error);
+        self.connector.record(&live, answer.as_ref().err());
         let answer = answer.map_err(|error| failure::of(&name_of(command), error))?;
         T::from_redis_value(answer).map_err(|_| failure::odd_value(&name_of(command)))
     }
@@ -105,9 +96,9 @@ impl Client {
         commands: Vec<(String, Cmd)>,
     ) -> Result<Vec<Value>, StoreError> {
         let what = commands.first().map(|(_, command)| name_of(command)).unwrap_or_default();
-        let answers = self.send_all(commands).await.map_err(|error| error.told(&what))?;
-        let whole = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>();
-        whole.map_err(|error| failure::of(&what, error))
+        let answers = self.send_all(commands).await.map_err(|error| error.of_call(&what))?;
+        let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>();
+        answers.map_err(|error| failure::of(&what, error))
     }
 
     /// Runs one script.
@@ -118,63 +109,50 @@ impl Client {
 
     /// Runs scripts, many at once; answers are in the order of the calls.
     ///
-    /// Those of one hash slot run in order, unless the server forgot a script in the middle: then
-    /// the calls that it did not know run behind the others. A call that fails does not keep the
-    /// others from running: what they did stays, and the answer is the error.
+    /// Those of one hash slot run in order, unless the server forgot a script in between: then the
+    /// calls that it did not know run after the others. A call that fails does not keep the others
+    /// from running: what they did stays, and the answer is the error.
     pub(super) async fn run_all(
         &self,
         calls: impl IntoIterator<Item = &Call>,
     ) -> Result<Vec<Value>, StoreError> {
         let calls: Vec<&Call> = calls.into_iter().collect();
-        let mut answers: Vec<Option<Value>> = vec![None; calls.len()];
-        for attempt in 0..2 {
-            let open: Vec<usize> =
-                (0..calls.len()).filter(|place| is_unknown(answers.get(*place))).collect();
-            if open.is_empty() {
-                break;
+        let mut answers = self.send_calls(&calls).await?;
+        let unknown = answers.iter().enumerate().filter(|(_, answer)| is_unknown_script(answer));
+        let unknown: Vec<usize> = unknown.map(|(place, _)| place).collect();
+        if !unknown.is_empty() {
+            let again = unknown.iter().filter_map(|place| calls.get(*place).copied());
+            let again: Vec<&Call> = again.collect();
+            let scripts: BTreeMap<_, &Script> =
+                again.iter().map(|call| (call.script().name(), call.script())).collect();
+            for script in scripts.into_values() {
+                self.query::<()>(&script.load()).await?;
             }
-            if attempt > 0 {
-                self.load_scripts(open.iter().filter_map(|place| calls.get(*place).copied()))
-                    .await?;
-            }
-            let sent: Vec<&Call> =
-                open.iter().filter_map(|place| calls.get(*place).copied()).collect();
-            let commands =
-                sent.iter().map(|call| (call.first_key().to_owned(), call.command())).collect();
-            let what = sent.first().map(ToString::to_string).unwrap_or_default();
-            let found = self.send_all(commands).await.map_err(|error| error.told(&what))?;
-            for (place, answer) in open.into_iter().zip(found) {
-                if let Some(slot) = answers.get_mut(place) {
-                    *slot = Some(answer);
+            for (place, answer) in unknown.into_iter().zip(self.send_calls(&again).await?) {
+                if let Some(unknown) = answers.get_mut(place) {
+                    *unknown = answer;
                 }
             }
         }
-        let told = calls.iter().zip(answers).map(|(call, answer)| {
-            let answer = answer.unwrap_or_default().extract_error();
-            answer.map_err(|error| failure::of(&call.to_string(), error))
+        let answers = calls.iter().zip(answers).map(|(call, answer)| {
+            answer.extract_error().map_err(|error| failure::of(&call.to_string(), error))
         });
-        told.collect()
+        answers.collect()
     }
 
-    async fn load_scripts(
-        &self,
-        calls: impl Iterator<Item = &Call> + Send,
-    ) -> Result<(), StoreError> {
-        let scripts: BTreeMap<_, &Script> =
-            calls.map(|call| (call.script().name(), call.script())).collect();
-        for script in scripts.into_values() {
-            self.query::<()>(&script.load()).await?;
-        }
-        Ok(())
+    async fn send_calls(&self, calls: &[&Call]) -> Result<Vec<Value>, StoreError> {
+        let commands = calls.iter().map(|call| (call.first_key().to_owned(), call.command()));
+        let what = calls.first().map(ToString::to_string).unwrap_or_default();
+        self.send_all(commands.collect()).await.map_err(|error| error.of_call(&what))
     }
 
     /// Sends commands in parts; in a cluster each part is of one hash slot.
-    async fn send_all(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, Unsent> {
+    async fn send_all(&self, commands: Vec<(String, Cmd)>) -> Result<Vec<Value>, CallFailure> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let lease = self.slot.lease().await.map_err(Unsent::Away)?;
-        let is_cluster = lease.connection.is_cluster();
+        let live = self.connector.live().await.map_err(CallFailure::Away)?;
+        let is_cluster = live.connection.is_cluster();
         let count = commands.len();
         let mut parts: BTreeMap<String, Vec<(usize, Cmd)>> = BTreeMap::new();
         for (place, (key, command)) in commands.into_iter().enumerate() {
@@ -193,7 +171,7 @@ impl Client {
         Ok(answers)
     }
 
-    async fn send_part(&self, part: Vec<(usize, Cmd)>) -> Result<Vec<(usize, Value)>, Unsent> {
+    async fn send_part(&self, part: Vec<(usize, Cmd)>) -> Result<Vec<(usize, Value)>, CallFailure> {
         let mut answers = Vec::with_capacity(part.len());
         let mut part = part.into_iter().peekable();
         while part.peek().is_some() {
@@ -203,14 +181,14 @@ impl Client {
             for command in commands {
                 pipeline.add_command(command);
             }
-            let mut lease = self.slot.lease().await.map_err(Unsent::Away)?;
-            let found = lease.connection.send_all(&pipeline).await;
+            let mut live = self.connector.live().await.map_err(CallFailure::Away)?;
+            let found = live.connection.send_all(&pipeline).await;
             let error = match &found {
                 Ok(values) => values.iter().find_map(error_of),
                 Err(error) => Some(error.clone()),
             };
-            self.slot.note(&lease, error.as_ref());
-            let found = found.map_err(Unsent::Failed)?;
+            self.connector.record(&live, error.as_ref());
+            let found = found.map_err(CallFailure::Failed)?;
             answers.extend(places.into_iter().zip(found));
         }
         Ok(answers)
@@ -218,18 +196,18 @@ impl Client {
 
     /// Lets go of the connection; nobody is served any more.
     pub(super) fn close(&self) {
-        self.slot.close();
+        self.connector.close();
     }
 }
 
 /// Why there are no answers.
-enum Unsent {
-    Away(Refusal),
+enum CallFailure {
+    Away(ConnectRefusal),
     Failed(RedisError),
 }
 
-impl Unsent {
-    fn told(self, what: &str) -> StoreError {
+impl CallFailure {
+    fn of_call(self, what: &str) -> StoreError {
         match self {
             Self::Away(refusal) => refusal.for_calls(),
             Self::Failed(error) => failure::of(what, error),
@@ -237,13 +215,8 @@ impl Unsent {
     }
 }
 
-/// Whether a call was not sent yet, or its script was not known.
-fn is_unknown(answer: Option<&Option<Value>>) -> bool {
-    match answer {
-        Some(Some(Value::ServerError(error))) => error.kind() == Some(ServerErrorKind::NoScript),
-        Some(Some(_)) => false,
-        Some(None) | None => true,
-    }
+fn is_unknown_script(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
 fn error_of(value: &Value) -> Option<RedisError> {
@@ -259,8 +232,7 @@ fn name_of(command: &Cmd) -> String {
     format!("{name} {key}")
 }
 
-/// The part of a key that says to which hash slot it belongs; keys without one are made by us so
-/// that each is a part by itself.
+/// The part of a key that decides its hash slot: its tag, or else all of it.
 fn tag_of(key: &str) -> &str {
     let tagged = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     tagged.map_or(key, |(tag, _)| tag)

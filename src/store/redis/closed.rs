@@ -1,6 +1,6 @@
-//! The names of closed orders, of which nothing else is left: eight bytes each.
+//! The names of closed orders, which is all that is kept of them: eight bytes each.
 //!
-//! A name is a hash in one of many sets of whole numbers, which Redis keeps packed as long as they
+//! A name is a hash in one of many sets of integers, which Redis stores compactly as long as they
 //! have no more than `set-max-intset-entries` members. Two names with one hash would be taken for
 //! one; with ten million closed orders that happens to one new order in a million millions.
 
@@ -18,25 +18,21 @@ use crate::store::StoreError;
 const SETS: u64 = 512;
 
 /// What is known of the closing of these names, and the site's watermark.
-pub(super) async fn closed(
+pub(super) async fn find(
     client: &Client,
     site: &Site,
     names: &[OrderId],
 ) -> Result<(Vec<Option<ClosedName>>, Timestamp), StoreError> {
-    let stock = client.keys().of_site(site.as_str(), &["stock"]);
+    let stock = client.key(site, &["stock"]);
     let ask = |name: &OrderId| {
         let key = key(client.keys(), site, name);
-        let mut find = redis::cmd("SMISMEMBER");
-        find.arg(&key);
-        find.arg(&members(name));
+        let find = Cmd::smismember(&key, &members(name));
         (key, find)
     };
     // The watermark comes last: it rises with what is found before it.
-    let mut questions: Vec<(String, Cmd)> = names.iter().map(ask).collect();
-    let mut find = redis::cmd("HGET");
-    find.arg(&stock).arg("~closed_before");
-    questions.push((stock.clone(), find));
-    let mut answers = client.query_all(questions).await?;
+    let watermark = (stock.clone(), Cmd::hget(&stock, "~closed_before"));
+    let commands = names.iter().map(ask).chain([watermark]);
+    let mut answers = client.query_all(commands.collect()).await?;
     let watermark: Option<String> = read(&stock, answers.pop().unwrap_or_default())?;
     let watermark = watermark.map(|text| value::time(&stock, &text)).transpose()?;
     let known = answers.into_iter().map(|answer: Value| {
@@ -47,8 +43,7 @@ pub(super) async fn closed(
             (false, false) => None,
         })
     });
-    let known = known.collect::<Result<_, StoreError>>()?;
-    Ok((known, watermark.unwrap_or(Timestamp::from_micros(0))))
+    Ok((known.collect::<Result<_, StoreError>>()?, watermark.unwrap_or_default()))
 }
 
 /// The set of a name; all that may be remembered of a name is in one.

@@ -1,8 +1,8 @@
--- One commit. Everything that it was computed from, its totals and the types of its keys are looked
--- at first; then everything is written.
+-- One commit. Everything that it was computed from, its totals and the types of its keys are checked
+-- first; then everything is written.
 --
--- Answers {'written'}; or, with nothing written, {'unregistered'}: nothing was ever committed for
--- the site, and its name must be listed first; {'policy', the revision that the site knows};
+-- Returns {'written'}; or, with nothing written, {'unregistered'}: nothing was ever committed for
+-- the site, and its name must be listed first; {'policy', the revision that the site has};
 -- {'conflict'}; {'closed', the watermark, then what is known of each new name: 'itself', 'beside' or
 -- ''}; {'too-large'}; {'negative'}.
 --
@@ -20,11 +20,11 @@
 -- number in KEYS, and how many words follow: 'T', 'N' or 'U' and what is added to titles, names or
 -- untracked items; of each further write the command and two arguments (the second may be '').
 --
--- Every webhook runs this, and in Redis all else waits for it: so there are few calls and tables.
+-- Every webhook runs this, and Redis serves nothing else meanwhile: so there are few calls and tables.
 
 local call, match = redis.call, string.match
 local STOCK, LINKS, ITEMS, CHANGES, OVERSOLD = unpack(KEYS, 1, 5)
-local policy, at, message, before, news, feed = unpack(ARGV, 1, 6)
+local policy, at, message, before, in_feed, feed = unpack(ARGV, 1, 6)
 local reads, writes, links, names, items, sums, named, entries = unpack(ARGV, 7, 14)
 reads, writes, links, names = tonumber(reads), tonumber(writes), tonumber(links), tonumber(names)
 items, sums, named, entries = tonumber(items), tonumber(sums), tonumber(named), tonumber(entries)
@@ -33,7 +33,7 @@ local key, arg = 5, 14 + 2 * items
 -- More than some thousand arguments do not fit into a call.
 local AT_ONCE = 1000
 
--- What the site counts stands with what it says of itself: one reading and one writing less.
+-- The site's counts and its own fields are in one hash: one read and one write less.
 local stock = call('HMGET', STOCK, '~epoch', '~policy', '~sequence', '~closed_before',
     unpack(ARGV, 15, 14 + math.min(items, AT_ONCE)))
 local epoch, site_policy, sequence, watermark = unpack(stock, 1, 4)
@@ -53,7 +53,7 @@ end
 local written_arg = arg + reads
 key, arg = key + reads, written_arg + 2 * writes
 
--- Adds to a table the values of the fields that stand in ARGV from one to another.
+-- Adds to a table the values of the fields that are in ARGV from one place to another.
 local function read_more(values, hash, first, last)
     for from = first, last, AT_ONCE do
         local some = call('HMGET', hash, unpack(ARGV, from, math.min(from + AT_ONCE - 1, last)))
@@ -84,8 +84,8 @@ if names > 0 then
     key = key + names
 end
 
--- A count with what is added to it; or nothing, and why not. Lua's numbers are exact for up to 15
--- digits; what is longer takes the long way.
+-- A count plus what is added to it; or nil, and why not. Lua's numbers are exact for up to 15 digits;
+-- longer ones are added in parts.
 local MOST, LEAST, ZERO = '4000000000000000000', '-4000000000000000000', { 0, 0 }
 local function add(count, delta, may_be_negative)
     if delta == '0' then return count end
@@ -138,7 +138,7 @@ if items > 0 then
                 fresh[#fresh + 1] = item
             end
             local is_now = is_oversold(received, committed, fulfilled)
-            -- Nobody can receive what has no name but its line's.
+            -- An item whose only name is its line's cannot be received.
             if is_now ~= was_oversold and string.sub(item, 1, 5) ~= 'line:' then
                 swung[#swung + 1] = is_now and 'SADD' or 'SREM'
                 swung[#swung + 1] = item
@@ -166,8 +166,8 @@ end
 local sums_key = key
 key = key + sums
 
--- A write to a key of another type would fail in the middle. So what was not read is looked at, and
--- is told what there is.
+-- A write to a key of another type would fail in the middle, so the type of every key that was not
+-- read is checked.
 local wrong
 local function look(command, key)
     if type(redis.pcall(command, key)) == 'table' then
@@ -175,9 +175,9 @@ local function look(command, key)
     end
 end
 
--- What lines will call items: of each the name of the highest version, and of equal versions the
--- greater one. It stands as the version (51 characters), a mark of the names by which the item can be
--- found (16), the length of the name (8), the name, and the name in lower case.
+-- The names that lines will give items: of each the name of the highest version, and of equal versions
+-- the greater one. It is stored as the version (51 characters), a hash of the names by which the item
+-- can be found (16), the length of the name (8), the name, and the name in lower case.
 local function name_of(said)
     local length = tonumber(string.sub(said, 17, 24), 16)
     if not length then return nil end
@@ -185,7 +185,7 @@ local function name_of(said)
 end
 local function is_later(version, name, known, known_name)
     if known ~= version then return known < version end
-    -- What a server's language takes for greater is not always what has the greater bytes.
+    -- Lua compares by the server's locale, which is not always the order of bytes.
     for place = 1, #name do
         local byte, known_byte = string.byte(name, place), string.byte(known_name, place)
         if byte ~= known_byte then return not known_byte or known_byte < byte end
@@ -236,7 +236,7 @@ if named > 0 then
     if #found_by > 0 then look('ZCARD', ALSO) end
 end
 
--- What a catalogue entry gave before stands with it, as it must be found to be replaced.
+-- What a catalogue entry gave before is stored with it, so that it can be replaced.
 local TITLES, TITLED, UNTRACKED
 local given = {}
 if entries > 0 then
@@ -248,9 +248,9 @@ if entries > 0 then
 end
 for place = 1, entries do
     local entity, count = KEYS[tonumber(ARGV[arg + 1])], tonumber(ARGV[arg + 2])
-    local packed = call('HGET', entity, 'given')
+    local given_before = call('HGET', entity, 'given')
     local is_read, known = true, {}
-    if packed then is_read, known = pcall(cmsgpack.unpack, packed) end
+    if given_before then is_read, known = pcall(cmsgpack.unpack, given_before) end
     if not is_read or type(known) ~= 'table' then
         return redis.error_reply('CORRUPT ' .. entity .. ' given')
     end
@@ -270,9 +270,9 @@ if #swung > 0 then look('SCARD', OVERSOLD) end
 if wrong then return redis.error_reply(wrong) end
 
 -- From here on everything is written. The feed comes first: it is the one write that may still fail,
--- if the stream is none, or ahead of the site's sequence.
-if news ~= '0' then
-    local last = string.format('%.0f', sequence + news)
+-- if the key is no stream, or the stream is ahead of the site's sequence.
+if in_feed ~= '0' then
+    local last = string.format('%.0f', sequence + in_feed)
     local added = redis.pcall('XADD', CHANGES, last .. '-0', 'at', at, 'message', message,
         'changes', feed, 'after', table.concat(after, '\n'))
     if type(added) == 'table' then

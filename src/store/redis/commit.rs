@@ -19,7 +19,7 @@ use crate::store::{Commit, Committed, StoreError};
 const ROUNDS_MAX: usize = 3;
 
 /// What the script answered.
-enum Answer {
+enum ScriptAnswer {
     Final(Committed),
     /// Nothing was ever committed for the site.
     Unregistered,
@@ -32,70 +32,60 @@ pub(super) async fn commit(
     client: &Client,
     commits: &[Commit],
 ) -> Result<Vec<Committed>, StoreError> {
+    // What stays open is of a policy that was never in force, or of a site that vanishes again and
+    // again; nothing of it is written.
+    let refusal =
+        |commit: &Commit| commit.policy.map_or(Committed::Conflict, |_| Committed::PolicyChanged);
+    let mut committed: Vec<Committed> = commits.iter().map(refusal).collect();
     let calls = commits.iter().map(|commit| call::of(client.keys(), commit));
     let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
-    let mut committed: Vec<Option<Committed>> = vec![None; commits.len()];
+    let mut open: Vec<_> = commits.iter().zip(&calls).zip(&mut committed).collect();
     for _ in 0..ROUNDS_MAX {
-        let open: Vec<(usize, &Commit, &Call)> = commits
-            .iter()
-            .zip(&calls)
-            .enumerate()
-            .filter(|(place, _)| committed.get(*place).is_some_and(Option::is_none))
-            .map(|(place, (commit, call))| (place, commit, call))
-            .collect();
         if open.is_empty() {
             break;
         }
-        let answers = client.run_all(open.iter().map(|(_, _, call)| *call)).await?;
-        let mut unregistered = BTreeSet::new();
-        let mut behind = BTreeSet::new();
-        for ((place, commit, call), answer) in open.into_iter().zip(answers) {
-            let done = match answer_of(commit, call, answer)? {
-                Answer::Final(done) => Some(done),
-                Answer::Unregistered => {
-                    unregistered.insert(commit.site.clone());
-                    None
+        let answers = client.run_all(open.iter().map(|((_, call), _)| *call)).await?;
+        let (mut unregistered, mut outdated) = (BTreeSet::new(), BTreeSet::new());
+        let mut again = Vec::new();
+        for (((commit, call), done), answer) in open.into_iter().zip(answers) {
+            match answer_of(commit, call, answer)? {
+                ScriptAnswer::Final(answer) => {
+                    *done = answer;
+                    continue;
                 }
-                Answer::OtherPolicy(known) if commit.policy > Some(known) => {
-                    behind.insert(commit.site.clone());
-                    None
+                ScriptAnswer::Unregistered => unregistered.insert(commit.site.clone()),
+                ScriptAnswer::OtherPolicy(known) if commit.policy > Some(known) => {
+                    outdated.insert(commit.site.clone())
                 }
-                Answer::OtherPolicy(_) => Some(Committed::PolicyChanged),
+                ScriptAnswer::OtherPolicy(_) => continue,
             };
-            if let Some(slot) = committed.get_mut(place) {
-                *slot = done;
-            }
+            again.push(((commit, call), done));
         }
         sites::register(client, &unregistered).await?;
-        sites::tell_policy(client, &behind).await?;
+        sites::update_policy(client, &outdated).await?;
+        open = again;
     }
-    // What is open still is of a policy that was never in force, or of a site that vanishes again
-    // and again; nothing of it is written.
-    let undone = commits.iter().zip(committed).map(|(commit, done)| {
-        let refusal = commit.policy.map_or(Committed::Conflict, |_| Committed::PolicyChanged);
-        done.unwrap_or(refusal)
-    });
-    Ok(undone.collect())
+    Ok(committed)
 }
 
-fn answer_of(commit: &Commit, call: &Call, answer: Value) -> Result<Answer, StoreError> {
+fn answer_of(commit: &Commit, call: &Call, answer: Value) -> Result<ScriptAnswer, StoreError> {
     let words: Vec<String> = read(call.first_key(), answer)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Ok(match words[..] {
-        ["written"] => Answer::Final(Committed::Written),
-        ["conflict"] => Answer::Final(Committed::Conflict),
+        ["written"] => ScriptAnswer::Final(Committed::Written),
+        ["conflict"] => ScriptAnswer::Final(Committed::Conflict),
         ["closed", watermark, ref known @ ..] if known.len() == commit.new_names.len() => {
             let watermark = value::time(call.first_key(), watermark)?;
             let names = commit.new_names.iter().zip(known).map(|((name, _), word)| {
                 Ok((name.clone(), closed::of_word(call.first_key(), word)?))
             });
             let names = names.collect::<Result<_, StoreError>>()?;
-            Answer::Final(Committed::Closed { names, watermark })
+            ScriptAnswer::Final(Committed::Closed { names, watermark })
         }
-        ["too-large"] => Answer::Final(Committed::Overflow(TotalError::TooLarge)),
-        ["negative"] => Answer::Final(Committed::Overflow(TotalError::Negative)),
-        ["unregistered"] => Answer::Unregistered,
-        ["policy", known] => Answer::OtherPolicy(value::number(call.first_key(), known)?),
+        ["too-large"] => ScriptAnswer::Final(Committed::Overflow(TotalError::TooLarge)),
+        ["negative"] => ScriptAnswer::Final(Committed::Overflow(TotalError::Negative)),
+        ["unregistered"] => ScriptAnswer::Unregistered,
+        ["policy", known] => ScriptAnswer::OtherPolicy(value::number(call.first_key(), known)?),
         _ => return Err(failure::corrupt(format!("{call} answered {words:?}"))),
     })
 }

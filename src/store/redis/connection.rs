@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - Every answer and every connection has a deadline: a server that is frozen is away.
-//! - Nothing is sent twice by the client library: its retries are off, as it cannot know what was
-//!   done already.
+//! - The client library sends nothing twice: its retries are off, as it cannot know what was done
+//!   already.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long connecting may take where several servers are asked.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// After so long without traffic the system asks whether the other side still is there.
+/// After so long without traffic the system checks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Where Redis is.
@@ -47,7 +47,7 @@ pub(super) enum Connection {
 }
 
 impl Target {
-    /// Reads the addresses. What is wrong with one is told without it: it may hold a password.
+    /// Reads the addresses. Errors do not show them: they may hold a password.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
         install_tls_provider();
         let mut nodes = Vec::with_capacity(options.urls.len());

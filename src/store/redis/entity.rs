@@ -8,9 +8,7 @@ use super::client::Client;
 use super::keys::Keys;
 use super::value::{self, parsed, read};
 use crate::domain::{Link, OrderId, Record, Site};
-use crate::store::{
-    Asked, EntityId, EntityName, EntityState, Found, Loaded, Revision, StoreError, state,
-};
+use crate::store::{Asked, EntityId, EntityName, Found, Loaded, Revision, StoreError, state};
 
 /// The key of an entity.
 pub(super) fn key(keys: &Keys, site: &Site, name: &EntityName) -> String {
@@ -31,28 +29,21 @@ pub(super) fn order_key(keys: &Keys, site: &Site, order: &OrderId) -> String {
     keys.of_site(site.as_str(), &["order", order.kind.as_str(), order.identifier.as_str()])
 }
 
-fn load_command(key: &str) -> Cmd {
-    let mut command = redis::cmd("HMGET");
-    command.arg(key).arg("rev").arg("state");
-    command
-}
-
 /// Reads entities and links, in the order asked for: all links of a site with one command.
 pub(super) async fn load(client: &Client, asked: &Asked) -> Result<Found, StoreError> {
     let keys: Vec<String> =
         asked.entities.iter().map(|it| key(client.keys(), &it.site, &it.name)).collect();
-    let mut commands: Vec<_> = keys.iter().map(|key| (key.clone(), load_command(key))).collect();
+    let load = |key: &String| (key.clone(), Cmd::hmget(key, &["rev", "state"]));
+    let mut commands: Vec<_> = keys.iter().map(load).collect();
     let mut by_site: BTreeMap<&Site, Vec<usize>> = BTreeMap::new();
     for (place, (site, _)) in asked.links.iter().enumerate() {
         by_site.entry(site).or_default().push(place);
     }
     for (site, places) in &by_site {
-        let links = client.keys().of_site(site.as_str(), &["names"]);
-        let mut find = redis::cmd("HMGET");
-        find.arg(&links);
-        for (_, name) in places.iter().filter_map(|place| asked.links.get(*place)) {
-            find.arg(name.to_string());
-        }
+        let links = client.key(site, &["names"]);
+        let names = places.iter().filter_map(|place| asked.links.get(*place));
+        let names: Vec<String> = names.map(|(_, name)| name.to_string()).collect();
+        let find = Cmd::hmget(&links, &names);
         commands.push((links, find));
     }
     let mut answers = client.query_all(commands).await?.into_iter();
@@ -61,7 +52,7 @@ pub(super) async fn load(client: &Client, asked: &Asked) -> Result<Found, StoreE
     let entities = entities.collect::<Result<_, _>>()?;
     let mut links = vec![None; asked.links.len()];
     for ((site, places), answer) in by_site.into_iter().zip(answers) {
-        let key = client.keys().of_site(site.as_str(), &["names"]);
+        let key = client.key(site, &["names"]);
         let texts: Vec<Option<String>> = read(&key, answer)?;
         for (place, text) in places.into_iter().zip(texts) {
             if let (Some(link), Some(text)) = (links.get_mut(place), text) {
@@ -95,13 +86,11 @@ pub(super) async fn load_orders(
     site: &Site,
     names: &[OrderId],
 ) -> Result<Vec<(OrderId, Revision, Record)>, StoreError> {
-    let entity =
-        |order: &OrderId| EntityId { site: site.clone(), name: EntityName::Order(order.clone()) };
-    let asked = Asked { entities: names.iter().map(entity).collect(), links: Vec::new() };
-    let loaded = names.iter().cloned().zip(load(client, &asked).await?.entities);
-    let orders = loaded.filter_map(|(order, loaded)| match loaded? {
-        Loaded { revision, state: EntityState::Order(record) } => Some((order, revision, *record)),
-        Loaded { state: EntityState::Catalogue(_) | EntityState::Receipt(_), .. } => None,
+    let entities = names.iter().map(|order| EntityId::order(site, order)).collect();
+    let loaded = load(client, &Asked { entities, links: Vec::new() }).await?.entities;
+    let orders = names.iter().cloned().zip(loaded).filter_map(|(order, loaded)| {
+        let loaded = loaded?;
+        Some((order, loaded.revision, loaded.into_record()?))
     });
     Ok(orders.collect())
 }

@@ -1,8 +1,8 @@
-//! From what Redis says to what a caller can do about it.
+//! From errors of Redis to what a caller can do about them.
 //!
 //! # Invariants
-//! - Whatever may pass by itself, or by an operator's hand at the server, is `Unavailable`: what
-//!   was asked for is asked again, and no message is given up for it.
+//! - Whatever may pass by itself, or after an operator's work on the server, is `Unavailable`: the
+//!   call is repeated, and no message is given up for it.
 //! - No error holds an address's password or a stored value.
 
 use redis::{ErrorKind, RedisError};
@@ -29,10 +29,10 @@ const PASSING: [&str; 16] = [
     "UNBLOCKED",
 ];
 
-/// Codes of a server that another must be asked instead of, or this one over a new connection.
+/// Codes that call for another server, or for a new connection to this one.
 const ELSEWHERE: [&str; 4] = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN"];
 
-/// What was asked of Redis, and what it said.
+/// A failed command or script, and the error.
 #[derive(Debug, thiserror::Error)]
 #[error("redis did not do {what}")]
 struct Failure {
@@ -69,7 +69,7 @@ pub(super) fn rejected(why: impl Into<String>) -> StoreError {
     StoreError::Rejected { source: why.into().into() }
 }
 
-/// Nobody answers.
+/// There is no answer.
 pub(super) fn unavailable(why: impl Into<String>) -> StoreError {
     StoreError::Unavailable { source: why.into().into() }
 }

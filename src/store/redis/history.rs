@@ -1,11 +1,13 @@
-//! Which history of the data is the Store's own.
+//! Which replication histories the data belongs to.
 //!
-//! A server that was restored, promoted from a replica or started again may be without the last
-//! writes, and its history has another name then. Beside the data stands under which names it was
-//! written, and a time before which everything that was received is in it. That goes back in time
-//! with the data: so it tells from when on the journal has what is missing.
+//! A server that was restored, promoted from a replica or restarted may have lost the last writes,
+//! and then has a new replication id. The Store records the ids under which its data was written,
+//! and a time before which everything that was received is in it. That record goes back in time with
+//! the data, so it shows from when on the journal has what is missing.
 
 use std::collections::BTreeSet;
+
+use redis::Cmd;
 
 use super::RedisStore;
 use super::client::{Call, Client};
@@ -17,7 +19,7 @@ use crate::store::{Fence, StoreError};
 
 static NOTE: Script = Script::new("history note", &[include_str!("fenced.lua")]);
 
-/// What stands beside the data.
+/// What is recorded beside the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownHistory {
     /// The names of the histories of all servers.
@@ -27,20 +29,26 @@ pub struct KnownHistory {
 }
 
 impl RedisStore {
-    /// The names of the histories that the servers have now; none where they may not be asked.
+    /// The names of the servers' current histories; none where `INFO` is not allowed.
     pub async fn histories(&self) -> Result<BTreeSet<String>, StoreError> {
-        self.client.look_again().await?;
-        Ok(self.client.histories())
+        self.client.check_servers().await?;
+        Ok(self.client.servers().histories())
     }
 
-    /// What stands beside the data; `None` if it begins empty.
+    /// What is recorded beside the data; `None` if it begins empty.
     pub async fn known_history(&self) -> Result<Option<KnownHistory>, StoreError> {
-        find(&self.client).await
+        let key = key(&self.client);
+        let find = Cmd::hmget(&key, &["names", "settled_before"]);
+        let (names, settled_before): (Option<String>, Option<String>) =
+            self.client.query(&find).await?;
+        let Some(settled_before) = settled_before else { return Ok(None) };
+        let names = names.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        Ok(Some(KnownHistory { names, settled_before: value::time(&key, &settled_before)? }))
     }
 
-    /// Writes what stands beside the data; `false`, and nothing is written, if a later leader has
-    /// written something.
-    pub async fn note_history(
+    /// Writes what is recorded beside the data; `false`, and nothing is written, if a later leader
+    /// has written something.
+    pub async fn record_history(
         &self,
         known: &KnownHistory,
         fence: Fence,
@@ -56,43 +64,19 @@ impl RedisStore {
         self.client.run(&call).await
     }
 
-    /// Begins a new epoch of all change feeds: numbers that were given out before may be given out
-    /// again, for other changes.
+    /// Begins a new epoch of all change feeds: numbers that were used before may be used again, for
+    /// other changes.
     pub async fn begin_epoch(&self) -> Result<(), StoreError> {
         let epoch = sites::begin_epoch(&self.client).await?;
         for site in sites::list(&self.client).await? {
-            let mut set = redis::cmd("HSET");
-            set.arg(self.client.keys().of_site(site.as_str(), &["stock"]))
-                .arg("~epoch")
-                .arg(&epoch);
+            let set = Cmd::hset(self.client.key(&site, &["stock"]), "~epoch", &epoch);
             self.client.query::<()>(&set).await?;
         }
         Ok(())
     }
 }
 
-/// Whether the data is there from its beginning on, as far as is known.
-pub(super) async fn is_whole(client: &Client) -> Result<bool, StoreError> {
-    Ok(find(client).await?.is_some())
-}
-
-/// Notes that it is, unless something is noted.
-pub(super) async fn note_whole(client: &Client) -> Result<(), StoreError> {
-    let mut note = redis::cmd("HSETNX");
-    note.arg(key(client)).arg("settled_before").arg(0);
-    client.query::<()>(&note).await
-}
-
-async fn find(client: &Client) -> Result<Option<KnownHistory>, StoreError> {
-    let key = key(client);
-    let mut find = redis::cmd("HMGET");
-    find.arg(&key).arg("names").arg("settled_before");
-    let (names, settled_before): (Option<String>, Option<String>) = client.query(&find).await?;
-    let Some(settled_before) = settled_before else { return Ok(None) };
-    let names = names.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    Ok(Some(KnownHistory { names, settled_before: value::time(&key, &settled_before)? }))
-}
-
-fn key(client: &Client) -> String {
+/// Where it is kept.
+pub(super) fn key(client: &Client) -> String {
     client.keys().global("history")
 }

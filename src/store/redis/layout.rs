@@ -1,13 +1,13 @@
-//! The layout of the data, as a number that stands beside it.
+//! The layout of the data, as a number beside it.
 //!
-//! Release 0.1.0 wrote no number. Its data is told by the keys that it wrote first, and is refused:
-//! nothing of it is read or converted.
+//! Release 0.1.0 wrote no number. Its data is recognised by the keys that it wrote first, and is
+//! refused: nothing of it is read or converted.
 
-use redis::{RedisResult, Value};
+use redis::{Cmd, RedisResult, Value};
 
 use super::connection::Connection;
 use super::keys::Keys;
-use super::refusal::Refusal;
+use super::refusal::ConnectRefusal;
 
 /// The layout that this release writes, and the only one that it reads.
 pub(super) const LAYOUT: u64 = 2;
@@ -15,43 +15,42 @@ pub(super) const LAYOUT: u64 = 2;
 /// Keys one of which every Store has that was ever written to.
 const FIRST: [&str; 3] = ["policy", "epoch", "sites"];
 
-/// Looks at the data behind a new connection, before anybody else does; writes nothing.
-pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<(), Refusal> {
+/// Checks the data of a new connection before its first use; writes nothing.
+pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<(), ConnectRefusal> {
     match find(connection, keys).await {
         Ok(None) => Ok(()),
         Ok(Some(refusal)) => Err(refusal),
-        Err(error) => Err(Refusal::Away(format!("redis does not say what data it has: {error}"))),
+        Err(error) => {
+            Err(ConnectRefusal::Away(format!("redis does not say what data it has: {error}")))
+        }
     }
 }
 
 /// Why the data must not be touched, if it must not.
-async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Refusal>> {
+async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<ConnectRefusal>> {
     let key = keys.global("layout");
-    let mut get = redis::cmd("GET");
-    get.arg(&key);
-    let found = connection.send(&get).await?.extract_error()?;
+    let found = connection.send(&Cmd::get(&key)).await?.extract_error()?;
     if let Some(text) = redis::from_redis_value::<Option<String>>(found)? {
         return Ok(match text.parse() {
             Ok(LAYOUT) => None,
             Ok(0..LAYOUT) => Some(older(&key)),
-            Ok(_) | Err(_) => Some(Refusal::Newer(format!(
+            Ok(_) | Err(_) => Some(ConnectRefusal::Newer(format!(
                 "redis has data of layout {text} ({key}), and this release knows {LAYOUT}; run a \
                  newer release"
             ))),
         });
     }
     for name in FIRST {
-        let mut exists = redis::cmd("EXISTS");
-        exists.arg(keys.global(name));
-        if connection.send(&exists).await?.extract_error()? != Value::Int(0) {
+        if connection.send(&Cmd::exists(keys.global(name))).await?.extract_error()? != Value::Int(0)
+        {
             return Ok(Some(older(&key)));
         }
     }
     Ok(None)
 }
 
-fn older(key: &str) -> Refusal {
-    Refusal::Older(format!(
+fn older(key: &str) -> ConnectRefusal {
+    ConnectRefusal::Older(format!(
         "redis has data of release 0.1.0 (there is no {key}), which this release does not read; set \
          redis.prefix to another prefix, or empty the database, and rebuild the state with \
          `storekeeper journal replay`"

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Acquires, renews or releases a lease. It must work in a full server: the leader makes room there.
 -- KEYS: the lease. ARGV: the owner; for how many microseconds, or
--- 'release'. Answers with its number, or with nothing while another holds it. The time is this server's:
+-- 'release'. Returns its number, or nil while another holds it. The time is this server's:
 -- clocks of processes differ, and one that is ahead would take every lease.
 local lease = KEYS[1]
 local held = redis.call('HMGET', lease, 'owner', 'fence', 'until')

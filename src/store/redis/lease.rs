@@ -12,8 +12,8 @@ use crate::store::{Fence, StoreError};
 static LEASE: Script = Script::new("lease.lua", &[include_str!("lease.lua")]);
 
 impl RedisStore {
-    /// Acquires or renews the leader's lease; answers with its number, which is greater for every
-    /// later holder, or `None` while another has it.
+    /// Acquires or renews the leader's lease; returns its number, which is greater for every later
+    /// holder, or `None` while another has it.
     pub async fn acquire_lease(
         &self,
         owner: Uuid,

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Reads several things at one moment, and answers them in order.
+-- Reads several keys at one moment, and returns the values in order.
 --
 -- KEYS: the keys. ARGV: for each thing how many arguments there are, the command, which of KEYS, and
 -- the arguments.

@@ -1,4 +1,4 @@
-//! Reading several things of one site at one moment: a write is seen in all of them or in none.
+//! Reading several keys of one site at one moment: a write is seen in all of them or in none.
 
 use redis::Value;
 
@@ -17,7 +17,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// Nothing so far.
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { call: Call::of(&MOMENT) }
     }
 

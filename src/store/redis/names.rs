@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use redis::Cmd;
+
 use super::client::{Call, Client};
 use super::keys::Keys;
-use super::lex::{self, BETWEEN};
-use super::value::values;
-use super::value::{at_most, parsed, read, unreadable};
+use super::range::{self, SEPARATOR};
+use super::value::{parsed, read, unreadable, values};
 use crate::domain::{Identifier, Site, StockKey, StockKeyKind};
 use crate::store::StoreError;
 use crate::store::named::{Named, keys_of};
+use crate::store::read::at_most;
 
-/// So many members of a list are read at once.
-const READ_STEP: usize = 1000;
-
-/// Adds the part of a commit's script that notes what items are called.
+/// Adds the part of a commit's script that records what items are called.
 pub(super) fn push(call: &mut Call, keys: &Keys, site: &Site, named: &[Named<'_>]) {
     if named.is_empty() {
         return;
@@ -33,7 +32,7 @@ pub(super) fn push(call: &mut Call, keys: &Keys, site: &Site, named: &[Named<'_>
         for also in &item.also {
             call.push_arg("0");
             let (name, kind) = (also.identifier.as_str(), also.kind.as_str());
-            call.push_shown(&format_args!("{name}{BETWEEN}{kind}{BETWEEN}{}", item.key));
+            call.push_shown(&format_args!("{name}{SEPARATOR}{kind}{SEPARATOR}{}", item.key));
         }
     }
 }
@@ -56,20 +55,20 @@ fn line_name(list: &str, text: &str) -> Result<String, StoreError> {
     name().map(str::to_owned).ok_or_else(|| unreadable(list))
 }
 
-/// The keys of items, behind one, whose shown name starts with a text in any case.
+/// The keys of items, after one, whose shown name starts with a text in any case.
 pub(super) async fn with_prefix(
     client: &Client,
     site: &Site,
     prefix: &str,
     after: Option<&str>,
 ) -> Result<BTreeSet<String>, StoreError> {
-    let of_site = |name: &str| client.keys().of_site(site.as_str(), &[name]);
+    let of_site = |name: &str| client.key(site, &[name]);
     let prefix = prefix.to_lowercase();
     let mut keys = BTreeSet::new();
-    // Behind the key, the catalogue's members have a rank and an entry.
-    for (list, behind) in [(of_site("titled"), 2), (of_site("line-named"), 0)] {
-        for member in members(client, &list, &prefix).await? {
-            let key = member.rsplit(BETWEEN).nth(behind).ok_or_else(|| unreadable(&list))?;
+    // After the key, the catalogue's members have a rank and an entry.
+    for (list, parts_after) in [(of_site("titled"), 2), (of_site("line-named"), 0)] {
+        for member in range::all(client, &list, &prefix).await? {
+            let key = member.rsplit(SEPARATOR).nth(parts_after).ok_or_else(|| unreadable(&list))?;
             if after.is_none_or(|after| key > after) {
                 keys.insert(key.to_owned());
             }
@@ -80,8 +79,7 @@ pub(super) async fn with_prefix(
     if keys.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let mut find = redis::cmd("ZMSCORE");
-    find.arg(of_site("items")).arg(&keys);
+    let find = Cmd::zscore_multiple(of_site("items"), &keys);
     let is_item: Vec<Option<f64>> = client.query(&find).await?;
     let shown = shown(client, site, &keys).await?;
     let wanted = keys.into_iter().zip(shown).zip(is_item).filter(|((_, shown), is_item)| {
@@ -91,39 +89,25 @@ pub(super) async fn with_prefix(
     Ok(wanted.map(|((key, _), _)| key).collect())
 }
 
-/// Every member that begins with a text.
-async fn members(client: &Client, list: &str, prefix: &str) -> Result<Vec<String>, StoreError> {
-    let mut all: Vec<String> = Vec::new();
-    loop {
-        let range = lex::with_prefix(list, prefix, all.last().map(String::as_str), READ_STEP);
-        let found: Vec<String> = client.query(&range).await?;
-        let is_whole = found.len() < READ_STEP;
-        all.extend(found);
-        if is_whole {
-            return Ok(all);
-        }
-    }
-}
-
 /// The names by which items are shown: the catalogue's, or else a line's.
 pub(super) async fn shown(
     client: &Client,
     site: &Site,
     keys: &[String],
 ) -> Result<Vec<Option<String>>, StoreError> {
-    let of_site = |name: &str| client.keys().of_site(site.as_str(), &[name]);
+    let of_site = |name: &str| client.key(site, &[name]);
     let (titles, of_lines) = (of_site("titles"), of_site("line-names"));
     // The first of an item's titles is the one that is shown: entries that are not deleted come
     // first.
     let first = keys.iter().map(|key| {
-        let of_item = format!("{key}{BETWEEN}");
-        (titles.clone(), lex::with_prefix(&titles, &of_item, None, 1))
+        let of_item = format!("{key}{SEPARATOR}");
+        (titles.clone(), range::with_prefix(&titles, &of_item, None, 1))
     });
     let answers = client.query_all(first.collect()).await?;
     let of_line = values(client, &of_lines, keys).await?;
     let shown = answers.into_iter().zip(of_line).map(|(answer, of_line)| {
         if let Some(member) = read::<Vec<String>>(&titles, answer)?.pop() {
-            let title = member.splitn(4, BETWEEN).nth(3);
+            let title = member.splitn(4, SEPARATOR).nth(3);
             return title.map(|title| Some(title.to_owned())).ok_or_else(|| unreadable(&titles));
         }
         of_line.map(|text| line_name(&of_lines, &text)).transpose()
@@ -140,14 +124,14 @@ pub(super) async fn items_named(
     name: &Identifier,
     limit: usize,
 ) -> Result<Vec<StockKey>, StoreError> {
-    let list = client.keys().of_site(site.as_str(), &["also"]);
+    let list = client.key(site, &["also"]);
     let parts = std::iter::once(name.as_str()).chain(kind.map(StockKeyKind::as_str)).chain([""]);
-    let prefix = parts.collect::<Vec<_>>().join(BETWEEN);
-    let members = members(client, &list, &prefix).await?;
+    let prefix = parts.collect::<Vec<_>>().join(SEPARATOR);
+    let members = range::all(client, &list, &prefix).await?;
     let mut named: BTreeSet<&str> =
-        members.iter().filter_map(|member| member.rsplit(BETWEEN).next()).collect();
+        members.iter().filter_map(|member| member.rsplit(SEPARATOR).next()).collect();
     let keys: Vec<String> = keys_of(kind, name).map(|key| key.to_string()).collect();
-    let of_lines = client.keys().of_site(site.as_str(), &["line-names"]);
+    let of_lines = client.key(site, &["line-names"]);
     let by_key = keys.iter().zip(values(client, &of_lines, &keys).await?);
     named.extend(by_key.filter_map(|(key, text)| text.map(|_| key.as_str())));
     let named = named.into_iter().take(at_most(limit));

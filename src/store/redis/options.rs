@@ -1,11 +1,11 @@
-//! What a connection to Redis needs to be told.
+//! How to connect to Redis.
 
 use secrecy::SecretString;
 
-/// How the servers behind the addresses belong together.
+/// How the servers are organised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RedisMode {
-    /// One server, or an address behind which there is always the one that takes writes.
+    /// One server, or an address that always leads to the one that takes writes.
     #[default]
     Single,
     /// The addresses are Sentinels, which know the master.
@@ -21,15 +21,15 @@ pub struct RedisOptions {
     /// server has one, Sentinels and clusters may have several. With Sentinels, user, password and
     /// database are those of the master, and user and password those of the Sentinels too.
     pub urls: Vec<SecretString>,
-    /// What the addresses are.
+    /// How the servers are organised.
     pub mode: RedisMode,
     /// The name by which Sentinels know the master.
     pub sentinel_master: String,
     /// What every key begins with.
     pub prefix: String,
-    /// Whether a server that keeps nothing on disk is meant; if not, a warning says so.
+    /// Whether a server without persistence is intended; otherwise it is logged as a warning.
     pub allow_volatile: bool,
-    /// Whether a relay wants to know which sites have news.
+    /// Whether a relay needs to know which sites have new changes.
     pub announces: bool,
 }
 

@@ -1,5 +1,5 @@
 #!lua
--- Puts a policy in force, if there is none or another may be replaced; answers {revision, policy}.
+-- Puts a policy in force, if there is none or it may be replaced; returns {revision, policy}.
 --
 -- KEYS: the policy. ARGV: the policy, 'adopt' or 'replace', who puts it in force, and when.
 

@@ -5,10 +5,10 @@ use crate::store::StoreError;
 
 /// Why there is no connection.
 #[derive(Debug, Clone)]
-pub(super) enum Refusal {
-    /// Nobody answers.
+pub(super) enum ConnectRefusal {
+    /// There is no answer.
     Away(String),
-    /// Who answers must not hold the Store.
+    /// The server must not hold the Store.
     Unfit(String),
     /// The data is of an older release.
     Older(String),
@@ -16,9 +16,9 @@ pub(super) enum Refusal {
     Newer(String),
 }
 
-impl Refusal {
-    /// For calls, a server that is set wrong may pass as one that is away does: an operator may set
-    /// it right while it runs.
+impl ConnectRefusal {
+    /// For calls, a misconfigured server is as temporary as one that is away: an operator may fix it
+    /// while it runs.
     pub(super) fn for_calls(self) -> StoreError {
         match self {
             Self::Unfit(why) => unavailable(why),
@@ -26,7 +26,7 @@ impl Refusal {
         }
     }
 
-    /// For who may still give up, a server that is set wrong is told from one that is away.
+    /// For callers that may still give up, a misconfigured server differs from one that is away.
     pub(super) fn for_start(self) -> StoreError {
         match self {
             Self::Away(why) => unavailable(why),

@@ -1,9 +1,11 @@
-//! What the relay of the change feed keeps: the sites with news, and how far it is.
+//! What the relay of the change feed keeps: the sites with new changes, and how far it has read.
 //!
-//! News are noted after a commit, beside it: a process that dies in between leaves a site without
-//! its note. So whoever takes the lease looks at every site first, and all do so now and then.
+//! A site is recorded after a commit, not with it: a process that dies in between leaves it out. So
+//! whoever acquires the lease reads every site first, and again now and then.
 
 use std::collections::BTreeSet;
+
+use redis::Cmd;
 
 use super::RedisStore;
 use super::client::{Call, Client};
@@ -14,28 +16,27 @@ use crate::store::{Commit, Committed, Fence, StoreError};
 
 static NOTE: Script = Script::new("relay note", &[include_str!("fenced.lua")]);
 
-/// Sites that are taken from the notes at a time.
-const NEWS_MAX: usize = 100;
+/// Sites that are taken at a time.
+const SITES_MAX: usize = 100;
 
 impl RedisStore {
-    /// Takes some sites that have news. Whoever takes them looks at their feeds afterwards: a
-    /// commit from now on notes its site again.
-    pub async fn take_news(&self) -> Result<Vec<Site>, StoreError> {
-        let mut take = redis::cmd("SPOP");
-        take.arg(news(&self.client)).arg(NEWS_MAX);
-        let names: Vec<String> = self.client.query(&take).await?;
-        let site = |name: String| parsed("the sites with news", &name, Site::parse);
+    /// Takes some sites that have new changes. The caller reads their feeds afterwards: a commit from
+    /// now on records its site again.
+    pub async fn take_changed_sites(&self) -> Result<Vec<Site>, StoreError> {
+        let mut take = Cmd::spop(changed_sites(&self.client));
+        let names: Vec<String> = self.client.query(take.arg(SITES_MAX)).await?;
+        let site = |name: String| parsed("the sites with new changes", &name, Site::parse);
         names.into_iter().map(site).collect()
     }
 
-    /// Where a site's last change stands that was relayed; `None` before the first.
+    /// The place of a site's last relayed change; `None` before the first.
     pub async fn relayed(&self, site: &Site) -> Result<Option<Relayed>, StoreError> {
         relayed(&self.client, site).await
     }
 
-    /// Notes where a site's last change stands that was relayed; `false`, and nothing is noted, if
-    /// a later holder of the lease has noted something.
-    pub async fn note_relayed(
+    /// Records the place of a site's last relayed change; `false`, and nothing is recorded, if a
+    /// later holder of the lease has recorded something.
+    pub async fn record_relayed(
         &self,
         site: &Site,
         fence: Fence,
@@ -63,40 +64,35 @@ pub struct Relayed {
 
 /// See [`RedisStore::relayed`].
 pub(super) async fn relayed(client: &Client, site: &Site) -> Result<Option<Relayed>, StoreError> {
-    let mut get = redis::cmd("HMGET");
-    get.arg(place(client, site)).arg("epoch").arg("sequence");
-    let (epoch, sequence): (Option<String>, Option<u64>) = client.query(&get).await?;
+    let find = Cmd::hmget(place(client, site), &["epoch", "sequence"]);
+    let (epoch, sequence): (Option<String>, Option<u64>) = client.query(&find).await?;
     Ok(epoch.zip(sequence).map(|(epoch, sequence)| Relayed { epoch, sequence }))
 }
 
-/// Notes which sites have news after these commits. It is a hint: that it fails is no failure of
-/// what was committed.
-pub(super) async fn note_news(client: &Client, commits: &[Commit], committed: &[Committed]) {
+/// Records which sites have new changes after these commits. It is a hint: its failure does not
+/// affect what was committed.
+pub(super) async fn record_changed(client: &Client, commits: &[Commit], committed: &[Committed]) {
     let written = commits.iter().zip(committed).filter(|(commit, committed)| {
         **committed == Committed::Written && !commit.changes.is_empty()
     });
     let sites: BTreeSet<&Site> = written.map(|(commit, _)| &commit.site).collect();
     if !sites.is_empty() {
-        note_news_of(client, sites).await;
+        record_changed_sites(client, sites).await;
     }
 }
 
-/// Notes which sites have news.
-pub(super) async fn note_news_of(client: &Client, sites: impl IntoIterator<Item = &Site>) {
-    let mut note = redis::cmd("SADD");
-    note.arg(news(client));
-    for site in sites {
-        note.arg(site.as_str());
-    }
-    if let Err(error) = client.query::<()>(&note).await {
-        tracing::debug!(%error, "cannot note which sites have news; the relay finds them later");
+/// Records that sites have new changes.
+pub(super) async fn record_changed_sites(client: &Client, sites: impl IntoIterator<Item = &Site>) {
+    let names: Vec<&str> = sites.into_iter().map(Site::as_str).collect();
+    if let Err(error) = client.query::<()>(&Cmd::sadd(changed_sites(client), names)).await {
+        tracing::debug!(%error, "cannot record which sites have new changes; the relay finds them later");
     }
 }
 
-fn news(client: &Client) -> String {
+fn changed_sites(client: &Client) -> String {
     client.keys().global("dirty")
 }
 
 fn place(client: &Client, site: &Site) -> String {
-    client.keys().of_site(site.as_str(), &["relay"])
+    client.key(site, &["relay"])
 }

@@ -1,7 +1,7 @@
 #!lua
--- Sets what an item counts, and tells the change feed so.
+-- Sets what an item counts, with an entry in the change feed.
 --
--- Answers 1; or 0, with nothing written, if the item counts something else than was read.
+-- Returns 1; or 0, with nothing written, if the item counts something else than was read.
 --
 -- KEYS: what the site counts, its items, its change feed, and its oversold items. ARGV: the item, the
 -- text of what it counted ('' for nothing), that of what it shall count, 'SADD' or 'SREM' for the

@@ -1,34 +1,31 @@
 //! Setting what an item counts, for audits that repair.
 
+use redis::Cmd;
 use rust_decimal::Decimal;
 
 use super::call::Delta;
 use super::client::{Call, Client};
 use super::script::Script;
-use super::stock::counts_of;
 use crate::domain::{Site, StockKeyKind};
 use crate::store::{ItemRepair, StoreError};
 
 static REPAIR: Script = Script::new("repair.lua", &[include_str!("repair.lua")]);
 
-/// See [`Store::repair_item`](crate::store::Store::repair_item).
+/// See [`UpkeepStore::repair_item`](crate::store::UpkeepStore::repair_item).
 pub(super) async fn item(
     client: &Client,
     site: &Site,
     repair: &ItemRepair,
 ) -> Result<bool, StoreError> {
-    let keys = ["stock", "items", "changes", "oversold"]
-        .map(|name| client.keys().of_site(site.as_str(), &[name]));
+    let keys = ["stock", "items", "changes", "oversold"].map(|name| client.key(site, &[name]));
     let [stock, ..] = &keys;
     let key = repair.key.to_string();
-    // The text is compared as it stands there, whoever wrote it.
-    let mut find = redis::cmd("HGET");
-    find.arg(stock).arg(&key);
-    let before: Option<String> = client.query(&find).await?;
-    if counts_of(stock, before.as_deref())? != repair.read {
+    // The stored text is compared, whoever wrote it.
+    let before: Option<String> = client.query(&Cmd::hget(stock, &key)).await?;
+    if super::stock::counts(stock, before.as_deref())? != repair.read {
         return Ok(false);
     }
-    // Nobody can receive what has no name but its line's.
+    // An item whose only name is its line's cannot be received.
     let oversold = if repair.key.kind == StockKeyKind::Line {
         ""
     } else if repair.counts.available() < Decimal::ZERO {

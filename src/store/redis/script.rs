@@ -10,19 +10,18 @@
 //! - No quantity is a Lua number of more than 15 digits: those are floats.
 
 use std::fmt;
-use std::io::Write;
 use std::sync::OnceLock;
 
-use redis::Cmd;
+use redis::{Arg, Cmd, RedisWrite};
 
 /// A script.
 pub(super) struct Script {
     name: &'static str,
     parts: &'static [&'static str],
-    text: OnceLock<Text>,
+    text: OnceLock<ScriptText>,
 }
 
-struct Text {
+struct ScriptText {
     code: String,
     hash: String,
 }
@@ -37,15 +36,15 @@ impl Script {
         self.name
     }
 
-    fn text(&self) -> &Text {
+    fn text(&self) -> &ScriptText {
         self.text.get_or_init(|| {
             let code = self.parts.concat();
             let hash = redis::Script::new(&code).get_hash().to_owned();
-            Text { code, hash }
+            ScriptText { code, hash }
         })
     }
 
-    /// The command that makes a server know the script.
+    /// The command that loads the script into a server.
     pub(super) fn load(&self) -> Cmd {
         let mut command = redis::cmd("SCRIPT");
         command.arg("LOAD").arg(&self.text().code);
@@ -59,39 +58,13 @@ impl fmt::Debug for Script {
     }
 }
 
-/// Words behind each other: a run has dozens, and each would be a piece of memory by itself.
-#[derive(Debug)]
-struct Words {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Words {
-    const NONE: Self = Self { bytes: Vec::new(), ends: Vec::new() };
-
-    fn push(&mut self, word: &[u8]) {
-        self.bytes.extend_from_slice(word);
-        self.ends.push(self.bytes.len());
-    }
-
-    fn push_shown(&mut self, word: &dyn fmt::Display) {
-        write!(self.bytes, "{word}").expect("memory takes every byte");
-        self.ends.push(self.bytes.len());
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let bounds = starts.zip(self.ends.iter().copied());
-        bounds.map(|(start, end)| self.bytes.get(start..end).unwrap_or_default())
-    }
-}
-
 /// One run of a script.
 #[derive(Debug)]
 pub(super) struct Call {
     script: &'static Script,
-    keys: Words,
-    args: Words,
+    // A command is the client library's list of words in one piece of memory: a run has dozens.
+    keys: Cmd,
+    args: Cmd,
 }
 
 /// As errors name it: the script and its first key.
@@ -103,8 +76,8 @@ impl fmt::Display for Call {
 
 impl Call {
     /// A run without keys and arguments so far.
-    pub(super) const fn of(script: &'static Script) -> Self {
-        Self { script, keys: Words::NONE, args: Words::NONE }
+    pub(super) fn of(script: &'static Script) -> Self {
+        Self { script, keys: Cmd::new(), args: Cmd::new() }
     }
 
     /// The same run with one more of `KEYS`.
@@ -121,20 +94,20 @@ impl Call {
         self
     }
 
-    /// Adds one of `KEYS`; answers its number, by which the script finds it.
+    /// Adds one of `KEYS`; returns its number, by which the script finds it.
     pub(super) fn push_key(&mut self, key: impl AsRef<str>) -> usize {
-        self.keys.push(key.as_ref().as_bytes());
-        self.keys.ends.len()
+        self.keys.write_arg(key.as_ref().as_bytes());
+        self.keys.args_iter().len()
     }
 
     /// Adds one of `ARGV`.
     pub(super) fn push_arg(&mut self, arg: impl AsRef<[u8]>) {
-        self.args.push(arg.as_ref());
+        self.args.write_arg(arg.as_ref());
     }
 
     /// Adds one of `ARGV`: what is shown as its text.
     pub(super) fn push_shown(&mut self, arg: &dyn fmt::Display) {
-        self.args.push_shown(arg);
+        self.args.write_arg_fmt(arg);
     }
 
     /// The script that is run.
@@ -142,22 +115,27 @@ impl Call {
         self.script
     }
 
-    /// The key that says to which hash slot the run goes.
+    /// The key that decides the hash slot of the run.
     pub(super) fn first_key(&self) -> &str {
-        self.keys.iter().next().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+        let first = words(&self.keys).next().and_then(|key| std::str::from_utf8(key).ok());
+        first.unwrap_or_default()
     }
 
     /// The command that runs it.
     pub(super) fn command(&self) -> Cmd {
         let hash = &self.script.text().hash;
-        let (keys, args) = (&self.keys, &self.args);
-        let bytes = hash.len() + keys.bytes.len() + args.bytes.len();
+        let (keys, args) = (self.keys.args_iter().len(), self.args.args_iter().len());
+        let bytes = words(&self.keys).chain(words(&self.args)).map(<[u8]>::len).sum::<usize>();
         // The name of the command and the count of keys are short.
-        let mut command = Cmd::with_capacity(3 + keys.ends.len() + args.ends.len(), bytes + 32);
-        command.arg("EVALSHA").arg(hash).arg(keys.ends.len());
-        for word in keys.iter().chain(args.iter()) {
+        let mut command = Cmd::with_capacity(3 + keys + args, bytes + hash.len() + 32);
+        command.arg("EVALSHA").arg(hash).arg(keys);
+        for word in words(&self.keys).chain(words(&self.args)) {
             command.arg(word);
         }
         command
     }
+}
+
+fn words(list: &Cmd) -> impl Iterator<Item = &[u8]> {
+    list.args_iter().filter_map(|word| if let Arg::Simple(word) = word { Some(word) } else { None })
 }

@@ -1,5 +1,5 @@
-//! What a server says of itself, looked at over every new connection: whether it may hold the
-//! Store, and whether it is the one that held it before.
+//! What `INFO` reports over every new connection: whether the server may hold the Store, and whether
+//! it is the one that held it before.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,11 +30,11 @@ pub(super) struct Servers {
 struct Histories {
     /// Those that were ever seen.
     seen: BTreeSet<String>,
-    /// Those that the last look found.
+    /// Those that the last check found.
     present: BTreeSet<String>,
 }
 
-/// Why a look ended without a good word.
+/// Why a check failed.
 #[derive(Debug)]
 pub(super) enum Finding {
     /// There was no answer.
@@ -48,12 +48,12 @@ impl Servers {
         Self { allow_volatile, ..Self::default() }
     }
 
-    /// Whether a server keeps nothing of its last writes on disk, as it said last.
+    /// Whether a server keeps nothing of its last writes on disk, as of the last check.
     pub(super) fn is_volatile(&self) -> Option<bool> {
         *self.is_volatile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many bytes the smallest server may take, as it said last.
+    /// How many bytes the smallest server may take, as of the last check.
     pub(super) fn memory_max(&self) -> Option<u64> {
         Some(self.memory_max.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
     }
@@ -63,8 +63,8 @@ impl Servers {
         self.failovers.load(Ordering::Relaxed)
     }
 
-    /// Looks at the server, or at every node of a cluster.
-    pub(super) async fn look_at(&self, connection: &mut Connection) -> Result<(), Finding> {
+    /// Checks the server, or every node of a cluster.
+    pub(super) async fn check(&self, connection: &mut Connection) -> Result<(), Finding> {
         let answer = connection.send(&redis::cmd("INFO")).await.and_then(Value::extract_error);
         let nodes = match answer {
             Ok(answer) => nodes_of(answer),
@@ -100,7 +100,7 @@ impl Servers {
         Ok(())
     }
 
-    /// The histories that the last look found.
+    /// The histories that the last check found.
     pub(super) fn histories(&self) -> BTreeSet<String> {
         self.known().present.clone()
     }
@@ -133,7 +133,7 @@ impl Servers {
     }
 }
 
-/// What `INFO` says, for each node that was asked.
+/// The answer to `INFO`, of each node.
 fn nodes_of(answer: Value) -> Vec<String> {
     let text = |value| redis::from_redis_value::<String>(value).ok();
     if let Value::Map(nodes) = answer {

@@ -1,6 +1,6 @@
 #!lua
--- Makes a site known to its own slot, and tells it the policy in force. A site never goes back to
--- an earlier policy: whoever read the policy in force longest ago may come last.
+-- Prepares a site's slot, and records the policy in force there. A site never goes back to an earlier
+-- policy: whoever read the policy in force longest ago may come last.
 --
 -- KEYS: the site's stock. ARGV: the Store's epoch, the revision of the policy in force; '' leaves either.
 

@@ -1,18 +1,18 @@
-//! From answers of Redis to values of the domain, and from lists to pages.
+//! From answers of Redis to values of the domain.
 //!
 //! A value that is not what this program writes is the port's `Corrupt`, and names its key.
 
 use std::fmt::Display;
 
-use redis::{FromRedisValue, Value};
+use redis::{Cmd, FromRedisValue, Value};
 
 use super::client::Client;
 use super::failure::corrupt;
 use crate::domain::{Counts, Hold, Quantity, Timestamp};
-use crate::store::{Page, Revision, StoreError};
+use crate::store::{Revision, StoreError};
 
-/// At most so many items are read for one answer, whatever was asked for.
-const ITEMS_READ_MAX: usize = 10_000;
+/// So many members of a list or fields of a hash are read at once.
+pub(super) const READ_STEP: usize = 1000;
 
 /// Reads an answer as a type of the client library's.
 pub(super) fn read<T: FromRedisValue>(key: &str, value: Value) -> Result<T, StoreError> {
@@ -28,9 +28,7 @@ pub(super) async fn values(
     if fields.is_empty() {
         return Ok(Vec::new());
     }
-    let mut find = redis::cmd("HMGET");
-    find.arg(hash).arg(fields);
-    client.query(&find).await
+    client.query(&Cmd::hmget(hash, fields)).await
 }
 
 /// Reads a text with a parser.
@@ -87,27 +85,4 @@ pub(super) fn time(key: &str, text: &str) -> Result<Timestamp, StoreError> {
 /// A revision.
 pub(super) fn revision(key: &str, text: &str) -> Result<Revision, StoreError> {
     number(key, text).map(Revision)
-}
-
-/// A limit that is not larger than what is read for one answer.
-pub(super) fn at_most(limit: usize) -> usize {
-    limit.min(ITEMS_READ_MAX)
-}
-
-/// How many items to ask for: a page, and the item behind it, which says that there is a next page.
-pub(super) fn page_and_one(limit: usize) -> usize {
-    at_most(limit) + 1
-}
-
-/// Makes a page of what [`page_and_one`] asked for.
-pub(super) fn page<T>(
-    mut items: Vec<T>,
-    limit: usize,
-    cursor: impl FnOnce(&T) -> String,
-) -> Page<T> {
-    let limit = at_most(limit);
-    let is_last = items.len() <= limit;
-    items.truncate(limit);
-    let next = if is_last { None } else { items.last().map(cursor) };
-    Page { items, next }
 }

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use super::rules::{Difference, Kind};
 use crate::domain::{Counts, Quantity, Site, StockKey};
-use crate::store::{Change, PageRequest, Store, StoreError};
+use crate::store::{Change, PageRequest, ReadStore, StoreError};
 
 /// Entries that are read at a time.
 const PAGE: usize = 1000;
 
 /// What does not fit together in the feed of a site.
 pub(super) async fn differences(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     site: &Site,
 ) -> Result<Vec<Difference>, StoreError> {
     let mut reading = FeedReading::default();
@@ -37,7 +37,10 @@ pub(super) async fn differences(
 }
 
 /// What every item counts.
-async fn counts(store: &dyn Store, site: &Site) -> Result<HashMap<StockKey, Counts>, StoreError> {
+async fn counts(
+    store: &dyn ReadStore,
+    site: &Site,
+) -> Result<HashMap<StockKey, Counts>, StoreError> {
     let mut counts = HashMap::new();
     let mut page = PageRequest::first(PAGE);
     loop {
@@ -73,7 +76,7 @@ impl FeedReading {
     /// Reads to the end.
     pub(super) async fn read_on(
         &mut self,
-        store: &dyn Store,
+        store: &dyn ReadStore,
         site: &Site,
     ) -> Result<(), StoreError> {
         loop {

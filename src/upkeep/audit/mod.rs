@@ -20,7 +20,7 @@ pub use repair::{Repair, Repaired, repair};
 pub use rules::{Difference, Kind};
 
 use crate::domain::{Link, Names, OrderId, PolicyInForce, Reading, Site};
-use crate::store::orders::{self, Readings};
+use crate::store::orders::{self, OrderReadings};
 use crate::store::{AuditedOrder, PageRequest, Store, StoreError};
 use crate::upkeep::Orders;
 
@@ -128,7 +128,7 @@ async fn of_names(
     names: &[OrderId],
 ) -> Result<Vec<Difference>, StoreError> {
     let own: Vec<Names> = names.iter().cloned().map(Names::only).collect();
-    let mut readings = Readings::default();
+    let mut readings = OrderReadings::default();
     let events: Vec<_> = own.iter().map(|names| (site, names)).collect();
     readings.fill(store, &events, Vec::new()).await?;
     readings.fill_links(store, site, names).await?;
@@ -146,7 +146,7 @@ async fn of_names(
     let gone: Vec<OrderId> = gone.cloned().collect();
     if !gone.is_empty() {
         let (closed, watermark) = store.closed(site, &gone).await?;
-        readings.note_closed(site, gone.into_iter().zip(closed), watermark);
+        readings.add_closed(site, gone.into_iter().zip(closed), watermark);
     }
     Ok(rules::of_names(names, &readings.of(site).reading))
 }

@@ -8,7 +8,7 @@ use storekeeper::domain::{
     MessageId, OrderId, Policy, PolicyOrigin, Rejection, Site, Timestamp, decide_catalogue,
     decide_orders, decide_receipt, decode_correction, decode_receipt, decode_webhook,
 };
-use storekeeper::store::orders::Readings;
+use storekeeper::store::orders::OrderReadings;
 use storekeeper::store::{Asked, Commit, Committed, DeadLetter, EntityId, Store};
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ pub(super) async fn apply(store: &dyn Store, kind: EnvelopeKind, received: Recei
 async fn apply_to_order(store: &dyn Store, event: &Event, arrival: &Arrival) {
     let (site, names) = (&event.site, event.content.names().unwrap());
     let in_force = store.policy().await.unwrap().unwrap();
-    let mut readings = Readings::default();
+    let mut readings = OrderReadings::default();
     readings.fill(store, &[(site, &names)], Vec::new()).await.unwrap();
     let of_site = readings.of(site);
     let part = of_site.reading.part([&names]);

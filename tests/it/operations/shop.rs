@@ -17,7 +17,8 @@ use storekeeper::metrics::Metrics;
 use storekeeper::simulate::model::{Counts, Item};
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
-    DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, Replay, ReplayId, Store,
+    DeadLetterFilter, DeadLetterSummary, NewReplay, Pace, PageRequest, ReadStore, Replay, ReplayId,
+    StateStore, Store, UpkeepStore,
 };
 use storekeeper::upkeep::audit;
 use storekeeper::upkeep::rebuild::{self, Selection};

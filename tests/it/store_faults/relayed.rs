@@ -5,7 +5,7 @@ use std::time::Duration;
 use storekeeper::clock;
 use storekeeper::domain::{Policy, Timestamp};
 use storekeeper::store::redis::{KnownHistory, RedisOptions, RedisStore, Relayed};
-use storekeeper::store::{Commit, Fence, Store};
+use storekeeper::store::{Commit, Fence, ReadStore, StateStore, UpkeepStore};
 use uuid::Uuid;
 
 use super::{first, options, origin, site};
@@ -27,7 +27,7 @@ async fn what_is_not_told_is_kept_for_twice_as_long() {
     let fence = store.acquire_lease(Uuid::now_v7(), Duration::from_mins(1)).await.unwrap();
     let epoch = store.feed_start(&site("alpha")).await.unwrap().epoch;
     let relayed = Relayed { epoch, sequence: 2 };
-    assert!(store.note_relayed(&site("alpha"), fence.unwrap(), &relayed).await.unwrap());
+    assert!(store.record_relayed(&site("alpha"), fence.unwrap(), &relayed).await.unwrap());
     assert_eq!(store.relayed(&site("alpha")).await.unwrap(), Some(relayed));
     let trimmed = async |days| {
         store.trim_changes(days_ago(days)).await.unwrap();
@@ -50,7 +50,7 @@ async fn news_are_noted_only_where_changes_are_announced() {
         let key = format!("{}:dirty", options.prefix);
         let noted: usize = server.ask(&["EXISTS", &key]).unwrap();
         assert_eq!(noted, usize::from(announces));
-        assert_eq!(store.take_news().await.unwrap(), vec![site("alpha"); noted]);
+        assert_eq!(store.take_changed_sites().await.unwrap(), vec![site("alpha"); noted]);
     }
 }
 
@@ -87,8 +87,8 @@ async fn a_leader_that_was_superseded_records_nothing() {
         let (sequence, fence) = (fence + 10, Fence(fence));
         let before = (store.relayed(&site).await.unwrap(), store.known_history().await.unwrap());
         let now = (relayed(sequence), known("server", 7));
-        assert_eq!(store.note_relayed(&site, fence, &now.0).await.unwrap(), is_recorded);
-        assert_eq!(store.note_history(&now.1, fence).await.unwrap(), is_recorded);
+        assert_eq!(store.record_relayed(&site, fence, &now.0).await.unwrap(), is_recorded);
+        assert_eq!(store.record_history(&now.1, fence).await.unwrap(), is_recorded);
         let expected = if is_recorded { (Some(now.0), Some(now.1)) } else { before };
         let found = (store.relayed(&site).await.unwrap(), store.known_history().await.unwrap());
         assert_eq!(found, expected, "{fence:?}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
-use storekeeper::store::{Committed, Store};
+use storekeeper::store::{Committed, ReadStore, StateStore, Store};
 
 use super::{commit, committed_everywhere, first, options};
 use crate::harness::eventually;

@@ -1,7 +1,7 @@
 //! Which servers are taken, and what is said of those that are not.
 
 use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
-use storekeeper::store::{Store, StoreError};
+use storekeeper::store::{ReadStore, StateStore, StoreError};
 
 use super::{commit, first, open, options};
 use crate::harness::{eventually, free_port};

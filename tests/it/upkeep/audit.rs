@@ -5,7 +5,7 @@ use storekeeper::cli::audit::AuditArgs;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::domain::{Policy, Site};
-use storekeeper::store::Store;
+use storekeeper::store::ReadStore;
 use storekeeper::upkeep::audit;
 
 use super::{Shop, history, linked, order};

@@ -4,7 +4,7 @@ use storekeeper::app::{BackUpError, back_up};
 use storekeeper::broker::Broker;
 use storekeeper::domain::Policy;
 use storekeeper::simulate::ModelPolicy;
-use storekeeper::store::Store;
+use storekeeper::store::ReadStore;
 use storekeeper::upkeep::rebuild::{Selection, replay};
 
 use super::{Shop, expected, history};

@@ -9,7 +9,7 @@ use storekeeper::domain::{
 };
 use storekeeper::duties::close_final;
 use storekeeper::store::orders;
-use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, Store};
+use storekeeper::store::{DeadLetterFilter, Direction, PageRequest, ReadStore, UpkeepStore};
 use storekeeper::upkeep::rebuild::{Selection, replay};
 
 use super::{Shop, envelope, linked, order};

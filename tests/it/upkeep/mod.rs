@@ -30,7 +30,7 @@ use storekeeper::simulate::history::HistoryOptions;
 use storekeeper::simulate::model::{Counts, Item, Receipt};
 use storekeeper::simulate::{History, Model, ModelPolicy};
 use storekeeper::store::embedded::EmbeddedStore;
-use storekeeper::store::{PageRequest, Store};
+use storekeeper::store::{PageRequest, ReadStore, StateStore, Store};
 use storekeeper::worker::{Drained, Pool, PoolError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

@@ -15,7 +15,7 @@ use storekeeper::simulate::ModelPolicy;
 use storekeeper::simulate::model::{
     CancelledOrders, DeletedOrders, KeyKind, RestockedRefunds, TestOrders,
 };
-use storekeeper::store::{PageRequest, Store};
+use storekeeper::store::{PageRequest, ReadStore, StateStore, UpkeepStore};
 use storekeeper::upkeep::audit::Kind;
 use storekeeper::upkeep::recompute::{self, Mode};
 use storekeeper::worker::PoolError;

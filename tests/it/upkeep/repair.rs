@@ -10,7 +10,7 @@ use storekeeper::cli::audit::AuditArgs;
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::domain::{Identifier, Policy};
-use storekeeper::store::Store;
+use storekeeper::store::StateStore;
 
 use super::{Shop, order};
 use crate::harness::command;

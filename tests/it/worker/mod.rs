@@ -18,7 +18,9 @@ use storekeeper::domain::{
 use storekeeper::health::Health;
 use storekeeper::metrics::Metrics;
 use storekeeper::store::embedded::EmbeddedStore;
-use storekeeper::store::{DeadLetterFilter, EntityId, EntityName, PageRequest, Store};
+use storekeeper::store::{
+    DeadLetterFilter, EntityId, EntityName, PageRequest, ReadStore, StateStore, Store,
+};
 use storekeeper::worker::{Drained, Pool};
 use tokio_util::sync::CancellationToken;
 

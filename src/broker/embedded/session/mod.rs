@@ -33,7 +33,7 @@ use crate::broker::ticket::{Returned, Ticket};
 use crate::broker::{Delivery, Disposition, Queue, SUSPECT_DELIVERIES};
 use crate::clock::{self, Delays};
 use crate::domain::Timestamp;
-use crate::sqlite::SqliteError;
+use crate::sqlite::{SqliteError, SqliteFailure};
 
 /// How often to look for what other processes published, and for a lock that became free.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -188,10 +188,8 @@ impl QueueSession {
             }
         };
         timeout(CLOSE_TIMEOUT, writes).await.unwrap_or_else(|_| {
-            Err(SqliteError::Unavailable {
-                file: queue::name(self.queue).to_owned(),
-                message: "gave up writing settlements; their envelopes are delivered again".into(),
-            })
+            let message = "gave up writing settlements; their envelopes are delivered again";
+            Err(SqliteFailure::Unavailable.of(queue::name(self.queue), message))
         })
     }
 

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{POLL_INTERVAL, QueueSession, closed};
 use crate::broker::embedded::queue;
-use crate::sqlite::SqliteError;
+use crate::sqlite::{SqliteError, SqliteFailure};
 
 impl QueueSession {
     /// Serves the subscription until it is dropped or the broker is closed.
@@ -27,9 +27,10 @@ impl QueueSession {
         let mut is_locked = false;
         loop {
             is_locked = is_locked
-                || self.lock.try_acquire().map_err(|error| SqliteError::Unusable {
-                    file: format!("{}.lock", queue::name(queue)),
-                    message: format!("cannot lock it: {error}; choose a directory on a local disk"),
+                || self.lock.try_acquire().map_err(|error| {
+                    let advice = "choose a directory on a local disk";
+                    let message = format!("cannot lock it: {error}; {advice}");
+                    SqliteFailure::Unusable.of(format!("{}.lock", queue::name(self.queue)), message)
                 })?;
             if is_locked {
                 let begin = move |connection: &_| {

@@ -7,7 +7,7 @@ use storekeeper::domain::{
     Arrival, Decoded, Event, EventOutcome, MessageId, Names, PolicyInForce, Refused, Timestamp,
     decide_orders, decode_webhook,
 };
-use storekeeper::store::orders::Readings;
+use storekeeper::store::orders::OrderReadings;
 use storekeeper::store::{Committed, Store};
 use uuid::Uuid;
 
@@ -60,9 +60,9 @@ pub(crate) async fn take(
     let mut closed = None;
     while outcomes.len() < events.len() {
         let open: Vec<usize> = (0..events.len()).filter(|it| !outcomes.contains_key(it)).collect();
-        let mut readings = Readings::default();
+        let mut readings = OrderReadings::default();
         if let Some((names, watermark)) = closed.take() {
-            readings.note_closed(site, names, watermark);
+            readings.add_closed(site, names, watermark);
         }
         let asked: Vec<_> = open.iter().map(|place| (site, &names[*place])).collect();
         readings.fill(store, &asked, Vec::new()).await.unwrap();

@@ -1,11 +1,11 @@
 //! The connection in use, and the making of the next one.
 //!
-//! Whoever needs a connection begins an attempt, others wait for that one, and after a failure
-//! everybody is refused at once until the next attempt is due.
+//! Whoever needs a connection begins an attempt; others wait for it, and after a failure every call
+//! fails at once until the next attempt is due.
 //!
 //! # Invariants
-//! - No attempt depends on who asked for it: it is a task of its own. Who asked may be a future that
-//!   nobody polls any more, as those of a worker's batches while it waits for the Store.
+//! - No attempt depends on its caller: it is a task of its own. The caller may be a future that is no
+//!   longer polled, as a worker's batches are while it waits for the Store.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,62 +21,65 @@ use super::connection::{CONNECT_DEADLINE, Connection, Target};
 use super::failure;
 use super::keys::Keys;
 use super::layout;
-use super::refusal::Refusal;
+use super::refusal::ConnectRefusal;
 use super::server::{Finding, Servers};
 use crate::clock::Delays;
 use crate::store::StoreError;
 
-/// After so many timeouts in a row a connection is given up: the other side may be gone without a
-/// word.
+/// After so many timeouts in a row a connection is given up: the other side may have vanished.
 const TIMEOUTS_MAX: u32 = 3;
 /// The delays between attempts to connect.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LAST_DELAY: Duration = Duration::from_secs(2);
 
 /// Makes connections, one at a time.
-pub(super) struct Slot {
+pub(super) struct Connector {
     target: Target,
     keys: Keys,
     servers: Servers,
-    state: Mutex<State>,
+    state: Mutex<ConnectorState>,
     timeouts: AtomicU32,
     attempts: TaskTracker,
 }
 
-struct State {
-    in_use: Use,
-    /// How many connections were made: an error of an earlier one says nothing about this one.
+struct ConnectorState {
+    in_use: ConnectionUse,
+    /// How many connections were made: an error of an earlier one does not concern this one.
     made: u64,
     delays: Delays,
 }
 
 /// What became of an attempt, once it has ended.
-type Attempt = watch::Receiver<Option<Result<Lease, Refusal>>>;
+type ConnectAttempt = watch::Receiver<Option<Result<LiveConnection, ConnectRefusal>>>;
 
-enum Use {
+enum ConnectionUse {
     Connected(Connection),
-    Connecting(Attempt),
+    Connecting(ConnectAttempt),
     /// Not before this, as the last attempt failed.
-    Away(Option<(Instant, Refusal)>),
+    Away(Option<(Instant, ConnectRefusal)>),
     Closed,
 }
 
 /// The connection in use, for one call.
 #[derive(Clone)]
-pub(super) struct Lease {
+pub(super) struct LiveConnection {
     pub(super) connection: Connection,
     number: u64,
 }
 
-impl Slot {
-    /// A slot without a connection so far.
+impl Connector {
+    /// A connector without a connection so far.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
         let delays = Delays::new(FIRST_DELAY, LAST_DELAY);
         Ok(Self {
             target: Target::new(options)?,
             keys: Keys::new(&options.prefix),
             servers: Servers::new(options.allow_volatile),
-            state: Mutex::new(State { in_use: Use::Away(None), made: 0, delays }),
+            state: Mutex::new(ConnectorState {
+                in_use: ConnectionUse::Away(None),
+                made: 0,
+                delays,
+            }),
             timeouts: AtomicU32::new(0),
             attempts: TaskTracker::new(),
         })
@@ -88,25 +91,30 @@ impl Slot {
     }
 
     /// The connection in use, or a new one if an attempt is due.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Refusal> {
+    pub(super) async fn live(self: &Arc<Self>) -> Result<LiveConnection, ConnectRefusal> {
         let mut attempt = {
             let mut state = self.state();
             match &state.in_use {
-                Use::Connected(connection) => {
-                    return Ok(Lease { connection: connection.clone(), number: state.made });
+                ConnectionUse::Connected(connection) => {
+                    return Ok(LiveConnection {
+                        connection: connection.clone(),
+                        number: state.made,
+                    });
                 }
-                Use::Closed => return Err(closed()),
-                Use::Away(Some((not_before, why))) if Instant::now() < *not_before => {
+                ConnectionUse::Closed => return Err(closed()),
+                ConnectionUse::Away(Some((not_before, why))) if Instant::now() < *not_before => {
                     return Err(why.clone());
                 }
-                Use::Connecting(attempt) if attempt.has_changed().is_ok() => attempt.clone(),
+                ConnectionUse::Connecting(attempt) if attempt.has_changed().is_ok() => {
+                    attempt.clone()
+                }
                 // An attempt whose task is gone was one of a runtime that has ended.
-                Use::Away(_) | Use::Connecting(_) => {
-                    let (told, attempt) = watch::channel(None);
-                    state.in_use = Use::Connecting(attempt.clone());
-                    let slot = Arc::clone(self);
+                ConnectionUse::Away(_) | ConnectionUse::Connecting(_) => {
+                    let (result, attempt) = watch::channel(None);
+                    state.in_use = ConnectionUse::Connecting(attempt.clone());
+                    let connector = Arc::clone(self);
                     self.attempts
-                        .spawn(async move { told.send_replace(Some(slot.attempt().await)) });
+                        .spawn(async move { result.send_replace(Some(connector.attempt().await)) });
                     attempt
                 }
             }
@@ -115,43 +123,43 @@ impl Slot {
         ended.ok().flatten().unwrap_or_else(|| Err(away("connecting was broken off")))
     }
 
-    /// Connects, and notes what became of it.
-    async fn attempt(&self) -> Result<Lease, Refusal> {
+    /// Connects, and records the result.
+    async fn attempt(&self) -> Result<LiveConnection, ConnectRefusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
         let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
         let mut state = self.state();
-        if matches!(state.in_use, Use::Closed) {
+        if matches!(state.in_use, ConnectionUse::Closed) {
             return Err(closed());
         }
         match attempt {
             Ok(connection) => {
                 state.delays.reset();
                 state.made += 1;
-                state.in_use = Use::Connected(connection.clone());
+                state.in_use = ConnectionUse::Connected(connection.clone());
                 self.timeouts.store(0, Ordering::Relaxed);
-                Ok(Lease { connection, number: state.made })
+                Ok(LiveConnection { connection, number: state.made })
             }
             Err(refusal) => {
                 let not_before = Instant::now() + state.delays.next();
-                state.in_use = Use::Away(Some((not_before, refusal.clone())));
+                state.in_use = ConnectionUse::Away(Some((not_before, refusal.clone())));
                 Err(refusal)
             }
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Refusal> {
+    async fn connect(&self) -> Result<Connection, ConnectRefusal> {
         let mut connection = self.target.connect().await.map_err(away)?;
-        match self.servers.look_at(&mut connection).await {
+        match self.servers.check(&mut connection).await {
             Ok(()) => {}
             Err(Finding::Failed(error)) => return Err(away(error)),
-            Err(Finding::Unfit(why)) => return Err(Refusal::Unfit(why)),
+            Err(Finding::Unfit(why)) => return Err(ConnectRefusal::Unfit(why)),
         }
         layout::check(&mut connection, &self.keys).await?;
         Ok(connection)
     }
 
-    /// Learns how a call went: a connection that is of no use any more is dropped.
-    pub(super) fn note(&self, lease: &Lease, error: Option<&RedisError>) {
+    /// Records how a call went: a connection that is no longer usable is dropped.
+    pub(super) fn record(&self, live: &LiveConnection, error: Option<&RedisError>) {
         let is_of_no_use = if error.is_some_and(RedisError::is_timeout) {
             self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX
         } else {
@@ -162,28 +170,28 @@ impl Slot {
             return;
         }
         let mut state = self.state();
-        if state.made == lease.number && matches!(state.in_use, Use::Connected(_)) {
-            state.in_use = Use::Away(None);
+        if state.made == live.number && matches!(state.in_use, ConnectionUse::Connected(_)) {
+            state.in_use = ConnectionUse::Away(None);
         }
     }
 
-    /// Lets go of the connection for good.
+    /// Drops the connection for good.
     pub(super) fn close(&self) {
-        self.state().in_use = Use::Closed;
+        self.state().in_use = ConnectionUse::Closed;
     }
 
     /// Never held across an await.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn closed() -> Refusal {
-    Refusal::Away("the connection to redis was closed".into())
+fn closed() -> ConnectRefusal {
+    ConnectRefusal::Away("the connection to redis was closed".into())
 }
 
-fn away(why: impl std::fmt::Display) -> Refusal {
-    Refusal::Away(format!("redis cannot be reached: {why}"))
+fn away(why: impl std::fmt::Display) -> ConnectRefusal {
+    ConnectRefusal::Away(format!("redis cannot be reached: {why}"))
 }
 
 #[cfg(test)]
@@ -196,18 +204,19 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_for_a_connection_and_is_not_polled_holds_nobody_up() {
+    async fn a_caller_that_is_not_polled_blocks_no_other() {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = format!("redis://{}", listening.local_addr().unwrap());
-        let slot = Arc::new(Slot::new(&RedisOptions::single(&silent)).unwrap());
-        let mut idle = pin!(slot.lease());
+        let connector = Arc::new(Connector::new(&RedisOptions::single(&silent)).unwrap());
+        let mut idle = pin!(connector.live());
         assert!(poll!(&mut idle).is_pending());
-        let patience = CONNECT_DEADLINE + LAST_DELAY;
+        let longest = CONNECT_DEADLINE + LAST_DELAY;
         for _ in 0..3 {
-            let refused = timeout(patience, slot.lease()).await.expect("it waits for the idle one");
-            assert!(matches!(refused, Err(Refusal::Away(_))));
+            let refused =
+                timeout(longest, connector.live()).await.expect("it waits for the idle one");
+            assert!(matches!(refused, Err(ConnectRefusal::Away(_))));
             tokio::time::sleep(LAST_DELAY).await;
         }
-        assert!(matches!(idle.await, Err(Refusal::Away(_))));
+        assert!(matches!(idle.await, Err(ConnectRefusal::Away(_))));
     }
 }

@@ -1,27 +1,19 @@
-//! What a commit must look like, whatever the backend that writes it.
+//! Validation of a commit, whatever the backend that writes it.
 //!
-//! A commit that is not of this form is a mistake of the program, not of a webhook: it is refused
-//! as a whole before anything is written.
+//! An invalid commit is a mistake of the program, not of a webhook: it is refused as a whole before
+//! anything is written.
 
 use std::collections::BTreeSet;
 
 use super::{Commit, EntityName, EntityState, StoreError};
 use crate::domain::{Cause, Link, Quantity};
 
-/// What is wrong with a commit.
-#[derive(Debug, thiserror::Error)]
-#[error("a commit of site {site} is ill-formed: {what}")]
-struct IllFormed {
-    site: String,
-    what: &'static str,
-}
-
 impl Commit {
     /// Refuses a commit that no backend may write.
-    pub(super) fn check_form(&self) -> Result<(), StoreError> {
-        let Some(what) = self.flaw() else { return Ok(()) };
-        let flaw = IllFormed { site: self.site.to_string(), what };
-        Err(StoreError::Rejected { source: flaw.into() })
+    pub(super) fn validate(&self) -> Result<(), StoreError> {
+        let Some(flaw) = self.flaw() else { return Ok(()) };
+        let message = format!("a commit of site {} is ill-formed: {flaw}", self.site);
+        Err(StoreError::Rejected { source: message.into() })
     }
 
     fn flaw(&self) -> Option<&'static str> {
@@ -37,7 +29,7 @@ impl Commit {
         }
         // Of a name of which nothing was seen there is no link.
         if self.links.iter().any(|(_, link)| link.as_ref().is_some_and(Link::is_empty)) {
-            return Some("a link says nothing");
+            return Some("a link is empty");
         }
         let is_of_its_kind = |name: &EntityName, state: &Option<EntityState>| {
             matches!(
