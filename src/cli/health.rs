@@ -1,5 +1,6 @@
 //! `health`: asks a running process whether it is ready.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,7 +8,8 @@ use reqwest::{Client, Response, Url, redirect};
 use serde::Serialize;
 
 use super::output::Output;
-use super::{ExitStatus, Format, HealthArgs};
+use super::table::printable;
+use super::{ExitStatus, HealthArgs};
 use crate::health::NotReady;
 use crate::probes::ProbeAnswer;
 
@@ -36,7 +38,7 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
     // What is asked is near: neither a proxy nor a redirect may answer for it.
     let client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(redirect::Policy::none());
     let client = client.no_proxy().build().context("cannot set up the HTTP client")?;
-    let answer = match ask(&client, &url).await {
+    let (is_good, verdict) = match ask(&client, &url).await {
         Ok(answer) => answer,
         Err(error) => {
             // The causes above the last one only name what was tried.
@@ -45,11 +47,7 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
             return Ok(ExitStatus::Unreachable);
         }
     };
-    let (is_good, verdict) = answer;
-    match output.format {
-        Format::Json => output.json(&verdict)?,
-        Format::Table => write_verdict(&verdict, output)?,
-    }
+    output.show(&verdict, write_verdict)?;
     if !is_good && verdict.status.is_none() {
         output.say("no probe answers there: is it the address of `probes.listen`?")?;
     }
@@ -82,14 +80,14 @@ async fn read_bounded(response: &mut Response) -> reqwest::Result<Vec<u8>> {
     Ok(body)
 }
 
-fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> anyhow::Result<()> {
+fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> io::Result<()> {
     match &verdict.status {
-        Some(status) => writeln!(output.out, "{}", super::table::printable(status, false))?,
+        Some(status) => writeln!(output.out, "{}", printable(status, false))?,
         None => writeln!(output.out, "HTTP status {}", verdict.code)?,
     }
     for NotReady { code, detail } in &verdict.reasons {
         let reason = format!("{code}: {detail}");
-        writeln!(output.out, "{}", super::table::printable(&reason, false))?;
+        writeln!(output.out, "{}", printable(&reason, false))?;
     }
     Ok(())
 }

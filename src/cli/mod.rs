@@ -25,6 +25,7 @@ pub mod journal;
 pub mod letters;
 pub mod orders;
 pub mod output;
+mod pages;
 mod parse;
 pub mod policy;
 mod progress;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::actor::ActorArgs;
 use super::output::Output;
 use super::table::{Column, Listing, optional, quantity, text, write_facts};
-use super::{ExitStatus, Format, PolicyCommand, progress};
+use super::{ExitStatus, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, Site};
@@ -29,11 +29,11 @@ pub async fn run(
     }
 }
 
-const COLUMNS: [Column; 4] = [
-    Column::Text("SITE"),
-    Column::Text("KEY"),
-    Column::Number("COMMITTED"),
-    Column::Number("FULFILLED"),
+const COLUMNS: &[Column<EffectView>] = &[
+    Column::text("SITE", |effect| text(&effect.site)),
+    Column::text("KEY", |effect| text(&effect.key)),
+    Column::number("COMMITTED", |effect| quantity(&effect.delta.committed)),
+    Column::number("FULFILLED", |effect| quantity(&effect.delta.fulfilled)),
 ];
 
 /// What a policy changes of one item, in JSON.
@@ -88,7 +88,7 @@ async fn apply(
         (in_force, Mode::Write { message_id, at })
     };
     let sites = store.sites().await.context("cannot list the sites")?;
-    let mut listing = Listing::new(&COLUMNS, output.width);
+    let mut listing = Listing::new(COLUMNS);
     let (mut orders, mut changed, mut overflowed) = (0, 0, 0);
     let bar = progress::count("orders computed");
     for site in &sites {
@@ -102,7 +102,7 @@ async fn apply(
         overflowed += effect.overflowed.len();
     }
     bar.finish_and_clear();
-    listing.finish(output.out)?;
+    listing.finish(output)?;
     let revision = in_force.revision;
     let sentence = if dry_run {
         format!(
@@ -120,7 +120,7 @@ async fn apply(
 fn write_effect(
     site: &Site,
     effect: &Effect,
-    listing: &mut Listing,
+    listing: &mut Listing<'_, EffectView>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
     for (key, delta) in &effect.items {
@@ -132,10 +132,7 @@ fn write_effect(
                 fulfilled: delta.fulfilled.to_string(),
             },
         };
-        match output.format {
-            Format::Table => listing.add(output.out, std::iter::once(effect_row(&view)))?,
-            Format::Json => output.json(&view)?,
-        }
+        listing.add([view], output)?;
     }
     for order in &effect.overflowed {
         output.say(format_args!("{order} of {site} stays: a total would pass a limit"))?;
@@ -157,39 +154,26 @@ async fn foreseen(store: &dyn Store, proposed: &ProposedPolicy) -> anyhow::Resul
     })
 }
 
-fn effect_row(view: &EffectView) -> Vec<Cell> {
-    vec![
-        text(&view.site),
-        text(&view.key),
-        quantity(&view.delta.committed),
-        quantity(&view.delta.fulfilled),
-    ]
-}
-
-/// Writes the policy in force, by the names of its settings.
+/// Shows the policy in force, by the names of its settings.
 async fn show(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let in_force = store.policy().await.context("cannot read the policy in force")?;
     let Some(in_force) = in_force else {
-        output.say("no policy is in force yet; the first `storekeeper serve` records its own")?;
-        return Ok(ExitStatus::NotHeld);
+        return output
+            .not_held("no policy is in force yet; the first `storekeeper serve` records its own");
     };
     let origin = store.policy_origin().await.context("cannot read who put the policy in force")?;
-    let view = PolicyView::new(&in_force, origin.as_ref());
-    match output.format {
-        Format::Json => output.json(&view)?,
-        Format::Table => {
-            let facts = vec![
-                ("revision", Cell::new(view.revision)),
-                ("put in force by", optional(view.actor.as_deref())),
-                ("put in force at", optional(view.at.as_deref())),
-                ("stock.key_precedence", text(&view.key_precedence.join(", "))),
-                ("orders.test_mode", text(view.test_mode)),
-                ("orders.cancelled", text(view.cancelled)),
-                ("orders.deleted", text(view.deleted)),
-                ("refunds.restock", text(view.restock)),
-            ];
-            write_facts(output.out, output.width, facts)?;
-        }
-    }
+    output.show(&PolicyView::new(&in_force, origin.as_ref()), |view, output| {
+        let facts = vec![
+            ("revision", Cell::new(view.revision)),
+            ("put in force by", optional(view.actor.as_deref())),
+            ("put in force at", optional(view.at.as_deref())),
+            ("stock.key_precedence", text(&view.key_precedence.join(", "))),
+            ("orders.test_mode", text(view.test_mode)),
+            ("orders.cancelled", text(view.cancelled)),
+            ("orders.deleted", text(view.deleted)),
+            ("refunds.restock", text(view.restock)),
+        ];
+        write_facts(facts, output)
+    })?;
     Ok(ExitStatus::Done)
 }

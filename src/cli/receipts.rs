@@ -2,16 +2,17 @@
 //!
 //! They publish as the API does, beside a running `serve`, and wait until its worker has counted.
 
+use std::io;
+use std::iter;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use comfy_table::Cell;
 
 use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::{parse_adjustment, parse_timeout};
-use super::table::{Column, optional, quantity, text, write_facts, write_table};
-use super::{ExitStatus, Format, import};
+use super::table::{Column, quantity, text, write_facts, write_table};
+use super::{ExitStatus, import};
 use crate::asking::Progress;
 use crate::broker::Broker;
 use crate::console::views::{CountsView, ReceiptView};
@@ -144,12 +145,10 @@ pub async fn run(
             args.reason.as_ref(),
             Create::asked(args.create),
         ),
-        ReceiptCommand::Adjust { args } => (
-            &args.item,
-            Amount::Received(args.quantity),
-            Some(&args.reason),
-            Create::asked(args.create),
-        ),
+        ReceiptCommand::Adjust { args } => {
+            let create = Create::asked(args.create);
+            (&args.item, Amount::Received(args.quantity), Some(&args.reason), create)
+        }
         ReceiptCommand::Count { args } => (
             &args.item,
             Amount::OnHand(args.quantity),
@@ -179,27 +178,19 @@ async fn ask(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let answer = receipts::ask(broker, store, request, SOURCE, timeout).await?;
-    let view = ReceiptView::new(request, &answer);
-    match output.format {
-        Format::Table => write_receipt(&view, output)?,
-        Format::Json => output.json(&view)?,
-    }
-    Ok(match answer.progress {
-        Progress::Applied => ExitStatus::Done,
-        Progress::Repeated => {
-            output.say("counted before; nothing was added")?;
-            ExitStatus::Done
-        }
+    output.show(&ReceiptView::new(request, &answer), write_receipt)?;
+    match answer.progress {
+        Progress::Applied => {}
+        Progress::Repeated => output.say("counted before; nothing was added")?,
         Progress::Queued => {
-            output.say("queued, and not counted yet: is `storekeeper serve` running?")?;
-            ExitStatus::NotHeld
+            let reason = "queued, and not counted yet: is `storekeeper serve` running?";
+            return output.not_held(reason);
         }
-    })
+    }
+    Ok(ExitStatus::Done)
 }
 
-fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> anyhow::Result<()> {
-    let amount =
-        |amount: &Option<String>| amount.as_deref().map_or_else(|| optional(None), quantity);
+fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> io::Result<()> {
     let mut facts = vec![
         ("site", text(&view.site)),
         ("key", text(&view.key)),
@@ -208,40 +199,34 @@ fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> anyhow::Result<
     ];
     if view.void.is_some() {
         facts.push(("void", text("yes")));
-    } else if view.received.is_some() {
-        facts.push(("received", amount(&view.received)));
-    } else {
-        facts.push(("on hand", amount(&view.on_hand)));
-        facts.push(("difference", amount(&view.difference)));
+    }
+    let amounts = [
+        ("received", &view.received),
+        ("on hand", &view.on_hand),
+        ("difference", &view.difference),
+    ];
+    for (name, amount) in amounts {
+        facts.extend(amount.as_deref().map(|amount| (name, quantity(amount))));
     }
     if let Some(pending) = &view.pending {
         let events = format!("{} queued, {} retrying", pending.queued, pending.retrying);
         facts.push(("events not counted then", text(&events)));
     }
     facts.push(("message", text(&view.message_id)));
-    write_facts(output.out, output.width, facts)?;
+    write_facts(facts, output)?;
     writeln!(output.out)?;
-    let after = view.after.as_ref().map(|counts| counts_row("after", counts));
-    let rows = std::iter::once(counts_row("before", &view.before)).chain(after);
-    Ok(write_table(output.out, output.width, &COUNTS_COLUMNS, rows)?)
+    let after = view.after.as_ref().map(|counts| ("after", counts));
+    let rows: Vec<_> = iter::once(("before", &view.before)).chain(after).collect();
+    write_table(&counts_columns(), &rows, output)
 }
 
-const COUNTS_COLUMNS: [Column; 6] = [
-    Column::Text("COUNTS"),
-    Column::Number("RECEIVED"),
-    Column::Number("COMMITTED"),
-    Column::Number("FULFILLED"),
-    Column::Number("ON HAND"),
-    Column::Number("AVAILABLE"),
-];
-
-fn counts_row(when: &str, counts: &CountsView) -> Vec<Cell> {
-    vec![
-        text(when),
-        quantity(&counts.received),
-        quantity(&counts.committed),
-        quantity(&counts.fulfilled),
-        quantity(&counts.on_hand),
-        quantity(&counts.available),
+fn counts_columns<'a>() -> [Column<(&'static str, &'a CountsView)>; 6] {
+    [
+        Column::text("COUNTS", |(when, _)| text(when)),
+        Column::number("RECEIVED", |(_, counts)| quantity(&counts.received)),
+        Column::number("COMMITTED", |(_, counts)| quantity(&counts.committed)),
+        Column::number("FULFILLED", |(_, counts)| quantity(&counts.fulfilled)),
+        Column::number("ON HAND", |(_, counts)| quantity(&counts.on_hand)),
+        Column::number("AVAILABLE", |(_, counts)| quantity(&counts.available)),
     ]
 }

@@ -8,6 +8,7 @@ mod rows;
 
 use std::cell::Cell as Flag;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,15 +16,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::Cell;
 use futures_util::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::actor::ActorArgs;
-use super::actor::SOURCE;
+use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::parse_timeout;
 use super::table::write_facts;
-use super::{ExitStatus, Format, input};
+use super::{ExitStatus, input, progress};
 use crate::asking::{AskError, Progress};
 use crate::broker::Broker;
 use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey};
@@ -83,10 +82,7 @@ pub(super) async fn run(
     let repeated = repeated + checked.repeated;
     let mut summary = Summary { rows, repeated, ..Summary::default() };
     let done = count(broker, store, &requests, args.timeout, &mut summary, output).await;
-    match output.format {
-        Format::Table => summary.write(output)?,
-        Format::Json => output.json(&summary)?,
-    }
+    output.show(&summary, Summary::write)?;
     done.context("the import broke off; run it again to go on")?;
     if summary.queued > 0 {
         output.say("some are queued, and not counted yet: is `storekeeper serve` running?")?;
@@ -178,7 +174,7 @@ struct Summary {
 }
 
 impl Summary {
-    fn write(&self, output: &mut Output<'_>) -> anyhow::Result<()> {
+    fn write(&self, output: &mut Output<'_>) -> io::Result<()> {
         let facts = vec![
             ("rows", Cell::new(self.rows)),
             ("counted", Cell::new(self.applied)),
@@ -187,7 +183,7 @@ impl Summary {
             ("reference taken", Cell::new(self.reused)),
             ("dead letters", Cell::new(self.dead)),
         ];
-        Ok(write_facts(output.out, output.width, facts)?)
+        write_facts(facts, output)
     }
 }
 
@@ -200,7 +196,8 @@ async fn count(
     summary: &mut Summary,
     output: &mut Output<'_>,
 ) -> Result<(), anyhow::Error> {
-    let bar = bar(rows.len());
+    let bar = progress::bar("rows");
+    bar.set_length(u64::try_from(rows.len()).unwrap_or(u64::MAX));
     // Nobody counts: the rows that follow are only queued.
     let is_behind = Flag::new(false);
     let ask = async |(line, request): &(u64, ReceiptRequest)| {
@@ -218,32 +215,21 @@ async fn count(
                     summary.queued += 1;
                 }
             },
-            Err(
-                error @ (ReceiptError::ReferenceReused(_)
-                | ReceiptError::Voided(_)
-                | ReceiptError::NotTracked(_)),
-            ) => {
-                summary.reused += 1;
+            Err(error) => {
+                match error {
+                    ReceiptError::ReferenceReused(_)
+                    | ReceiptError::Voided(_)
+                    | ReceiptError::NotTracked(_) => summary.reused += 1,
+                    ReceiptError::Ask(AskError::DeadLetter { .. }) => summary.dead += 1,
+                    ReceiptError::DifferenceTooLarge | ReceiptError::Ask(_) => {
+                        return Err(error.into());
+                    }
+                }
                 bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
-            }
-            Err(error @ ReceiptError::Ask(AskError::DeadLetter { .. })) => {
-                summary.dead += 1;
-                bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
-            }
-            Err(error @ (ReceiptError::DifferenceTooLarge | ReceiptError::Ask(_))) => {
-                return Err(error.into());
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-/// A bar on stderr; it hides itself when that is no terminal.
-fn bar(rows: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left")
-        .expect("the template is of its form");
-    let length = u64::try_from(rows).unwrap_or(u64::MAX);
-    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
 }

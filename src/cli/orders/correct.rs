@@ -2,25 +2,24 @@
 //!
 //! They publish as the API does, beside a running `serve`, and wait until its worker has done it.
 
+use std::io;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::show::write_holds;
 use crate::asking::Progress;
 use crate::broker::Broker;
-use crate::cli::actor::ActorArgs;
-use crate::cli::actor::SOURCE;
+use crate::cli::ExitStatus;
+use crate::cli::actor::{ActorArgs, SOURCE};
 use crate::cli::output::Output;
 use crate::cli::parse::parse_timeout;
 use crate::cli::table::{text, write_facts};
-use crate::cli::{ExitStatus, Format};
 use crate::console::lookup;
-use crate::console::views::{CorrectionAnswerView, OrderHoldView};
+use crate::console::views::CorrectionAnswerView;
 use crate::corrections::{self, CorrectionRequest};
 use crate::domain::{Action, Identifier, Note, Shown, Site};
 use crate::store::Store;
-
-use super::show::write_holds;
 
 /// What `orders` can do that changes what orders hold.
 #[derive(Debug, Subcommand)]
@@ -102,25 +101,19 @@ pub async fn run(
         note: Note { reason: Some(args.reason.clone()), actor: Some(args.by.name()) },
     };
     let answer = corrections::ask(broker, store, &request, SOURCE, args.timeout).await?;
-    let view = CorrectionAnswerView::new(&request, &answer);
-    match output.format {
-        Format::Table => write_answer(&view, output)?,
-        Format::Json => output.json(&view)?,
-    }
-    Ok(match answer.progress {
-        Progress::Applied => ExitStatus::Done,
-        Progress::Repeated => {
-            output.say("corrected before; nothing was done")?;
-            ExitStatus::Done
-        }
+    output.show(&CorrectionAnswerView::new(&request, &answer), write_answer)?;
+    match answer.progress {
+        Progress::Applied => {}
+        Progress::Repeated => output.say("corrected before; nothing was done")?,
         Progress::Queued => {
-            output.say("queued, and not in effect yet: is `storekeeper serve` running?")?;
-            ExitStatus::NotHeld
+            let reason = "queued, and not in effect yet: is `storekeeper serve` running?";
+            return output.not_held(reason);
         }
-    })
+    }
+    Ok(ExitStatus::Done)
 }
 
-fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> anyhow::Result<()> {
+fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> io::Result<()> {
     let facts = vec![
         ("site", text(&view.site)),
         ("order", text(&view.order)),
@@ -129,11 +122,10 @@ fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> anyhow:
         ("state", text(view.state)),
         ("message", text(&view.message_id)),
     ];
-    write_facts(output.out, output.width, facts)?;
-    let mut held = |heading: &str, holds: &[OrderHoldView]| write_holds(heading, holds, output);
-    held("Held before", &view.before)?;
+    write_facts(facts, output)?;
+    write_holds("Held before", &view.before, output)?;
     match &view.after {
-        Some(after) => held("Holds now", after),
+        Some(after) => write_holds("Holds now", after, output),
         None => Ok(()),
     }
 }
