@@ -11,7 +11,7 @@ use super::access::Caller;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
 use super::views::{DeadLetterDetailView, DeadLetterView, ListView};
-use super::{Backends, cursor, list_problem, store_problem};
+use super::{Backends, cursor, lists};
 use crate::clock::PastTime;
 use crate::config::Role;
 use crate::domain::{Code, Timestamp};
@@ -94,9 +94,7 @@ pub(super) async fn list(
     let filter = query.filter(crate::clock::now())?;
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.dead_letters(&filter, &page).await;
-    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
-    let items = found.items.iter().map(DeadLetterView::from).collect();
-    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+    lists::answer(found, &page)
 }
 
 /// A dead letter, as far as the caller's role may see it.
@@ -130,9 +128,9 @@ pub(super) async fn show(
     _: Query<NoParameters>,
 ) -> Result<Json<ShownView>, Problem> {
     let id = parse_message_id(&id)?;
-    let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
-    let whole = DeadLetterDetailView::from(letter.as_ref().ok_or_else(unknown)?);
+    let letter = backends.store.dead_letter(id).await?.ok_or_else(unknown)?;
+    let whole = DeadLetterDetailView::from(&letter);
     Ok(Json(match role {
         Role::Operate => ShownView::Whole(whole),
         Role::Read => ShownView::Outside(whole.letter),

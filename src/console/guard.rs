@@ -33,7 +33,7 @@ const REQUESTS_MAX: usize = 16;
 const CHANGES_MAX: usize = 64;
 /// How long a change may wait for a worker. Once half of the room is taken no further one waits, so
 /// that changes too are answered while there is no worker.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request may wait and be worked on.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,7 +41,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// How long a handler may wait for a worker to do what was asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience(pub(super) Duration);
+pub(super) struct WaitTimeout(pub(super) Duration);
 
 /// How much is worked on at a time.
 struct Room {
@@ -104,7 +104,11 @@ async fn bound_work(State(room): State<Arc<Room>>, mut request: Request, next: N
         // The semaphore is never closed, so the permit is always given in the end.
         let _permit = permits.acquire().await.ok();
         let may_wait = permits.available_permits() >= CHANGES_MAX / 2;
-        request.extensions_mut().insert(Patience(if may_wait { PATIENCE } else { Duration::ZERO }));
+        request.extensions_mut().insert(WaitTimeout(if may_wait {
+            WAIT_TIMEOUT
+        } else {
+            Duration::ZERO
+        }));
         next.run(request).await
     };
     tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
@@ -182,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::broker::BrokerError;
-    use crate::console::{broker_problem, in_time};
+    use crate::console::in_time;
 
     const JSON: &str = "application/json";
 
@@ -311,7 +315,7 @@ mod tests {
     async fn changes_that_wait_hold_up_neither_reads_nor_each_other() {
         let waiting = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&waiting);
-        let wait = async move |Extension(Patience(patience)): Extension<Patience>| {
+        let wait = async move |Extension(WaitTimeout(patience)): Extension<WaitTimeout>| {
             seen.fetch_add(usize::from(!patience.is_zero()), Ordering::Relaxed);
             tokio::time::sleep(patience).await;
         };
@@ -337,7 +341,7 @@ mod tests {
     async fn a_slow_broker_is_not_called_the_store() {
         let ask = || async {
             let never = std::future::pending::<Result<&'static str, BrokerError>>();
-            in_time(never).await.map_err(|error| broker_problem(&error))
+            in_time(never).await.map_err(Problem::from)
         };
         let router = guarded(Router::new().route("/", get(ask)));
         let request = axum::http::Request::get("/").header("host", "localhost");

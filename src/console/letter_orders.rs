@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
-use super::{Backends, broker_problem, in_time, store_problem};
+use super::{Backends, in_time};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
@@ -66,8 +66,7 @@ pub(super) async fn groups(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
 ) -> Result<Json<ListView<DeadLetterGroupView>>, Problem> {
-    let groups = backends.store.dead_letter_groups().await;
-    let groups = groups.map_err(|error| store_problem(&error))?;
+    let groups = backends.store.dead_letter_groups().await?;
     let items = groups.iter().map(DeadLetterGroupView::from).collect();
     Ok(Json(ListView { items, next_cursor: None }))
 }
@@ -93,8 +92,8 @@ pub(super) async fn discard(
     _: Query<NoParameters>,
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
-    let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await;
-    answer(name, done.map_err(|error| broker_problem(&error))?)
+    let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await?;
+    answer(name, done)
 }
 
 /// Gives a dead letter another body; the one that was received is kept beside it
@@ -122,19 +121,17 @@ pub(super) async fn edit(
 ) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let body = body.bytes()?;
-    let done = in_time(dead_letters::edit(&backends.broker, &*backends.store, name, &body)).await;
-    answer(name, done.map_err(|error| broker_problem(&error))?)
+    let edited = dead_letters::edit(&backends.broker, &*backends.store, name, &body);
+    answer(name, in_time(edited).await?)
 }
 
 /// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
 /// about it might come too late. One that a replay overtakes from here on is about the generation
 /// that comes back.
 async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem> {
-    let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
-    let letter = letter.ok_or_else(unknown)?;
-    let replay = backends.store.replay_of(id).await.map_err(|error| store_problem(&error))?;
-    if let Some(replay) = replay {
+    let letter = backends.store.dead_letter(id).await?.ok_or_else(unknown)?;
+    if let Some(replay) = backends.store.replay_of(id).await? {
         let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
         return Err(Problem::new(ProblemCode::DeadLetterInReplay, detail));
     }

@@ -27,9 +27,11 @@ mod changes;
 mod corrections;
 mod cursor;
 mod dead_letters;
+mod failures;
 mod guard;
 mod items;
 mod letter_orders;
+mod lists;
 pub mod lookup;
 mod openapi;
 pub mod order_list;
@@ -51,12 +53,11 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::asking::AskError;
 use crate::broker::{Broker, BrokerError};
 use crate::config::{Role, Settings};
 use crate::domain::SourceRules;
 use crate::http::problem::{Problem, ProblemCode};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use access::Access;
 
 /// The operator API over a Store and a Broker, for those whom the settings let in; its streams end
@@ -134,69 +135,10 @@ async fn method_not_allowed() -> Problem {
     Problem::new(ProblemCode::Method, "this path does not take that method; see the Allow header")
 }
 
-/// Says what a failure of the Store means to the caller, and logs it.
-fn store_problem(error: &StoreError) -> Problem {
-    tracing::warn!(error = error as &dyn std::error::Error, "cannot read the store");
-    match error {
-        StoreError::Unavailable { .. } => {
-            Problem::new(ProblemCode::StoreUnavailable, "the store is unavailable; try again later")
-        }
-        StoreError::Corrupt { .. } | StoreError::Newer { .. } | StoreError::Older { .. } => {
-            Problem::new(ProblemCode::Internal, error.to_string())
-        }
-        StoreError::Rejected { .. } => {
-            Problem::new(ProblemCode::Internal, "the store refused the call; the log says why")
-        }
-    }
-}
-
-/// As [`store_problem`], for lists: a call that is refused because of its cursor is the caller's.
-fn list_problem(error: &StoreError, has_cursor: bool) -> Problem {
-    match error {
-        StoreError::Rejected { .. } if has_cursor => cursor::foreign(),
-        StoreError::Rejected { .. }
-        | StoreError::Unavailable { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Older { .. }
-        | StoreError::Corrupt { .. } => store_problem(error),
-    }
-}
-
-/// Says what it means to the caller that what was asked for is not known to be done.
-fn ask_problem(error: &AskError) -> Problem {
-    match error {
-        AskError::Broker(error) => broker_problem(error),
-        AskError::Store(error) => store_problem(error),
-        AskError::Unconfirmed => Problem::new(ProblemCode::BrokerUnavailable, error.to_string()),
-        AskError::DeadLetter { .. } => {
-            Problem::new(ProblemCode::ReceiptDeadLetter, error.to_string())
-        }
-    }
-}
-
 /// What the broker answers, if it does so in time: before the guard gives up, which blames the store.
 async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
     tokio::time::timeout(BROKER_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("it did not answer within {BROKER_TIMEOUT:?}");
         Err(BrokerError::Unavailable { source: message.into() })
     })
-}
-
-/// Says what a failure of the Broker means to the caller, and logs it.
-fn broker_problem(error: &BrokerError) -> Problem {
-    tracing::warn!(error = error as &dyn std::error::Error, "cannot ask the broker");
-    match error {
-        BrokerError::Unavailable { .. } => Problem::new(
-            ProblemCode::BrokerUnavailable,
-            "the broker is unavailable; try again later",
-        ),
-        BrokerError::Blocked => {
-            Problem::new(ProblemCode::BrokerBlocked, "the broker takes nothing for now")
-        }
-        BrokerError::Full => Problem::new(ProblemCode::BrokerFull, "the broker has no room left"),
-        BrokerError::Corrupt { .. } => Problem::new(ProblemCode::Internal, error.to_string()),
-        BrokerError::Rejected { .. } => {
-            Problem::new(ProblemCode::Internal, "the broker refused the call; the log says why")
-        }
-    }
 }

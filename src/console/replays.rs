@@ -1,19 +1,18 @@
 //! `GET` and `POST /v1/replays`, `GET` and `DELETE /v1/replays/{id}`
 
-#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::dead_letters::read_filter;
+use super::lists::PageQuery;
 use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::{ListView, ReplayView};
-use super::{Backends, cursor, list_problem, store_problem};
+use super::{Backends, cursor, lists};
 use crate::clock;
 use crate::dead_letters;
 use crate::http::problem::{Body, Problem, ProblemCode};
@@ -89,17 +88,16 @@ pub(super) async fn make(
     let pace = pace(&body)?;
     let id = ReplayId(Uuid::now_v7());
     let view = if body.dry_run {
-        let done = dead_letters::dry_run(&*backends.store, &backends.sources, &filter).await;
-        let done = done.map_err(|error| store_problem(&error))?;
+        let done = dead_letters::dry_run(&*backends.store, &backends.sources, &filter).await?;
         ReplayView::of_dry_run(id, now, &done.unwrap_or_default())
     } else {
         let made = backends.store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
         let made = made.map_err(|error| match error {
-            StoreError::Rejected { .. } => invalid("selection: selects too many letters"),
+            StoreError::Rejected { .. } => invalid("selection: selects too many dead letters"),
             StoreError::Unavailable { .. }
             | StoreError::Newer { .. }
             | StoreError::Older { .. }
-            | StoreError::Corrupt { .. } => store_problem(&error),
+            | StoreError::Corrupt { .. } => error.into(),
         })?;
         ReplayView::from(&made)
     };
@@ -124,25 +122,13 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
     Ok(Pace { rate: body.rate, ramp_millis, abort_after: body.abort_after })
 }
 
-/// Which replays are listed.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ReplaysQuery {
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// Items of the page; 100 if left out.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
 /// Lists replays, oldest first
 #[utoipa::path(
     get,
     path = "/v1/replays",
     operation_id = "list_replays",
     tag = "dead letters",
-    params(ReplaysQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of replays.", body = ListView<ReplayView>),
         Refusals,
@@ -150,13 +136,11 @@ pub(super) struct ReplaysQuery {
 )]
 pub(super) async fn list(
     State(backends): State<Backends>,
-    Query(query): Query<ReplaysQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<ListView<ReplayView>>, Problem> {
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.replays(&page).await;
-    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
-    let items = found.items.iter().map(ReplayView::from).collect();
-    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+    lists::answer(found, &page)
 }
 
 /// Shows how far a replay is
@@ -202,9 +186,8 @@ pub(super) async fn cancel(
 }
 
 fn answer(replay: Result<Option<Replay>, StoreError>) -> Result<Json<ReplayView>, Problem> {
-    let replay = replay.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::ReplayUnknown, "there is no such replay");
-    replay.as_ref().map(|replay| Json(ReplayView::from(replay))).ok_or_else(unknown)
+    replay?.as_ref().map(|replay| Json(ReplayView::from(replay))).ok_or_else(unknown)
 }
 
 fn parse_id(text: &str) -> Result<ReplayId, Problem> {

@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 
+use super::Backends;
 use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::views::{ListView, SiteView};
-use super::{Backends, store_problem};
 use crate::http::problem::Problem;
 
 /// Lists the shops that anything is known of
@@ -24,7 +24,7 @@ pub(super) async fn list(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
 ) -> Result<Json<ListView<SiteView>>, Problem> {
-    let sites = backends.store.sites().await.map_err(|error| store_problem(&error))?;
+    let sites = backends.store.sites().await?;
     let items = sites.iter().map(SiteView::from).collect();
     Ok(Json(ListView { items, next_cursor: None }))
 }
