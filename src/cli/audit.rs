@@ -1,4 +1,4 @@
-//! `audit`: computes every number again, says what differs, and sets it right if that is asked for.
+//! `audit`: recomputes every number, reports what differs, and repairs it on request.
 
 use std::path::PathBuf;
 
@@ -15,16 +15,16 @@ use crate::clock;
 use crate::domain::{MessageId, Site};
 use crate::store::Store;
 
-/// What `audit` takes.
+/// The options of `audit`.
 #[derive(Debug, Default, Args)]
 pub struct AuditArgs {
-    /// Only this site.
+    /// Audit only this site.
     #[arg(long, value_name = "SITE", value_parser = Site::parse)]
     pub site: Option<Site>,
     /// Set the counts to what orders and receipts say, where they differ.
     ///
-    /// The change feed gets an entry for each, with your name. Works beside a running service; what
-    /// is committed meanwhile is not overwritten.
+    /// The change feed gets an entry for each, with your name. Works beside a running service;
+    /// concurrent commits are not overwritten.
     #[arg(long)]
     pub repair: bool,
     /// With `--repair`: change nothing, and show what would be repaired.
@@ -35,7 +35,7 @@ pub struct AuditArgs {
     pub actor: ActorArgs,
 }
 
-/// The kind of a difference between a file and what it should be.
+/// The kind of a damaged file.
 const DAMAGED: &str = "file.damaged";
 
 const COLUMNS: &[Column<View>] = &[
@@ -72,23 +72,23 @@ struct DamageView<'a> {
     found: &'a str,
 }
 
-/// What was found in all, in JSON: the last line.
+/// The totals in JSON: the last line.
 #[derive(Default, Serialize)]
 struct Summary {
-    /// Stock items that were looked at.
+    /// Stock items that were checked.
     items: u64,
-    /// Orders that were computed again.
+    /// Orders that were recomputed.
     orders: u64,
-    /// What differs; of very many, not all have a line.
+    /// Differences; if there are very many, not all of them are listed.
     differences: u64,
-    /// Second names that were seen beside several ids, and lead to none; no difference.
+    /// Second names that were seen beside several ids, and lead to none; they are no differences.
     names_contested: u64,
-    /// What is left, if it was repaired.
+    /// Differences that remain after a repair.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<u64>,
 }
 
-/// Writes what is wrong with the files of the state; whether there is nothing.
+/// Reports damaged files of the state; returns whether there are none.
 pub fn report_damage(
     damage: &[(PathBuf, String)],
     output: &mut Output<'_>,
@@ -111,7 +111,7 @@ pub fn report_damage(
     Ok(damage.is_empty())
 }
 
-/// Audits the sites and writes what differs, and how much was looked at.
+/// Audits the sites, and reports the differences and the totals.
 pub async fn run(
     store: &dyn Store,
     args: &AuditArgs,

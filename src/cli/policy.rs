@@ -14,7 +14,7 @@ use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPoli
 use crate::recompute::{self, Effect, Mode};
 use crate::store::Store;
 
-/// Does what `policy` was told to.
+/// Runs a `policy` command.
 pub async fn run(
     store: &dyn Store,
     command: &PolicyCommand,
@@ -36,7 +36,7 @@ const COLUMNS: &[Column<EffectView>] = &[
     Column::number("FULFILLED", |effect| quantity(&effect.delta.fulfilled)),
 ];
 
-/// What a policy changes of one item, in JSON.
+/// The effect of a policy on one item, in JSON.
 #[derive(Serialize)]
 struct EffectView {
     site: String,
@@ -51,25 +51,25 @@ struct DeltaView {
     fulfilled: String,
 }
 
-/// What was done in all, in JSON: the last line.
+/// The totals in JSON: the last line.
 #[derive(Serialize)]
 struct Summary {
     /// The revision of the policy.
     revision: u64,
     dry_run: bool,
-    /// Orders that were computed again.
+    /// Orders that were recomputed.
     orders: u64,
-    /// Those of them that hold something else.
+    /// Orders that now hold something else.
     changed: u64,
-    /// Those that stay as they are, as a total would pass a limit.
+    /// Orders that keep their holds, because a total would exceed a limit.
     overflowed: usize,
 }
 
-/// Puts the configured policy in force and computes every order again; a dry run does neither.
-/// Either way, the net effect on each stock item is the result.
+/// Puts the configured policy in force and recomputes every order; a dry run does neither. Both
+/// report the net effect on each stock item.
 ///
-/// Dies after the policy is in force: the next run finds it there and goes on with the orders that
-/// name an older revision.
+/// If the process dies after the policy is in force, the next run continues with the orders of an
+/// older revision.
 async fn apply(
     store: &dyn Store,
     proposed: &ProposedPolicy,
@@ -135,13 +135,13 @@ fn write_effect(
         listing.add([view], output)?;
     }
     for order in &effect.overflowed {
-        output.say(format_args!("{order} of {site} stays: a total would pass a limit"))?;
+        output.say(format_args!("{order} of {site} is unchanged: a total would exceed a limit"))?;
     }
     Ok(())
 }
 
-/// The policy that would be in force, with the revision that it would have: what is in force, with
-/// what is proposed in its place.
+/// The policy that would be in force and its revision: the current policy, overridden by the
+/// proposed settings.
 async fn foreseen(store: &dyn Store, proposed: &ProposedPolicy) -> anyhow::Result<PolicyInForce> {
     let in_force = store.policy().await.context("cannot read the policy in force")?;
     Ok(match in_force {

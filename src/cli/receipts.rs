@@ -1,6 +1,6 @@
-//! `stock receive`, `adjust`, `count`, `void` and `import`: what changes stock without an order.
+//! `stock receive`, `adjust`, `count`, `void` and `import`: changes that no order causes.
 //!
-//! They publish as the API does, beside a running `serve`, and wait until its worker has counted.
+//! They publish envelopes as the API does, beside a running `serve`, and wait for its worker.
 
 use std::io;
 use std::iter;
@@ -21,47 +21,47 @@ use crate::items::{self, Create};
 use crate::receipts::{self, Amount, ReceiptRequest};
 use crate::store::Store;
 
-/// What `stock` can do that changes stock.
+/// The commands of `stock` that change stock.
 #[derive(Debug, Subcommand)]
 pub enum ReceiptCommand {
-    /// Counts goods that came in.
+    /// Count received goods.
     ///
-    /// Once for each item and reference: running it again counts nothing. Exits 1 when the
-    /// reference is taken, when there is no such item and `--create` is not given, or when no
-    /// `serve` has counted the goods in time; then they stay queued.
+    /// Once for each item and reference: running it again adds nothing. Exits 1 if the reference is
+    /// taken, if the item does not exist and `--create` is not given, or if no worker counted the
+    /// goods in time; then they stay queued.
     Receive {
-        /// What is received, of what.
+        /// The item and its quantity.
         #[command(flatten)]
         args: ReceiptArgs,
     },
-    /// Adds to what was received, or takes away from it, for a reason such as damage.
+    /// Adjust the received quantity up or down, for a reason such as damage.
     ///
-    /// Once for each item and reference, as `stock receive`.
+    /// Once for each item and reference, like `stock receive`.
     Adjust {
-        /// What is adjusted, of what.
+        /// The item and its quantity.
         #[command(flatten)]
         args: AdjustArgs,
     },
-    /// Sets what is on the shelf to what a count found.
+    /// Set the quantity on hand to the result of a count.
     ///
-    /// The difference to what is known is computed once, when the count is first asked for.
+    /// The difference from the known quantity is computed once, when the count is first recorded.
     Count {
-        /// What was found, of what.
+        /// The item and its quantity.
         #[command(flatten)]
         args: ReceiptArgs,
     },
-    /// Takes back what stands under a reference: a receipt, an adjustment or a count.
+    /// Void a receipt, an adjustment or a count by its reference.
     ///
-    /// For good, and also if the receipt itself is only counted later.
+    /// For good, and also if the receipt itself is counted later.
     Void {
-        /// What is taken back.
+        /// The item and the reference.
         #[command(flatten)]
         args: VoidArgs,
     },
-    /// Counts goods from a CSV file with the columns `site,key,quantity,reference`.
+    /// Count received goods from a CSV file with the columns `site,key,quantity,reference`.
     ///
-    /// The first line names the columns. Nothing is counted unless every row is right. Rows that
-    /// were counted before are not counted again, so an import that broke off is run again whole.
+    /// The first line names the columns. Nothing is counted unless every row is valid. Rows that
+    /// were counted before are not counted again, so an interrupted import can simply be repeated.
     Import(import::ImportArgs),
 }
 
@@ -74,64 +74,64 @@ pub struct ItemArgs {
     /// The item, by any of its names: `variation:V1`, `sku:S1`, or just `S1`.
     #[arg(value_name = "KEY")]
     pub key: String,
-    /// The name under which this is counted once, as of a delivery note.
+    /// The name under which this is counted once, such as the number of a delivery note.
     #[arg(long, value_name = "R", value_parser = Identifier::parse)]
     pub reference: Identifier,
-    /// Who.
+    /// Who records it.
     #[command(flatten)]
     pub by: ActorArgs,
-    /// How long to wait for it to be counted.
+    /// How long to wait for a worker to count it.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
 }
 
-/// What a receipt or a count takes.
+/// The arguments of a receipt or a count.
 #[derive(Debug, Args)]
 pub struct ReceiptArgs {
     /// Which item.
     #[command(flatten)]
     pub item: ItemArgs,
     /// How many units, with at most six decimals.
-    // A negative one is no option: it is refused with a reason.
+    // A negative quantity is not an option: it is refused with a reason.
     #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::exact)]
     pub quantity: Quantity,
-    /// Why; kept with it.
+    /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
-    /// Makes an item or a site that does not exist; the item then needs its kind: `sku:S1`.
+    /// Create the item or site if it does not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
 }
 
-/// What an adjustment takes.
+/// The arguments of an adjustment.
 #[derive(Debug, Args)]
 pub struct AdjustArgs {
     /// Which item.
     #[command(flatten)]
     pub item: ItemArgs,
-    /// How many units more, or fewer: `+2` or `-2`, with at most six decimals.
+    /// How many units to add or remove: `+2` or `-2`, with at most six decimals.
     #[arg(value_name = "±QTY", allow_negative_numbers = true, value_parser = parse_adjustment)]
     pub quantity: Quantity,
-    /// Why; kept with it.
+    /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Identifier,
-    /// Makes an item or a site that does not exist; the item then needs its kind: `sku:S1`.
+    /// Create the item or site if it does not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
 }
 
-/// What a void takes.
+/// The arguments of a void.
 #[derive(Debug, Args)]
 pub struct VoidArgs {
     /// Which item, and which reference of it.
     #[command(flatten)]
     pub item: ItemArgs,
-    /// Why; kept with it.
+    /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
 }
 
-/// Does what `stock` was told to change.
+/// Runs a `stock` command that changes stock.
 pub async fn run(
     broker: &dyn Broker,
     store: &dyn Store,

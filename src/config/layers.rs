@@ -1,7 +1,7 @@
-//! Finding the settings: the defaults, the file and the environment, merged into one tree.
+//! Merges the defaults, the file and the environment into one tree.
 //!
-//! config-rs merges, and remembers with each value where it comes from. The values keep the type
-//! that their source gave them (the environment has texts only); `read` makes sense of them.
+//! config-rs merges them and records the origin of each value. The values keep the type that their
+//! source has given them (the environment has texts only); `read` converts them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,20 +16,20 @@ use super::{Settings, SettingsError};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
-/// What the variables begin with that are settings.
+/// The prefix of variables that are settings.
 const PREFIX: &str = "STOREKEEPER__";
-/// What a variable ends with that names a file to read the setting from.
+/// The suffix of variables that name a file with the setting.
 const FROM_FILE: &str = "_FILE";
 /// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 impl Settings {
-    /// Reads the settings of this process: defaults, then `file`, then the environment.
+    /// Loads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         Self::load_from(file, std::env::vars_os())
     }
 
-    /// Reads the settings with the given variables in place of the environment.
+    /// Loads the settings with the given variables in place of the environment.
     pub fn load_from(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -41,7 +41,7 @@ impl Settings {
             layers = layers.add_source(Layer(parse(Some(&name), &text)?));
         }
         let merged = layers.add_source(Layer(environment(variables)?)).build();
-        // Merging tables that are in memory has no way to fail that we know of.
+        // Merging tables in memory is not known to fail.
         let failed = |error: ConfigError| SettingsError::new("settings", error.to_string());
         let mut tree = merged.map_err(failed)?.cache;
         let mut origins = BTreeMap::new();
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// Reads `ingress.sources` where it is a text, as variables and the files that they name have it.
+/// Parses `ingress.sources` if it is a text, as it is in variables and in the files that they name.
 fn parse_sources(tree: &mut Value) -> Result<(), SettingsError> {
     let ingress = section(tree).and_then(|root| root.get_mut("ingress"));
     let sources = ingress.and_then(section).and_then(|ingress| ingress.get_mut("sources"));
@@ -72,16 +72,16 @@ fn parse_sources(tree: &mut Value) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// The sections of a text of TOML that has them under their full heading, and nothing else.
+/// The sections of a TOML text that has them under their full heading, and nothing else.
 fn sections_of(text: &str, origin: Option<&String>) -> Result<Value, String> {
-    let form = "must be TOML that has [[ingress.sources]] sections and nothing else";
-    let parsed = parse(origin, text).map_err(|error| format!("{form}: {}", error.message))?;
+    let expected = "must be TOML that has [[ingress.sources]] sections and nothing else";
+    let parsed = parse(origin, text).map_err(|error| format!("{expected}: {}", error.message))?;
     let only = |mut table: Map<String, Value>, name| {
         if table.len() == 1 { table.remove(name) } else { None }
     };
     let ingress = only(parsed, "ingress").and_then(|ingress| ingress.into_table().ok());
     let sources = ingress.and_then(|ingress| only(ingress, "sources")).filter(is_list);
-    sources.ok_or_else(|| form.into())
+    sources.ok_or_else(|| expected.into())
 }
 
 fn section(value: &mut Value) -> Option<&mut Map<String, Value>> {
@@ -92,7 +92,7 @@ const fn is_list(value: &Value) -> bool {
     matches!(value.kind, ValueKind::Array(_))
 }
 
-/// One source of settings, already read.
+/// A source of settings that was read already.
 #[derive(Debug, Clone)]
 struct Layer(Map<String, Value>);
 
@@ -106,7 +106,7 @@ impl Source for Layer {
     }
 }
 
-/// Reads TOML, whose values remember `name` as where they come from.
+/// Parses TOML, whose values have `name` as their origin.
 pub(super) fn parse(
     name: Option<&String>,
     text: &str,
@@ -117,7 +117,7 @@ pub(super) fn parse(
     })
 }
 
-/// What the parser says, without the lines of the file that it quotes: they may hold a secret.
+/// The parser's message without the lines of the file that it quotes: they may hold a secret.
 fn without_excerpt(report: &str) -> String {
     let is_excerpt = |line: &&str| {
         line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
@@ -151,7 +151,7 @@ fn environment(
         let setting = from_file.unwrap_or(path).to_ascii_lowercase().replace("__", ".");
         if !setting.split('.').all(is_name) {
             let example = format!("write `ingress.listen` as {PREFIX}INGRESS__LISTEN");
-            return Err(wrong(format!("is the name of no setting; {example}")));
+            return Err(wrong(format!("is not the name of a setting; {example}")));
         }
         let value = if from_file.is_some() {
             let content = read_file(Path::new(&text)).map_err(|m| wrong(format!("{text}: {m}")))?;
@@ -265,7 +265,7 @@ pub(super) mod tests {
     fn names_that_cannot_be_settings_are_refused() {
         for name in ["STOREKEEPER__", "STOREKEEPER__WORKER__", "STOREKEEPER__A[9999999999]"] {
             let text = error("", &[(name, "1")]);
-            assert!(text.starts_with(&format!("{name}: is the name of no setting")), "{text}");
+            assert!(text.starts_with(&format!("{name}: is not the name of a setting")), "{text}");
         }
     }
 

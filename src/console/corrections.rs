@@ -23,17 +23,17 @@ pub(super) struct CorrectionBody {
     /// its goods have left.
     #[schema(example = "release")]
     action: String,
-    /// The `shown` of the order as the person saw it; null only where that was null.
+    /// The `shown` of the order as the person saw it; null only if that was null.
     shown: Option<String>,
     /// The name under which the correction counts once for this order.
     #[schema(value_type = String, max_length = 256, example = "TICKET-7")]
     reference: Identifier,
-    /// Why; kept with the correction, and shown.
+    /// Why; recorded with the correction and shown.
     #[schema(value_type = String, max_length = 256, example = "the parcel was lost")]
     reason: Identifier,
 }
 
-/// Corrects what an order holds
+/// Corrects an order
 ///
 /// Once for each order and reference: a repeated request is safe, and returns the first message. A
 /// release or a hold is in force until the order's content differs from what was shown.

@@ -18,8 +18,8 @@ use crate::domain::MessageId;
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::LetterName;
 
-/// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
-/// times; that much is not taken, so such a body is better sent as base64.
+/// The largest request of an edit: base64 makes a body a third longer, and JSON's escapes up to six
+/// times; the latter is not accepted, so such a body must be sent as base64.
 const EDIT_REQUEST_BYTES_MAX: usize = EDIT_BYTES_MAX / 3 * 4 + 1024;
 
 /// The new body: its text, or its bytes.
@@ -38,7 +38,7 @@ impl NewBody {
         let bytes = match (self.text, self.base64) {
             (Some(text), None) => text.into_bytes(),
             (None, Some(base64)) => {
-                STANDARD.decode(base64).map_err(|_| invalid("base64: is no standard base64"))?
+                STANDARD.decode(base64).map_err(|_| invalid("base64: is not standard base64"))?
             }
             (Some(_), Some(_)) | (None, None) => {
                 return Err(invalid("expected either text or base64"));
@@ -71,7 +71,7 @@ pub(super) async fn groups(
     Ok(Json(ListView { items, next_cursor: None }))
 }
 
-/// Drops a dead letter for good
+/// Discards a dead letter for good
 #[utoipa::path(
     delete,
     path = "/v1/dead-letters/{id}",
@@ -79,10 +79,10 @@ pub(super) async fn groups(
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     responses(
-        (status = 200, description = "The letter is gone.", body = LetterOrderView),
-        (status = 202, description = "That is queued, as the Store did not answer; a worker will do it.", body = LetterOrderView),
+        (status = 200, description = "The dead letter is discarded.", body = LetterOrderView),
+        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The dead letter is in a running replay; cancel the replay, or wait for it.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
@@ -96,7 +96,7 @@ pub(super) async fn discard(
     answer(name, done)
 }
 
-/// Gives a dead letter another body; the one that was received is kept beside it
+/// Edits the body of a dead letter; the original body is kept
 #[utoipa::path(
     put,
     path = "/v1/dead-letters/{id}/body",
@@ -105,10 +105,10 @@ pub(super) async fn discard(
     params(("id" = String, Path, description = "The message's id.")),
     request_body = NewBody,
     responses(
-        (status = 200, description = "The letter has the new body.", body = LetterOrderView),
-        (status = 202, description = "That is queued, as the Store did not answer; a worker will do it.", body = LetterOrderView),
+        (status = 200, description = "The dead letter has the new body.", body = LetterOrderView),
+        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = LetterOrderView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The dead letter is in a running replay; cancel the replay, or wait for it.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
         Refusals,
     ),
@@ -125,20 +125,21 @@ pub(super) async fn edit(
     answer(name, in_time(edited).await?)
 }
 
-/// The letter, unless a replay has it: what is on its way cannot be called back, so a decision
-/// about it might come too late. One that a replay overtakes from here on is about the generation
+/// The dead letter, unless it is in a replay: what was sent cannot be called back, so a command
+/// might come too late. A command that a replay overtakes from here on applies to the generation
 /// that comes back.
 async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem> {
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
     let letter = backends.store.dead_letter(id).await?.ok_or_else(unknown)?;
     if let Some(replay) = backends.store.replay_of(id).await? {
-        let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
+        let detail =
+            format!("it is in replay {replay}; cancel the replay, or wait until it is done");
         return Err(Problem::new(ProblemCode::DeadLetterInReplay, detail));
     }
     Ok(LetterName { message_id: id, generation: letter.generation() })
 }
 
-/// What is answered of a command that is so far.
+/// The answer to a command with this progress.
 fn answer(
     name: LetterName,
     Commanded { message_id, progress }: Commanded,
@@ -147,7 +148,7 @@ fn answer(
         Progress::Applied => (StatusCode::OK, true),
         Progress::Queued => (StatusCode::ACCEPTED, false),
         Progress::Ended => {
-            let detail = "the letter ended before it could get the body; nothing was changed";
+            let detail = "the dead letter ended before it could be edited; nothing was changed";
             return Err(Problem::new(ProblemCode::DeadLetterUnknown, detail));
         }
     };

@@ -1,24 +1,24 @@
-//! The operator API: what is in stock, who holds it, and what went wrong.
+//! The operator API: the stock, the orders that hold it, and what went wrong.
 //!
-//! Requests come in, JSON of [`views`] goes out. Handlers ask the Store and the Broker and decide
-//! nothing; what changes stock is published, and the worker decides. Every route is listed in one
-//! table, and `/v1/openapi.json` describes the same routes. What the commands find in the same way,
-//! they ask of [`lookup`] and [`order_list`].
+//! Handlers read the Store and the Broker, answer with the JSON of [`views`], and decide nothing:
+//! changes are published as envelopes, and the worker decides. Every route is listed in one table,
+//! and `/v1/openapi.json` describes the same routes. The commands share [`lookup`] and
+//! [`order_list`].
 //!
 //! # Adding a route
-//! A line in [`routes`] says the role that a route needs: `Role::Read` for what shows counts,
-//! `Role::Operate` for everything that changes something or shows a body. A path with both has
-//! two lines, one for the methods of each. A handler that shows an operator more than others
-//! takes a [`Caller`](access::Caller).
+//! A line in [`routes`] declares the role that a route needs: `Role::Read` to show counts,
+//! `Role::Operate` to change something or to show a body. A path with both has two lines, one for
+//! the methods of each. A handler that shows more to operators takes a
+//! [`Caller`](access::Caller).
 //!
 //! # Invariants
-//! - A site that does not exist is 404; only a change that says so makes one.
-//! - Every answer that is no success is a problem with a stable code.
-//! - Without tokens, only this machine is answered: [`guard`] checks it before anything else.
-//! - A body says that it is JSON: no page of a browser can send one unasked.
-//! - With tokens, nothing is answered without one, and every route needs a role: [`access`].
-//! - What a dead letter holds, its headers and body, is shown to operators only.
-//! - A parameter that a route does not know is refused: a misspelt filter must not select all.
+//! - A site that does not exist is 404; only a change with `create` creates one.
+//! - Every answer that is not a success is a problem with a stable code.
+//! - Without tokens, only this machine is served: [`guard`] checks that before anything else.
+//! - Bodies are declared as JSON, which no web page can send without a preflight request.
+//! - With tokens, every request needs one, and every route needs a role: [`access`].
+//! - The headers and the body of a dead letter are shown to operators only.
+//! - Unknown parameters are refused: a misspelt filter must not select everything.
 //! - Bodies of dead letters are shown one at a time, and never logged.
 
 mod access;
@@ -60,8 +60,8 @@ use crate::http::problem::{Problem, ProblemCode};
 use crate::store::Store;
 use access::Access;
 
-/// The operator API over a Store and a Broker, for those whom the settings let in; its streams end
-/// with `stop`. Dry runs expect a worker of the same settings.
+/// The operator API over a Store and a Broker, for the callers that the settings allow; its streams
+/// end with `stop`. Dry runs assume a worker with the same settings.
 pub fn router(
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
@@ -81,24 +81,24 @@ pub fn router(
     guard::protect(router, Access::new(&settings.console.tokens))
 }
 
-/// How long the broker may take to answer a request.
+/// The timeout of calls to the broker.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the handlers ask.
+/// The backends of the handlers.
 #[derive(Debug, Clone)]
 struct Backends {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     /// Which sites each source of webhooks may write.
     sources: Arc<SourceRules>,
-    /// How many more streams there may be.
+    /// The permits of streams.
     streams: Arc<Semaphore>,
     /// Ends the streams.
     stop: CancellationToken,
 }
 
-/// Every route and the role that it needs; a test compares it with the document. Every method but
-/// GET is a change.
+/// Every route and the role that it needs; a test compares it with the API description. Every
+/// method but GET is a change.
 fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
     vec![
         ("/v1/sites", Role::Read, get(sites::list)),
@@ -128,14 +128,14 @@ fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
 }
 
 async fn route_unknown() -> Problem {
-    Problem::new(ProblemCode::RouteUnknown, "there is nothing here; see /v1/openapi.json")
+    Problem::new(ProblemCode::RouteUnknown, "there is no such path; see /v1/openapi.json")
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(ProblemCode::Method, "this path does not take that method; see the Allow header")
+    Problem::new(ProblemCode::Method, "this path does not support the method; see the Allow header")
 }
 
-/// What the broker answers, if it does so in time: before the guard gives up, which blames the store.
+/// Limits the time of a call to the broker, so that it ends before the guard blames the store.
 async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
     tokio::time::timeout(BROKER_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("it did not answer within {BROKER_TIMEOUT:?}");

@@ -1,4 +1,4 @@
-//! `GET /v1/openapi.json`: the API, described.
+//! `GET /v1/openapi.json`: the description of the API.
 
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -45,24 +45,24 @@ use crate::http::problem::{Body, Problem};
     modifiers(&Tokens),
     security(("token" = []), ()),
     tags(
-        (name = "stock", description = "What is in stock, and who holds it."),
-        (name = "orders", description = "What orders hold, why, and how people correct it."),
-        (name = "dead letters", description = "What was put aside for a person."),
-        (name = "queues", description = "What is waiting."),
+        (name = "stock", description = "Stock items, and the orders that hold them."),
+        (name = "orders", description = "What orders hold and why, and corrections."),
+        (name = "dead letters", description = "Webhooks that could not be applied, and their replays."),
+        (name = "queues", description = "The depth of the queues."),
         (name = "api", description = "The API itself."),
     ),
 )]
 struct Document;
 
-/// Describes how callers show who they are.
+/// Describes the authentication.
 struct Tokens;
 
 impl Modify for Tokens {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
             "One of `console.tokens`. Role `read` shows counts and queues; role `operate` also \
-             changes things and shows what dead letters hold. Without configured tokens none is \
-             asked for, and only the machine itself is answered.",
+             changes things and shows the bodies of dead letters. If no tokens are configured, none \
+             is needed, and only the machine itself is served.",
         ));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(token.build()));

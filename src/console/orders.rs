@@ -24,22 +24,23 @@ use crate::store::orders::StoredOrder;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OrdersQuery {
-    /// `next_cursor` of the page before, for the same filters.
+    /// `next_cursor` of the previous page, for the same filters.
     cursor: Option<String>,
-    /// Orders of the page; 100 if left out. A page may have fewer and still a next one.
+    /// The most orders of the page; 100 by default. A page may have fewer and still a next one.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// Only orders whose latest snapshot says this status, in any case.
+    /// Only orders whose latest snapshot has this status; case is ignored.
     #[param(max_length = 256)]
     status: Option<String>,
-    /// Only orders whose last change is older than this, a duration or RFC 3339: oldest first.
+    /// Only orders whose last change is older than this, oldest first: an age such as `2h`, or a
+    /// time in RFC 3339.
     #[param(example = "2h")]
     older_than: Option<String>,
-    /// Only orders in this list: `ambiguous`, `contested`, `after-deletion`, `unmapped`, `waiting`
-    /// or `corrected`.
+    /// Only orders with this flag: `ambiguous`, `contested`, `after-deletion`, `unmapped`,
+    /// `waiting` or `corrected`.
     #[param(example = "ambiguous")]
     flag: Option<String>,
-    /// Only orders one of whose names begins so, in any case, with or without its kind.
+    /// Only orders with a name that starts with this, with or without its kind; case is ignored.
     #[param(max_length = 256)]
     q: Option<String>,
 }
@@ -58,7 +59,7 @@ impl OrdersQuery {
         let flag = |name: &String| {
             let flag = List::parse(name).filter(|flag| FLAGS.contains(flag));
             let known = FLAGS.map(List::as_str).join(", ");
-            flag.ok_or_else(|| invalid(format!("flag: is none of {known}")))
+            flag.ok_or_else(|| invalid(format!("flag: must be one of {known}")))
         };
         let before = |text: &String| {
             let time = PastTime::parse(text);
@@ -85,10 +86,10 @@ pub(super) struct OrderPath {
     name: String,
 }
 
-/// Lists a shop's orders, the one that was changed last first
+/// Lists a shop's orders, the most recently changed first
 ///
 /// Filters are applied to a bounded part of the list at a time: a page may have fewer orders than
-/// were asked for, or none, and still a next one.
+/// requested, or none, and still a next one.
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/orders",
@@ -152,8 +153,8 @@ pub(super) async fn find(
     Ok(lookup::find(&*backends.store, &parse_site(site)?, name).await?)
 }
 
-/// The policy in force. Orders are applied under a recorded policy only, so the default is never
-/// met with one.
+/// The policy in force. Orders are applied only under a recorded policy, so if there is none there
+/// are no orders either.
 async fn policy(backends: &Backends) -> Result<Policy, Problem> {
     let in_force = backends.store.policy().await?;
     Ok(in_force.map(|in_force| in_force.policy).unwrap_or_default())

@@ -9,7 +9,7 @@ use super::views::QueuesView;
 use super::{Backends, in_time};
 use crate::http::problem::Problem;
 
-/// Shows how much is waiting where
+/// Shows the depth of the queues
 #[utoipa::path(
     get,
     path = "/v1/queues",

@@ -18,52 +18,52 @@ use crate::dead_letters;
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::{NewReplay, Pace, Replay, ReplayId, StoreError};
 
-/// The largest request for a replay, in bytes: room for as many ids as a selection may have.
+/// The largest request of a replay, in bytes: room for as many ids as a selection may have.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
-/// The highest rate, in letters a second.
+/// The highest rate, in dead letters per second.
 const RATE_MAX: u32 = 100_000;
 
-/// What shall be replayed, and how.
+/// The dead letters to replay, and the pace.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewReplay)]
 pub(super) struct NewReplayBody {
-    /// Which letters; what is left out does not restrict.
+    /// Which dead letters; all given filters must match.
     #[serde(default)]
     selection: SelectionBody,
-    /// Letters a second; left out, as fast as they are settled.
+    /// Dead letters per second; by default, as fast as the worker applies them.
     #[schema(minimum = 1, maximum = 100_000)]
     rate: Option<u32>,
-    /// How long the rate takes to rise from nothing, as `5m`; it needs a rate.
+    /// How long to ramp the rate up from zero, such as `5m`; needs a rate.
     #[schema(example = "5m")]
     ramp: Option<String>,
-    /// Stops once so many letters came back.
+    /// Stops after this many dead letters have failed again.
     #[schema(minimum = 1)]
     abort_after: Option<u32>,
-    /// Only says what would happen.
+    /// Only forecasts what would happen.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// Which letters are meant.
+/// Selects dead letters.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Selection)]
 pub(super) struct SelectionBody {
-    /// Only those of these messages; at most 100.
+    /// Only the dead letters with these message ids; at most 100.
     #[serde(default)]
     ids: Vec<String>,
-    /// Only those of this reason.
+    /// Only dead letters with this reason.
     #[schema(example = "decode.not_json")]
     reason: Option<String>,
-    /// Only those of this shop.
+    /// Only dead letters of this shop.
     site: Option<String>,
-    /// Only those that failed first before this time: RFC 3339, or so long ago, as `2h`.
+    /// Only dead letters that first failed before this: a time in RFC 3339, or an age such as `2h`.
     #[schema(example = "2h")]
     older_than: Option<String>,
 }
 
-/// Replays the dead letters that are selected now, or says what that would do
+/// Replays the dead letters that match now, or forecasts what that would do
 #[utoipa::path(
     post,
     path = "/v1/replays",
@@ -71,7 +71,7 @@ pub(super) struct SelectionBody {
     tag = "dead letters",
     request_body = NewReplayBody,
     responses(
-        (status = 201, description = "The replay, which the leader now runs. A dry run is done with this answer and not kept.", body = ReplayView),
+        (status = 201, description = "The replay, which the leader now runs. A dry run is done with this answer and is not kept.", body = ReplayView),
         BodyRefusals,
         Refusals,
     ),
@@ -112,7 +112,7 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
         return Err(invalid("abort_after: must be at least 1"));
     }
     let ramp = body.ramp.as_deref().map(|text| {
-        humantime::parse_duration(text).map_err(|_| invalid("ramp: is no duration such as `5m`"))
+        humantime::parse_duration(text).map_err(|_| invalid("ramp: is not a duration such as `5m`"))
     });
     let ramp = ramp.transpose()?;
     if ramp.is_some() && body.rate.is_none() {
@@ -143,7 +143,7 @@ pub(super) async fn list(
     lists::answer(found, &page)
 }
 
-/// Shows how far a replay is
+/// Shows the progress of a replay
 #[utoipa::path(
     get,
     path = "/v1/replays/{id}",
@@ -164,7 +164,7 @@ pub(super) async fn show(
     answer(backends.store.replay(parse_id(&id)?).await)
 }
 
-/// Stops a replay; what was sent already has its outcome
+/// Cancels a replay; dead letters that it has sent already are not affected
 #[utoipa::path(
     delete,
     path = "/v1/replays/{id}",
@@ -172,7 +172,7 @@ pub(super) async fn show(
     tag = "dead letters",
     params(("id" = String, Path, description = "The replay's id.")),
     responses(
-        (status = 200, description = "The replay, which sends no more; one that had ended stays as it was.", body = ReplayView),
+        (status = 200, description = "The replay, which sends nothing more; one that had ended is not changed.", body = ReplayView),
         (status = 404, description = "There is no such replay.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),

@@ -9,7 +9,7 @@ use super::request::{NoParameters, Query};
 use super::views::{ListView, SiteView};
 use crate::http::problem::Problem;
 
-/// Lists the shops that anything is known of
+/// Lists the known shops
 #[utoipa::path(
     get,
     path = "/v1/sites",

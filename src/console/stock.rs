@@ -24,12 +24,12 @@ const HOLDS_LIMIT: usize = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StockQuery {
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Items of the page; 100 if left out.
+    /// The most items of the page; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// Only items whose key or name begins so.
+    /// Only items whose key or name starts with this.
     #[param(max_length = 256)]
     q: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(super) struct StockQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HoldsQuery {
-    /// `holds_next_cursor` of the page before.
+    /// `holds_next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn list(
     answer_of_site(&backends, &site, found, &page).await
 }
 
-/// Shows a stock item and who holds it
+/// Shows a stock item and the orders that hold it
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock/{key}",
@@ -96,7 +96,7 @@ pub(super) async fn show(
     let mut detail = detail
         .map_err(|error| cursor::problem(error, &page))?
         .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
-    // The counts are worth an answer also while nobody can say how many events they lack.
+    // The counts are useful even if the number of pending events is unknown.
     let depth = in_time(backends.broker.depth()).await;
     let depth = depth.inspect_err(|error| tracing::warn!(%error, "cannot ask the broker")).ok();
     let next = cursor::encode(detail.holds.next.take());

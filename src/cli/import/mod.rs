@@ -1,8 +1,8 @@
 //! `stock import`: goods from a CSV file.
 //!
-//! The file is read and checked whole, and every row's item is looked up, before anything is counted;
-//! then the rows are asked for side by side. What breaks off is run again: a row that was counted is
-//! found by its reference.
+//! The whole file is checked, and the item of every row is looked up, before anything is counted;
+//! then the rows are published concurrently. An interrupted import can be repeated: a row that was
+//! counted is recognised by its reference.
 
 mod rows;
 
@@ -35,30 +35,30 @@ pub use rows::{Checked, Fault, Row, check};
 
 /// The largest file, in bytes.
 const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Rows that are asked for at a time.
+/// Rows that are published concurrently.
 const CONCURRENCY: usize = 64;
 
-/// What `stock import` takes.
+/// The arguments of `stock import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The file; `-` is stdin.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Makes items and sites that do not exist; such an item needs its kind: `sku:S1`.
+    /// Create items and sites that do not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
-    /// Why; kept with every row.
+    /// Why; recorded with every row.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
-    /// Who.
+    /// Who imports.
     #[command(flatten)]
     pub by: ActorArgs,
-    /// How long a row may take to be counted before the others are only queued.
+    /// How long to wait for a row to be counted before the others are only queued.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
 }
 
-/// Counts the rows of a file, or none if one of them is wrong.
+/// Counts the rows of a file, or none if one of them is invalid.
 pub(super) async fn run(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -85,15 +85,15 @@ pub(super) async fn run(
     output.show(&summary, Summary::write)?;
     done.context("the import broke off; run it again to go on")?;
     if summary.queued > 0 {
-        output.say("some are queued, and not counted yet: is `storekeeper serve` running?")?;
+        output.say("some rows are queued, and not counted yet: is `storekeeper serve` running?")?;
     }
     let is_held = summary.applied + summary.repeated == summary.rows;
     Ok(if is_held { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
-/// A file whose rows are well formed, and of which some mean no item, or several.
+/// A well-formed file of which some rows match no item, or several.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} of the file's rows mean no single item; nothing was counted")]
+#[error("{0} of the file's rows do not name exactly one item; nothing was counted")]
 pub struct ItemsUnresolved(usize);
 
 fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()> {
@@ -103,16 +103,16 @@ fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What the rows ask for.
+/// The receipts that the rows stand for.
 struct Resolved {
     /// Each with the line on which its row begins.
     requests: Vec<(u64, ReceiptRequest)>,
-    /// Rows that ask for what an earlier one asked for, by another name of the item.
+    /// Rows that repeat an earlier one under another name of the item.
     repeated: usize,
     faults: Vec<Fault>,
 }
 
-/// Finds the item that each row means.
+/// Looks up the item of each row.
 async fn resolve(
     store: &dyn Store,
     rows: &[Row],
@@ -157,7 +157,7 @@ async fn resolve(
     Ok(resolved)
 }
 
-/// What became of the rows.
+/// The outcomes of the rows.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     rows: usize,
@@ -169,7 +169,7 @@ struct Summary {
     queued: usize,
     /// Not counted, because their reference is taken.
     reused: usize,
-    /// Put aside by the worker.
+    /// Became a dead letter.
     dead: usize,
 }
 
@@ -187,7 +187,7 @@ impl Summary {
     }
 }
 
-/// Asks for every row; stops at the first failure that is not of one row only.
+/// Publishes every row; stops at the first failure that concerns more than its row.
 async fn count(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -198,11 +198,11 @@ async fn count(
 ) -> Result<(), anyhow::Error> {
     let bar = progress::bar("rows");
     bar.set_length(u64::try_from(rows.len()).unwrap_or(u64::MAX));
-    // Nobody counts: the rows that follow are only queued.
+    // Once a row times out, no worker is running: the rest is only queued.
     let is_behind = Flag::new(false);
     let ask = async |(line, request): &(u64, ReceiptRequest)| {
-        let patience = if is_behind.get() { Duration::ZERO } else { timeout };
-        (*line, receipts::ask(broker, store, request, SOURCE, patience).await)
+        let timeout = if is_behind.get() { Duration::ZERO } else { timeout };
+        (*line, receipts::ask(broker, store, request, SOURCE, timeout).await)
     };
     let mut asked = stream::iter(rows).map(ask).buffer_unordered(CONCURRENCY);
     while let Some((line, asked)) = asked.next().await {

@@ -1,4 +1,4 @@
-//! The rows of a file: what is read of each, and what is wrong with it.
+//! Parses the rows of a file, and finds what is wrong with them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,15 +9,15 @@ use crate::domain::{Identifier, Quantity, Site};
 
 /// The most rows of a file.
 const ROWS_MAX: usize = 500_000;
-/// What the first line says.
+/// The columns of the first line.
 const HEADER: [&str; 4] = ["site", "key", "quantity", "reference"];
 
-/// A file that was read.
+/// A parsed file.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// The rows that are well formed, in their order.
     pub rows: Vec<Row>,
-    /// Rows that say what an earlier one said.
+    /// Rows that repeat an earlier one.
     pub repeated: usize,
     /// Everything that is wrong; if anything is, nothing is counted.
     pub faults: Vec<Fault>,
@@ -30,9 +30,9 @@ pub struct Row {
     pub line: u64,
     /// The shop.
     pub site: Site,
-    /// What it calls the item: any of its names.
+    /// Any name of the item.
     pub key: String,
-    /// Units that came in.
+    /// Units that were received.
     pub quantity: Quantity,
     /// The name under which they are counted once.
     pub reference: Identifier,
@@ -47,7 +47,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Which receipts the rows so far ask for, each with its line and quantity.
+/// The receipts of the rows so far, each with its line and quantity.
 #[derive(Debug)]
 pub(super) struct Seen<K>(HashMap<K, (u64, Quantity)>);
 
@@ -58,7 +58,7 @@ impl<K> Default for Seen<K> {
 }
 
 impl<K: std::hash::Hash + Eq> Seen<K> {
-    /// Whether a row asks for a receipt that none asked for before.
+    /// Whether no earlier row stands for the same receipt.
     pub(super) fn is_new(&mut self, receipt: K, row: &Row) -> Result<bool, Fault> {
         match self.0.entry(receipt) {
             Entry::Vacant(entry) => {
@@ -75,7 +75,7 @@ impl<K: std::hash::Hash + Eq> Seen<K> {
     }
 }
 
-/// Reads every row and finds everything that is wrong with its form.
+/// Parses every row and finds everything that is malformed.
 pub fn check(content: &[u8]) -> Checked {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
@@ -122,13 +122,13 @@ pub fn check(content: &[u8]) -> Checked {
 /// a line's end and before empty lines.
 struct Lines<'a> {
     content: &'a [u8],
-    /// The bytes that were looked at.
+    /// The bytes that were read so far.
     place: u64,
     line: u64,
 }
 
 impl Lines<'_> {
-    /// The line of the first character of a record that is read from this place on; places grow.
+    /// The line of the first character of the record after this place; places only grow.
     fn line_of(&mut self, start: u64) -> u64 {
         while let Some((first, rest)) = self.content.split_first() {
             let is_end = *first == b'\n' || (*first == b'\r' && rest.first() != Some(&b'\n'));

@@ -1,6 +1,6 @@
-//! `orders release`, `orders hold` and `orders ship`: what a person says of an order.
+//! `orders release`, `orders hold` and `orders ship`: a person corrects an order.
 //!
-//! They publish as the API does, beside a running `serve`, and wait until its worker has done it.
+//! They publish envelopes as the API does, beside a running `serve`, and wait for its worker.
 
 use std::io;
 use std::time::Duration;
@@ -21,30 +21,30 @@ use crate::corrections::{self, CorrectionRequest};
 use crate::domain::{Action, Identifier, Note, Shown, Site};
 use crate::store::Store;
 
-/// What `orders` can do that changes what orders hold.
+/// The commands of `orders` that correct an order.
 #[derive(Debug, Subcommand)]
 pub enum CorrectionCommand {
-    /// Makes an order hold nothing.
+    /// Release an order: it holds nothing.
     ///
-    /// It decides until the order says something else than it does now. Exits 1 when the order has
-    /// changed since it was shown, when the reference is taken, or when no `serve` has done it in
-    /// time; then it stays queued.
+    /// In force until the content of the order changes. Exits 1 if the order has changed since it
+    /// was shown, if the reference is taken, or if no worker applied the correction in time; then
+    /// it stays queued.
     Release {
         /// Which order, and why.
         #[command(flatten)]
         args: CorrectionArgs,
     },
-    /// Makes an order hold what its latest snapshot says, also if it is deleted or cancelled.
+    /// Make an order hold what its latest snapshot says, even if it is deleted or cancelled.
     ///
-    /// It decides until the order says something else than it does now.
+    /// In force until the content of the order changes.
     Hold {
         /// Which order, and why.
         #[command(flatten)]
         args: CorrectionArgs,
     },
-    /// Says that the goods of an order have left.
+    /// Mark an order as shipped: its goods have left.
     ///
-    /// A released order, or one of mode TEST, holds nothing all the same: `orders hold` it first.
+    /// An order that is released, or of mode TEST, still holds nothing: run `orders hold` first.
     Ship {
         /// Which order, and why.
         #[command(flatten)]
@@ -52,7 +52,7 @@ pub enum CorrectionCommand {
     },
 }
 
-/// What a correction takes.
+/// The arguments of a correction.
 #[derive(Debug, Args)]
 pub struct CorrectionArgs {
     /// The shop, as Duda names it in `site_name`.
@@ -64,22 +64,22 @@ pub struct CorrectionArgs {
     /// The name under which the correction counts once for this order.
     #[arg(long, value_name = "R", value_parser = Identifier::parse)]
     pub reference: Identifier,
-    /// Why; kept with the correction, and shown.
+    /// Why; recorded with the correction and shown.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Identifier,
-    /// Who.
+    /// Who corrects it.
     #[command(flatten)]
     pub by: ActorArgs,
-    /// What was seen of the order: `shown` of `orders show --format json`. Without it, what the
-    /// order says now.
+    /// The state of the order that you saw: `shown` of `orders show --format json`. By default, its
+    /// current state.
     #[arg(long, value_name = "TOKEN", value_parser = Shown::parse)]
     pub shown: Option<Shown>,
-    /// How long to wait until a worker has done it.
+    /// How long to wait for a worker to apply it.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
 }
 
-/// Corrects an order, and writes what it holds then.
+/// Corrects an order, and shows what it holds then.
 pub async fn run(
     broker: &dyn Broker,
     store: &dyn Store,

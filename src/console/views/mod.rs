@@ -1,6 +1,6 @@
-//! The API's shapes: the one place where what the Store holds becomes JSON.
+//! The shapes of the API: the only place where data of the Store becomes JSON.
 //!
-//! The console answers with them and the read commands print them. Quantities are decimal
+//! The console answers with them, and the commands print them. Quantities are decimal
 //! strings, times are RFC 3339 in UTC with milliseconds, orders and stock keys are
 //! `kind:identifier`. Domain types never serialize into an answer by themselves, so a change of
 //! the stored state is no change of the API.
@@ -43,7 +43,7 @@ pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, St
 pub struct ListView<T: ToSchema> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// What to give as `cursor` to get the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }

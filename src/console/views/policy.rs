@@ -5,16 +5,16 @@ use serde::Serialize;
 use crate::domain::{Cancelled, Deleted, PolicyOrigin, Restock, TestMode};
 use crate::store::PolicyInForce;
 
-/// The policy that every order is computed with.
+/// The policy by which every order is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyView {
     /// Its number.
     pub revision: u64,
-    /// Who put it in force; null if nobody is known.
+    /// Who put it in force; null if unknown.
     pub actor: Option<String>,
-    /// When it was put in force; null if that is not known.
+    /// When it was put in force; null if unknown.
     pub at: Option<String>,
-    /// The first of these names that a line has is its stock key.
+    /// The kinds of names by precedence: the first that a line has is its stock key.
     #[serde(rename = "stock.key_precedence")]
     pub key_precedence: Vec<&'static str>,
     /// What orders of mode TEST hold.
@@ -26,7 +26,7 @@ pub struct PolicyView {
     /// What deleted orders hold.
     #[serde(rename = "orders.deleted")]
     pub deleted: &'static str,
-    /// Whether refunded goods come back on the shelf.
+    /// Whether refunded goods are restocked.
     #[serde(rename = "refunds.restock")]
     pub restock: &'static str,
 }

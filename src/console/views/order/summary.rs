@@ -15,16 +15,16 @@ pub struct OrderSummaryView {
     /// The shop.
     #[schema(example = "my_site_1")]
     pub site: String,
-    /// The name that it is shown by.
+    /// Its primary name.
     #[schema(example = "id:1001")]
     pub order: String,
-    /// The status that the latest snapshot says.
+    /// The status of the latest snapshot.
     #[schema(example = "PROCESSED")]
     pub status: String,
-    /// `TEST` or `LIVE`; null while nothing said so and no snapshot is known.
+    /// `TEST` or `LIVE`; null while it is unknown and there is no snapshot.
     #[schema(required, example = "LIVE")]
     pub mode: Option<&'static str>,
-    /// Whether the order was deleted, and nobody took that back.
+    /// Whether the order is deleted and was not reinstated.
     pub deleted: bool,
     /// Since when the goods have left; null if they have not.
     #[schema(required, example = "2023-01-13T09:00:00.000Z")]
@@ -34,7 +34,7 @@ pub struct OrderSummaryView {
     pub changed_at: String,
     /// Its other names.
     pub names: Vec<OrderNameView>,
-    /// The lists that it is in: ambiguous, contested, after-deletion, unmapped, waiting, corrected.
+    /// Its flags: ambiguous, contested, after-deletion, unmapped, waiting, corrected.
     #[schema(example = json!(["unmapped"]))]
     pub flags: Vec<&'static str>,
     /// Why it holds what it holds.
