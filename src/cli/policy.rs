@@ -168,10 +168,10 @@ async fn show(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<Exit
             ("put in force by", optional(view.actor.as_deref())),
             ("put in force at", optional(view.at.as_deref())),
             ("stock.key_precedence", text(&view.key_precedence.join(", "))),
-            ("orders.test_mode", text(view.test_mode)),
-            ("orders.cancelled", text(view.cancelled)),
-            ("orders.deleted", text(view.deleted)),
-            ("refunds.restock", text(view.restock)),
+            ("orders.test_mode", text(&view.test_mode)),
+            ("orders.cancelled", text(&view.cancelled)),
+            ("orders.deleted", text(&view.deleted)),
+            ("refunds.restock", text(&view.restock)),
         ];
         write_facts(facts, output)
     })?;

@@ -29,35 +29,19 @@ pub enum ReceiptCommand {
     /// Once for each item and reference: running it again adds nothing. Exits 1 if the reference is
     /// taken, if the item does not exist and `--create` is not given, or if no worker counted the
     /// goods in time; then they stay queued.
-    Receive {
-        /// The item and its quantity.
-        #[command(flatten)]
-        args: ReceiptArgs,
-    },
+    Receive(ReceiptArgs),
     /// Adjust the received quantity up or down, for a reason such as damage.
     ///
     /// Once for each item and reference, like `stock receive`.
-    Adjust {
-        /// The item and its quantity.
-        #[command(flatten)]
-        args: AdjustArgs,
-    },
+    Adjust(AdjustArgs),
     /// Set the quantity on hand to the result of a count.
     ///
     /// The difference from the known quantity is computed once, when the count is first recorded.
-    Count {
-        /// The item and its quantity.
-        #[command(flatten)]
-        args: ReceiptArgs,
-    },
+    Count(ReceiptArgs),
     /// Void a receipt, an adjustment or a count by its reference.
     ///
     /// For good, and also if the receipt itself is counted later.
-    Void {
-        /// The item and the reference.
-        #[command(flatten)]
-        args: VoidArgs,
-    },
+    Void(VoidArgs),
     /// Count received goods from a CSV file with the columns `site,key,quantity,reference`.
     ///
     /// The first line names the columns. Nothing is counted unless every row is valid. Rows that
@@ -139,23 +123,23 @@ pub async fn run(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let (item, amount, reason, create) = match command {
-        ReceiptCommand::Receive { args } => (
+        ReceiptCommand::Receive(args) => (
             &args.item,
             Amount::Received(args.quantity),
             args.reason.as_ref(),
             Create::asked(args.create),
         ),
-        ReceiptCommand::Adjust { args } => {
+        ReceiptCommand::Adjust(args) => {
             let create = Create::asked(args.create);
             (&args.item, Amount::Received(args.quantity), Some(&args.reason), create)
         }
-        ReceiptCommand::Count { args } => (
+        ReceiptCommand::Count(args) => (
             &args.item,
             Amount::OnHand(args.quantity),
             args.reason.as_ref(),
             Create::asked(args.create),
         ),
-        ReceiptCommand::Void { args } => {
+        ReceiptCommand::Void(args) => {
             (&args.item, Amount::Void, args.reason.as_ref(), Create::Never)
         }
         ReceiptCommand::Import(args) => return import::run(broker, store, args, output).await,

@@ -113,7 +113,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
 
     #[test]
     fn addresses_are_shown_without_passwords() {

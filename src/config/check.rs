@@ -250,7 +250,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::Role;
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::*;
 
     #[test]

@@ -18,6 +18,8 @@ mod log_filter;
 mod read;
 mod show;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeMap;

@@ -207,7 +207,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::super::{Backend, LogFormat, RedisMode, Settings};
     use crate::domain::{Cancelled, StockKeyKind};
 

@@ -56,7 +56,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::tests::load;
+    use super::super::tests::load;
     use super::super::value::REDACTED;
 
     #[test]

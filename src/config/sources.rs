@@ -93,7 +93,7 @@ impl<'s> Taken<'s> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::*;
 
     const TWO: &str = "

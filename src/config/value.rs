@@ -199,7 +199,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::super::Settings;
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::*;
 
     #[test]

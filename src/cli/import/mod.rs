@@ -29,7 +29,7 @@ use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey};
 use crate::items::{self, Create, ItemError};
 use crate::receipts::{self, Amount, ReceiptError, ReceiptRequest};
 use crate::store::Store;
-use rows::Seen;
+use rows::{Seen, is_new};
 
 pub use rows::{Checked, Fault, Row, check};
 
@@ -132,7 +132,7 @@ async fn resolve(
         keys.insert(name, found);
     }
     let mut resolved = Resolved { requests: Vec::new(), repeated: 0, faults: Vec::new() };
-    let mut seen = Seen::default();
+    let mut seen = Seen::new();
     for row in rows {
         let line = row.line;
         let key = match keys.get(&(&row.site, row.key.as_str())) {
@@ -144,7 +144,7 @@ async fn resolve(
             None => continue,
         };
         let receipt = ReceiptId { key, reference: row.reference.clone() };
-        match seen.is_new((&row.site, receipt.clone()), row) {
+        match is_new(&mut seen, (&row.site, receipt.clone()), row) {
             Ok(true) => {
                 let (site, amount) = (row.site.clone(), Amount::Received(row.quantity));
                 let request = ReceiptRequest { site, receipt, amount, note: note.clone() };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -48,31 +49,26 @@ pub struct Fault {
 }
 
 /// The receipts of the rows so far, each with its line and quantity.
-#[derive(Debug)]
-pub(super) struct Seen<K>(HashMap<K, (u64, Quantity)>);
+pub(super) type Seen<K> = HashMap<K, (u64, Quantity)>;
 
-impl<K> Default for Seen<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: std::hash::Hash + Eq> Seen<K> {
-    /// Whether no earlier row stands for the same receipt.
-    pub(super) fn is_new(&mut self, receipt: K, row: &Row) -> Result<bool, Fault> {
-        match self.0.entry(receipt) {
-            Entry::Vacant(entry) => {
-                entry.insert((row.line, row.quantity));
-                Ok(true)
-            }
-            Entry::Occupied(entry) if entry.get().1 == row.quantity => Ok(false),
-            Entry::Occupied(entry) => {
-                let first = entry.get().0;
-                let message = format!("line {first} has another quantity for this reference");
-                Err(Fault { line: row.line, message })
-            }
+/// Whether no earlier row stands for the same receipt.
+pub(super) fn is_new<K: Hash + Eq>(
+    seen: &mut Seen<K>,
+    receipt: K,
+    row: &Row,
+) -> Result<bool, Fault> {
+    let (first, quantity) = *match seen.entry(receipt) {
+        Entry::Vacant(entry) => {
+            entry.insert((row.line, row.quantity));
+            return Ok(true);
         }
+        Entry::Occupied(entry) => entry.into_mut(),
+    };
+    if quantity == row.quantity {
+        return Ok(false);
     }
+    let message = format!("line {first} has another quantity for this reference");
+    Err(Fault { line: row.line, message })
 }
 
 /// Parses every row and finds everything that is malformed.
@@ -80,7 +76,7 @@ pub fn check(content: &[u8]) -> Checked {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
     let mut checked = Checked::default();
-    let mut seen = Seen::default();
+    let mut seen = Seen::new();
     let mut record = ByteRecord::new();
     let mut lines = Lines { content, place: 0, line: 1 };
     let mut is_header = true;
@@ -103,7 +99,7 @@ pub fn check(content: &[u8]) -> Checked {
         }
         let read = parse(line, &record).map_err(fault).and_then(|row| {
             let receipt = (row.site.clone(), row.key.clone(), row.reference.clone());
-            Ok((seen.is_new(receipt, &row)?, row))
+            Ok((is_new(&mut seen, receipt, &row)?, row))
         });
         match read {
             Ok((true, row)) => checked.rows.push(row),

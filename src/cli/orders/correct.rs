@@ -29,27 +29,15 @@ pub enum CorrectionCommand {
     /// In force until the content of the order changes. Exits 1 if the order has changed since it
     /// was shown, if the reference is taken, or if no worker applied the correction in time; then
     /// it stays queued.
-    Release {
-        /// Which order, and why.
-        #[command(flatten)]
-        args: CorrectionArgs,
-    },
+    Release(CorrectionArgs),
     /// Make an order hold what its latest snapshot says, even if it is deleted or cancelled.
     ///
     /// In force until the content of the order changes.
-    Hold {
-        /// Which order, and why.
-        #[command(flatten)]
-        args: CorrectionArgs,
-    },
+    Hold(CorrectionArgs),
     /// Mark an order as shipped: its goods have left.
     ///
     /// An order that is released, or of mode TEST, still holds nothing: run `orders hold` first.
-    Ship {
-        /// Which order, and why.
-        #[command(flatten)]
-        args: CorrectionArgs,
-    },
+    Ship(CorrectionArgs),
 }
 
 /// The arguments of a correction.
@@ -87,9 +75,9 @@ pub async fn run(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let (action, args) = match command {
-        CorrectionCommand::Release { args } => (Action::Release, args),
-        CorrectionCommand::Hold { args } => (Action::Hold, args),
-        CorrectionCommand::Ship { args } => (Action::Ship, args),
+        CorrectionCommand::Release(args) => (Action::Release, args),
+        CorrectionCommand::Hold(args) => (Action::Hold, args),
+        CorrectionCommand::Ship(args) => (Action::Ship, args),
     };
     let order = lookup::find(store, &args.site, &args.name).await?;
     let request = CorrectionRequest {
