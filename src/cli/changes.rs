@@ -16,7 +16,7 @@ use crate::domain::Site;
 use crate::shutdown::Signals;
 use crate::store::Store;
 
-/// Changes asked for at a time.
+/// Changes that are read at a time.
 const PAGE: usize = 500;
 /// How often the feed is read while it is followed.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

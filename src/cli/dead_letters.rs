@@ -1,4 +1,4 @@
-//! `dead-letters list`, `groups` and `show`; the other commands are in [`letters`].
+//! `dead-letters list`, `groups` and `show`; the others are in [`dead_letter_commands`](commands).
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use comfy_table::Cell;
 
-use super::letters;
+use super::dead_letter_commands as commands;
 use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Listing, optional, printable, text, write_facts, write_heading};
@@ -32,21 +32,21 @@ pub async fn run(
         DeadLettersCommand::Show { id } => show(store, *id, output).await,
         DeadLettersCommand::Replay(args) => {
             let selected = filter(&args.selection, now);
-            letters::replay(store, sources, selected, args, now, output).await
+            commands::replay(store, sources, selected, args, now, output).await
         }
         DeadLettersCommand::Export(args) => {
-            letters::export(store, &filter(args, now), output).await
+            commands::export(store, &filter(args, now), output).await
         }
-        DeadLettersCommand::Import { file } => letters::import(store, file, output).await,
+        DeadLettersCommand::Import { file } => commands::import(store, file, output).await,
         DeadLettersCommand::Edit { id, body } => {
-            letters::edit(store, &broker().await?, *id, body, output).await
+            commands::edit(store, &broker().await?, *id, body, output).await
         }
         DeadLettersCommand::Discard(args) => {
             let broker = broker().await?;
             if let Some(id) = args.message {
-                return letters::discard(store, &broker, id, output).await;
+                return commands::discard(store, &broker, id, output).await;
             }
-            letters::discard_selected(store, &broker, &filter(&args.selection, now), output).await
+            commands::discard_selected(store, &broker, &filter(&args.selection, now), output).await
         }
     }
 }

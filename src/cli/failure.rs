@@ -12,10 +12,10 @@ use crate::items::ItemError;
 use crate::receipts::ReceiptError;
 use crate::store::StoreError;
 
-/// How a process ends whose command failed with this error.
+/// The exit status of a command that failed with this error.
 ///
-/// A reader that went away, as `head` does, is no failure. What neither a Store nor a Broker said
-/// is a mistake in the command or its surroundings.
+/// A closed pipe, as after `head`, is not a failure. An error of neither a Store nor a Broker is a
+/// mistake in the command or its environment.
 pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         if let Some(error) = cause.downcast_ref::<StoreError>() {

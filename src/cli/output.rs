@@ -54,7 +54,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes what came of a command: a sentence for a person, an object for a program.
+    /// Writes the result of a command: a sentence for a person, an object for a program.
     pub(super) fn verdict(
         &mut self,
         sentence: impl fmt::Display,
@@ -75,13 +75,13 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes why what was asked for does not hold, or was not found.
+    /// Writes why the result is negative, or what was not found.
     pub(super) fn not_held(&mut self, reason: impl fmt::Display) -> anyhow::Result<ExitStatus> {
         self.say(reason)?;
         Ok(ExitStatus::NotHeld)
     }
 
-    /// Writes a sentence to the person who asked.
+    /// Writes a message to the person who asked.
     pub(super) fn say(&mut self, sentence: impl fmt::Display) -> io::Result<()> {
         writeln!(self.err, "{sentence}")
     }

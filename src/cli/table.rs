@@ -92,7 +92,7 @@ impl<'c, V> Listing<'c, V> {
         self.write_page(output)
     }
 
-    /// Writes the remaining rows; tells a person so if there were none at all.
+    /// Writes the remaining rows; if there were none at all, tells a person so by `none`.
     pub(super) fn finish_or_say(
         mut self,
         none: &str,

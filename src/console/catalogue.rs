@@ -14,7 +14,6 @@ use crate::http::problem::{Body, Problem};
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/catalogue",
-    operation_id = "list_catalogue",
     tag = "stock",
     params(("site" = String, Path, description = "The shop."), PageQuery),
     responses(
@@ -23,7 +22,7 @@ use crate::http::problem::{Body, Problem};
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_catalogue(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<PageQuery>,

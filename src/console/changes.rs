@@ -59,7 +59,6 @@ pub(super) struct ChangesQuery {
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/changes",
-    operation_id = "list_changes",
     tag = "stock",
     params(
         ("site" = String, Path, description = "The shop."),
@@ -76,7 +75,7 @@ pub(super) struct ChangesQuery {
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_changes(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<ChangesQuery>,

@@ -40,7 +40,6 @@ pub(super) struct CorrectionBody {
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/orders/{name}/corrections",
-    operation_id = "correct_order",
     tag = "orders",
     params(OrderPath),
     request_body = CorrectionBody,
@@ -54,7 +53,7 @@ pub(super) struct CorrectionBody {
         Refusals,
     ),
 )]
-pub(super) async fn correct(
+pub(super) async fn correct_order(
     ChangeRequest { backends, path, actor, timeout }: ChangeRequest<OrderPath>,
     JsonBody(body): JsonBody<CorrectionBody>,
 ) -> Result<(StatusCode, Json<CorrectionAnswerView>), Problem> {

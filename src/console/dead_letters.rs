@@ -1,4 +1,4 @@
-//! `GET /v1/dead-letters` and `GET /v1/dead-letters/{id}`
+//! `GET /v1/dead-letters`, `GET /v1/dead-letters/groups` and `GET /v1/dead-letters/{id}`
 
 #![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::access::Caller;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
-use super::views::{DeadLetterDetailView, DeadLetterView, ListView};
+use super::views::{DeadLetterDetailView, DeadLetterGroupView, DeadLetterView, ListView};
 use super::{Backends, cursor, lists};
 use crate::clock::PastTime;
 use crate::config::Role;
@@ -80,7 +80,6 @@ pub(super) fn read_filter(
 #[utoipa::path(
     get,
     path = "/v1/dead-letters",
-    operation_id = "list_dead_letters",
     tag = "dead letters",
     params(DeadLettersQuery),
     responses(
@@ -88,7 +87,7 @@ pub(super) fn read_filter(
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_dead_letters(
     State(backends): State<Backends>,
     Query(query): Query<DeadLettersQuery>,
 ) -> Result<Json<ListView<DeadLetterView>>, Problem> {
@@ -96,6 +95,25 @@ pub(super) async fn list(
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.dead_letters(&filter, &page).await;
     lists::answer(found, &page)
+}
+
+/// Counts parked dead letters by reason, shop and event
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters/groups",
+    tag = "dead letters",
+    responses(
+        (status = 200, description = "All groups on one page, the largest first.", body = ListView<DeadLetterGroupView>),
+        Refusals,
+    ),
+)]
+pub(super) async fn list_dead_letter_groups(
+    State(backends): State<Backends>,
+    _: Query<NoParameters>,
+) -> Result<Json<ListView<DeadLetterGroupView>>, Problem> {
+    let groups = backends.store.dead_letter_groups().await?;
+    let items = groups.iter().map(DeadLetterGroupView::from).collect();
+    Ok(Json(ListView { items, next_cursor: None }))
 }
 
 /// A dead letter, as the caller's role is allowed to see it.
@@ -113,7 +131,6 @@ pub(super) enum ShownView {
 #[utoipa::path(
     get,
     path = "/v1/dead-letters/{id}",
-    operation_id = "show_dead_letter",
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     responses(
@@ -122,7 +139,7 @@ pub(super) enum ShownView {
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     Extension(role): Caller,

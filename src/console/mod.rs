@@ -26,11 +26,11 @@ mod catalogue;
 mod changes;
 mod corrections;
 mod cursor;
+mod dead_letter_commands;
 mod dead_letters;
 mod failures;
 mod guard;
 mod items;
-mod letter_orders;
 mod lists;
 pub mod lookup;
 mod openapi;
@@ -101,29 +101,33 @@ struct Backends {
 /// method but GET is a change.
 fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
     vec![
-        ("/v1/sites", Role::Read, get(sites::list)),
-        ("/v1/sites/{site}/stock", Role::Read, get(stock::list)),
-        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show)),
-        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive)),
-        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust)),
-        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count)),
-        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void)),
-        ("/v1/sites/{site}/orders", Role::Read, get(orders::list)),
-        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show)),
-        ("/v1/sites/{site}/orders/{name}/corrections", Role::Operate, post(corrections::correct)),
-        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list)),
-        ("/v1/sites/{site}/changes", Role::Read, get(changes::list)),
-        ("/v1/dead-letters", Role::Read, get(dead_letters::list)),
-        ("/v1/dead-letters/groups", Role::Read, get(letter_orders::groups)),
-        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show)),
-        ("/v1/dead-letters/{id}", Role::Operate, delete(letter_orders::discard)),
-        ("/v1/dead-letters/{id}/body", Role::Operate, put(letter_orders::edit)),
-        ("/v1/replays", Role::Read, get(replays::list)),
-        ("/v1/replays", Role::Operate, post(replays::make)),
-        ("/v1/replays/{id}", Role::Read, get(replays::show)),
-        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel)),
-        ("/v1/queues", Role::Read, get(queues::show)),
-        ("/v1/openapi.json", Role::Read, get(openapi::show)),
+        ("/v1/sites", Role::Read, get(sites::list_sites)),
+        ("/v1/sites/{site}/stock", Role::Read, get(stock::list_stock)),
+        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show_stock_item)),
+        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive_goods)),
+        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust_stock)),
+        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count_stock)),
+        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void_receipt)),
+        ("/v1/sites/{site}/orders", Role::Read, get(orders::list_orders)),
+        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show_order)),
+        (
+            "/v1/sites/{site}/orders/{name}/corrections",
+            Role::Operate,
+            post(corrections::correct_order),
+        ),
+        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list_catalogue)),
+        ("/v1/sites/{site}/changes", Role::Read, get(changes::list_changes)),
+        ("/v1/dead-letters", Role::Read, get(dead_letters::list_dead_letters)),
+        ("/v1/dead-letters/groups", Role::Read, get(dead_letters::list_dead_letter_groups)),
+        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show_dead_letter)),
+        ("/v1/dead-letters/{id}", Role::Operate, delete(dead_letter_commands::discard_dead_letter)),
+        ("/v1/dead-letters/{id}/body", Role::Operate, put(dead_letter_commands::edit_dead_letter)),
+        ("/v1/replays", Role::Read, get(replays::list_replays)),
+        ("/v1/replays", Role::Operate, post(replays::make_replay)),
+        ("/v1/replays/{id}", Role::Read, get(replays::show_replay)),
+        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel_replay)),
+        ("/v1/queues", Role::Read, get(queues::show_queues)),
+        ("/v1/openapi.json", Role::Read, get(openapi::show_openapi)),
     ]
 }
 

@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::{
-    catalogue, changes, corrections, dead_letters, letter_orders, orders, queues, receipts,
+    catalogue, changes, corrections, dead_letter_commands, dead_letters, orders, queues, receipts,
     replays, sites, stock,
 };
 use crate::http::problem::{Body, Problem};
@@ -17,29 +17,29 @@ use crate::http::problem::{Body, Problem};
 #[openapi(
     info(title = "Storekeeper"),
     paths(
-        sites::list,
-        stock::list,
-        stock::show,
-        receipts::receive,
-        receipts::adjust,
-        receipts::count,
-        receipts::void,
-        orders::list,
-        orders::show,
-        corrections::correct,
-        catalogue::list,
-        changes::list,
-        dead_letters::list,
-        dead_letters::show,
-        letter_orders::groups,
-        letter_orders::discard,
-        letter_orders::edit,
-        replays::list,
-        replays::make,
-        replays::show,
-        replays::cancel,
-        queues::show,
-        show,
+        sites::list_sites,
+        stock::list_stock,
+        stock::show_stock_item,
+        receipts::receive_goods,
+        receipts::adjust_stock,
+        receipts::count_stock,
+        receipts::void_receipt,
+        orders::list_orders,
+        orders::show_order,
+        corrections::correct_order,
+        catalogue::list_catalogue,
+        changes::list_changes,
+        dead_letters::list_dead_letters,
+        dead_letters::show_dead_letter,
+        dead_letters::list_dead_letter_groups,
+        dead_letter_commands::discard_dead_letter,
+        dead_letter_commands::edit_dead_letter,
+        replays::list_replays,
+        replays::make_replay,
+        replays::show_replay,
+        replays::cancel_replay,
+        queues::show_queues,
+        show_openapi,
     ),
     components(schemas(Body<'static>)),
     modifiers(&Tokens),
@@ -73,11 +73,10 @@ impl Modify for Tokens {
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
-    operation_id = "show_openapi",
     tag = "api",
     responses((status = 200, description = "This document.", body = Object), Refusals),
 )]
-pub(super) async fn show(
+pub(super) async fn show_openapi(
     _: Query<NoParameters>,
 ) -> Result<Json<utoipa::openapi::OpenApi>, Problem> {
     Ok(Json(Document::openapi()))

@@ -93,7 +93,6 @@ pub(super) struct OrderPath {
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/orders",
-    operation_id = "list_orders",
     tag = "orders",
     params(("site" = String, Path, description = "The shop."), OrdersQuery),
     responses(
@@ -102,7 +101,7 @@ pub(super) struct OrderPath {
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_orders(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<OrdersQuery>,
@@ -124,7 +123,6 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/orders/{name}",
-    operation_id = "show_order",
     tag = "orders",
     params(OrderPath),
     responses(
@@ -135,7 +133,7 @@ pub(super) async fn list(
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_order(
     State(backends): State<Backends>,
     Path(path): Path<OrderPath>,
     _: Query<NoParameters>,

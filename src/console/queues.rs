@@ -13,14 +13,13 @@ use crate::http::problem::Problem;
 #[utoipa::path(
     get,
     path = "/v1/queues",
-    operation_id = "show_queues",
     tag = "queues",
     responses(
         (status = 200, description = "The depth of each queue.", body = QueuesView),
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_queues(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
 ) -> Result<Json<QueuesView>, Problem> {

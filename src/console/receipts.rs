@@ -103,7 +103,6 @@ pub(super) struct VoidBody {
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/stock/{key}/receipts",
-    operation_id = "receive_goods",
     tag = "stock",
     params(ItemPath),
     request_body = GoodsBody,
@@ -115,7 +114,7 @@ pub(super) struct VoidBody {
         Refusals,
     ),
 )]
-pub(super) async fn receive(
+pub(super) async fn receive_goods(
     request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<GoodsBody>,
 ) -> Result<Answered, Problem> {
@@ -129,7 +128,6 @@ pub(super) async fn receive(
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/stock/{key}/adjustments",
-    operation_id = "adjust_stock",
     tag = "stock",
     params(ItemPath),
     request_body = AdjustmentBody,
@@ -141,7 +139,7 @@ pub(super) async fn receive(
         Refusals,
     ),
 )]
-pub(super) async fn adjust(
+pub(super) async fn adjust_stock(
     request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<AdjustmentBody>,
 ) -> Result<Answered, Problem> {
@@ -156,7 +154,6 @@ pub(super) async fn adjust(
 #[utoipa::path(
     put,
     path = "/v1/sites/{site}/stock/{key}/count",
-    operation_id = "count_stock",
     tag = "stock",
     params(ItemPath),
     request_body = CountBody,
@@ -168,7 +165,7 @@ pub(super) async fn adjust(
         Refusals,
     ),
 )]
-pub(super) async fn count(
+pub(super) async fn count_stock(
     request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<CountBody>,
 ) -> Result<Answered, Problem> {
@@ -182,7 +179,6 @@ pub(super) async fn count(
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/stock/{key}/voids",
-    operation_id = "void_receipt",
     tag = "stock",
     params(ItemPath),
     request_body = VoidBody,
@@ -194,7 +190,7 @@ pub(super) async fn count(
         Refusals,
     ),
 )]
-pub(super) async fn void(
+pub(super) async fn void_receipt(
     request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<VoidBody>,
 ) -> Result<Answered, Problem> {

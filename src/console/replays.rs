@@ -67,7 +67,6 @@ pub(super) struct SelectionBody {
 #[utoipa::path(
     post,
     path = "/v1/replays",
-    operation_id = "make_replay",
     tag = "dead letters",
     request_body = NewReplayBody,
     responses(
@@ -76,7 +75,7 @@ pub(super) struct SelectionBody {
         Refusals,
     ),
 )]
-pub(super) async fn make(
+pub(super) async fn make_replay(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
     JsonBody(body): JsonBody<NewReplayBody, REQUEST_BYTES_MAX>,
@@ -126,7 +125,6 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
 #[utoipa::path(
     get,
     path = "/v1/replays",
-    operation_id = "list_replays",
     tag = "dead letters",
     params(PageQuery),
     responses(
@@ -134,7 +132,7 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_replays(
     State(backends): State<Backends>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<ListView<ReplayView>>, Problem> {
@@ -147,7 +145,6 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/replays/{id}",
-    operation_id = "show_replay",
     tag = "dead letters",
     params(("id" = String, Path, description = "The replay's id.")),
     responses(
@@ -156,7 +153,7 @@ pub(super) async fn list(
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_replay(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
@@ -168,7 +165,6 @@ pub(super) async fn show(
 #[utoipa::path(
     delete,
     path = "/v1/replays/{id}",
-    operation_id = "cancel_replay",
     tag = "dead letters",
     params(("id" = String, Path, description = "The replay's id.")),
     responses(
@@ -177,7 +173,7 @@ pub(super) async fn show(
         Refusals,
     ),
 )]
-pub(super) async fn cancel(
+pub(super) async fn cancel_replay(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,

@@ -13,14 +13,13 @@ use crate::http::problem::Problem;
 #[utoipa::path(
     get,
     path = "/v1/sites",
-    operation_id = "list_sites",
     tag = "stock",
     responses(
         (status = 200, description = "Every shop, in order of name; one page.", body = ListView<SiteView>),
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_sites(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
 ) -> Result<Json<ListView<SiteView>>, Problem> {

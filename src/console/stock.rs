@@ -47,7 +47,6 @@ pub(super) struct HoldsQuery {
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock",
-    operation_id = "list_stock",
     tag = "stock",
     params(("site" = String, Path, description = "The shop."), StockQuery),
     responses(
@@ -56,7 +55,7 @@ pub(super) struct HoldsQuery {
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_stock(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<StockQuery>,
@@ -75,7 +74,6 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock/{key}",
-    operation_id = "show_stock_item",
     tag = "stock",
     params(ItemPath, HoldsQuery),
     responses(
@@ -85,7 +83,7 @@ pub(super) async fn list(
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_stock_item(
     State(backends): State<Backends>,
     Path(path): Path<ItemPath>,
     Query(query): Query<HoldsQuery>,

@@ -25,14 +25,14 @@ pub use correction::CorrectionAnswerView;
 pub use dead_letter::{BodyView, DeadLetterDetailView, DeadLetterView, HeadersView};
 pub(super) use order::status_of;
 pub use order::{
-    CorrectionView, LineView, OrderHoldView, OrderNameView, OrderSummaryView, OrderView,
-    RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
+    CorrectionView, LineView, OrderHoldView, OrderNameView, OrderSummaryView,
+    OrderView, RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
 };
 pub use policy::PolicyView;
 pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
 pub use receipt::{PendingEventsView, ReceiptView};
 pub use replay::{
-    DeadLetterGroupView, ForecastView, LetterForecastView, LetterOrderView, ReplayView,
+    DeadLetterCommandView, DeadLetterForecastView, DeadLetterGroupView, ForecastView, ReplayView,
     StockEffectView,
 };
 pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, StockItemView};

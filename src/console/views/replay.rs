@@ -8,7 +8,7 @@ use crate::domain::{MessageId, Reason, Timestamp};
 use crate::store::{DeadLetterGroup, LetterName, Replay, ReplayId, ReplayState};
 
 /// A replay and its progress.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Replay)]
 pub struct ReplayView {
     /// The replay's id.
@@ -62,12 +62,9 @@ impl ReplayView {
             state: ReplayState::Done.as_str(),
             made_at: at.to_string(),
             selected: done.letters.len() as u64,
-            sent: 0,
-            settled: 0,
-            failed: 0,
-            gone: 0,
             dry_run: true,
             forecast: Some(ForecastView::from(done)),
+            ..Self::default()
         }
     }
 }
@@ -77,7 +74,7 @@ impl ReplayView {
 #[schema(as = Forecast)]
 pub struct ForecastView {
     /// Each dead letter, in the order of the replay.
-    pub letters: Vec<LetterForecastView>,
+    pub letters: Vec<DeadLetterForecastView>,
     /// The total change of the stock.
     pub stock: Vec<StockEffectView>,
     /// Whether there are more dead letters than were tried.
@@ -87,7 +84,7 @@ pub struct ForecastView {
 impl From<&DryRun> for ForecastView {
     fn from(done: &DryRun) -> Self {
         Self {
-            letters: done.letters.iter().map(LetterForecastView::from).collect(),
+            letters: done.letters.iter().map(DeadLetterForecastView::from).collect(),
             stock: done.effects.iter().map(StockEffectView::from).collect(),
             cut_off: done.is_cut_off,
         }
@@ -96,8 +93,8 @@ impl From<&DryRun> for ForecastView {
 
 /// The forecast of one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = LetterForecast)]
-pub struct LetterForecastView {
+#[schema(as = DeadLetterForecast)]
+pub struct DeadLetterForecastView {
     /// The message's id.
     pub id: String,
     /// The generation of the dead letter.
@@ -114,7 +111,7 @@ pub struct LetterForecastView {
     pub detail: Option<String>,
 }
 
-impl From<&Forecast> for LetterForecastView {
+impl From<&Forecast> for DeadLetterForecastView {
     fn from(forecast: &Forecast) -> Self {
         let (outcome, reason, detail) = match &forecast.would_be {
             WouldBe::Settled(settled) => {
@@ -198,8 +195,8 @@ impl From<&DeadLetterGroup> for DeadLetterGroupView {
 
 /// A command about a dead letter: an edit or a discard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = LetterOrder)]
-pub struct LetterOrderView {
+#[schema(as = DeadLetterCommand)]
+pub struct DeadLetterCommandView {
     /// The message's id.
     pub id: String,
     /// The generation of the dead letter.
@@ -210,7 +207,7 @@ pub struct LetterOrderView {
     pub applied: bool,
 }
 
-impl LetterOrderView {
+impl DeadLetterCommandView {
     /// A command about a dead letter, by the message that carries it.
     pub fn new(letter: LetterName, command: MessageId, applied: bool) -> Self {
         let LetterName { message_id, generation } = letter;

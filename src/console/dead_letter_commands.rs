@@ -1,5 +1,4 @@
-//! `DELETE /v1/dead-letters/{id}`, `PUT /v1/dead-letters/{id}/body` and
-//! `GET /v1/dead-letters/groups`
+//! `DELETE /v1/dead-letters/{id}` and `PUT /v1/dead-letters/{id}/body`
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
-use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
+use super::views::DeadLetterCommandView;
 use super::{Backends, in_time};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::MessageId;
@@ -51,46 +50,25 @@ impl NewBody {
     }
 }
 
-/// Counts parked dead letters by reason, shop and event
-#[utoipa::path(
-    get,
-    path = "/v1/dead-letters/groups",
-    operation_id = "list_dead_letter_groups",
-    tag = "dead letters",
-    responses(
-        (status = 200, description = "All groups on one page, the largest first.", body = ListView<DeadLetterGroupView>),
-        Refusals,
-    ),
-)]
-pub(super) async fn groups(
-    State(backends): State<Backends>,
-    _: Query<NoParameters>,
-) -> Result<Json<ListView<DeadLetterGroupView>>, Problem> {
-    let groups = backends.store.dead_letter_groups().await?;
-    let items = groups.iter().map(DeadLetterGroupView::from).collect();
-    Ok(Json(ListView { items, next_cursor: None }))
-}
-
 /// Discards a dead letter for good
 #[utoipa::path(
     delete,
     path = "/v1/dead-letters/{id}",
-    operation_id = "discard_dead_letter",
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     responses(
-        (status = 200, description = "The dead letter is discarded.", body = LetterOrderView),
-        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = LetterOrderView),
+        (status = 200, description = "The dead letter is discarded.", body = DeadLetterCommandView),
+        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = DeadLetterCommandView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 409, description = "The dead letter is in a running replay; cancel the replay, or wait for it.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
-pub(super) async fn discard(
+pub(super) async fn discard_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await?;
     answer(name, done)
@@ -100,25 +78,24 @@ pub(super) async fn discard(
 #[utoipa::path(
     put,
     path = "/v1/dead-letters/{id}/body",
-    operation_id = "edit_dead_letter",
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     request_body = NewBody,
     responses(
-        (status = 200, description = "The dead letter has the new body.", body = LetterOrderView),
-        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = LetterOrderView),
+        (status = 200, description = "The dead letter has the new body.", body = DeadLetterCommandView),
+        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = DeadLetterCommandView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 409, description = "The dead letter is in a running replay; cancel the replay, or wait for it.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn edit(
+pub(super) async fn edit_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
     JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
-) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let name = find(&backends, parse_message_id(&id)?).await?;
     let body = body.bytes()?;
     let edited = dead_letters::edit(&backends.broker, &*backends.store, name, &body);
@@ -136,14 +113,14 @@ async fn find(backends: &Backends, id: MessageId) -> Result<LetterName, Problem>
             format!("it is in replay {replay}; cancel the replay, or wait until it is done");
         return Err(Problem::new(ProblemCode::DeadLetterInReplay, detail));
     }
-    Ok(LetterName { message_id: id, generation: letter.generation() })
+    Ok(letter.name())
 }
 
 /// The answer to a command with this progress.
 fn answer(
     name: LetterName,
     Commanded { message_id, progress }: Commanded,
-) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let (status, applied) = match progress {
         Progress::Applied => (StatusCode::OK, true),
         Progress::Queued => (StatusCode::ACCEPTED, false),
@@ -152,5 +129,5 @@ fn answer(
             return Err(Problem::new(ProblemCode::DeadLetterUnknown, detail));
         }
     };
-    Ok((status, Json(LetterOrderView::new(name, message_id, applied))))
+    Ok((status, Json(DeadLetterCommandView::new(name, message_id, applied))))
 }

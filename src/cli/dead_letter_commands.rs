@@ -1,4 +1,4 @@
-//! `dead-letters replay`, `edit`, `discard`, `export` and `import`
+//! `dead-letters replay`, `edit`, `discard`, `export` and `import`.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -19,7 +19,9 @@ use super::pages::Pages;
 use super::table::{Column, optional, text, write_facts, write_section, write_table};
 use super::{DeadLettersReplayArgs, ExitStatus, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
-use crate::console::views::{LetterForecastView, LetterOrderView, ReplayView, StockEffectView};
+use crate::console::views::{
+    DeadLetterCommandView, DeadLetterForecastView, ReplayView, StockEffectView,
+};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
@@ -62,7 +64,7 @@ pub async fn replay(
     let mut replay = made.context("cannot make the replay")?;
     if replay.state == ReplayState::Running {
         output.say(format_args!(
-            "replay {id}, letters in it: {}; it goes on without this command",
+            "replay {id}, dead letters in it: {}; it continues if this command is interrupted",
             replay.selected
         ))?;
     }
@@ -87,7 +89,7 @@ pub async fn replay(
             output.say(format_args!(
                 "no leader has taken replay {id} within {}: is `storekeeper serve` or a leader \
                  running? The replay stays and begins when one does; `storekeeper replays cancel \
-                 {id}` frees its letters",
+                 {id}` frees its dead letters",
                 humantime::format_duration(TAKEN_TIMEOUT)
             ))?;
             return Ok(ExitStatus::Unreachable);
@@ -109,7 +111,7 @@ pub async fn replay(
              gone {gone}"
         )
     })?;
-    // An empty selection is no failure, unless letters were named by their ids.
+    // An empty selection is no failure, unless dead letters were named by their ids.
     let is_found = replay.selected > 0 || !has_names;
     let is_done = replay.state == ReplayState::Done && replay.failed == 0 && is_found;
     Ok(if is_done { ExitStatus::Done } else { ExitStatus::NotHeld })
@@ -125,12 +127,12 @@ fn write_forecast(view: &ReplayView, output: &mut Output<'_>) -> io::Result<()> 
     let heading = "What it would add to the stock";
     write_section(heading, EFFECT_COLUMNS, &forecast.stock, "nothing", output)?;
     if forecast.cut_off {
-        output.say(format_args!("there are more letters than these {}", view.selected))?;
+        output.say(format_args!("there are more dead letters than these {}", view.selected))?;
     }
     Ok(())
 }
 
-const FORECAST_COLUMNS: &[Column<LetterForecastView>] = &[
+const FORECAST_COLUMNS: &[Column<DeadLetterForecastView>] = &[
     Column::text("ID", |letter| text(&letter.id)),
     Column::text("WOULD BE", |letter| text(letter.outcome)),
     Column::text("REASON", |letter| optional(letter.reason)),
@@ -215,10 +217,11 @@ fn report(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     if progress == Progress::Ended {
-        return output.not_held("the letter ended before it could be edited; nothing was changed");
+        return output
+            .not_held("the dead letter ended before it could be edited; nothing was changed");
     }
     let is_applied = progress == Progress::Applied;
-    let view = LetterOrderView::new(letter, message_id, is_applied);
+    let view = DeadLetterCommandView::new(letter, message_id, is_applied);
     output.show(&view, |view, output| {
         let facts = vec![
             ("id", text(&view.id)),
@@ -252,7 +255,7 @@ async fn find(
         ))?;
         return Ok(None);
     }
-    Ok(Some(LetterName { message_id: id, generation: letter.generation() }))
+    Ok(Some(letter.name()))
 }
 
 /// A dead letter as a line of an export; bodies are always base64, so that nothing is lost.
