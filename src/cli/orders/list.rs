@@ -13,13 +13,13 @@ use crate::domain::{Policy, Timestamp};
 use crate::store::Store;
 
 const COLUMNS: &[Column<OrderSummaryView>] = &[
-    Column::text("SITE", |order| text(&order.site)),
-    Column::text("ORDER", |order| text(&order.order)),
-    Column::text("STATUS", |order| text(&order.status)),
+    Column::text("SITE", |order| text(&order.head.site)),
+    Column::text("ORDER", |order| text(&order.head.order)),
+    Column::text("STATUS", |order| text(&order.head.status)),
     Column::text("CHANGED", |order| text(&order.changed_at)),
-    Column::text("WHY", |order| text(order.why.rule)),
+    Column::text("WHY", |order| text(order.head.why.rule)),
     Column::text("FLAGS", |order| {
-        let deleted = order.deleted.then_some("deleted");
+        let deleted = order.head.deleted.then_some("deleted");
         text(&order.flags.iter().copied().chain(deleted).collect::<Vec<_>>().join(", "))
     }),
 ];

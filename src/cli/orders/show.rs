@@ -41,21 +41,21 @@ pub(super) async fn run(
 }
 
 fn write_order(order: &OrderView, output: &mut Output<'_>) -> io::Result<()> {
-    let names: Vec<&str> = order.names.iter().map(|name| name.name.as_str()).collect();
-    let mut facts = vec![("site", text(&order.site)), ("order", text(&order.order))];
+    let names: Vec<&str> = order.head.names.iter().map(|name| name.name.as_str()).collect();
+    let mut facts = vec![("site", text(&order.head.site)), ("order", text(&order.head.order))];
     if !names.is_empty() {
         facts.push(("also", text(&names.join(", "))));
     }
-    facts.push(("status", text(&order.status)));
-    facts.push(("mode", optional(order.mode)));
-    facts.push(("left", text(order.left_since.as_deref().unwrap_or("no"))));
+    facts.push(("status", text(&order.head.status)));
+    facts.push(("mode", optional(order.head.mode)));
+    facts.push(("left", text(order.head.left_since.as_deref().unwrap_or("no"))));
     facts.push(("revision", text(&order.revision)));
     write_facts(facts, output)?;
-    writeln!(output.out, "{}", order.why.text)?;
+    writeln!(output.out, "{}", order.head.why.text)?;
     for remark in remarks(order) {
         write_warning(&remark, output)?;
     }
-    write_holds("Holds", &order.holds, output)?;
+    write_holds("Holds", &order.head.holds, output)?;
     if let Some(SnapshotView { event_timestamp, lines }) = &order.snapshot {
         write_section(&format!("Lines as of {event_timestamp}"), LINES, lines, "none", output)?;
     }
@@ -73,7 +73,7 @@ fn write_order(order: &OrderView, output: &mut Output<'_>) -> io::Result<()> {
 /// What needs a person's attention.
 fn remarks(order: &OrderView) -> Vec<String> {
     let mut remarks = Vec::new();
-    if order.deleted {
+    if order.head.deleted {
         remarks.push("deleted".to_owned());
     }
     if order.after_deletion {
@@ -85,7 +85,7 @@ fn remarks(order: &OrderView) -> Vec<String> {
     if order.ambiguous {
         remarks.push("ambiguous: two events of one time contradict each other".to_owned());
     }
-    for name in order.names.iter().filter(|name| name.contested) {
+    for name in order.head.names.iter().filter(|name| name.contested) {
         let name = printable(&name.name, false);
         remarks.push(format!("contested: {name} was seen beside several ids, and leads to none"));
     }

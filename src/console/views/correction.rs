@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::OrderHoldView;
-use crate::asking::Progress;
+use super::{OrderHoldView, state_of};
 use crate::corrections::{Answer, CorrectionRequest};
 use crate::store::orders::StoredOrder;
 
@@ -47,10 +46,7 @@ impl CorrectionAnswerView {
             order: answer.before.order.to_string(),
             action: request.action.as_str(),
             reference: request.reference.to_string(),
-            state: match answer.progress {
-                Progress::Applied | Progress::Repeated => "applied",
-                Progress::Queued => "queued",
-            },
+            state: state_of(answer.progress),
             before: holds(&answer.before),
             after: answer.after.as_ref().map(holds),
         }

@@ -19,13 +19,15 @@ mod stock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::asking::Progress;
+
 pub use catalogue::CatalogueEntryView;
 pub use change::{ChangeView, CountsView};
 pub use correction::CorrectionAnswerView;
 pub use dead_letter::{BodyView, DeadLetterDetailView, DeadLetterView, HeadersView};
 pub(super) use order::status_of;
 pub use order::{
-    CorrectionView, LineView, OrderHoldView, OrderNameView, OrderSummaryView,
+    CorrectionView, LineView, OrderHeadView, OrderHoldView, OrderNameView, OrderSummaryView,
     OrderView, RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
 };
 pub use policy::PolicyView;
@@ -46,4 +48,12 @@ pub struct ListView<T: ToSchema> {
     /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
+}
+
+/// A change's progress, in one word.
+const fn state_of(progress: Progress) -> &'static str {
+    match progress {
+        Progress::Applied | Progress::Repeated => "applied",
+        Progress::Queued => "queued",
+    }
 }

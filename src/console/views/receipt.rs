@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::CountsView;
-use crate::asking::Progress;
+use super::{CountsView, state_of};
 use crate::domain::ReceiptContent;
 use crate::receipts::{Answer, Pending, ReceiptRequest};
 
@@ -69,10 +68,7 @@ impl ReceiptView {
             site: request.site.to_string(),
             key: request.receipt.key.to_string(),
             reference: request.receipt.reference.to_string(),
-            state: match answer.progress {
-                Progress::Applied | Progress::Repeated => "applied",
-                Progress::Queued => "queued",
-            },
+            state: state_of(answer.progress),
             received: received.map(|received| received.to_string()),
             on_hand: on_hand.map(|on_hand| on_hand.to_string()),
             difference: difference.map(|difference| difference.to_string()),

@@ -14,47 +14,27 @@ use crate::store::orders::StoredOrder;
 
 pub use history::{CorrectionView, RefundLineView, RefundView, TimelineEntryView};
 pub use snapshot::{LineView, SnapshotView};
-pub use summary::OrderSummaryView;
+pub use summary::{OrderHeadView, OrderSummaryView};
 
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Order)]
 #[expect(clippy::struct_excessive_bools, reason = "the API's shape: each is a fact of its own")]
 pub struct OrderView {
-    /// The shop.
-    #[schema(example = "my_site_1")]
-    pub site: String,
-    /// Its primary name: its id, or its only known name.
-    #[schema(example = "id:1001")]
-    pub order: String,
+    /// What lists show too.
+    #[serde(flatten)]
+    pub head: OrderHeadView,
     /// The revision of this state, in hexadecimal; it differs for every state.
     #[schema(example = "9c1b5f0e6a7d2c34")]
     pub revision: String,
-    /// The status of the latest snapshot, as it was written if it is not a known one; `UNKNOWN` if
-    /// there is none. For an order of a third-party store whose details are awaited, the status of
-    /// the latest notice.
-    #[schema(example = "PROCESSED")]
-    pub status: String,
-    /// `TEST` or `LIVE`; null while it is unknown and there is no snapshot.
-    #[schema(required, example = "LIVE")]
-    pub mode: Option<&'static str>,
-    /// Whether the order is deleted and was not reinstated.
-    pub deleted: bool,
     /// An opaque token of what is shown here: a correction repeats it, so that the correction is
     /// refused once the order has changed. Null while no snapshot is known.
     #[schema(required)]
     pub shown: Option<String>,
-    /// Since when the goods have left; null if they have not.
-    #[schema(required, example = "2023-01-13T09:00:00.000Z")]
-    pub left_since: Option<String>,
-    /// Its other names: second names, and the newest invoice numbers.
-    pub names: Vec<OrderNameView>,
     /// What was refunded.
     pub refunds: Vec<RefundView>,
     /// The corrections, in the order in which they were received.
     pub corrections: Vec<CorrectionView>,
-    /// Why it holds what it holds.
-    pub why: WhyView,
     /// Whether its details are being fetched from the store's own API.
     pub wanted: bool,
     /// Whether two events of the same time, class and status contradict each other, so that only a
@@ -66,8 +46,6 @@ pub struct OrderView {
     pub after_deletion: bool,
     /// Whether it has no snapshot, but only refunds, corrections or notices.
     pub waiting: bool,
-    /// What the order holds now.
-    pub holds: Vec<OrderHoldView>,
     /// How many lines have no stock key under the policy in force, and so hold nothing.
     pub unmapped_lines: usize,
     /// How many lines changed their stock key in all events of the timeline; each event has its own
@@ -86,24 +64,16 @@ impl OrderView {
         let record = &stored.record;
         let snapshot = SnapshotView::new(record, policy);
         Self {
-            site: stored.site.to_string(),
-            order: stored.order.to_string(),
+            head: OrderHeadView::new(stored, policy),
             revision: format!("{:016x}", stored.revision.0),
-            status: status_of(record),
-            mode: mode_of(record),
-            deleted: record.corrections_in_force().deleted.is_some(),
             shown: record.shown().map(|shown| shown.token()),
-            left_since: left_since(record),
-            names: names_of(stored),
             refunds: history::refunds(record),
             corrections: history::corrections(record),
-            why: WhyView::new(record, policy),
             wanted: false,
             ambiguous: record.lists.has(List::Ambiguous),
             contested: record.lists.has(List::Contested),
             after_deletion: record.lists.has(List::AfterDeletion),
             waiting: record.lists.has(List::Waiting),
-            holds: record.applied.iter().map(OrderHoldView::from).collect(),
             unmapped_lines: snapshot.as_ref().map_or(0, SnapshotView::unmapped_lines),
             rekeyed_lines: record.timeline.iter().map(|entry| u64::from(entry.rekeyed_lines)).sum(),
             snapshot,
@@ -143,10 +113,6 @@ fn mode_of(record: &Record) -> Option<&'static str> {
         Mode::Live => "LIVE",
         Mode::Test => "TEST",
     })
-}
-
-fn left_since(record: &Record) -> Option<String> {
-    record.departure().map(|departure| departure.since.to_string())
 }
 
 fn names_of(stored: &StoredOrder) -> Vec<OrderNameView> {
