@@ -386,12 +386,12 @@ mod tests {
                 "is not what showing",
             ),
             ("storekeeper dead-letters list --reason nope", "`storekeeper dead-letters groups` pr"),
-            ("storekeeper dead-letters show abc", "is no message id; `storekeeper dead-letters"),
-            ("storekeeper health --url foo", "is no address such as http://HOST:PORT"),
-            ("storekeeper health --url 127.0.0.1:8082", "is no address such as http://"),
-            ("storekeeper health --url localhost:8082", "is no address such as http://"),
-            ("storekeeper health --url https://shop.example", "speaks plain HTTP only"),
-            ("storekeeper simulate --url foo", "is no address such as http://HOST:PORT"),
+            ("storekeeper dead-letters show abc", "is not a message id; `storekeeper dead-letters"),
+            ("storekeeper health --url foo", "is not an address such as http://HOST:PORT"),
+            ("storekeeper health --url 127.0.0.1:8082", "is not an address such as http://"),
+            ("storekeeper health --url localhost:8082", "is not an address such as http://"),
+            ("storekeeper health --url https://shop.example", "must be http://, not https"),
+            ("storekeeper simulate --url foo", "is not an address such as http://HOST:PORT"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
