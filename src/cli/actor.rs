@@ -1,24 +1,24 @@
-//! Who runs a command, as it is kept with what they change.
+//! The actor of a command: its name is recorded with every change.
 
 use clap::Args;
 
 use crate::domain::Identifier;
 
-/// The source that the envelopes name.
+/// The source of the envelopes that commands publish.
 pub(super) const SOURCE: &str = "cli";
-/// Variables in which a system names its user, the first of which counts.
+/// Variables that hold the name of the system user; the first one that is set wins.
 const VARIABLES: [&str; 2] = ["USER", "LOGNAME"];
 
 /// `--as`
 #[derive(Debug, Clone, Default, Args)]
 pub struct ActorArgs {
-    /// Who does this; kept with the change, and shown. Without it, the user who runs the command.
+    /// Your name, which is recorded with the change and shown; by default, the system user.
     #[arg(long = "as", value_name = "NAME", value_parser = Identifier::parse)]
     pub actor: Option<Identifier>,
 }
 
 impl ActorArgs {
-    /// The name that is kept.
+    /// The name that is recorded.
     pub(super) fn name(&self) -> Identifier {
         self.actor.clone().unwrap_or_else(system_user)
     }

@@ -1,4 +1,4 @@
-//! What the commands take: options and arguments, with their help texts.
+//! The options and arguments of the commands, with their help texts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,56 +11,56 @@ use super::receipts;
 use crate::clock::PastTime;
 use crate::domain::{Code, MessageId, Site};
 
-/// What `serve` and the roles take.
+/// The options of `serve` and of the single roles.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Writes the addresses that are listened on to this file, as JSON, once all is ready.
+    /// Write the listening addresses to this file, as JSON, once everything is ready.
     ///
-    /// With port 0 in the settings this is how to learn which port was chosen.
+    /// If a port is 0 in the settings, the file tells which port was chosen.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 }
 
-/// What `demo` takes.
+/// The options of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Ends after the verdict instead of staying up.
+    /// Exit after the verdict instead of staying up.
     #[arg(long)]
     pub exit: bool,
 
-    /// How many orders to invent; each leads to several webhooks.
+    /// How many orders to generate; each leads to several webhooks.
     #[arg(long, value_name = "N", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub orders: u32,
 
-    /// Invents the same history again; without it, every run has another.
+    /// The seed of the history; without it, every run has a new history.
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
 }
 
-/// What `stock` can do.
+/// The commands of `stock`.
 #[derive(Debug, Subcommand)]
 pub enum StockCommands {
-    /// Reads.
+    /// Those that only read.
     #[command(flatten)]
     Read(StockCommand),
-    /// Changes.
+    /// Those that change stock.
     #[command(flatten)]
     Change(receipts::ReceiptCommand),
 }
 
-/// What `stock` can do that changes nothing.
+/// The commands of `stock` that only read.
 #[derive(Debug, Subcommand)]
 pub enum StockCommand {
-    /// Writes the counts of every stock item as CSV, or as NDJSON with `--format json`.
+    /// Export the counts of every stock item as CSV, or as NDJSON with `--format json`.
     Export,
-    /// Lists the counts of every stock item.
+    /// List the counts of every stock item.
     List {
-        /// Only this site's.
+        /// Only the items of this site.
         #[arg(value_name = "SITE", value_parser = Site::parse)]
         site: Option<Site>,
     },
-    /// Shows one stock item and the orders that hold it.
+    /// Show one stock item and the orders that hold it.
     Show {
         /// The shop, as Duda names it in `site_name`.
         #[arg(value_name = "SITE", value_parser = Site::parse)]
@@ -71,44 +71,45 @@ pub enum StockCommand {
     },
 }
 
-/// What `dead-letters` can do.
+/// The commands of `dead-letters`.
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersCommand {
-    /// Lists dead letters, oldest failure first.
+    /// List dead letters, oldest failure first.
     List(DeadLettersListArgs),
-    /// Counts dead letters by reason, site and event, the largest group first.
+    /// Count dead letters by reason, site and event, the largest group first.
     Groups,
-    /// Shows one dead letter with its body.
+    /// Show one dead letter with its body.
     ///
-    /// The body is what Duda sent and holds personal data of the buyer.
+    /// The body is what Duda sent; it contains personal data of the buyer.
     Show {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
         id: MessageId,
     },
-    /// Sends dead letters through the worker again, once each in effect.
+    /// Replay dead letters: send them through the worker again. Each takes effect at most once.
     ///
-    /// Acts on what is selected now. The leader runs the replay, also after this command has ended.
-    /// A letter that comes back is parked again, as its next generation. Exits 1 if one did.
+    /// Acts on the dead letters that match now. The leader runs the replay, even after this command
+    /// has ended. A dead letter that fails again stays in the list, with its replay count; then the
+    /// command exits 1.
     Replay(DeadLettersReplayArgs),
-    /// Gives a dead letter another body; what was received is kept beside it.
+    /// Edit the body of a dead letter; the original body is kept.
     Edit {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
         id: MessageId,
-        /// The file that has the new body; `-` is stdin.
+        /// The file with the new body; `-` is stdin.
         #[arg(long, value_name = "FILE")]
         body: PathBuf,
     },
-    /// Drops dead letters for good: one, or all that are selected.
+    /// Discard dead letters for good: one, or all that match.
     ///
-    /// Leaves those alone that a running replay has, and exits 1 if there were any.
+    /// Skips those in a running replay, and exits 1 if there are any.
     Discard(DeadLettersDiscardArgs),
-    /// Writes whole dead letters as one JSON object a line; the bodies hold personal data.
+    /// Export dead letters with their bodies, which hold personal data, one JSON object per line.
     Export(DeadLettersListArgs),
-    /// Files the dead letters of an export.
+    /// Import the dead letters of an export.
     ///
-    /// One that is parked already, or that was replayed or discarded here, stays as it is.
+    /// One that is parked already, or that was replayed or discarded here, is not changed.
     Import {
         /// The export; `-` is stdin.
         #[arg(value_name = "FILE")]
@@ -116,10 +117,10 @@ pub enum DeadLettersCommand {
     },
 }
 
-/// What `dead-letters replay` takes.
+/// The options of `dead-letters replay`.
 #[derive(Debug, Args)]
 pub struct DeadLettersReplayArgs {
-    /// Which letters.
+    /// Which dead letters.
     #[command(flatten)]
     pub selection: DeadLettersListArgs,
 
@@ -131,24 +132,24 @@ pub struct DeadLettersReplayArgs {
     )]
     pub all: bool,
 
-    /// Only says what would become of each letter, and what that would add to the stock.
+    /// Only show the outcome of each dead letter, and what it would add to the stock.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Letters a second; without it, as fast as they are settled.
+    /// Dead letters per second; by default, as fast as the worker applies them.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: Option<u32>,
 
-    /// How long the rate takes to rise from nothing.
+    /// How long to ramp the rate up from zero.
     #[arg(long, value_name = "D", requires = "rate", value_parser = humantime::parse_duration)]
     pub ramp: Option<Duration>,
 
-    /// Stops once so many letters came back.
+    /// Stop after this many dead letters have failed again.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub abort_after: Option<u32>,
 }
 
-/// What `dead-letters discard` takes.
+/// The options of `dead-letters discard`.
 #[derive(Debug, Args)]
 pub struct DeadLettersDiscardArgs {
     /// The message id, as `dead-letters list` prints it.
@@ -159,7 +160,7 @@ pub struct DeadLettersDiscardArgs {
     )]
     pub message: Option<MessageId>,
 
-    /// Which letters.
+    /// Which dead letters.
     #[command(flatten)]
     pub selection: DeadLettersListArgs,
 
@@ -172,80 +173,80 @@ pub struct DeadLettersDiscardArgs {
     pub all: bool,
 }
 
-/// Which dead letters are listed; filters that are left out do not restrict.
+/// Filters of dead letters; all that are given must match.
 #[derive(Debug, Args)]
 pub struct DeadLettersListArgs {
-    /// Only those of this reason, such as `decode.not_json`.
+    /// Only dead letters with this reason, such as `decode.not_json`.
     #[arg(long, value_name = "CODE", value_parser = parse_code)]
     pub reason: Option<Code>,
 
-    /// Only those of this site.
+    /// Only dead letters of this site.
     #[arg(long, value_name = "SITE", value_parser = Site::parse)]
     pub site: Option<Site>,
 
-    /// Only those that failed first before this time: RFC 3339, or so long ago as `2h` or `7d`.
+    /// Only dead letters that first failed before this: a time in RFC 3339, or an age such as `2h`.
     #[arg(long, value_name = "T", value_parser = PastTime::parse)]
     pub older_than: Option<PastTime>,
 
-    /// Only the one of this message id; may be given several times.
+    /// Only the dead letter with this message id; may be given several times.
     #[arg(long, value_name = "ID", value_parser = parse_message_id)]
     pub id: Vec<MessageId>,
 }
 
-/// What `config` can do.
+/// The commands of `config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
-    /// Prints every setting in force and where it comes from; secrets are left out.
+    /// Show the effective configuration and where each value comes from; secrets are redacted.
     Show,
-    /// Checks the settings without starting anything.
+    /// Check the settings without starting anything.
     Check,
 }
 
-/// What `policy` can do.
+/// The commands of `policy`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
-    /// Prints the policy that the Store has in force.
+    /// Show the policy that is in force in the Store.
     Show,
-    /// Puts the configured policy in force and computes every order again.
+    /// Put the configured policy in force and recompute every order.
     ///
-    /// Workers that are configured otherwise stop consuming. Run again after a failure, it goes on
-    /// where it stopped.
+    /// Workers with another configured policy stop consuming. After a failure, run it again: it
+    /// continues where it stopped.
     Apply {
-        /// Only says what would change in stock.
+        /// Only show what would change in stock.
         #[arg(long)]
         dry_run: bool,
-        /// Who.
+        /// Who applies it.
         #[command(flatten)]
         by: ActorArgs,
     },
 }
 
-/// What `health` takes.
+/// The options of `health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// The address of the probes; without a path, `/readyz` is asked.
+    /// The address of the probes; without a path, `/readyz` is requested.
     #[arg(long, value_name = "U", value_parser = parse_address)]
     pub url: Url,
 }
 
 fn parse_code(text: &str) -> Result<Code, &'static str> {
     let code = Code::try_from(text.to_owned());
-    code.map_err(|_| "is no reason; `storekeeper dead-letters groups` prints those there are")
+    code.map_err(|_| "is not a reason; `storekeeper dead-letters groups` prints the reasons in use")
 }
 
 fn parse_message_id(text: &str) -> Result<MessageId, &'static str> {
     let id = text.parse().map(MessageId);
-    id.map_err(|_| "is no message id; `storekeeper dead-letters list` prints them")
+    id.map_err(|_| "is not a message id; `storekeeper dead-letters list` prints them")
 }
 
-/// An address that is spoken to in plain HTTP.
+/// Parses an address that is reached by plain HTTP.
 pub(super) fn parse_address(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok();
     match url {
         Some(url) if url.scheme() == "http" && url.has_host() => Ok(url),
         Some(url) if url.scheme() == "https" => {
-            Err("speaks plain HTTP only: give the address behind the TLS proxy")
+            Err("must be http://, not https://: give the address behind the TLS proxy")
         }
-        Some(_) | None => Err("is no address such as http://HOST:PORT"),
+        Some(_) | None => Err("is not an address such as http://HOST:PORT"),
     }
 }

@@ -1,4 +1,4 @@
-//! `audit`: computes every number again, says what differs, and sets it right if that is asked for.
+//! `audit`: recomputes every number, reports what differs, and repairs it on request.
 
 use std::path::PathBuf;
 
@@ -13,18 +13,18 @@ use super::{ExitStatus, Format, progress, sites};
 use crate::clock;
 use crate::domain::{MessageId, Site};
 use crate::store::Store;
-use crate::upkeep::audit::{self, Difference, Repair, Repaired};
+use crate::upkeep::audit::{self, Repair, Repaired};
 
-/// What `audit` takes.
+/// The options of `audit`.
 #[derive(Debug, Default, Args)]
 pub struct AuditArgs {
-    /// Only this site.
+    /// Audit only this site.
     #[arg(long, value_name = "SITE", value_parser = Site::parse)]
     pub site: Option<Site>,
     /// Set the counts to what orders and receipts say, where they differ.
     ///
-    /// The change feed gets an entry for each, with your name. Works beside a running service; what
-    /// is committed meanwhile is not overwritten.
+    /// The change feed gets an entry for each, with your name. Works beside a running service;
+    /// concurrent commits are not overwritten.
     #[arg(long)]
     pub repair: bool,
     /// With `--repair`: change nothing, and show what would be repaired.
@@ -35,31 +35,31 @@ pub struct AuditArgs {
     pub actor: ActorArgs,
 }
 
-/// The kind of a difference between a file and what it should be.
+/// The kind of a damaged file.
 const DAMAGED: &str = "file.damaged";
 
-const COLUMNS: [Column; 7] = [
-    Column::Text("SITE"),
-    Column::Text("DIFFERS"),
-    Column::Text("KEY"),
-    Column::Text("ORDER"),
-    Column::Text("FOUND"),
-    Column::Text("EXPECTED"),
-    Column::Text("REPAIR"),
+const COLUMNS: &[Column<View>] = &[
+    Column::text("SITE", |view| text(&view.site)),
+    Column::text("DIFFERS", |view| text(view.kind)),
+    Column::text("KEY", |view| optional(view.key.as_deref())),
+    Column::text("ORDER", |view| optional(view.order.as_deref())),
+    Column::text("FOUND", |view| text(&view.found)),
+    Column::text("EXPECTED", |view| text(&view.expected)),
+    Column::text("REPAIR", |view| optional(view.repair)),
 ];
 
 /// A difference in JSON.
 #[derive(Serialize)]
-struct View<'a> {
-    site: &'a str,
+struct View {
+    site: String,
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<String>,
-    found: &'a str,
-    expected: &'a str,
-    /// If that was asked for: whether it is repaired, or by a dry run would be.
+    found: String,
+    expected: String,
+    /// Whether it is repaired or, by a dry run, would be; only with `--repair`.
     #[serde(skip_serializing_if = "Option::is_none")]
     repair: Option<&'static str>,
 }
@@ -72,23 +72,23 @@ struct DamageView<'a> {
     found: &'a str,
 }
 
-/// What was found in all, in JSON: the last line.
+/// The totals in JSON: the last line.
 #[derive(Default, Serialize)]
 struct Summary {
-    /// Stock items that were looked at.
+    /// Stock items that were checked.
     items: u64,
-    /// Orders that were computed again.
+    /// Orders that were recomputed.
     orders: u64,
-    /// What differs; of very many, not all have a line.
+    /// Differences; if there are very many, not all of them are listed.
     differences: u64,
-    /// Second names that were seen beside several ids, and lead to none; no difference.
+    /// Second names that were seen beside several ids, and lead to none; they are no differences.
     names_contested: u64,
-    /// What is left, if it was repaired.
+    /// Differences that remain after a repair.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<u64>,
 }
 
-/// Writes what is wrong with the files of the state; whether there is nothing.
+/// Reports damaged files of the state; returns whether there are none.
 pub fn report_damage(
     damage: &[(PathBuf, String)],
     output: &mut Output<'_>,
@@ -111,7 +111,7 @@ pub fn report_damage(
     Ok(damage.is_empty())
 }
 
-/// Audits the sites and writes what differs, and how much was looked at.
+/// Audits the sites, and reports the differences and the totals.
 pub async fn run(
     store: &dyn Store,
     args: &AuditArgs,
@@ -120,9 +120,8 @@ pub async fn run(
     let Some(sites) = sites::chosen(store, args.site.as_ref(), output).await? else {
         return Ok(ExitStatus::NotHeld);
     };
-    let mut columns = COLUMNS.to_vec();
-    columns.truncate(COLUMNS.len() - usize::from(!args.repair));
-    let mut listing = Listing::new(&columns, output.width);
+    let without_repair = COLUMNS.split_last().map_or(COLUMNS, |(_, others)| others);
+    let mut listing = Listing::new(if args.repair { COLUMNS } else { without_repair });
     let repair = Repair {
         actor: args.actor.name(),
         message_id: MessageId(uuid::Uuid::now_v7()),
@@ -150,17 +149,18 @@ pub async fn run(
         remaining += after.differences_count;
     }
     bar.finish_and_clear();
-    listing.finish(output.out)?;
-    let contested = match all.names_contested {
-        0 => None,
-        1 => Some("1 name was seen beside several ids, and leads to none of them".to_owned()),
-        names => {
-            Some(format!("{names} names were seen beside several ids, and lead to none of them"))
-        }
-    };
-    if let Some(contested) = contested {
-        output
-            .say(format_args!("note: {contested}; `orders list --contested` shows the orders"))?;
+    listing.finish(output)?;
+    let contested = all.names_contested;
+    if contested > 0 {
+        let (names, lead) = if contested == 1 {
+            ("1 name was".to_owned(), "leads")
+        } else {
+            (format!("{contested} names were"), "lead")
+        };
+        output.say(format_args!(
+            "note: {names} seen beside several ids, and {lead} to none of them; `orders list \
+             --contested` shows the orders"
+        ))?;
     }
     all.remaining = (args.repair && !args.dry_run).then_some(remaining);
     let verdict = match (all.differences, all.remaining) {
@@ -184,7 +184,7 @@ fn write_findings(
     site: &Site,
     Repaired { before, after }: &Repaired,
     args: &AuditArgs,
-    listing: &mut Listing,
+    listing: &mut Listing<'_, View>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
     for difference in &before.differences {
@@ -193,36 +193,16 @@ fn write_findings(
             false if !after.differences.iter().any(|it| it.is_of_same(difference)) => "done",
             true | false => "none",
         });
-        let view = view(site.as_str(), difference, repair);
-        match output.format {
-            Format::Table => listing.add(output.out, std::iter::once(row(&view)))?,
-            Format::Json => output.json(&view)?,
-        }
+        let view = View {
+            site: site.to_string(),
+            kind: difference.kind.as_str(),
+            key: difference.key.as_ref().map(ToString::to_string),
+            order: difference.order.as_ref().map(ToString::to_string),
+            found: difference.found.clone(),
+            expected: difference.expected.clone(),
+            repair,
+        };
+        listing.add([view], output)?;
     }
     Ok(())
-}
-
-fn view<'a>(site: &'a str, difference: &'a Difference, repair: Option<&'static str>) -> View<'a> {
-    View {
-        site,
-        kind: difference.kind.as_str(),
-        key: difference.key.as_ref().map(ToString::to_string),
-        order: difference.order.as_ref().map(ToString::to_string),
-        found: &difference.found,
-        expected: &difference.expected,
-        repair,
-    }
-}
-
-fn row(view: &View<'_>) -> Vec<comfy_table::Cell> {
-    let mut row = vec![
-        text(view.site),
-        text(view.kind),
-        optional(view.key.as_deref()),
-        optional(view.order.as_deref()),
-        text(view.found),
-        text(view.expected),
-    ];
-    row.extend(view.repair.map(text));
-    row
 }

@@ -1,4 +1,4 @@
-//! `backup`: copies the files of a service, also while it runs.
+//! `backup`: copies the files of a service, even while it runs.
 
 use std::path::PathBuf;
 
@@ -10,19 +10,19 @@ use super::{ExitStatus, progress};
 use crate::app::back_up;
 use crate::config::{Backend, Settings};
 
-/// What `backup` takes.
+/// The options of `backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    /// The directory to make; it must not be there yet.
+    /// The directory to create; it must not exist yet.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }
 
-/// What was done, in JSON.
+/// The result in JSON.
 #[derive(Serialize)]
 struct View {
     directory: String,
-    /// From when on the journal is to be replayed after a restore.
+    /// The time from which to replay the journal after a restore.
     replay_since: String,
 }
 

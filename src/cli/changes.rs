@@ -1,4 +1,4 @@
-//! `changes`: a site's change feed, and what comes.
+//! `changes`: prints a site's change feed, and follows it.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::domain::Site;
 use crate::store::Store;
 use crate::store::changes::{self, Cursor, FeedError};
 
-/// Changes asked for at a time.
+/// Changes that are read at a time.
 const PAGE: usize = 500;
-/// How often news are looked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often the feed is read while it is followed.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What `changes` takes.
 #[derive(Debug, Args)]
@@ -27,15 +27,15 @@ pub struct ChangesArgs {
     /// The shop, as Duda names it in `site_name`.
     #[arg(value_name = "SITE", value_parser = Site::parse)]
     pub site: Site,
-    /// Only what came behind this change: its cursor, as `--format json` prints it.
+    /// Only changes after this one: its cursor, as `--format json` prints it.
     #[arg(long, value_name = "C", value_parser = Cursor::parse)]
     pub after: Option<Cursor>,
-    /// Goes on until Ctrl-C with what comes.
+    /// Keeps printing new changes until Ctrl-C.
     #[arg(long)]
     pub follow: bool,
 }
 
-/// Writes the feed; with `follow`, until a signal comes.
+/// Prints the feed; with `--follow`, until a signal arrives.
 pub async fn run(
     store: &dyn Store,
     args: &ChangesArgs,
@@ -48,7 +48,7 @@ pub async fn run(
         }
         return write(store, args, &stop, output).await;
     }
-    // A site may be followed before its first commit. Should its Store be away, the feed says so.
+    // A site may be followed before its first commit. If the Store is away, reading the feed says so.
     if store.sites().await.is_ok_and(|sites| !sites.contains(&args.site)) {
         output.say(format_args!("no such site yet: {}; waiting for it", args.site))?;
     }
@@ -65,17 +65,14 @@ async fn write(
     stop: &CancellationToken,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let mut listing = Listing::new(&COLUMNS, output.width);
+    let mut listing = Listing::new(COLUMNS);
     let mut after = args.after.clone();
     let mut is_waiting = false;
     while !stop.is_cancelled() {
         let found = match changes::read(store, &args.site, after.as_ref(), PAGE).await {
             Ok(found) => found,
-            Err(FeedError::CursorGone) => {
-                output.say(FeedError::CursorGone)?;
-                return Ok(ExitStatus::NotHeld);
-            }
-            // A feed that is followed is waited for, also when its Store is away for a while.
+            Err(error @ FeedError::CursorGone) => return output.not_held(error),
+            // A followed feed survives a Store that is away for a while.
             Err(FeedError::Store(error)) if args.follow && error.is_transient() => {
                 if !std::mem::replace(&mut is_waiting, true) {
                     output.say(format_args!("{error}; waiting for it"))?;
@@ -88,52 +85,38 @@ async fn write(
             is_waiting = false;
             after = Some(Cursor::after(last));
         }
-        let mut views = found.iter().map(|change| ChangeView::new(&args.site, change));
-        match output.format {
-            Format::Table => listing.add(output.out, views.map(|change| row(&change)))?,
-            Format::Json => views.try_for_each(|change| output.json(&change))?,
-        }
+        listing.add(found.iter().map(|change| ChangeView::new(&args.site, change)), output)?;
         if found.len() == PAGE {
             continue;
         }
         if !args.follow {
             break;
         }
-        listing.flush(output.out)?;
-        stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await;
+        listing.flush(output)?;
+        stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await;
     }
-    listing.finish(output.out)?;
+    listing.finish(output)?;
     if let (Format::Table, Some(after)) = (output.format, after) {
         output.say(format_args!("`--after {after}` goes on from here"))?;
     }
     Ok(ExitStatus::Done)
 }
 
-const COLUMNS: [Column; 9] = [
-    Column::Number("NUMBER"),
-    Column::Text("AT"),
-    Column::Text("KEY"),
-    Column::Text("DUE TO"),
-    Column::Number("RECEIVED"),
-    Column::Number("COMMITTED"),
-    Column::Number("FULFILLED"),
-    Column::Number("ON HAND"),
-    Column::Number("AVAILABLE"),
+/// The first three counts are what was added, the last two are the counts after the change.
+const COLUMNS: &[Column<ChangeView>] = &[
+    Column::number("NUMBER", |change| Cell::new(change.sequence)),
+    Column::text("AT", |change| text(&change.at)),
+    Column::text("KEY", |change| text(&change.key)),
+    Column::text("DUE TO", |change| text(&cause(change))),
+    Column::number("RECEIVED", |change| quantity(&change.delta.received)),
+    Column::number("COMMITTED", |change| quantity(&change.delta.committed)),
+    Column::number("FULFILLED", |change| quantity(&change.delta.fulfilled)),
+    Column::number("ON HAND", |change| quantity(&change.after.on_hand)),
+    Column::number("AVAILABLE", |change| quantity(&change.after.available)),
 ];
 
-/// The counts are what was added, the last two what there is behind it.
-fn row(change: &ChangeView) -> Vec<Cell> {
+fn cause(change: &ChangeView) -> String {
     let repair = change.repair.as_ref().map(|actor| format!("repair by {actor}"));
-    let cause = change.order.as_deref().or(change.reference.as_deref()).or(repair.as_deref());
-    vec![
-        Cell::new(change.sequence),
-        text(&change.at),
-        text(&change.key),
-        text(cause.unwrap_or("-")),
-        quantity(&change.delta.received),
-        quantity(&change.delta.committed),
-        quantity(&change.delta.fulfilled),
-        quantity(&change.after.on_hand),
-        quantity(&change.after.available),
-    ]
+    let cause = change.order.clone().or_else(|| change.reference.clone()).or(repair);
+    cause.unwrap_or_else(|| "-".into())
 }

@@ -1,26 +1,23 @@
-//! `dead-letters list`, `groups` and `show`; the others are in [`letters`]
+//! `dead-letters list`, `groups` and `show`; the others are in [`dead_letter_commands`](commands).
 
+use std::io;
 use std::sync::Arc;
 
 use anyhow::Context;
 use comfy_table::Cell;
 
-use super::letters;
+use super::dead_letter_commands as commands;
 use super::output::Output;
-use super::table::{
-    Column, Listing, optional, printable, text, write_facts, write_heading, write_table,
-};
-use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus, Format};
+use super::pages::Pages;
+use super::table::{Column, Listing, optional, printable, text, write_facts, write_heading};
+use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus};
 use crate::broker::{Broker, BrokerError};
 use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView};
 use crate::domain::{MessageId, SourceRules, Timestamp};
-use crate::store::{DeadLetterFilter, PageRequest, Store};
+use crate::store::{DeadLetterFilter, Store};
 
-/// Dead letters asked for at a time.
-const PAGE: usize = 500;
-
-/// Does what `dead-letters` was told to; ages count back from `now`. The broker is opened for
-/// what goes through the queue only; `sources` says what a dry run lets each of them write.
+/// Runs a `dead-letters` command; ages count back from `now`. The broker is opened only for
+/// commands that use the queue; `sources` are the sites that a dry run lets each source write.
 pub async fn run(
     store: &dyn Store,
     sources: &SourceRules,
@@ -35,21 +32,21 @@ pub async fn run(
         DeadLettersCommand::Show { id } => show(store, *id, output).await,
         DeadLettersCommand::Replay(args) => {
             let selected = filter(&args.selection, now);
-            letters::replay(store, sources, selected, args, now, output).await
+            commands::replay(store, sources, selected, args, now, output).await
         }
         DeadLettersCommand::Export(args) => {
-            letters::export(store, &filter(args, now), output).await
+            commands::export(store, &filter(args, now), output).await
         }
-        DeadLettersCommand::Import { file } => letters::import(store, file, output).await,
+        DeadLettersCommand::Import { file } => commands::import(store, file, output).await,
         DeadLettersCommand::Edit { id, body } => {
-            letters::edit(store, &broker().await?, *id, body, output).await
+            commands::edit(store, &broker().await?, *id, body, output).await
         }
         DeadLettersCommand::Discard(args) => {
             let broker = broker().await?;
             if let Some(id) = args.message {
-                return letters::discard(store, &broker, id, output).await;
+                return commands::discard(store, &broker, id, output).await;
             }
-            letters::discard_selected(store, &broker, &filter(&args.selection, now), output).await
+            commands::discard_selected(store, &broker, &filter(&args.selection, now), output).await
         }
     }
 }
@@ -63,103 +60,66 @@ fn filter(args: &DeadLettersListArgs, now: Timestamp) -> DeadLetterFilter {
     }
 }
 
-/// Writes every dead letter that the filter selects, page by page, without bodies.
+/// Lists the dead letters that the filter selects, without their bodies.
 async fn list(
     store: &dyn Store,
     filter: &DeadLetterFilter,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let mut listing = Listing::new(&LIST_COLUMNS, output.width);
-    let mut page = PageRequest::first(PAGE);
-    loop {
-        let found = store.dead_letters(filter, &page).await;
-        let found = found.context("cannot list the dead letters")?;
-        let mut letters = found.items.iter().map(DeadLetterView::from);
-        match output.format {
-            Format::Table => listing.add(output.out, letters.map(|letter| list_row(&letter)))?,
-            Format::Json => letters.try_for_each(|letter| output.json(&letter))?,
-        }
-        let Some(next) = found.next else { break };
-        page.after = Some(next);
+    let mut listing = Listing::new(COLUMNS);
+    let mut pages = Pages::new();
+    let failure = "cannot list the dead letters";
+    while let Some(letters) =
+        pages.next(failure, async |page| store.dead_letters(filter, page).await).await?
+    {
+        listing.add(letters.iter().map(DeadLetterView::from), output)?;
     }
-    let is_shown = listing.finish(output.out)?;
-    if !is_shown && output.format == Format::Table {
-        output.say("no such dead letter is parked")?;
-    }
-    Ok(ExitStatus::Done)
+    let is_filtered = *filter != DeadLetterFilter::default();
+    let none = if is_filtered { "No dead letters match." } else { "No dead letters." };
+    listing.finish_or_say(none, output)
 }
 
-const LIST_COLUMNS: [Column; 8] = [
-    Column::Text("FAILED"),
-    Column::Text("ID"),
-    Column::Text("REASON"),
-    Column::Text("SITE"),
-    Column::Text("EVENT"),
-    Column::Text("ORDER"),
-    Column::Number("ATTEMPTS"),
-    Column::Text("DETAIL"),
+const COLUMNS: &[Column<DeadLetterView>] = &[
+    Column::text("FAILED", |letter| text(&letter.first_failed_at)),
+    Column::text("ID", |letter| text(&letter.id)),
+    Column::text("REASON", |letter| text(letter.reason)),
+    Column::text("SITE", |letter| optional(letter.site.as_deref())),
+    Column::text("EVENT", |letter| optional(letter.event_type.as_deref())),
+    Column::text("ORDER", |letter| optional(letter.order.as_deref())),
+    Column::number("ATTEMPTS", |letter| Cell::new(letter.attempts)),
+    Column::text("DETAIL", |letter| text(&letter.detail)),
 ];
 
-fn list_row(letter: &DeadLetterView) -> Vec<Cell> {
-    vec![
-        text(&letter.first_failed_at),
-        text(&letter.id),
-        text(letter.reason),
-        optional(letter.site.as_deref()),
-        optional(letter.event_type.as_deref()),
-        optional(letter.order.as_deref()),
-        Cell::new(letter.attempts),
-        text(&letter.detail),
-    ]
-}
-
-/// Writes how many dead letters there are of each kind.
+/// Counts the dead letters of each group.
 async fn groups(
     store: &dyn Store,
     broker: impl AsyncFnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let groups = store.dead_letter_groups().await.context("cannot count the dead letters")?;
-    let mut views = groups.iter().map(DeadLetterGroupView::from);
-    match output.format {
-        Format::Json => views.try_for_each(|group| output.json(&group))?,
-        Format::Table if groups.is_empty() => output.say("no dead letter is parked")?,
-        Format::Table => {
-            let rows = views.map(|group| group_row(&group));
-            write_table(output.out, output.width, &GROUP_COLUMNS, rows)?;
-        }
-    }
-    // What is parked is shown also while the queue is away.
+    let mut listing = Listing::new(GROUP_COLUMNS);
+    listing.add(groups.iter().map(DeadLetterGroupView::from), output)?;
+    let status = listing.finish_or_say("No dead letters.", output)?;
+    // Parked dead letters are shown even if the queue is away.
     if let Ok(broker) = broker().await
         && let Ok(depth) = broker.depth().await
         && depth.dead_intake > 0
     {
         output.say(format_args!("in the intake, not parked yet: {}", depth.dead_intake))?;
     }
-    Ok(ExitStatus::Done)
+    Ok(status)
 }
 
-const GROUP_COLUMNS: [Column; 6] = [
-    Column::Number("LETTERS"),
-    Column::Text("REASON"),
-    Column::Text("SITE"),
-    Column::Text("EVENT"),
-    Column::Text("FIRST FAILED"),
-    Column::Text("LAST FAILED"),
+const GROUP_COLUMNS: &[Column<DeadLetterGroupView>] = &[
+    Column::number("LETTERS", |group| Cell::new(group.letters)),
+    Column::text("REASON", |group| text(group.reason)),
+    Column::text("SITE", |group| optional(group.site.as_deref())),
+    Column::text("EVENT", |group| optional(group.event_type.as_deref())),
+    Column::text("FIRST FAILED", |group| text(&group.oldest_failed_at)),
+    Column::text("LAST FAILED", |group| text(&group.newest_failed_at)),
 ];
 
-fn group_row(group: &DeadLetterGroupView) -> Vec<Cell> {
-    vec![
-        Cell::new(group.letters),
-        text(group.reason),
-        optional(group.site.as_deref()),
-        optional(group.event_type.as_deref()),
-        text(&group.oldest_failed_at),
-        text(&group.newest_failed_at),
-    ]
-}
-
-/// Writes one dead letter with its body.
+/// Shows one dead letter with its body.
 async fn show(
     store: &dyn Store,
     id: MessageId,
@@ -167,14 +127,12 @@ async fn show(
 ) -> anyhow::Result<ExitStatus> {
     let letter = store.dead_letter(id).await;
     let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
-        output.say(format_args!("no message {id} is parked"))?;
-        return Ok(ExitStatus::NotHeld);
+        return output.not_held(format_args!("no message {id} is parked"));
     };
-    let view = DeadLetterDetailView::from(&letter);
-    match output.format {
-        Format::Table => write_letter(&view, letter.envelope.body.len(), output)?,
-        Format::Json => output.json(&view)?,
-    }
+    let body_bytes = letter.envelope.body.len();
+    output.show(&DeadLetterDetailView::from(&letter), |view, output| {
+        write_letter(view, body_bytes, output)
+    })?;
     Ok(ExitStatus::Done)
 }
 
@@ -182,7 +140,7 @@ fn write_letter(
     view: &DeadLetterDetailView,
     body_bytes: usize,
     output: &mut Output<'_>,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     let DeadLetterDetailView { letter, headers, body, original_body } = view;
     let mut facts = vec![
         ("id", text(&letter.id)),
@@ -200,18 +158,13 @@ fn write_letter(
         ("traceparent", optional(headers.traceparent.as_deref())),
     ];
     if original_body.is_some() {
-        facts.push(("edited", text("yes; `--format json` has the first body")));
+        facts.push(("edited", text("yes; `--format json` has the original body")));
     }
-    write_facts(output.out, output.width, facts)?;
-    match body {
-        BodyView::Text(body) => {
-            write_heading(output.out, &format!("Body, {body_bytes} bytes"))?;
-            writeln!(output.out, "{}", printable(body, true))?;
-        }
-        BodyView::Base64(body) => {
-            write_heading(output.out, &format!("Body, {body_bytes} bytes, as base64"))?;
-            writeln!(output.out, "{body}")?;
-        }
-    }
-    Ok(())
+    write_facts(facts, output)?;
+    let (note, body) = match body {
+        BodyView::Text(body) => ("", printable(body, true)),
+        BodyView::Base64(body) => (", as base64", body.clone()),
+    };
+    write_heading(&format!("Body, {body_bytes} bytes{note}"), output)?;
+    writeln!(output.out, "{body}")
 }

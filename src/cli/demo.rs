@@ -1,4 +1,4 @@
-//! `demo`: a fresh server, a shuffled history against it, and what came of it.
+//! `demo`: starts a fresh server, posts a shuffled history to it, and reports the result.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -22,16 +22,16 @@ use crate::simulate::model::{ModelPolicy, Receipt};
 use crate::simulate::runner::{Afterwards, ConsoleAddress, Options, Pace};
 use crate::simulate::{self, History, HistoryOptions, Report};
 
-/// Requests under way at a time.
+/// Concurrent requests.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
-/// The source that the opening stock's envelopes name.
+/// The source of the envelopes of the opening stock.
 const SOURCE: &str = "demo";
 /// How many of a thousand webhooks are sent again.
 const DUPLICATES_PER_MILLE: u64 = 250;
-/// How long a webhook is tried, and how long the queues may take to get empty.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How long a webhook is retried, and how long the queues may take to become empty.
+const TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Serves on a temporary directory, simulates against it and stays up unless told otherwise.
+/// Serves from a temporary directory, simulates against it, and stays up unless `--exit` is given.
 pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let settings = settings(&directory)?;
@@ -45,13 +45,13 @@ pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<Exi
     let stop = CancellationToken::new();
     let serving = async {
         let drained = app.run(None, stop.clone()).await;
-        // One that ended by itself has nothing more to show.
+        // A server that has ended by itself has nothing more to show.
         stop.cancel();
         drained
     };
     let showing = async {
         let shown = show(args, &Served { ingress, console }, &broker, &stop, output).await;
-        // Whatever came of it, the server has to be stopped in its order.
+        // The server must always be stopped in order.
         stop.cancel();
         shown
     };
@@ -63,7 +63,7 @@ pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<Exi
     Ok(if shown == ExitStatus::Done { serve::exit_status(drained) } else { shown })
 }
 
-/// The defaults on free ports, with a quiet log: the demo's words are the report's.
+/// The defaults on free ports, with a quiet log that does not disturb the report.
 fn settings(directory: &tempfile::TempDir) -> anyhow::Result<Settings> {
     let mut settings = Settings::load_from(None, [])?;
     let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -89,7 +89,7 @@ async fn show(
     stop: &CancellationToken,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    // Short enough to be typed again.
+    // Short enough to retype.
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u16>()));
     let history = History::write(HistoryOptions {
         seed,
@@ -98,7 +98,7 @@ async fn show(
     });
     let simulated = simulate(&history, served, broker, output.teller());
     let simulated = stop.run_until_cancelled(simulated).await;
-    // A signal came before the end: there is nothing to report.
+    // A signal arrived before the end: there is nothing to report.
     let Some(report) = simulated else { return Ok(ExitStatus::Done) };
     let report = report?;
     match output.format {
@@ -147,7 +147,7 @@ async fn simulate(
         url: Url::parse(&format!("http://{}", served.ingress))?,
         secret: None,
         pace: Pace { concurrency: CONCURRENCY, rate: None },
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         afterwards: Afterwards::Compare(console),
         policy: ModelPolicy::default(),
         goods: Some(received),

@@ -1,4 +1,4 @@
-//! What a failed command means for the exit code.
+//! The exit status of a failed command.
 
 use std::io;
 
@@ -12,10 +12,10 @@ use crate::requests::items::ItemError;
 use crate::requests::receipts::ReceiptError;
 use crate::store::StoreError;
 
-/// How a process ends whose command failed with this error.
+/// The exit status of a command that failed with this error.
 ///
-/// A reader that went away, as `head` does, is no failure. What neither a Store nor a Broker said
-/// is a mistake in the command or its surroundings.
+/// A closed pipe, as after `head`, is not a failure. An error of neither a Store nor a Broker is a
+/// mistake in the command or its environment.
 pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         if let Some(error) = cause.downcast_ref::<StoreError>() {
@@ -33,8 +33,8 @@ pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
     error.chain().find_map(of_cause).unwrap_or(ExitStatus::Usage)
 }
 
-/// What a change that was asked for, or a name that was given, came to. What a backend said is further
-/// down the chain.
+/// The exit status of a refused change, or of a name that was not found. Errors of backends are
+/// further down the chain.
 fn of_request(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
     if let Some(error) = cause.downcast_ref::<ReceiptError>() {
         return match error {

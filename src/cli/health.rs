@@ -1,5 +1,6 @@
-//! `health`: asks a running process whether it is ready.
+//! `health`: checks whether a running process is ready.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,51 +8,48 @@ use reqwest::{Client, Response, Url, redirect};
 use serde::Serialize;
 
 use super::output::Output;
-use super::{ExitStatus, Format, HealthArgs};
+use super::table::printable;
+use super::{ExitStatus, HealthArgs};
 use crate::health::NotReady;
 use crate::health::probes::ProbeAnswer;
 
 /// How long the process may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most of an answer that is read, in bytes.
+/// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// What was answered.
+/// The answer.
 #[derive(Debug, Serialize)]
 struct Verdict {
     url: String,
     /// The HTTP status.
     code: u16,
-    /// The probe's own word, where the answer is a probe's.
+    /// The status that a probe answers; `None` if the answer is not a probe's.
     status: Option<String>,
     reasons: Vec<NotReady>,
 }
 
-/// Asks the address, or its `/readyz` if it has no path.
+/// Requests the address, or its `/readyz` if it has no path.
 pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let mut url = args.url.clone();
     if url.path() == "/" {
         url.set_path("/readyz");
     }
-    // What is asked is near: neither a proxy nor a redirect may answer for it.
+    // The process is nearby: neither a proxy nor a redirect may answer for it.
     let client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(redirect::Policy::none());
     let client = client.no_proxy().build().context("cannot set up the HTTP client")?;
-    let answer = match ask(&client, &url).await {
+    let (is_good, verdict) = match ask(&client, &url).await {
         Ok(answer) => answer,
         Err(error) => {
-            // The causes above the last one only name what was tried.
+            // The outer errors only name the request.
             let error = anyhow::Error::from(error);
             output.say(format_args!("cannot reach {url}: {}", error.root_cause()))?;
             return Ok(ExitStatus::Unreachable);
         }
     };
-    let (is_good, verdict) = answer;
-    match output.format {
-        Format::Json => output.json(&verdict)?,
-        Format::Table => write_verdict(&verdict, output)?,
-    }
+    output.show(&verdict, write_verdict)?;
     if !is_good && verdict.status.is_none() {
-        output.say("no probe answers there: is it the address of `probes.listen`?")?;
+        output.say("this is not a probe: is it the address of `probes.listen`?")?;
     }
     Ok(if is_good { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
@@ -59,7 +57,7 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
 async fn ask(client: &Client, url: &Url) -> reqwest::Result<(bool, Verdict)> {
     let mut response = client.get(url.clone()).send().await?;
     let status = response.status();
-    // Another server's answer is judged by its status alone.
+    // The answer of another server is judged by its status alone.
     let probe = serde_json::from_slice::<ProbeAnswer>(&read_bounded(&mut response).await?).ok();
     let (word, reasons) = probe.map(|probe| (probe.status, probe.reasons)).unzip();
     let verdict = Verdict {
@@ -82,14 +80,14 @@ async fn read_bounded(response: &mut Response) -> reqwest::Result<Vec<u8>> {
     Ok(body)
 }
 
-fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> anyhow::Result<()> {
+fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> io::Result<()> {
     match &verdict.status {
-        Some(status) => writeln!(output.out, "{}", super::table::printable(status, false))?,
+        Some(status) => writeln!(output.out, "{}", printable(status, false))?,
         None => writeln!(output.out, "HTTP status {}", verdict.code)?,
     }
     for NotReady { code, detail } in &verdict.reasons {
         let reason = format!("{code}: {detail}");
-        writeln!(output.out, "{}", super::table::printable(&reason, false))?;
+        writeln!(output.out, "{}", printable(&reason, false))?;
     }
     Ok(())
 }

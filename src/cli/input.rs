@@ -1,4 +1,4 @@
-//! Files that a command is given; `-` is stdin.
+//! Input files of commands; `-` is stdin.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-/// Reads a file, or stdin, of at most so many bytes.
+/// Reads a file, or stdin, up to a size limit.
 pub(super) fn read(path: &Path, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);

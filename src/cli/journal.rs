@@ -1,4 +1,4 @@
-//! `journal replay`: puts the journal into the work queue again.
+//! `journal replay`: puts the bodies of the journal back into the work queue.
 
 use std::time::Duration;
 
@@ -15,54 +15,54 @@ use crate::domain::Timestamp;
 use crate::store::Store;
 use crate::upkeep::rebuild::{self, RebuildError, ReplayProgress, Selection};
 
-/// What `journal` can do.
+/// The commands of `journal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum JournalCommand {
-    /// Puts what the journal holds into the work queue again, for a store that was lost or restored.
+    /// Replay the journal into the work queue, after the Store was lost or restored.
     ///
-    /// What was applied before changes nothing, so it may be repeated. Start from an empty store by
-    /// moving `store.db` away while the service is stopped, and start it again: this goes only a
-    /// little ahead of the worker.
+    /// It is safe to repeat: what was applied before changes nothing. To start from an empty Store,
+    /// stop the service, move `store.db` away and start the service again. A worker must run: the
+    /// replay stays only a little ahead of it.
     Replay {
-        /// Only what was received since: RFC 3339, or so long ago as `2h`. Goes back
+        /// Only bodies received since: a time in RFC 3339, or an age such as `2h`. Goes back
         /// `journal.overlap` further.
         #[arg(long, value_name = "T", value_parser = PastTime::parse)]
         since: Option<PastTime>,
-        /// Fills an empty store although the journal is not whole.
+        /// Fill an empty Store although the journal is incomplete.
         #[arg(long)]
         partial: bool,
     },
 }
 
-/// What was done, in JSON.
+/// The result in JSON.
 #[derive(Serialize)]
 struct View {
     /// Envelopes that were put into the work queue.
     replayed: u64,
 }
 
-/// How long the worker may stand still before the person is told.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the replay may wait for a worker before it says so.
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether nothing goes on, and the person does not know yet.
+/// How long the replay has been waiting, and whether that was reported.
 #[derive(Default)]
 struct Waiting {
     since: Option<Instant>,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Waiting {
-    fn is_news(&mut self, progress: &ReplayProgress) -> bool {
+    fn should_report(&mut self, progress: &ReplayProgress) -> bool {
         if !progress.is_waiting {
             *self = Self::default();
             return false;
         }
-        let is_long = self.since.get_or_insert_with(Instant::now).elapsed() > PATIENCE;
-        is_long && !std::mem::replace(&mut self.is_told, is_long)
+        let is_long = self.since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT;
+        is_long && !std::mem::replace(&mut self.is_reported, is_long)
     }
 }
 
-/// Does what `journal` was told to; `--since` goes back `overlap` further.
+/// Runs a `journal` command; `--since` goes back `overlap` further.
 pub async fn run(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -79,9 +79,9 @@ pub async fn run(
     let replayed = rebuild::replay(broker, store, Selection { since, partial }, |progress| {
         bar.set_length(progress.all);
         bar.set_position(progress.done);
-        if waiting.is_news(&progress) {
+        if waiting.should_report(&progress) {
             let sentence = "the queue is full enough; waiting for a worker: does one run?";
-            // Should stderr be gone, there is nobody to tell.
+            // If stderr is closed, nobody can read the message.
             bar.suspend(|| output.say(sentence)).ok();
         }
     });

@@ -1,12 +1,11 @@
-//! The command line: what can be asked for, and how a process ends.
+//! The command line: the commands, and the exit status of the process.
 //!
-//! This file is the frame: [`Cli`] says which commands there are and what they take; each
-//! command's work is in the file of its name. Results go to a writer that is passed in (stdout),
-//! logs and errors to stderr.
+//! [`Cli`] declares all commands; the file of each command's name implements it. Results go to a
+//! writer that is passed in (stdout), logs and errors to stderr.
 //!
 //! # Invariants
 //! - What a command prints with `--format json` is the API's shape, one object a line for lists.
-//! - Every way to end has one [`ExitStatus`].
+//! - Every process ends with an [`ExitStatus`].
 
 pub mod actor;
 mod args;
@@ -15,6 +14,7 @@ pub mod backup;
 pub mod changes;
 pub mod completions;
 pub mod config;
+pub mod dead_letter_commands;
 pub mod dead_letters;
 pub mod demo;
 pub mod failure;
@@ -22,9 +22,9 @@ pub mod health;
 pub mod import;
 mod input;
 pub mod journal;
-pub mod letters;
 pub mod orders;
 pub mod output;
+mod pages;
 mod parse;
 pub mod policy;
 mod progress;
@@ -52,13 +52,13 @@ pub use orders::{OrdersCommand, OrdersCommands};
 
 use crate::app::signals;
 
-/// The heading of options that every command takes.
+/// The heading of the options of every command.
 const GLOBAL: &str = "Global options";
 
 /// Keeps stock counts right from Duda eCommerce webhooks.
 ///
-/// Webhooks may come late, twice or in any order: the stock ends the same. Start with
-/// `storekeeper demo`, which needs nothing, then read `storekeeper serve --help`.
+/// Webhooks may arrive late, twice or in any order: the stock ends up the same. Start with
+/// `storekeeper demo`, which needs no setup, then read `storekeeper serve --help`.
 #[derive(Debug, Parser)]
 #[command(name = "storekeeper", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
@@ -68,8 +68,8 @@ const GLOBAL: &str = "Global options";
 pub struct Cli {
     /// A TOML file of settings, over the compiled-in defaults.
     ///
-    /// Environment variables such as `STOREKEEPER__INGRESS__LISTEN=127.0.0.1:8080` stand over both.
-    /// `storekeeper config show` prints what is in force.
+    /// Environment variables such as `STOREKEEPER__INGRESS__LISTEN=127.0.0.1:8080` override both.
+    /// `storekeeper config show` prints the effective configuration.
     #[arg(long, global = true, env = "STOREKEEPER_CONFIG", value_name = "FILE", help_heading = GLOBAL)]
     pub config: Option<PathBuf>,
 
@@ -77,7 +77,7 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
     pub format: Format,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -92,67 +92,67 @@ pub enum Format {
     Json,
 }
 
-/// What can be asked for.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Receives webhooks and keeps the counts: all roles in one process.
+    /// Run all roles in one process: receive webhooks and keep the counts.
     ///
     /// Listens on `ingress.listen` for webhooks, on `console.listen` for the operator API and on
     /// `probes.listen` for health and metrics, and keeps its files in `embedded.path`. SIGTERM and
-    /// Ctrl-C stop it after what is in flight is done.
+    /// Ctrl-C stop it once the work in flight is done.
     #[command(after_help = "Examples:\n  storekeeper serve\n  \
         storekeeper serve --config /etc/storekeeper.toml\n  \
         STOREKEEPER__INGRESS__LISTEN=127.0.0.1:0 storekeeper serve --ready-file ready.json")]
     Serve(ServeArgs),
 
-    /// Receives webhooks and queues them; a `worker` on the same files turns them into counts.
+    /// Run the ingress: receive webhooks and queue them for a `worker`.
     ///
-    /// Listens on `ingress.listen` and `probes.listen`. It goes on while no worker runs: what is
-    /// answered 200 waits in the queue.
+    /// Listens on `ingress.listen` and `probes.listen`. It needs no running worker: webhooks that
+    /// were answered with 200 wait in the queue.
     #[command(after_help = "Example:\n  \
         STOREKEEPER__PROBES__LISTEN=127.0.0.1:8083 storekeeper ingress")]
     Ingress(ServeArgs),
 
-    /// Turns queued webhooks into counts.
+    /// Run a worker: turn queued webhooks into counts.
     ///
-    /// Listens on `probes.listen` only. Of several workers on the same files one consumes; the
-    /// others stand by and take over when it ends or dies.
+    /// Listens on `probes.listen` only. Of several workers on the same files, one consumes; the
+    /// others stand by and take over when it stops or dies.
     #[command(after_help = "Example:\n  \
         STOREKEEPER__PROBES__LISTEN=127.0.0.1:8084 storekeeper worker")]
     Worker(ServeArgs),
 
-    /// Serves the operator API.
+    /// Run the console: serve the operator API.
     ///
     /// Listens on `console.listen` and `probes.listen`.
     #[command(after_help = "Example:\n  \
         STOREKEEPER__PROBES__LISTEN=127.0.0.1:8085 storekeeper console")]
     Console(ServeArgs),
 
-    /// Does what is due now and then: retention, audits, replays, the feed at RabbitMQ.
+    /// Run a leader: periodic duties such as retention, audits, replays and the feed at RabbitMQ.
     ///
-    /// Any number may run; one of them leads, and another follows within seconds if that one dies.
+    /// Any number may run; one of them leads, and another takes over within seconds if it dies.
     /// Listens on `probes.listen`, where `/readyz` lists the duties.
     #[command(after_help = "Example:\n  \
         STOREKEEPER__PROBES__LISTEN=127.0.0.1:8086 storekeeper leader")]
     Leader(ServeArgs),
 
-    /// Shows it all at work: a fresh server, a shuffled history of orders, and the stock it leads to.
+    /// Show everything at work: a fresh server, a shuffled history of orders, and the final stock.
     ///
-    /// Runs on a temporary directory and free ports, so it touches nothing of yours. It stays up
-    /// for you to look around until Ctrl-C.
+    /// Uses a temporary directory and free ports, so it touches none of your data. It stays up for
+    /// you to look around until Ctrl-C.
     #[command(after_help = "Examples:\n  storekeeper demo\n  \
         storekeeper demo --exit --orders 5000 --seed 7")]
     Demo(DemoArgs),
 
-    /// Posts an invented history of orders to a running ingress, and checks what comes of it.
+    /// Post a generated history of orders to a running ingress, and check the result.
     ///
-    /// The history has everything that makes counting hard: repeats, late and reordered events,
+    /// The history has everything that makes counting hard: duplicates, late and reordered events,
     /// cancellations, refunds, broken bodies. The same seed gives the same history.
     #[command(after_help = "Examples:\n  storekeeper simulate --url http://127.0.0.1:8080\n  \
         storekeeper simulate --url http://127.0.0.1:8080 --console http://127.0.0.1:8081 --check")]
     Simulate(simulate::SimulateArgs),
 
-    /// Shows stock items and who holds them, and counts goods that come in.
+    /// Show stock items and which orders hold them, and count received goods.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper stock list\n  \
@@ -166,7 +166,7 @@ pub enum Command {
     )]
     Stock(StockCommands),
 
-    /// Shows what orders hold and why, and corrects it.
+    /// Show what orders hold and why, and correct it.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper orders list my-shop --ambiguous\n  \
@@ -177,14 +177,14 @@ pub enum Command {
     )]
     Orders(OrdersCommands),
 
-    /// Shows what changed in a site's stock, oldest first, and with `--follow` what comes.
+    /// Show the changes of a site's stock, oldest first; with `--follow`, new ones too.
     ///
-    /// Exits 1 when changes behind `--after` are no longer kept: then read the stock anew.
+    /// Exits 1 if changes after `--after` are no longer kept: then read the stock again.
     #[command(after_help = "Examples:\n  storekeeper changes my-shop\n  \
         storekeeper changes my-shop --follow --format json")]
     Changes(changes::ChangesArgs),
 
-    /// Shows, edits and replays webhooks that were put aside because they could not be applied.
+    /// Show, edit, replay and discard dead letters: webhooks that could not be applied.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper dead-letters list\n  \
@@ -196,7 +196,7 @@ pub enum Command {
     )]
     DeadLetters(DeadLettersCommand),
 
-    /// Shows replays of dead letters, or stops one.
+    /// Show replays of dead letters, or cancel one.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper replays list\n  \
@@ -204,7 +204,7 @@ pub enum Command {
     )]
     Replays(replays::ReplaysCommand),
 
-    /// Shows the settings in force, or checks them.
+    /// Show the effective configuration, or check it.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper config show\n  \
@@ -212,7 +212,7 @@ pub enum Command {
     )]
     Config(ConfigCommand),
 
-    /// Shows the policy that orders are computed with, or puts the configured one in force.
+    /// Show the policy by which orders are computed, or put the configured one in force.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper policy show\n  \
@@ -220,15 +220,15 @@ pub enum Command {
     )]
     Policy(PolicyCommand),
 
-    /// Computes every sum again and compares it with what is counted; repairs on request.
+    /// Recompute every sum, compare it with the counts, and repair them on request.
     ///
-    /// Works in pages beside a running service, checks the embedded backend's files, and writes
-    /// nothing without --repair. Exits 1 if something differs, or is left after the repair.
+    /// Runs beside a running service, checks the files of the embedded backend, and changes nothing
+    /// without --repair. Exits 1 if something differs, or still differs after the repair.
     #[command(after_help = "Examples:\n  storekeeper audit\n  \
         storekeeper audit --site my-shop --format json\n  storekeeper audit --repair --dry-run")]
     Audit(audit::AuditArgs),
 
-    /// Puts the journal of raw webhooks through the workers again.
+    /// Replay the journal of raw webhooks through the workers.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper journal replay\n  \
@@ -236,11 +236,11 @@ pub enum Command {
     )]
     Journal(journal::JournalCommand),
 
-    /// Copies the files of a service to a new directory, also while it runs.
+    /// Copy the files of a service to a new directory, even while it runs.
     #[command(after_help = "Example:\n  storekeeper backup /var/backups/storekeeper/monday")]
     Backup(backup::BackupArgs),
 
-    /// Makes what the backend "distributed" needs of RabbitMQ: exchanges, queues, bindings.
+    /// Declare what the distributed backend needs at RabbitMQ: exchanges, queues, bindings.
     #[command(
         subcommand,
         after_help = "Example:\n  \
@@ -248,15 +248,15 @@ pub enum Command {
     )]
     Topology(topology::TopologyCommand),
 
-    /// Asks a running process whether it is ready.
+    /// Check whether a running process is ready.
     ///
-    /// Exits 0 if it is, 1 if it says that it is not, 3 if it cannot be reached.
+    /// Exits 0 if it is ready, 1 if it is not, 3 if it cannot be reached.
     #[command(after_help = "Example:\n  storekeeper health --url http://127.0.0.1:8082")]
     Health(HealthArgs),
 
-    /// Prints what makes a shell complete the commands and options of this one.
+    /// Print a completion script for a shell.
     ///
-    /// Write it to a file that the shell reads at its start: for bash
+    /// Write it to a file that the shell reads when it starts: for bash
     /// `~/.local/share/bash-completion/completions/storekeeper`, for fish
     /// `~/.config/fish/completions/storekeeper.fish`, for zsh `_storekeeper` in a folder of `$fpath`.
     #[command(after_help = "Examples:\n  storekeeper completions bash\n  \
@@ -268,22 +268,22 @@ pub enum Command {
     },
 }
 
-/// How a process ends; the numbers are public.
+/// The exit status of the process; the numbers are public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
-    /// It did what was asked; also after SIGTERM or SIGINT.
+    /// The command succeeded, or SIGTERM or SIGINT stopped the process.
     Done = 0,
-    /// What was asked for does not hold, or was not found.
+    /// The result is negative, or something was not found.
     NotHeld = 1,
     /// The command or the configuration is wrong, a port is in use, or the data is of a newer
-    /// release: trying again does not help. Also clap's code for a command that it cannot read.
+    /// release: a retry does not help. Also clap's code for a command line that it cannot parse.
     Usage = 2,
-    /// A backend, or the server that was asked, cannot be reached: trying again may help.
+    /// A backend or a server cannot be reached: a retry may help.
     Unreachable = 3,
-    /// What was in flight was not done by `worker.drain_timeout`; it is delivered again.
+    /// The work in flight was not done within `worker.drain_timeout`; it is delivered again.
     DrainDeadline = 4,
-    /// A second signal came while the process was stopping.
+    /// A second signal arrived while the process was stopping.
     SecondSignal = signals::SECOND_SIGNAL_CODE,
 }
 
@@ -386,12 +386,12 @@ mod tests {
                 "is not what showing",
             ),
             ("storekeeper dead-letters list --reason nope", "`storekeeper dead-letters groups` pr"),
-            ("storekeeper dead-letters show abc", "is no message id; `storekeeper dead-letters"),
-            ("storekeeper health --url foo", "is no address such as http://HOST:PORT"),
-            ("storekeeper health --url 127.0.0.1:8082", "is no address such as http://"),
-            ("storekeeper health --url localhost:8082", "is no address such as http://"),
-            ("storekeeper health --url https://shop.example", "speaks plain HTTP only"),
-            ("storekeeper simulate --url foo", "is no address such as http://HOST:PORT"),
+            ("storekeeper dead-letters show abc", "is not a message id; `storekeeper dead-letters"),
+            ("storekeeper health --url foo", "is not an address such as http://HOST:PORT"),
+            ("storekeeper health --url 127.0.0.1:8082", "is not an address such as http://"),
+            ("storekeeper health --url localhost:8082", "is not an address such as http://"),
+            ("storekeeper health --url https://shop.example", "must be http://, not https"),
+            ("storekeeper simulate --url foo", "is not an address such as http://HOST:PORT"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");

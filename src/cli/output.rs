@@ -6,19 +6,18 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Format;
-use super::table;
+use super::{ExitStatus, Format};
 
-/// Where a command writes, and how. Tables hold ANSI styles; a writer that is no terminal must
+/// Where a command writes, and how. Tables hold ANSI styles; a writer that is not a terminal must
 /// strip them, as `anstream::stdout` does.
 pub struct Output<'a> {
     /// Results go here.
     pub out: &'a mut dyn Write,
-    /// Sentences for a person, which are no results, go here.
+    /// Messages for a person, which are not results, go here.
     pub err: &'a mut dyn Write,
     /// The form of the results.
     pub format: Format,
-    /// Columns of the terminal that tables are fitted to; `None` leaves them as wide as they are.
+    /// The width that tables are fitted to; `None` leaves them as wide as they are.
     pub width: Option<u16>,
 }
 
@@ -34,7 +33,7 @@ impl fmt::Debug for Output<'_> {
 impl<'a> Output<'a> {
     /// Writes to these, fitted to the terminal that stdout is, if it is one.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, format: Format) -> Self {
-        Self { out, err, format, width: table::terminal_width() }
+        Self { out, err, format, width: comfy_table::Table::new().width() }
     }
 
     /// Writes one object on a line of its own.
@@ -43,7 +42,19 @@ impl<'a> Output<'a> {
         writeln!(self.out)
     }
 
-    /// Writes what came of a command: a sentence for a person, an object for a program.
+    /// Writes one result: for a person by `write`, else as an object.
+    pub(super) fn show<V: Serialize>(
+        &mut self,
+        view: &V,
+        write: impl FnOnce(&V, &mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self.format {
+            Format::Table => write(view, self),
+            Format::Json => self.json(view),
+        }
+    }
+
+    /// Writes the result of a command: a sentence for a person, an object for a program.
     pub(super) fn verdict(
         &mut self,
         sentence: impl fmt::Display,
@@ -55,16 +66,22 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes sentences to the person who asked, for whoever has several to say at once.
+    /// Gives out a function that writes messages to the person who asked.
     pub(super) fn teller(&mut self) -> impl Fn(&str) {
         let output = RefCell::new(self);
         move |sentence| {
-            // Should stderr be gone, there is nobody to tell.
+            // If stderr is closed, nobody can read the message.
             output.borrow_mut().say(sentence).ok();
         }
     }
 
-    /// Writes a sentence to the person who asked.
+    /// Writes why the result is negative, or what was not found.
+    pub(super) fn not_held(&mut self, reason: impl fmt::Display) -> anyhow::Result<ExitStatus> {
+        self.say(reason)?;
+        Ok(ExitStatus::NotHeld)
+    }
+
+    /// Writes a message to the person who asked.
     pub(super) fn say(&mut self, sentence: impl fmt::Display) -> io::Result<()> {
         writeln!(self.err, "{sentence}")
     }

@@ -1,13 +1,13 @@
-//! Values of arguments that several commands have.
+//! Parsers of arguments that several commands have.
 
 use std::time::Duration;
 
 use crate::domain::{Quantity, QuantityError};
 
-/// The longest that a command may be told to wait.
+/// The longest timeout of a command.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
-/// A quantity with its sign: more is `2` or `+2`, less is `-2`.
+/// Parses a signed quantity: `2` or `+2` adds, `-2` removes.
 pub(super) fn parse_adjustment(text: &str) -> Result<Quantity, QuantityError> {
     match (text.strip_prefix('-'), text.strip_prefix('+')) {
         (Some(less), _) => Quantity::exact(less).map(|quantity| -quantity),
@@ -16,7 +16,7 @@ pub(super) fn parse_adjustment(text: &str) -> Result<Quantity, QuantityError> {
     }
 }
 
-/// How long a command waits.
+/// Parses how long a command waits.
 pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let allowed = timeout <= TIMEOUT_MAX;

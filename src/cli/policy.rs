@@ -7,14 +7,14 @@ use serde::Serialize;
 use super::actor::ActorArgs;
 use super::output::Output;
 use super::table::{Column, Listing, optional, quantity, text, write_facts};
-use super::{ExitStatus, Format, PolicyCommand, progress};
+use super::{ExitStatus, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, Site};
 use crate::store::Store;
 use crate::upkeep::recompute::{self, Effect, Mode};
 
-/// Does what `policy` was told to.
+/// Runs a `policy` command.
 pub async fn run(
     store: &dyn Store,
     command: &PolicyCommand,
@@ -29,14 +29,14 @@ pub async fn run(
     }
 }
 
-const COLUMNS: [Column; 4] = [
-    Column::Text("SITE"),
-    Column::Text("KEY"),
-    Column::Number("COMMITTED"),
-    Column::Number("FULFILLED"),
+const COLUMNS: &[Column<EffectView>] = &[
+    Column::text("SITE", |effect| text(&effect.site)),
+    Column::text("KEY", |effect| text(&effect.key)),
+    Column::number("COMMITTED", |effect| quantity(&effect.delta.committed)),
+    Column::number("FULFILLED", |effect| quantity(&effect.delta.fulfilled)),
 ];
 
-/// What a policy changes of one item, in JSON.
+/// The effect of a policy on one item, in JSON.
 #[derive(Serialize)]
 struct EffectView {
     site: String,
@@ -51,25 +51,25 @@ struct DeltaView {
     fulfilled: String,
 }
 
-/// What was done in all, in JSON: the last line.
+/// The totals in JSON: the last line.
 #[derive(Serialize)]
 struct Summary {
     /// The revision of the policy.
     revision: u64,
     dry_run: bool,
-    /// Orders that were computed again.
+    /// Orders that were recomputed.
     orders: u64,
-    /// Those of them that hold something else.
+    /// Orders that now hold something else.
     changed: u64,
-    /// Those that stay as they are, as a total would pass a limit.
+    /// Orders that keep their holds, because a total would exceed a limit.
     overflowed: usize,
 }
 
-/// Puts the configured policy in force and computes every order again; a dry run does neither.
-/// Either way, the net effect on each stock item is the result.
+/// Puts the configured policy in force and recomputes every order; a dry run does neither. Both
+/// report the net effect on each stock item.
 ///
-/// Dies after the policy is in force: the next run finds it there and goes on with the orders that
-/// name an older revision.
+/// If the process dies after the policy is in force, the next run continues with the orders of an
+/// older revision.
 async fn apply(
     store: &dyn Store,
     proposed: &ProposedPolicy,
@@ -88,7 +88,7 @@ async fn apply(
         (in_force, Mode::Write { message_id, at })
     };
     let sites = store.sites().await.context("cannot list the sites")?;
-    let mut listing = Listing::new(&COLUMNS, output.width);
+    let mut listing = Listing::new(COLUMNS);
     let (mut orders, mut changed, mut overflowed) = (0, 0, 0);
     let bar = progress::count("orders computed");
     for site in &sites {
@@ -102,7 +102,7 @@ async fn apply(
         overflowed += effect.overflowed.len();
     }
     bar.finish_and_clear();
-    listing.finish(output.out)?;
+    listing.finish(output)?;
     let revision = in_force.revision;
     let sentence = if dry_run {
         format!(
@@ -120,7 +120,7 @@ async fn apply(
 fn write_effect(
     site: &Site,
     effect: &Effect,
-    listing: &mut Listing,
+    listing: &mut Listing<'_, EffectView>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
     for (key, delta) in &effect.items {
@@ -132,19 +132,16 @@ fn write_effect(
                 fulfilled: delta.fulfilled.to_string(),
             },
         };
-        match output.format {
-            Format::Table => listing.add(output.out, std::iter::once(effect_row(&view)))?,
-            Format::Json => output.json(&view)?,
-        }
+        listing.add([view], output)?;
     }
     for order in &effect.overflowed {
-        output.say(format_args!("{order} of {site} stays: a total would pass a limit"))?;
+        output.say(format_args!("{order} of {site} is unchanged: a total would exceed a limit"))?;
     }
     Ok(())
 }
 
-/// The policy that would be in force, with the revision that it would have: what is in force, with
-/// what is proposed in its place.
+/// The policy that would be in force and its revision: the current policy, overridden by the
+/// proposed settings.
 async fn foreseen(store: &dyn Store, proposed: &ProposedPolicy) -> anyhow::Result<PolicyInForce> {
     let in_force = store.policy().await.context("cannot read the policy in force")?;
     Ok(match in_force {
@@ -157,39 +154,26 @@ async fn foreseen(store: &dyn Store, proposed: &ProposedPolicy) -> anyhow::Resul
     })
 }
 
-fn effect_row(view: &EffectView) -> Vec<Cell> {
-    vec![
-        text(&view.site),
-        text(&view.key),
-        quantity(&view.delta.committed),
-        quantity(&view.delta.fulfilled),
-    ]
-}
-
-/// Writes the policy in force, by the names of its settings.
+/// Shows the policy in force, by the names of its settings.
 async fn show(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let in_force = store.policy().await.context("cannot read the policy in force")?;
     let Some(in_force) = in_force else {
-        output.say("no policy is in force yet; the first `storekeeper serve` records its own")?;
-        return Ok(ExitStatus::NotHeld);
+        return output
+            .not_held("no policy is in force yet; the first `storekeeper serve` records its own");
     };
     let origin = store.policy_origin().await.context("cannot read who put the policy in force")?;
-    let view = PolicyView::new(&in_force, origin.as_ref());
-    match output.format {
-        Format::Json => output.json(&view)?,
-        Format::Table => {
-            let facts = vec![
-                ("revision", Cell::new(view.revision)),
-                ("put in force by", optional(view.actor.as_deref())),
-                ("put in force at", optional(view.at.as_deref())),
-                ("stock.key_precedence", text(&view.key_precedence.join(", "))),
-                ("orders.test_mode", text(view.test_mode)),
-                ("orders.cancelled", text(view.cancelled)),
-                ("orders.deleted", text(view.deleted)),
-                ("refunds.restock", text(view.restock)),
-            ];
-            write_facts(output.out, output.width, facts)?;
-        }
-    }
+    output.show(&PolicyView::new(&in_force, origin.as_ref()), |view, output| {
+        let facts = vec![
+            ("revision", Cell::new(view.revision)),
+            ("put in force by", optional(view.actor.as_deref())),
+            ("put in force at", optional(view.at.as_deref())),
+            ("stock.key_precedence", text(&view.key_precedence.join(", "))),
+            ("orders.test_mode", text(&view.test_mode)),
+            ("orders.cancelled", text(&view.cancelled)),
+            ("orders.deleted", text(&view.deleted)),
+            ("refunds.restock", text(&view.restock)),
+        ];
+        write_facts(facts, output)
+    })?;
     Ok(ExitStatus::Done)
 }

@@ -1,17 +1,18 @@
-//! `stock receive`, `adjust`, `count`, `void` and `import`: what changes stock without an order.
+//! `stock receive`, `adjust`, `count`, `void` and `import`: changes that no order causes.
 //!
-//! They publish as the API does, beside a running `serve`, and wait until its worker has counted.
+//! They publish envelopes as the API does, beside a running `serve`, and wait for its worker.
 
+use std::io;
+use std::iter;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use comfy_table::Cell;
 
 use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::{parse_adjustment, parse_timeout};
-use super::table::{Column, optional, quantity, text, write_facts, write_table};
-use super::{ExitStatus, Format, import};
+use super::table::{Column, quantity, text, write_facts, write_table};
+use super::{ExitStatus, import};
 use crate::broker::Broker;
 use crate::console::views::{CountsView, ReceiptView};
 use crate::domain::{Identifier, Note, Quantity, ReceiptId, Site};
@@ -20,47 +21,31 @@ use crate::requests::items::{self, Create};
 use crate::requests::receipts::{self, Amount, ReceiptRequest};
 use crate::store::Store;
 
-/// What `stock` can do that changes stock.
+/// The commands of `stock` that change stock.
 #[derive(Debug, Subcommand)]
 pub enum ReceiptCommand {
-    /// Counts goods that came in.
+    /// Count received goods.
     ///
-    /// Once for each item and reference: running it again counts nothing. Exits 1 when the
-    /// reference is taken, when there is no such item and `--create` is not given, or when no
-    /// `serve` has counted the goods in time; then they stay queued.
-    Receive {
-        /// What is received, of what.
-        #[command(flatten)]
-        args: ReceiptArgs,
-    },
-    /// Adds to what was received, or takes away from it, for a reason such as damage.
+    /// Once for each item and reference: running it again adds nothing. Exits 1 if the reference is
+    /// taken, if the item does not exist and `--create` is not given, or if no worker counted the
+    /// goods in time; then they stay queued.
+    Receive(ReceiptArgs),
+    /// Adjust the received quantity up or down, for a reason such as damage.
     ///
-    /// Once for each item and reference, as `stock receive`.
-    Adjust {
-        /// What is adjusted, of what.
-        #[command(flatten)]
-        args: AdjustArgs,
-    },
-    /// Sets what is on the shelf to what a count found.
+    /// Once for each item and reference, like `stock receive`.
+    Adjust(AdjustArgs),
+    /// Set the quantity on hand to the result of a count.
     ///
-    /// The difference to what is known is computed once, when the count is first asked for.
-    Count {
-        /// What was found, of what.
-        #[command(flatten)]
-        args: ReceiptArgs,
-    },
-    /// Takes back what stands under a reference: a receipt, an adjustment or a count.
+    /// The difference from the known quantity is computed once, when the count is first recorded.
+    Count(ReceiptArgs),
+    /// Void a receipt, an adjustment or a count by its reference.
     ///
-    /// For good, and also if the receipt itself is only counted later.
-    Void {
-        /// What is taken back.
-        #[command(flatten)]
-        args: VoidArgs,
-    },
-    /// Counts goods from a CSV file with the columns `site,key,quantity,reference`.
+    /// For good, and also if the receipt itself is counted later.
+    Void(VoidArgs),
+    /// Count received goods from a CSV file with the columns `site,key,quantity,reference`.
     ///
-    /// The first line names the columns. Nothing is counted unless every row is right. Rows that
-    /// were counted before are not counted again, so an import that broke off is run again whole.
+    /// The first line names the columns. Nothing is counted unless every row is valid. Rows that
+    /// were counted before are not counted again, so an interrupted import can simply be repeated.
     Import(import::ImportArgs),
 }
 
@@ -73,64 +58,64 @@ pub struct ItemArgs {
     /// The item, by any of its names: `variation:V1`, `sku:S1`, or just `S1`.
     #[arg(value_name = "KEY")]
     pub key: String,
-    /// The name under which this is counted once, as of a delivery note.
+    /// The name under which this is counted once, such as the number of a delivery note.
     #[arg(long, value_name = "R", value_parser = Identifier::parse)]
     pub reference: Identifier,
-    /// Who.
+    /// Who records it.
     #[command(flatten)]
     pub by: ActorArgs,
-    /// How long to wait for it to be counted.
+    /// How long to wait for a worker to count it.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
 }
 
-/// What a receipt or a count takes.
+/// The arguments of a receipt or a count.
 #[derive(Debug, Args)]
 pub struct ReceiptArgs {
     /// Which item.
     #[command(flatten)]
     pub item: ItemArgs,
     /// How many units, with at most six decimals.
-    // A negative one is no option: it is refused with a reason.
+    // A negative quantity is not an option: it is refused with a reason.
     #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::exact)]
     pub quantity: Quantity,
-    /// Why; kept with it.
+    /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
-    /// Makes an item or a site that does not exist; the item then needs its kind: `sku:S1`.
+    /// Create the item or site if it does not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
 }
 
-/// What an adjustment takes.
+/// The arguments of an adjustment.
 #[derive(Debug, Args)]
 pub struct AdjustArgs {
     /// Which item.
     #[command(flatten)]
     pub item: ItemArgs,
-    /// How many units more, or fewer: `+2` or `-2`, with at most six decimals.
+    /// How many units to add or remove: `+2` or `-2`, with at most six decimals.
     #[arg(value_name = "±QTY", allow_negative_numbers = true, value_parser = parse_adjustment)]
     pub quantity: Quantity,
-    /// Why; kept with it.
+    /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Identifier,
-    /// Makes an item or a site that does not exist; the item then needs its kind: `sku:S1`.
+    /// Create the item or site if it does not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
 }
 
-/// What a void takes.
+/// The arguments of a void.
 #[derive(Debug, Args)]
 pub struct VoidArgs {
     /// Which item, and which reference of it.
     #[command(flatten)]
     pub item: ItemArgs,
-    /// Why; kept with it.
+    /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
 }
 
-/// Does what `stock` was told to change.
+/// Runs a `stock` command that changes stock.
 pub async fn run(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -138,25 +123,23 @@ pub async fn run(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let (item, amount, reason, create) = match command {
-        ReceiptCommand::Receive { args } => (
+        ReceiptCommand::Receive(args) => (
             &args.item,
             Amount::Received(args.quantity),
             args.reason.as_ref(),
             Create::asked(args.create),
         ),
-        ReceiptCommand::Adjust { args } => (
-            &args.item,
-            Amount::Received(args.quantity),
-            Some(&args.reason),
-            Create::asked(args.create),
-        ),
-        ReceiptCommand::Count { args } => (
+        ReceiptCommand::Adjust(args) => {
+            let create = Create::asked(args.create);
+            (&args.item, Amount::Received(args.quantity), Some(&args.reason), create)
+        }
+        ReceiptCommand::Count(args) => (
             &args.item,
             Amount::OnHand(args.quantity),
             args.reason.as_ref(),
             Create::asked(args.create),
         ),
-        ReceiptCommand::Void { args } => {
+        ReceiptCommand::Void(args) => {
             (&args.item, Amount::Void, args.reason.as_ref(), Create::Never)
         }
         ReceiptCommand::Import(args) => return import::run(broker, store, args, output).await,
@@ -179,27 +162,19 @@ async fn ask(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let answer = receipts::ask(broker, store, request, SOURCE, timeout).await?;
-    let view = ReceiptView::new(request, &answer);
-    match output.format {
-        Format::Table => write_receipt(&view, output)?,
-        Format::Json => output.json(&view)?,
-    }
-    Ok(match answer.progress {
-        Progress::Applied => ExitStatus::Done,
-        Progress::Repeated => {
-            output.say("counted before; nothing was added")?;
-            ExitStatus::Done
-        }
+    output.show(&ReceiptView::new(request, &answer), write_receipt)?;
+    match answer.progress {
+        Progress::Applied => {}
+        Progress::Repeated => output.say("counted before; nothing was added")?,
         Progress::Queued => {
-            output.say("queued, and not counted yet: is `storekeeper serve` running?")?;
-            ExitStatus::NotHeld
+            let reason = "queued, and not counted yet: is `storekeeper serve` running?";
+            return output.not_held(reason);
         }
-    })
+    }
+    Ok(ExitStatus::Done)
 }
 
-fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> anyhow::Result<()> {
-    let amount =
-        |amount: &Option<String>| amount.as_deref().map_or_else(|| optional(None), quantity);
+fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> io::Result<()> {
     let mut facts = vec![
         ("site", text(&view.site)),
         ("key", text(&view.key)),
@@ -208,40 +183,34 @@ fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> anyhow::Result<
     ];
     if view.void.is_some() {
         facts.push(("void", text("yes")));
-    } else if view.received.is_some() {
-        facts.push(("received", amount(&view.received)));
-    } else {
-        facts.push(("on hand", amount(&view.on_hand)));
-        facts.push(("difference", amount(&view.difference)));
+    }
+    let amounts = [
+        ("received", &view.received),
+        ("on hand", &view.on_hand),
+        ("difference", &view.difference),
+    ];
+    for (name, amount) in amounts {
+        facts.extend(amount.as_deref().map(|amount| (name, quantity(amount))));
     }
     if let Some(pending) = &view.pending {
         let events = format!("{} queued, {} retrying", pending.queued, pending.retrying);
         facts.push(("events not counted then", text(&events)));
     }
     facts.push(("message", text(&view.message_id)));
-    write_facts(output.out, output.width, facts)?;
+    write_facts(facts, output)?;
     writeln!(output.out)?;
-    let after = view.after.as_ref().map(|counts| counts_row("after", counts));
-    let rows = std::iter::once(counts_row("before", &view.before)).chain(after);
-    Ok(write_table(output.out, output.width, &COUNTS_COLUMNS, rows)?)
+    let after = view.after.as_ref().map(|counts| ("after", counts));
+    let rows: Vec<_> = iter::once(("before", &view.before)).chain(after).collect();
+    write_table(&counts_columns(), &rows, output)
 }
 
-const COUNTS_COLUMNS: [Column; 6] = [
-    Column::Text("COUNTS"),
-    Column::Number("RECEIVED"),
-    Column::Number("COMMITTED"),
-    Column::Number("FULFILLED"),
-    Column::Number("ON HAND"),
-    Column::Number("AVAILABLE"),
-];
-
-fn counts_row(when: &str, counts: &CountsView) -> Vec<Cell> {
-    vec![
-        text(when),
-        quantity(&counts.received),
-        quantity(&counts.committed),
-        quantity(&counts.fulfilled),
-        quantity(&counts.on_hand),
-        quantity(&counts.available),
+fn counts_columns<'a>() -> [Column<(&'static str, &'a CountsView)>; 6] {
+    [
+        Column::text("COUNTS", |(when, _)| text(when)),
+        Column::number("RECEIVED", |(_, counts)| quantity(&counts.received)),
+        Column::number("COMMITTED", |(_, counts)| quantity(&counts.committed)),
+        Column::number("FULFILLED", |(_, counts)| quantity(&counts.fulfilled)),
+        Column::number("ON HAND", |(_, counts)| quantity(&counts.on_hand)),
+        Column::number("AVAILABLE", |(_, counts)| quantity(&counts.available)),
     ]
 }

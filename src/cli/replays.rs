@@ -4,27 +4,26 @@ use anyhow::Context;
 use clap::Subcommand;
 use comfy_table::Cell;
 
+use super::ExitStatus;
 use super::output::Output;
+use super::pages::Pages;
 use super::table::{Column, Listing, text, write_facts};
-use super::{ExitStatus, Format};
 use crate::console::views::ReplayView;
-use crate::store::{PageRequest, Replay, ReplayId, Store};
-
-/// Replays asked for at a time.
-const PAGE: usize = 500;
+use crate::store::{Replay, ReplayId, Store};
 
 /// What `replays` can do.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ReplaysCommand {
     /// Lists replays, oldest first.
     List,
-    /// Shows how far a replay is.
+    /// Shows the progress of a replay.
     Show {
         /// The replay's id, as `replays list` prints it.
         #[arg(value_name = "ID", value_parser = parse_id)]
         id: ReplayId,
     },
-    /// Stops a replay; what was sent already has its outcome, and its other letters are free.
+    /// Stops a replay. Dead letters that it has sent already are not affected; the others are free
+    /// again.
     Cancel {
         /// The replay's id, as `replays list` prints it.
         #[arg(value_name = "ID", value_parser = parse_id)]
@@ -36,7 +35,7 @@ fn parse_id(text: &str) -> Result<ReplayId, uuid::Error> {
     text.parse().map(ReplayId)
 }
 
-/// Does what `replays` was told to.
+/// Runs a `replays` command.
 pub(super) async fn run(
     store: &dyn Store,
     command: ReplaysCommand,
@@ -46,77 +45,56 @@ pub(super) async fn run(
         ReplaysCommand::List => list(store, output).await,
         ReplaysCommand::Show { id } => {
             let found = store.replay(id).await;
-            show(id, found.context("cannot read the replay")?, output)
+            show(id, found.context("cannot read the replay")?.as_ref(), output)
         }
         ReplaysCommand::Cancel { id } => {
             let found = store.cancel_replay(id).await;
-            show(id, found.context("cannot cancel the replay")?, output)
+            show(id, found.context("cannot cancel the replay")?.as_ref(), output)
         }
     }
 }
+
+const COLUMNS: &[Column<ReplayView>] = &[
+    Column::text("MADE", |replay| text(&replay.made_at)),
+    Column::text("ID", |replay| text(&replay.id)),
+    Column::text("STATE", |replay| text(replay.state)),
+    Column::number("SELECTED", |replay| Cell::new(replay.selected)),
+    Column::number("SENT", |replay| Cell::new(replay.sent)),
+    Column::number("SETTLED", |replay| Cell::new(replay.settled)),
+    Column::number("CAME BACK", |replay| Cell::new(replay.failed)),
+    Column::number("GONE", |replay| Cell::new(replay.gone)),
+];
 
 async fn list(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
-    let columns = [
-        Column::Text("MADE"),
-        Column::Text("ID"),
-        Column::Text("STATE"),
-        Column::Number("SELECTED"),
-        Column::Number("SENT"),
-        Column::Number("SETTLED"),
-        Column::Number("CAME BACK"),
-        Column::Number("GONE"),
-    ];
-    let mut listing = Listing::new(&columns, output.width);
-    let mut page = PageRequest::first(PAGE);
-    loop {
-        let found = store.replays(&page).await.context("cannot list the replays")?;
-        let mut replays = found.items.iter().map(ReplayView::from);
-        match output.format {
-            Format::Table => listing.add(output.out, replays.map(|replay| row(&replay)))?,
-            Format::Json => replays.try_for_each(|replay| output.json(&replay))?,
-        }
-        let Some(next) = found.next else { break };
-        page.after = Some(next);
+    let mut listing = Listing::new(COLUMNS);
+    let mut pages = Pages::new();
+    let failure = "cannot list the replays";
+    while let Some(replays) = pages.next(failure, async |page| store.replays(page).await).await? {
+        listing.add(replays.iter().map(ReplayView::from), output)?;
     }
-    let is_shown = listing.finish(output.out)?;
-    if !is_shown && output.format == Format::Table {
-        output.say("no replays")?;
-    }
-    Ok(ExitStatus::Done)
-}
-
-fn row(replay: &ReplayView) -> Vec<Cell> {
-    let names = [text(&replay.made_at), text(&replay.id), text(replay.state)];
-    names.into_iter().chain(counts(replay).map(|(_, count)| Cell::new(count))).collect()
-}
-
-const fn counts(replay: &ReplayView) -> [(&'static str, u64); 5] {
-    [
-        ("selected", replay.selected),
-        ("sent", replay.sent),
-        ("settled", replay.settled),
-        ("came back", replay.failed),
-        ("gone", replay.gone),
-    ]
+    listing.finish_or_say("No replays.", output)
 }
 
 fn show(
     id: ReplayId,
-    replay: Option<Replay>,
+    replay: Option<&Replay>,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(replay) = replay else {
-        output.say(format_args!("there is no replay {id}"))?;
-        return Ok(ExitStatus::NotHeld);
+        return output.not_held(format_args!("there is no replay {id}"));
     };
-    let view = ReplayView::from(&replay);
-    if output.format == Format::Json {
-        output.json(&view)?;
-        return Ok(ExitStatus::Done);
-    }
-    let mut facts =
-        vec![("id", text(&view.id)), ("state", text(view.state)), ("made", text(&view.made_at))];
-    facts.extend(counts(&view).map(|(name, count)| (name, Cell::new(count))));
-    write_facts(output.out, output.width, facts)?;
+    output.show(&ReplayView::from(replay), |view, output| {
+        let facts = vec![
+            ("id", text(&view.id)),
+            ("state", text(view.state)),
+            ("made", text(&view.made_at)),
+            ("selected", Cell::new(view.selected)),
+            ("sent", Cell::new(view.sent)),
+            ("settled", Cell::new(view.settled)),
+            ("came back", Cell::new(view.failed)),
+            ("gone", Cell::new(view.gone)),
+        ];
+        write_facts(facts, output)
+    })?;
     Ok(ExitStatus::Done)
 }

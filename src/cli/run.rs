@@ -1,12 +1,10 @@
-//! From a command line that was read to the way the process ends.
+//! Runs the command of a parsed command line, and turns its result into an exit status.
 
 use std::io::Write;
 
 use super::audit::AuditArgs;
 use super::journal::JournalCommand;
-use super::orders::CorrectionCommand;
 use super::output::Output;
-use super::receipts::ReceiptCommand;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
     completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
@@ -15,12 +13,13 @@ use super::{
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
 };
+use crate::broker::Broker;
 use crate::clock;
 use crate::config::{Settings, SettingsError};
 use crate::simulate::SimulateError;
 use crate::store::{Store, StoreError};
 
-/// Does what the command line says. Results go to `out`, sentences for a person to `err`.
+/// Runs the command. Results go to `out`, messages for a person to `err`.
 pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStatus {
     let mut output = Output::new(out, err, cli.format);
     // Boxed: the future of every command together is large.
@@ -29,7 +28,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStat
         Err(error) => {
             let status = exit_status(&error);
             if status != ExitStatus::Done {
-                // Should stderr be gone too, there is nobody left to tell.
+                // If stderr is closed too, nobody can read the error.
                 output.say(format_args!("error: {error:#}")).ok();
             }
             status
@@ -56,40 +55,43 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             Ok(config::check(&settings()?, output.format, output.out)?)
         }
         Command::Stock(StockCommands::Read(command)) => {
-            let store = open_store(&settings()?).await?;
-            ended(&*store, stock::run(&*store, &command, output).await).await
+            with_store(&settings()?, async |store| stock::run(store, &command, output).await).await
         }
         Command::Stock(StockCommands::Change(command)) => {
-            change_stock(&settings()?, &command, output).await
+            let run =
+                async |broker: &_, store: &_| receipts::run(broker, store, &command, output).await;
+            with_backends(&settings()?, run).await
         }
         Command::Orders(OrdersCommands::Read(command)) => {
-            let store = open_store(&settings()?).await?;
-            ended(&*store, orders::run(&*store, &command, clock::now(), output).await).await
+            let run = async |store: &_| orders::run(store, &command, clock::now(), output).await;
+            with_store(&settings()?, run).await
         }
         Command::Orders(OrdersCommands::Change(command)) => {
-            correct_order(&settings()?, &command, output).await
+            let run = async |broker: &_, store: &_| {
+                orders::correct(broker, store, &command, output).await
+            };
+            with_backends(&settings()?, run).await
         }
         Command::Changes(args) => {
-            let store = open_store(&settings()?).await?;
-            ended(&*store, changes::run(&*store, &args, output).await).await
+            with_store(&settings()?, async |store| changes::run(store, &args, output).await).await
         }
         Command::DeadLetters(command) => {
-            let (settings, now) = (settings()?, clock::now());
-            let store = open_store(&settings).await?;
+            let settings = settings()?;
+            let (sources, now) = (settings.ingress.source_rules(), clock::now());
             let broker = async || open_broker(&settings).await;
-            let sources = settings.ingress.source_rules();
-            let done = dead_letters::run(&*store, &sources, broker, &command, now, output).await;
-            ended(&*store, done).await
+            let run = async |store: &_| {
+                dead_letters::run(store, &sources, broker, &command, now, output).await
+            };
+            with_store(&settings, run).await
         }
         Command::Replays(command) => {
-            let store = open_store(&settings()?).await?;
-            ended(&*store, replays::run(&*store, command, output).await).await
+            with_store(&settings()?, async |store| replays::run(store, command, output).await).await
         }
         Command::Policy(command) => {
             let settings = settings()?;
-            let store = open_store(&settings).await?;
             let proposed = settings.policy();
-            ended(&*store, policy::run(&*store, &command, &proposed, output).await).await
+            let run = async |store: &_| policy::run(store, &command, &proposed, output).await;
+            with_store(&settings, run).await
         }
         Command::Journal(command) => journal(&settings()?, command, output).await,
         Command::Topology(command) => topology::run(&settings()?, command, output).await,
@@ -104,7 +106,7 @@ async fn journal(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let broker = open_broker(settings).await;
-    // Of files of an older release, the store says the way out.
+    // If the files are those of an older release, the Store's error says what to do.
     if broker.is_err()
         && let Err(error @ StoreError::Older { .. }) = open_store(settings).await
     {
@@ -114,7 +116,8 @@ async fn journal(
     let (overlap, now) = (settings.journal.overlap, clock::now());
     let done = journal::run(&*broker, &*store, command, overlap, now, output).await;
     broker.close().await;
-    ended(&*store, done).await
+    store.close().await;
+    done
 }
 
 async fn audit_counts(
@@ -122,43 +125,33 @@ async fn audit_counts(
     args: &AuditArgs,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let is_whole = audit::report_damage(&damaged_files(settings)?, output)?;
-    let store = open_store(settings).await?;
-    let audited = ended(&*store, audit::run(&*store, args, output).await).await?;
-    Ok(if is_whole { audited } else { ExitStatus::NotHeld })
+    let is_undamaged = audit::report_damage(&damaged_files(settings)?, output)?;
+    let audited = with_store(settings, async |store| audit::run(store, args, output).await).await?;
+    Ok(if is_undamaged { audited } else { ExitStatus::NotHeld })
 }
 
-async fn change_stock(
+/// Runs a command on the Store, and closes the Store however the command ended.
+async fn with_store(
     settings: &Settings,
-    command: &ReceiptCommand,
-    output: &mut Output<'_>,
+    command: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<ExitStatus>,
 ) -> anyhow::Result<ExitStatus> {
     let store = open_store(settings).await?;
-    let broker = open_broker(settings).await?;
-    let changed = receipts::run(&*broker, &*store, command, output).await;
-    broker.close().await;
-    ended(&*store, changed).await
-}
-
-async fn correct_order(
-    settings: &Settings,
-    command: &CorrectionCommand,
-    output: &mut Output<'_>,
-) -> anyhow::Result<ExitStatus> {
-    let store = open_store(settings).await?;
-    let broker = open_broker(settings).await?;
-    let corrected = orders::correct(&*broker, &*store, command, output).await;
-    broker.close().await;
-    ended(&*store, corrected).await
-}
-
-/// Closes the state, however the command ended.
-async fn ended(
-    store: &dyn Store,
-    result: anyhow::Result<ExitStatus>,
-) -> anyhow::Result<ExitStatus> {
+    let done = command(&*store).await;
     store.close().await;
-    result
+    done
+}
+
+/// Runs a command on Broker and Store, and closes both however the command ended.
+async fn with_backends(
+    settings: &Settings,
+    command: impl AsyncFnOnce(&dyn Broker, &dyn Store) -> anyhow::Result<ExitStatus>,
+) -> anyhow::Result<ExitStatus> {
+    let store = open_store(settings).await?;
+    let broker = open_broker(settings).await?;
+    let done = command(&*broker, &*store).await;
+    broker.close().await;
+    store.close().await;
+    done
 }
 
 fn exit_status(error: &anyhow::Error) -> ExitStatus {

@@ -1,4 +1,4 @@
-//! `serve`, `ingress`, `worker`, `console` and `leader`: a process that stays.
+//! `serve`, `ingress`, `worker`, `console` and `leader`: the long-running processes.
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub async fn run(settings: Settings, roles: Roles, args: &ServeArgs) -> anyhow::
     Ok(exit_status(drained))
 }
 
-/// How a process ends that drained so far.
+/// The exit status of a process that has drained.
 pub(super) const fn exit_status(drained: Drained) -> ExitStatus {
     match drained {
         Drained::Whole => ExitStatus::Done,
@@ -30,7 +30,7 @@ pub(super) const fn exit_status(drained: Drained) -> ExitStatus {
     }
 }
 
-/// How a process ends that could not start: most such errors are errors of the configuration.
+/// The exit status of a process that could not start: mostly for configuration errors.
 pub(super) const fn start_failed(error: &StartError) -> ExitStatus {
     let is_transient = match error {
         StartError::Listen { .. } | StartError::Lease(_) => false,

@@ -1,4 +1,4 @@
-//! `simulate`: posts an invented history to a running ingress and says what came of it.
+//! `simulate`: posts a generated history to a running ingress and reports the result.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -20,40 +20,40 @@ use crate::simulate::model::ModelPolicy;
 use crate::simulate::runner::{Afterwards, ConsoleAddress, Options, Pace};
 use crate::simulate::{self, SimulateError};
 
-/// What `simulate` takes.
+/// The options of `simulate`.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// The ingress to post to; without a path, to its /webhooks/duda.
+    /// The ingress to post to; without a path, /webhooks/duda is used.
     #[arg(long, value_name = "U", value_parser = parse_address)]
     pub url: Url,
 
-    /// The console to ask for the stock afterwards.
+    /// The console from which to read the stock afterwards.
     #[arg(long, value_name = "URL", value_parser = parse_address)]
     pub console: Option<Url>,
 
-    /// A token for the console that may read.
+    /// A console token of role read.
     #[arg(long, value_name = "T", requires = "console", hide_env_values = true)]
     #[arg(env = "STOREKEEPER_SIMULATE_TOKEN")]
     pub token: Option<SecretString>,
 
-    /// How many orders to invent; each leads to about five webhooks.
+    /// How many orders to generate; each leads to about five webhooks.
     #[arg(long, value_name = "N", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub orders: u32,
 
-    /// Which history to invent: the same seed and orders give the same bytes everywhere.
+    /// The seed of the history: the same seed and orders give the same bytes everywhere.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 
-    /// Which part of the webhooks is sent again, and of those again: from 0 to 1.
+    /// The share of webhooks that are sent again, and of those again: from 0 to 1.
     #[arg(long, value_name = "R", default_value = "0.2", value_parser = parse_per_mille)]
     pub duplicates: u64,
 
-    /// How many webhooks to begin in a second; without it, as many as go.
+    /// How many webhooks to send per second; by default, as many as possible.
     #[arg(long, value_name = "R")]
     pub rate: Option<NonZeroU32>,
 
-    /// How many requests are under way at a time.
+    /// How many requests to send concurrently.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN.saturating_add(31))]
     pub concurrency: NonZeroUsize,
 
@@ -62,19 +62,19 @@ pub struct SimulateArgs {
     #[arg(env = "STOREKEEPER_SIMULATE_SECRET")]
     pub secret: Option<SecretString>,
 
-    /// Compares the stock and the dead letters with the model, which assumes the default policy.
+    /// Compare the stock and the dead letters with the model, which assumes the default policy.
     ///
-    /// What came in is not compared: no webhook tells it.
+    /// Received goods are not compared, as webhooks do not report them.
     #[arg(long, requires = "console")]
     pub check: bool,
 
-    /// How long one webhook is tried, and how long the queues may take to get empty.
+    /// How long to retry a webhook, and how long to wait for the queues to become empty.
     #[arg(long, value_name = "D", default_value = "2m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }
 
 impl SimulateArgs {
-    /// Which history is asked for.
+    /// The history to post.
     pub const fn history(&self) -> HistoryOptions {
         HistoryOptions {
             seed: self.seed,
@@ -102,7 +102,7 @@ impl SimulateArgs {
             timeout: self.timeout,
             afterwards,
             policy: ModelPolicy::default(),
-            // Webhooks bring nothing in, and what else did is not known.
+            // Webhooks report no received goods, and no other source is known.
             goods: None,
             has_progress: true,
         })
@@ -112,8 +112,8 @@ impl SimulateArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// If an option is wrong, or the run came to no result (a [`SimulateError`], for which
-/// [`exit_status`] says how the process ends).
+/// If an option is wrong, or the run has no result (a [`SimulateError`], for which see
+/// [`exit_status`]).
 pub async fn run(args: SimulateArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let history = args.history();
     let options = args.options()?;
@@ -125,12 +125,12 @@ pub async fn run(args: SimulateArgs, output: &mut Output<'_>) -> anyhow::Result<
     Ok(if report.holds() { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
-/// How the process ends when a run came to no result.
+/// The exit status of a run without a result.
 pub const fn exit_status(error: &SimulateError) -> ExitStatus {
     if error.is_unreachable() { ExitStatus::Unreachable } else { ExitStatus::NotHeld }
 }
 
-/// A part such as `0.2` in thousandths.
+/// Parses a share such as `0.2`, in thousandths.
 fn parse_per_mille(text: &str) -> Result<u64, String> {
     let part = text.parse::<Decimal>().ok().filter(|part| *part <= Decimal::ONE);
     let per_mille = part.and_then(|part| (part * Decimal::ONE_THOUSAND).to_u64());

@@ -1,18 +1,19 @@
-//! Whether a site that was named is one of those that the Store knows.
+//! Checks that the Store knows the site that a person named.
 //!
-//! A mistyped name selects nothing, and nothing looks like an empty shop: whoever names a site is
-//! told when there is no such one. A site is known from its first commit on.
+//! A mistyped name selects nothing, which would look like an empty shop, so it is an error. A site
+//! is known from its first commit on.
 
 use anyhow::Context;
 
+use super::ExitStatus;
 use super::output::Output;
 use crate::domain::Site;
 use crate::store::ReadStore;
 
-/// How many sites are named to a person who named none of them.
+/// How many sites are suggested in place of an unknown one.
 const NAMES_SHOWN: usize = 10;
 
-/// The site that was named, or every site; `None` if there is no such one, which is said.
+/// The named site, or every site; `None`, after a message, if there is no such site.
 pub(super) async fn chosen(
     store: &dyn ReadStore,
     site: Option<&Site>,
@@ -24,7 +25,7 @@ pub(super) async fn chosen(
     }
 }
 
-/// Whether anything is known of a site; if not, says which sites there are.
+/// Whether the Store knows a site; if not, lists the sites that it knows.
 pub(super) async fn is_known(
     store: &dyn ReadStore,
     site: &Site,
@@ -44,4 +45,14 @@ pub(super) async fn is_known(
         (names, more) => format!("no such site: {site}; there are: {names}, and {more} more"),
     })?;
     Ok(false)
+}
+
+/// Reports a site that does not exist.
+pub(super) async fn say_unknown(
+    store: &dyn ReadStore,
+    site: &Site,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    is_known(store, site, output).await?;
+    Ok(ExitStatus::NotHeld)
 }

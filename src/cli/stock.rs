@@ -6,19 +6,20 @@ use anyhow::Context;
 use comfy_table::Cell;
 
 use super::output::Output;
+use super::pages::Pages;
 use super::table::{
-    Column, Listing, optional, printable, quantity, text, write_facts, write_heading, write_table,
+    Column, Listing, optional, printable, quantity, text, write_facts, write_section,
 };
 use super::{ExitStatus, Format, StockCommand, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey};
 use crate::requests::items::{self, Create, ItemError};
-use crate::store::{HeldBy, PageRequest, StockDetail, Store};
+use crate::store::{HeldBy, PageRequest, StockDetail, StockItem, Store};
 
-/// Items asked for at a time.
-const PAGE: usize = 500;
+/// Orders that are read at a time of those that hold an item.
+const HOLDS_PAGE: usize = 500;
 
-/// Does what `stock` was told to.
+/// Runs a `stock` command that only reads.
 pub async fn run(
     store: &dyn Store,
     command: &StockCommand,
@@ -31,7 +32,7 @@ pub async fn run(
     }
 }
 
-/// Writes every stock item, of one site or of all, page by page.
+/// Lists the stock items of one site or of all.
 async fn list(
     store: &dyn Store,
     site: Option<&Site>,
@@ -40,61 +41,44 @@ async fn list(
     let Some(sites) = sites::chosen(store, site, output).await? else {
         return Ok(ExitStatus::NotHeld);
     };
-    let mut listing = Listing::new(&LIST_COLUMNS, output.width);
+    let mut listing = Listing::new(LIST_COLUMNS);
     for site in &sites {
-        let mut page = PageRequest::first(PAGE);
-        loop {
-            let found = store.stock(site, None, &page).await;
-            let found = found.with_context(|| format!("cannot list the stock of {site}"))?;
-            let mut items = found.items.iter().map(StockItemView::from);
-            match output.format {
-                Format::Table => listing.add(output.out, items.map(|item| list_row(&item)))?,
-                Format::Json => items.try_for_each(|item| output.json(&item))?,
-            }
-            let Some(next) = found.next else { break };
-            page.after = Some(next);
+        let mut pages = Pages::new();
+        while let Some(items) = next_page(store, site, &mut pages).await? {
+            listing.add(items.iter().map(StockItemView::from), output)?;
         }
     }
-    let is_shown = listing.finish(output.out)?;
-    if !is_shown && output.format == Format::Table {
-        output.say("no stock item was counted yet")?;
-    }
-    Ok(ExitStatus::Done)
+    listing.finish_or_say("No stock items.", output)
 }
 
-const LIST_COLUMNS: [Column; 9] = [
-    Column::Text("SITE"),
-    Column::Text("KEY"),
-    Column::Text("NAME"),
-    Column::Number("RECEIVED"),
-    Column::Number("COMMITTED"),
-    Column::Number("FULFILLED"),
-    Column::Number("ON HAND"),
-    Column::Number("AVAILABLE"),
-    Column::Text(""),
+async fn next_page(
+    store: &dyn Store,
+    site: &Site,
+    pages: &mut Pages,
+) -> anyhow::Result<Option<Vec<StockItem>>> {
+    let failure = format!("cannot list the stock of {site}");
+    pages.next(&failure, async |page| store.stock(site, None, page).await).await
+}
+
+const LIST_COLUMNS: &[Column<StockItemView>] = &[
+    Column::text("SITE", |item| text(&item.site)),
+    Column::text("KEY", |item| text(&item.key)),
+    Column::text("NAME", |item| optional(item.name.as_deref())),
+    Column::number("RECEIVED", |item| quantity(&item.counts.received)),
+    Column::number("COMMITTED", |item| quantity(&item.counts.committed)),
+    Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled)),
+    Column::number("ON HAND", |item| quantity(&item.counts.on_hand)),
+    Column::number("AVAILABLE", available),
+    Column::text("", |item| text(if item.tracked { "" } else { "not tracked" })),
 ];
 
-fn list_row(item: &StockItemView) -> Vec<Cell> {
-    vec![
-        text(&item.site),
-        text(&item.key),
-        optional(item.name.as_deref()),
-        quantity(&item.counts.received),
-        quantity(&item.counts.committed),
-        quantity(&item.counts.fulfilled),
-        quantity(&item.counts.on_hand),
-        available(item),
-        text(if item.tracked { "" } else { "not tracked" }),
-    ]
-}
-
-/// What is available; less than nothing stands out where that is an oversale.
+/// The available units; below zero they stand out if the item is oversold.
 fn available(item: &StockItemView) -> Cell {
     let units = &item.counts.available;
     if item.tracked { quantity(units) } else { text(units) }
 }
 
-/// Writes every stock item of all sites for another program.
+/// Exports every stock item of all sites.
 async fn export(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     if output.format == Format::Json {
         return list(store, None, output).await;
@@ -102,15 +86,11 @@ async fn export(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<Ex
     let mut csv = csv::Writer::from_writer(&mut *output.out);
     csv.write_record(EXPORT_COLUMNS).map_err(io::Error::from)?;
     for site in store.sites().await.context("cannot list the sites")? {
-        let mut page = PageRequest::first(PAGE);
-        loop {
-            let found = store.stock(&site, None, &page).await;
-            let found = found.with_context(|| format!("cannot list the stock of {site}"))?;
-            for item in found.items.iter().map(StockItemView::from) {
+        let mut pages = Pages::new();
+        while let Some(items) = next_page(store, &site, &mut pages).await? {
+            for item in items.iter().map(StockItemView::from) {
                 csv.write_record(export_row(&item)).map_err(io::Error::from)?;
             }
-            let Some(next) = found.next else { break };
-            page.after = Some(next);
         }
     }
     csv.flush()?;
@@ -133,12 +113,12 @@ fn export_row(item: &StockItemView) -> [String; 8] {
     ]
 }
 
-/// A name as text also where a spreadsheet would take it for a formula.
+/// A name that no spreadsheet takes for a formula.
 fn no_formula(name: String) -> String {
     if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name }
 }
 
-/// Writes one stock item and every order that holds some of it.
+/// Shows one stock item and every order that holds some of it.
 async fn show(
     store: &dyn Store,
     site: &Site,
@@ -148,37 +128,27 @@ async fn show(
     let detail = match items::resolve(store, site, name, Create::Never).await {
         Ok(key) => whole_detail(store, site, &key).await?,
         Err(ItemError::Unknown { .. }) => None,
-        Err(ItemError::UnknownSite { .. }) => {
-            sites::is_known(store, site, output).await?;
-            return Ok(ExitStatus::NotHeld);
-        }
-        Err(error @ ItemError::Ambiguous { .. }) => {
-            output.say(error)?;
-            return Ok(ExitStatus::NotHeld);
-        }
+        Err(ItemError::UnknownSite { .. }) => return sites::say_unknown(store, site, output).await,
+        Err(error @ ItemError::Ambiguous { .. }) => return output.not_held(error),
         Err(error @ (ItemError::Invalid { .. } | ItemError::Store(_))) => return Err(error.into()),
     };
     let Some(detail) = detail else {
-        output.say(format_args!("{} of {site} was never counted", printable(name, false)))?;
-        return Ok(ExitStatus::NotHeld);
+        return output
+            .not_held(format_args!("{} of {site} was never counted", printable(name, false)));
     };
     // Commands ask no broker: what is queued is the server's to say.
-    let view = StockDetailView::new(&detail, None, None);
-    match output.format {
-        Format::Table => write_detail(&view, output)?,
-        Format::Json => output.json(&view)?,
-    }
+    output.show(&StockDetailView::new(&detail, None, None), write_detail)?;
     Ok(ExitStatus::Done)
 }
 
-/// The item with all pages of its holds. Pages are read one after the other, so an order that
-/// changes in between may be seen in its old or its new state.
+/// The item with all pages of its holds. An order that changes while the pages are read may be
+/// seen in its old or its new state.
 async fn whole_detail(
     store: &dyn Store,
     site: &Site,
     key: &StockKey,
 ) -> anyhow::Result<Option<StockDetail>> {
-    let mut page = PageRequest::first(PAGE);
+    let mut page = PageRequest::first(HOLDS_PAGE);
     let mut holds: Vec<HeldBy> = Vec::new();
     loop {
         let found = store.stock_item(site, key, &page).await;
@@ -193,36 +163,31 @@ async fn whole_detail(
     }
 }
 
-fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> anyhow::Result<()> {
+fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> io::Result<()> {
     let item = &view.item;
+    let counts = &item.counts;
+    let closed = format!("{}, fulfilled {}", view.closed.orders, view.closed.fulfilled);
     let mut facts = vec![
         ("site", text(&item.site)),
         ("key", text(&item.key)),
         ("name", optional(item.name.as_deref())),
-        ("received", quantity(&item.counts.received)),
-        ("committed", quantity(&item.counts.committed)),
-        ("fulfilled", quantity(&item.counts.fulfilled)),
-        ("on hand", quantity(&item.counts.on_hand)),
+        ("received", quantity(&counts.received)),
+        ("committed", quantity(&counts.committed)),
+        ("fulfilled", quantity(&counts.fulfilled)),
+        ("on hand", quantity(&counts.on_hand)),
         ("available", available(item)),
-        (
-            "closed orders",
-            text(&format!("{}, fulfilled {}", view.closed.orders, view.closed.fulfilled)),
-        ),
+        ("closed orders", text(&closed)),
         ("dead letters of the site", Cell::new(view.pending.dead)),
     ];
     if !item.tracked {
         facts.push(("tracked", text("no: it is in no oversale figure")));
     }
-    write_facts(output.out, output.width, facts)?;
-    write_heading(output.out, "Held by")?;
-    if view.holds.is_empty() {
-        writeln!(output.out, "no order")?;
-        return Ok(());
-    }
-    let columns = [Column::Text("ORDER"), Column::Number("COMMITTED"), Column::Number("FULFILLED")];
-    let row = |hold: &HoldView| {
-        vec![text(&hold.order), quantity(&hold.committed), quantity(&hold.fulfilled)]
-    };
-    write_table(output.out, output.width, &columns, view.holds.iter().map(row))?;
-    Ok(())
+    write_facts(facts, output)?;
+    write_section("Held by", HOLDS_COLUMNS, &view.holds, "no order", output)
 }
+
+const HOLDS_COLUMNS: &[Column<HoldView>] = &[
+    Column::text("ORDER", |hold| text(&hold.order)),
+    Column::number("COMMITTED", |hold| quantity(&hold.committed)),
+    Column::number("FULFILLED", |hold| quantity(&hold.fulfilled)),
+];

@@ -1,94 +1,121 @@
-//! How tables look: no lines, a bold head, numbers to the right.
+//! How results look: tables without lines, with bold headings and numbers to the right.
 
-use std::io::{self, Write};
+use std::io;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
 };
+use serde::Serialize;
+
+use super::output::Output;
+use super::{ExitStatus, Format};
 
 /// The style of headings.
 const HEADING: Style = Style::new().bold();
-/// The style of what a person should look at.
+/// The style of what needs a person's attention.
 const WARNING: Style = AnsiColor::Yellow.on_default();
 /// Rows of a table that are laid out together.
 const PAGE_ROWS: usize = 500;
 /// Space to the right of every column.
 const PADDING: (u16, u16) = (0, 2);
 
-/// The columns of the terminal that stdout is; `None` if it is none.
-pub(super) fn terminal_width() -> Option<u16> {
-    Table::new().width()
-}
-
-/// A column: its head, and to which side its cells are set.
+/// A column of a table of `V`s.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Column {
-    /// Text, to the left.
-    Text(&'static str),
-    /// A number, to the right.
-    Number(&'static str),
+pub(super) struct Column<V> {
+    heading: &'static str,
+    alignment: CellAlignment,
+    cell: fn(&V) -> Cell,
 }
 
-/// A table that is written page by page, so that it may be longer than memory; later pages keep
-/// the widths of the earlier ones.
+impl<V> Column<V> {
+    /// A column of text, set to the left.
+    pub(super) const fn text(heading: &'static str, cell: fn(&V) -> Cell) -> Self {
+        Self { heading, alignment: CellAlignment::Left, cell }
+    }
+
+    /// A column of numbers, set to the right.
+    pub(super) const fn number(heading: &'static str, cell: fn(&V) -> Cell) -> Self {
+        Self { heading, alignment: CellAlignment::Right, cell }
+    }
+}
+
+/// A list of results: a table, or one JSON object a line. It is written page by page, so that it
+/// may be longer than memory; later pages of a table keep the column widths of the earlier ones.
 #[derive(Debug)]
-pub(super) struct Listing {
-    columns: Vec<Column>,
-    width: Option<u16>,
+pub(super) struct Listing<'c, V> {
+    columns: &'c [Column<V>],
     /// Rows that wait until they are a page.
     rows: Vec<Vec<Cell>>,
     /// The widest content so far, by column; empty before the first page.
     widths: Vec<u16>,
 }
 
-impl Listing {
-    pub(super) fn new(columns: &[Column], width: Option<u16>) -> Self {
-        Self { columns: columns.to_vec(), width, rows: Vec::new(), widths: Vec::new() }
+impl<'c, V> Listing<'c, V> {
+    pub(super) const fn new(columns: &'c [Column<V>]) -> Self {
+        Self { columns, rows: Vec::new(), widths: Vec::new() }
     }
 
-    /// Adds rows, and writes those that make a page.
+    /// Adds results in the output's format.
     pub(super) fn add(
         &mut self,
-        out: &mut dyn Write,
-        rows: impl Iterator<Item = Vec<Cell>>,
-    ) -> io::Result<()> {
-        for row in rows {
-            self.rows.push(row);
-            if self.rows.len() == PAGE_ROWS {
-                self.write_page(out)?;
+        views: impl IntoIterator<Item = V>,
+        output: &mut Output<'_>,
+    ) -> io::Result<()>
+    where
+        V: Serialize,
+    {
+        for view in views {
+            match output.format {
+                Format::Table => self.add_row(&view, output)?,
+                Format::Json => output.json(&view)?,
             }
         }
         Ok(())
     }
 
+    /// Adds a row to the table, and writes a page once it is full.
+    fn add_row(&mut self, view: &V, output: &mut Output<'_>) -> io::Result<()> {
+        self.rows.push(self.columns.iter().map(|column| (column.cell)(view)).collect());
+        if self.rows.len() == PAGE_ROWS { self.write_page(output) } else { Ok(()) }
+    }
+
     /// Writes the rows so far, for a list that goes on.
-    pub(super) fn flush(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if !self.rows.is_empty() {
-            self.write_page(out)?;
-        }
-        out.flush()
+    pub(super) fn flush(&mut self, output: &mut Output<'_>) -> io::Result<()> {
+        self.write_page(output)?;
+        output.out.flush()
     }
 
-    /// Writes what is left; whether there were any rows.
-    pub(super) fn finish(mut self, out: &mut dyn Write) -> io::Result<bool> {
-        if !self.rows.is_empty() {
-            self.write_page(out)?;
-        }
-        Ok(!self.widths.is_empty())
+    /// Writes the remaining rows.
+    pub(super) fn finish(mut self, output: &mut Output<'_>) -> io::Result<()> {
+        self.write_page(output)
     }
 
-    /// Writes the rows; the first page brings the head.
-    fn write_page(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let mut table = plain_table(self.width);
+    /// Writes the remaining rows; if there were none at all, tells a person so by `none`.
+    pub(super) fn finish_or_say(
+        mut self,
+        none: &str,
+        output: &mut Output<'_>,
+    ) -> anyhow::Result<ExitStatus> {
+        self.write_page(output)?;
+        if self.widths.is_empty() && output.format == Format::Table {
+            output.say(none)?;
+        }
+        Ok(ExitStatus::Done)
+    }
+
+    /// Writes the rows, if there are any; the first page has the headings.
+    fn write_page(&mut self, output: &mut Output<'_>) -> io::Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let mut table = plain_table(output.width);
         if self.widths.is_empty() {
-            table.set_header(self.columns.iter().map(|column| match column {
-                // A style of nothing would be no nothing: spaces before it could not be trimmed.
-                Column::Text("") => Cell::new(""),
-                Column::Text(head) | Column::Number(head) => {
-                    Cell::new(head).add_attribute(Attribute::Bold)
-                }
+            table.set_header(self.columns.iter().map(|column| match column.heading {
+                // Styled, an empty heading would leave spaces that cannot be trimmed.
+                "" => Cell::new(""),
+                heading => Cell::new(heading).add_attribute(Attribute::Bold),
             }));
         }
         table.add_rows(self.rows.drain(..));
@@ -96,9 +123,7 @@ impl Listing {
         for (index, column) in self.columns.iter().enumerate() {
             let Some(shown) = table.column_mut(index) else { continue };
             shown.set_padding(PADDING);
-            if matches!(column, Column::Number(_)) {
-                shown.set_cell_alignment(CellAlignment::Right);
-            }
+            shown.set_cell_alignment(column.alignment);
             if let (Some(before), Some(width)) = (self.widths.get(index), widths.get_mut(index)) {
                 *width = (*width).max(*before);
                 let padded = width.saturating_add(PADDING.0 + PADDING.1);
@@ -106,47 +131,58 @@ impl Listing {
             }
         }
         self.widths = widths;
-        writeln!(out, "{}", table.trim_fmt())
+        writeln!(output.out, "{}", table.trim_fmt())
     }
 }
 
-/// Writes a whole table.
-pub(super) fn write_table(
-    out: &mut dyn Write,
-    width: Option<u16>,
-    columns: &[Column],
-    rows: impl Iterator<Item = Vec<Cell>>,
+/// Writes a whole table under a heading, or `none` in its place.
+pub(super) fn write_section<V>(
+    heading: &str,
+    columns: &[Column<V>],
+    views: &[V],
+    none: &str,
+    output: &mut Output<'_>,
 ) -> io::Result<()> {
-    let mut listing = Listing::new(columns, width);
-    listing.add(out, rows)?;
-    listing.finish(out)?;
-    Ok(())
+    write_heading(heading, output)?;
+    if views.is_empty() {
+        return writeln!(output.out, "{none}");
+    }
+    write_table(columns, views, output)
+}
+
+/// Writes a whole table.
+pub(super) fn write_table<V>(
+    columns: &[Column<V>],
+    views: &[V],
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let mut listing = Listing::new(columns);
+    for view in views {
+        listing.add_row(view, output)?;
+    }
+    listing.finish(output)
 }
 
 /// Writes names and values, one pair a line.
-pub(super) fn write_facts(
-    out: &mut dyn Write,
-    width: Option<u16>,
-    facts: Vec<(&str, Cell)>,
-) -> io::Result<()> {
-    let mut table = plain_table(width);
+pub(super) fn write_facts(facts: Vec<(&str, Cell)>, output: &mut Output<'_>) -> io::Result<()> {
+    let mut table = plain_table(output.width);
     for (name, value) in facts {
         table.add_row([Cell::new(name), value]);
     }
     for column in table.column_iter_mut() {
         column.set_padding(PADDING);
     }
-    writeln!(out, "{}", table.trim_fmt())
+    writeln!(output.out, "{}", table.trim_fmt())
 }
 
 /// Writes a heading with an empty line before it.
-pub(super) fn write_heading(out: &mut dyn Write, heading: &str) -> io::Result<()> {
-    writeln!(out, "\n{HEADING}{heading}{HEADING:#}")
+pub(super) fn write_heading(heading: &str, output: &mut Output<'_>) -> io::Result<()> {
+    writeln!(output.out, "\n{HEADING}{heading}{HEADING:#}")
 }
 
-/// Writes a line that a person should look at.
-pub(super) fn write_warning(out: &mut dyn Write, warning: &str) -> io::Result<()> {
-    writeln!(out, "{WARNING}{warning}{WARNING:#}")
+/// Writes a line that needs a person's attention.
+pub(super) fn write_warning(warning: &str, output: &mut Output<'_>) -> io::Result<()> {
+    writeln!(output.out, "{WARNING}{warning}{WARNING:#}")
 }
 
 /// A cell of text from outside.
@@ -187,14 +223,17 @@ fn plain_table(width: Option<u16>) -> Table {
 mod tests {
     use super::*;
 
-    fn written(width: Option<u16>, keys: &[&str]) -> String {
+    const COLUMNS: [Column<&str>; 2] =
+        [Column::text("KEY", |key| text(key)), Column::number("ON HAND", |_| quantity("12.5"))];
+
+    fn written(width: Option<u16>, keys: &[&'static str]) -> String {
         let mut out = anstream::StripStream::new(Vec::new());
-        let mut listing = Listing::new(&[Column::Text("KEY"), Column::Number("ON HAND")], width);
-        for key in keys {
-            let row = vec![text(key), quantity("12.5")];
-            listing.add(&mut out, std::iter::once(row)).unwrap();
-        }
-        assert_eq!(listing.finish(&mut out).unwrap(), !keys.is_empty());
+        let mut err = Vec::new();
+        let mut output = Output { out: &mut out, err: &mut err, format: Format::Table, width };
+        let mut listing = Listing::new(&COLUMNS);
+        listing.add(keys.iter().copied(), &mut output).unwrap();
+        listing.finish_or_say("none", &mut output).unwrap();
+        assert_eq!(err.is_empty(), !keys.is_empty());
         String::from_utf8(out.into_inner()).unwrap()
     }
 
@@ -229,11 +268,11 @@ mod tests {
 
     #[test]
     fn what_is_below_zero_is_coloured() {
-        let mut out = Vec::new();
-        let mut listing = Listing::new(&[Column::Number("AVAILABLE")], None);
-        let rows = ["-2", "2"].map(|units| vec![quantity(units)]);
-        listing.add(&mut out, rows.into_iter()).unwrap();
-        listing.finish(&mut out).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output =
+            Output { out: &mut out, err: &mut err, format: Format::Table, width: None };
+        let column = Column::number("AVAILABLE", |units: &&str| quantity(units));
+        write_table(&[column], &["-2", "2"], &mut output).unwrap();
         let text = String::from_utf8(out).unwrap();
         let coloured: Vec<bool> =
             text.lines().map(|line| line.contains("\u{1b}[38;5;9m")).collect();

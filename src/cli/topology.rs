@@ -1,4 +1,4 @@
-//! `topology declare`: makes what the distributed backend needs of RabbitMQ.
+//! `topology declare`: declares what the distributed backend needs at RabbitMQ.
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -9,26 +9,26 @@ use super::output::Output;
 use crate::app::declare_topology;
 use crate::config::{Backend, Settings};
 
-/// What `topology` can do.
+/// The commands of `topology`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum TopologyCommand {
-    /// Declares exchanges, queues and bindings, as every process does when it connects.
+    /// Declare exchanges, queues and bindings, as every process does when it connects.
     ///
-    /// What stands already stays as it is. A queue that stands with other arguments is named, with
-    /// what to do about it.
+    /// Existing ones are not changed. A queue that exists with other arguments is reported, with a
+    /// remedy.
     Declare,
 }
 
-/// What was done, in JSON.
+/// The result in JSON.
 #[derive(Serialize)]
 struct View<'a> {
-    /// Whether there is a topology, and it stands.
+    /// Whether a topology was declared.
     declared: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
 }
 
-/// Does what `topology` was told to.
+/// Runs a `topology` command.
 pub async fn run(
     settings: &Settings,
     command: TopologyCommand,
@@ -42,7 +42,7 @@ pub async fn run(
     }
     declare_topology(settings).await.context("cannot declare the topology")?;
     let namespace = &settings.rabbitmq.namespace;
-    let sentence = format_args!("the exchanges, queues and bindings of {namespace} stand");
+    let sentence = format_args!("the exchanges, queues and bindings of {namespace} are declared");
     output.verdict(sentence, &View { declared: true, namespace: Some(namespace) })?;
     Ok(ExitStatus::Done)
 }

@@ -1,4 +1,4 @@
-//! The address of a server that a backend stands on.
+//! The address of a server of the distributed backend.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use super::{Settings, SettingsError, value};
 
 /// The most addresses of one backend.
 const ADDRESSES_MAX: usize = 32;
-/// The longest namespace of RabbitMQ or prefix of Redis: names of queues have 255 bytes.
+/// The longest namespace of RabbitMQ or prefix of Redis: names of queues have at most 255 bytes.
 const NAME_LENGTH_MAX: usize = 64;
 
-/// An address, which may hold a user's name and password: it is shown and logged without.
+/// An address, which may hold a user name and a password; they are redacted wherever it is shown.
 #[derive(Clone)]
 pub struct BackendUrl(SecretString);
 
 impl BackendUrl {
-    /// An address that has a scheme and something behind it.
+    /// Parses an address that has a scheme and something after it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let is_clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        let is_whole = !scheme.is_empty() && !rest.is_empty() && !rest.ends_with('@');
-        (is_clean && is_whole).then(|| Self(SecretString::from(text)))
+        let is_complete = !scheme.is_empty() && !rest.is_empty() && !rest.ends_with('@');
+        (is_clean && is_complete).then(|| Self(SecretString::from(text)))
     }
 
-    /// The address with all that it holds, for whoever connects.
+    /// The whole address, for whoever connects.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -35,7 +35,7 @@ impl BackendUrl {
     }
 }
 
-/// A password may hold an `@` that nobody encoded: the host stands behind the last one.
+/// A password may contain an unencoded `@`: the host comes after the last one.
 impl fmt::Display for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.expose();
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for BackendUrl {
     }
 }
 
-/// As it is shown.
+/// Redacted, as it is shown.
 impl Serialize for BackendUrl {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
@@ -68,7 +68,7 @@ impl Serialize for BackendUrl {
 }
 
 impl Settings {
-    /// Checks `rabbitmq.*` and `redis.*`, also where they are not used: a typo is told at once.
+    /// Checks `rabbitmq.*` and `redis.*` even if they are not used: a typo is reported at once.
     pub(super) fn check_backend_urls(&self) -> Result<(), SettingsError> {
         let (rabbitmq, redis) = (&self.rabbitmq, &self.redis);
         let management = rabbitmq.management_url.as_slice();
@@ -113,7 +113,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
 
     #[test]
     fn addresses_are_shown_without_passwords() {

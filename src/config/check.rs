@@ -1,4 +1,4 @@
-//! Which settings make sense: ranges, and what must hold between settings.
+//! Checks the ranges of settings, and the rules between settings.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::{ByteSize, LogFilter, Settings, SettingsError, value};
 
 /// The largest body that may be allowed, in bytes: RabbitMQ's default for a message.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The least room for queue and journal, or for the journal alone: some bodies of the largest size
-/// must fit.
+/// The smallest limit of queue and journal, or of the journal alone: some bodies of the largest
+/// size must fit.
 const QUEUE_BYTES_LEAST: ByteSize = ByteSize(64 * 1024 * 1024);
 /// The most requests, or connections, at a time.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -26,11 +26,11 @@ const PREFETCH_MAX: usize = 65_535;
 const BATCH_MAX: usize = 1024;
 /// The most batches at a time.
 const CONCURRENCY_MAX: usize = 256;
-/// The highest delivery limit: beyond it nothing would ever be taken for poison.
+/// The highest delivery limit: with a higher one, no message would ever count as poison.
 const DELIVERY_LIMIT_MAX: usize = 10_000;
 /// The most rungs of the retry ladder.
 const RUNGS_MAX: usize = 16;
-/// For how long Duda repeats a webhook that was not answered with 200.
+/// How long Duda repeats a webhook that was not answered with 200.
 const REPEATED_FOR: Duration = Duration::from_mins(9);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -38,7 +38,7 @@ const DECADE: Duration = Duration::from_hours(24 * 3650);
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Settings {
-    /// Checks ranges and what must hold between settings; names the first that does not.
+    /// Checks the ranges of settings and the rules between them; reports the first violation.
     pub fn validate(&self) -> Result<(), SettingsError> {
         if self.embedded.path.as_os_str().is_empty() {
             return Err(self.fault("embedded.path", "must be a path in quotes, not \"\""));
@@ -114,7 +114,7 @@ impl Settings {
         let open = !ingress.has_default_source() && ingress.sources.is_empty();
         if open && !ingress.allow_unsigned && !is_loopback(ingress.listen) {
             let message = format!(
-                "{} is open to others and nothing tells Duda's webhooks from theirs; set \
+                "{} is open to others and webhooks are not verified; set \
                  ingress.secrets, ingress.path_token or ingress.sources, or listen on 127.0.0.1, or accept it \
                  with ingress.allow_unsigned = true",
                 ingress.listen
@@ -124,7 +124,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Less than one body's would keep the largest from ever being read.
+    /// With less room than one body needs, the largest bodies could never be read.
     fn check_reading(&self) -> Result<(), SettingsError> {
         let least = ByteSize(u64::try_from(self.ingress.body_bytes_max).unwrap_or(u64::MAX));
         let size = self.ingress.reading_bytes_max;
@@ -145,7 +145,7 @@ impl Settings {
             if !is_bearer_token(text) {
                 let message = format!(
                     "item {item} must have 1 to {TOKEN_LENGTH_MAX} letters, digits or -._~+/ \
-                     behind the colon"
+                     after the colon"
                 );
                 return Err(self.fault(setting, message));
             }
@@ -160,8 +160,8 @@ impl Settings {
     fn check_listeners(&self) -> Result<(), SettingsError> {
         if self.console.tokens.is_empty() && !is_loopback(self.console.listen) {
             let message = format!(
-                "must be a loopback address, as 127.0.0.1:8081, not {}, unless console.tokens says \
-                 who may ask",
+                "must be a loopback address, as 127.0.0.1:8081, not {}, unless console.tokens \
+                 is set",
                 self.console.listen
             );
             return Err(self.fault("console.listen", message));
@@ -238,7 +238,7 @@ pub(super) fn is_path_token(text: &str) -> bool {
         && text != ".."
 }
 
-/// What RFC 6750 lets stand in an `Authorization` header.
+/// The token that RFC 6750 allows in an `Authorization` header.
 fn is_bearer_token(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
     let start = text.trim_end_matches('=');
@@ -250,7 +250,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::Role;
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who may ask the operator API.
+//! The tokens of the operator API.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -8,18 +8,18 @@ use super::value::{self, REDACTED};
 /// One of `console.tokens`, written `read:<token>` or `operate:<token>`.
 #[derive(Debug, Clone)]
 pub struct ConsoleToken {
-    /// What its bearer may do.
+    /// What its bearer is allowed to do.
     pub role: Role,
-    /// What its bearer knows.
+    /// The secret.
     pub token: SecretString,
 }
 
-/// What a caller of the operator API may do; a greater one may do all that a lesser one may.
+/// What a caller of the operator API is allowed to do; a greater role includes the lesser one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// See counts, orders, queues, and which dead letters there are.
+    /// Read counts, orders, queues and the list of dead letters.
     Read,
-    /// Change things, and see what dead letters hold.
+    /// Change things, and read the bodies of dead letters.
     Operate,
 }
 
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for ConsoleToken {
     }
 }
 
-/// The role is no secret.
+/// The role is not secret.
 impl Serialize for ConsoleToken {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{}:{REDACTED}", self.role.as_str()))

@@ -1,7 +1,7 @@
-//! Finding the settings: the defaults, the file and the environment, merged into one tree.
+//! Merges the defaults, the file and the environment into one tree.
 //!
-//! config-rs merges, and remembers with each value where it comes from. The values keep the type
-//! that their source gave them (the environment has texts only); `read` makes sense of them.
+//! config-rs merges them and records the origin of each value. The values keep the type that their
+//! source has given them (the environment has texts only); `read` converts them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,20 +16,20 @@ use super::{Settings, SettingsError};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
-/// What the variables begin with that are settings.
+/// The prefix of variables that are settings.
 const PREFIX: &str = "STOREKEEPER__";
-/// What a variable ends with that names a file to read the setting from.
+/// The suffix of variables that name a file with the setting.
 const FROM_FILE: &str = "_FILE";
 /// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 impl Settings {
-    /// Reads the settings of this process: defaults, then `file`, then the environment.
+    /// Loads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         Self::load_from(file, std::env::vars_os())
     }
 
-    /// Reads the settings with the given variables in place of the environment.
+    /// Loads the settings with the given variables in place of the environment.
     pub fn load_from(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -41,7 +41,7 @@ impl Settings {
             layers = layers.add_source(Layer(parse(Some(&name), &text)?));
         }
         let merged = layers.add_source(Layer(environment(variables)?)).build();
-        // Merging tables that are in memory has no way to fail that we know of.
+        // Merging tables in memory is not known to fail.
         let failed = |error: ConfigError| SettingsError::new("settings", error.to_string());
         let mut tree = merged.map_err(failed)?.cache;
         let mut origins = BTreeMap::new();
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// Reads `ingress.sources` where it is a text, as variables and the files that they name have it.
+/// Parses `ingress.sources` if it is a text, as it is in variables and in the files that they name.
 fn parse_sources(tree: &mut Value) -> Result<(), SettingsError> {
     let ingress = section(tree).and_then(|root| root.get_mut("ingress"));
     let sources = ingress.and_then(section).and_then(|ingress| ingress.get_mut("sources"));
@@ -72,16 +72,16 @@ fn parse_sources(tree: &mut Value) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// The sections of a text of TOML that has them under their full heading, and nothing else.
+/// The sections of a TOML text that has them under their full heading, and nothing else.
 fn sections_of(text: &str, origin: Option<&String>) -> Result<Value, String> {
-    let form = "must be TOML that has [[ingress.sources]] sections and nothing else";
-    let parsed = parse(origin, text).map_err(|error| format!("{form}: {}", error.message))?;
+    let expected = "must be TOML that has [[ingress.sources]] sections and nothing else";
+    let parsed = parse(origin, text).map_err(|error| format!("{expected}: {}", error.message))?;
     let only = |mut table: Map<String, Value>, name| {
         if table.len() == 1 { table.remove(name) } else { None }
     };
     let ingress = only(parsed, "ingress").and_then(|ingress| ingress.into_table().ok());
     let sources = ingress.and_then(|ingress| only(ingress, "sources")).filter(is_list);
-    sources.ok_or_else(|| form.into())
+    sources.ok_or_else(|| expected.into())
 }
 
 fn section(value: &mut Value) -> Option<&mut Map<String, Value>> {
@@ -92,7 +92,7 @@ const fn is_list(value: &Value) -> bool {
     matches!(value.kind, ValueKind::Array(_))
 }
 
-/// One source of settings, already read.
+/// A source of settings that was read already.
 #[derive(Debug, Clone)]
 struct Layer(Map<String, Value>);
 
@@ -106,7 +106,7 @@ impl Source for Layer {
     }
 }
 
-/// Reads TOML, whose values remember `name` as where they come from.
+/// Parses TOML, whose values have `name` as their origin.
 pub(super) fn parse(
     name: Option<&String>,
     text: &str,
@@ -117,7 +117,7 @@ pub(super) fn parse(
     })
 }
 
-/// What the parser says, without the lines of the file that it quotes: they may hold a secret.
+/// The parser's message without the lines of the file that it quotes: they may hold a secret.
 fn without_excerpt(report: &str) -> String {
     let is_excerpt = |line: &&str| {
         line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
@@ -151,7 +151,7 @@ fn environment(
         let setting = from_file.unwrap_or(path).to_ascii_lowercase().replace("__", ".");
         if !setting.split('.').all(is_name) {
             let example = format!("write `ingress.listen` as {PREFIX}INGRESS__LISTEN");
-            return Err(wrong(format!("is the name of no setting; {example}")));
+            return Err(wrong(format!("is not the name of a setting; {example}")));
         }
         let value = if from_file.is_some() {
             let content = read_file(Path::new(&text)).map_err(|m| wrong(format!("{text}: {m}")))?;
@@ -181,107 +181,5 @@ fn note_origins(path: &str, value: &Value, origins: &mut BTreeMap<String, String
         }
     } else if let Some(origin) = value.origin() {
         origins.insert(path.to_owned(), origin.to_owned());
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// A directory with a file of that content, and the file.
-    fn file(content: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("settings.toml");
-        std::fs::write(&path, content).unwrap();
-        (directory, path)
-    }
-
-    fn variables(list: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        list.iter().map(|(name, value)| (name.into(), value.into())).collect()
-    }
-
-    /// The settings of a file with that content and those variables.
-    pub(in crate::config) fn load(
-        content: &str,
-        list: &[(&str, &str)],
-    ) -> Result<Settings, SettingsError> {
-        let (_directory, path) = file(content);
-        Settings::load_from(Some(&path), variables(list))
-    }
-
-    /// The one line that says why there are no such settings.
-    pub(in crate::config) fn error(content: &str, list: &[(&str, &str)]) -> String {
-        let text = load(content, list).unwrap_err().to_string();
-        assert_eq!(text.lines().count(), 1, "{text}");
-        text
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
-        let content = "[worker]\nprefetch = 100\nconcurrency = 2";
-        let settings = load(content, &[("STOREKEEPER__WORKER__PREFETCH", "99")]).unwrap();
-        assert_eq!(settings.worker.prefetch, 99);
-        assert_eq!(settings.worker.concurrency, 2);
-        assert_eq!(settings.worker.batch_max, 64);
-        assert_eq!(settings.origins["worker.prefetch"], "STOREKEEPER__WORKER__PREFETCH");
-        assert!(settings.origins["worker.concurrency"].ends_with("settings.toml"));
-        assert_eq!(settings.origins.get("worker.batch_max"), None);
-    }
-
-    #[test]
-    fn variables_of_others_are_left_alone() {
-        let list = [("STOREKEEPER_CONFIG", "x"), ("STOREKEEPER_PORT", "1"), ("PATH", "/bin")];
-        load("", &list).unwrap();
-    }
-
-    #[test]
-    fn any_setting_may_come_from_a_file_that_a_variable_names() {
-        let (_directory, path) = file("http-token_1\r\n");
-        let path = path.to_str().unwrap();
-        let settings = load("", &[("STOREKEEPER__INGRESS__PATH_TOKEN_FILE", path)]).unwrap();
-        assert!(settings.ingress.path_token.is_some());
-        let origin = &settings.origins["ingress.path_token"];
-        assert_eq!(*origin, format!("{path}, which STOREKEEPER__INGRESS__PATH_TOKEN_FILE names"));
-    }
-
-    #[test]
-    fn a_secret_file_that_is_missing_or_set_twice_is_an_error() {
-        let text = error("", &[("STOREKEEPER__INGRESS__SECRETS_FILE", "/no/such/file")]);
-        assert!(text.starts_with("STOREKEEPER__INGRESS__SECRETS_FILE: /no/such/file: "), "{text}");
-        let (_directory, path) = file("c2VjcmV0");
-        let list = [
-            ("STOREKEEPER__INGRESS__SECRETS", "b3RoZXI="),
-            ("STOREKEEPER__INGRESS__SECRETS_FILE", path.to_str().unwrap()),
-        ];
-        let text = error("", &list);
-        assert_eq!(
-            text,
-            "STOREKEEPER__INGRESS__SECRETS: is set, and so is STOREKEEPER__INGRESS__SECRETS_FILE; \
-             keep one of them"
-        );
-    }
-
-    #[test]
-    fn names_that_cannot_be_settings_are_refused() {
-        for name in ["STOREKEEPER__", "STOREKEEPER__WORKER__", "STOREKEEPER__A[9999999999]"] {
-            let text = error("", &[(name, "1")]);
-            assert!(text.starts_with(&format!("{name}: is the name of no setting")), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_missing_or_oversized_file_is_an_error_that_names_it() {
-        let missing = Path::new("/no/such/settings.toml");
-        let text = Settings::load_from(Some(missing), []).unwrap_err().to_string();
-        assert!(text.starts_with("/no/such/settings.toml: cannot read the file: "), "{text}");
-        let large = format!("# {}", "x".repeat(1024 * 1024));
-        assert!(error(&large, &[]).ends_with("the file is larger than 1048576 bytes"));
-    }
-
-    #[test]
-    fn broken_toml_is_reported_by_its_place_and_not_by_its_content() {
-        let text = error("[ingress]\nsecrets = [\"c2VjcmV0LXdvcmQ=\" \"x\"]", &[]);
-        assert!(text.contains("settings.toml: TOML parse error at line 2, column "), "{text}");
-        assert!(!text.contains("c2VjcmV0"), "{text}");
     }
 }

@@ -7,18 +7,18 @@ const DIRECTIVES_MAX: usize = 32;
 
 /// Which log lines are written.
 ///
-/// Written as a level, and behind commas levels for single targets: `info,hyper=debug`. The level
-/// is that of Storekeeper itself; libraries write no more than warnings unless they are named.
+/// Written as a level, optionally followed by levels for single targets: `info,hyper=debug`. The
+/// level applies to Storekeeper itself; libraries log at most warnings unless they are named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter {
     /// The level of Storekeeper's own lines.
     pub level: LevelFilter,
-    /// Levels of single targets, which win over the level.
+    /// Levels of single targets, which override the level.
     pub targets: Vec<(String, LevelFilter)>,
 }
 
 impl LogFilter {
-    /// Reads a filter; the error says what is allowed.
+    /// Parses a filter; the error says what is allowed.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut level = None;
         let mut targets = Vec::new();
@@ -30,7 +30,9 @@ impl LogFilter {
                 Some((target, name)) if is_target(target) => {
                     targets.push((target.to_owned(), parse_level(name)?));
                 }
-                Some((target, _)) => return Err(format!("{target:?} is no target of log lines")),
+                Some((target, _)) => {
+                    return Err(format!("{target:?} is not a target of log lines"));
+                }
                 None if level.is_some() => return Err("has more than one level".into()),
                 None => level = Some(parse_level(directive)?),
             }
@@ -48,8 +50,8 @@ fn is_target(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-/// By name only: the library's own parser would also read "" and digits, and its filters would
-/// take a misspelt level for the name of a target.
+/// By name only: the library's own parser also accepts "" and digits, and its filters take a
+/// misspelt level for the name of a target.
 fn parse_level(name: &str) -> Result<LevelFilter, String> {
     Ok(match name.to_ascii_lowercase().as_str() {
         "off" => LevelFilter::OFF,
@@ -59,8 +61,7 @@ fn parse_level(name: &str) -> Result<LevelFilter, String> {
         "debug" => LevelFilter::DEBUG,
         "trace" => LevelFilter::TRACE,
         _ => {
-            let allowed =
-                "off, error, warn, info, debug or trace, and `target=level` behind commas";
+            let allowed = "off, error, warn, info, debug or trace, and `target=level` after commas";
             return Err(format!("must be {allowed}, not {name:?}"));
         }
     })

@@ -1,12 +1,12 @@
 //! The settings: compiled-in defaults, then a file, then the environment.
 //!
-//! [`Settings::load`] merges the three and checks every value, so whoever holds [`Settings`] knows
-//! that they are in range and safe together. `config/default.toml` is both the defaults and the
+//! [`Settings::load`] merges the three and checks every value, so [`Settings`] are always in range
+//! and safe together. `config/default.toml` is both the defaults and the
 //! documentation; `tests/it/tidy.rs` compares it with the fields of this file.
 //!
 //! # Invariants
-//! - What is not known is refused, from the environment too: a misspelt setting is never ignored.
-//! - No error and no output holds a secret.
+//! - Unknown settings are refused, in the environment too: a misspelt setting is never ignored.
+//! - Errors and output never contain a secret.
 //! - No other module reads settings from the environment.
 
 mod backend_url;
@@ -18,6 +18,8 @@ mod log_filter;
 mod read;
 mod show;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeMap;
@@ -37,10 +39,10 @@ use crate::domain::{
     Cancelled, Deleted, ProposedPolicy, Restock, Site, SourceRules, StockKeyKind, TestMode,
 };
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Where queue and counts live.
+    /// Where queue and state are kept.
     pub backend: Backend,
     /// Where the embedded backend keeps its files.
     pub embedded: EmbeddedSettings,
@@ -72,7 +74,7 @@ pub struct Settings {
     pub probes: ProbeSettings,
     /// Logs.
     pub log: LogSettings,
-    /// Where the settings that are no defaults come from.
+    /// The origins of the settings that are not defaults.
     #[serde(skip)]
     origins: BTreeMap<String, String>,
 }
@@ -89,7 +91,7 @@ impl Settings {
         }
     }
 
-    /// The settings that are no defaults, and the file or variable that each comes from.
+    /// The settings that are not defaults, and the file or variable that each comes from.
     pub fn origins(&self) -> &BTreeMap<String, String> {
         &self.origins
     }
@@ -99,9 +101,9 @@ impl Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// Files of this machine.
+    /// Files on this machine.
     Embedded,
-    /// RabbitMQ and Redis, which many machines share.
+    /// RabbitMQ and Redis, shared by many machines.
     Distributed,
 }
 
@@ -110,35 +112,35 @@ pub enum Backend {
 pub struct EmbeddedSettings {
     /// The directory of `broker.db` and `store.db`; created if missing.
     pub path: PathBuf,
-    /// How large queue and journal may get before no more webhooks are taken.
+    /// How large queue and journal may grow before webhooks are refused.
     pub bytes_max: Option<ByteSize>,
 }
 
 /// `rabbitmq.*`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RabbitmqSettings {
-    /// The nodes of one cluster, any of which will do: `amqp://` or `amqps://`.
+    /// The nodes of one cluster, any of which is used: `amqp://` or `amqps://`.
     pub url: Vec<BackendUrl>,
-    /// What the names of all exchanges and queues begin with.
+    /// The prefix of the names of all exchanges and queues.
     pub namespace: String,
-    /// Where RabbitMQ's management API answers: `http://` or `https://`.
+    /// The address of RabbitMQ's management API: `http://` or `https://`.
     pub management_url: Option<BackendUrl>,
-    /// How large the journal may get before its oldest bodies go.
+    /// How large the journal may grow before its oldest bodies are removed.
     pub journal_bytes_max: Option<ByteSize>,
 }
 
 /// `redis.*`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RedisSettings {
-    /// The server, or nodes or sentinels of one deployment: `redis://` or `rediss://`.
+    /// The server, or the nodes or sentinels of one deployment: `redis://` or `rediss://`.
     pub url: Vec<BackendUrl>,
-    /// What the addresses are of.
+    /// What the addresses point to.
     pub mode: RedisMode,
     /// The name by which sentinels know the server.
     pub sentinel_master: String,
-    /// What the names of all keys begin with.
+    /// The prefix of the names of all keys.
     pub prefix: String,
-    /// Whether a server that keeps nothing on disk is fine.
+    /// Whether a server without persistence is accepted.
     pub allow_volatile: bool,
 }
 
@@ -163,17 +165,17 @@ pub struct IngressSettings {
     /// Decoded signature secrets, any of which may have signed; empty means unsigned.
     #[serde(with = "value::secrets")]
     pub secrets: Vec<SecretBox<[u8]>>,
-    /// The last part of the path that a caller must know.
+    /// The secret last segment of the path.
     #[serde(default, with = "value::token")]
     pub path_token: Option<SecretString>,
     /// Further trust domains; secrets and path token above are those of [`DEFAULT_SOURCE`].
     pub sources: Vec<SourceSettings>,
-    /// Whether neither secrets nor token are fine on an address other than loopback.
+    /// Whether unverified webhooks are accepted on an address other than loopback.
     pub allow_unsigned: bool,
     /// How far the signature's timestamp may be from now, each way.
     #[serde(with = "value::duration")]
     pub replay_window: Duration,
-    /// What becomes of authentic webhooks outside that window.
+    /// What happens to authentic webhooks outside that window.
     pub expired: Expired,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
@@ -186,7 +188,7 @@ pub struct IngressSettings {
     /// How long the broker may take to confirm.
     #[serde(with = "value::duration")]
     pub publish_timeout: Duration,
-    /// What bodies may hold together while they are read, beyond the first 64 KiB of each.
+    /// The most memory of all bodies that are being read, beyond the first 64 KiB of each.
     pub reading_bytes_max: ByteSize,
     /// Authentic webhooks on their way to the queue; more are answered 503.
     pub in_flight_max: usize,
@@ -195,7 +197,7 @@ pub struct IngressSettings {
 }
 
 impl IngressSettings {
-    /// Whether webhooks can come from [`DEFAULT_SOURCE`] and be told from those of others.
+    /// Whether [`DEFAULT_SOURCE`] is configured, so that its webhooks can be verified.
     pub fn has_default_source(&self) -> bool {
         !self.secrets.is_empty() || self.path_token.is_some()
     }
@@ -204,7 +206,7 @@ impl IngressSettings {
     pub fn source_rules(&self) -> SourceRules {
         let mut rules = SourceRules::default();
         if !self.sources.is_empty() {
-            // Also when no more can come from it: what did come is in queue and journal.
+            // Even if it is no longer configured: queue and journal may hold its webhooks.
             rules.allow(DEFAULT_SOURCE, None);
         }
         for source in &self.sources {
@@ -220,12 +222,12 @@ pub const DEFAULT_SOURCE: &str = "duda";
 /// One of `ingress.sources`: who may send webhooks of which sites.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SourceSettings {
-    /// What envelopes call it.
+    /// Its name in envelopes.
     pub name: String,
     /// Decoded signature secrets, any of which may have signed.
     #[serde(default, with = "value::secrets")]
     pub secrets: Vec<SecretBox<[u8]>>,
-    /// The last part of the path that a caller must know.
+    /// The secret last segment of the path.
     #[serde(default, with = "value::token")]
     pub path_token: Option<SecretString>,
     /// The sites that it may write; `None` for all.
@@ -238,7 +240,7 @@ pub struct SourceSettings {
 pub enum Expired {
     /// They are refused.
     Reject,
-    /// They are taken, and put aside for a person.
+    /// They become dead letters.
     Park,
 }
 
@@ -251,12 +253,12 @@ pub struct WorkerSettings {
     pub batch_max: usize,
     /// Batches at a time.
     pub concurrency: usize,
-    /// How often a delivery may be taken and not settled, because its worker died or dropped it.
+    /// How often a delivery may be redelivered unsettled, because its worker died or dropped it.
     pub delivery_limit: usize,
-    /// How long deliveries are held while the Store is away, before the queue gets them back.
+    /// How long deliveries stay unacked while the Store is away, before they are handed back.
     #[serde(with = "value::duration")]
     pub unacked_max_age: Duration,
-    /// How long what is in flight may take when the process is told to stop.
+    /// How long the work in flight may take when the process stops.
     #[serde(with = "value::duration")]
     pub drain_timeout: Duration,
 }
@@ -275,7 +277,7 @@ pub struct RetrySettings {
 /// `stock.*`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StockSettings {
-    /// The first of these names that a line has is its stock key.
+    /// The kinds of names by precedence: the first that a line has is its stock key.
     pub key_precedence: Option<Vec<StockKeyKind>>,
 }
 
@@ -288,7 +290,7 @@ pub struct OrderSettings {
     pub cancelled: Option<Cancelled>,
     /// What deleted orders hold.
     pub deleted: Option<Deleted>,
-    /// How long settled orders are kept; `None` means for ever.
+    /// How long final orders are kept; `None` means for ever.
     #[serde(with = "value::retention")]
     pub retention: Option<Duration>,
 }
@@ -296,7 +298,7 @@ pub struct OrderSettings {
 /// `refunds.*`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RefundSettings {
-    /// Whether refunded goods come back.
+    /// Whether refunded goods are restocked.
     pub restock: Option<Restock>,
 }
 
@@ -317,7 +319,7 @@ pub struct DeadLetterSettings {
     /// How long dead letters are kept; their bodies hold personal data.
     #[serde(with = "value::duration")]
     pub retention: Duration,
-    /// What the bodies of parked ones may take; `None` is as much as the Store's memory allows.
+    /// The most bytes of parked bodies; `None` is as much as the Store's memory allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<ByteSize>,
 }
@@ -328,7 +330,7 @@ pub struct ChangesSettings {
     /// How long entries of the change feed are kept.
     #[serde(with = "value::duration")]
     pub retention: Duration,
-    /// Whether changes are told to listeners in RabbitMQ.
+    /// Whether changes are published at RabbitMQ.
     pub announce: bool,
 }
 
@@ -338,7 +340,7 @@ pub struct ConsoleSettings {
     /// The address to listen on; without tokens, loopback only.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// Who may ask; empty means everyone on this machine.
+    /// The callers that are allowed; empty means everyone on this machine.
     pub tokens: Vec<ConsoleToken>,
 }
 
@@ -353,7 +355,7 @@ pub struct ProbeSettings {
 /// `log.*`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogSettings {
-    /// How log lines look.
+    /// The format of log lines.
     pub format: LogFormat,
     /// A level, and directives for single targets: `info,hyper=debug`; see [`LogFilter`].
     pub level: String,
@@ -369,9 +371,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why the settings cannot be used, in one line: which one, what is allowed, where it comes from.
+/// Why the settings are invalid, in one line: the setting, what is allowed, and its origin.
 ///
-/// Never holds a secret, so it may be printed and logged.
+/// Never contains a secret, so it may be printed and logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {message}{}", origin.as_ref().map(|o| format!(" (from {o})")).unwrap_or_default())]
 pub struct SettingsError {

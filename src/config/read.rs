@@ -1,9 +1,9 @@
-//! Reading the merged tree with serde.
+//! Deserializes the merged tree.
 //!
-//! config-rs has a deserializer, but it reads `true` as 1 and 2.5 as 3, and quotes values in
-//! errors, secrets too. This one converts texts only, because the environment has nothing else: to
-//! numbers, booleans and lists. It refuses whatever a struct does not have, so that no section can
-//! forget to. [`serde_path_to_error`] tracks where in the tree an error is.
+//! The deserializer of config-rs reads `true` as 1 and 2.5 as 3, and quotes values in errors, even
+//! secrets. This one converts only texts, because the environment has nothing else: to numbers,
+//! booleans and lists. It refuses unknown fields of every struct, so that no section can forget to.
+//! [`serde_path_to_error`] tracks where in the tree an error is.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -23,7 +23,7 @@ const SHOWN_MAX: usize = 60;
 type Result<T> = std::result::Result<T, SettingsError>;
 
 impl Settings {
-    /// Reads the tree; an error says which setting is wrong, and where its value comes from.
+    /// Deserializes the tree; an error names the setting and the origin of its value.
     pub(super) fn read(tree: Value, origins: BTreeMap<String, String>) -> Result<Self> {
         let error = match deserialize(Node(tree)) {
             Ok(settings) => return Ok(Self { origins, ..settings }),
@@ -58,7 +58,7 @@ fn in_list(path: &str, item: Option<usize>) -> String {
     item.map_or_else(|| path.to_owned(), |item| format!("{path}[{item}]"))
 }
 
-/// Whether the path is this setting or section, or something in it.
+/// Whether the path is this setting or section, or is inside it.
 fn has(section: &str, path: &str) -> bool {
     let rest = path.strip_prefix(section);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -91,7 +91,7 @@ impl<'de> Deserializer<'de> for Node {
             ValueKind::Float(number) => visitor.visit_f64(number),
             ValueKind::String(text) => visitor.visit_string(text),
             ValueKind::Array(_) => Err(Error::invalid_type(Unexpected::Other("a list"), &visitor)),
-            // Neither TOML nor the environment has the last four.
+            // Neither TOML nor the environment produces the last four.
             ValueKind::Table(_)
             | ValueKind::Nil
             | ValueKind::I128(_)
@@ -120,7 +120,7 @@ impl<'de> Deserializer<'de> for Node {
         visitor.visit_some(self)
     }
 
-    /// A list, or a text of items between commas or line ends, as variables and secret files have.
+    /// A list, or a text of items separated by commas or line ends, as in variables and files.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let items = if let ValueKind::Array(items) = self.0.kind {
             items
@@ -141,7 +141,7 @@ impl<'de> Deserializer<'de> for Node {
         let ValueKind::Table(values) = self.0.kind else {
             return Err(Error::custom("is a section; set the settings in it"));
         };
-        // Sorted, so that of several mistakes it is always the same one that is reported.
+        // Sorted, so that of several mistakes always the same one is reported.
         let values: BTreeMap<String, Value> = values.into_iter().collect();
         if let Some(name) = values.keys().find(|name| !fields.contains(&name.as_str())) {
             return Err(Error::unknown_field(name, fields));
@@ -165,7 +165,7 @@ impl<'de> Deserializer<'de> for Node {
     }
 }
 
-/// What serde finds wrong, in our words. The subject is a name in the section, or left empty.
+/// The errors of serde in our words. The subject is a name in the section, or empty.
 impl Error for SettingsError {
     fn custom<T: Display>(message: T) -> Self {
         Self::new("", message.to_string())
@@ -175,7 +175,7 @@ impl Error for SettingsError {
         let expected = expected.to_string();
         let found: String = found.to_string().chars().take(SHOWN_MAX).collect();
         match expected.as_str() {
-            // What was found instead may be a secret.
+            // The value may be a secret.
             "a string" => Self::custom("must be a text in quotes"),
             "path string" => Self::custom("must be a path in quotes"),
             "a boolean" => Self::custom(format!("must be true or false, not {found}")),
@@ -194,7 +194,7 @@ impl Error for SettingsError {
     }
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
-        Self::new(name, format!("there is no such setting; known are {}", known.join(", ")))
+        Self::new(name, format!("there is no such setting; known settings: {}", known.join(", ")))
     }
 
     fn missing_field(name: &'static str) -> Self {
@@ -207,7 +207,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::super::{Backend, LogFormat, RedisMode, Settings};
     use crate::domain::{Cancelled, StockKeyKind};
 
@@ -244,11 +244,17 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_by_name_and_source() {
         let text = error("[ingress]\nlistn = 1", &[]);
-        assert!(text.starts_with("ingress.listn: there is no such setting; known are listen, "));
+        assert!(
+            text.starts_with("ingress.listn: there is no such setting; known settings: listen, ")
+        );
         assert!(text.ends_with("settings.toml)"), "{text}");
         assert!(error("ingres.listen = 1", &[]).starts_with("ingres: there is no such setting"));
         let text = error("", &[("STOREKEEPER__WORKER__THREADS", "4")]);
-        assert!(text.starts_with("worker.threads: there is no such setting; known are prefetch, "));
+        assert!(
+            text.starts_with(
+                "worker.threads: there is no such setting; known settings: prefetch, "
+            )
+        );
         assert!(text.ends_with("(from STOREKEEPER__WORKER__THREADS)"), "{text}");
         let text = error("", &[("STOREKEEPER__KAFKA__URL", "kafka://localhost")]);
         assert!(text.starts_with("kafka: there is no such setting"), "{text}");

@@ -1,4 +1,4 @@
-//! Writing the settings in force, without secrets.
+//! Shows the effective configuration without secrets.
 
 use std::fmt::{self, Write};
 
@@ -13,8 +13,8 @@ impl Settings {
         serde_json::to_value(self).expect("settings are texts, numbers and lists under text keys")
     }
 
-    /// The settings in the form of the configuration file; secrets are `"<redacted>"`, and what
-    /// is no default says where it comes from.
+    /// The settings in the form of the configuration file; secrets are `"<redacted>"`, and every
+    /// value that is not a default has its origin.
     pub fn to_redacted_toml(&self) -> String {
         let mut text = String::new();
         self.write(&mut text, "", &self.to_redacted_json())
@@ -56,7 +56,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::tests::load;
+    use super::super::tests::load;
     use super::super::value::REDACTED;
 
     #[test]

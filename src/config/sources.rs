@@ -1,4 +1,4 @@
-//! Which sources make sense together: each can be told from all others.
+//! Checks that each source can be told from all others.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ impl Settings {
     }
 }
 
-/// What sources have for themselves.
+/// The names, tokens and secrets that belong to one source each.
 #[derive(Default)]
 struct Taken<'s> {
     names: BTreeSet<&'s str>,
@@ -85,7 +85,7 @@ impl<'s> Taken<'s> {
         Ok(())
     }
 
-    /// Says whether all of them were new.
+    /// Returns whether all of them were new.
     fn add_secrets(&mut self, mut secrets: impl Iterator<Item = &'s [u8]>) -> bool {
         secrets.all(|secret| self.secrets.insert(secret))
     }
@@ -93,7 +93,7 @@ impl<'s> Taken<'s> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::*;
 
     const TWO: &str = "

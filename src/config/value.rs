@@ -1,4 +1,4 @@
-//! How settings are written and read that are no plain texts, numbers or choices, for serde.
+//! The serde forms of settings that are not plain texts, numbers or choices.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// What stands in place of a secret.
+/// Replaces secrets.
 pub(super) const REDACTED: &str = "<redacted>";
 /// The seconds of a day.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Reads a text, or a number as the text that a variable would have; an error says what is
-/// `allowed`, and what was found.
+/// Parses a text, or a number as the text that a variable would have; the error says what is
+/// `allowed` and what was found.
 pub(super) fn text<'de, D: Deserializer<'de>, T>(
     from: D,
     allowed: &'static str,
@@ -43,7 +43,7 @@ impl<T> Visitor<'_> for Text<T> {
     }
 }
 
-/// Reads a text that may hold a secret: no error shows what was found.
+/// Parses a text that may hold a secret: errors do not show it.
 pub(super) fn secret<'de, D: Deserializer<'de>, T>(
     from: D,
     parse: fn(&str) -> Result<T, &'static str>,
@@ -51,7 +51,7 @@ pub(super) fn secret<'de, D: Deserializer<'de>, T>(
     parse(&String::deserialize(from)?).map_err(Error::custom)
 }
 
-/// Reads an address to listen on.
+/// Parses an address to listen on.
 pub(super) fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     text(from, "an IP address and a port, as \"127.0.0.1:8080\"", |text| text.parse().ok())
 }
@@ -110,7 +110,7 @@ pub(super) mod durations {
     }
 }
 
-/// How long something is kept; `None` is "never", that it is let go.
+/// How long something is kept; `None` is "never": it is not removed.
 pub(super) mod retention {
     use serde::{Deserializer, Serializer};
 
@@ -199,7 +199,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::super::Settings;
-    use super::super::layers::tests::{error, load};
+    use super::super::tests::{error, load};
     use super::*;
 
     #[test]

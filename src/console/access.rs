@@ -1,12 +1,12 @@
-//! Who asks, and what they may: bearer tokens, and the role that each route needs.
+//! Authentication and authorisation: bearer tokens, and the role that each route needs.
 //!
-//! A token has one role. Without any configured token, whoever reaches the console may do
-//! everything, and [`super::guard`] sees to it that only this machine does.
+//! A token has one role. If no token is configured, every caller may do everything, and
+//! [`super::guard`] ensures that only this machine can call.
 //!
 //! # Invariants
 //! - A route cannot be served without a role: the table of routes has a column for it.
-//! - A given token is compared with every known one in constant time.
-//! - Paths that do not exist are answered 401 too without a token: they tell nothing.
+//! - A given token is compared with every known token in constant time.
+//! - Without a token, paths that do not exist are answered with 401 too: they reveal nothing.
 
 use std::sync::Arc;
 
@@ -25,32 +25,32 @@ use crate::config::{ConsoleToken, Role};
 use crate::domain::Identifier;
 use crate::http::problem::{Problem, ProblemCode};
 
-/// How a caller without a token is asked for one.
-const ASK: &str = "Bearer realm=\"storekeeper\"";
-/// How a caller whose token nobody knows is asked for another.
-const ASK_AGAIN: &str = "Bearer realm=\"storekeeper\", error=\"invalid_token\"";
+/// The challenge for a caller without a token.
+const CHALLENGE: &str = "Bearer realm=\"storekeeper\"";
+/// The challenge for a caller with an unknown token.
+const CHALLENGE_INVALID: &str = "Bearer realm=\"storekeeper\", error=\"invalid_token\"";
 
-/// The methods, for callers whose token has at least this role.
+/// Restricts methods to callers whose token has at least this role.
 pub(super) fn needs(role: Role, methods: MethodRouter<Backends>) -> MethodRouter<Backends> {
     methods.route_layer(from_fn(move |request, next| require(role, request, next)))
 }
 
-/// The role that the request at hand has; for handlers that show an operator more.
+/// The role of the request's token, for handlers that show more to operators.
 pub(super) type Caller = Extension<Role>;
 
-/// Who acts, as it is kept with what they do: the role of their token, or the console if there are
-/// no tokens.
+/// The actor, as it is recorded with changes: the role of the token, or the console if there are no
+/// tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Actor(&'static str);
 
 impl Actor {
-    /// The name that is kept.
+    /// The name that is recorded.
     pub(super) fn name(self) -> Identifier {
         Identifier::parse(self.0).expect("it is a short plain text")
     }
 }
 
-/// The known tokens, as digests: of one length, so that comparing them tells nothing of theirs.
+/// The digests of the known tokens: of one length, so that comparing them does not reveal theirs.
 #[derive(Clone)]
 pub(super) struct Access(Arc<[([u8; 32], Role)]>);
 
@@ -66,7 +66,7 @@ impl Access {
         self.0.is_empty()
     }
 
-    /// Answers only requests with a known token, and notes their role.
+    /// Answers only requests with a known token, and records their role.
     pub(super) fn protect(self, router: Router) -> Router {
         router.layer(from_fn_with_state(self, authenticate))
     }
@@ -78,20 +78,20 @@ impl Access {
         }
         let token = bearer_token(headers)?;
         let given: [u8; 32] = Sha256::digest(token).into();
-        // Every token is looked at, so that the time does not tell which one is nearly right.
+        // Every token is compared, so that the time does not reveal which one is nearly right.
         let role = self.0.iter().fold(NOBODY, |found, (digest, role)| {
             u8::conditional_select(&found, &number_of(*role), digest.ct_eq(&given))
         });
         [Role::Read, Role::Operate].into_iter().find(|known| number_of(*known) == role).ok_or_else(
             || {
-                tracing::info!("refused a request of the console: its token is not known");
-                unauthorized("the token is not known", ASK_AGAIN)
+                tracing::info!("refused a request of the console: its token is unknown");
+                unauthorized("the token is unknown", CHALLENGE_INVALID)
             },
         )
     }
 }
 
-/// What stands for no role where a role is chosen in constant time.
+/// No role, where a role is selected in constant time.
 const NOBODY: u8 = 0;
 
 const fn number_of(role: Role) -> u8 {
@@ -101,26 +101,26 @@ const fn number_of(role: Role) -> u8 {
     }
 }
 
-/// What stands behind `Authorization: Bearer`. Of two headers one may be a forgery, so two are as
-/// bad as none.
+/// The token of `Authorization: Bearer`. If there are two headers, one may be forged, so both are
+/// refused.
 fn bearer_token(headers: &HeaderMap) -> Result<&[u8], Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
-        return Err(unauthorized("send a token: Authorization: Bearer <token>", ASK));
+        return Err(unauthorized("send a token: Authorization: Bearer <token>", CHALLENGE));
     };
     let token = match value.as_bytes().split_at_checked("Bearer ".len()) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => token.trim_ascii(),
         Some(_) | None => b"",
     };
     if token.is_empty() || values.next().is_some() {
-        return Err(unauthorized("Authorization: must be one `Bearer <token>`", ASK));
+        return Err(unauthorized("Authorization: must be one `Bearer <token>`", CHALLENGE));
     }
     Ok(token)
 }
 
-fn unauthorized(detail: &str, ask: &'static str) -> Problem {
-    let ask = HeaderValue::from_static(ask);
-    Problem::new(ProblemCode::AuthMissing, detail).with_header(header::WWW_AUTHENTICATE, ask)
+fn unauthorized(detail: &str, challenge: &'static str) -> Problem {
+    let challenge = HeaderValue::from_static(challenge);
+    Problem::new(ProblemCode::AuthMissing, detail).with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
 async fn authenticate(State(access): State<Access>, mut request: Request, next: Next) -> Response {
@@ -135,9 +135,9 @@ async fn authenticate(State(access): State<Access>, mut request: Request, next: 
     }
 }
 
-/// Lets a request through whose token has at least this role.
+/// Lets a request pass if its token has at least this role.
 async fn require(needed: Role, request: Request, next: Next) -> Response {
-    // A request that nobody authenticated has no role at all.
+    // A request that was not authenticated has no role.
     if request.extensions().get::<Role>().is_some_and(|role| *role >= needed) {
         return next.run(request).await;
     }

@@ -1,4 +1,4 @@
-//! `GET /v1/sites/{site}/changes`: the change feed, in pages or as it comes.
+//! `GET /v1/sites/{site}/changes`: the change feed, in pages or as a stream.
 
 #![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
@@ -17,24 +17,24 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+use super::Backends;
 use super::cursor::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::items::check_site;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ChangeView, ListView};
-use super::{Backends, store_problem};
 use crate::domain::Site;
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::changes::{self, Cursor, FeedError};
 use crate::store::{Change, Store};
 
-/// Streams at a time: each asks the Store for news several times a second.
+/// Streams at a time: each reads the Store several times a second.
 pub(super) const STREAMS_MAX: usize = 32;
-/// Changes that a stream reads at a time.
+/// Changes that a stream reads at once.
 const BATCH: usize = 100;
-/// How often a stream looks for news.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How often a stream without news says that it is there.
+/// How often a stream reads the feed.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How often an idle stream sends a comment, so that proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -44,39 +44,38 @@ const EVENT_STREAM: &str = "text/event-stream";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ChangesQuery {
-    /// `cursor` of the last change that is known; without it, the feed begins with the oldest
+    /// `cursor` of the last change that you know; without it, the feed begins with the oldest
     /// change that is kept.
     after: Option<String>,
-    /// Changes of the page; 100 if left out. A stream has none.
+    /// The most changes of the page; 100 by default. A stream has no limit.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
-/// Lists what changed in a shop's stock, oldest first, or streams it as it comes
+/// Lists the changes of a shop's stock, oldest first, or streams them
 ///
-/// With `Accept: text/event-stream`, changes come as server-sent events, each with its cursor as
-/// id, and go on until the client or the server ends.
+/// With `Accept: text/event-stream`, changes are sent as server-sent events, each with its cursor
+/// as id, until the client or the server ends the stream.
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/changes",
-    operation_id = "list_changes",
     tag = "stock",
     params(
         ("site" = String, Path, description = "The shop."),
-        ("Last-Event-ID" = Option<String>, Header, description = "Stands for `after` when a stream is taken up again."),
+        ("Last-Event-ID" = Option<String>, Header, description = "Replaces `after` when a stream is resumed."),
         ChangesQuery,
     ),
     responses(
-        (status = 200, description = "A page of changes; empty behind the last. `next_cursor` is what to give as `after`, and null when the page is not full.", content(
+        (status = 200, description = "A page of changes; empty after the last. `next_cursor` is the next `after`, and null when the page is not full.", content(
             (ListView<ChangeView> = "application/json"),
             (String = "text/event-stream"),
         )),
         (status = 404, description = "There is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 410, description = "Changes behind the cursor are no longer kept: read the stock anew.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 410, description = "Changes after the cursor are no longer kept: read the stock again.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_changes(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<ChangesQuery>,
@@ -86,7 +85,7 @@ pub(super) async fn list(
     let after = query.after.as_deref().map(|text| parse_cursor(text, "after")).transpose()?;
     if wants_stream(&headers) {
         if query.limit.is_some() {
-            return Err(invalid("limit: a stream has none"));
+            return Err(invalid("limit: a stream has no limit"));
         }
         let after = last_event_id(&headers)?.or(after);
         return follow(&backends, site, after).await.map(IntoResponse::into_response);
@@ -95,8 +94,7 @@ pub(super) async fn list(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(invalid(format!("limit: must be 1 to {LIMIT_MAX}")));
     }
-    let found = changes::read(&*backends.store, &site, after.as_ref(), limit).await;
-    let found = found.map_err(|error| problem(&error))?;
+    let found = changes::read(&*backends.store, &site, after.as_ref(), limit).await?;
     if found.is_empty() {
         check_site(&backends, &site).await?;
     }
@@ -110,12 +108,12 @@ fn parse_cursor(text: &str, name: &str) -> Result<Cursor, Problem> {
     Cursor::parse(text).map_err(|error| invalid(format!("{name}: {error}")))
 }
 
-/// Where a stream broke off that is taken up again.
+/// The cursor of a stream that is resumed.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     const NAME: &str = "Last-Event-ID";
     let Some(id) = headers.get(NAME) else { return Ok(None) };
-    let id = id.to_str().map_err(|_| invalid(format!("{NAME}: is no text")))?;
-    // A client that has seen no event yet may say so with an empty one.
+    let id = id.to_str().map_err(|_| invalid(format!("{NAME}: is not text")))?;
+    // A client that has seen no event yet may send an empty id.
     if id.is_empty() { Ok(None) } else { parse_cursor(id, NAME).map(Some) }
 }
 
@@ -126,15 +124,8 @@ fn wants_stream(headers: &HeaderMap) -> bool {
     essences.any(|essence| essence.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }
 
-fn problem(error: &FeedError) -> Problem {
-    match error {
-        FeedError::CursorGone => Problem::new(ProblemCode::ChangesCursorGone, error.to_string()),
-        FeedError::Store(error) => store_problem(error),
-    }
-}
-
-/// Starts a stream. The first changes are read before the answer: what cannot be followed is a
-/// problem, and no stream that ends.
+/// Starts a stream. The first changes are read before the answer, so that a failure is a problem and
+/// not a stream that ends.
 async fn follow(
     backends: &Backends,
     site: Site,
@@ -153,20 +144,20 @@ async fn follow(
         ready: VecDeque::new(),
         _permit: permit,
     };
-    feed.refill().await.map_err(|error| problem(&error))?;
+    feed.refill().await?;
     if feed.ready.is_empty() {
         check_site(backends, &feed.site).await?;
     }
     Ok(Sse::new(feed.into_events()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
-/// A feed that is followed.
+/// A feed that a stream follows.
 struct Feed {
     store: Arc<dyn Store>,
     stop: CancellationToken,
     site: Site,
     after: Option<Cursor>,
-    /// What was read and is not sent.
+    /// Changes that were read and are not sent yet.
     ready: VecDeque<Change>,
     _permit: OwnedSemaphorePermit,
 }
@@ -180,8 +171,8 @@ impl Feed {
         })
     }
 
-    /// Waits for the next change; `None` when the stream has to end. Whoever comes again says what
-    /// it has seen, so an end loses nothing.
+    /// Waits for the next change; `None` when the stream has to end. A client resumes after the last
+    /// change that it saw, so an end loses nothing.
     async fn next(&mut self) -> Option<Change> {
         let stop = self.stop.clone();
         loop {
@@ -191,7 +182,7 @@ impl Feed {
             match stop.run_until_cancelled(self.refill()).await? {
                 Ok(()) if !self.ready.is_empty() => continue,
                 Ok(()) => {}
-                // A pause of the Store is no reason to send everybody away.
+                // A Store that is away for a while does not end the streams.
                 Err(FeedError::Store(error)) if error.is_transient() => {
                     tracing::debug!(%error, "a stream waits for the store");
                 }
@@ -200,7 +191,7 @@ impl Feed {
                     return None;
                 }
             }
-            stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await?;
+            stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await?;
         }
     }
 

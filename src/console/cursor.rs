@@ -1,12 +1,12 @@
-//! Places in lists: opaque to clients, the Store's own words in base64url.
+//! Cursors of lists: opaque to clients, the Store's own cursors in base64url.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::http::problem::{Problem, ProblemCode};
-use crate::store::PageRequest;
+use crate::store::{PageRequest, StoreError};
 
-/// Items of a page when the caller does not say.
+/// Items of a page by default.
 pub(super) const LIMIT_DEFAULT: usize = 100;
 /// Items of a page at most.
 pub(super) const LIMIT_MAX: usize = 500;
@@ -25,7 +25,7 @@ pub(super) fn page_request(
     Ok(PageRequest { after, limit })
 }
 
-/// What clients are given for a place in a list.
+/// The cursor that a client gets for a place in a list.
 pub(super) fn encode(place: Option<String>) -> Option<String> {
     place.map(|place| URL_SAFE_NO_PAD.encode(place))
 }
@@ -38,11 +38,18 @@ fn decode(cursor: &str) -> Result<String, Problem> {
     }
 }
 
+/// What a failure to read a page means: a call that is refused because of its cursor is the
+/// caller's mistake.
+pub(super) fn problem(error: StoreError, page: &PageRequest) -> Problem {
+    let is_of_cursor = page.after.is_some() && matches!(error, StoreError::Rejected { .. });
+    if is_of_cursor { foreign() } else { error.into() }
+}
+
 /// A cursor that this list never gave out.
-pub(super) fn foreign() -> Problem {
+fn foreign() -> Problem {
     Problem::new(
         ProblemCode::RequestInvalid,
-        "cursor: is not one of this list; leave it out for the first page",
+        "cursor: does not belong to this list; leave it out for the first page",
     )
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/dead-letters` and `GET /v1/dead-letters/{id}`
+//! `GET /v1/dead-letters`, `GET /v1/dead-letters/groups` and `GET /v1/dead-letters/{id}`
 
 #![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
@@ -10,35 +10,35 @@ use utoipa::{IntoParams, ToSchema};
 use super::access::Caller;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
-use super::views::{DeadLetterDetailView, DeadLetterView, ListView};
-use super::{Backends, cursor, list_problem, store_problem};
+use super::views::{DeadLetterDetailView, DeadLetterGroupView, DeadLetterView, ListView};
+use super::{Backends, cursor, lists};
 use crate::clock::PastTime;
 use crate::config::Role;
 use crate::domain::{Code, Timestamp};
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::DeadLetterFilter;
 
-/// Messages that one filter may name.
+/// The most message ids of one filter.
 const IDS_MAX: usize = 100;
 
-/// The query of the dead letters; filters that are left out do not restrict.
+/// The query of the dead letters; all given filters must match.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeadLettersQuery {
-    /// Only those of this reason.
+    /// Only dead letters with this reason.
     #[param(example = "decode.not_json")]
     reason: Option<String>,
-    /// Only those of this shop.
+    /// Only dead letters of this shop.
     site: Option<String>,
-    /// Only those that failed first before this time: RFC 3339, or so long ago, as `2h`.
+    /// Only dead letters that first failed before this: a time in RFC 3339, or an age such as `2h`.
     #[param(example = "2h")]
     older_than: Option<String>,
-    /// Only those of these messages, separated by commas; at most 100.
+    /// Only the dead letters with these message ids, separated by commas; at most 100.
     id: Option<String>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Items of the page; 100 if left out.
+    /// The most items of the page; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
@@ -52,7 +52,7 @@ impl DeadLettersQuery {
     }
 }
 
-/// Reads which letters are meant; ages count back from `now`.
+/// Parses a filter; ages count back from `now`.
 pub(super) fn read_filter(
     reason: Option<&str>,
     site: Option<&str>,
@@ -60,8 +60,9 @@ pub(super) fn read_filter(
     ids: &[&str],
     now: Timestamp,
 ) -> Result<DeadLetterFilter, Problem> {
-    let reason = reason
-        .map(|text| Code::parse(text).ok_or_else(|| invalid("reason: is no dead letter's reason")));
+    let reason = reason.map(|text| {
+        Code::parse(text).ok_or_else(|| invalid("reason: is not a reason of dead letters"))
+    });
     let failed_before = older_than
         .map(|text| PastTime::parse(text).map_err(|error| invalid(format!("older_than: {error}"))));
     if ids.len() > IDS_MAX {
@@ -75,11 +76,10 @@ pub(super) fn read_filter(
     })
 }
 
-/// Lists parked dead letters, oldest failure first, without their bodies
+/// Lists dead letters, oldest failure first, without their bodies
 #[utoipa::path(
     get,
     path = "/v1/dead-letters",
-    operation_id = "list_dead_letters",
     tag = "dead letters",
     params(DeadLettersQuery),
     responses(
@@ -87,34 +87,50 @@ pub(super) fn read_filter(
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_dead_letters(
     State(backends): State<Backends>,
     Query(query): Query<DeadLettersQuery>,
 ) -> Result<Json<ListView<DeadLetterView>>, Problem> {
     let filter = query.filter(crate::clock::now())?;
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.dead_letters(&filter, &page).await;
-    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
-    let items = found.items.iter().map(DeadLetterView::from).collect();
-    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+    lists::answer(found, &page)
 }
 
-/// A dead letter, as far as the caller's role may see it.
+/// Counts parked dead letters by reason, shop and event
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters/groups",
+    tag = "dead letters",
+    responses(
+        (status = 200, description = "All groups on one page, the largest first.", body = ListView<DeadLetterGroupView>),
+        Refusals,
+    ),
+)]
+pub(super) async fn list_dead_letter_groups(
+    State(backends): State<Backends>,
+    _: Query<NoParameters>,
+) -> Result<Json<ListView<DeadLetterGroupView>>, Problem> {
+    let groups = backends.store.dead_letter_groups().await?;
+    let items = groups.iter().map(DeadLetterGroupView::from).collect();
+    Ok(Json(ListView { items, next_cursor: None }))
+}
+
+/// A dead letter, as the caller's role is allowed to see it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = ShownDeadLetter)]
 pub(super) enum ShownView {
     /// For role `operate`: with its headers and its body.
-    Whole(DeadLetterDetailView),
+    Detailed(DeadLetterDetailView),
     /// For role `read`: as in the list.
-    Outside(DeadLetterView),
+    Listed(DeadLetterView),
 }
 
-/// Shows a parked dead letter; to operators with its headers and its body
+/// Shows a dead letter; to operators with its headers and its body
 #[utoipa::path(
     get,
     path = "/v1/dead-letters/{id}",
-    operation_id = "show_dead_letter",
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     responses(
@@ -123,18 +139,18 @@ pub(super) enum ShownView {
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     Extension(role): Caller,
     _: Query<NoParameters>,
 ) -> Result<Json<ShownView>, Problem> {
     let id = parse_message_id(&id)?;
-    let letter = backends.store.dead_letter(id).await.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
-    let whole = DeadLetterDetailView::from(letter.as_ref().ok_or_else(unknown)?);
+    let letter = backends.store.dead_letter(id).await?.ok_or_else(unknown)?;
+    let detail = DeadLetterDetailView::from(&letter);
     Ok(Json(match role {
-        Role::Operate => ShownView::Whole(whole),
-        Role::Read => ShownView::Outside(whole.letter),
+        Role::Operate => ShownView::Detailed(detail),
+        Role::Read => ShownView::Listed(detail.letter),
     }))
 }

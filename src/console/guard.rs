@@ -1,12 +1,12 @@
-//! What stands before every route: only this machine or only those with a token, bounded work, no
-//! answer that a browser may keep or run.
+//! The checks before every route: only this machine or only callers with a token, bounded work, no
+//! answer that a browser may store or execute.
 //!
-//! Without tokens the console listens on loopback, and any web page that the operator visits is
-//! the attacker to think of. A page can make the browser send requests here (`Origin` and
-//! `Sec-Fetch-Site` tell them, and so does a change that is not sent as JSON, which is all that a
-//! form can do), and can have its own name resolve to 127.0.0.1 to read the answers (`Host` tells
-//! that). With tokens only the media type is asked for: a page knows no token, and no browser sends
-//! one by itself.
+//! Without tokens the console listens on loopback, and the possible attacker is any web page that
+//! the operator visits. A page can make the browser send requests here: they are recognised by
+//! `Origin` and `Sec-Fetch-Site`, and changes also by their media type, since a form cannot send
+//! JSON. A page can also let its own name resolve to 127.0.0.1 to read the answers: that is
+//! recognised by `Host`. With tokens only the media type is checked: a page knows no token, and no
+//! browser sends one by itself.
 
 use std::any::Any;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -26,25 +26,25 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::access::Access;
 use crate::http::problem::{Problem, ProblemCode};
 
-/// Requests that read and are worked on at a time; more wait.
+/// Reading requests at a time; others wait.
 const REQUESTS_MAX: usize = 16;
-/// Changes at a time; more wait. They have room of their own, as most of their time they only wait
-/// for a worker.
+/// Changes at a time; others wait. They have a limit of their own, as most of the time they only
+/// wait for a worker.
 const CHANGES_MAX: usize = 64;
-/// How long a change may wait for a worker. Once half of the room is taken no further one waits, so
-/// that changes too are answered while there is no worker.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a request may wait and be worked on.
+/// How long a change may wait for a worker. Once half of the permits are taken, further changes do
+/// not wait, so that they are answered even if no worker is running.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of a request, including its wait for a permit.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// How long a handler may wait for a worker to do what was asked.
+/// How long a handler may wait for a worker to apply a change.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience(pub(super) Duration);
+pub(super) struct WaitTimeout(pub(super) Duration);
 
-/// How much is worked on at a time.
-struct Room {
+/// The permits for concurrent requests.
+struct Permits {
     reads: Semaphore,
     changes: Semaphore,
 }
@@ -52,12 +52,12 @@ struct Room {
 /// Puts the checks before all routes of `router`, those that do not exist included.
 pub(super) fn protect(router: Router, access: Access) -> Router {
     let (reads, changes) = (Semaphore::new(REQUESTS_MAX), Semaphore::new(CHANGES_MAX));
-    let room = Arc::new(Room { reads, changes });
+    let permits = Arc::new(Permits { reads, changes });
     let is_open = access.is_open();
-    // The last layer is the first that a request meets. Whoever has no token takes no permit.
+    // A request passes the last layer first. A caller without a token takes no permit.
     let router = router
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(from_fn_with_state(room, bound_work))
+        .layer(from_fn_with_state(permits, bound_work))
         .layer(from_fn(require_json));
     let router = access.protect(router);
     let router = if is_open { router.layer(from_fn(refuse_foreign)) } else { router };
@@ -97,14 +97,22 @@ async fn require_json(request: Request, next: Next) -> Response {
     Problem::new(ProblemCode::RequestMediaType, detail).into_response()
 }
 
-async fn bound_work(State(room): State<Arc<Room>>, mut request: Request, next: Next) -> Response {
+async fn bound_work(
+    State(permits): State<Arc<Permits>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let permits = if is_read { &room.reads } else { &room.changes };
+    let permits = if is_read { &permits.reads } else { &permits.changes };
     let work = async {
-        // The semaphore is never closed, so the permit is always given in the end.
+        // The semaphore is never closed, so a permit is always given in the end.
         let _permit = permits.acquire().await.ok();
         let may_wait = permits.available_permits() >= CHANGES_MAX / 2;
-        request.extensions_mut().insert(Patience(if may_wait { PATIENCE } else { Duration::ZERO }));
+        request.extensions_mut().insert(WaitTimeout(if may_wait {
+            WAIT_TIMEOUT
+        } else {
+            Duration::ZERO
+        }));
         next.run(request).await
     };
     tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
@@ -113,8 +121,8 @@ async fn bound_work(State(room): State<Arc<Room>>, mut request: Request, next: N
     })
 }
 
-/// The panic's message may hold anything, so it is neither answered nor logged here; the panic
-/// hook has said where it happened.
+/// The panic's message may contain anything, so it is neither answered nor logged here; the panic
+/// hook has logged where it happened.
 fn answer_panic(_panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a request of the console panicked");
     Problem::new(ProblemCode::Internal, "the program failed; please report what the log says")
@@ -127,7 +135,7 @@ fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
         (Some(host), None) => host.to_str().is_ok_and(is_loopback),
         (None | Some(_), _) => false,
     };
-    // A request line may name the host too, and then that name is the one that counts.
+    // If the request line names the host too, that name counts.
     if !is_local || uri.authority().is_some_and(|authority| !is_loopback(authority.as_str())) {
         return Err("Host: must be a loopback address or localhost");
     }
@@ -140,8 +148,8 @@ fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether the one Content-Type is JSON, which a page of another site cannot make a browser say
-/// without asking first.
+/// Whether the one Content-Type is JSON, which a page of another site cannot make a browser send
+/// without a preflight request.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(only), None) = (types.next(), types.next()) else { return false };
@@ -155,7 +163,7 @@ fn is_loopback_origin(origin: &HeaderValue) -> bool {
     authority.is_some_and(is_loopback)
 }
 
-/// Whether a `host[:port]` names this machine, whatever a name server says.
+/// Whether a `host[:port]` names this machine, regardless of DNS.
 fn is_loopback(authority: &str) -> bool {
     let Ok(parsed) = authority.parse::<Authority>() else { return false };
     if authority.contains('@') {
@@ -182,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::broker::BrokerError;
-    use crate::console::{broker_problem, in_time};
+    use crate::console::in_time;
 
     const JSON: &str = "application/json";
 
@@ -311,7 +319,7 @@ mod tests {
     async fn changes_that_wait_hold_up_neither_reads_nor_each_other() {
         let waiting = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&waiting);
-        let wait = async move |Extension(Patience(patience)): Extension<Patience>| {
+        let wait = async move |Extension(WaitTimeout(patience)): Extension<WaitTimeout>| {
             seen.fetch_add(usize::from(!patience.is_zero()), Ordering::Relaxed);
             tokio::time::sleep(patience).await;
         };
@@ -337,7 +345,7 @@ mod tests {
     async fn a_slow_broker_is_not_called_the_store() {
         let ask = || async {
             let never = std::future::pending::<Result<&'static str, BrokerError>>();
-            in_time(never).await.map_err(|error| broker_problem(&error))
+            in_time(never).await.map_err(Problem::from)
         };
         let router = guarded(Router::new().route("/", get(ask)));
         let request = axum::http::Request::get("/").header("host", "localhost");

@@ -1,21 +1,21 @@
-//! Which order people mean: they name it by any of its names, bare or with its kind.
+//! Finds the order that a person names, by any of its names, bare or with its kind.
 //!
-//! API and commands ask here before they show or correct an order.
+//! API and commands use it before they show or correct an order.
 
 use crate::domain::{Identifier, IdentifierError, OrderId, OrderIdKind, Site, Timestamp};
 use crate::store::orders::{self, StoredOrder};
 use crate::store::{Store, StoreError};
 
-/// How many candidates a sentence names.
+/// How many candidates a message lists.
 const CANDIDATES_SHOWN: usize = 20;
 
-/// Why no order is meant.
+/// Why a name does not lead to one order.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     /// Several orders go by the name.
     #[error("{text:?} may be any of {}; name one of them", shown(.candidates))]
     Ambiguous {
-        /// What was asked for.
+        /// The name.
         text: String,
         /// The orders.
         candidates: Vec<OrderId>,
@@ -28,9 +28,9 @@ pub enum OrderError {
     Closed {
         /// The shop.
         site: Site,
-        /// What was asked for.
+        /// The name.
         text: String,
-        /// Nothing had come for it since before this time.
+        /// Nothing had arrived for it since before this time.
         before: Timestamp,
     },
     /// No order goes by the name.
@@ -38,22 +38,22 @@ pub enum OrderError {
     Unknown {
         /// The shop.
         site: Site,
-        /// What was asked for.
+        /// The name.
         text: String,
     },
     /// There is no such shop.
     #[error("there is no site {0}")]
     UnknownSite(Site),
-    /// It is no name at all.
-    #[error("{text:?} is no name of an order: it {source}")]
+    /// It is not a name at all.
+    #[error("{text:?} is not a name of an order: it {source}")]
     Invalid {
-        /// What was asked for.
+        /// The name.
         text: String,
         /// Why not.
         source: IdentifierError,
     },
-    /// What is known could not be read.
-    #[error("cannot read which orders there are")]
+    /// The Store could not be read.
+    #[error("cannot read the orders")]
     Store(#[from] StoreError),
 }
 
@@ -66,7 +66,7 @@ fn shown(candidates: &[OrderId]) -> String {
     }
 }
 
-/// Reads the one order of a site that goes by a name.
+/// Finds the one order of a site that goes by a name.
 pub async fn find(store: &dyn Store, site: &Site, text: &str) -> Result<StoredOrder, OrderError> {
     let names = names(text)?;
     let mut found = orders::named(store, site, text).await?;
@@ -89,7 +89,7 @@ pub async fn find(store: &dyn Store, site: &Site, text: &str) -> Result<StoredOr
     Err(OrderError::Unknown { site, text })
 }
 
-/// The names that a text may be.
+/// The names that a text may stand for.
 fn names(text: &str) -> Result<Vec<OrderId>, OrderError> {
     let with_kind = OrderId::parse(text).ok();
     let bare = Identifier::parse(text);

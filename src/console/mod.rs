@@ -1,24 +1,24 @@
-//! The operator API: what is in stock, who holds it, and what went wrong.
+//! The operator API: the stock, the orders that hold it, and what went wrong.
 //!
-//! Requests come in, JSON of [`views`] goes out. Handlers ask the Store and the Broker and decide
-//! nothing; what changes stock is published, and the worker decides. Every route is listed in one
-//! table, and `/v1/openapi.json` describes the same routes. What the commands find in the same way,
-//! they ask of [`lookup`] and [`order_list`].
+//! Handlers read the Store and the Broker, answer with the JSON of [`views`], and decide nothing:
+//! changes are published as envelopes, and the worker decides. Every route is listed in one table,
+//! and `/v1/openapi.json` describes the same routes. The commands share [`lookup`] and
+//! [`order_list`].
 //!
 //! # Adding a route
-//! A line in [`routes`] says the role that a route needs: `Role::Read` for what shows counts,
-//! `Role::Operate` for everything that changes something or shows a body. A path with both has
-//! two lines, one for the methods of each. A handler that shows an operator more than others
-//! takes a [`Caller`](access::Caller).
+//! A line in [`routes`] declares the role that a route needs: `Role::Read` to show counts,
+//! `Role::Operate` to change something or to show a body. A path with both has two lines, one for
+//! the methods of each. A handler that shows more to operators takes a
+//! [`Caller`](access::Caller).
 //!
 //! # Invariants
-//! - A site that does not exist is 404; only a change that says so makes one.
-//! - Every answer that is no success is a problem with a stable code.
-//! - Without tokens, only this machine is answered: [`guard`] checks it before anything else.
-//! - A body says that it is JSON: no page of a browser can send one unasked.
-//! - With tokens, nothing is answered without one, and every route needs a role: [`access`].
-//! - What a dead letter holds, its headers and body, is shown to operators only.
-//! - A parameter that a route does not know is refused: a misspelt filter must not select all.
+//! - A site that does not exist is 404; only a change with `create` creates one.
+//! - Every answer that is not a success is a problem with a stable code.
+//! - Without tokens, only this machine is served: [`guard`] checks that before anything else.
+//! - Bodies are declared as JSON, which no web page can send without a preflight request.
+//! - With tokens, every request needs one, and every route needs a role: [`access`].
+//! - The headers and the body of a dead letter are shown to operators only.
+//! - Unknown parameters are refused: a misspelt filter must not select everything.
 //! - Bodies of dead letters are shown one at a time, and never logged.
 
 mod access;
@@ -26,10 +26,12 @@ mod catalogue;
 mod changes;
 mod corrections;
 mod cursor;
+mod dead_letter_commands;
 mod dead_letters;
+mod failures;
 mod guard;
 mod items;
-mod letter_orders;
+mod lists;
 pub mod lookup;
 mod openapi;
 pub mod order_list;
@@ -55,12 +57,11 @@ use crate::broker::{Broker, BrokerError};
 use crate::config::{Role, Settings};
 use crate::domain::SourceRules;
 use crate::http::problem::{Problem, ProblemCode};
-use crate::requests::AskError;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use access::Access;
 
-/// The operator API over a Store and a Broker, for those whom the settings let in; its streams end
-/// with `stop`. Dry runs expect a worker of the same settings.
+/// The operator API over a Store and a Broker, for the callers that the settings allow; its streams
+/// end with `stop`. Dry runs assume a worker with the same settings.
 pub fn router(
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
@@ -80,123 +81,68 @@ pub fn router(
     guard::protect(router, Access::new(&settings.console.tokens))
 }
 
-/// How long the broker may take to answer a request.
+/// The timeout of calls to the broker.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the handlers ask.
+/// The backends of the handlers.
 #[derive(Debug, Clone)]
 struct Backends {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     /// Which sites each source of webhooks may write.
     sources: Arc<SourceRules>,
-    /// How many more streams there may be.
+    /// The permits of streams.
     streams: Arc<Semaphore>,
     /// Ends the streams.
     stop: CancellationToken,
 }
 
-/// Every route and the role that it needs; a test compares it with the document. Every method but
-/// GET is a change.
+/// Every route and the role that it needs; a test compares it with the API description. Every
+/// method but GET is a change.
 fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
     vec![
-        ("/v1/sites", Role::Read, get(sites::list)),
-        ("/v1/sites/{site}/stock", Role::Read, get(stock::list)),
-        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show)),
-        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive)),
-        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust)),
-        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count)),
-        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void)),
-        ("/v1/sites/{site}/orders", Role::Read, get(orders::list)),
-        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show)),
-        ("/v1/sites/{site}/orders/{name}/corrections", Role::Operate, post(corrections::correct)),
-        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list)),
-        ("/v1/sites/{site}/changes", Role::Read, get(changes::list)),
-        ("/v1/dead-letters", Role::Read, get(dead_letters::list)),
-        ("/v1/dead-letters/groups", Role::Read, get(letter_orders::groups)),
-        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show)),
-        ("/v1/dead-letters/{id}", Role::Operate, delete(letter_orders::discard)),
-        ("/v1/dead-letters/{id}/body", Role::Operate, put(letter_orders::edit)),
-        ("/v1/replays", Role::Read, get(replays::list)),
-        ("/v1/replays", Role::Operate, post(replays::make)),
-        ("/v1/replays/{id}", Role::Read, get(replays::show)),
-        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel)),
-        ("/v1/queues", Role::Read, get(queues::show)),
-        ("/v1/openapi.json", Role::Read, get(openapi::show)),
+        ("/v1/sites", Role::Read, get(sites::list_sites)),
+        ("/v1/sites/{site}/stock", Role::Read, get(stock::list_stock)),
+        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show_stock_item)),
+        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive_goods)),
+        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust_stock)),
+        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count_stock)),
+        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void_receipt)),
+        ("/v1/sites/{site}/orders", Role::Read, get(orders::list_orders)),
+        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show_order)),
+        (
+            "/v1/sites/{site}/orders/{name}/corrections",
+            Role::Operate,
+            post(corrections::correct_order),
+        ),
+        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list_catalogue)),
+        ("/v1/sites/{site}/changes", Role::Read, get(changes::list_changes)),
+        ("/v1/dead-letters", Role::Read, get(dead_letters::list_dead_letters)),
+        ("/v1/dead-letters/groups", Role::Read, get(dead_letters::list_dead_letter_groups)),
+        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show_dead_letter)),
+        ("/v1/dead-letters/{id}", Role::Operate, delete(dead_letter_commands::discard_dead_letter)),
+        ("/v1/dead-letters/{id}/body", Role::Operate, put(dead_letter_commands::edit_dead_letter)),
+        ("/v1/replays", Role::Read, get(replays::list_replays)),
+        ("/v1/replays", Role::Operate, post(replays::make_replay)),
+        ("/v1/replays/{id}", Role::Read, get(replays::show_replay)),
+        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel_replay)),
+        ("/v1/queues", Role::Read, get(queues::show_queues)),
+        ("/v1/openapi.json", Role::Read, get(openapi::show_openapi)),
     ]
 }
 
 async fn route_unknown() -> Problem {
-    Problem::new(ProblemCode::RouteUnknown, "there is nothing here; see /v1/openapi.json")
+    Problem::new(ProblemCode::RouteUnknown, "there is no such path; see /v1/openapi.json")
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(ProblemCode::Method, "this path does not take that method; see the Allow header")
+    Problem::new(ProblemCode::Method, "this path does not support the method; see the Allow header")
 }
 
-/// Says what a failure of the Store means to the caller, and logs it.
-fn store_problem(error: &StoreError) -> Problem {
-    tracing::warn!(error = error as &dyn std::error::Error, "cannot read the store");
-    match error {
-        StoreError::Unavailable { .. } => {
-            Problem::new(ProblemCode::StoreUnavailable, "the store is unavailable; try again later")
-        }
-        StoreError::Corrupt { .. } | StoreError::Newer { .. } | StoreError::Older { .. } => {
-            Problem::new(ProblemCode::Internal, error.to_string())
-        }
-        StoreError::Rejected { .. } => {
-            Problem::new(ProblemCode::Internal, "the store refused the call; the log says why")
-        }
-    }
-}
-
-/// As [`store_problem`], for lists: a call that is refused because of its cursor is the caller's.
-fn list_problem(error: &StoreError, has_cursor: bool) -> Problem {
-    match error {
-        StoreError::Rejected { .. } if has_cursor => cursor::foreign(),
-        StoreError::Rejected { .. }
-        | StoreError::Unavailable { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Older { .. }
-        | StoreError::Corrupt { .. } => store_problem(error),
-    }
-}
-
-/// Says what it means to the caller that what was asked for is not known to be done.
-fn ask_problem(error: &AskError) -> Problem {
-    match error {
-        AskError::Broker(error) => broker_problem(error),
-        AskError::Store(error) => store_problem(error),
-        AskError::Unconfirmed => Problem::new(ProblemCode::BrokerUnavailable, error.to_string()),
-        AskError::DeadLetter { .. } => {
-            Problem::new(ProblemCode::ReceiptDeadLetter, error.to_string())
-        }
-    }
-}
-
-/// What the broker answers, if it does so in time: before the guard gives up, which blames the store.
+/// Limits the time of a call to the broker, so that it ends before the guard blames the store.
 async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
     tokio::time::timeout(BROKER_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("it did not answer within {BROKER_TIMEOUT:?}");
         Err(BrokerError::Unavailable { source: message.into() })
     })
-}
-
-/// Says what a failure of the Broker means to the caller, and logs it.
-fn broker_problem(error: &BrokerError) -> Problem {
-    tracing::warn!(error = error as &dyn std::error::Error, "cannot ask the broker");
-    match error {
-        BrokerError::Unavailable { .. } => Problem::new(
-            ProblemCode::BrokerUnavailable,
-            "the broker is unavailable; try again later",
-        ),
-        BrokerError::Blocked => {
-            Problem::new(ProblemCode::BrokerBlocked, "the broker takes nothing for now")
-        }
-        BrokerError::Full => Problem::new(ProblemCode::BrokerFull, "the broker has no room left"),
-        BrokerError::Corrupt { .. } => Problem::new(ProblemCode::Internal, error.to_string()),
-        BrokerError::Rejected { .. } => {
-            Problem::new(ProblemCode::Internal, "the broker refused the call; the log says why")
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/openapi.json`: the API, described.
+//! `GET /v1/openapi.json`: the description of the API.
 
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::{
-    catalogue, changes, corrections, dead_letters, letter_orders, orders, queues, receipts,
+    catalogue, changes, corrections, dead_letter_commands, dead_letters, orders, queues, receipts,
     replays, sites, stock,
 };
 use crate::http::problem::{Body, Problem};
@@ -17,52 +17,52 @@ use crate::http::problem::{Body, Problem};
 #[openapi(
     info(title = "Storekeeper"),
     paths(
-        sites::list,
-        stock::list,
-        stock::show,
-        receipts::receive,
-        receipts::adjust,
-        receipts::count,
-        receipts::void,
-        orders::list,
-        orders::show,
-        corrections::correct,
-        catalogue::list,
-        changes::list,
-        dead_letters::list,
-        dead_letters::show,
-        letter_orders::groups,
-        letter_orders::discard,
-        letter_orders::edit,
-        replays::list,
-        replays::make,
-        replays::show,
-        replays::cancel,
-        queues::show,
-        show,
+        sites::list_sites,
+        stock::list_stock,
+        stock::show_stock_item,
+        receipts::receive_goods,
+        receipts::adjust_stock,
+        receipts::count_stock,
+        receipts::void_receipt,
+        orders::list_orders,
+        orders::show_order,
+        corrections::correct_order,
+        catalogue::list_catalogue,
+        changes::list_changes,
+        dead_letters::list_dead_letters,
+        dead_letters::show_dead_letter,
+        dead_letters::list_dead_letter_groups,
+        dead_letter_commands::discard_dead_letter,
+        dead_letter_commands::edit_dead_letter,
+        replays::list_replays,
+        replays::make_replay,
+        replays::show_replay,
+        replays::cancel_replay,
+        queues::show_queues,
+        show_openapi,
     ),
     components(schemas(Body<'static>)),
     modifiers(&Tokens),
     security(("token" = []), ()),
     tags(
-        (name = "stock", description = "What is in stock, and who holds it."),
-        (name = "orders", description = "What orders hold, why, and how people correct it."),
-        (name = "dead letters", description = "What was put aside for a person."),
-        (name = "queues", description = "What is waiting."),
+        (name = "stock", description = "Stock items, and the orders that hold them."),
+        (name = "orders", description = "What orders hold and why, and corrections."),
+        (name = "dead letters", description = "Webhooks that could not be applied, and their replays."),
+        (name = "queues", description = "The depth of the queues."),
         (name = "api", description = "The API itself."),
     ),
 )]
 struct Document;
 
-/// Describes how callers show who they are.
+/// Describes the authentication.
 struct Tokens;
 
 impl Modify for Tokens {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
             "One of `console.tokens`. Role `read` shows counts and queues; role `operate` also \
-             changes things and shows what dead letters hold. Without configured tokens none is \
-             asked for, and only the machine itself is answered.",
+             changes things and shows the bodies of dead letters. If no tokens are configured, none \
+             is needed, and only the machine itself is served.",
         ));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(token.build()));
@@ -73,11 +73,10 @@ impl Modify for Tokens {
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
-    operation_id = "show_openapi",
     tag = "api",
     responses((status = 200, description = "This document.", body = Object), Refusals),
 )]
-pub(super) async fn show(
+pub(super) async fn show_openapi(
     _: Query<NoParameters>,
 ) -> Result<Json<utoipa::openapi::OpenApi>, Problem> {
     Ok(Json(Document::openapi()))

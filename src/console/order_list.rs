@@ -1,19 +1,19 @@
-//! Lists of orders, for people who look for what needs them: the Store's lists, filtered.
+//! Filtered lists of orders, for people who look for orders that need them.
 //!
-//! Filters are applied to what is read of a list, a bounded part at a time. So a page may have
-//! fewer orders than were asked for, and still a cursor.
+//! Filters are applied to a bounded part of a Store's list at a time. So a page may have fewer
+//! orders than requested and still a cursor.
 
 use crate::console::views::status_of;
 use crate::domain::{List, OrderId, Site, Timestamp};
 use crate::store::orders::{self, StoredOrder};
 use crate::store::{Direction, Listed, Page, PageRequest, Store, StoreError};
 
-/// How often the Store is asked for one page.
+/// How often the Store is read for one page.
 const READS_MAX: usize = 12;
-/// Orders that are read at a time at least, as filters often take few of them; and at most.
+/// The fewest orders that are read at a time, as filters often select few of them; and the most.
 const READ: (usize, usize) = (100, 200);
 
-/// The lists that people may ask for.
+/// The lists that people may select.
 pub const FLAGS: [List; 6] = [
     List::Ambiguous,
     List::Contested,
@@ -23,16 +23,16 @@ pub const FLAGS: [List; 6] = [
     List::Corrected,
 ];
 
-/// Which orders are listed; what is `None` does not restrict.
+/// Selects orders; `None` does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrderFilter {
     /// Those in this list.
     pub list: Option<List>,
-    /// Those whose latest snapshot says this status, in any case.
+    /// Those whose latest snapshot has this status; case is ignored.
     pub status: Option<String>,
     /// Those whose last change was before this time, oldest first.
     pub changed_before: Option<Timestamp>,
-    /// Those one of whose names begins so, in any case and with or without its kind.
+    /// Those with a name that starts with this, with or without its kind; case is ignored.
     pub query: Option<String>,
 }
 
@@ -45,8 +45,8 @@ pub struct ListedOrder {
     pub changed_at: Timestamp,
 }
 
-/// A page of a site's orders: those changed last first, or oldest first where the filter asks for
-/// those that were not changed for long.
+/// A page of a site's orders: the most recently changed first, or oldest first if the filter has
+/// `changed_before`.
 pub async fn page(
     store: &dyn Store,
     site: &Site,
@@ -69,8 +69,8 @@ pub async fn page(
         let is_end = older.len() < found.items.len();
         let mut matching = matching(store, site, filter, &older).await?;
         let room = page.limit - items.len();
-        // Of more than there is room for, only so many are read that the last is the last shown:
-        // then the cursor stands right behind it.
+        // If more match than fit, the read is repeated so that it ends with the last one that fits:
+        // then the cursor is right after it.
         if let Some((place, _)) = room.checked_sub(1).and_then(|last| matching.get(last))
             && matching.len() > room
         {
@@ -98,7 +98,7 @@ async fn matching(
     let read = orders::orders(store, site, &names).await?;
     let of_list = listed.iter().zip(read).enumerate();
     let matching = of_list.filter_map(|(place, (listed, order))| {
-        // One that belongs to another order since is listed by that one's name.
+        // A record that now belongs to another order is listed under that order's name.
         let order = order.filter(|order| order.order == listed.order && filter.takes(order))?;
         Some((place, ListedOrder { order, changed_at: listed.at }))
     });

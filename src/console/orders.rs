@@ -7,16 +7,16 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::items::{check_site, site_unknown};
-use super::lookup::{self, OrderError};
+use super::items::check_site;
+use super::lookup;
 use super::order_list::{self, FLAGS, OrderFilter};
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_site};
 use super::views::{ListView, OrderSummaryView, OrderView};
-use super::{Backends, cursor, list_problem, store_problem};
+use super::{Backends, cursor};
 use crate::clock::{self, PastTime};
-use crate::domain::{IDENTIFIER_BYTES_MAX, List, Policy, Site};
-use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::domain::{IDENTIFIER_BYTES_MAX, List, Policy};
+use crate::http::problem::{Body, Problem};
 use crate::store::orders::StoredOrder;
 
 /// The query of a site's orders.
@@ -24,22 +24,23 @@ use crate::store::orders::StoredOrder;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OrdersQuery {
-    /// `next_cursor` of the page before, for the same filters.
+    /// `next_cursor` of the previous page, for the same filters.
     cursor: Option<String>,
-    /// Orders of the page; 100 if left out. A page may have fewer and still a next one.
+    /// The most orders of the page; 100 by default. A page may have fewer and still a next one.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// Only orders whose latest snapshot says this status, in any case.
+    /// Only orders whose latest snapshot has this status; case is ignored.
     #[param(max_length = 256)]
     status: Option<String>,
-    /// Only orders whose last change is older than this, a duration or RFC 3339: oldest first.
+    /// Only orders whose last change is older than this, oldest first: an age such as `2h`, or a
+    /// time in RFC 3339.
     #[param(example = "2h")]
     older_than: Option<String>,
-    /// Only orders in this list: `ambiguous`, `contested`, `after-deletion`, `unmapped`, `waiting`
-    /// or `corrected`.
+    /// Only orders with this flag: `ambiguous`, `contested`, `after-deletion`, `unmapped`,
+    /// `waiting` or `corrected`.
     #[param(example = "ambiguous")]
     flag: Option<String>,
-    /// Only orders one of whose names begins so, in any case, with or without its kind.
+    /// Only orders with a name that starts with this, with or without its kind; case is ignored.
     #[param(max_length = 256)]
     q: Option<String>,
 }
@@ -58,12 +59,12 @@ impl OrdersQuery {
         let flag = |name: &String| {
             let flag = List::parse(name).filter(|flag| FLAGS.contains(flag));
             let known = FLAGS.map(List::as_str).join(", ");
-            flag.ok_or_else(|| invalid(format!("flag: is none of {known}")))
+            flag.ok_or_else(|| invalid(format!("flag: must be one of {known}")))
         };
         let before = |text: &String| {
             let time = PastTime::parse(text);
             let time = time.map_err(|error| invalid(format!("older_than: {error}")))?;
-            Ok(time.resolve(clock::now()))
+            Ok::<_, Problem>(time.resolve(clock::now()))
         };
         Ok(OrderFilter {
             list: self.flag.as_ref().map(flag).transpose()?,
@@ -74,14 +75,24 @@ impl OrdersQuery {
     }
 }
 
-/// Lists a shop's orders, the one that was changed last first
+/// The path of an order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct OrderPath {
+    /// The shop.
+    site: String,
+    /// Any name of the order, bare or as `kind:identifier`, a slash as %2F.
+    #[param(example = "store-order:12345%2F678")]
+    name: String,
+}
+
+/// Lists a shop's orders, the most recently changed first
 ///
 /// Filters are applied to a bounded part of the list at a time: a page may have fewer orders than
-/// were asked for, or none, and still a next one.
+/// requested, or none, and still a next one.
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/orders",
-    operation_id = "list_orders",
     tag = "orders",
     params(("site" = String, Path, description = "The shop."), OrdersQuery),
     responses(
@@ -90,7 +101,7 @@ impl OrdersQuery {
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_orders(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<OrdersQuery>,
@@ -98,12 +109,12 @@ pub(super) async fn list(
     let site = parse_site(&site)?;
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let filter = query.filter()?;
+    let policy = policy(&backends).await?;
     let found = order_list::page(&*backends.store, &site, &filter, &page).await;
-    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
+    let found = found.map_err(|error| cursor::problem(error, &page))?;
     if found.items.is_empty() {
         check_site(&backends, &site).await?;
     }
-    let policy = policy(&backends).await?;
     let items = found.items.iter().map(|order| OrderSummaryView::new(order, &policy)).collect();
     Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
 }
@@ -112,12 +123,8 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/orders/{name}",
-    operation_id = "show_order",
     tag = "orders",
-    params(
-        ("site" = String, Path, description = "The shop."),
-        ("name" = String, Path, description = "Any name of the order, bare or as `kind:identifier`, a slash as %2F.", example = "store-order:12345%2F678"),
-    ),
+    params(OrderPath),
     responses(
         (status = 200, description = "The order.", body = OrderView),
         (status = 404, description = "No event of the order was applied, or there is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
@@ -126,46 +133,27 @@ pub(super) async fn list(
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_order(
     State(backends): State<Backends>,
-    Path((site, name)): Path<(String, String)>,
+    Path(path): Path<OrderPath>,
     _: Query<NoParameters>,
 ) -> Result<Json<OrderView>, Problem> {
-    let order = find(&backends, &parse_site(&site)?, &name).await?;
+    let order = find(&backends, &path).await?;
     let policy = policy(&backends).await?;
     Ok(Json(OrderView::new(&order, &policy)))
 }
 
-/// The one order that goes by a name.
+/// The one order that a path names.
 pub(super) async fn find(
     backends: &Backends,
-    site: &Site,
-    name: &str,
+    OrderPath { site, name }: &OrderPath,
 ) -> Result<StoredOrder, Problem> {
-    let found = lookup::find(&*backends.store, site, name).await;
-    found.map_err(|error| match &error {
-        OrderError::Ambiguous { candidates, .. } => {
-            let candidates = candidates.iter().map(ToString::to_string).collect();
-            let problem = Problem::new(ProblemCode::OrderAmbiguous, error.to_string());
-            problem.with_candidates(candidates)
-        }
-        OrderError::Closed { before, .. } => {
-            let detail = format!(
-                "{error}; nothing had come for it since before {before}, and orders.retention says \
-                 when orders are closed"
-            );
-            Problem::new(ProblemCode::OrderClosed, detail)
-        }
-        OrderError::Unknown { .. } => Problem::new(ProblemCode::OrderUnknown, error.to_string()),
-        OrderError::UnknownSite(site) => site_unknown(site),
-        OrderError::Invalid { source, .. } => invalid(format!("order: {source}")),
-        OrderError::Store(error) => store_problem(error),
-    })
+    Ok(lookup::find(&*backends.store, &parse_site(site)?, name).await?)
 }
 
-/// The policy in force. Orders are applied under a recorded policy only, so the default is never
-/// met with one.
+/// The policy in force. Orders are applied only under a recorded policy, so if there is none there
+/// are no orders either.
 async fn policy(backends: &Backends) -> Result<Policy, Problem> {
-    let in_force = backends.store.policy().await.map_err(|error| store_problem(&error))?;
+    let in_force = backends.store.policy().await?;
     Ok(in_force.map(|in_force| in_force.policy).unwrap_or_default())
 }

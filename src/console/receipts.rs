@@ -1,48 +1,45 @@
-//! What changes a stock item without an order: goods that came in, adjustments, counts, and voids
+//! Changes of a stock item that no order causes: receipts of goods, adjustments, counts, and voids
 //! of any of these.
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::access::Actor;
-use super::guard::Patience;
-use super::items::{self, Purpose};
-use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
-use super::request::{JsonBody, NoParameters, Path, Query, invalid};
+use super::items::{self, ItemPath, Purpose};
+use super::refusals::{BodyRefusals, ItemRefusals, Refusals};
+use super::request::{ChangeRequest, JsonBody};
 use super::views::ReceiptView;
-use super::{Backends, ask_problem};
 use crate::domain::{Identifier, Note, Quantity, QuantityError, ReceiptId};
-use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::http::problem::Problem;
+use crate::requests::Progress;
 use crate::requests::items::Create;
-use crate::requests::receipts::{self, Amount, ReceiptError, ReceiptRequest};
-use crate::requests::{AskError, Progress};
+use crate::requests::receipts::{self, Amount, ReceiptRequest};
 
 /// The source that the envelopes name.
 pub(super) const SOURCE: &str = "console";
 
-/// What is answered of what was asked for.
+/// The answer to a change.
 type Answered = (StatusCode, Json<ReceiptView>);
 
-/// Goods that came in.
+/// Goods that were received.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Goods)]
 pub(super) struct GoodsBody {
-    /// Units that came in: a decimal string, or a number.
+    /// Units that were received: a decimal string, or a number.
     #[serde(deserialize_with = "quantity")]
     #[schema(value_type = String, example = "12.5")]
     quantity: Quantity,
-    /// The name under which the goods are counted once for this item, as of a delivery note.
+    /// The name under which the goods are counted once for this item, such as the number of a
+    /// delivery note.
     #[schema(value_type = String, max_length = 256, example = "PO-1234")]
     reference: Identifier,
     /// Why; kept with the receipt.
     #[schema(value_type = Option<String>, max_length = 256)]
     reason: Option<Identifier>,
-    /// Whether an item or site that does not exist is made.
+    /// Whether an item or site that does not exist is created.
     #[serde(default)]
     create: bool,
 }
@@ -52,8 +49,7 @@ pub(super) struct GoodsBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Adjustment)]
 pub(super) struct AdjustmentBody {
-    /// Units that are there more than was known, or fewer, if it is below zero: a decimal string,
-    /// or a number.
+    /// Units to add, or to remove if it is below zero: a decimal string, or a number.
     #[serde(deserialize_with = "difference")]
     #[schema(value_type = String, example = "-2")]
     quantity: Quantity,
@@ -63,7 +59,7 @@ pub(super) struct AdjustmentBody {
     /// Why; kept with the adjustment.
     #[schema(value_type = String, max_length = 256, example = "broken in the warehouse")]
     reason: Identifier,
-    /// Whether an item or site that does not exist is made.
+    /// Whether an item or site that does not exist is created.
     #[serde(default)]
     create: bool,
 }
@@ -83,17 +79,17 @@ pub(super) struct CountBody {
     /// Why; kept with the count.
     #[schema(value_type = Option<String>, max_length = 256)]
     reason: Option<Identifier>,
-    /// Whether an item or site that does not exist is made.
+    /// Whether an item or site that does not exist is created.
     #[serde(default)]
     create: bool,
 }
 
-/// What is taken back.
+/// What is voided.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Void)]
 pub(super) struct VoidBody {
-    /// The reference of this item whose receipt, adjustment or count is taken back for good.
+    /// The reference of the item's receipt, adjustment or count that is voided for good.
     #[schema(value_type = String, max_length = 256, example = "PO-1234")]
     reference: Identifier,
     /// Why; kept with the void.
@@ -101,207 +97,128 @@ pub(super) struct VoidBody {
     reason: Option<Identifier>,
 }
 
-/// Counts goods that came in
+/// Counts goods that were received
 ///
-/// Once for each item and reference: to ask again is safe, and answers with the first message.
+/// Once for each item and reference: a repeated request is safe, and returns the first message.
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/stock/{key}/receipts",
-    operation_id = "receive_goods",
     tag = "stock",
-    params(
-        ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
-    ),
+    params(ItemPath),
     request_body = GoodsBody,
     responses(
         (status = 200, description = "The goods are in the stock.", body = ReceiptView),
-        (status = 202, description = "They are durable, and not in the stock within 5 s.", body = ReceiptView),
-        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 202, description = "The receipt is durable, but was not applied within 5 s.", body = ReceiptView),
+        ItemRefusals,
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn receive(
-    State(backends): State<Backends>,
-    Path((site, key)): Path<(String, String)>,
-    _: Query<NoParameters>,
-    Extension(patience): Extension<Patience>,
-    Extension(actor): Extension<Actor>,
+pub(super) async fn receive_goods(
+    request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<GoodsBody>,
 ) -> Result<Answered, Problem> {
-    let said = Said {
-        amount: Amount::Received(body.quantity),
-        reference: body.reference,
-        note: Note { reason: body.reason, actor: Some(actor.name()) },
-        create: create(body.create),
-    };
-    said.ask(&backends, (&site, &key), patience).await
+    let GoodsBody { quantity, reference, reason, create } = body;
+    ask(request, Amount::Received(quantity), reference, reason, Create::asked(create)).await
 }
 
 /// Corrects what was received of an item, for a reason such as damage
 ///
-/// Once for each item and reference: to ask again is safe, and answers with the first message.
+/// Once for each item and reference: a repeated request is safe, and returns the first message.
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/stock/{key}/adjustments",
-    operation_id = "adjust_stock",
     tag = "stock",
-    params(
-        ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
-    ),
+    params(ItemPath),
     request_body = AdjustmentBody,
     responses(
         (status = 200, description = "The adjustment is in the stock.", body = ReceiptView),
-        (status = 202, description = "It is durable, and not in the stock within 5 s.", body = ReceiptView),
-        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 202, description = "The adjustment is durable, but was not applied within 5 s.", body = ReceiptView),
+        ItemRefusals,
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn adjust(
-    State(backends): State<Backends>,
-    Path((site, key)): Path<(String, String)>,
-    _: Query<NoParameters>,
-    Extension(patience): Extension<Patience>,
-    Extension(actor): Extension<Actor>,
+pub(super) async fn adjust_stock(
+    request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<AdjustmentBody>,
 ) -> Result<Answered, Problem> {
-    let said = Said {
-        amount: Amount::Received(body.quantity),
-        reference: body.reference,
-        note: Note { reason: Some(body.reason), actor: Some(actor.name()) },
-        create: create(body.create),
-    };
-    said.ask(&backends, (&site, &key), patience).await
+    let AdjustmentBody { quantity, reference, reason, create } = body;
+    ask(request, Amount::Received(quantity), reference, Some(reason), Create::asked(create)).await
 }
 
 /// Sets what is on the shelf to what a count found
 ///
-/// The difference to what is known is computed once, when the count is first asked for; `pending`
-/// says how many events were not in the stock then.
+/// The difference from the known quantity is computed once, on the first request; `pending` is the
+/// number of events that were not in the stock at that time.
 #[utoipa::path(
     put,
     path = "/v1/sites/{site}/stock/{key}/count",
-    operation_id = "count_stock",
     tag = "stock",
-    params(
-        ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
-    ),
+    params(ItemPath),
     request_body = CountBody,
     responses(
         (status = 200, description = "The count is in the stock.", body = ReceiptView),
-        (status = 202, description = "It is durable, and not in the stock within 5 s.", body = ReceiptView),
-        (status = 404, description = "No item goes by the name, which says no kind.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; the item or shop does not exist and `create` is not set; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 202, description = "The count is durable, but was not applied within 5 s.", body = ReceiptView),
+        ItemRefusals,
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn count(
-    State(backends): State<Backends>,
-    Path((site, key)): Path<(String, String)>,
-    _: Query<NoParameters>,
-    Extension(patience): Extension<Patience>,
-    Extension(actor): Extension<Actor>,
+pub(super) async fn count_stock(
+    request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<CountBody>,
 ) -> Result<Answered, Problem> {
-    let said = Said {
-        amount: Amount::OnHand(body.on_hand),
-        reference: body.reference,
-        note: Note { reason: body.reason, actor: Some(actor.name()) },
-        create: create(body.create),
-    };
-    said.ask(&backends, (&site, &key), patience).await
+    let CountBody { on_hand, reference, reason, create } = body;
+    ask(request, Amount::OnHand(on_hand), reference, reason, Create::asked(create)).await
 }
 
-/// Takes back what stands under a reference
+/// Voids a receipt, an adjustment or a count by its reference
 ///
-/// For good, and also if its receipt only comes later. To ask again is safe.
+/// For good, and also if the receipt itself arrives later. A repeated request is safe.
 #[utoipa::path(
     post,
     path = "/v1/sites/{site}/stock/{key}/voids",
-    operation_id = "void_receipt",
     tag = "stock",
-    params(
-        ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
-    ),
+    params(ItemPath),
     request_body = VoidBody,
     responses(
         (status = 200, description = "The reference counts for nothing.", body = ReceiptView),
-        (status = 202, description = "It is durable, and not in effect within 5 s.", body = ReceiptView),
-        (status = 404, description = "There is no such shop, or no item goes by the name.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "The reference says something else already; several items go by the name, as `candidates` lists; or it became a dead letter.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 202, description = "The void is durable, but was not applied within 5 s.", body = ReceiptView),
+        ItemRefusals,
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn void(
-    State(backends): State<Backends>,
-    Path((site, key)): Path<(String, String)>,
-    _: Query<NoParameters>,
-    Extension(patience): Extension<Patience>,
-    Extension(actor): Extension<Actor>,
+pub(super) async fn void_receipt(
+    request: ChangeRequest<ItemPath>,
     JsonBody(body): JsonBody<VoidBody>,
 ) -> Result<Answered, Problem> {
-    let said = Said {
-        amount: Amount::Void,
-        reference: body.reference,
-        note: Note { reason: body.reason, actor: Some(actor.name()) },
-        create: Create::Never,
-    };
-    said.ask(&backends, (&site, &key), patience).await
+    ask(request, Amount::Void, body.reference, body.reason, Create::Never).await
 }
 
-const fn create(is_wanted: bool) -> Create {
-    if is_wanted { Create::Yes } else { Create::No }
-}
-
-/// What a body says of an item.
-struct Said {
+async fn ask(
+    ChangeRequest { backends, path, actor, timeout }: ChangeRequest<ItemPath>,
     amount: Amount,
     reference: Identifier,
-    note: Note,
+    reason: Option<Identifier>,
     create: Create,
+) -> Result<Answered, Problem> {
+    let (site, key) = items::resolve(&backends, &path, Purpose::Change(create)).await?;
+    let receipt = ReceiptId { key, reference };
+    let note = Note { reason, actor: Some(actor) };
+    let request = ReceiptRequest { site, receipt, amount, note };
+    let (broker, store) = (&*backends.broker, &*backends.store);
+    let answer = receipts::ask(broker, store, &request, SOURCE, timeout).await?;
+    Ok((status_of(answer.progress), Json(ReceiptView::new(&request, &answer))))
 }
 
-impl Said {
-    async fn ask(
-        self,
-        backends: &Backends,
-        path: (&str, &str),
-        Patience(patience): Patience,
-    ) -> Result<Answered, Problem> {
-        let (site, key) = items::resolve(backends, path, Purpose::Change(self.create)).await?;
-        let receipt = ReceiptId { key, reference: self.reference };
-        let request = ReceiptRequest { site, receipt, amount: self.amount, note: self.note };
-        let (broker, store) = (&*backends.broker, &*backends.store);
-        let answer = receipts::ask(broker, store, &request, SOURCE, patience).await;
-        let answer = answer.map_err(|error| problem(&error))?;
-        let status = match answer.progress {
-            Progress::Applied | Progress::Repeated => StatusCode::OK,
-            Progress::Queued => StatusCode::ACCEPTED,
-        };
-        Ok((status, Json(ReceiptView::new(&request, &answer))))
+/// The status of an answer to a change.
+pub(super) const fn status_of(progress: Progress) -> StatusCode {
+    match progress {
+        Progress::Applied | Progress::Repeated => StatusCode::OK,
+        Progress::Queued => StatusCode::ACCEPTED,
     }
-}
-
-fn problem(error: &ReceiptError) -> Problem {
-    let code = match error {
-        ReceiptError::ReferenceReused(_) | ReceiptError::Voided(_) => {
-            ProblemCode::ReceiptReferenceReused
-        }
-        ReceiptError::NotTracked(_) => return invalid(error.to_string()),
-        ReceiptError::DifferenceTooLarge => return invalid(format!("on_hand: {error}")),
-        ReceiptError::Ask(AskError::DeadLetter { .. }) => ProblemCode::ReceiptDeadLetter,
-        ReceiptError::Ask(error) => return ask_problem(error),
-    };
-    Problem::new(code, error.to_string())
 }
 
 /// Reads the text of a number, in quotes or not: a float would lose units.

@@ -1,35 +1,35 @@
-//! What routes may answer instead of what was asked for, as the API is described.
+//! The problems that routes may answer, for the description of the API.
 
 use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-/// The media type of every answer that is no success.
+/// The media type of problems.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// What any route that reads may answer instead of what was asked for.
+/// The problems that any route may answer.
 pub(super) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let refusals = [
-            ("400", "A parameter or the body is unknown or not of its form."),
-            ("401", "A token is needed, and the request has none that is known."),
+            ("400", "A parameter is unknown or malformed, or the body is malformed."),
+            ("401", "A token is needed, and the request has none, or an unknown one."),
             (
                 "403",
-                "The token's role is too low; or, where there are no tokens, the request does \
-                 not come from this machine or comes from a foreign page.",
+                "The token's role is too low; or, if no tokens are configured, the request does \
+                 not come from this machine, or comes from a foreign page.",
             ),
-            ("415", "There is a body, and it is not sent as `application/json`."),
+            ("415", "The body is not sent as `application/json`."),
             ("500", "The program failed, or its data cannot be used; the log says more."),
-            ("503", "A backend is away, or too much is asked at once; try again later."),
+            ("503", "A backend is away, or there are too many requests; try again later."),
         ];
         described(&refusals)
     }
 }
 
-/// What any route that takes a body may answer beside [`Refusals`].
+/// The problems that any route with a body may answer beside [`Refusals`].
 pub(super) struct BodyRefusals;
 
 impl IntoResponses for BodyRefusals {
@@ -37,6 +37,23 @@ impl IntoResponses for BodyRefusals {
         described(&[
             ("408", "The body did not arrive in time."),
             ("413", "The body is larger than this route takes."),
+        ])
+    }
+}
+
+/// The problems that any change of a stock item may answer beside [`Refusals`].
+pub(super) struct ItemRefusals;
+
+impl IntoResponses for ItemRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described(&[
+            ("404", "There is no such shop, or no item goes by the name."),
+            (
+                "409",
+                "The reference is taken; several items go by the name, as `candidates` lists; the \
+                 item or shop does not exist and `create` is not set; or the change became a dead \
+                 letter.",
+            ),
         ])
     }
 }

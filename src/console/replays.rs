@@ -1,83 +1,81 @@
 //! `GET` and `POST /v1/replays`, `GET` and `DELETE /v1/replays/{id}`
 
-#![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::dead_letters::read_filter;
+use super::lists::PageQuery;
 use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid};
 use super::views::{ListView, ReplayView};
-use super::{Backends, cursor, list_problem, store_problem};
+use super::{Backends, cursor, lists};
 use crate::clock;
 use crate::dead_letters;
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::{NewReplay, Pace, Replay, ReplayId, StoreError};
 
-/// The largest request for a replay, in bytes: room for as many ids as a selection may have.
+/// The largest request of a replay, in bytes: room for as many ids as a selection may have.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
-/// The highest rate, in letters a second.
+/// The highest rate, in dead letters per second.
 const RATE_MAX: u32 = 100_000;
 
-/// What shall be replayed, and how.
+/// The dead letters to replay, and the pace.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewReplay)]
 pub(super) struct NewReplayBody {
-    /// Which letters; what is left out does not restrict.
+    /// Which dead letters; all given filters must match.
     #[serde(default)]
     selection: SelectionBody,
-    /// Letters a second; left out, as fast as they are settled.
+    /// Dead letters per second; by default, as fast as the worker applies them.
     #[schema(minimum = 1, maximum = 100_000)]
     rate: Option<u32>,
-    /// How long the rate takes to rise from nothing, as `5m`; it needs a rate.
+    /// How long to ramp the rate up from zero, such as `5m`; needs a rate.
     #[schema(example = "5m")]
     ramp: Option<String>,
-    /// Stops once so many letters came back.
+    /// Stops after this many dead letters have failed again.
     #[schema(minimum = 1)]
     abort_after: Option<u32>,
-    /// Only says what would happen.
+    /// Only forecasts what would happen.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// Which letters are meant.
+/// Selects dead letters.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Selection)]
 pub(super) struct SelectionBody {
-    /// Only those of these messages; at most 100.
+    /// Only the dead letters with these message ids; at most 100.
     #[serde(default)]
     ids: Vec<String>,
-    /// Only those of this reason.
+    /// Only dead letters with this reason.
     #[schema(example = "decode.not_json")]
     reason: Option<String>,
-    /// Only those of this shop.
+    /// Only dead letters of this shop.
     site: Option<String>,
-    /// Only those that failed first before this time: RFC 3339, or so long ago, as `2h`.
+    /// Only dead letters that first failed before this: a time in RFC 3339, or an age such as `2h`.
     #[schema(example = "2h")]
     older_than: Option<String>,
 }
 
-/// Replays the dead letters that are selected now, or says what that would do
+/// Replays the dead letters that match now, or forecasts what that would do
 #[utoipa::path(
     post,
     path = "/v1/replays",
-    operation_id = "make_replay",
     tag = "dead letters",
     request_body = NewReplayBody,
     responses(
-        (status = 201, description = "The replay, which the leader now runs. A dry run is done with this answer and not kept.", body = ReplayView),
+        (status = 201, description = "The replay, which the leader now runs. A dry run is done with this answer and is not kept.", body = ReplayView),
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn make(
+pub(super) async fn make_replay(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
     JsonBody(body): JsonBody<NewReplayBody, REQUEST_BYTES_MAX>,
@@ -89,17 +87,16 @@ pub(super) async fn make(
     let pace = pace(&body)?;
     let id = ReplayId(Uuid::now_v7());
     let view = if body.dry_run {
-        let done = dead_letters::dry_run(&*backends.store, &backends.sources, &filter).await;
-        let done = done.map_err(|error| store_problem(&error))?;
+        let done = dead_letters::dry_run(&*backends.store, &backends.sources, &filter).await?;
         ReplayView::of_dry_run(id, now, &done.unwrap_or_default())
     } else {
         let made = backends.store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
         let made = made.map_err(|error| match error {
-            StoreError::Rejected { .. } => invalid("selection: selects too many letters"),
+            StoreError::Rejected { .. } => invalid("selection: selects too many dead letters"),
             StoreError::Unavailable { .. }
             | StoreError::Newer { .. }
             | StoreError::Older { .. }
-            | StoreError::Corrupt { .. } => store_problem(&error),
+            | StoreError::Corrupt { .. } => error.into(),
         })?;
         ReplayView::from(&made)
     };
@@ -114,7 +111,7 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
         return Err(invalid("abort_after: must be at least 1"));
     }
     let ramp = body.ramp.as_deref().map(|text| {
-        humantime::parse_duration(text).map_err(|_| invalid("ramp: is no duration such as `5m`"))
+        humantime::parse_duration(text).map_err(|_| invalid("ramp: is not a duration such as `5m`"))
     });
     let ramp = ramp.transpose()?;
     if ramp.is_some() && body.rate.is_none() {
@@ -124,46 +121,30 @@ fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
     Ok(Pace { rate: body.rate, ramp_millis, abort_after: body.abort_after })
 }
 
-/// Which replays are listed.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ReplaysQuery {
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// Items of the page; 100 if left out.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
 /// Lists replays, oldest first
 #[utoipa::path(
     get,
     path = "/v1/replays",
-    operation_id = "list_replays",
     tag = "dead letters",
-    params(ReplaysQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of replays.", body = ListView<ReplayView>),
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_replays(
     State(backends): State<Backends>,
-    Query(query): Query<ReplaysQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<ListView<ReplayView>>, Problem> {
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.replays(&page).await;
-    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
-    let items = found.items.iter().map(ReplayView::from).collect();
-    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+    lists::answer(found, &page)
 }
 
-/// Shows how far a replay is
+/// Shows the progress of a replay
 #[utoipa::path(
     get,
     path = "/v1/replays/{id}",
-    operation_id = "show_replay",
     tag = "dead letters",
     params(("id" = String, Path, description = "The replay's id.")),
     responses(
@@ -172,7 +153,7 @@ pub(super) async fn list(
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_replay(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
@@ -180,20 +161,19 @@ pub(super) async fn show(
     answer(backends.store.replay(parse_id(&id)?).await)
 }
 
-/// Stops a replay; what was sent already has its outcome
+/// Cancels a replay; dead letters that it has sent already are not affected
 #[utoipa::path(
     delete,
     path = "/v1/replays/{id}",
-    operation_id = "cancel_replay",
     tag = "dead letters",
     params(("id" = String, Path, description = "The replay's id.")),
     responses(
-        (status = 200, description = "The replay, which sends no more; one that had ended stays as it was.", body = ReplayView),
+        (status = 200, description = "The replay, which sends nothing more; one that had ended is not changed.", body = ReplayView),
         (status = 404, description = "There is no such replay.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
-pub(super) async fn cancel(
+pub(super) async fn cancel_replay(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
@@ -202,9 +182,8 @@ pub(super) async fn cancel(
 }
 
 fn answer(replay: Result<Option<Replay>, StoreError>) -> Result<Json<ReplayView>, Problem> {
-    let replay = replay.map_err(|error| store_problem(&error))?;
     let unknown = || Problem::new(ProblemCode::ReplayUnknown, "there is no such replay");
-    replay.as_ref().map(|replay| Json(ReplayView::from(replay))).ok_or_else(unknown)
+    replay?.as_ref().map(|replay| Json(ReplayView::from(replay))).ok_or_else(unknown)
 }
 
 fn parse_id(text: &str) -> Result<ReplayId, Problem> {

@@ -1,4 +1,4 @@
-//! Reading a request's path, query and body; whatever does not fit is `request.invalid`.
+//! Reads the path, query and body of a request; whatever is malformed is `request.invalid`.
 
 use std::time::Duration;
 
@@ -9,7 +9,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{MessageId, Site};
+use super::Backends;
+use super::access::Actor;
+use super::guard::WaitTimeout;
+use crate::domain::{Identifier, MessageId, Site};
 use crate::http::problem::{Problem, ProblemCode};
 
 /// The parameters in a path, each percent-decoded once.
@@ -24,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
-/// The parameters behind the question mark. `T` refuses names that it does not know.
+/// The parameters of the query. `T` refuses names that it does not know.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
@@ -40,12 +43,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The query of a route that takes none.
+/// What every change of an item or an order comes with beside its body.
+pub(super) struct ChangeRequest<P> {
+    pub(super) backends: Backends,
+    /// What the path names.
+    pub(super) path: P,
+    /// Who asks for the change.
+    pub(super) actor: Identifier,
+    /// How long to wait until a worker has applied it.
+    pub(super) timeout: Duration,
+}
+
+impl<P: DeserializeOwned + Send> FromRequestParts<Backends> for ChangeRequest<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, backends: &Backends) -> Result<Self, Problem> {
+        let Path(path) = Path::from_request_parts(parts, backends).await?;
+        let Query(NoParameters {}) = Query::from_request_parts(parts, backends).await?;
+        let actor = parts.extensions.get::<Actor>().expect("every request is authenticated");
+        let timeout = parts.extensions.get::<WaitTimeout>().expect("every request is guarded");
+        Ok(Self { backends: backends.clone(), path, actor: actor.name(), timeout: timeout.0 })
+    }
+}
+
+/// The query of a route that takes no parameters.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoParameters {}
 
-/// The largest body of a change, in bytes, where a route does not say another.
+/// The largest body of a change, in bytes, unless a route sets another limit.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,7 +87,7 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let body = Limited::new(request.into_body(), BYTES_MAX).collect();
-        // What is not read is thrown away with its connection.
+        // The rest of the body is dropped with its connection.
         let unread = |code, detail| {
             let close = HeaderValue::from_static("close");
             Problem::new(code, detail).with_header(header::CONNECTION, close)
@@ -77,7 +103,7 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
             None => unread(ProblemCode::RequestInvalid, "the body is not valid HTTP".to_owned()),
         })?;
         let body = body.to_bytes();
-        // serde would take a list of the members' values too.
+        // serde would also accept a list of the members' values.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(invalid("body: must be an object"));
         }
@@ -85,7 +111,7 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
     }
 }
 
-/// A request that is not of its form.
+/// A malformed request.
 pub(super) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(ProblemCode::RequestInvalid, detail)
 }

@@ -3,28 +3,27 @@
 use axum::Json;
 use axum::extract::State;
 
+use super::Backends;
 use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::views::{ListView, SiteView};
-use super::{Backends, store_problem};
 use crate::http::problem::Problem;
 
-/// Lists the shops that anything is known of
+/// Lists the known shops
 #[utoipa::path(
     get,
     path = "/v1/sites",
-    operation_id = "list_sites",
     tag = "stock",
     responses(
         (status = 200, description = "Every shop, in order of name; one page.", body = ListView<SiteView>),
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_sites(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
 ) -> Result<Json<ListView<SiteView>>, Problem> {
-    let sites = backends.store.sites().await.map_err(|error| store_problem(&error))?;
+    let sites = backends.store.sites().await?;
     let items = sites.iter().map(SiteView::from).collect();
     Ok(Json(ListView { items, next_cursor: None }))
 }

@@ -7,11 +7,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::items::{self, Purpose, check_site};
+use super::items::{self, ItemPath, Purpose};
+use super::lists::answer_of_site;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ListView, StockDetailView, StockItemView};
-use super::{Backends, cursor, in_time, list_problem};
+use super::{Backends, cursor, in_time};
 use crate::domain::IDENTIFIER_BYTES_MAX;
 use crate::http::problem::{Body, Problem, ProblemCode};
 
@@ -23,12 +24,12 @@ const HOLDS_LIMIT: usize = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StockQuery {
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Items of the page; 100 if left out.
+    /// The most items of the page; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// Only items whose key or name begins so.
+    /// Only items whose key or name starts with this.
     #[param(max_length = 256)]
     q: Option<String>,
 }
@@ -38,7 +39,7 @@ pub(super) struct StockQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HoldsQuery {
-    /// `holds_next_cursor` of the page before.
+    /// `holds_next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -46,7 +47,6 @@ pub(super) struct HoldsQuery {
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock",
-    operation_id = "list_stock",
     tag = "stock",
     params(("site" = String, Path, description = "The shop."), StockQuery),
     responses(
@@ -55,7 +55,7 @@ pub(super) struct HoldsQuery {
         Refusals,
     ),
 )]
-pub(super) async fn list(
+pub(super) async fn list_stock(
     State(backends): State<Backends>,
     Path(site): Path<String>,
     Query(query): Query<StockQuery>,
@@ -67,25 +67,15 @@ pub(super) async fn list(
         return Err(invalid(format!("q: is longer than {IDENTIFIER_BYTES_MAX} bytes")));
     }
     let found = backends.store.stock(&site, prefix, &page).await;
-    let found = found.map_err(|error| list_problem(&error, page.after.is_some()))?;
-    if found.items.is_empty() {
-        check_site(&backends, &site).await?;
-    }
-    let items = found.items.iter().map(StockItemView::from).collect();
-    Ok(Json(ListView { items, next_cursor: cursor::encode(found.next) }))
+    answer_of_site(&backends, &site, found, &page).await
 }
 
-/// Shows a stock item and who holds it
+/// Shows a stock item and the orders that hold it
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock/{key}",
-    operation_id = "show_stock_item",
     tag = "stock",
-    params(
-        ("site" = String, Path, description = "The shop."),
-        ("key" = String, Path, description = "Any name of the stock item, bare or as `kind:identifier`, a slash as %2F.", example = "product:P1"),
-        HoldsQuery,
-    ),
+    params(ItemPath, HoldsQuery),
     responses(
         (status = 200, description = "The item, and 100 of the orders that hold some of it.", body = StockDetailView),
         (status = 404, description = "The item was never counted, or there is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
@@ -93,18 +83,18 @@ pub(super) async fn list(
         Refusals,
     ),
 )]
-pub(super) async fn show(
+pub(super) async fn show_stock_item(
     State(backends): State<Backends>,
-    Path((site, key)): Path<(String, String)>,
+    Path(path): Path<ItemPath>,
     Query(query): Query<HoldsQuery>,
 ) -> Result<Json<StockDetailView>, Problem> {
     let page = cursor::page_request(query.cursor.as_deref(), Some(HOLDS_LIMIT))?;
-    let (site, key) = items::resolve(&backends, (&site, &key), Purpose::Read).await?;
+    let (site, key) = items::resolve(&backends, &path, Purpose::Read).await?;
     let detail = backends.store.stock_item(&site, &key, &page).await;
     let mut detail = detail
-        .map_err(|error| list_problem(&error, page.after.is_some()))?
+        .map_err(|error| cursor::problem(error, &page))?
         .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
-    // The counts are worth an answer also while nobody can say how many events they lack.
+    // The counts are useful even if the number of pending events is unknown.
     let depth = in_time(backends.broker.depth()).await;
     let depth = depth.inspect_err(|error| tracing::warn!(%error, "cannot ask the broker")).ok();
     let next = cursor::encode(detail.holds.next.take());

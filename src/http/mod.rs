@@ -1,12 +1,12 @@
 //! Serving HTTP: one accept loop for ingress, console and probes.
 //!
-//! `axum::serve` builds its connections without a timer, so a client that sends its headers a
-//! byte a minute would stay for ever. This loop limits what a client may take: connections,
-//! headers, the time to send them, and the time to read the answers. Bodies and the time they
-//! take are for the routes to limit. HTTP/1 only; TLS and HTTP/2 end at the proxy in front.
+//! `axum::serve` builds its connections without a timer, so a client that sends a byte of its
+//! headers per minute would stay for ever. This loop limits what a client may use: connections,
+//! headers, the time to send them, and the time to read the answers. The routes limit the bodies
+//! and their time. HTTP/1 only; a proxy terminates TLS and HTTP/2.
 //!
 //! # Invariants
-//! - A request that was read whole when `stop` came is answered.
+//! - A request that was read completely before `stop` is answered.
 //! - No connection outlives the future of [`serve`].
 //! - No client keeps a connection by doing nothing.
 
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use stream::Stream;
 
-/// How long to leave the listener alone when the process is out of file descriptors.
+/// How long to pause accepting when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The most that headers may take, in bytes.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
@@ -35,13 +35,13 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long a client may read nothing of an answer that waits for it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
-/// How long a connection that was ended takes in what the client still sends.
+/// How long a closed connection still reads what the client sends.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What one listener allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time; more wait in the listener's backlog.
+    /// Connections at a time; others wait in the listener's backlog.
     pub connections_max: usize,
     /// How long a client may take to send its headers, or be silent between two requests.
     pub header_timeout: Duration,
@@ -49,14 +49,14 @@ pub struct Limits {
 
 /// Serves requests until `stop`, then finishes those under way.
 ///
-/// Requests whose headers are incomplete have until their header timeout. There is no deadline
-/// for the others: the caller drops the future when its patience ends, which ends them all.
+/// Requests with incomplete headers end at their header timeout. The others have no timeout here:
+/// the caller drops the future to end them all.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => note_end(ended),
+            Some(ended) = connections.join_next() => log_end(ended),
             accepted = listener.accept(), if connections.len() < limits.connections_max => {
                 match accepted {
                     Ok((stream, _)) => {
@@ -76,7 +76,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
-        note_end(ended);
+        log_end(ended);
     }
 }
 
@@ -100,7 +100,7 @@ async fn serve_connection(
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
     );
     let ended = tokio::select! {
-        // The connection first: a request that has arrived is read before `stop` is looked at.
+        // The connection first: a request that has arrived is read before `stop` is checked.
         biased;
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
@@ -119,7 +119,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
 }
 
-fn note_end(ended: Result<(), JoinError>) {
+fn log_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "the task of a connection failed");
     }

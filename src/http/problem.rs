@@ -31,9 +31,9 @@ macro_rules! problems {
 }
 
 problems! {
-    RequestInvalid = "request.invalid", BAD_REQUEST, "The request is not of its form.";
+    RequestInvalid = "request.invalid", BAD_REQUEST, "The request is malformed.";
     SignatureMissing = "signature.missing", UNAUTHORIZED, "A signature header is missing.";
-    SignatureMalformed = "signature.malformed", UNAUTHORIZED, "A signature header is not of its form.";
+    SignatureMalformed = "signature.malformed", UNAUTHORIZED, "A signature header is malformed.";
     SignatureMismatch = "signature.mismatch", UNAUTHORIZED, "No secret made this signature.";
     SignatureExpired = "signature.expired", UNAUTHORIZED, "The signature is outside the replay window.";
     AuthMissing = "auth.missing", UNAUTHORIZED, "A token is missing.";
@@ -54,16 +54,16 @@ problems! {
     CorrectionNoSnapshot = "correction.no_snapshot", CONFLICT, "No snapshot of the order is known.";
     CorrectionReferenceReused = "correction.reference_reused", CONFLICT, "The reference of a correction is taken.";
     CorrectionDeadLetter = "correction.dead_letter", CONFLICT, "The correction became a dead letter.";
-    ChangesCursorGone = "changes.cursor_gone", GONE, "Changes behind the cursor are no longer kept.";
+    ChangesCursorGone = "changes.cursor_gone", GONE, "Changes after the cursor are no longer kept.";
     ReplayUnknown = "replay.unknown", NOT_FOUND, "There is no such replay.";
-    RequestMediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The body is of no type that the path takes.";
-    Method = "request.method", METHOD_NOT_ALLOWED, "The path does not take this method.";
+    RequestMediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The path does not accept bodies of this media type.";
+    Method = "request.method", METHOD_NOT_ALLOWED, "The path does not support this method.";
     BodySlow = "body.slow", REQUEST_TIMEOUT, "The body did not arrive in time.";
     BodyTooLarge = "body.too_large", PAYLOAD_TOO_LARGE, "The body is larger than allowed.";
     IngressBusy = "ingress.busy", SERVICE_UNAVAILABLE, "Too many requests are under way.";
     ConsoleBusy = "console.busy", SERVICE_UNAVAILABLE, "Too many streams are open.";
     BrokerUnavailable = "broker.unavailable", SERVICE_UNAVAILABLE, "The broker is away.";
-    BrokerBlocked = "broker.blocked", SERVICE_UNAVAILABLE, "The broker takes nothing for now.";
+    BrokerBlocked = "broker.blocked", SERVICE_UNAVAILABLE, "The broker accepts nothing for now.";
     BrokerFull = "broker.full", SERVICE_UNAVAILABLE, "The broker has no room left.";
     StoreUnavailable = "store.unavailable", SERVICE_UNAVAILABLE, "The store is away.";
     Internal = "internal", INTERNAL_SERVER_ERROR, "The program failed; the log says more.";
@@ -82,8 +82,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a sentence for the person who reads the answer; it must hold no secret and
-    /// nothing of a body.
+    /// A problem with a detail for the person who reads the answer; it must not contain a secret or
+    /// any part of a body.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), candidates: Vec::new(), headers: Vec::new() }
     }
@@ -126,7 +126,7 @@ impl Problem {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Body<'a> {
-    /// Always `about:blank`; `code` tells the problem.
+    /// Always `about:blank`; `code` identifies the problem.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The HTTP status in words.
@@ -140,7 +140,7 @@ pub(crate) struct Body<'a> {
     /// What was wrong, for a program; stable.
     #[schema(example = "request.invalid")]
     code: &'static str,
-    /// The names to choose from, where one name fits several orders or items; else left out.
+    /// The names to choose from, if one name fits several orders or items; otherwise left out.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(value_type = Vec<String>, required = false, example = json!(["id:1001", "id:1002"]))]
     candidates: &'a [String],

@@ -1,9 +1,9 @@
-//! A client's stream that cannot be stalled, and that ends so that the last answer is read.
+//! A client's stream that cannot stall, and that closes so that the client gets the last answer.
 //!
-//! - A client that reads nothing for too long while an answer waits for it loses the connection;
-//!   otherwise a few clients that ask and never read would hold all connections for ever.
-//! - Ending a connection while the client still sends (a body that was refused) would make the
-//!   kernel throw away the answer with a reset. So the stream is half-closed, and what the client
+//! - A client that reads nothing for too long while an answer waits for it is disconnected;
+//!   otherwise a few clients that never read could occupy all connections for ever.
+//! - If a connection is closed while the client still sends (a body that was refused), the kernel
+//!   resets it and discards the answer. So the stream is half-closed first, and what the client
 //!   still sends is read and dropped for a moment.
 
 use std::fmt;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How much of what is dropped is read at a time.
+/// How many bytes are read and dropped at a time.
 const DROPPED_BYTES_MAX: usize = 4096;
 
 /// A stream to one client.
@@ -30,12 +30,12 @@ pub(super) struct Stream<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
-    /// A stream whose writes may stall, and whose end may last, so long.
+    /// A stream with limits for stalled writes and for lingering.
     pub(super) const fn new(inner: T, write_stall_max: Duration, linger: Duration) -> Self {
         Self { inner, write_stall_max, linger, stalled: None, lingering: None }
     }
 
-    /// Does one step of writing, or fails when the client has read nothing for too long.
+    /// Performs one step of writing; fails if the client has read nothing for too long.
     fn poll_unless_stalled<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -89,7 +89,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
             let mut buffer = ReadBuf::new(&mut dropped);
             match ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {}
-                // The client has read to the end and closed, or is gone.
+                // The client has read everything and closed, or is gone.
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }

@@ -1,9 +1,9 @@
 //! Every metric, by its public name.
 //!
-//! Counters and histograms are written where things happen, and live as long as the process.
-//! Gauges that describe the queue and the Store are not kept: each scrape brings fresh
-//! [`Readings`], and a gauge whose reading failed is left out of that scrape. A missing series is
-//! something to alert on; an old number would be believed.
+//! Counters and histograms are updated where things happen, and live as long as the process.
+//! Gauges that describe the queue and the Store are not kept: each scrape takes fresh
+//! [`Readings`], and a gauge whose reading failed is left out of that scrape. A missing series can
+//! be alerted on; an outdated number would be believed.
 
 mod process;
 mod readings;
@@ -28,7 +28,7 @@ use crate::domain::{Code, EventOutcome, Findings, Reason, Timestamp};
 /// The media type of what [`Metrics::encode`] gives.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How many names of unknown events get a counter of their own; the rest share `other`.
+/// How many unknown event types get a counter of their own; the others share `other`.
 const EVENT_TYPES_MAX: usize = 50;
 /// The longest name of an event that gets a counter of its own, in bytes.
 const EVENT_TYPE_BYTES_MAX: usize = 64;
@@ -44,10 +44,9 @@ pub struct Metrics {
     registry: Registry,
     /// Answers of the ingress by their code; `ok` for 200.
     pub webhooks_received: Family<CodeLabel, Counter>,
-    /// Events by what became of them.
+    /// Events by outcome.
     pub events_settled: Family<OutcomeLabels, Counter>,
-    /// Events of names that no rule knows; written by [`Metrics::count_ignored`] only, which
-    /// bounds the names.
+    /// Events of unknown types; updated only by [`Metrics::count_ignored`], which limits the types.
     events_ignored: Family<EventTypeLabel, Counter>,
     event_types: Mutex<BTreeSet<String>>,
     /// Deliveries that were put on the retry ladder.
@@ -74,7 +73,7 @@ pub struct Metrics {
     pub quantities_rounded: Counter,
     /// Events that are stamped more than a day after they were received.
     pub timestamps_ahead: Counter,
-    /// Corrections of orders that were taken.
+    /// Corrections of orders that were applied.
     pub orders_corrected: Counter,
     /// Refunded lines that belong to no line of their order.
     pub refund_lines_unmatched: Counter,
@@ -82,7 +81,7 @@ pub struct Metrics {
     pub store_away_seconds: Counter<f64, AtomicU64>,
     /// The roles of the process, each 1.
     roles: Family<RoleLabel, Gauge>,
-    /// When this leader last did all that was due, in seconds since 1970; 0 before that.
+    /// When this leader last completed each duty, in seconds since 1970; 0 before that.
     duty_last_success: Family<DutyLabel, Gauge<f64, AtomicU64>>,
     duty_failures: Family<DutyLabel, Counter>,
     leader: Mutex<LeaderReadings>,
@@ -90,7 +89,7 @@ pub struct Metrics {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct LeaderReadings {
-    /// Whether this process leads, if it may.
+    /// Whether this process leads; `None` if it cannot.
     leading: Option<bool>,
     /// What its last audit found; `None` before the first.
     audit: Option<u64>,
@@ -103,13 +102,13 @@ pub struct CodeLabel {
     pub code: &'static str,
 }
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// applied, superseded, duplicate, ignored, `dead_letter` or expired. What people decide about
-    /// dead letters is applied too, for the reason edited or discarded.
+    /// applied, superseded, duplicate, ignored, `dead_letter` or expired. Edits and discards of
+    /// dead letters are applied, with the reason edited or discarded.
     pub outcome: &'static str,
-    /// Why; empty where there is nothing to say.
+    /// Why; empty if there is no reason.
     pub reason: &'static str,
 }
 
@@ -182,7 +181,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an event by what became of it.
+    /// Counts an event by its outcome.
     pub fn count_settled(&self, settled: EventOutcome) {
         let labels = OutcomeLabels {
             outcome: settled.outcome.as_str(),
@@ -191,7 +190,7 @@ impl Metrics {
         self.events_settled.get_or_create(&labels).inc();
     }
 
-    /// Counts what a decision found odd.
+    /// Counts the findings of a decision.
     pub fn count_findings(&self, findings: Findings) {
         self.order_lines_unmapped.inc_by(findings.lines_unmapped);
         self.order_lines_rekeyed.inc_by(findings.lines_rekeyed);
@@ -227,20 +226,20 @@ impl Metrics {
         self.leader().audit = Some(differences);
     }
 
-    /// Notes a role of the process.
+    /// Records a role of the process.
     pub fn note_role(&self, role: &'static str) {
         self.roles.get_or_create(&RoleLabel { role }).set(1);
     }
 
     /// Shows a code as 0 until it is counted: a counter that appears with its first count looks as
-    /// if it had always been 1, and nobody is told.
+    /// if it had always been 1, and no alert fires.
     pub fn expect_answers(&self, codes: impl IntoIterator<Item = &'static str>) {
         for code in codes {
             drop(self.webhooks_received.get_or_create(&CodeLabel { code }));
         }
     }
 
-    /// Shows whether this process leads. What another process does is no longer shown by this one.
+    /// Records whether this process leads, and forgets what it knew of an earlier leadership.
     pub fn set_leading(&self, leads: bool, duties: &[&'static str]) {
         *self.leader() = LeaderReadings { leading: Some(leads), audit: None };
         self.duty_last_success.clear();
@@ -250,7 +249,7 @@ impl Metrics {
         }
     }
 
-    /// Records that a duty did all that was due.
+    /// Records that a duty was completed.
     pub fn record_duty(&self, duty: &'static str, now: Timestamp) {
         self.duty_last_success.get_or_create(&DutyLabel { duty }).set(seconds_since_1970(now));
     }
@@ -264,10 +263,10 @@ impl Metrics {
         self.duty_failures.get_or_create(&DutyLabel { duty }).inc();
     }
 
-    /// Counts an event of a name that no rule knows.
+    /// Counts an event of an unknown type.
     ///
-    /// Names come from outside: only the first few get a counter of their own, and only if they
-    /// look like names of events. All others are counted together, as `other`.
+    /// Types come from outside: only the first few get a counter of their own, and only if they
+    /// look like event types. All others are counted together, as `other`.
     pub fn count_ignored(&self, event_type: &str) {
         let is_known = is_event_name(event_type) && {
             let mut known = self.event_types.lock().unwrap_or_else(PoisonError::into_inner);
@@ -331,7 +330,7 @@ fn seconds_since_1970(at: Timestamp) -> f64 {
     seconds_between(Timestamp::from_micros(0), at)
 }
 
-/// Whether a name is written as the names of events are.
+/// Whether a name is written like an event type.
 fn is_event_name(name: &str) -> bool {
     name.len() <= EVENT_TYPE_BYTES_MAX
         && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')

@@ -1,6 +1,6 @@
-//! What the process takes of its machine, under the names that every exporter uses for it.
+//! The resources that the process uses, under the names that every exporter uses.
 //!
-//! Linux says it in `/proc/self`; what the system does not say is left out.
+//! They are read from `/proc/self`; what the system does not report is left out.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{seconds_since_1970, set, total};
 use crate::domain::Timestamp;
 
-/// What a scrape found of the process itself.
+/// The readings of the process itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessReadings {
     pub(super) started_at: Timestamp,
@@ -22,7 +22,7 @@ pub struct ProcessReadings {
 }
 
 impl ProcessReadings {
-    /// Reads them now, for a process that started at a time.
+    /// Takes the readings now, for a process that started at the given time.
     pub fn read(started_at: Timestamp) -> Self {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let status = std::fs::read_to_string("/proc/self/status").ok();
@@ -31,7 +31,7 @@ impl ProcessReadings {
             started_at,
             cpu: Duration::try_from(cpu).unwrap_or_default(),
             resident_bytes: status.as_deref().and_then(resident_bytes),
-            // One of them is the one that they are read by.
+            // One of them is the open directory itself.
             open_files: files.map(|files| u64::try_from(files.count()).unwrap_or(0).max(1) - 1),
             open_files_max: getrlimit(Resource::Nofile).current,
         }
@@ -54,7 +54,7 @@ impl ProcessReadings {
     }
 }
 
-/// What `/proc/self/status` says of it.
+/// The resident memory according to `/proc/self/status`.
 fn resident_bytes(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)

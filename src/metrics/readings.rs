@@ -1,4 +1,4 @@
-//! What is read anew for each scrape: the queue, the Store and the process itself.
+//! The readings that each scrape takes of the queue, the Store and the process itself.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use super::{PREFIX, ProcessReadings, seconds_between, set, total};
 use crate::broker::{BrokerError, QueueDepth};
 use crate::domain::{Code, Timestamp};
 
-/// What a scrape found of queue, Store and process; `None` where nobody answered.
+/// The readings of queue, Store and process; `None` if the backend did not answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Readings {
-    /// Whether the queue is there.
+    /// The state of the queue.
     pub broker: BrokerReading,
     /// Whether the Store could load and commit, if the process uses it.
     pub store_up: Option<bool>,
-    /// Whether what the Store answers is gone with its server.
+    /// Whether the Store's data would be lost with its server.
     pub store_volatile: Option<bool>,
     /// How much is waiting where.
     pub depth: Option<QueueDepth>,
@@ -27,26 +27,26 @@ pub struct Readings {
     pub parked: Option<(Vec<(Code, u64)>, u64)>,
     /// How many stock items have less than nothing available.
     pub oversold: Option<u64>,
-    /// Of how many orders nothing but refunds, corrections or notices is known.
+    /// How many orders have no snapshot, but only refunds, corrections or notices.
     pub waiting: Option<u64>,
-    /// How often this process had to connect to the queue anew.
+    /// How often this process reconnected to the queue.
     pub reconnects: u64,
     /// How often it found another server in place of the Store's, if it uses the Store.
     pub failovers: Option<u64>,
-    /// What the process takes of its machine.
+    /// The resources that the process uses.
     pub process: ProcessReadings,
-    /// When this was read.
+    /// When the readings were taken.
     pub now: Timestamp,
 }
 
-/// Whether the queue would take a webhook.
+/// Whether the queue would accept a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerReading {
     /// It would.
     Taking,
-    /// It is there, and has no room or no memory to take one.
+    /// It is reachable, but has no room or memory for one.
     Blocked,
-    /// Nobody knows: it is away, or not whole.
+    /// It is unknown: the queue is away or incomplete.
     Away,
 }
 
@@ -107,7 +107,7 @@ impl Readings {
     fn show_backends_in(&self, r: &mut Registry) {
         let is_there = self.broker != BrokerReading::Away;
         set(r, "broker_up", "Whether the queue is there and whole", u64::from(is_there));
-        // Of one that is away nobody knows it.
+        // Unknown if the queue is away.
         if is_there {
             let is_blocked = u64::from(self.broker == BrokerReading::Blocked);
             set(r, "broker_blocked", "Whether the queue takes nothing for now", is_blocked);
@@ -134,7 +134,7 @@ fn show_queue(r: &mut Registry, depth: &QueueDepth, now: Timestamp) {
     set(r, "queue_retry_ready", help, depth.retry_ready);
     set(r, "queue_unroutable", "Messages that are not ours, or found no queue", depth.unroutable);
     set(r, "dead_letters_intake", "Dead letters that are not parked yet", depth.dead_intake);
-    // Where there are some and their age is not known, none is shown: 0 would be a lie.
+    // If there are some and their age is unknown, none is shown: 0 would be wrong.
     let age = match depth.work_oldest {
         Some(oldest) => Some(seconds_between(oldest, now)),
         None => (ready == 0 && in_flight == 0).then_some(0.0),

@@ -167,7 +167,7 @@ async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
     // Nothing selected is no failure, unless it was named.
     let none = run(directory.path(), &["dead-letters", "replay", "--site", "nosuch"], "");
     assert_eq!(none.status, Some(0));
-    assert_eq!(none.err, "no such dead letter is parked\n");
+    assert_eq!(none.err, "No dead letters match.\n");
     let id = "0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11";
     let unknown = run(directory.path(), &["dead-letters", "replay", "--id", id], "");
     assert_eq!(unknown.status, Some(1));

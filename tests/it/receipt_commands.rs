@@ -206,7 +206,7 @@ async fn an_import_finds_the_items_that_its_rows_mean_or_counts_nothing() {
         "line 5: key: site shop has no item \"sku:C\"",
         "line 6: key: there is no site other",
         "line 7: line 2 has another quantity for this reference\n",
-        "5 of the file's rows mean no single item; nothing was counted\n",
+        "5 of the file's rows do not name exactly one item; nothing was counted\n",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }

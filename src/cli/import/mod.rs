@@ -1,13 +1,14 @@
 //! `stock import`: goods from a CSV file.
 //!
-//! The file is read and checked whole, and every row's item is looked up, before anything is counted;
-//! then the rows are asked for side by side. What breaks off is run again: a row that was counted is
-//! found by its reference.
+//! The whole file is checked, and the item of every row is looked up, before anything is counted;
+//! then the rows are published concurrently. An interrupted import can be repeated: a row that was
+//! counted is recognised by its reference.
 
 mod rows;
 
 use std::cell::Cell as Flag;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,51 +16,49 @@ use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::Cell;
 use futures_util::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::actor::ActorArgs;
-use super::actor::SOURCE;
+use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::parse_timeout;
 use super::table::write_facts;
-use super::{ExitStatus, Format, input};
+use super::{ExitStatus, input, progress};
 use crate::broker::Broker;
 use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey};
 use crate::requests::items::{self, Create, ItemError};
 use crate::requests::receipts::{self, Amount, ReceiptError, ReceiptRequest};
 use crate::requests::{AskError, Progress};
 use crate::store::Store;
-use rows::Seen;
+use rows::{Seen, is_new};
 
 pub use rows::{Checked, Fault, Row, check};
 
 /// The largest file, in bytes.
 const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Rows that are asked for at a time.
+/// Rows that are published concurrently.
 const CONCURRENCY: usize = 64;
 
-/// What `stock import` takes.
+/// The arguments of `stock import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The file; `-` is stdin.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Makes items and sites that do not exist; such an item needs its kind: `sku:S1`.
+    /// Create items and sites that do not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
-    /// Why; kept with every row.
+    /// Why; recorded with every row.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
-    /// Who.
+    /// Who imports.
     #[command(flatten)]
     pub by: ActorArgs,
-    /// How long a row may take to be counted before the others are only queued.
+    /// How long to wait for a row to be counted before the others are only queued.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
 }
 
-/// Counts the rows of a file, or none if one of them is wrong.
+/// Counts the rows of a file, or none if one of them is invalid.
 pub(super) async fn run(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -83,21 +82,18 @@ pub(super) async fn run(
     let repeated = repeated + checked.repeated;
     let mut summary = Summary { rows, repeated, ..Summary::default() };
     let done = count(broker, store, &requests, args.timeout, &mut summary, output).await;
-    match output.format {
-        Format::Table => summary.write(output)?,
-        Format::Json => output.json(&summary)?,
-    }
+    output.show(&summary, Summary::write)?;
     done.context("the import broke off; run it again to go on")?;
     if summary.queued > 0 {
-        output.say("some are queued, and not counted yet: is `storekeeper serve` running?")?;
+        output.say("some rows are queued, and not counted yet: is `storekeeper serve` running?")?;
     }
     let is_held = summary.applied + summary.repeated == summary.rows;
     Ok(if is_held { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
-/// A file whose rows are well formed, and of which some mean no item, or several.
+/// A well-formed file of which some rows match no item, or several.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} of the file's rows mean no single item; nothing was counted")]
+#[error("{0} of the file's rows do not name exactly one item; nothing was counted")]
 pub struct ItemsUnresolved(usize);
 
 fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()> {
@@ -107,16 +103,16 @@ fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What the rows ask for.
+/// The receipts that the rows stand for.
 struct Resolved {
     /// Each with the line on which its row begins.
     requests: Vec<(u64, ReceiptRequest)>,
-    /// Rows that ask for what an earlier one asked for, by another name of the item.
+    /// Rows that repeat an earlier one under another name of the item.
     repeated: usize,
     faults: Vec<Fault>,
 }
 
-/// Finds the item that each row means.
+/// Looks up the item of each row.
 async fn resolve(
     store: &dyn Store,
     rows: &[Row],
@@ -136,7 +132,7 @@ async fn resolve(
         keys.insert(name, found);
     }
     let mut resolved = Resolved { requests: Vec::new(), repeated: 0, faults: Vec::new() };
-    let mut seen = Seen::default();
+    let mut seen = Seen::new();
     for row in rows {
         let line = row.line;
         let key = match keys.get(&(&row.site, row.key.as_str())) {
@@ -148,7 +144,7 @@ async fn resolve(
             None => continue,
         };
         let receipt = ReceiptId { key, reference: row.reference.clone() };
-        match seen.is_new((&row.site, receipt.clone()), row) {
+        match is_new(&mut seen, (&row.site, receipt.clone()), row) {
             Ok(true) => {
                 let (site, amount) = (row.site.clone(), Amount::Received(row.quantity));
                 let request = ReceiptRequest { site, receipt, amount, note: note.clone() };
@@ -161,7 +157,7 @@ async fn resolve(
     Ok(resolved)
 }
 
-/// What became of the rows.
+/// The outcomes of the rows.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     rows: usize,
@@ -173,12 +169,12 @@ struct Summary {
     queued: usize,
     /// Not counted, because their reference is taken.
     reused: usize,
-    /// Put aside by the worker.
+    /// Became a dead letter.
     dead: usize,
 }
 
 impl Summary {
-    fn write(&self, output: &mut Output<'_>) -> anyhow::Result<()> {
+    fn write(&self, output: &mut Output<'_>) -> io::Result<()> {
         let facts = vec![
             ("rows", Cell::new(self.rows)),
             ("counted", Cell::new(self.applied)),
@@ -187,11 +183,11 @@ impl Summary {
             ("reference taken", Cell::new(self.reused)),
             ("dead letters", Cell::new(self.dead)),
         ];
-        Ok(write_facts(output.out, output.width, facts)?)
+        write_facts(facts, output)
     }
 }
 
-/// Asks for every row; stops at the first failure that is not of one row only.
+/// Publishes every row; stops at the first failure that concerns more than its row.
 async fn count(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -200,12 +196,13 @@ async fn count(
     summary: &mut Summary,
     output: &mut Output<'_>,
 ) -> Result<(), anyhow::Error> {
-    let bar = bar(rows.len());
-    // Nobody counts: the rows that follow are only queued.
+    let bar = progress::bar("rows");
+    bar.set_length(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+    // Once a row times out, no worker is running: the rest is only queued.
     let is_behind = Flag::new(false);
     let ask = async |(line, request): &(u64, ReceiptRequest)| {
-        let patience = if is_behind.get() { Duration::ZERO } else { timeout };
-        (*line, receipts::ask(broker, store, request, SOURCE, patience).await)
+        let timeout = if is_behind.get() { Duration::ZERO } else { timeout };
+        (*line, receipts::ask(broker, store, request, SOURCE, timeout).await)
     };
     let mut asked = stream::iter(rows).map(ask).buffer_unordered(CONCURRENCY);
     while let Some((line, asked)) = asked.next().await {
@@ -218,32 +215,21 @@ async fn count(
                     summary.queued += 1;
                 }
             },
-            Err(
-                error @ (ReceiptError::ReferenceReused(_)
-                | ReceiptError::Voided(_)
-                | ReceiptError::NotTracked(_)),
-            ) => {
-                summary.reused += 1;
+            Err(error) => {
+                match error {
+                    ReceiptError::ReferenceReused(_)
+                    | ReceiptError::Voided(_)
+                    | ReceiptError::NotTracked(_) => summary.reused += 1,
+                    ReceiptError::Ask(AskError::DeadLetter { .. }) => summary.dead += 1,
+                    ReceiptError::DifferenceTooLarge | ReceiptError::Ask(_) => {
+                        return Err(error.into());
+                    }
+                }
                 bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
-            }
-            Err(error @ ReceiptError::Ask(AskError::DeadLetter { .. })) => {
-                summary.dead += 1;
-                bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
-            }
-            Err(error @ (ReceiptError::DifferenceTooLarge | ReceiptError::Ask(_))) => {
-                return Err(error.into());
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-/// A bar on stderr; it hides itself when that is no terminal.
-fn bar(rows: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left")
-        .expect("the template is of its form");
-    let length = u64::try_from(rows).unwrap_or(u64::MAX);
-    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
 }

@@ -1,7 +1,8 @@
-//! The rows of a file: what is read of each, and what is wrong with it.
+//! Parses the rows of a file, and finds what is wrong with them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -9,15 +10,15 @@ use crate::domain::{Identifier, Quantity, Site};
 
 /// The most rows of a file.
 const ROWS_MAX: usize = 500_000;
-/// What the first line says.
+/// The columns of the first line.
 const HEADER: [&str; 4] = ["site", "key", "quantity", "reference"];
 
-/// A file that was read.
+/// A parsed file.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// The rows that are well formed, in their order.
     pub rows: Vec<Row>,
-    /// Rows that say what an earlier one said.
+    /// Rows that repeat an earlier one.
     pub repeated: usize,
     /// Everything that is wrong; if anything is, nothing is counted.
     pub faults: Vec<Fault>,
@@ -30,9 +31,9 @@ pub struct Row {
     pub line: u64,
     /// The shop.
     pub site: Site,
-    /// What it calls the item: any of its names.
+    /// Any name of the item.
     pub key: String,
-    /// Units that came in.
+    /// Units that were received.
     pub quantity: Quantity,
     /// The name under which they are counted once.
     pub reference: Identifier,
@@ -47,40 +48,35 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Which receipts the rows so far ask for, each with its line and quantity.
-#[derive(Debug)]
-pub(super) struct Seen<K>(HashMap<K, (u64, Quantity)>);
+/// The receipts of the rows so far, each with its line and quantity.
+pub(super) type Seen<K> = HashMap<K, (u64, Quantity)>;
 
-impl<K> Default for Seen<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: std::hash::Hash + Eq> Seen<K> {
-    /// Whether a row asks for a receipt that none asked for before.
-    pub(super) fn is_new(&mut self, receipt: K, row: &Row) -> Result<bool, Fault> {
-        match self.0.entry(receipt) {
-            Entry::Vacant(entry) => {
-                entry.insert((row.line, row.quantity));
-                Ok(true)
-            }
-            Entry::Occupied(entry) if entry.get().1 == row.quantity => Ok(false),
-            Entry::Occupied(entry) => {
-                let first = entry.get().0;
-                let message = format!("line {first} has another quantity for this reference");
-                Err(Fault { line: row.line, message })
-            }
+/// Whether no earlier row stands for the same receipt.
+pub(super) fn is_new<K: Hash + Eq>(
+    seen: &mut Seen<K>,
+    receipt: K,
+    row: &Row,
+) -> Result<bool, Fault> {
+    let (first, quantity) = *match seen.entry(receipt) {
+        Entry::Vacant(entry) => {
+            entry.insert((row.line, row.quantity));
+            return Ok(true);
         }
+        Entry::Occupied(entry) => entry.into_mut(),
+    };
+    if quantity == row.quantity {
+        return Ok(false);
     }
+    let message = format!("line {first} has another quantity for this reference");
+    Err(Fault { line: row.line, message })
 }
 
-/// Reads every row and finds everything that is wrong with its form.
+/// Parses every row and finds everything that is malformed.
 pub fn check(content: &[u8]) -> Checked {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
     let mut checked = Checked::default();
-    let mut seen = Seen::default();
+    let mut seen = Seen::new();
     let mut record = ByteRecord::new();
     let mut lines = Lines { content, place: 0, line: 1 };
     let mut is_header = true;
@@ -103,7 +99,7 @@ pub fn check(content: &[u8]) -> Checked {
         }
         let read = parse(line, &record).map_err(fault).and_then(|row| {
             let receipt = (row.site.clone(), row.key.clone(), row.reference.clone());
-            Ok((seen.is_new(receipt, &row)?, row))
+            Ok((is_new(&mut seen, receipt, &row)?, row))
         });
         match read {
             Ok((true, row)) => checked.rows.push(row),
@@ -122,13 +118,13 @@ pub fn check(content: &[u8]) -> Checked {
 /// a line's end and before empty lines.
 struct Lines<'a> {
     content: &'a [u8],
-    /// The bytes that were looked at.
+    /// The bytes that were read so far.
     place: u64,
     line: u64,
 }
 
 impl Lines<'_> {
-    /// The line of the first character of a record that is read from this place on; places grow.
+    /// The line of the first character of the record after this place; places only grow.
     fn line_of(&mut self, start: u64) -> u64 {
         while let Some((first, rest)) = self.content.split_first() {
             let is_end = *first == b'\n' || (*first == b'\r' && rest.first() != Some(&b'\n'));

@@ -1,59 +1,46 @@
-//! `orders release`, `orders hold` and `orders ship`: what a person says of an order.
+//! `orders release`, `orders hold` and `orders ship`: a person corrects an order.
 //!
-//! They publish as the API does, beside a running `serve`, and wait until its worker has done it.
+//! They publish envelopes as the API does, beside a running `serve`, and wait for its worker.
 
+use std::io;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::show::write_holds;
 use crate::broker::Broker;
-use crate::cli::actor::ActorArgs;
-use crate::cli::actor::SOURCE;
+use crate::cli::ExitStatus;
+use crate::cli::actor::{ActorArgs, SOURCE};
 use crate::cli::output::Output;
 use crate::cli::parse::parse_timeout;
 use crate::cli::table::{text, write_facts};
-use crate::cli::{ExitStatus, Format};
 use crate::console::lookup;
-use crate::console::views::{CorrectionAnswerView, OrderHoldView};
+use crate::console::views::CorrectionAnswerView;
 use crate::domain::{Action, Identifier, Note, Shown, Site};
 use crate::requests::Progress;
 use crate::requests::corrections::{self, CorrectionRequest};
 use crate::store::Store;
 
-use super::show::write_holds;
-
-/// What `orders` can do that changes what orders hold.
+/// The commands of `orders` that correct an order.
 #[derive(Debug, Subcommand)]
 pub enum CorrectionCommand {
-    /// Makes an order hold nothing.
+    /// Release an order: it holds nothing.
     ///
-    /// It decides until the order says something else than it does now. Exits 1 when the order has
-    /// changed since it was shown, when the reference is taken, or when no `serve` has done it in
-    /// time; then it stays queued.
-    Release {
-        /// Which order, and why.
-        #[command(flatten)]
-        args: CorrectionArgs,
-    },
-    /// Makes an order hold what its latest snapshot says, also if it is deleted or cancelled.
+    /// In force until the content of the order changes. Exits 1 if the order has changed since it
+    /// was shown, if the reference is taken, or if no worker applied the correction in time; then
+    /// it stays queued.
+    Release(CorrectionArgs),
+    /// Make an order hold what its latest snapshot says, even if it is deleted or cancelled.
     ///
-    /// It decides until the order says something else than it does now.
-    Hold {
-        /// Which order, and why.
-        #[command(flatten)]
-        args: CorrectionArgs,
-    },
-    /// Says that the goods of an order have left.
+    /// In force until the content of the order changes.
+    Hold(CorrectionArgs),
+    /// Mark an order as shipped: its goods have left.
     ///
-    /// A released order, or one of mode TEST, holds nothing all the same: `orders hold` it first.
-    Ship {
-        /// Which order, and why.
-        #[command(flatten)]
-        args: CorrectionArgs,
-    },
+    /// An order that is released, or of mode TEST, still holds nothing: run `orders hold` first.
+    Ship(CorrectionArgs),
 }
 
-/// What a correction takes.
+/// The arguments of a correction.
 #[derive(Debug, Args)]
 pub struct CorrectionArgs {
     /// The shop, as Duda names it in `site_name`.
@@ -65,22 +52,22 @@ pub struct CorrectionArgs {
     /// The name under which the correction counts once for this order.
     #[arg(long, value_name = "R", value_parser = Identifier::parse)]
     pub reference: Identifier,
-    /// Why; kept with the correction, and shown.
+    /// Why; recorded with the correction and shown.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Identifier,
-    /// Who.
+    /// Who corrects it.
     #[command(flatten)]
     pub by: ActorArgs,
-    /// What was seen of the order: `shown` of `orders show --format json`. Without it, what the
-    /// order says now.
+    /// The state of the order that you saw: `shown` of `orders show --format json`. By default, its
+    /// current state.
     #[arg(long, value_name = "TOKEN", value_parser = Shown::parse)]
     pub shown: Option<Shown>,
-    /// How long to wait until a worker has done it.
+    /// How long to wait for a worker to apply it.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = parse_timeout)]
     pub timeout: Duration,
 }
 
-/// Corrects an order, and writes what it holds then.
+/// Corrects an order, and shows what it holds then.
 pub async fn run(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -88,9 +75,9 @@ pub async fn run(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let (action, args) = match command {
-        CorrectionCommand::Release { args } => (Action::Release, args),
-        CorrectionCommand::Hold { args } => (Action::Hold, args),
-        CorrectionCommand::Ship { args } => (Action::Ship, args),
+        CorrectionCommand::Release(args) => (Action::Release, args),
+        CorrectionCommand::Hold(args) => (Action::Hold, args),
+        CorrectionCommand::Ship(args) => (Action::Ship, args),
     };
     let order = lookup::find(store, &args.site, &args.name).await?;
     let request = CorrectionRequest {
@@ -102,25 +89,19 @@ pub async fn run(
         note: Note { reason: Some(args.reason.clone()), actor: Some(args.by.name()) },
     };
     let answer = corrections::ask(broker, store, &request, SOURCE, args.timeout).await?;
-    let view = CorrectionAnswerView::new(&request, &answer);
-    match output.format {
-        Format::Table => write_answer(&view, output)?,
-        Format::Json => output.json(&view)?,
-    }
-    Ok(match answer.progress {
-        Progress::Applied => ExitStatus::Done,
-        Progress::Repeated => {
-            output.say("corrected before; nothing was done")?;
-            ExitStatus::Done
-        }
+    output.show(&CorrectionAnswerView::new(&request, &answer), write_answer)?;
+    match answer.progress {
+        Progress::Applied => {}
+        Progress::Repeated => output.say("corrected before; nothing was done")?,
         Progress::Queued => {
-            output.say("queued, and not in effect yet: is `storekeeper serve` running?")?;
-            ExitStatus::NotHeld
+            let reason = "queued, and not in effect yet: is `storekeeper serve` running?";
+            return output.not_held(reason);
         }
-    })
+    }
+    Ok(ExitStatus::Done)
 }
 
-fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> anyhow::Result<()> {
+fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> io::Result<()> {
     let facts = vec![
         ("site", text(&view.site)),
         ("order", text(&view.order)),
@@ -129,11 +110,10 @@ fn write_answer(view: &CorrectionAnswerView, output: &mut Output<'_>) -> anyhow:
         ("state", text(view.state)),
         ("message", text(&view.message_id)),
     ];
-    write_facts(output.out, output.width, facts)?;
-    let mut held = |heading: &str, holds: &[OrderHoldView]| write_holds(heading, holds, output);
-    held("Held before", &view.before)?;
+    write_facts(facts, output)?;
+    write_holds("Held before", &view.before, output)?;
     match &view.after {
-        Some(after) => held("Holds now", after),
+        Some(after) => write_holds("Holds now", after, output),
         None => Ok(()),
     }
 }

@@ -1,30 +1,30 @@
 //! `orders list`
 
 use anyhow::Context;
-use comfy_table::Cell;
 
 use super::OrdersListArgs;
 use crate::cli::output::Output;
+use crate::cli::pages::Pages;
 use crate::cli::table::{Column, Listing, text};
-use crate::cli::{ExitStatus, Format, sites};
+use crate::cli::{ExitStatus, sites};
 use crate::console::order_list::{self, OrderFilter};
 use crate::console::views::OrderSummaryView;
-use crate::domain::Timestamp;
-use crate::store::{PageRequest, Store};
+use crate::domain::{Policy, Timestamp};
+use crate::store::Store;
 
-/// Orders asked for at a time.
-const PAGE: usize = 500;
-
-const COLUMNS: [Column; 6] = [
-    Column::Text("SITE"),
-    Column::Text("ORDER"),
-    Column::Text("STATUS"),
-    Column::Text("CHANGED"),
-    Column::Text("WHY"),
-    Column::Text("FLAGS"),
+const COLUMNS: &[Column<OrderSummaryView>] = &[
+    Column::text("SITE", |order| text(&order.head.site)),
+    Column::text("ORDER", |order| text(&order.head.order)),
+    Column::text("STATUS", |order| text(&order.head.status)),
+    Column::text("CHANGED", |order| text(&order.changed_at)),
+    Column::text("WHY", |order| text(order.head.why.rule)),
+    Column::text("FLAGS", |order| {
+        let deleted = order.head.deleted.then_some("deleted");
+        text(&order.flags.iter().copied().chain(deleted).collect::<Vec<_>>().join(", "))
+    }),
 ];
 
-/// Writes the orders that the filters select, site by site.
+/// Lists the orders that the filters select, site by site.
 pub(super) async fn run(
     store: &dyn Store,
     args: &OrdersListArgs,
@@ -40,45 +40,25 @@ pub(super) async fn run(
         changed_before: args.older_than.map(|time| time.resolve(now)),
         query: args.query.clone(),
     };
-    let in_force = store.policy().await.context("cannot read the policy in force")?;
-    let policy = in_force.map(|in_force| in_force.policy).unwrap_or_default();
-    let mut listing = Listing::new(&COLUMNS, output.width);
+    let policy = policy(store).await?;
+    let mut listing = Listing::new(COLUMNS);
     for site in &sites {
-        let mut page = PageRequest::first(PAGE);
-        loop {
-            let found = order_list::page(store, site, &filter, &page).await;
-            let found = found.with_context(|| format!("cannot list the orders of {site}"))?;
-            let mut orders = found.items.iter().map(|order| OrderSummaryView::new(order, &policy));
-            match output.format {
-                Format::Table => listing.add(output.out, orders.map(|order| row(&order)))?,
-                Format::Json => orders.try_for_each(|order| output.json(&order))?,
-            }
-            let Some(next) = found.next else { break };
-            page.after = Some(next);
+        let failure = format!("cannot list the orders of {site}");
+        let mut pages = Pages::new();
+        while let Some(orders) = pages
+            .next(&failure, async |page| order_list::page(store, site, &filter, page).await)
+            .await?
+        {
+            listing
+                .add(orders.iter().map(|order| OrderSummaryView::new(order, &policy)), output)?;
         }
     }
-    let is_shown = listing.finish(output.out)?;
-    if !is_shown && output.format == Format::Table {
-        output.say(if filter == OrderFilter::default() {
-            "No orders."
-        } else {
-            "No orders match."
-        })?;
-    }
-    Ok(ExitStatus::Done)
+    let is_filtered = filter != OrderFilter::default();
+    listing.finish_or_say(if is_filtered { "No orders match." } else { "No orders." }, output)
 }
 
-fn row(order: &OrderSummaryView) -> Vec<Cell> {
-    let mut flags = order.flags.clone();
-    if order.deleted {
-        flags.push("deleted");
-    }
-    vec![
-        text(&order.site),
-        text(&order.order),
-        text(&order.status),
-        text(&order.changed_at),
-        text(order.why.rule),
-        text(&flags.join(", ")),
-    ]
+/// The policy in force.
+pub(super) async fn policy(store: &dyn Store) -> anyhow::Result<Policy> {
+    let in_force = store.policy().await.context("cannot read the policy in force")?;
+    Ok(in_force.map(|in_force| in_force.policy).unwrap_or_default())
 }

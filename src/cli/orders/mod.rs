@@ -1,4 +1,4 @@
-//! `orders`: what orders hold and why, and how people correct it.
+//! `orders`: shows what orders hold and why, and corrects it.
 
 mod correct;
 mod list;
@@ -14,23 +14,23 @@ use crate::store::Store;
 
 pub use correct::{CorrectionArgs, CorrectionCommand, run as correct};
 
-/// What `orders` can do.
+/// The commands of `orders`.
 #[derive(Debug, Subcommand)]
 pub enum OrdersCommands {
-    /// Reads.
+    /// Those that only read.
     #[command(flatten)]
     Read(OrdersCommand),
-    /// Corrects.
+    /// Those that correct an order.
     #[command(flatten)]
     Change(CorrectionCommand),
 }
 
-/// What `orders` can do that changes nothing.
+/// The commands of `orders` that only read.
 #[derive(Debug, Subcommand)]
 pub enum OrdersCommand {
-    /// Lists orders, the one that was changed last first.
+    /// List orders, the most recently changed first.
     List(OrdersListArgs),
-    /// Shows what an order holds and why, and every event of it.
+    /// Show what an order holds and why, and all its events.
     Show {
         /// The shop, as Duda names it in `site_name`.
         #[arg(value_name = "SITE", value_parser = Site::parse)]
@@ -41,52 +41,52 @@ pub enum OrdersCommand {
     },
 }
 
-/// Which orders are listed; filters that are left out do not restrict.
+/// Filters of orders; all that are given must match.
 #[derive(Debug, Default, Args)]
 pub struct OrdersListArgs {
-    /// Only this site's.
+    /// Only orders of this site.
     #[arg(value_name = "SITE", value_parser = Site::parse)]
     pub site: Option<Site>,
 
-    /// Only those whose latest snapshot says this status, in any case.
+    /// Only orders whose latest snapshot has this status; case is ignored.
     #[arg(long, value_name = "S")]
     pub status: Option<String>,
 
-    /// Only those whose last change is older than this, oldest first: an age such as `2h` or `7d`,
-    /// or a time in RFC 3339.
+    /// Only orders whose last change is older than this, oldest first: an age such as `2h`, or a
+    /// time in RFC 3339.
     #[arg(long, value_name = "D", value_parser = PastTime::parse)]
     pub older_than: Option<PastTime>,
 
-    /// Only those in one list.
+    /// Only orders with one flag.
     #[command(flatten)]
     pub flag: FlagArgs,
 
-    /// Only those one of whose names begins so, in any case, with or without its kind.
+    /// Only orders with a name that starts with this, with or without its kind; case is ignored.
     #[arg(long, value_name = "Q")]
     pub query: Option<String>,
 }
 
-/// In which list orders must be; in one at most.
+/// The flag that orders must have; at most one.
 #[derive(Debug, Default, Args)]
 #[group(multiple = false)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct FlagArgs {
-    /// Only those whose latest snapshot is the latest only by its fingerprint.
+    /// Only orders whose latest snapshot was chosen only by its fingerprint.
     #[arg(long)]
     pub ambiguous: bool,
-    /// Only those one of whose names was seen beside another order's id.
+    /// Only orders with a name that was seen beside another order's id.
     #[arg(long)]
     pub contested: bool,
-    /// Only those with a snapshot that is newer than their deletion.
+    /// Only orders with a snapshot that is newer than their deletion.
     #[arg(long)]
     pub after_deletion: bool,
-    /// Only those with a line that has no stock key.
+    /// Only orders with a line that has no stock key.
     #[arg(long)]
     pub unmapped: bool,
-    /// Only those of which no snapshot is known, but refunds, corrections or notices.
+    /// Only orders without a snapshot, of which only refunds, corrections or notices are known.
     #[arg(long)]
     pub waiting: bool,
-    /// Only those that a person corrected.
+    /// Only orders that a person corrected.
     #[arg(long)]
     pub corrected: bool,
 }
@@ -105,7 +105,7 @@ impl FlagArgs {
     }
 }
 
-/// Does what `orders` was told to that changes nothing.
+/// Runs an `orders` command that only reads.
 pub async fn run(
     store: &dyn Store,
     command: &OrdersCommand,

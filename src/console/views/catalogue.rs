@@ -1,4 +1,4 @@
-//! Catalogue entries: where the names of stock items come from.
+//! Catalogue entries, which give stock items their names.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,12 +24,12 @@ pub struct CatalogueEntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub sku: Option<String>,
-    /// The stock items that it gives its name to.
+    /// The stock items that have its name.
     #[schema(example = json!(["product:P1", "variation:V1"]))]
     pub stock_keys: Vec<String>,
-    /// Whether its deletion is the last word.
+    /// Whether it is deleted.
     pub deleted: bool,
-    /// When the latest event of it happened; null if none is known.
+    /// The time of its latest event; null if none is known.
     #[schema(required, example = "2023-01-12T18:14:23.361Z")]
     pub changed_at: Option<String>,
 }

@@ -12,14 +12,14 @@ use crate::store::changes::Cursor;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Change)]
 pub struct ChangeView {
-    /// The place behind this change: what to give as `after` to go on from here.
+    /// The place after this change: the `after` to continue from here.
     pub cursor: String,
     /// Its number within the shop, without gaps.
     #[schema(example = 42)]
     pub sequence: u64,
-    /// The feed's name: numbers of another epoch are of another feed.
+    /// The name of the feed: numbers of another epoch belong to another feed.
     pub epoch: String,
-    /// When it was decided.
+    /// When it was committed.
     #[schema(example = "2024-05-31T12:00:00.000Z")]
     pub at: String,
     /// The shop.
@@ -28,22 +28,22 @@ pub struct ChangeView {
     /// The item.
     #[schema(example = "product:P1")]
     pub key: String,
-    /// The order that it is due to; left out if it is due to something else.
+    /// The order that caused it; left out if something else did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "id:1001")]
     pub order: Option<String>,
-    /// The receipt that it is due to; left out if it is due to something else.
+    /// The reference of the receipt that caused it; left out if something else did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "PO-1234")]
     pub reference: Option<String>,
-    /// Who had the counts set to what orders and receipts say, as an audit found that they were
-    /// others; left out if it is due to something else.
+    /// Who repaired the counts after an audit found them wrong; left out if something else caused
+    /// the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "anna")]
     pub repair: Option<String>,
-    /// The message that it is due to; a repair has an id of its own.
+    /// The message that caused it; a repair has an id of its own.
     pub message_id: String,
-    /// What was added to the counts; by a repair, to what the feed said last.
+    /// What was added to the counts; by a repair, to the counts that the feed reported last.
     pub delta: CountsView,
     /// The counts after it.
     pub after: CountsView,
@@ -79,10 +79,10 @@ impl ChangeView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Counts)]
 pub struct CountsView {
-    /// Units that came in.
+    /// Units that were received.
     #[schema(example = "100")]
     pub received: String,
-    /// Units that are promised to orders and still here.
+    /// Units that are promised to orders and have not left yet.
     #[schema(example = "3")]
     pub committed: String,
     /// Units that have left.

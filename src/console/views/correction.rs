@@ -1,14 +1,13 @@
-//! Corrections that were asked for.
+//! The answer to a correction.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::OrderHoldView;
-use crate::requests::Progress;
+use super::{OrderHoldView, state_of};
 use crate::requests::corrections::{CorrectionAnswer, CorrectionRequest};
 use crate::store::orders::StoredOrder;
 
-/// What became of a correction of an order.
+/// A correction of an order and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = CorrectionAnswer)]
 pub struct CorrectionAnswerView {
@@ -20,13 +19,13 @@ pub struct CorrectionAnswerView {
     /// The order, by the name that it is shown by.
     #[schema(example = "id:1001")]
     pub order: String,
-    /// What was asked for: release, hold or ship.
+    /// What it does: release, hold or ship.
     #[schema(example = "release")]
     pub action: &'static str,
     /// The name under which it counts once.
     #[schema(example = "TICKET-7")]
     pub reference: String,
-    /// Whether it is in effect: `applied`, or only `queued` so far.
+    /// `applied`, or only `queued` so far.
     #[schema(example = "applied")]
     pub state: &'static str,
     /// What the order held before.
@@ -37,7 +36,7 @@ pub struct CorrectionAnswerView {
 }
 
 impl CorrectionAnswerView {
-    /// The request, and what became of it.
+    /// The request and its result.
     pub fn new(request: &CorrectionRequest, answer: &CorrectionAnswer) -> Self {
         let holds =
             |order: &StoredOrder| order.record.applied.iter().map(OrderHoldView::from).collect();
@@ -47,10 +46,7 @@ impl CorrectionAnswerView {
             order: answer.before.order.to_string(),
             action: request.action.as_str(),
             reference: request.reference.to_string(),
-            state: match answer.progress {
-                Progress::Applied | Progress::Repeated => "applied",
-                Progress::Queued => "queued",
-            },
+            state: state_of(answer.progress),
             before: holds(&answer.before),
             after: answer.after.as_ref().map(holds),
         }

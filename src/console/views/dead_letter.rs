@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 use crate::domain::Rejection;
 use crate::store::{DeadLetter, DeadLetterSummary};
 
-/// An envelope that was put aside for a person.
+/// A dead letter: an envelope that could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
 pub struct DeadLetterView {
     /// The message's id.
     #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     pub id: String,
-    /// Which life of the envelope this is: 1, and one more for every replay.
+    /// The generation of the envelope: 1, and one more for every replay.
     pub generation: u32,
     /// The stable reason.
     #[schema(example = "decode.invalid_quantity")]
@@ -35,12 +35,11 @@ pub struct DeadLetterView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub order: Option<String>,
-    /// When the message failed first, in whichever generation: a letter that comes back from a
-    /// replay keeps it. `older_than` and the retention of dead letters go by it.
+    /// When the message first failed, in any generation: a dead letter that fails again in a replay
+    /// keeps it. `older_than` and the retention of dead letters use it.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub first_failed_at: String,
-    /// How many attempts were made in this generation, that is since it was received or last
-    /// replayed.
+    /// How many attempts were made in this generation: since it was received or last replayed.
     pub attempts: u32,
     /// How often it was replayed before.
     pub replays: u32,
@@ -64,18 +63,18 @@ impl From<&DeadLetterSummary> for DeadLetterView {
     }
 }
 
-/// A dead letter with all that was received.
+/// A dead letter with its headers and bodies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DeadLetterDetail)]
 pub struct DeadLetterDetailView {
     /// The dead letter.
     #[serde(flatten)]
     pub letter: DeadLetterView,
-    /// What was noted on receipt.
+    /// The headers.
     pub headers: HeadersView,
     /// The body, byte for byte; personal data.
     pub body: BodyView,
-    /// What was received, if a person wrote another body since.
+    /// The body as received, if it was edited since.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub original_body: Option<BodyView>,
@@ -107,25 +106,25 @@ impl From<&DeadLetter> for DeadLetterDetailView {
     }
 }
 
-/// What was noted on receipt of an envelope.
+/// The headers of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Headers)]
 pub struct HeadersView {
-    /// What the body is.
+    /// The type of the body.
     #[serde(rename = "type")]
     #[schema(example = "duda.webhook")]
     pub kind: &'static str,
     /// When it was received.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub received_at: String,
-    /// The configured source that it came from.
+    /// The configured source that sent it.
     #[schema(example = "default")]
     pub source: String,
-    /// The W3C `traceparent` of the request that brought it.
+    /// The W3C `traceparent` of its request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub traceparent: Option<String>,
-    /// The W3C `tracestate` beside it.
+    /// The W3C `tracestate` of its request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tracestate: Option<String>,

@@ -1,6 +1,6 @@
-//! The API's shapes: the one place where what the Store holds becomes JSON.
+//! The shapes of the API: the only place where data of the Store becomes JSON.
 //!
-//! The console answers with them and the read commands print them. Quantities are decimal
+//! The console answers with them, and the commands print them. Quantities are decimal
 //! strings, times are RFC 3339 in UTC with milliseconds, orders and stock keys are
 //! `kind:identifier`. Domain types never serialize into an answer by themselves, so a change of
 //! the stored state is no change of the API.
@@ -19,20 +19,22 @@ mod stock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::requests::Progress;
+
 pub use catalogue::CatalogueEntryView;
 pub use change::{ChangeView, CountsView};
 pub use correction::CorrectionAnswerView;
 pub use dead_letter::{BodyView, DeadLetterDetailView, DeadLetterView, HeadersView};
 pub(super) use order::status_of;
 pub use order::{
-    CorrectionView, LineView, OrderHoldView, OrderNameView, OrderSummaryView, OrderView,
-    RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
+    CorrectionView, LineView, OrderHeadView, OrderHoldView, OrderNameView, OrderSummaryView,
+    OrderView, RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
 };
 pub use policy::PolicyView;
 pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
 pub use receipt::{PendingEventsView, ReceiptView};
 pub use replay::{
-    DeadLetterGroupView, ForecastView, LetterForecastView, LetterOrderView, ReplayView,
+    DeadLetterCommandView, DeadLetterForecastView, DeadLetterGroupView, ForecastView, ReplayView,
     StockEffectView,
 };
 pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, StockItemView};
@@ -43,7 +45,15 @@ pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, St
 pub struct ListView<T: ToSchema> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// What to give as `cursor` to get the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
+}
+
+/// A change's progress, in one word.
+const fn state_of(progress: Progress) -> &'static str {
+    match progress {
+        Progress::Applied | Progress::Repeated => "applied",
+        Progress::Queued => "queued",
+    }
 }

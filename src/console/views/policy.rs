@@ -1,34 +1,35 @@
 //! The policy in force, by the names of its settings.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::domain::{Cancelled, Deleted, PolicyOrigin, Restock, TestMode};
+use crate::domain::PolicyOrigin;
 use crate::store::PolicyInForce;
 
-/// The policy that every order is computed with.
+/// The policy by which every order is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyView {
     /// Its number.
     pub revision: u64,
-    /// Who put it in force; null if nobody is known.
+    /// Who put it in force; null if unknown.
     pub actor: Option<String>,
-    /// When it was put in force; null if that is not known.
+    /// When it was put in force; null if unknown.
     pub at: Option<String>,
-    /// The first of these names that a line has is its stock key.
+    /// The kinds of names by precedence: the first that a line has is its stock key.
     #[serde(rename = "stock.key_precedence")]
     pub key_precedence: Vec<&'static str>,
     /// What orders of mode TEST hold.
     #[serde(rename = "orders.test_mode")]
-    pub test_mode: &'static str,
+    pub test_mode: String,
     /// What cancelled orders hold.
     #[serde(rename = "orders.cancelled")]
-    pub cancelled: &'static str,
+    pub cancelled: String,
     /// What deleted orders hold.
     #[serde(rename = "orders.deleted")]
-    pub deleted: &'static str,
-    /// Whether refunded goods come back on the shelf.
+    pub deleted: String,
+    /// Whether refunded goods are restocked.
     #[serde(rename = "refunds.restock")]
-    pub restock: &'static str,
+    pub restock: String,
 }
 
 impl PolicyView {
@@ -40,25 +41,16 @@ impl PolicyView {
             actor: origin.map(|origin| origin.actor.clone()),
             at: origin.map(|origin| origin.at.to_string()),
             key_precedence: policy.key_precedence.iter().map(|kind| kind.as_str()).collect(),
-            test_mode: match policy.test_mode {
-                TestMode::Ignore => "ignore",
-                TestMode::Count => "count",
-            },
-            cancelled: match policy.cancelled {
-                Cancelled::Release => "release",
-                Cancelled::Keep => "keep",
-                Cancelled::ReleaseUnlessShipped => "release-unless-shipped",
-            },
-            deleted: match policy.deleted {
-                Deleted::Release => "release",
-                Deleted::ReleaseUnlessShipped => "release-unless-shipped",
-            },
-            restock: match policy.restock {
-                Restock::Unshipped => "unshipped",
-                Restock::Never => "never",
-                Restock::Full => "full",
-                Restock::Lines => "lines",
-            },
+            test_mode: setting(&policy.test_mode),
+            cancelled: setting(&policy.cancelled),
+            deleted: setting(&policy.deleted),
+            restock: setting(&policy.restock),
         }
     }
+}
+
+/// A choice as it is written in the configuration.
+fn setting(choice: &impl Serialize) -> String {
+    let text = serde_json::to_value(choice).ok();
+    text.as_ref().and_then(Value::as_str).expect("every choice is a text").to_owned()
 }

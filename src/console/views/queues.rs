@@ -1,4 +1,4 @@
-//! How much is waiting where.
+//! The depth of the queues.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,15 +6,15 @@ use utoipa::ToSchema;
 use crate::broker::QueueDepth;
 use crate::domain::Timestamp;
 
-/// How much is waiting where.
+/// The depth of the queues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Queues)]
 pub struct QueuesView {
     /// The backlog.
     pub work: WorkQueueView,
-    /// What failed and is tried again later.
+    /// Failed envelopes that are retried later.
     pub retry: RetryQueueView,
-    /// What was put aside for a person.
+    /// Dead letters.
     pub dead: DeadQueueView,
 }
 
@@ -24,14 +24,14 @@ pub struct QueuesView {
 pub struct WorkQueueView {
     /// Envelopes that wait for a worker.
     pub ready: u64,
-    /// Envelopes that a worker, in whichever process, has and has not settled.
+    /// Envelopes that any worker has taken and not settled.
     pub in_flight: u64,
     /// Whole seconds since the oldest unsettled envelope was received; null when there is none.
     #[schema(required)]
     pub oldest_age_seconds: Option<u64>,
 }
 
-/// What failed and is tried again later.
+/// Failed envelopes that are retried later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = RetryQueue)]
 pub struct RetryQueueView {
@@ -39,7 +39,7 @@ pub struct RetryQueueView {
     pub ready: u64,
 }
 
-/// What was put aside for a person.
+/// Dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DeadQueue)]
 pub struct DeadQueueView {
@@ -50,7 +50,7 @@ pub struct DeadQueueView {
 }
 
 impl QueuesView {
-    /// The queue's depth as it is at `now`, beside the number of parked dead letters.
+    /// The depth at `now`, and the number of parked dead letters.
     pub fn new(depth: &QueueDepth, parked: u64, now: Timestamp) -> Self {
         let age = |since: Timestamp| {
             u64::try_from(now.micros().saturating_sub(since.micros())).unwrap_or(0) / 1_000_000

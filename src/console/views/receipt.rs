@@ -3,12 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::CountsView;
+use super::{CountsView, state_of};
 use crate::domain::ReceiptContent;
-use crate::requests::Progress;
 use crate::requests::receipts::{Pending, ReceiptAnswer, ReceiptRequest};
 
-/// What became of goods that came in, of an adjustment, a count or a void.
+/// A receipt of goods, an adjustment, a count or a void, and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Receipt)]
 pub struct ReceiptView {
@@ -23,23 +22,23 @@ pub struct ReceiptView {
     /// The name under which it is counted once.
     #[schema(example = "PO-1234")]
     pub reference: String,
-    /// Whether it is in the stock: `applied`, or only `queued` so far.
+    /// `applied`, or only `queued` so far.
     #[schema(example = "applied")]
     pub state: &'static str,
-    /// Units that came in, below zero if they went; left out of a count and a void.
+    /// Units that were received, below zero if they were removed; left out of a count and a void.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "12.5")]
     pub received: Option<String>,
-    /// Units that were found; of a count only.
+    /// Units that were counted; of a count only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "40")]
     pub on_hand: Option<String>,
-    /// What a count adds to `received` of the item, computed when it was first asked for; of a
+    /// What a count adds to `received` of the item, computed when it was first requested; of a
     /// count only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "-2")]
     pub difference: Option<String>,
-    /// True for a void, which takes back whatever stands under the reference; else left out.
+    /// True for a void; otherwise left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = true)]
     pub void: Option<bool>,
@@ -48,13 +47,14 @@ pub struct ReceiptView {
     /// The item's counts now; null while it is queued.
     #[schema(required)]
     pub after: Option<CountsView>,
-    /// What a count's difference may lack; null for all else, and for what was asked for before.
+    /// The events that a count's difference may miss; null for everything else, and for repeated
+    /// requests.
     #[schema(required)]
     pub pending: Option<PendingEventsView>,
 }
 
 impl ReceiptView {
-    /// The request, and what became of it.
+    /// The request and its result.
     pub fn new(request: &ReceiptRequest, answer: &ReceiptAnswer) -> Self {
         let (received, on_hand, difference) = match answer.content {
             ReceiptContent::Goods { quantity } => (Some(quantity), None, None),
@@ -68,10 +68,7 @@ impl ReceiptView {
             site: request.site.to_string(),
             key: request.receipt.key.to_string(),
             reference: request.receipt.reference.to_string(),
-            state: match answer.progress {
-                Progress::Applied | Progress::Repeated => "applied",
-                Progress::Queued => "queued",
-            },
+            state: state_of(answer.progress),
             received: received.map(|received| received.to_string()),
             on_hand: on_hand.map(|on_hand| on_hand.to_string()),
             difference: difference.map(|difference| difference.to_string()),
@@ -87,7 +84,7 @@ impl ReceiptView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PendingEvents)]
 pub struct PendingEventsView {
-    /// Those that waited for a worker or were with one.
+    /// Those that waited for a worker or were being applied.
     pub queued: u64,
     /// Those that waited for their next attempt.
     pub retrying: u64,

@@ -1,4 +1,4 @@
-//! Replays, what they would do, and what was asked for of single letters.
+//! Replays, their forecasts, groups of dead letters, and commands about single dead letters.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,8 +7,8 @@ use crate::dead_letters::{DryRun, Effect, Forecast, WouldBe};
 use crate::domain::{MessageId, Reason, Timestamp};
 use crate::store::{DeadLetterGroup, DeadLetterName, Replay, ReplayId, ReplayState};
 
-/// A replay, and how far it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+/// A replay and its progress.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Replay)]
 pub struct ReplayView {
     /// The replay's id.
@@ -19,17 +19,17 @@ pub struct ReplayView {
     /// When it was made.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub made_at: String,
-    /// Letters that were selected when it was made.
+    /// Dead letters that were selected when it was made.
     pub selected: u64,
-    /// Letters that were put back into the queue.
+    /// Dead letters that were sent to the queue.
     pub sent: u64,
-    /// Of those, letters that had a good outcome.
+    /// Sent dead letters that were applied.
     pub settled: u64,
-    /// Of those, letters that came back.
+    /// Sent dead letters that failed again.
     pub failed: u64,
-    /// Of those, letters that ended otherwise before they could be replayed.
+    /// Selected dead letters that ended otherwise before they could be replayed.
     pub gone: u64,
-    /// Whether nothing was done.
+    /// Whether it was a dry run.
     pub dry_run: bool,
     /// What a replay would do; of a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,12 +62,9 @@ impl ReplayView {
             state: ReplayState::Done.as_str(),
             made_at: at.to_string(),
             selected: done.letters.len() as u64,
-            sent: 0,
-            settled: 0,
-            failed: 0,
-            gone: 0,
             dry_run: true,
             forecast: Some(ForecastView::from(done)),
+            ..Self::default()
         }
     }
 }
@@ -76,45 +73,45 @@ impl ReplayView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Forecast)]
 pub struct ForecastView {
-    /// Each letter, in the order of the replay.
-    pub letters: Vec<LetterForecastView>,
-    /// What would change in stock, all letters together.
+    /// Each dead letter, in the order of the replay.
+    pub letters: Vec<DeadLetterForecastView>,
+    /// The total change of the stock.
     pub stock: Vec<StockEffectView>,
-    /// Whether there are more letters than were looked at.
+    /// Whether there are more dead letters than were tried.
     pub cut_off: bool,
 }
 
 impl From<&DryRun> for ForecastView {
     fn from(done: &DryRun) -> Self {
         Self {
-            letters: done.letters.iter().map(LetterForecastView::from).collect(),
+            letters: done.letters.iter().map(DeadLetterForecastView::from).collect(),
             stock: done.effects.iter().map(StockEffectView::from).collect(),
             cut_off: done.is_cut_off,
         }
     }
 }
 
-/// What would become of a letter.
+/// The forecast of one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = LetterForecast)]
-pub struct LetterForecastView {
+#[schema(as = DeadLetterForecast)]
+pub struct DeadLetterForecastView {
     /// The message's id.
     pub id: String,
-    /// Which life of the message this is.
+    /// The generation of the dead letter.
     pub generation: u32,
-    /// applied, superseded, duplicate, ignored, or `dead_letter` if it would come back.
+    /// applied, superseded, duplicate, ignored, or `dead_letter` if it would fail again.
     pub outcome: &'static str,
-    /// Why, where that says something.
+    /// Why; left out if there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<&'static str>,
-    /// What is wrong with a body that would come back, and where.
+    /// What is wrong with a body that would fail again, and where.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub detail: Option<String>,
 }
 
-impl From<&Forecast> for LetterForecastView {
+impl From<&Forecast> for DeadLetterForecastView {
     fn from(forecast: &Forecast) -> Self {
         let (outcome, reason, detail) = match &forecast.would_be {
             WouldBe::Settled(settled) => {
@@ -129,7 +126,7 @@ impl From<&Forecast> for LetterForecastView {
     }
 }
 
-/// What would be added to the counts of a stock item.
+/// The change of the counts of a stock item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StockEffect)]
 pub struct StockEffectView {
@@ -138,11 +135,11 @@ pub struct StockEffectView {
     /// The item.
     #[schema(example = "variation:V1")]
     pub key: String,
-    /// Units more that came in.
+    /// Units added to received.
     pub received: String,
-    /// Units more that orders have been promised.
+    /// Units added to committed.
     pub committed: String,
-    /// Units more that have left.
+    /// Units added to fulfilled.
     pub fulfilled: String,
 }
 
@@ -158,7 +155,7 @@ impl From<&Effect> for StockEffectView {
     }
 }
 
-/// Dead letters that have reason, shop and event in common.
+/// Dead letters with the same reason, shop and event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DeadLetterGroup)]
 pub struct DeadLetterGroupView {
@@ -173,7 +170,7 @@ pub struct DeadLetterGroupView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub event_type: Option<String>,
-    /// How many letters.
+    /// How many dead letters.
     pub letters: u64,
     /// The earliest `first_failed_at` among them.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
@@ -196,24 +193,24 @@ impl From<&DeadLetterGroup> for DeadLetterGroupView {
     }
 }
 
-/// What was asked for of a dead letter.
+/// A command about a dead letter: an edit or a discard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = LetterOrder)]
-pub struct LetterOrderView {
+#[schema(as = DeadLetterCommand)]
+pub struct DeadLetterCommandView {
     /// The message's id.
     pub id: String,
-    /// Which life of the message was meant.
+    /// The generation of the dead letter.
     pub generation: u32,
-    /// The message that carries the order.
+    /// The message that carries the command.
     pub message_id: String,
-    /// Whether it is in effect already.
+    /// Whether it was applied already.
     pub applied: bool,
 }
 
-impl LetterOrderView {
-    /// An order of a person.
-    pub fn new(letter: DeadLetterName, order: MessageId, applied: bool) -> Self {
+impl DeadLetterCommandView {
+    /// A command about a dead letter, by the message that carries it.
+    pub fn new(letter: DeadLetterName, command: MessageId, applied: bool) -> Self {
         let DeadLetterName { message_id, generation } = letter;
-        Self { id: message_id.to_string(), generation, message_id: order.to_string(), applied }
+        Self { id: message_id.to_string(), generation, message_id: command.to_string(), applied }
     }
 }

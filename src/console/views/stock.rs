@@ -23,7 +23,7 @@ impl From<&Site> for SiteView {
     }
 }
 
-/// A counted thing.
+/// A stock item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StockItem)]
 pub struct StockItemView {
@@ -33,15 +33,15 @@ pub struct StockItemView {
     /// Its name within the shop.
     #[schema(example = "product:P1")]
     pub key: String,
-    /// The catalogue's name for it, else the newest that a line of an order gave it; left out when
-    /// there is none.
+    /// Its name in the catalogue, otherwise the newest in a line of an order; left out if there is
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// Whether its stock is tracked: not where the catalogue says that nobody counts it, nor for a
-    /// `line:` key, which nobody can receive. Only a tracked item can be oversold.
+    /// Whether its stock is tracked: not if the catalogue says that it is not managed, nor for a
+    /// `line:` key, which cannot be received. Only a tracked item can be oversold.
     pub tracked: bool,
-    /// What is counted of it; `available` below zero is an oversale.
+    /// Its counts; `available` below zero is an oversale.
     #[serde(flatten)]
     pub counts: CountsView,
 }
@@ -58,7 +58,7 @@ impl From<&StockItem> for StockItemView {
     }
 }
 
-/// A counted thing and who holds it.
+/// A stock item and the orders that hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StockDetail)]
 pub struct StockDetailView {
@@ -67,18 +67,17 @@ pub struct StockDetailView {
     pub item: StockItemView,
     /// The orders that hold some of it, in order of id.
     pub holds: Vec<HoldView>,
-    /// What to give as `cursor` to get the next page of `holds`; null on the last.
+    /// The `cursor` of the next page of `holds`; null on the last page.
     #[schema(required)]
     pub holds_next_cursor: Option<String>,
     /// The orders that were closed.
     pub closed: ClosedView,
-    /// What may still change these numbers.
+    /// Events that may still change these numbers.
     pub pending: PendingView,
 }
 
 impl StockDetailView {
-    /// The item as it is stored, with its first or next holds; `depth` is `None` where the broker
-    /// was not asked or did not answer.
+    /// The item with a page of its holds; `depth` is `None` if the broker did not report it.
     pub fn new(
         detail: &StockDetail,
         holds_next_cursor: Option<String>,
@@ -101,7 +100,7 @@ impl StockDetailView {
     }
 }
 
-/// What one order keeps of a stock item.
+/// What one order holds of a stock item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Hold)]
 pub struct HoldView {
@@ -126,7 +125,7 @@ impl From<&HeldBy> for HoldView {
     }
 }
 
-/// What closed orders keep of a stock item.
+/// What closed orders hold of a stock item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Closed)]
 pub struct ClosedView {
@@ -137,16 +136,15 @@ pub struct ClosedView {
     pub fulfilled: String,
 }
 
-/// How many events have not reached the stock yet.
+/// Events that have not reached the stock yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Pending)]
 pub struct PendingView {
-    /// Events of all sites that wait for a worker or are with one; null when the queue could not
-    /// be asked.
+    /// Events of all sites that wait for a worker or are being applied; null if the queue did not
+    /// answer.
     #[schema(required)]
     pub queued: Option<u64>,
-    /// Events of all sites that wait for their next attempt; null when the queue could not be
-    /// asked.
+    /// Events of all sites that wait for their next attempt; null if the queue did not answer.
     #[schema(required)]
     pub retrying: Option<u64>,
     /// Dead letters of this site.

@@ -171,7 +171,7 @@ async fn an_empty_list_is_no_failure_and_says_so() {
     let list = StockCommand::List { site: None };
     let (status, printed) = stock(&*backends.store, list, Format::Table).await;
     assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
-    assert_eq!(printed.err(), "no stock item was counted yet\n");
+    assert_eq!(printed.err(), "No stock items.\n");
 }
 
 #[tokio::test]
@@ -298,7 +298,7 @@ async fn dead_letters_groups_counts_those_of_a_kind() {
     let backends = Backends::open();
     let groups = || DeadLettersCommand::Groups;
     let (_, printed) = dead_letters(&*backends.store, groups(), Format::Table).await;
-    assert_eq!((printed.out().as_str(), printed.err()), ("", "no dead letter is parked\n".into()));
+    assert_eq!((printed.out().as_str(), printed.err()), ("", "No dead letters.\n".into()));
     given::dead_letters(&*backends.store).await;
     let (_, printed) = dead_letters(&*backends.store, groups(), Format::Table).await;
     insta::assert_snapshot!(printed.out(), @r#"

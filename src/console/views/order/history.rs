@@ -1,4 +1,4 @@
-//! What happened to an order: events, refunds, corrections.
+//! The history of an order: events, refunds, corrections.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,10 +13,10 @@ pub struct RefundView {
     /// The refund's id.
     #[schema(example = "R1")]
     pub id: String,
-    /// When it was made, as far as any event said.
+    /// When it was made, as far as it is known.
     #[schema(example = "2023-01-12T18:14:23.361Z")]
     pub at: String,
-    /// The lines that it refunds; empty while only its id is known, or if it is about money.
+    /// The lines that it refunds; empty while only its id is known, or if it refunds money only.
     pub lines: Vec<RefundLineView>,
 }
 
@@ -24,22 +24,22 @@ pub struct RefundView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = RefundLine)]
 pub struct RefundLineView {
-    /// The id of the order's line; null if the refund does not say it.
+    /// The id of the order's line; null if the refund does not name it.
     #[schema(required, example = "L1")]
     pub id: Option<String>,
     /// Units refunded.
     #[schema(example = "1.25")]
     pub quantity: String,
-    /// Whether exactly one line of the latest snapshot has this id; otherwise the refund of this
-    /// line restocks nothing.
+    /// Whether exactly one line of the latest snapshot has this id; otherwise this refund restocks
+    /// nothing.
     pub matched: bool,
 }
 
-/// What was refunded, in order of id.
+/// The refunds, in order of id.
 pub(super) fn refunds(record: &Record) -> Vec<RefundView> {
     let lines = record.latest.iter().flat_map(|latest| &latest.snapshot.lines);
     let ids: Vec<&Identifier> = lines.filter_map(|line| line.id.as_ref()).collect();
-    let is_told_apart = |id: &Identifier| ids.iter().filter(|other| **other == id).count() == 1;
+    let is_unique = |id: &Identifier| ids.iter().filter(|other| **other == id).count() == 1;
     let view = |(id, entry): (&Identifier, &RefundEntry)| RefundView {
         id: id.to_string(),
         at: entry.at().to_string(),
@@ -49,7 +49,7 @@ pub(super) fn refunds(record: &Record) -> Vec<RefundView> {
             .map(|line| RefundLineView {
                 id: line.id.as_ref().map(ToString::to_string),
                 quantity: line.quantity.to_string(),
-                matched: line.id.as_ref().is_some_and(is_told_apart),
+                matched: line.id.as_ref().is_some_and(is_unique),
             })
             .collect(),
     };
@@ -66,21 +66,21 @@ pub struct CorrectionView {
     /// What it does: release, hold or ship.
     #[schema(example = "release")]
     pub action: &'static str,
-    /// Why; null if nobody said so.
+    /// Why; null if unknown.
     #[schema(required, example = "paid in cash and taken along")]
     pub reason: Option<String>,
-    /// Who; null if nobody said so.
+    /// Who; null if unknown.
     #[schema(required, example = "anna")]
     pub actor: Option<String>,
     /// When it was received.
     #[schema(example = "2023-01-13T09:00:00.000Z")]
     pub received_at: String,
-    /// Whether it decides now: not one that a later correction replaced, nor one that was given
-    /// of an order that says something else since.
+    /// Whether it is in force: not if a later correction replaced it, nor if the order has changed
+    /// since.
     pub in_force: bool,
 }
 
-/// What people corrected, in the order in which that was received.
+/// The corrections, in the order in which they were received.
 pub(super) fn corrections(record: &Record) -> Vec<CorrectionView> {
     let place = |correction: &Correction| (correction.received_at, correction.message_id);
     let mut all: Vec<(&Identifier, &Correction)> = record.corrections.iter().collect();
@@ -107,7 +107,7 @@ pub(super) fn corrections(record: &Record) -> Vec<CorrectionView> {
     all.into_iter().map(view).collect()
 }
 
-/// Whether the goods would have left if this were all that says so.
+/// Whether the goods would have left by this correction alone.
 fn ships(record: &Record, correction: &Correction) -> bool {
     let counts = |other: &Correction| {
         other.content.action != Action::Ship || other.message_id == correction.message_id
@@ -125,10 +125,10 @@ fn ships(record: &Record, correction: &Correction) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = TimelineEntry)]
 pub struct TimelineEntryView {
-    /// The message that brought it first.
+    /// The first message that carried it.
     #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     pub message_id: String,
-    /// Its name.
+    /// Its type.
     #[schema(example = "ECOMM_ORDER_UPDATED")]
     pub event_type: String,
     /// When it happened.
@@ -137,18 +137,18 @@ pub struct TimelineEntryView {
     /// When that message was received.
     #[schema(example = "2023-01-12T18:14:24.002Z")]
     pub received_at: String,
-    /// The status that it said, as it was written if it is not a known one; null if it said none.
+    /// Its status, as it was written if it is not a known one; null if it has none.
     #[schema(required, example = "PROCESSED")]
     pub status: Option<String>,
-    /// What it did: applied, superseded, duplicate or ignored.
+    /// Its outcome: applied, superseded, duplicate or ignored.
     #[schema(example = "applied")]
     pub outcome: &'static str,
-    /// Why, where that says something.
+    /// Why; left out if there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "after_deletion")]
     pub reason: Option<&'static str>,
-    /// How many of its lines had another stock key than in the snapshot that was the latest when
-    /// it came; left out if none had.
+    /// How many of its lines had another stock key than in the latest snapshot before it; left out
+    /// if none had.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     pub rekeyed_lines: Option<u32>,

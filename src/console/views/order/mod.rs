@@ -1,4 +1,4 @@
-//! Orders: what is known of one, what it holds, and why.
+//! Orders: their state, what they hold, and why.
 
 mod history;
 mod snapshot;
@@ -14,64 +14,42 @@ use crate::store::orders::StoredOrder;
 
 pub use history::{CorrectionView, RefundLineView, RefundView, TimelineEntryView};
 pub use snapshot::{LineView, SnapshotView};
-pub use summary::OrderSummaryView;
+pub use summary::{OrderHeadView, OrderSummaryView};
 
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Order)]
 #[expect(clippy::struct_excessive_bools, reason = "the API's shape: each is a fact of its own")]
 pub struct OrderView {
-    /// The shop.
-    #[schema(example = "my_site_1")]
-    pub site: String,
-    /// The name that it is shown by: its id, or the only name that is known of it.
-    #[schema(example = "id:1001")]
-    pub order: String,
-    /// The token of this state, in hexadecimal; another token is another state.
+    /// What lists show too.
+    #[serde(flatten)]
+    pub head: OrderHeadView,
+    /// The revision of this state, in hexadecimal; it differs for every state.
     #[schema(example = "9c1b5f0e6a7d2c34")]
     pub revision: String,
-    /// The status that the latest snapshot says, as it was written if it is not a known one;
-    /// `UNKNOWN` if nothing says one. Of an order of a third-party store, whose details are
-    /// awaited, what the latest notice says.
-    #[schema(example = "PROCESSED")]
-    pub status: String,
-    /// `TEST` or `LIVE`; null while nothing said so and no snapshot is known.
-    #[schema(required, example = "LIVE")]
-    pub mode: Option<&'static str>,
-    /// Whether the order was deleted, and nobody took that back.
-    pub deleted: bool,
-    /// What was shown here, as an opaque token: a correction says it, so that it does nothing once
-    /// the order says something else. Null while no snapshot is known.
+    /// An opaque token of what is shown here: a correction repeats it, so that the correction is
+    /// refused once the order has changed. Null while no snapshot is known.
     #[schema(required)]
     pub shown: Option<String>,
-    /// Since when the goods have left; null if they have not.
-    #[schema(required, example = "2023-01-13T09:00:00.000Z")]
-    pub left_since: Option<String>,
-    /// Its other names: second names, and the newest invoice numbers.
-    pub names: Vec<OrderNameView>,
     /// What was refunded.
     pub refunds: Vec<RefundView>,
-    /// What people corrected, in the order in which that was received.
+    /// The corrections, in the order in which they were received.
     pub corrections: Vec<CorrectionView>,
-    /// Why it holds what it holds.
-    pub why: WhyView,
     /// Whether its details are being fetched from the store's own API.
     pub wanted: bool,
-    /// Whether two events of the same time, class and status contradict each other, so that only
-    /// a fingerprint decided between them.
+    /// Whether two events of the same time, class and status contradict each other, so that only a
+    /// fingerprint decided between them.
     pub ambiguous: bool,
-    /// Whether one of its names was seen beside another order's id, and so leads to none.
+    /// Whether one of its names was also seen beside another order's id, and so leads to no order.
     pub contested: bool,
     /// Whether a snapshot is newer than the deletion.
     pub after_deletion: bool,
-    /// Whether no snapshot of it is known, but only refunds, corrections or notices.
+    /// Whether it has no snapshot, but only refunds, corrections or notices.
     pub waiting: bool,
-    /// What the order holds now.
-    pub holds: Vec<OrderHoldView>,
     /// How many lines have no stock key under the policy in force, and so hold nothing.
     pub unmapped_lines: usize,
-    /// How many lines came with another stock key than before, in the events of the timeline
-    /// together; each of those says how many of its own.
+    /// How many lines changed their stock key in all events of the timeline; each event has its own
+    /// number.
     pub rekeyed_lines: u64,
     /// The latest snapshot; null while none is known.
     #[schema(required)]
@@ -81,29 +59,21 @@ pub struct OrderView {
 }
 
 impl OrderView {
-    /// The order as it is stored; lines are given the stock keys of `policy`.
+    /// The order as it is stored; its lines get the stock keys of `policy`.
     pub fn new(stored: &StoredOrder, policy: &Policy) -> Self {
         let record = &stored.record;
         let snapshot = SnapshotView::new(record, policy);
         Self {
-            site: stored.site.to_string(),
-            order: stored.order.to_string(),
+            head: OrderHeadView::new(stored, policy),
             revision: format!("{:016x}", stored.revision.0),
-            status: status_of(record),
-            mode: mode_of(record),
-            deleted: record.corrections_in_force().deleted.is_some(),
             shown: record.shown().map(|shown| shown.token()),
-            left_since: left_since(record),
-            names: names_of(stored),
             refunds: history::refunds(record),
             corrections: history::corrections(record),
-            why: WhyView::new(record, policy),
             wanted: false,
             ambiguous: record.lists.has(List::Ambiguous),
             contested: record.lists.has(List::Contested),
             after_deletion: record.lists.has(List::AfterDeletion),
             waiting: record.lists.has(List::Waiting),
-            holds: record.applied.iter().map(OrderHoldView::from).collect(),
             unmapped_lines: snapshot.as_ref().map_or(0, SnapshotView::unmapped_lines),
             rekeyed_lines: record.timeline.iter().map(|entry| u64::from(entry.rekeyed_lines)).sum(),
             snapshot,
@@ -112,11 +82,11 @@ impl OrderView {
     }
 }
 
-/// The status that an order is shown with. One that is only spelled in another way is shown as it is
-/// usually written.
+/// The status of an order, as it is shown. Another spelling of a known status is shown in its usual
+/// spelling.
 pub(crate) fn status_of(record: &Record) -> String {
     let latest = record.latest.as_ref().map(|latest| latest.version);
-    // Before there is a snapshot, a notice may say something.
+    // Before there is a snapshot, a notice may have a status.
     let is_asked = |entry: &&TimelineEntry| latest.is_none_or(|latest| entry.version == latest);
     let said = record.timeline.iter().filter(is_asked).find_map(|entry| entry.said.clone());
     let status = latest.map(|latest| latest.status).unwrap_or_default();
@@ -130,7 +100,7 @@ fn word(version: &Version) -> String {
     version.status.as_str().to_owned()
 }
 
-/// The status that an event said, if it said one.
+/// The status of an event, if it has one.
 fn status_of_event(entry: &TimelineEntry) -> Option<String> {
     let known = (entry.version.status != Status::Unknown).then(|| word(&entry.version));
     entry.said.clone().or(known)
@@ -143,10 +113,6 @@ fn mode_of(record: &Record) -> Option<&'static str> {
         Mode::Live => "LIVE",
         Mode::Test => "TEST",
     })
-}
-
-fn left_since(record: &Record) -> Option<String> {
-    record.departure().map(|departure| departure.since.to_string())
 }
 
 fn names_of(stored: &StoredOrder) -> Vec<OrderNameView> {
@@ -205,7 +171,7 @@ const fn sentence(why: Why) -> &'static str {
     }
 }
 
-/// What an order keeps of one stock item.
+/// What an order holds of one stock item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = OrderHold)]
 pub struct OrderHoldView {

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{Line, Policy, Record, StockKey, StockKeyKind};
 
-/// What the latest event said of an order.
+/// The latest snapshot of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Snapshot)]
 pub struct SnapshotView {
@@ -32,7 +32,7 @@ impl SnapshotView {
     }
 }
 
-/// One line of an order; names that the order does not give are left out.
+/// One line of an order; names that the order does not have are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Line)]
 pub struct LineView {
@@ -43,7 +43,7 @@ pub struct LineView {
     /// Units ordered.
     #[schema(example = "2")]
     pub quantity: String,
-    /// What the line calls its goods.
+    /// The name of the goods.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Blue mug")]
     pub name: Option<String>,

@@ -1,6 +1,6 @@
-//! `dead-letters replay`, `edit`, `discard`, `export` and `import`
+//! `dead-letters replay`, `edit`, `discard`, `export` and `import`.
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,28 +15,32 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::output::Output;
-use super::table::{Column, Listing, optional, text, write_facts, write_heading, write_table};
-use super::{DeadLettersReplayArgs, ExitStatus, Format, input, progress};
+use super::pages::Pages;
+use super::table::{Column, optional, text, write_facts, write_section, write_table};
+use super::{DeadLettersReplayArgs, ExitStatus, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
-use crate::console::views::{LetterOrderView, ReplayView};
+use crate::console::views::{
+    DeadLetterCommandView, DeadLetterForecastView, ReplayView, StockEffectView,
+};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, NewReplay, Pace, PageRequest,
-    ReplayId, ReplayState, Store, StoreError,
+    DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, NewReplay, Pace, ReplayId,
+    ReplayState, Store, StoreError,
 };
 
-/// Letters that are read or filed at a time.
+/// Dead letters that are read or parked at a time.
 const PAGE: usize = 100;
-/// The longest line that an import reads: a body in base64 and what was noted of it.
+/// The longest line that an import reads: a body in base64, and its headers.
 const LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// How often is looked how far a replay is.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// What an error begins with if the dead letters cannot be listed.
+const LIST_FAILURE: &str = "cannot list the dead letters";
+/// How often the progress of a replay is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the leader may take to begin a replay: longer than the lease of a leader that died.
+const TAKEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long the leader may take to begin with a replay: longer than the lease of one that died.
-const TAKEN_WITHIN: Duration = Duration::from_secs(15);
-
-/// Makes a replay and watches it, or says what it would do where `sources` write.
+/// Starts a replay and watches it; a dry run shows what it would do where `sources` may write.
 pub async fn replay(
     store: &dyn Store,
     sources: &SourceRules,
@@ -47,7 +51,10 @@ pub async fn replay(
 ) -> anyhow::Result<ExitStatus> {
     let id = ReplayId(Uuid::now_v7());
     if args.dry_run {
-        return dry_run(store, sources, id, &filter, now, output).await;
+        let done = dead_letters::dry_run(store, sources, &filter).await;
+        let done = done.context("cannot try the replay")?.unwrap_or_default();
+        output.show(&ReplayView::of_dry_run(id, now, &done), write_forecast)?;
+        return Ok(ExitStatus::Done);
     }
     let ramp_millis =
         args.ramp.map_or(0, |ramp| u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX));
@@ -57,22 +64,22 @@ pub async fn replay(
     let mut replay = made.context("cannot make the replay")?;
     if replay.state == ReplayState::Running {
         output.say(format_args!(
-            "replay {id}, letters in it: {}; it goes on without this command",
+            "replay {id}, dead letters in it: {}; it continues if this command is interrupted",
             replay.selected
         ))?;
     }
     if replay.selected == 0 {
-        output.say("no such dead letter is parked")?;
+        output.say("No dead letters match.")?;
     }
-    let bar = progress::bar("letters");
+    let bar = progress::bar("dead letters");
     let mut said = None;
-    let taken_by = Instant::now() + TAKEN_WITHIN;
+    let taken_by = Instant::now() + TAKEN_TIMEOUT;
     while replay.state == ReplayState::Running || replay.open() > 0 {
         let counts @ (sent, settled, failed) = (replay.sent, replay.settled, replay.failed);
         bar.set_length(replay.selected);
         bar.set_position(settled + failed + replay.gone);
         bar.set_message(format!("sent {sent}, came back {failed}"));
-        // Where nobody sees the bar, somebody may read the lines.
+        // Without a terminal there is no bar, so the counts are written as lines.
         if bar.is_hidden() && said != Some(counts) {
             say_counts(counts, output)?;
             said = Some(counts);
@@ -82,12 +89,12 @@ pub async fn replay(
             output.say(format_args!(
                 "no leader has taken replay {id} within {}: is `storekeeper serve` or a leader \
                  running? The replay stays and begins when one does; `storekeeper replays cancel \
-                 {id}` frees its letters",
-                humantime::format_duration(TAKEN_WITHIN)
+                 {id}` frees its dead letters",
+                humantime::format_duration(TAKEN_TIMEOUT)
             ))?;
             return Ok(ExitStatus::Unreachable);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let found = store.replay(id).await.context("cannot read the replay")?;
         replay = found.context("the replay is gone")?;
     }
@@ -96,80 +103,51 @@ pub async fn replay(
     if said.is_some_and(|said| said != counts) {
         say_counts(counts, output)?;
     }
-    let view = ReplayView::from(&replay);
-    match output.format {
-        Format::Json => output.json(&view)?,
-        Format::Table => writeln!(
+    output.show(&ReplayView::from(&replay), |view, output| {
+        let ReplayView { state, selected, sent, settled, failed, gone, .. } = view;
+        writeln!(
             output.out,
-            "{}: selected {}, sent {}, settled {}, came back {}, gone {}",
-            view.state, view.selected, view.sent, view.settled, view.failed, view.gone
-        )?,
-    }
-    // That nothing is there to be selected is no failure, unless it was named.
+            "{state}: selected {selected}, sent {sent}, settled {settled}, came back {failed}, \
+             gone {gone}"
+        )
+    })?;
+    // An empty selection is no failure, unless dead letters were named by their ids.
     let is_found = replay.selected > 0 || !has_names;
-    let is_whole = replay.state == ReplayState::Done && replay.failed == 0 && is_found;
-    Ok(if is_whole { ExitStatus::Done } else { ExitStatus::NotHeld })
+    let is_done = replay.state == ReplayState::Done && replay.failed == 0 && is_found;
+    Ok(if is_done { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
-fn say_counts(
-    (sent, settled, failed): (u64, u64, u64),
-    output: &mut Output<'_>,
-) -> std::io::Result<()> {
+fn say_counts((sent, settled, failed): (u64, u64, u64), output: &mut Output<'_>) -> io::Result<()> {
     output.say(format_args!("sent {sent}, settled {settled}, came back {failed}"))
 }
 
-async fn dry_run(
-    store: &dyn Store,
-    sources: &SourceRules,
-    id: ReplayId,
-    filter: &DeadLetterFilter,
-    now: Timestamp,
-    output: &mut Output<'_>,
-) -> anyhow::Result<ExitStatus> {
-    let done =
-        dead_letters::dry_run(store, sources, filter).await.context("cannot try the replay")?;
-    let view = ReplayView::of_dry_run(id, now, &done.unwrap_or_default());
-    if output.format == Format::Json {
-        output.json(&view)?;
-        return Ok(ExitStatus::Done);
-    }
-    let Some(forecast) = &view.forecast else { return Ok(ExitStatus::Done) };
-    let columns = ["ID", "WOULD BE", "REASON", "DETAIL"].map(Column::Text);
-    let mut listing = Listing::new(&columns, output.width);
-    let rows = forecast.letters.iter().map(|letter| {
-        vec![
-            text(&letter.id),
-            text(letter.outcome),
-            optional(letter.reason),
-            optional(letter.detail.as_deref()),
-        ]
-    });
-    listing.add(output.out, rows)?;
-    listing.finish(output.out)?;
-    write_heading(output.out, "What it would add to the stock")?;
-    if forecast.stock.is_empty() {
-        writeln!(output.out, "nothing")?;
-    }
-    let columns = [
-        Column::Text("SITE"),
-        Column::Text("KEY"),
-        Column::Number("RECEIVED"),
-        Column::Number("COMMITTED"),
-        Column::Number("FULFILLED"),
-    ];
-    let rows = forecast.stock.iter().map(|effect| {
-        let counts = [&effect.received, &effect.committed, &effect.fulfilled];
-        let names = [text(&effect.site), text(&effect.key)];
-        names.into_iter().chain(counts.map(Cell::new)).collect()
-    });
-    write_table(output.out, output.width, &columns, rows)?;
+fn write_forecast(view: &ReplayView, output: &mut Output<'_>) -> io::Result<()> {
+    let Some(forecast) = &view.forecast else { return Ok(()) };
+    write_table(FORECAST_COLUMNS, &forecast.letters, output)?;
+    let heading = "What it would add to the stock";
+    write_section(heading, EFFECT_COLUMNS, &forecast.stock, "nothing", output)?;
     if forecast.cut_off {
-        output.say(format_args!("there are more letters than these {}", view.selected))?;
+        output.say(format_args!("there are more dead letters than these {}", view.selected))?;
     }
-    Ok(ExitStatus::Done)
+    Ok(())
 }
 
-/// Gives a letter another body, from a file or, for `-`, from stdin.
+const FORECAST_COLUMNS: &[Column<DeadLetterForecastView>] = &[
+    Column::text("ID", |letter| text(&letter.id)),
+    Column::text("WOULD BE", |letter| text(letter.outcome)),
+    Column::text("REASON", |letter| optional(letter.reason)),
+    Column::text("DETAIL", |letter| optional(letter.detail.as_deref())),
+];
+
+const EFFECT_COLUMNS: &[Column<StockEffectView>] = &[
+    Column::text("SITE", |effect| text(&effect.site)),
+    Column::text("KEY", |effect| text(&effect.key)),
+    Column::number("RECEIVED", |effect| Cell::new(&effect.received)),
+    Column::number("COMMITTED", |effect| Cell::new(&effect.committed)),
+    Column::number("FULFILLED", |effect| Cell::new(&effect.fulfilled)),
+];
+
+/// Gives a dead letter another body, from a file or, for `-`, from stdin.
 pub async fn edit(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
@@ -182,10 +160,10 @@ pub async fn edit(
     let bytes = input::read(body, EDIT_BYTES_MAX)?;
     anyhow::ensure!(!bytes.is_empty(), "the body is empty");
     let done = dead_letters::edit(broker, store, letter, &bytes).await;
-    commanded(letter, done.context("cannot queue the edit")?, output)
+    report(letter, done.context("cannot queue the edit")?, output)
 }
 
-/// Drops a letter for good.
+/// Discards a dead letter.
 pub async fn discard(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
@@ -195,10 +173,10 @@ pub async fn discard(
     let found = dead_letters::find_to_discard(store, id).await;
     let Some(letter) = free(id, found, output)? else { return Ok(ExitStatus::NotHeld) };
     let done = dead_letters::discard(broker, store, letter).await;
-    commanded(letter, done.context("cannot queue the discard")?, output)
+    report(letter, done.context("cannot queue the discard")?, output)
 }
 
-/// Drops every letter that the filter selects, but for those that a running replay has.
+/// Discards every dead letter that the filter selects, except those in a running replay.
 pub async fn discard_selected(
     store: &dyn Store,
     broker: &Arc<dyn Broker>,
@@ -206,11 +184,11 @@ pub async fn discard_selected(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let (mut discarded, mut queued, mut in_replay) = (0_u64, 0_u64, 0_u64);
-    let mut page = PageRequest::first(PAGE);
-    loop {
-        let found = store.dead_letters(filter, &page).await;
-        let found = found.context("cannot list the dead letters")?;
-        for DeadLetterSummary { id, generation, .. } in found.items {
+    let mut pages = Pages::of(PAGE);
+    while let Some(letters) =
+        pages.next(LIST_FAILURE, async |page| store.dead_letters(filter, page).await).await?
+    {
+        for DeadLetterSummary { id, generation, .. } in letters {
             if store.replay_of(id).await.context("cannot read the replays")?.is_some() {
                 in_replay += 1;
                 continue;
@@ -222,8 +200,6 @@ pub async fn discard_selected(
                 Progress::Queued => queued += 1,
             }
         }
-        let Some(next) = found.next else { break };
-        page.after = Some(next);
     }
     let counts = [("discarded", discarded), ("queued", queued), ("in a replay", in_replay)];
     let shown = counts.iter().filter(|(name, count)| *count > 0 || *name == "discarded");
@@ -232,41 +208,37 @@ pub async fn discard_selected(
         "discarded": discarded, "queued": queued, "in_replay": in_replay,
     });
     output.verdict(sentence.join(", "), &object)?;
-    let is_whole = queued == 0 && in_replay == 0;
-    Ok(if is_whole { ExitStatus::Done } else { ExitStatus::NotHeld })
+    let is_done = queued == 0 && in_replay == 0;
+    Ok(if is_done { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
-/// Says how far a command is.
-fn commanded(
+/// Reports the progress of a command.
+fn report(
     letter: DeadLetterName,
     Commanded { message_id, progress }: Commanded,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     if progress == Progress::Ended {
-        output.say("the letter ended before it could get the body; nothing was changed")?;
-        return Ok(ExitStatus::NotHeld);
+        return output
+            .not_held("the dead letter ended before it could be edited; nothing was changed");
     }
     let is_applied = progress == Progress::Applied;
-    let view = LetterOrderView::new(letter, message_id, is_applied);
-    match output.format {
-        Format::Json => output.json(&view)?,
-        Format::Table => {
-            let facts = vec![
-                ("id", text(&view.id)),
-                ("state", text(if is_applied { "applied" } else { "queued" })),
-                ("message", text(&view.message_id)),
-            ];
-            write_facts(output.out, output.width, facts)?;
-        }
-    }
+    let view = DeadLetterCommandView::new(letter, message_id, is_applied);
+    output.show(&view, |view, output| {
+        let facts = vec![
+            ("id", text(&view.id)),
+            ("state", text(if is_applied { "applied" } else { "queued" })),
+            ("message", text(&view.message_id)),
+        ];
+        write_facts(facts, output)
+    })?;
     if is_applied {
         return Ok(ExitStatus::Done);
     }
-    output.say("queued, as the Store did not answer; a worker will do it")?;
-    Ok(ExitStatus::NotHeld)
+    output.not_held("queued, because the Store did not answer; a worker will apply it")
 }
 
-/// The dead letter that a command is about; without one, it is said why.
+/// The dead letter, unless it is in a running replay; then the reason is reported.
 fn free(
     id: MessageId,
     found: Result<Target, StoreError>,
@@ -275,15 +247,15 @@ fn free(
     match found.with_context(|| format!("cannot read the dead letter {id}"))? {
         Target::Free(letter) => return Ok(Some(letter)),
         Target::InReplay(replay) => output.say(format_args!(
-            "{id} is in replay {replay}, and might come back as it was: wait until that is done, or \
-             `storekeeper replays cancel {replay}`"
+            "{id} is in replay {replay}, and might come back as it was: wait until the replay is \
+             done, or run `storekeeper replays cancel {replay}`"
         ))?,
         Target::Unknown => output.say(format_args!("no message {id} is parked"))?,
     }
     Ok(None)
 }
 
-/// A whole letter as a line of an export; bodies are always base64, so that nothing is lost.
+/// A dead letter as a line of an export; bodies are always base64, so that nothing is lost.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Exported {
@@ -351,54 +323,54 @@ impl Exported {
     }
 }
 
-/// Writes every letter that the filter selects, whole, one a line.
+/// Exports every dead letter that the filter selects, one a line.
 pub async fn export(
     store: &dyn Store,
     filter: &DeadLetterFilter,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let mut page = PageRequest::first(PAGE);
-    loop {
-        let found = store.dead_letters(filter, &page).await;
-        let found = found.context("cannot list the dead letters")?;
-        for summary in found.items {
+    let mut pages = Pages::of(PAGE);
+    while let Some(letters) =
+        pages.next(LIST_FAILURE, async |page| store.dead_letters(filter, page).await).await?
+    {
+        for summary in letters {
             let letter = store.dead_letter(summary.id).await;
-            // One that ended meanwhile is not there to be exported.
+            // One that has ended since it was listed is not exported.
             if let Some(letter) = letter.context("cannot read a dead letter")? {
                 output.json(&Exported::from(&letter))?;
             }
         }
-        let Some(next) = found.next else { return Ok(ExitStatus::Done) };
-        page.after = Some(next);
     }
+    Ok(ExitStatus::Done)
 }
 
-/// Files the letters of an export. One that is parked already, or has ended here, stays as it is.
+/// Parks the dead letters of an export. One that is parked already, or has ended here, stays as it
+/// is.
 pub async fn import(
     store: &dyn Store,
     file: &Path,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let mut lines = std::io::BufReader::new(input::open(file)?);
+    let mut lines = io::BufReader::new(input::open(file)?);
     let (mut number, mut letters) = (0_u64, Vec::new());
     loop {
         let mut line = Vec::new();
         let read = lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
         let length = read.with_context(|| format!("cannot read {}", file.display()))?;
         if length == 0 || letters.len() == PAGE {
-            let filed = store.park(std::mem::take(&mut letters)).await;
-            filed.context("cannot file dead letters")?;
+            let parked = store.park(std::mem::take(&mut letters)).await;
+            parked.context("cannot park the dead letters")?;
         }
         if length == 0 {
             break;
         }
         number += 1;
         let exported: Option<Exported> = serde_json::from_slice(&line).ok();
-        // What is wrong is not quoted: it may be personal.
+        // The line is not quoted: it may hold personal data.
         let letter = exported.and_then(Exported::letter);
         letters.push(letter.with_context(|| format!("line {number} is no exported dead letter"))?);
     }
-    let sentence = format_args!("letters read: {number}");
+    let sentence = format_args!("dead letters read: {number}");
     output.verdict(sentence, &serde_json::json!({ "read": number }))?;
     Ok(ExitStatus::Done)
 }

@@ -1,5 +1,4 @@
-//! `DELETE /v1/dead-letters/{id}`, `PUT /v1/dead-letters/{id}/body` and
-//! `GET /v1/dead-letters/groups`
+//! `DELETE /v1/dead-letters/{id}` and `PUT /v1/dead-letters/{id}/body`
 
 use axum::Json;
 use axum::extract::State;
@@ -11,14 +10,14 @@ use utoipa::ToSchema;
 
 use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
-use super::views::{DeadLetterGroupView, LetterOrderView, ListView};
-use super::{Backends, broker_problem, in_time, store_problem};
+use super::views::DeadLetterCommandView;
+use super::{Backends, in_time};
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::{DeadLetterName, StoreError};
 
-/// The largest request for an edit: base64 makes a body a third longer, JSON's escapes up to six
-/// times; that much is not taken, so such a body is better sent as base64.
+/// The largest request of an edit: base64 makes a body a third longer, and JSON's escapes up to six
+/// times; the latter is not accepted, so such a body must be sent as base64.
 const EDIT_REQUEST_BYTES_MAX: usize = EDIT_BYTES_MAX / 3 * 4 + 1024;
 
 /// The new body: its text, or its bytes.
@@ -37,7 +36,7 @@ impl NewBody {
         let bytes = match (self.text, self.base64) {
             (Some(text), None) => text.into_bytes(),
             (None, Some(base64)) => {
-                STANDARD.decode(base64).map_err(|_| invalid("base64: is no standard base64"))?
+                STANDARD.decode(base64).map_err(|_| invalid("base64: is not standard base64"))?
             }
             (Some(_), Some(_)) | (None, None) => {
                 return Err(invalid("expected either text or base64"));
@@ -50,88 +49,66 @@ impl NewBody {
     }
 }
 
-/// Counts parked dead letters by reason, shop and event
-#[utoipa::path(
-    get,
-    path = "/v1/dead-letters/groups",
-    operation_id = "list_dead_letter_groups",
-    tag = "dead letters",
-    responses(
-        (status = 200, description = "All groups on one page, the largest first.", body = ListView<DeadLetterGroupView>),
-        Refusals,
-    ),
-)]
-pub(super) async fn groups(
-    State(backends): State<Backends>,
-    _: Query<NoParameters>,
-) -> Result<Json<ListView<DeadLetterGroupView>>, Problem> {
-    let groups = backends.store.dead_letter_groups().await;
-    let groups = groups.map_err(|error| store_problem(&error))?;
-    let items = groups.iter().map(DeadLetterGroupView::from).collect();
-    Ok(Json(ListView { items, next_cursor: None }))
-}
-
-/// Drops a dead letter for good
+/// Discards a dead letter for good
 #[utoipa::path(
     delete,
     path = "/v1/dead-letters/{id}",
-    operation_id = "discard_dead_letter",
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     responses(
-        (status = 200, description = "The letter is gone.", body = LetterOrderView),
-        (status = 202, description = "That is queued, as the Store did not answer; a worker will do it.", body = LetterOrderView),
+        (status = 200, description = "The dead letter is discarded.", body = DeadLetterCommandView),
+        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = DeadLetterCommandView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The dead letter is in a running replay; cancel the replay, or wait for it.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
 )]
-pub(super) async fn discard(
+pub(super) async fn discard_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
-) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let id = parse_message_id(&id)?;
     let name = free(dead_letters::find_to_discard(&*backends.store, id).await)?;
-    let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await;
-    answer(name, done.map_err(|error| broker_problem(&error))?)
+    let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await?;
+    answer(name, done)
 }
 
-/// Gives a dead letter another body; the one that was received is kept beside it
+/// Edits the body of a dead letter; the original body is kept
 #[utoipa::path(
     put,
     path = "/v1/dead-letters/{id}/body",
-    operation_id = "edit_dead_letter",
     tag = "dead letters",
     params(("id" = String, Path, description = "The message's id.")),
     request_body = NewBody,
     responses(
-        (status = 200, description = "The letter has the new body.", body = LetterOrderView),
-        (status = 202, description = "That is queued, as the Store did not answer; a worker will do it.", body = LetterOrderView),
+        (status = 200, description = "The dead letter has the new body.", body = DeadLetterCommandView),
+        (status = 202, description = "The command is queued, because the Store did not answer; a worker will apply it.", body = DeadLetterCommandView),
         (status = 404, description = "No such message is parked.", body = Body<'static>, content_type = PROBLEM_JSON),
-        (status = 409, description = "A running replay has the letter; cancel that, or wait for what becomes of it.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "The dead letter is in a running replay; cancel the replay, or wait for it.", body = Body<'static>, content_type = PROBLEM_JSON),
         BodyRefusals,
         Refusals,
     ),
 )]
-pub(super) async fn edit(
+pub(super) async fn edit_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
     _: Query<NoParameters>,
     JsonBody(body): JsonBody<NewBody, EDIT_REQUEST_BYTES_MAX>,
-) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let name = free(dead_letters::find(&*backends.store, parse_message_id(&id)?).await)?;
     let body = body.bytes()?;
-    let done = in_time(dead_letters::edit(&backends.broker, &*backends.store, name, &body)).await;
-    answer(name, done.map_err(|error| broker_problem(&error))?)
+    let edited = dead_letters::edit(&backends.broker, &*backends.store, name, &body);
+    answer(name, in_time(edited).await?)
 }
 
 /// The dead letter that a command is about, or why there can be no command.
 fn free(found: Result<Target, StoreError>) -> Result<DeadLetterName, Problem> {
-    match found.map_err(|error| store_problem(&error))? {
+    match found? {
         Target::Free(name) => Ok(name),
         Target::InReplay(replay) => {
-            let detail = format!("replay {replay} has it; cancel that, or wait until it is done");
+            let detail =
+                format!("it is in replay {replay}; cancel the replay, or wait until it is done");
             Err(Problem::new(ProblemCode::DeadLetterInReplay, detail))
         }
         Target::Unknown => {
@@ -140,18 +117,18 @@ fn free(found: Result<Target, StoreError>) -> Result<DeadLetterName, Problem> {
     }
 }
 
-/// What is answered of a command that is so far.
+/// The answer to a command with this progress.
 fn answer(
     name: DeadLetterName,
     Commanded { message_id, progress }: Commanded,
-) -> Result<(StatusCode, Json<LetterOrderView>), Problem> {
+) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let (status, applied) = match progress {
         Progress::Applied => (StatusCode::OK, true),
         Progress::Queued => (StatusCode::ACCEPTED, false),
         Progress::Ended => {
-            let detail = "the letter ended before it could get the body; nothing was changed";
+            let detail = "the dead letter ended before it could be edited; nothing was changed";
             return Err(Problem::new(ProblemCode::DeadLetterUnknown, detail));
         }
     };
-    Ok((status, Json(LetterOrderView::new(name, message_id, applied))))
+    Ok((status, Json(DeadLetterCommandView::new(name, message_id, applied))))
 }
