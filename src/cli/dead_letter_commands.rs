@@ -365,10 +365,15 @@ pub async fn import(
             break;
         }
         number += 1;
-        let exported: Option<Exported> = serde_json::from_slice(&line).ok();
-        // The line is not quoted: it may hold personal data.
-        let letter = exported.and_then(Exported::letter);
-        letters.push(letter.with_context(|| format!("line {number} is no exported dead letter"))?);
+        // Neither the line nor serde's words, which quote it: it may hold personal data.
+        let exported: Exported = serde_json::from_slice(&line).map_err(|error| {
+            let column = error.column();
+            anyhow::anyhow!("line {number} is no exported dead letter: column {column} is wrong")
+        })?;
+        let letter = exported.letter().with_context(|| {
+            format!("line {number} is no exported dead letter: its body is no base64")
+        });
+        letters.push(letter?);
     }
     let sentence = format_args!("dead letters read: {number}");
     output.verdict(sentence, &serde_json::json!({ "read": number }))?;

@@ -85,6 +85,8 @@ impl Intake {
             age >= READ_EVERY || (age >= READ_AGAIN && locked(&self.room).is_tight())
         });
         if is_due {
+            // An operator may have given the server more memory, or less.
+            store.check().await?;
             let used = store.dead_letter_totals().await?.bytes;
             *locked(&self.room) = Room::new(self.bytes_max(store), used);
             *read_at = Some(Instant::now());

@@ -5,6 +5,7 @@ mod clusters;
 pub(crate) mod deployment;
 mod drains;
 mod faults;
+mod full_redis;
 mod leaders;
 mod outages;
 mod roles;

@@ -181,7 +181,8 @@ async fn a_worker_that_has_nothing_to_do_stops_when_its_policy_is_replaced() {
 #[tokio::test]
 async fn an_application_that_died_is_reported_and_gone_on_with() {
     let shop = Shop::new();
-    let envelopes = history(20);
+    // So many that each site has some.
+    let envelopes = history(150);
     shop.publish(&envelopes).await;
     shop.work_off(&Policy::default()).await;
     // It dies when the policy is in force and one site is done.

@@ -51,8 +51,10 @@ pub(super) async fn an_ended_generation_is_never_parked_again(harness: &Harness)
     let store = harness.crash_and_reopen(store);
     park(&*store, [1, 9].into_iter()).await;
     store.park(vec![later(9, 2)]).await.unwrap();
+    // Another copy of what was settled comes back.
+    store.park(vec![later(1, 2)]).await.unwrap();
     assert_eq!(all(&*store).await, [2, 3]);
-    store.park(vec![later(1, 2), later(9, 3)]).await.unwrap();
+    store.park(vec![later(1, 3), later(9, 3)]).await.unwrap();
     assert_eq!(all(&*store).await, [1, 2, 3], "a discard is for good");
 }
 
