@@ -61,11 +61,11 @@ pub async fn find(store: &dyn Store, id: MessageId) -> Result<Target, StoreError
 /// Finds the dead letter that a discard is about, even one that cannot be read: its generation does
 /// not matter, as a discard ends all of them.
 pub async fn find_to_discard(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
-    match find(store, id).await {
+    match store.parked_generation(id).await {
         Err(StoreError::Corrupt { .. }) => {
             Ok(Target::Free(DeadLetterName { message_id: id, generation: 1 }))
         }
-        found => found,
+        _ => find(store, id).await,
     }
 }
 

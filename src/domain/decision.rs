@@ -53,7 +53,7 @@ named! {
         UnknownEventType = "unknown_event_type",
         /// It is no event: a person gave a dead letter another body.
         Edited = "edited",
-        /// It is no event: a person discarded a dead letter.
+        /// A person discarded a dead letter, or this is a copy of one that was discarded.
         Discarded = "discarded",
     }
 }

@@ -106,7 +106,8 @@ pub struct CodeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
     /// applied, superseded, duplicate, ignored, `dead_letter` or expired. Edits and discards of
-    /// dead letters are applied, with the reason edited or discarded.
+    /// dead letters are applied, with the reason edited or discarded; a copy of a discarded dead
+    /// letter is ignored, with the reason discarded.
     pub outcome: &'static str,
     /// Why; empty if there is no reason.
     pub reason: &'static str,

@@ -16,7 +16,7 @@ use super::Pool;
 use crate::broker::{Delivery, Disposition};
 use crate::domain::dead_letter::Room;
 use crate::domain::{Code, MessageId, Rejection};
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::store::{DeadLetter, DeadLetterName, Store, StoreError};
 
 /// The default limit of `dead_letters.bytes_max`, and its share of a server's memory.
 const BYTES_MAX: u64 = 1 << 30;
@@ -40,7 +40,7 @@ pub(super) struct Intake {
     room: Mutex<Room>,
     read_at: tokio::sync::Mutex<Option<Instant>>,
     /// The compressed sizes of dead letters that found no room: each is compressed once.
-    sizes: Mutex<BTreeMap<MessageId, u64>>,
+    sizes: Mutex<BTreeMap<DeadLetterName, u64>>,
     logged_at: Mutex<Option<Instant>>,
 }
 
@@ -56,25 +56,30 @@ impl Intake {
         letters: Vec<DeadLetter>,
     ) -> Result<BTreeSet<MessageId>, StoreError> {
         self.read_room(store).await?;
-        let id = |letter: &DeadLetter| letter.envelope.message_id;
         let (waiting, tried): (Vec<_>, Vec<_>) =
             letters.into_iter().partition(|letter| self.is_too_large(letter));
-        let mut waiting: BTreeSet<MessageId> = waiting.iter().map(id).collect();
-        let ids: Vec<MessageId> = tried.iter().map(id).collect();
-        let refused = store.park_within(tried, &self.room).await?;
-        waiting.extend(refused.iter().map(|(id, _)| *id));
+        let mut waiting: BTreeSet<MessageId> =
+            waiting.iter().map(|letter| letter.envelope.message_id).collect();
+        let names: Vec<DeadLetterName> = tried.iter().map(DeadLetter::name).collect();
+        let refused: BTreeMap<_, _> =
+            store.park_within(tried, &self.room).await?.into_iter().collect();
         let mut sizes = locked(&self.sizes);
-        sizes.retain(|id, _| !ids.contains(id));
         if sizes.len() + refused.len() > SIZES_MAX {
             sizes.clear();
         }
-        sizes.extend(refused);
+        for name in names {
+            match refused.get(&name.message_id) {
+                Some(size) => drop(sizes.insert(name, *size)),
+                None => drop(sizes.remove(&name)),
+            }
+        }
+        waiting.extend(refused.into_keys());
         Ok(waiting)
     }
 
     /// Whether a dead letter that had to wait before must wait again.
     fn is_too_large(&self, letter: &DeadLetter) -> bool {
-        let size = locked(&self.sizes).get(&letter.envelope.message_id).copied();
+        let size = locked(&self.sizes).get(&letter.name()).copied();
         size.is_some_and(|size| !locked(&self.room).fits(&letter.envelope.source, size))
     }
 
@@ -85,8 +90,11 @@ impl Intake {
             age >= READ_EVERY || (age >= READ_AGAIN && locked(&self.room).is_tight())
         });
         if is_due {
-            // An operator may have given the server more memory, or less.
-            store.check().await?;
+            if self.bytes_max.is_none() && store.memory_max().is_some() {
+                // An operator may have given the server more memory, or less. If it does not
+                // answer, what follows says so.
+                store.check().await.ok();
+            }
             let used = store.dead_letter_totals().await?.bytes;
             *locked(&self.room) = Room::new(self.bytes_max(store), used);
             *read_at = Some(Instant::now());

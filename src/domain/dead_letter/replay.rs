@@ -220,6 +220,11 @@ impl ReplayRecord {
         count(Counter::Sent(self.round)).saturating_sub(count(Counter::Ended(self.round)))
     }
 
+    /// Whether the whole list was sent, as far as it could be read.
+    const fn is_passed(&self) -> bool {
+        self.chunks > 0 && self.position.chunk >= self.chunks
+    }
+
     /// Whether the leader must process it.
     pub fn is_open(&self, counts: &ReplayCounts) -> bool {
         self.state == ReplayState::Running || self.open(counts) > 0
@@ -228,8 +233,12 @@ impl ReplayRecord {
     /// The replay as it is shown; `None` while it is being made.
     pub fn view(&self, id: ReplayId, counts: &ReplayCounts) -> Option<Replay> {
         let count = |counter| counts.get(&counter).copied().unwrap_or(0);
-        let (settled, failed) = (count(Counter::Settled), count(Counter::Failed));
+        let (settled, mut failed) = (count(Counter::Settled), count(Counter::Failed));
         let gone = count(Counter::Gone);
+        if self.state == ReplayState::Done {
+            // What could not even be read was not sent.
+            failed = failed.max(self.selected.saturating_sub(settled + gone));
+        }
         let Self { made_at, pace, state, selected, .. } = *self;
         let sent = settled + failed + gone + self.open(counts);
         let is_taken = self.round > 0;
@@ -248,7 +257,7 @@ pub fn conclude(record: &ReplayRecord, counts: &ReplayCounts) -> Option<ReplayRe
     let too_many = record.pace.abort_after.is_some_and(|most| failed >= u64::from(most));
     let state = if too_many && is_left {
         ReplayState::Aborted
-    } else if ended >= record.selected {
+    } else if ended >= record.selected || (record.is_passed() && record.open(counts) == 0) {
         ReplayState::Done
     } else {
         return None;

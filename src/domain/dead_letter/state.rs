@@ -298,7 +298,7 @@ fn end(
     // If a replay overtook the discard, it is about the generation that failed again.
     let generation =
         if ending == Ending::Discarded { generation.max(there.unwrap_or(0)) } else { generation };
-    if state.ended.is_some_and(|ended| ended.generation >= generation) {
+    if state.is_over(generation) {
         return None;
     }
     let mut step = Step::default();

@@ -114,6 +114,9 @@ fn a_discard_is_for_good_and_about_what_came_back_meanwhile() {
     assert_eq!((letter.parked(), letter.bodies.len()), (None, 0));
     assert!(!letter.act(&incoming(3, 1, "a")));
     assert!(!letter.act(&edit(3, 1, "b")));
+    // A copy was on its way; another of its generation may be.
+    assert!(!letter.act(&end(3, Ending::Settled)));
+    assert!(letter.state.unwrap().is_discarded());
 }
 
 #[test]
@@ -190,6 +193,13 @@ fn a_replay_ends_when_all_is_told_or_too_much_came_back() {
     assert_eq!(told(2, 0, 2, 2), Some(ReplayState::Aborted));
     assert_eq!(told(2, 0, 3, 2), None, "the last is on its way");
     assert_eq!(told(2, 1, 3, 3), Some(ReplayState::Done));
+    let passed = ReplayRecord { position: Position { chunk: 1, index: 0 }, ..round.clone() };
+    let counts =
+        |ended| [(Counter::Sent(1), 2), (Counter::Settled, ended), (Counter::Ended(1), ended)];
+    assert_eq!(conclude(&passed, &counts(1).into()), None);
+    let done = conclude(&passed, &counts(2).into()).unwrap();
+    let view = done.view(REPLAY, &counts(2).into()).unwrap();
+    assert_eq!((view.settled, view.failed), (2, 1), "one could not be read");
     assert_eq!(ReplayRecord::making(at(1), pace, at(1)).begun().state, ReplayState::Done);
     assert!(!round.is_abandoned(at(99)));
     let making = ReplayRecord::making(at(1), pace, at(1));

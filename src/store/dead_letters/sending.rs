@@ -6,11 +6,11 @@ use super::{
     Conflicts, DeadLetterCommit, DeadLetterWrite, DeadLettersCommitted, LoadedDeadLetter,
     LoadedReplay, ReplayList, whole,
 };
-use crate::domain::MessageId;
 use crate::domain::dead_letter::{
     Counter, DeadLetterName, Fence, Position, Replay, ReplayId, ReplayRecord, ReplayState,
     conclude, fail_unsent, mark_sent,
 };
+use crate::domain::{MessageId, causes};
 use crate::store::{DeadLetter, Store, StoreError};
 
 /// Dead letters read together to find the next ones to send.
@@ -70,7 +70,7 @@ impl dyn Store + '_ {
             let rest = chunk.get(index..).unwrap_or_default();
             let read_ahead = rest.get(..READ_AHEAD).unwrap_or(rest);
             let ids: Vec<MessageId> = read_ahead.iter().map(|name| name.message_id).collect();
-            let found = self.load_dead_letters(&ids, false).await?;
+            let found = self.load_readable(&ids, false).await?;
             for (name, found) in read_ahead.iter().zip(found) {
                 at.index += 1;
                 let sends = |found: LoadedDeadLetter| {
@@ -88,7 +88,7 @@ impl dyn Store + '_ {
             }
         }
         let ids: Vec<MessageId> = wanted.iter().map(|name| name.message_id).collect();
-        let found = self.load_dead_letters(&ids, true).await?;
+        let found = self.load_readable(&ids, true).await?;
         let mut unsent = Unsent { after: at, ..Unsent::default() };
         for (name, found) in wanted.iter().zip(found) {
             match found.map(whole).transpose() {
@@ -101,6 +101,31 @@ impl dyn Store + '_ {
             }
         }
         Ok(unsent)
+    }
+
+    /// Loads dead letters; one whose state cannot be read is as if it were not there.
+    async fn load_readable(
+        &self,
+        ids: &[MessageId],
+        with_bodies: bool,
+    ) -> Result<Vec<Option<LoadedDeadLetter>>, StoreError> {
+        match self.load_dead_letters(ids, with_bodies).await {
+            Err(error) if error.is_of_data() => {}
+            loaded => return loaded,
+        }
+        let mut loaded = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.load_dead_letters(&[*id], with_bodies).await {
+                Ok(one) => loaded.extend(one),
+                Err(error) if error.is_of_data() => {
+                    let error = causes(&error);
+                    tracing::error!(message_id = %id, error, "cannot send a dead letter; discard it");
+                    loaded.push(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(loaded)
     }
 
     /// Counts dead letters that cannot be sent as failed and frees them; they stay parked. Returns

@@ -5,7 +5,7 @@
 //!
 //! What was answered outlives this process. What of it outlives the server is the server's to say:
 //! all with `appendfsync always`, all but the last second with `everysec`, and a replica that is
-//! promoted may miss what had not reached it. [`RedisStore::failovers`] counts when that may have
+//! promoted may miss what had not reached it. [`failovers`](crate::store::ReadStore::failovers) counts when that may have
 //! happened: the journal has the webhooks of those moments.
 //!
 //! # Invariants

@@ -120,6 +120,34 @@ async fn a_body_that_cannot_be_read_fails_and_its_replay_goes_on() {
 }
 
 #[tokio::test]
+async fn a_state_that_cannot_be_read_holds_up_no_replay() {
+    let prefix = Prefix::new();
+    let store = prefix.open();
+    store.park((1..4).map(|n| letter(n, Code::NotJson, 1)).collect()).await.unwrap();
+    let id = ReplayId(Uuid::from_u128(1));
+    let filter = DeadLetterFilter::default();
+    let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
+    store.make_replay(new).await.unwrap();
+    damage(&prefix, 2, "state", b"\x02\xff");
+    let directory = tempfile::tempdir().unwrap();
+    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
+    let mut replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
+    for _ in 0..2 {
+        assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
+    }
+    assert_eq!(broker.depth().await.unwrap().work_ready, 2);
+    dead_letters::discard(&broker, &*store, name(2)).await.unwrap();
+    store.end_dead_letters(vec![name(1), name(3)], Ending::Settled, time(9)).await.unwrap();
+    for _ in 0..2 {
+        assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
+    }
+    let replay = store.replay(id).await.unwrap().unwrap();
+    assert_eq!((replay.state, replay.settled, replay.failed), (ReplayState::Done, 2, 1));
+    assert_eq!(store.open_replays().await.unwrap(), []);
+    broker.close().await;
+}
+
+#[tokio::test]
 async fn a_key_of_another_type_leaves_no_half_of_a_commit() {
     let prefix = Prefix::new();
     let store = prefix.open();
@@ -151,6 +179,15 @@ async fn a_dead_letter_that_cannot_be_read_can_be_discarded() {
         let found = dead_letters::find_to_discard(&*store, message(number)).await.unwrap();
         assert_eq!(found, Target::Unknown);
     }
+    // A key of another type.
+    let key = prefix.key(&format!("letter:{}", message(9)));
+    redis::cmd("SET").arg(&key).arg(1).query::<()>(&mut prefix.server.connection()).unwrap();
+    assert_eq!(
+        dead_letters::find_to_discard(&*store, message(9)).await.unwrap(),
+        Target::Free(name(9))
+    );
+    let done = dead_letters::discard(&broker, &*store, name(9)).await.unwrap();
+    assert_eq!(done.progress, Progress::Applied);
     while !store.expire_dead_letters(clock::now(), clock::now()).await.unwrap().is_empty() {}
     assert_eq!(prefix.left(), ["bytes"], "nothing else is known of them");
     broker.close().await;

@@ -25,11 +25,12 @@ local function take_write()
 end
 
 -- An error between two writes would leave half of them, so everything is checked before the first.
-local writes = place
+local writes, deleted = place, {}
 while place < #ARGV do
   local key, command, first = take_write()
   local type, wanted = redis.call('TYPE', key).ok, TYPES[command]
-  if wanted and type ~= 'none' and type ~= wanted then
+  if command == 'DEL' then deleted[key] = true end
+  if wanted and not deleted[key] and type ~= 'none' and type ~= wanted then
     return redis.error_reply('CORRUPT ' .. key .. ' is a ' .. type)
   end
   if command == 'ADD' or command == 'COUNT' then

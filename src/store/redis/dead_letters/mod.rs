@@ -148,7 +148,7 @@ pub(super) async fn overwrite(
     }
     let members = index::members(id, state);
     writing.write(index, "ZADD", members.iter().flat_map(|member| ["0", member.as_str()]));
-    client.run::<u64>(&writing.finish(false)).await.map(drop)
+    client.run::<u64>(&writing.finish(true)).await.map(drop)
 }
 
 /// The time by the server's clock.
