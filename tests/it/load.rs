@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rust_decimal::Decimal;
-use storekeeper::broker::Broker;
+use storekeeper::broker::{Broker, BrokerError};
 use storekeeper::clock;
 use storekeeper::domain::MessageId;
 use storekeeper::simulate::{History, Model, ModelPolicy};
@@ -81,17 +81,10 @@ pub(crate) async fn eventually_settled(console: &Server) {
 
 /// Every answered body is in the journal, once, and in no queue any more.
 pub(crate) async fn all_accounted_for(broker: &dyn Broker, ids: &BTreeMap<usize, String>) {
-    let mut journalled = BTreeSet::new();
-    let mut after = None;
-    loop {
-        let records = broker.journal(after, 1000).await.unwrap();
-        let Some(last) = records.last() else { break };
-        after = Some(last.position);
-        for record in records {
-            let id = record.envelope.message_id.to_string();
-            assert!(journalled.insert(id.clone()), "{id} is in the journal twice");
-        }
-    }
+    // A server that was just started again may not answer in time.
+    let journalled =
+        eventually_or_told(DEADLINE, "the journal is read", async || journalled(broker).await)
+            .await;
     // What a worker has in hand shows nowhere, unless it is handed back.
     eventually("nothing is in a queue", async || {
         let depth = broker.depth().await.ok()?;
@@ -102,6 +95,20 @@ pub(crate) async fn all_accounted_for(broker: &dyn Broker, ids: &BTreeMap<usize,
     .await;
     for id in ids.values() {
         assert!(journalled.contains(id), "{id} was answered 200 and is lost");
+    }
+}
+
+/// The messages in the journal, each once.
+async fn journalled(broker: &dyn Broker) -> Result<BTreeSet<String>, BrokerError> {
+    let (mut journalled, mut after) = (BTreeSet::new(), None);
+    loop {
+        let records = broker.journal(after, 1000).await?;
+        let Some(last) = records.last() else { return Ok(journalled) };
+        after = Some(last.position);
+        for record in records {
+            let id = record.envelope.message_id.to_string();
+            assert!(journalled.insert(id.clone()), "{id} is in the journal twice");
+        }
     }
 }
 

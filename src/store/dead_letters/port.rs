@@ -88,11 +88,14 @@ pub enum DeadLettersCommitted {
 }
 
 impl DeadLetterCommit {
-    /// Whether it only removes: such a commit may run on a server that is out of memory.
-    pub fn gives_memory_back(&self) -> bool {
+    /// Whether it is written even on a server that is out of memory: it only removes, or a person
+    /// edits a body so that it can go.
+    pub fn is_written_when_full(&self) -> bool {
         let removes = |write: &DeadLetterWrite| {
-            write.after.as_ref().is_none_or(|after| after.parked.is_none())
-                && write.bodies.iter().all(|(_, body)| body.is_none())
+            let is_edit = matches!(&*write.bodies, [(Slot::Edited, Some(_))]);
+            is_edit
+                || write.after.as_ref().is_none_or(|after| after.parked.is_none())
+                    && write.bodies.iter().all(|(_, body)| body.is_none())
         };
         let is_stopped = |write: &ReplayWrite| write.chunk.is_none() && write.before.is_some();
         self.letters.iter().all(removes) && self.replay.as_ref().is_none_or(is_stopped)

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use storekeeper::broker::Broker;
 use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::clock;
 use storekeeper::dead_letters::{self, Progress, Replayer, Target};
 use storekeeper::domain::Code;
 use storekeeper::store::{
-    DeadLetter, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace, PageRequest,
-    ReplayId, ReplayState, StoreError,
+    DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace,
+    PageRequest, ReplayId, ReplayState, StoreError,
 };
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ async fn a_server_that_was_started_again_has_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_without_memory_refuses_letters_and_lets_them_go() {
+async fn a_server_without_memory_refuses_letters_and_takes_what_people_decide() {
     let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]);
     let prefix = Prefix::on(&server);
     let store = prefix.open();
@@ -64,6 +65,9 @@ async fn a_server_without_memory_refuses_letters_and_lets_them_go() {
     limit.clone().arg(1).query::<()>(&mut server.connection()).unwrap();
     let refused = store.park(vec![letter(9, Code::NotJson, 1)]).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused:?}");
+    let body = Bytes::from_static(b"{}");
+    let edit = DeadLetterEdit { letter: name(2), edit: message(50), at: time(9), body };
+    assert!(store.edit_dead_letter(edit).await.unwrap());
     store.end_dead_letters(vec![name(1)], Ending::Settled, time(9)).await.unwrap();
     assert_eq!(store.expire_dead_letters(time(9), time(9)).await.unwrap(), [(Code::NotJson, 2)]);
     assert_eq!(store.dead_letter(message(9)).await.unwrap(), None);

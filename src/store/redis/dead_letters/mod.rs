@@ -38,8 +38,8 @@ use crate::store::{
 };
 
 static COMMIT: Script = Script::new("commit.lua", &["#!lua\n", include_str!("commit.lua")]);
-/// The same for commits that only remove: they may run on a server that is out of memory.
-static REMOVE: Script =
+/// The same for commits that are written even on a server that is out of memory.
+static COMMIT_WHEN_FULL: Script =
     Script::new("commit.lua", &["#!lua flags=allow-oom\n", include_str!("commit.lua")]);
 
 static NOW: Script = Script::new("now.lua", &["#!lua flags=no-writes\n", include_str!("now.lua")]);
@@ -187,11 +187,11 @@ impl<'a> Writing<'a> {
             let key = shared(client, &["replay", &id.to_string()]);
             writing.write(key, "COUNT", [counter.to_string(), count.to_string()]);
         }
-        Ok(writing.finish(commit.gives_memory_back()))
+        Ok(writing.finish(commit.is_written_when_full()))
     }
 
-    fn finish(self, gives_memory_back: bool) -> Call {
-        let mut call = Call::of(if gives_memory_back { &REMOVE } else { &COMMIT });
+    fn finish(self, when_full: bool) -> Call {
+        let mut call = Call::of(if when_full { &COMMIT_WHEN_FULL } else { &COMMIT });
         let mut keys: Vec<(String, usize)> = self.keys.into_iter().collect();
         keys.sort_unstable_by_key(|(_, number)| *number);
         for (key, _) in keys {
