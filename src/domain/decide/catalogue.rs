@@ -5,7 +5,7 @@ use crate::domain::{
     ItemNames, Lists, Outcome, Policy, Write,
 };
 
-/// Joins events into a catalogue entry. Stock is never touched.
+/// Joins events into a catalogue entry. Stock never changes.
 pub fn decide_catalogue(
     id: &CatalogueId,
     before: Option<&CatalogueEntry>,
@@ -26,7 +26,7 @@ pub fn decide_catalogue(
     decision
 }
 
-/// What the goods of an entry may be called.
+/// Returns the names of an entry's goods.
 pub fn catalogue_names(state: &CatalogueEntry, policy: &Policy) -> Vec<ItemNames> {
     let goods = state.description.goods.iter().filter_map(|names| {
         let key = names.key(None, &policy.key_precedence)?;

@@ -1,4 +1,4 @@
-//! Snapshots, deletions, refunds, notices and corrections, joined into the records of a family.
+//! Joins snapshots, deletions, refunds, notices and corrections into the records of a family.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,18 +16,18 @@ use crate::domain::{
 pub(super) struct Family<'a> {
     /// What was read.
     pub(super) before: &'a Reading,
-    /// The same with all events joined.
+    /// The same, with all events joined.
     pub(super) after: Reading,
     pub(super) findings: Findings,
-    /// Whether the event at hand is stamped more than a day after it was received.
+    /// Whether the current event's timestamp is more than a day after its receipt.
     is_ahead: bool,
 }
 
-/// What a join did, so that the event can be named.
+/// What a join did, which determines the event's outcome.
 #[derive(Default)]
 struct Joined {
-    /// The event said something that counts whatever else is known: a refund, a shipment, that the
-    /// order is deleted.
+    /// The event added something that counts whatever else is known: a refund, a shipment, or the
+    /// deletion of the order.
     contributed: bool,
     /// Only the fingerprint decided.
     ambiguous: bool,
@@ -81,19 +81,20 @@ impl<'a> Family<'a> {
         self.findings.timestamps_ahead += u64::from(event.oddities.is_ahead);
     }
 
-    /// Whether the event belongs to an order that was closed.
+    /// Returns whether the event belongs to an order that was closed.
     fn is_closed(&self, names: &Names) -> bool {
         let closed = |name: &OrderId| self.before.closed.get(name);
         if closed(names.own()).is_some() {
             return true;
         }
-        // A second name that never had an id is the whole name of its order. One that led to
-        // another order than this one is contested from now on.
+        // A second name that never had an id is the only name of its order. One that led to a
+        // different order is contested from now on.
         names.second().any(|name| closed(name) == Some(&ClosedName::Itself))
     }
 
-    /// What was received before the watermark is taken for known; what came later may be news, and
-    /// a person must see it. So must a dead letter, of which it is not known when it was sent again.
+    /// An event received before the watermark is treated as known. A later one may be new, so a
+    /// person must see it. So must a replayed dead letter, because it is not known when it was sent
+    /// again.
     fn after_closing(&self, names: &Names, arrival: &Arrival) -> Result<EventOutcome, Refused> {
         let watermark = self.before.watermark;
         if arrival.received_at < watermark && arrival.replays == 0 {
@@ -103,7 +104,7 @@ impl<'a> Family<'a> {
         Err(Refused::Expired { watermark, open })
     }
 
-    /// Whether an event was seen before, as far as is remembered.
+    /// Returns whether an event was seen before, as far as the record remembers.
     fn knows(&self, names: &Names, version: Version, arrival: &Arrival) -> bool {
         self.after.record(names.own()).is_some_and(|record| {
             record.knows(version, &arrival.event_type) || record.newest() == Some(version)
@@ -133,7 +134,7 @@ impl<'a> Family<'a> {
         let record = self.record(names.own());
         let is_known = record.invoices.iter().any(|(_, known)| known == invoice);
         record.join_invoice(version, invoice);
-        // A hint that was given once is not given again: it may be one of more than are kept.
+        // A hint is added only once: it may be one of more than the link keeps.
         if !is_known {
             let mut link = self.after.link(invoice);
             link.add(invoice, names.own());
@@ -141,18 +142,19 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// The record of that name, which is made if it is not there.
+    /// Returns the record with this name, and creates it if it does not exist.
     fn record(&mut self, name: &OrderId) -> &mut Record {
         Arc::make_mut(self.after.records.entry(name.clone()).or_default().get_or_insert_default())
     }
 
-    /// The order of that name, as it is now.
+    /// Returns the order with this name, as it is now.
     fn order<'r>(&'r self, lead: &'r OrderId) -> Cow<'r, Record> {
         let members: Vec<_> = self.after.members(lead).into_iter().map(|(_, it)| it).collect();
         Record::union(&members)
     }
 
-    /// What the order that a record belongs to knew before: the highest version, and the deletion.
+    /// Returns what is known so far of the order that a record belongs to: the highest version, and
+    /// the deletion.
     fn newest(&self, name: &OrderId) -> (Option<Version>, Option<Version>) {
         let lead = self.after.lead(name);
         let members = self.after.members(&lead);
@@ -176,7 +178,8 @@ impl<'a> Family<'a> {
         self.join_invoice(&event.names, version);
         let mut joined = Joined::default();
         let record = self.record(own);
-        // Those of a deletion count as a whole or not at all, as where they are read.
+        // The refunds of a deletion count all together or not at all, as they do when they are
+        // read.
         let refunds =
             if limits::have_room(Some(record), &event.refunds) { &*event.refunds } else { &[] };
         for refund in refunds {
@@ -291,7 +294,7 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// Writes an event into its record's timeline, and answers with what became of it.
+    /// Writes an event into its record's timeline, and returns its outcome.
     fn note(
         &mut self,
         name: &OrderId,
@@ -317,8 +320,8 @@ impl<'a> Family<'a> {
         settled
     }
 
-    /// How many lines of a snapshot, told by their id, have another stock key than in what was the
-    /// latest: of two that differ, either may come first.
+    /// Counts the lines of a snapshot, identified by their id, whose stock key differs from the one
+    /// in the latest snapshot so far. Of two snapshots that differ, either may arrive first.
     fn rekeyed(&self, own: &OrderId, snapshot: &Snapshot, policy: &Policy) -> u32 {
         let lead = self.after.lead(own);
         let order = self.order(&lead);
@@ -335,7 +338,7 @@ impl<'a> Family<'a> {
                 return false;
             };
             let mut names = line.names.clone();
-            // What it does not say is as it was, unless it is another good.
+            // Missing names are as they were, unless the line is about other goods.
             if !names.contradicts(&before.names) {
                 before.names.iter().for_each(|(kind, name)| names.add(kind, name));
             }

@@ -1,4 +1,4 @@
-//! From joined records to what is written: what each order should hold, and what changes by that.
+//! From joined records to what is written: what each order should hold, and what that changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::domain::{
     desired, refunds_unmatched,
 };
 
-/// Computes every order of a family, and tells what is another than before.
+/// Computes every order of a family, and returns what differs from before.
 pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
     let Family { before, mut after, mut findings, .. } = family;
     let mut item_names = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
             leading.policy = in_force.revision;
             leading.lists = lists(&after, name, &order, in_force);
             unmatched += refunds_unmatched(&order);
-            // Items are called anew by a newer snapshot, and other items by another policy.
+            // A newer snapshot may give items new names, and another policy may select other items.
             let is_news = record.policy != in_force.revision
                 || latest(before, name) != order.latest.as_ref().map(|latest| latest.version);
             if is_news {
@@ -54,13 +54,13 @@ pub(super) fn finish(family: Family<'_>, in_force: &PolicyInForce) -> Decision {
     decision
 }
 
-/// The version of the latest snapshot of an order, as it was read.
+/// Returns the version of the latest snapshot of an order, as it was read.
 fn latest(before: &Reading, lead: &OrderId) -> Option<Version> {
     let members = before.members(lead).into_iter();
     members.filter_map(|(_, record)| Some(record.latest.as_ref()?.version)).max()
 }
 
-/// What the lines of an order call its items.
+/// Returns the names that the lines of an order have for its items.
 fn item_names_of(order: &Record, in_force: &PolicyInForce) -> Vec<ItemNames> {
     let Some(latest) = &order.latest else { return Vec::new() };
     let lines = order.keyed_lines(&in_force.policy.key_precedence).into_iter();
@@ -74,7 +74,7 @@ fn item_names_of(order: &Record, in_force: &PolicyInForce) -> Vec<ItemNames> {
         .collect()
 }
 
-/// What stands in the record that leads an order, and in no other.
+/// What only the record that leads an order has.
 #[derive(Default)]
 struct Leading {
     applied: BTreeMap<StockKey, Hold>,
@@ -82,7 +82,7 @@ struct Leading {
     lists: Lists,
 }
 
-/// How many refunded lines of what was read belong to no line of their order.
+/// Counts the refunded lines that, in what was read, match no line of their order.
 fn unmatched_before(before: &Reading) -> u64 {
     let read = before.records.iter().filter(|(_, record)| record.is_some());
     let leading = read.filter(|(name, _)| before.lead(name) == **name);
@@ -94,7 +94,7 @@ fn unmatched_before(before: &Reading) -> u64 {
     unmatched.sum()
 }
 
-/// The lists that an order is in.
+/// Returns the lists that an order is in.
 fn lists(after: &Reading, lead: &OrderId, order: &Record, in_force: &PolicyInForce) -> Lists {
     let latest = order.latest.as_ref();
     let deleted = order.corrections_in_force().deleted;
@@ -130,11 +130,11 @@ fn lists(after: &Reading, lead: &OrderId, order: &Record, in_force: &PolicyInFor
     .collect()
 }
 
-/// What is another after than before.
+/// Returns what differs between before and after.
 fn differences(before: &Reading, after: Reading) -> Decision {
     let mut decision = Decision::default();
-    // Who leads an order is written with whatever is written of it: its place in the lists says when
-    // anything of the order changed.
+    // The record that leads an order is written with every change of the order, because its place
+    // in the lists shows when the order last changed.
     let changed =
         after.records.iter().filter(|(name, record)| before.record(name) != record.as_deref());
     let touched: BTreeSet<OrderId> = changed.map(|(name, _)| after.lead(name)).collect();
@@ -168,7 +168,8 @@ fn differences(before: &Reading, after: Reading) -> Decision {
             decision.links.push((name, link));
         }
     }
-    // What one order gives back another may take: no total passes its limit in between.
+    // Decreases come first: what one order gives up another may take, so no total passes its limit
+    // in between.
     less.extend(more);
     decision.changes = less;
     let closed = |name: OrderId| {

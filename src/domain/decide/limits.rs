@@ -1,5 +1,5 @@
-//! What a record has room for. Which of an order's events are refused depends on which came first,
-//! as it must: those that were joined have taken the room.
+//! The limits of a record. Which of an order's events are refused depends on which came first, as
+//! it must: the events that were joined have taken the room.
 
 use crate::domain::correction::CORRECTIONS_MAX;
 use crate::domain::names::SECOND_NAMES_MAX;
@@ -48,7 +48,7 @@ fn check_names(record: Option<&Record>, names: &Names) -> Result<(), Refused> {
     if new > 0 && known + new > SECOND_NAMES_MAX { Err(Refused::TooManyNames) } else { Ok(()) }
 }
 
-/// Whether a record may have these refunds too. Those that add nothing always have room.
+/// Returns whether a record has room for these refunds too. Refunds that add nothing always fit.
 pub(super) fn have_room(record: Option<&Record>, refunds: &[Refund]) -> bool {
     if refunds.is_empty() {
         return true;

@@ -1,12 +1,15 @@
-//! From what was read and events to a [`Decision`](super::Decision): the join, and what it means for stock.
+//! From what was read and events to a [`Decision`](super::Decision): the join, and its meaning for
+//! stock.
 //!
-//! Every event is joined, also one that was seen before: a join that changes nothing writes
-//! nothing and is only *named* duplicate or superseded. Events whose names lead to one order are
-//! folded into one decision. An event that would make a record too large is refused, whole.
+//! Every event is joined, even one that was seen before: a join that changes nothing writes
+//! nothing, and only its outcome is *named* duplicate or superseded. Events whose names lead to one
+//! order are folded into one decision. An event that would make a record too large is refused as a
+//! whole.
 //!
 //! # Invariants
-//! - The state after a set of events is the same for every order and repetition of them, in every
-//!   field that a rule reads, unless one was refused: which one that is depends on the order.
+//! - A set of events leads to the same state in every order and with every repetition, in every
+//!   field that a rule reads, unless an event was refused: which event that is depends on the
+//!   order.
 //! - Deltas are `desired - applied`, never computed from an event alone.
 
 mod catalogue;
@@ -25,14 +28,14 @@ pub use catalogue::{catalogue_names, decide_catalogue};
 pub use orders::{decide_orders, recompute};
 pub use receipt::decide_receipt;
 
-/// By which message an event arrived.
+/// The message that brought an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// The message.
     pub message_id: MessageId,
     /// When it was received.
     pub received_at: Timestamp,
-    /// How often it was sent again after it had been a dead letter.
+    /// How often it was replayed as a dead letter.
     pub replays: u32,
     /// The event's name.
     pub event_type: Identifier,

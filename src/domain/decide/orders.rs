@@ -1,13 +1,13 @@
-//! Orders: what events change of the records that they lead to.
+//! Orders: what events change in the records that they lead to.
 
 use super::family::Family;
 use super::{Arrival, finish};
 use crate::domain::{Decision, Event, PolicyInForce, Reading};
 
-/// Joins events whose names lead to one another, and says what that changes. All that
-/// [`Reading::missing`] asks for must have been read.
+/// Joins events whose names lead to one another, and returns what that changes. Everything that
+/// [`Reading::missing`] returns must have been read.
 ///
-/// The outcomes are in the order of the events; one that is refused changes nothing.
+/// The outcomes are in the order of the events; a refused event changes nothing.
 pub fn decide_orders(
     reading: &Reading,
     events: &[(&Event, &Arrival)],
@@ -18,14 +18,14 @@ pub fn decide_orders(
         .iter()
         .map(|(event, arrival)| family.take(event, arrival, &in_force.policy))
         .collect();
-    // Whatever was read is as it was computed last: there is nothing to compute again.
+    // Everything that was read is as it was last computed, so there is nothing to recompute.
     if !family.has_changed() {
         return Decision { settled, findings: family.findings, ..Decision::default() };
     }
     Decision { settled, ..finish::finish(family, in_force) }
 }
 
-/// Computes the orders that were read again, without an event: what another policy changes.
+/// Recomputes the orders that were read, without an event, and returns what another policy changes.
 pub fn recompute(reading: &Reading, in_force: &PolicyInForce) -> Decision {
     finish::finish(Family::new(reading), in_force)
 }

@@ -1,4 +1,4 @@
-//! Receipts: once for each stock key and reference.
+//! Receipts: each is applied once per stock key and reference.
 
 use super::Arrival;
 use crate::domain::{
@@ -6,8 +6,8 @@ use crate::domain::{
     Receipt, ReceiptContent, ReceiptEvent, ReceiptId, Said, StockChange, Write,
 };
 
-/// Joins what was said of one receipt. Of two contents the lower message id's counts, and a void
-/// counts whenever it comes.
+/// Joins the events of one receipt. Of two contents, the one with the lower message id counts. A
+/// void counts whenever it arrives.
 pub fn decide_receipt(
     id: &ReceiptId,
     before: Option<&Receipt>,
@@ -21,7 +21,7 @@ pub fn decide_receipt(
         return decision;
     }
     let received = state.received().saturating_sub(known.received());
-    // An item is known from its first receipt on, also from one of nothing.
+    // An item is known from its first receipt on, even if that receipt adds nothing.
     if !received.is_zero() || (known.said.is_none() && state.said.is_some()) {
         decision.changes.push(StockChange {
             key: id.key.clone(),

@@ -12,8 +12,8 @@ use crate::domain::{
 
 /// Reads the `data` of a product or category event.
 ///
-/// Only the id is a rule's business. The rest gives stock items their names, so what cannot be
-/// read of it is left out.
+/// Rules read only the id. The rest gives stock items their names, so its unreadable parts are left
+/// out.
 pub(super) fn read(
     data: &Members<'_>,
     kind: CatalogueKind,
@@ -51,7 +51,7 @@ pub(super) fn read(
     Ok(event(CatalogueId { kind, identifier }, rank, event_timestamp, description))
 }
 
-/// Whether nobody counts the stock of a product.
+/// Returns whether the stock of a product is not counted.
 fn is_untracked(kind_of_goods: Option<Value<'_>>, managed: Option<Value<'_>>) -> bool {
     let without_stock = kind_of_goods.and_then(text).is_some_and(|kind| {
         ["DONATION", "SERVICE"].iter().any(|without| kind.trim().eq_ignore_ascii_case(without))
@@ -59,7 +59,7 @@ fn is_untracked(kind_of_goods: Option<Value<'_>>, managed: Option<Value<'_>>) ->
     without_stock || managed.is_some_and(|managed| managed.get() == "false")
 }
 
-/// An event of an entry, with its version.
+/// Creates an event of an entry, with its version.
 pub(super) fn event(
     entry: CatalogueId,
     rank: Rank,
@@ -78,15 +78,16 @@ pub(super) fn event(
     CatalogueEvent { entry, version, description }
 }
 
-/// What the state keeps of an entry's event. A change of this form changes every fingerprint: it
-/// needs a new format number.
+/// The parts of an entry's event that the state keeps. A change of this form changes every
+/// fingerprint, so it needs a new format number.
 #[derive(Serialize)]
 struct EntryText<'a> {
     description: Option<&'a Description>,
     format: u32,
 }
 
-/// What goods of this product may be called: of the product itself, and of each variation.
+/// Returns the names of this product's goods: those of the product itself, and those of each
+/// variation.
 fn goods(
     id: &Identifier,
     description: &Description,

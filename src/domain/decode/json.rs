@@ -1,8 +1,8 @@
 //! Reads JSON lazily: only the fields that a rule reads are parsed, the rest is skipped.
 //!
-//! Values are borrowed slices of the body, so a body costs little more memory than itself, a
-//! number is never turned into a float, and depth of nesting costs nothing: skipping does not
-//! recurse. Of a key that stands twice in an object, the last one counts.
+//! Values are borrowed slices of the body, so a body needs little more memory than its own size,
+//! and a number is never converted to a float. Nesting depth costs nothing, because skipping does
+//! not recurse. If a key occurs twice in an object, the last value counts.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ pub(super) type Value<'a> = &'a RawValue;
 
 /// Reads an object and returns the named fields, in the given order.
 ///
-/// The text is checked to be JSON to its end.
+/// Checks that the text is JSON to its end.
 pub(super) fn fields<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
@@ -27,10 +27,11 @@ pub(super) fn fields<'a, const N: usize>(
     Ok(found)
 }
 
-/// Reads an object with another in it, and returns the named fields of the outer one and the wanted
-/// members of the inner one: one pass over the bytes, where reading one after the other takes two.
+/// Reads an object with another object in it, and returns the named fields of the outer one and the
+/// wanted members of the inner one. This takes one pass over the bytes; reading one object after
+/// the other takes two.
 ///
-/// If the inner field is no object, or there is none, this is an error like every other.
+/// Returns an error if the inner field is missing or not an object.
 pub(super) fn fields_and_members<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
@@ -44,7 +45,7 @@ pub(super) fn fields_and_members<'a, const N: usize>(
     Ok((found, members.ok_or_else(missing)?))
 }
 
-/// The wanted members of an object, by their place in the list of names.
+/// The wanted members of an object, by their position in the list of names.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     wanted: &'static [&'static str],
@@ -60,7 +61,7 @@ impl<'a> Members<'a> {
         serde_json::Deserializer::from_str(value.get()).deserialize_map(Wanted(wanted))
     }
 
-    /// The named ones, in the given order.
+    /// Returns the named members, in the given order.
     pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> [Option<Value<'a>>; N] {
         names.map(|name| {
             let place = self.wanted.iter().position(|wanted| *wanted == name);
@@ -70,8 +71,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Reads the named fields of every element of a list of objects of at most `max`; `None` if it is
-/// no such list, or one of its elements is no object.
+/// Reads the named fields of every element of a list of at most `max` objects. Returns `None` if
+/// the value is no such list, or if one of its elements is not an object.
 pub(super) fn objects<'a, const N: usize>(
     value: Value<'a>,
     max: usize,
@@ -84,13 +85,13 @@ pub(super) fn objects<'a, const N: usize>(
 /// Why a list was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListError {
-    /// It is no list.
+    /// It is not a list.
     NotAnArray,
     /// It has more elements than allowed.
     TooLong,
 }
 
-/// Reads the elements of a list of at most `max`.
+/// Reads the elements of a list that has at most `max`.
 pub(super) fn elements(value: Value<'_>, max: usize) -> Result<Vec<Value<'_>>, ListError> {
     if !value.get().starts_with('[') {
         return Err(ListError::NotAnArray);
@@ -100,7 +101,8 @@ pub(super) fn elements(value: Value<'_>, max: usize) -> Result<Vec<Value<'_>>, L
     deserializer.deserialize_seq(List(PhantomData, max)).map_err(|_| ListError::TooLong)
 }
 
-/// The text of a string; `None` if the value is none, or escapes half of a surrogate pair.
+/// Returns the text of a string, or `None` if the value is not a string or escapes half of a
+/// surrogate pair.
 pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -110,12 +112,12 @@ pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The value, unless it is `null`.
+/// Returns the value, unless it is `null`.
 pub(super) fn present(value: Option<Value<'_>>) -> Option<Value<'_>> {
     value.filter(|value| value.get() != "null")
 }
 
-/// The name of a value's type, for error details.
+/// Returns the name of a value's type, for error details.
 pub(super) fn type_name(value: Option<Value<'_>>) -> &'static str {
     let broken = |value: Value<'_>| value.get().starts_with('"') && text(value).is_none();
     match value.and_then(|value| value.get().bytes().next()) {
@@ -133,8 +135,9 @@ pub(super) fn type_name(value: Option<Value<'_>>) -> &'static str {
 #[derive(Clone, Copy)]
 struct Fields<'n, const N: usize>([&'n str; N]);
 
-/// Stores the value of a key that is one of the names, and skips any other. Keys are compared as
-/// they are: half of a surrogate pair in a key that no rule reads is no reason to refuse the body.
+/// Stores the value of a key that is one of the names, and skips any other. Keys are read as raw
+/// values, because half of a surrogate pair in a key that no rule reads is no reason to refuse the
+/// body.
 fn read_member<'a, A: MapAccess<'a>>(
     map: &mut A,
     key: Value<'a>,
@@ -173,7 +176,7 @@ impl<'a, const N: usize> DeserializeSeed<'a> for Fields<'_, N> {
     }
 }
 
-/// A list of limited length, each element of which is read by a seed.
+/// A list of limited length whose elements are read by a seed.
 struct List<S>(S, usize);
 
 impl<'a, S: DeserializeSeed<'a> + Copy> Visitor<'a> for List<S> {

@@ -1,8 +1,8 @@
 //! From a body to an [`Event`], or to the reason why it can never be one.
 //!
-//! Bytes and the time of receipt come in; nothing of the body is trusted, and nothing that no
-//! rule reads is kept. The time is the envelope's, never the clock's: a replay must decide as the
-//! first run did. A body is refused only for a field that a rule reads.
+//! Bytes and the time of receipt come in. Nothing in the body is trusted, and nothing that no rule
+//! reads is kept. The time comes from the envelope, never from the clock: a replay must decide as
+//! the first run did. A body is refused only for a field that a rule reads.
 
 mod catalogue;
 mod json;
@@ -28,22 +28,22 @@ use names::Found;
 
 pub use ours::{decode_correction, decode_receipt};
 
-/// From 2010 to 2100, in milliseconds: nothing else can be meant for the time of an event.
+/// From 2010 to 2100, in milliseconds: no other number can be the time of an event.
 const EVENT_TIMESTAMPS: std::ops::RangeInclusive<i64> = 1_262_304_000_000..=4_102_444_800_000;
-/// An event that claims to have happened so much later than it was received is marked, in
+/// How far ahead of its receipt the timestamp of an event may be before the event is marked, in
 /// milliseconds: 24 hours.
 const EVENT_TIMESTAMP_AHEAD_MAX: i64 = 86_400_000;
-/// The longest text that is kept of what a status says, in bytes.
+/// The longest text that is kept of a status, in bytes.
 const STATUS_BYTES_MAX: usize = 64;
 /// The most lines of one order, and of one refund.
 const LINES_MAX: usize = 1000;
 
-/// What a webhook's body is.
+/// The decoded body of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// An event that acts on something.
     Event(Box<Event>),
-    /// An event of a name that no rule knows; that is no error.
+    /// An event with a name that no rule knows, which is not an error.
     Unknown {
         /// The name.
         event_type: Identifier,
@@ -56,7 +56,7 @@ pub fn decode_webhook(body: &[u8], received_at: Timestamp) -> Result<Decoded, Bo
     decode(body, received_at, &mut known).map_err(|fault| Box::new(known.reject(fault)))
 }
 
-/// What has been understood of a body so far; a rejection says it.
+/// What has been understood of a body so far, for the rejection.
 #[derive(Debug, Default)]
 struct Known {
     site: Option<Site>,
@@ -88,7 +88,7 @@ impl Fault {
         Self { code, detail: detail.into() }
     }
 
-    /// A value of another type than is expected.
+    /// Creates the fault of a value that has another type than expected.
     fn expected(
         code: Code,
         path: impl fmt::Display,
@@ -135,7 +135,7 @@ fn decode(body: &[u8], received_at: Timestamp, known: &mut Known) -> Result<Deco
     Ok(Decoded::Event(Box::new(Event { site, event_type, content, oddities: found.oddities })))
 }
 
-/// All fields of `data` that any event's rules read.
+/// All fields of `data` that the rules of any event read.
 const DATA: [&str; 19] = [
     "created",
     "data",
@@ -158,12 +158,12 @@ const DATA: [&str; 19] = [
     "variations",
 ];
 
-/// The parts of a body, not looked into yet.
+/// The parts of a body, not decoded yet.
 struct Body<'a> {
     event_type: Option<Value<'a>>,
     resource_data: Option<Value<'a>>,
     timestamp: Option<Value<'a>>,
-    /// What it is about, or what stands there instead of an object.
+    /// The members of `data`, or the value that was found instead of an object.
     data: Result<Members<'a>, Option<Value<'a>>>,
 }
 
@@ -182,7 +182,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// What the parts of a body need of the whole, and what they found odd.
+/// What decoding the parts of a body needs from the whole, and the oddities that it found.
 #[derive(Debug, Clone)]
 struct Context {
     event_timestamp: i64,
@@ -210,7 +210,7 @@ impl EventKind {
     fn parse(name: &str) -> Option<Self> {
         use super::CatalogueKind::{Category, Product, StoreCategory, StoreProduct};
         let (subject, happened) = name.rsplit_once('_')?;
-        // The guide calls an update "STATUS_UPDATED" and changes the quantity in it.
+        // Duda's guide calls an update "STATUS_UPDATED" and changes the quantity in it.
         let (subject, happened) = match (subject, happened) {
             ("ECOMM_ORDER_STATUS", "UPDATED") => ("ECOMM_ORDER", "UPDATED"),
             other => other,
@@ -234,7 +234,7 @@ impl EventKind {
     }
 }
 
-/// The body as text, without a byte order mark.
+/// Returns the body as text, without a byte order mark.
 fn body_text(body: &[u8]) -> Result<&str, Fault> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Fault::new(Code::NotJson, format!("not UTF-8 after byte {}", error.valid_up_to()))
@@ -242,13 +242,13 @@ fn body_text(body: &[u8]) -> Result<&str, Fault> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// The named fields of the body, which must be one JSON object and nothing else.
+/// Returns the named fields of the body, which must be one JSON object and nothing else.
 fn object<'a, const N: usize>(
     body: &'a str,
     names: [&str; N],
 ) -> Result<[Option<Value<'a>>; N], Fault> {
     let not_json = |error: serde_json::Error| {
-        // Errors of syntax quote nothing of the text; others cannot occur here.
+        // Syntax errors do not quote the text, and no other errors can occur here.
         let detail = format!("not JSON at line {} column {}", error.line(), error.column());
         Fault::new(Code::NotJson, detail)
     };
@@ -259,7 +259,7 @@ fn object<'a, const N: usize>(
     Err(Fault::expected(Code::NotAnObject, "body", "an object", Some(value)))
 }
 
-/// The named fields of a value that is known to be an object.
+/// Returns the named fields of a value that is known to be an object.
 fn inner_fields<'a, const N: usize>(
     object: Value<'a>,
     names: [&str; N],
@@ -313,13 +313,14 @@ fn read_timestamp(value: Option<Value<'_>>) -> Result<i64, Fault> {
     Ok(millis)
 }
 
-/// A name to show: control characters made spaces, cut to the length of an identifier.
+/// Reads a name for display: control characters become spaces, and it is cut to the length of an
+/// identifier.
 fn read_name(value: Option<Value<'_>>) -> Option<String> {
     let name = cut(&value.and_then(text)?, IDENTIFIER_BYTES_MAX);
     (!name.is_empty()).then_some(name)
 }
 
-/// What a status says, as far as it is kept.
+/// Returns the part of a status that is kept.
 fn short_text(text: &str) -> String {
     cut(text, STATUS_BYTES_MAX)
 }
@@ -331,7 +332,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
     text
 }
 
-/// A list of at most [`LINES_MAX`]; null and absence are the caller's business.
+/// Reads a list of at most [`LINES_MAX`] elements. The caller treats null and absence.
 fn read_list<'a>(value: Value<'a>, path: fmt::Arguments<'_>) -> Result<Vec<Value<'a>>, Fault> {
     json::elements(value, LINES_MAX).map_err(|error| match error {
         json::ListError::NotAnArray => {
@@ -346,8 +347,9 @@ fn read_list<'a>(value: Value<'a>, path: fmt::Arguments<'_>) -> Result<Vec<Value
 /// The named fields of a line or refund.
 type Fields<'a, const N: usize> = [Option<Value<'a>>; N];
 
-/// The named fields of each line of a list, or refund of one. What is wrong with a line is said when
-/// its turn comes: the first that is wrong is the one that is reported.
+/// Reads the named fields of each line in a list of lines, or of each refund in a list of refunds.
+/// Each has a result of its own, because faults are reported in the order of the list: the first
+/// one counts.
 fn read_lines<'a, const N: usize>(
     value: Value<'a>,
     names: [&str; N],
@@ -367,7 +369,7 @@ fn read_lines<'a, const N: usize>(
     Ok(fields.collect())
 }
 
-/// The quantity of a line, as a number or as the text of one.
+/// Reads the quantity of a line, given as a number or as the text of one.
 fn read_quantity(
     value: Option<Value<'_>>,
     path: fmt::Arguments<'_>,

@@ -1,7 +1,7 @@
-//! Names as they come: texts, or whole numbers, with or without white space around them.
+//! Names as they are received: texts or whole numbers, with or without surrounding white space.
 //!
-//! One that cannot be read counts as absent, and is counted. Only where nothing else says what the
-//! body is about is it refused.
+//! An unreadable name is treated as absent, and is counted. The body is refused only if nothing
+//! else says what it is about.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use super::Fault;
 use super::json::{Value, present, text};
 use crate::domain::{Code, Identifier, IdentifierError, Names, OrderId};
 
-/// A name as it was found.
+/// A name as found in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     Name(Identifier),
-    /// Null, the empty text and white space alone all mean that there is none.
+    /// Null, an empty text and white space alone all mean that there is no name.
     Nothing,
     /// What is wrong with it.
     Unreadable(&'static str),
 }
 
 impl Found {
-    /// The name, if there is one that can be read; others are counted.
+    /// Returns the name if it is readable, and counts one that is not.
     pub(super) fn or_count(self, unreadable: &mut u32) -> Option<Identifier> {
         match self {
             Self::Name(name) => Some(name),
@@ -32,7 +32,7 @@ impl Found {
         }
     }
 
-    /// The name without which nothing can be done; `absent` says what is wrong if there is none.
+    /// Returns a required name; `absent` creates the fault if there is none.
     pub(super) fn required(
         self,
         path: impl fmt::Display,
@@ -76,14 +76,15 @@ fn parsed(name: &str) -> Found {
     }
 }
 
-/// What a body calls its order, from the fields that may name it, in their order.
+/// Returns the names that a body has for its order, from the fields that may name it, in their
+/// order.
 pub(super) fn of_order(
     fields: Vec<(crate::domain::OrderIdKind, Found, &'static str)>,
     unreadable: &mut u32,
     absent: impl FnOnce() -> Fault,
 ) -> Result<Names, Fault> {
     let mut names = Vec::new();
-    // An order whose id cannot be read is not told by its invoice number.
+    // An order whose id is unreadable cannot be identified by its invoice number.
     let mut worst = None;
     for (kind, found, path) in fields {
         if let Found::Unreadable(why) = found

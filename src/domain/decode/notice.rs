@@ -1,6 +1,6 @@
-//! Third-party stores: notices with ids and without content.
+//! Third-party stores: notices that have ids but no content.
 //!
-//! Several notices share an `eventId` in Duda's own samples, so that is never a key.
+//! Several notices share an `eventId` in Duda's own samples, so it is never used as a key.
 
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ pub(super) fn read_entry(
     Ok(catalogue::event(entry, rank, event_timestamp, description))
 }
 
-/// What every notice has.
+/// The parts that every notice has.
 struct Common<'a> {
     store_id: Identifier,
     entity_id: Option<Value<'a>>,
@@ -75,8 +75,8 @@ struct Common<'a> {
 }
 
 impl Common<'_> {
-    /// The name of a thing within the notice's store. A slash in either part is escaped, so the one
-    /// between them tells them apart.
+    /// Reads the name of an entity within the notice's store. A slash in either part is escaped, so
+    /// the one between them separates them.
     fn in_store(&self, name: Option<Value<'_>>) -> Found {
         let name = match names::read(name) {
             Found::Name(name) => name,
@@ -112,8 +112,8 @@ fn no_entity() -> Fault {
     Fault::new(Code::NoticeNoIdentity, "data: expected entityId, found none")
 }
 
-/// What a notice says. A change of this form changes every fingerprint: it needs a new format
-/// number.
+/// The content of a notice. A change of this form changes every fingerprint, so it needs a new
+/// format number.
 #[derive(Serialize)]
 struct NoticeText<'a> {
     format: u32,

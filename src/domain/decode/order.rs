@@ -1,4 +1,4 @@
-//! Orders: the full snapshot that creations and updates carry, and deletions.
+//! Orders: the full snapshot in creations and updates, and deletions.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::domain::{
     Rank, Snapshot, Status, StockKeyKind, Version,
 };
 
-/// Reads the `data` of an order event; `known` gets the order's name as soon as that is read.
+/// Reads the `data` of an order event; sets `known` to the order's name as soon as it is read.
 pub(super) fn read(
     data: &Members<'_>,
     rank: Rank,
@@ -48,7 +48,7 @@ pub(super) fn read(
     };
     let (snapshot, refunds) = if rank == Rank::Deleted {
         // A deletion must work whatever else is wrong with it: its lines are not read, and its
-        // refunds count only if they can be read as a whole.
+        // refunds count only if all of them can be read.
         let mut apart = context.clone();
         let refunds = refund::read_all(refunds, &mut apart);
         if refunds.is_ok() {
@@ -102,7 +102,7 @@ fn read_items(items: Option<Value<'_>>, context: &mut Context) -> Result<Vec<Lin
         .enumerate()
         .map(|(place, line)| read_line(line?, format_args!("{PATH}[{place}]"), context))
         .collect::<Result<Vec<_>, _>>()?;
-    // In canonical order, so that two snapshots with the same lines are the same snapshot.
+    // Sorted into canonical order, so that two snapshots with the same lines are the same snapshot.
     lines.sort_unstable();
     Ok(lines)
 }
@@ -132,7 +132,7 @@ fn read_line(
     Ok(Line { id, names, quantity, name: super::read_name(name) })
 }
 
-/// What a line says, in the order of its fields' names, which fingerprints depend on.
+/// The content of a line, in the order of its fields' names, on which fingerprints depend.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct LineText<'a> {
     external_product: Option<&'a Identifier>,
@@ -157,7 +157,8 @@ impl<'a> LineText<'a> {
         }
     }
 
-    /// In canonical order: that of the lines depends on what they are called for people.
+    /// Returns the texts in canonical order; the order of the lines depends also on their names for
+    /// people.
     fn all_of(lines: &'a [Line]) -> Vec<Self> {
         let mut all: Vec<Self> = lines.iter().map(Self::of).collect();
         all.sort_unstable();
@@ -165,8 +166,8 @@ impl<'a> LineText<'a> {
     }
 }
 
-/// What an order event says, under sorted keys. A change of this form changes every fingerprint: it
-/// needs a new format number.
+/// The content of an order event, with sorted keys. A change of this form changes every
+/// fingerprint, so it needs a new format number.
 #[derive(Serialize)]
 struct OrderText<'a> {
     format: u32,
@@ -185,8 +186,8 @@ fn order_fingerprint(
     fingerprint(&OrderText { format: 2, lines: lines.map(LineText::all_of), mode, refunds, status })
 }
 
-/// The words of a snapshot: its status, and of each line what tells it and its quantity. A change
-/// of this form takes the force from every correction: it needs a new format number.
+/// The words of a snapshot: its status, and the identity and the quantity of each line. A change of
+/// this form disables every correction, so it needs a new format number.
 #[derive(Serialize)]
 struct WordsText<'a> {
     format: u32,

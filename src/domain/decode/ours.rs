@@ -9,8 +9,8 @@ use crate::domain::{
     OrderId, Quantity, ReceiptContent, ReceiptEvent, ReceiptId, Rejection, Shown, Site, StockKey,
 };
 
-/// Decodes the body of a receipt: `{"site", "key", "reference", "reason", "actor"}` with one of
-/// `"quantity"`, `"on_hand"` and `"difference"`, or `"void": true`.
+/// Decodes the body of a receipt: `{"site", "key", "reference", "reason", "actor"}` with
+/// `"quantity"`, or with `"on_hand"` and `"difference"`, or with `"void": true`.
 pub fn decode_receipt(body: &[u8]) -> Result<Event, Box<Rejection>> {
     decode(body, "storekeeper.receipt", Code::ReceiptInvalid, |ours, _| {
         let [key, quantity, on_hand, difference, void] =
@@ -75,7 +75,7 @@ fn decode(
     event().map_err(|fault| Box::new(known.reject(fault)))
 }
 
-/// A body of ours, and the code of what is wrong with it.
+/// A body from one of our own publishers, and the code of any fault in it.
 struct Ours<'a> {
     body: &'a str,
     code: Code,
@@ -110,7 +110,7 @@ impl<'a> Ours<'a> {
         self.parsed(name, value, Identifier::parse)
     }
 
-    /// A quantity, or one less than nothing.
+    /// Reads a quantity, which may be negative.
     fn amount(&self, path: &str, value: Value<'a>) -> Result<Quantity, Fault> {
         let text = self.text(path, Some(value))?;
         let (is_less, amount) = match text.strip_prefix('-') {

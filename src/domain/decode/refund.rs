@@ -12,14 +12,15 @@ use crate::domain::{
     RefundEvent, RefundLine, Status, Timestamp, Version,
 };
 
-/// The refunds that an order carries.
+/// The refunds in an order.
 #[derive(Debug, Default)]
 pub(super) struct Refunds {
-    /// In canonical order, one entry an id.
+    /// In canonical order, one entry per id.
     pub(super) entries: Vec<Refund>,
-    /// What the body said of each, also where it said several things of one id; in canonical order.
+    /// The fingerprint of each statement in the body, even of several about one id; in canonical
+    /// order.
     pub(super) said: Vec<(Identifier, Fingerprint)>,
-    /// Refunds with lines that bear no id.
+    /// The number of refunds that have lines but no id.
     pub(super) without_id: u32,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn read_all(value: Option<Value<'_>>, context: &mut Context) -> Resul
     Ok(found)
 }
 
-/// Reads the `data` of a refund event; `known` gets the order's name as soon as that is read.
+/// Reads the `data` of a refund event; sets `known` to the order's name as soon as it is read.
 pub(super) fn read_event(
     data: &Members<'_>,
     context: &mut Context,
@@ -65,14 +66,14 @@ pub(super) fn read_event(
         observed_at: 0,
         rank: Rank::Updated,
         status: Status::Unknown,
-        // Two refunds may be of the same lines at the same time.
+        // Two refunds may have the same lines and the same time.
         fingerprint: fingerprint(&(&id, entry.fingerprint)),
     };
     Ok(RefundEvent { order, version, refund: id.map(|id| Refund { id, entry }) })
 }
 
 impl Refunds {
-    /// Adds a refund, or counts one that bears no id; an empty one says nothing.
+    /// Adds a refund, or counts it if it has lines but no id.
     fn add(&mut self, (id, entry): (Option<Identifier>, RefundEntry)) {
         match id {
             Some(id) => self.entries.push(Refund { id, entry }),
@@ -105,13 +106,13 @@ fn read_entry(
     Ok((id, entry))
 }
 
-/// A time that nobody can have meant is none.
+/// Parses a time; returns `None` for one that cannot be meant.
 fn read_created(text: &str) -> Option<Timestamp> {
     let time = Timestamp::parse_rfc3339(text)?;
     super::EVENT_TIMESTAMPS.contains(&time.millis()).then_some(time)
 }
 
-/// A refunded line without a quantity is about money.
+/// Reads a refunded line; returns `None` if it has no quantity, because it is about money.
 fn read_refund_line(
     [id, quantity]: Fields<'_, 2>,
     path: fmt::Arguments<'_>,
@@ -123,8 +124,8 @@ fn read_refund_line(
     Ok(Some(RefundLine { id, quantity }))
 }
 
-/// What a refund says beside its id. A change of this form changes every fingerprint: it needs a
-/// new format number.
+/// The content of a refund apart from its id. A change of this form changes every fingerprint, so
+/// it needs a new format number.
 #[derive(Serialize)]
 struct RefundText<'a> {
     created: Option<Timestamp>,
