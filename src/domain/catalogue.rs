@@ -1,4 +1,4 @@
-//! Catalogue entries: products and categories, which never touch stock and give it its names.
+//! Catalogue entries: products and categories. They never change stock; they give it its names.
 
 use std::collections::BTreeSet;
 
@@ -43,47 +43,46 @@ pub struct CatalogueEvent {
     pub entry: CatalogueId,
     /// Its place among the entry's events.
     pub version: Version,
-    /// What the entry says; `None` for a deletion.
+    /// The entry's description; `None` for a deletion.
     pub description: Option<Description>,
 }
 
-/// What is kept of a product or category.
+/// The parts of a product or category that are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// A product's `name`, a category's `title`; cut to the length of an identifier.
+    /// A product's `name` or a category's `title`, cut to the length of an identifier.
     pub name: Option<String>,
     /// `external_id`
     pub external_id: Option<Identifier>,
     /// `sku`
     pub sku: Option<Identifier>,
-    /// Whether nobody counts its stock: the shop does not manage it, or it is of a type that has
-    /// none.
+    /// Whether its stock is not counted: the shop does not manage it, or its type has no stock.
     pub is_untracked: bool,
-    /// What goods of this entry may be called: those of the product itself, and of each variation.
+    /// The names of its goods: those of the product itself, and those of each variation.
     pub goods: Vec<LineNames>,
 }
 
 impl Description {
-    /// The stock keys that this entry gives its name to, each once.
+    /// Returns the stock keys that this entry gives its name to, each once.
     pub fn stock_keys(&self) -> BTreeSet<StockKey> {
         self.goods.iter().flat_map(LineNames::keys).collect()
     }
 }
 
-/// The state of a catalogue entry: the latest of each, so that a deletion that comes first does
-/// not cost the name.
+/// The state of a catalogue entry: the latest description and the latest deletion, so that the name
+/// is not lost if the deletion arrives first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueEntry {
     /// The highest version of a creation or update.
     pub described: Option<Version>,
-    /// What that event said.
+    /// The description in that event.
     pub description: Description,
     /// The highest version of a deletion.
     pub deleted: Option<Version>,
 }
 
 impl CatalogueEntry {
-    /// Whether the deletion is the last word; a later creation brings the entry back.
+    /// Returns whether the deletion is the latest event; a later creation restores the entry.
     pub fn is_deleted(&self) -> bool {
         self.deleted > self.described
     }

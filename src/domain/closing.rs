@@ -1,16 +1,17 @@
-//! Closing: which orders are final, and what remains of a closed one.
+//! Closing: which orders are final, and what remains of a closed order.
 
 use super::{
     Cause, ClosedName, Counts, Decision, EntityName, Hold, List, Lists, OrderId, PolicyRevision,
     Reading, Record, StockChange, Write,
 };
 
-/// What closing an order changes; `None` if it must stay.
+/// Returns what closing an order changes, or `None` if it must stay open.
 ///
-/// An order that still commits units stays open: its promise is not fulfilled. So does one that was
-/// not computed with the policy in force, as that could not be done later. All of its records are
-/// removed; what has left for it stays with the items, and its names are remembered. All that
-/// [`Reading::missing_to_close`] asks for must have been read.
+/// An order that still commits units stays open, because its promise is not fulfilled. An order
+/// that was not computed with the policy in force stays open too, because that cannot be done
+/// later. Closing removes all records of the order; the stock items keep what has left for it, and
+/// its names are remembered. Everything that [`Reading::missing_to_close`] returns must have been
+/// read.
 pub fn close(reading: &Reading, lead: &OrderId, in_force: PolicyRevision) -> Option<Decision> {
     let own = reading.record(lead)?;
     let commits = own.applied.values().any(|hold| !hold.committed.is_zero());
@@ -53,7 +54,8 @@ pub fn close(reading: &Reading, lead: &OrderId, in_force: PolicyRevision) -> Opt
     Some(decision)
 }
 
-/// A closed order is not looked up by its invoice number.
+/// Removes the order from the links of its invoice numbers, by which a closed order is not looked
+/// up.
 fn forget_invoices(reading: &Reading, members: &[(&OrderId, &Record)], decision: &mut Decision) {
     let mut links = std::collections::BTreeMap::new();
     for (name, record) in members {

@@ -1,4 +1,4 @@
-//! Corrections: what a person says of an order, once, against what they saw.
+//! Corrections: what a person says about an order, once, on the basis of what they saw.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::named::named;
 use super::{Fingerprint, Identifier, MessageId, OrderId, Timestamp, Version};
 
-/// How many corrections a record keeps.
+/// The most corrections that a record keeps.
 pub const CORRECTIONS_MAX: usize = 64;
 
-/// A person corrects what an order holds.
+/// A person's correction of what an order holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionEvent {
-    /// The record that it is joined into.
+    /// The record that the correction is joined into.
     pub order: OrderId,
-    /// The name that the person chose for it.
+    /// The reference that the person chose for it.
     pub reference: Identifier,
-    /// What it says.
+    /// Its content.
     pub content: CorrectionContent,
 }
 
-/// What a correction says.
+/// The content of a correction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrectionContent {
-    /// What is to be done.
+    /// The action to take.
     pub action: Action,
     /// What the person saw.
     pub shown: Shown,
-    /// Why.
+    /// The reason.
     pub reason: Option<Identifier>,
-    /// Who.
+    /// The person.
     pub actor: Option<Identifier>,
 }
 
@@ -59,44 +59,45 @@ pub struct Shown {
     pub deleted: Option<Version>,
 }
 
-/// Why a text is not what an order was shown as.
+/// A text is not what showing an order returned as `shown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not what showing an order answers as `shown`")]
 pub struct ShownError;
 
 impl Shown {
-    /// The opaque text that stands for it.
+    /// Returns the opaque text that represents it.
     pub fn token(&self) -> String {
         let json = serde_json::to_vec(self).expect("it has no maps");
         BASE64_URL_SAFE_NO_PAD.encode(json)
     }
 
-    /// Reads what [`token`](Self::token) wrote.
+    /// Parses a text that [`token`](Self::token) returned.
     pub fn parse(token: &str) -> Result<Self, ShownError> {
         let json = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| ShownError)?;
         serde_json::from_slice(&json).map_err(|_| ShownError)
     }
 
-    /// Whether an order that was shown as this still says what it said: the same words, in no older
-    /// snapshot, and the same deletion.
+    /// Returns whether the order still says what was shown: the same words, in a snapshot that is
+    /// not older, and the same deletion.
     pub fn is_still(&self, now: &Self) -> bool {
         self.words == now.words && self.version <= now.version && self.deleted == now.deleted
     }
 }
 
-/// A correction as a record keeps it.
+/// A correction as a record stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Correction {
-    /// What it says.
+    /// Its content.
     pub content: CorrectionContent,
     /// The message that brought it.
     pub message_id: MessageId,
-    /// When that was received.
+    /// When that message was received.
     pub received_at: Timestamp,
 }
 
 impl Correction {
-    /// Of two corrections of an order the later one; no clock of a store has a say in it.
+    /// Returns the sort key that decides which of two corrections of an order is later. It does not
+    /// depend on the clock of a store.
     pub(super) const fn place(&self) -> (Timestamp, MessageId) {
         (self.received_at, self.message_id)
     }

@@ -14,17 +14,17 @@ use super::{
 };
 
 named! {
-    /// What became of an event.
+    /// The outcome of an event.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Outcome {
-        /// It changed what is known.
+        /// The event changed what is known.
         Applied = "applied",
-        /// Something later was known already.
+        /// A later event was already known.
         Superseded = "superseded",
-        /// It was known already.
+        /// The event was already known.
         Duplicate = "duplicate",
-        /// It is none of ours.
+        /// The event does not concern Storekeeper.
         Ignored = "ignored",
     }
 }
@@ -43,66 +43,66 @@ named! {
         Ambiguous = "ambiguous",
         /// The refund has no id, so it cannot be distinguished from its own repetition.
         RefundWithoutId = "refund_without_id",
-        /// It is stamped more than a day after it was received.
+        /// Its timestamp is more than a day after its receipt.
         TimestampAhead = "timestamp_ahead",
-        /// Another content stands under the same reference.
+        /// The same reference was used with different content.
         ReferenceReused = "reference_reused",
-        /// The order was closed: it was final and long untouched.
+        /// The order was closed: it was final and had not changed for a long time.
         OrderClosed = "order_closed",
-        /// No rule knows the event's name.
+        /// No rule handles events of this name.
         UnknownEventType = "unknown_event_type",
-        /// It is no event: a person gave a dead letter another body.
+        /// It is not an event: a person gave a dead letter a new body.
         Edited = "edited",
         /// A person discarded a dead letter, or this is a copy of one that was discarded.
         Discarded = "discarded",
     }
 }
 
-/// An event's outcome, and why.
+/// An event's outcome and its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventOutcome {
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// The reason, if there is a particular one.
     pub reason: Option<Reason>,
 }
 
 impl EventOutcome {
-    /// An outcome that needs no reason.
+    /// Creates an outcome without a reason.
     pub const fn plain(outcome: Outcome) -> Self {
         Self { outcome, reason: None }
     }
 
-    /// An outcome and its reason.
+    /// Creates an outcome with a reason.
     pub const fn because(outcome: Outcome, reason: Reason) -> Self {
         Self { outcome, reason: Some(reason) }
     }
 }
 
-/// Why an event cannot be joined into what it meets; nothing of it was.
+/// Why an event cannot be joined into the current state. Nothing of it was joined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The record would grow past its limit of refunds.
+    /// The record would exceed its limit of refunds.
     #[error(
         "the order would have more than {REFUNDS_MAX} refunds, or more than {REFUNDED_LINES_MAX} \
          refunded lines, of all its events together; nothing was applied"
     )]
     TooManyRefunds,
-    /// More second names would lead to the order than may.
+    /// The order would exceed its limit of second names.
     #[error("the order would have more than {SECOND_NAMES_MAX} second names; nothing was applied")]
     TooManyNames,
-    /// The record would grow past its limit of corrections.
+    /// The record would exceed its limit of corrections.
     #[error("the order has {CORRECTIONS_MAX} corrections, and gets no more")]
     TooManyCorrections,
-    /// The order was closed, and the event came after that.
+    /// The order was closed before the event arrived.
     #[error(
         "the order was closed, as nothing had come since {watermark}; orders.retention says \
          when{}", open_record(.open.as_ref())
     )]
     Expired {
-        /// Closed orders were untouched since before this time.
+        /// Closed orders have not changed since before this time.
         watermark: Timestamp,
-        /// A record that is open under another name of the event.
+        /// An open record under another name of the event.
         open: Option<OrderId>,
     },
 }
@@ -116,7 +116,7 @@ fn open_record(open: Option<&OrderId>) -> String {
 }
 
 impl Refused {
-    /// The reason of the dead letter that the event becomes.
+    /// Returns the reason code of the dead letter that the event becomes.
     pub const fn code(&self) -> Code {
         match self {
             Self::TooManyRefunds => Code::TooManyRefunds,
@@ -127,79 +127,79 @@ impl Refused {
     }
 }
 
-/// What events do to the entities that they concern, folded into one step.
+/// What events change in the entities that they concern, folded into one step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// The entities that are another than before, or gone.
+    /// The entities that change or are removed.
     pub writes: Vec<Write>,
-    /// The links that are others than before, or gone.
+    /// The links that change or are removed.
     pub links: Vec<(OrderId, Option<Link>)>,
-    /// Names that are new, each with what is known of its closing: it must be so still.
+    /// New names, each with what was read about its closing; this must still be true at the commit.
     pub new_names: Vec<(OrderId, Option<ClosedName>)>,
-    /// Names of orders that are closed by this.
+    /// Names of the orders that this closes.
     pub closes: Vec<(OrderId, ClosedName)>,
-    /// What changes in the site's stock, in order; at most one change a stock key and cause.
+    /// Changes of the site's stock, in order; at most one per stock key and cause.
     pub changes: Vec<StockChange>,
-    /// What items are called, for people.
+    /// Names of items, for people.
     pub item_names: Vec<ItemNames>,
-    /// What became of each event, in the order given. One that was refused left no trace.
+    /// The outcome of each event, in the order given. A refused event left no trace.
     pub settled: Vec<Result<EventOutcome, Refused>>,
-    /// What is to be counted once the decision is written.
+    /// What to count once the decision is written.
     pub findings: Findings,
 }
 
 impl Decision {
-    /// Whether there is anything to be written.
+    /// Returns whether there is anything to write.
     pub const fn changes_anything(&self) -> bool {
         !self.writes.is_empty() || !self.links.is_empty()
     }
 }
 
-/// An entity that is another than before.
+/// An entity that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// The entity.
     pub name: EntityName,
-    /// Its new state; `None` if it goes.
+    /// Its new state; `None` if it is removed.
     pub state: Option<EntityState>,
     /// The lists that it was in, and those that it is in now.
     pub lists: (Lists, Lists),
 }
 
-/// What an order or the catalogue calls an item, for people.
+/// The names that an order or the catalogue has for an item, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemNames {
     /// The item.
     pub key: StockKey,
-    /// What a line calls it, and the snapshot that says so: of two names, the one of the higher
-    /// version is shown, and of equal versions the greater text.
+    /// A line's name for it, and the version of the snapshot that has the name. The name with the
+    /// highest version is shown; of equal versions, the greater text.
     pub line: Option<(Version, String)>,
-    /// The names by which people may look for it, its own among them.
+    /// The names by which people may look for it, including its own.
     pub also: Vec<StockKey>,
 }
 
-/// Oddities that are worth a counter.
+/// Oddities that are counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Lines without a stock key.
     pub lines_unmapped: u64,
-    /// Lines whose stock key is another than in the latest snapshot.
+    /// Lines whose stock key differs from the one in the latest snapshot.
     pub lines_rekeyed: u64,
-    /// Snapshots of a status that no rule knows.
+    /// Snapshots with a status that no rule knows.
     pub statuses_unknown: u64,
-    /// Versions that only a fingerprint told apart.
+    /// Versions that only a fingerprint distinguished.
     pub ambiguous: u64,
     /// Refunded lines that belong to no line of the order.
     pub refunds_unmatched: u64,
-    /// Second names that are contested from now on.
+    /// Second names that became contested.
     pub names_contested: u64,
     /// Names that could not be read.
     pub names_unreadable: u64,
     /// Quantities that were rounded.
     pub quantities_rounded: u64,
-    /// Events that are stamped more than a day after they were received.
+    /// Events with a timestamp more than a day after their receipt.
     pub timestamps_ahead: u64,
-    /// Corrections that were taken.
+    /// Corrections that were accepted.
     pub corrections: u64,
 }
 
@@ -208,46 +208,46 @@ pub struct Findings {
 pub struct StockChange {
     /// The item.
     pub key: StockKey,
-    /// What the change is due to.
+    /// The cause of the change.
     pub cause: Cause,
-    /// What is added to its counts.
+    /// What to add to its counts.
     pub delta: Counts,
-    /// What the order that it is due to holds of it from now on.
+    /// What the order that caused the change now holds of the item.
     pub hold: Option<Hold>,
-    /// What the order leaves for good, if this closes it.
+    /// What the order leaves fulfilled for good, if this closes it.
     pub closed: Option<Quantity>,
 }
 
-/// What a change of stock is due to.
+/// The cause of a stock change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// An order, by the name that it is shown by.
+    /// An order, by the name under which it is shown.
     Order(OrderId),
     /// A receipt of the item, by its reference.
     Receipt(Identifier),
-    /// A repair of the counts, by the name of who had it done; no event leads to one.
+    /// A repair of the counts, by the name of the person who ran it; no event causes one.
     Repair(Identifier),
 }
 
-/// The three counts of a stock item, or a difference of them.
+/// The three counts of a stock item, or differences of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Units that came in.
     pub received: Quantity,
-    /// Units that orders have been promised.
+    /// Units promised to orders.
     pub committed: Quantity,
     /// Units that have left.
     pub fulfilled: Quantity,
 }
 
-/// Why a stock item cannot count what a change would make of it.
+/// Why a stock item cannot have the totals that a change would produce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TotalError {
-    /// Further from zero than is counted.
+    /// A total would be too far from zero.
     #[error("a total of the stock item would pass 4e12 units; nothing was applied")]
     TooLarge,
-    /// Promised, or left, cannot be less than nothing: what orders hold and what the item counts
-    /// do not belong together.
+    /// `committed` or `fulfilled` would be negative: what the orders hold does not match what the
+    /// item counts.
     #[error(
         "the stock item would count less than nothing as committed or fulfilled; nothing was \
          applied, and `storekeeper audit` says what does not belong together"
@@ -256,18 +256,19 @@ pub enum TotalError {
 }
 
 impl Counts {
-    /// What should be on the shelf: `received - fulfilled`. A decimal is wider than 64 bits, so no
-    /// difference of totals can overflow.
+    /// Returns what should be on the shelf: `received - fulfilled`. A decimal is wider than 64
+    /// bits, so the difference of two totals cannot overflow.
     pub fn on_hand(&self) -> Decimal {
         self.received.to_decimal() - self.fulfilled.to_decimal()
     }
 
-    /// What can still be promised: `received - committed - fulfilled`; below zero is an oversale.
+    /// Returns what can still be promised: `received - committed - fulfilled`; a negative number is
+    /// an oversale.
     pub fn available(&self) -> Decimal {
         self.on_hand() - self.committed.to_decimal()
     }
 
-    /// The sum of counts and a difference, if every total stays within its limits.
+    /// Adds a difference, if every total stays within its limits.
     pub fn plus(self, delta: Self) -> Result<Self, TotalError> {
         let most = Quantity::from_millionths(STOCK_TOTAL_MAX);
         let total = |count: Quantity, delta: Quantity| {

@@ -1,4 +1,4 @@
-//! What an order should hold: a pure function of what is known of it and the policy.
+//! What an order should hold: a pure function of what is known of it and of the policy.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{
 /// What an order should hold, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
-    /// What it should hold of each stock item; items of which it should hold nothing are left out.
+    /// What it should hold of each stock item. Items that it should not hold are left out.
     pub holds: BTreeMap<StockKey, Hold>,
     /// The rule that decided.
     pub why: Why,
@@ -21,23 +21,23 @@ named! {
     /// The rule that decides what an order holds.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub enum Why {
-        /// No snapshot of it is known.
+        /// No snapshot of the order is known.
         NoSnapshot = "no_snapshot",
-        /// A person released it.
+        /// A person released the order.
         Released = "released",
-        /// It is deleted.
+        /// The order is deleted.
         Deleted = "deleted",
         /// Its mode is TEST.
         TestMode = "test_mode",
-        /// It is not placed yet.
+        /// The order is not placed yet.
         Incomplete = "incomplete",
-        /// Its status says that the money was given back.
+        /// Its status says that the money was refunded.
         Refunded = "refunded",
-        /// It is cancelled.
+        /// The order is cancelled.
         Cancelled = "cancelled",
         /// All of its lines are refunded.
         RefundedInFull = "refunded_in_full",
-        /// A person holds it.
+        /// A person made the order hold its goods.
         Held = "held",
         /// Its goods have left.
         Left = "left",
@@ -46,7 +46,7 @@ named! {
     }
 }
 
-/// What an order should hold of each stock item.
+/// Computes what an order should hold of each stock item.
 pub fn desired(order: &Record, policy: &Policy) -> Desired {
     let departure = order.departure();
     match stance(order, departure, policy) {
@@ -55,8 +55,8 @@ pub fn desired(order: &Record, policy: &Policy) -> Desired {
     }
 }
 
-/// Whether the order holds anything: the rows of the table apply one after the other, and any may
-/// say "nothing".
+/// Decides whether the order holds anything. The rows of the table apply one after the other, and
+/// each may decide that it holds nothing.
 fn stance(order: &Record, departure: Option<Departure>, policy: &Policy) -> Result<Why, Why> {
     let latest = order.latest.as_ref().ok_or(Why::NoSnapshot)?;
     let status = latest.version.status;
@@ -133,8 +133,8 @@ struct Refunded<'a> {
 }
 
 impl<'a> Refunded<'a> {
-    /// Sums the refunds of the lines whose id stands once in the order; others cannot be told. Once
-    /// the goods have left, only those that were made before.
+    /// Sums the refunds of lines whose id occurs once in the order; other lines cannot be
+    /// identified. With a departure, only the refunds made before it count.
     fn of(order: &'a Record, departure: Option<Departure>) -> Self {
         let lines = order.latest.as_ref().map_or(&[][..], |latest| &latest.snapshot.lines);
         let mut by_line = BTreeMap::<_, Quantity>::new();
@@ -158,14 +158,15 @@ impl<'a> Refunded<'a> {
         line.id.as_ref().and_then(|id| self.by_line.get(id)).copied().unwrap_or_default()
     }
 
-    /// Whether there is a line, and every line is refunded to its quantity.
+    /// Returns whether there is a line, and every line is refunded up to its quantity.
     fn is_whole(&self) -> bool {
         !self.lines.is_empty() && self.lines.iter().all(|line| self.of_line(line) >= line.quantity)
     }
 }
 
-/// The refunded lines that can be told to no line of the order: they bear no id, or one that the
-/// latest snapshot lacks or has twice. Before there is a snapshot, none can be told yet.
+/// Counts the refunded lines that match no line of the order: they have no id, or one that the
+/// latest snapshot lacks or has twice. Before there is a snapshot, nothing can be matched yet, and
+/// the count is 0.
 pub fn refunds_unmatched(order: &Record) -> u64 {
     let Some(latest) = &order.latest else { return 0 };
     if order.refunds.is_empty() {

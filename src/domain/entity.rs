@@ -1,4 +1,4 @@
-//! What events act on: records of orders, catalogue entries and receipts.
+//! The entities that events act on: records of orders, catalogue entries and receipts.
 
 use super::{CatalogueEntry, CatalogueId, OrderId, Receipt, ReceiptId, Record};
 
@@ -16,21 +16,21 @@ pub enum EntityName {
 /// An entity's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntityState {
-    /// A record's.
+    /// A record's state.
     Order(Box<Record>),
-    /// A product's or category's.
+    /// A product's or category's state.
     Catalogue(CatalogueEntry),
-    /// A receipt's.
+    /// A receipt's state.
     Receipt(Receipt),
 }
 
 impl EntityState {
-    /// The state of a product or category, if it is one.
+    /// Returns the state of a product or category, if it is one.
     pub const fn catalogue(&self) -> Option<&CatalogueEntry> {
         if let Self::Catalogue(entry) = self { Some(entry) } else { None }
     }
 
-    /// The state of a receipt, if it is one.
+    /// Returns the state of a receipt, if it is one.
     pub const fn receipt(&self) -> Option<&Receipt> {
         if let Self::Receipt(receipt) = self { Some(receipt) } else { None }
     }

@@ -1,11 +1,11 @@
-//! What an envelope carries, by the name that travels with it.
+//! The kinds of envelopes, by the name that travels with each.
 
 use serde::{Deserialize, Serialize};
 
 use super::named::named;
 
 named! {
-    /// What an envelope's body is: the AMQP `type`, which only our own publishers set.
+    /// The kind of an envelope's body: the AMQP `type`, which only our own publishers set.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
     pub enum EnvelopeKind {
         /// A webhook as Duda sent it.
@@ -14,13 +14,13 @@ named! {
         /// Goods that came in, or a count.
         #[serde(rename = "storekeeper.receipt")]
         Receipt = "storekeeper.receipt",
-        /// A person corrects what an order holds.
+        /// A person's correction of what an order holds.
         #[serde(rename = "storekeeper.correction")]
         Correction = "storekeeper.correction",
-        /// Another body for a dead letter.
+        /// A new body for a dead letter.
         #[serde(rename = "storekeeper.edit")]
         Edit = "storekeeper.edit",
-        /// The end of a dead letter that nobody wants applied.
+        /// The discard of a dead letter that nobody wants applied.
         #[serde(rename = "storekeeper.discard")]
         Discard = "storekeeper.discard",
     }

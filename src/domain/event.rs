@@ -1,4 +1,4 @@
-//! What a body means: the decoded forms, without anything that no rule reads.
+//! The meaning of a body: the decoded forms, without anything that no rule reads.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,28 +13,28 @@ use super::{
 /// A decoded body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The shop it is about.
+    /// The shop that it is about.
     pub site: Site,
     /// The event's name as received (ours for receipts), for people and counters.
     pub event_type: Identifier,
-    /// What it says.
+    /// Its content.
     pub content: Content,
-    /// What of it could not be taken as it stood.
+    /// The parts that could not be used as they were.
     pub oddities: Oddities,
 }
 
-/// What of a body could not be taken as it stood, for counters.
+/// The parts of a body that could not be used as they were, for counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Names that cannot be read, and count as absent.
+    /// Unreadable names, which are treated as absent.
     pub names_unreadable: u32,
     /// Quantities that were finer than millionths.
     pub quantities_rounded: u32,
-    /// Whether it is stamped more than a day after it was received.
+    /// Whether its timestamp is more than a day after its receipt.
     pub is_ahead: bool,
 }
 
-/// What an event says.
+/// The content of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// An order was created, updated or deleted.
@@ -43,16 +43,16 @@ pub enum Content {
     Refund(RefundEvent),
     /// A product or category was created, updated or deleted.
     Catalogue(CatalogueEvent),
-    /// A third-party store says that an order changed, without its lines.
+    /// A third-party store reports that an order changed, without its lines.
     Notice(NoticeEvent),
-    /// A person corrects what an order holds.
+    /// A person corrected what an order holds.
     Correction(CorrectionEvent),
     /// Goods came in or were counted.
     Receipt(ReceiptEvent),
 }
 
 impl Content {
-    /// The names of the order that it acts on, if it acts on one.
+    /// Returns the names of the order that it acts on, if it acts on one.
     pub fn names(&self) -> Option<Names> {
         match self {
             Self::Order(event) => Some(event.names.clone()),
@@ -63,7 +63,7 @@ impl Content {
         }
     }
 
-    /// The record that it is joined into, if it acts on an order.
+    /// Returns the record that it is joined into, if it acts on an order.
     pub fn order(&self) -> Option<&OrderId> {
         match self {
             Self::Order(event) => Some(event.names.own()),
@@ -78,39 +78,39 @@ impl Content {
 /// An order event: a snapshot of the whole order, or its deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderEvent {
-    /// What it calls the order.
+    /// Its names for the order.
     pub names: Names,
     /// Its place among the order's events.
     pub version: Version,
-    /// The status as it was written, where that is not how we write it.
+    /// The status as the sender wrote it, if that is not how we write it.
     pub said: Option<String>,
-    /// The mode, if it says one.
+    /// The mode, if it has one.
     pub mode: Option<Mode>,
     /// The lines; `None` for a deletion, whose lines are not read.
     pub snapshot: Option<Snapshot>,
-    /// The refunds that the order carries, one entry an id.
+    /// The refunds in the order, one entry per id.
     pub refunds: Vec<Refund>,
-    /// Refunds with lines that bear no id: counted, restocking nothing.
+    /// The number of refunds that have lines but no id. They are counted, and restock nothing.
     pub refunds_without_id: u32,
 }
 
-/// Whether an order is a real one.
+/// Whether an order is real.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Mode {
-    /// It is.
+    /// A real order.
     #[default]
     Live,
-    /// Somebody tries out the shop.
+    /// A test of the shop.
     Test,
 }
 
-/// What the state keeps of a full order.
+/// The parts of a full order that the state keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// A fingerprint of its status and its lines: two snapshots with the same words say the same.
+    /// A fingerprint of its status and its lines: snapshots with the same words say the same.
     pub words: Fingerprint,
     /// The lines, in canonical order.
     pub lines: Vec<Line>,
@@ -121,16 +121,17 @@ pub struct Snapshot {
 pub struct Line {
     /// The line's own `id`.
     pub id: Option<Identifier>,
-    /// What its goods are called.
+    /// The names of its goods.
     pub names: LineNames,
-    /// How many units.
+    /// The number of units.
     pub quantity: Quantity,
     /// `name`, for people.
     pub name: Option<String>,
 }
 
 impl Line {
-    /// The line's stock key: the first of these names that it has; `None` if it has none of them.
+    /// Returns the line's stock key: the first of these names that it has, or `None` if it has none
+    /// of them.
     pub fn key(&self, precedence: &[StockKeyKind]) -> Option<StockKey> {
         self.names.key(self.id.as_ref(), precedence)
     }
@@ -143,7 +144,7 @@ impl Line {
 pub struct LineNames(Vec<(StockKeyKind, Identifier)>);
 
 impl LineNames {
-    /// The first of these names that there is; `line` is the line's own id.
+    /// Returns the first of these names that exists; `line` is the line's own id.
     pub fn key(&self, line: Option<&Identifier>, precedence: &[StockKeyKind]) -> Option<StockKey> {
         precedence.iter().find_map(|&kind| {
             let identifier = if kind == StockKeyKind::Line { line } else { self.get(kind) };
@@ -151,34 +152,34 @@ impl LineNames {
         })
     }
 
-    /// The name of a kind.
+    /// Returns the name of a kind.
     pub fn get(&self, kind: StockKeyKind) -> Option<&Identifier> {
         self.0.iter().find_map(|(other, name)| (*other == kind).then_some(name))
     }
 
-    /// Every kind that there is a name of, with it.
+    /// Iterates over the names, each with its kind.
     pub fn iter(&self) -> impl Iterator<Item = (StockKeyKind, &Identifier)> {
         self.0.iter().map(|(kind, name)| (*kind, name))
     }
 
-    /// Every name as a stock key.
+    /// Iterates over the names as stock keys.
     pub fn keys(&self) -> impl Iterator<Item = StockKey> {
         self.iter().map(|(kind, name)| StockKey { kind, identifier: name.clone() })
     }
 
-    /// Whether there is no name.
+    /// Returns whether there is no name.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds a name of a kind that there is none of yet.
+    /// Adds a name, unless there is already one of its kind.
     pub(super) fn add(&mut self, kind: StockKeyKind, name: &Identifier) {
         if let Err(place) = self.0.binary_search_by_key(&kind, |(kind, _)| *kind) {
             self.0.insert(place, (kind, name.clone()));
         }
     }
 
-    /// Whether there is a kind of which the two give different names.
+    /// Returns whether the two have different names of one kind.
     pub(super) fn contradicts(&self, other: &Self) -> bool {
         self.iter().any(|(kind, name)| other.get(kind).is_some_and(|other| other != name))
     }
@@ -194,24 +195,24 @@ impl FromIterator<(StockKeyKind, Identifier)> for LineNames {
     }
 }
 
-/// A refund event: one refund of an order that is named, not carried.
+/// A refund event: one refund of an order that the event names but does not contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundEvent {
-    /// The order that is refunded.
+    /// The refunded order.
     pub order: OrderId,
     /// Its place among the order's events.
     pub version: Version,
-    /// The refund; `None` if it bears no id.
+    /// The refund; `None` if it has no id.
     pub refund: Option<Refund>,
 }
 
-/// A third-party store's word that an order changed, or is gone.
+/// A third-party store's notice that an order changed or was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeEvent {
-    /// What it calls the order.
+    /// Its names for the order.
     pub names: Names,
     /// Its place among the order's events.
     pub version: Version,
-    /// What it says of payment and fulfilment, as the store writes them.
+    /// The statuses of payment and fulfilment, as the store writes them.
     pub said: Option<String>,
 }

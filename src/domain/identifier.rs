@@ -1,8 +1,8 @@
 //! Names that come from outside: sites, orders, products, references.
 //!
-//! An [`Identifier`] can only be made by [`Identifier::parse`], so whoever holds one knows that it
-//! is short and has no control characters. It may still hold any other character: wherever it
-//! enters a key, a topic or a path it goes through [`encode`] first.
+//! An [`Identifier`] can only be created by [`Identifier::parse`], so it is always short and has no
+//! control characters. It may contain any other character: before it enters a key, a topic or a
+//! path, it goes through [`encode`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-/// The longest identifier that is taken, in bytes of UTF-8.
+/// The longest identifier that is accepted, in bytes of UTF-8.
 pub const IDENTIFIER_BYTES_MAX: usize = 256;
 
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
 
-/// Percent-encodes all but `[A-Za-z0-9_-]`; two different texts never encode to the same.
+/// Percent-encodes everything but `[A-Za-z0-9_-]`. Different texts have different encodings.
 pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }
 
-/// Adds a text as [`encode`] writes it.
+/// Appends a text as [`encode`] writes it.
 pub fn push_encoded(to: &mut String, text: &str) {
     to.extend(utf8_percent_encode(text, KEPT));
 }
 
-/// The inverse of [`encode`]; `None` if the result is not UTF-8.
+/// Reverses [`encode`]; returns `None` if the result is not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// Why a text is no identifier.
+/// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifierError {
     /// The text is empty.
@@ -39,7 +39,7 @@ pub enum IdentifierError {
     /// The text is longer than [`IDENTIFIER_BYTES_MAX`].
     #[error("is longer than {IDENTIFIER_BYTES_MAX} bytes")]
     TooLong,
-    /// The text has a control character.
+    /// The text contains a control character.
     #[error("has a control character")]
     ControlCharacter,
 }
@@ -50,7 +50,7 @@ pub enum IdentifierError {
 pub struct Identifier(Arc<str>);
 
 impl Identifier {
-    /// Checks a text that came from outside; white space around it is no part of the name.
+    /// Checks a text from outside. Surrounding white space is not part of the name.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
         let text = text.trim();
         if text.is_empty() {
@@ -65,7 +65,7 @@ impl Identifier {
         Ok(Self(text.into()))
     }
 
-    /// The text as it was received.
+    /// Returns the text as it was received, without surrounding white space.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -97,18 +97,18 @@ impl From<Identifier> for String {
     }
 }
 
-/// A shop: the name that scopes everything else; case-preserving and opaque.
+/// A shop: the name that scopes everything else. It is opaque, and keeps its case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Site(pub Identifier);
 
 impl Site {
-    /// Checks a site name that came from outside.
+    /// Checks a site name from outside.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
         Identifier::parse(text).map(Self)
     }
 
-    /// The name as it was received.
+    /// Returns the name as it was received.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -120,7 +120,7 @@ impl fmt::Display for Site {
     }
 }
 
-/// Writes a type that is `kind:identifier` in text as that text, and reads it back.
+/// Implements writing a type as the text `kind:identifier`, and parsing it from that text.
 macro_rules! kind_and_identifier {
     ($name:ident, $kind:ident, $doc_kind:literal) => {
         impl $name {
@@ -156,16 +156,16 @@ macro_rules! kind_and_identifier {
 }
 pub(crate) use kind_and_identifier;
 
-/// Why a text is not of the form `kind:identifier`.
+/// Why a text does not have the form `kind:identifier`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// There is no colon.
     #[error("is not of the form kind:identifier")]
     NoKind,
-    /// The text before the colon is no kind of such a name.
+    /// The text before the colon is not a known kind.
     #[error("has an unknown kind before the colon")]
     UnknownKind,
-    /// The text after the colon is no identifier.
+    /// The text after the colon is not an identifier.
     #[error("{0}")]
     Identifier(#[from] IdentifierError),
 }

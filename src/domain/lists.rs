@@ -1,4 +1,4 @@
-//! The lists of orders, by which people find those that need attention.
+//! Lists of orders, where people find the orders that need attention.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,19 +10,19 @@ named! {
     pub enum List {
         /// Every order.
         All = "all",
-        /// Orders of which nothing more is expected.
+        /// Orders for which nothing more is expected.
         Final = "settled",
-        /// Only a fingerprint made their latest snapshot the latest.
+        /// Orders whose latest snapshot is the latest by its fingerprint alone.
         Ambiguous = "ambiguous",
-        /// One of their names was seen beside another id.
+        /// Orders with a name that was seen beside another id.
         Contested = "contested",
-        /// A snapshot is newer than their deletion.
+        /// Orders with a snapshot that is newer than their deletion.
         AfterDeletion = "after-deletion",
-        /// A line of theirs has no stock key.
+        /// Orders with a line that has no stock key.
         Unmapped = "unmapped",
-        /// Only refunds, corrections or notices are known of them.
+        /// Orders known only from refunds, corrections or notices.
         Waiting = "waiting",
-        /// A person corrected them.
+        /// Orders that a person corrected.
         Corrected = "corrected",
     }
 }
@@ -39,15 +39,15 @@ impl List {
 pub struct Lists(u8);
 
 impl Lists {
-    /// No list.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// Whether it has a list.
+    /// Returns whether the set contains a list.
     pub const fn has(self, list: List) -> bool {
         self.0 & list.bit() != 0
     }
 
-    /// Its lists.
+    /// Iterates over the lists in the set.
     pub fn iter(self) -> impl Iterator<Item = List> {
         List::ALL.into_iter().filter(move |list| self.has(*list))
     }

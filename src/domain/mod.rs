@@ -1,9 +1,8 @@
 //! The rules: what a webhook means for stock.
 //!
 //! Bodies and states come in, decisions go out. Nothing here waits, reads a clock or the
-//! environment, draws a random number, opens a file or a socket, or logs; `tests/it/tidy.rs`
-//! checks that. Whoever wants to know what Storekeeper does with a webhook needs to read no
-//! other folder.
+//! environment, draws a random number, opens a file or a socket, or logs; `tests/it/tidy` checks
+//! that. What Storekeeper does with a webhook can be understood from this folder alone.
 
 mod catalogue;
 mod causes;
@@ -78,7 +77,7 @@ pub use version::{Class, Fingerprint, Rank, Status, Version};
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a message: a `UUIDv7` that its publisher gives it, kept through retries,
+/// The id of a message: a `UUIDv7` that its publisher assigns, kept through retries,
 /// dead-lettering, edits and replays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

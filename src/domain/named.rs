@@ -1,4 +1,4 @@
-//! Enums whose values have names: in settings, keys, states, answers and metrics.
+//! Enums whose values have names, used in settings, keys, states, responses and metrics.
 
 /// Declares an enum with the name of each value beside it.
 macro_rules! named {
@@ -10,15 +10,15 @@ macro_rules! named {
         pub enum $name { $($(#[$of_value])* $value,)* }
 
         impl $name {
-            /// Every value, in the order of their declaration.
+            /// All values, in order of declaration.
             pub const ALL: [Self; [$($text),*].len()] = [$(Self::$value),*];
 
-            /// The value's name.
+            /// Returns the value's name.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$value => $text),* }
             }
 
-            /// The value of exactly that name.
+            /// Returns the value with exactly this name.
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.into_iter().find(|value| value.as_str() == name)
             }

@@ -18,18 +18,18 @@ named! {
         InvoiceNumber = "invoice-number",
         /// A third-party store's order by its entity id: `<storeId>/<entityId>`.
         StoreOrder = "store-order",
-        /// A third-party store's order of which only the order id is known: `<storeId>/<orderId>`.
+        /// A third-party store's order, known only by its order id: `<storeId>/<orderId>`.
         StoreOrderId = "store-order-id",
     }
 }
 
 impl OrderIdKind {
-    /// Whether it is the order's id: two ids are never one order.
+    /// Returns whether it is the order's id: two ids never belong to one order.
     pub const fn is_id(self) -> bool {
         matches!(self, Self::Id | Self::StoreOrder)
     }
 
-    /// Whether it may lead to an id.
+    /// Returns whether it may lead to an id.
     pub const fn is_second_name(self) -> bool {
         matches!(self, Self::ExternalId | Self::StoreOrderId)
     }

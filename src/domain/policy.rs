@@ -1,11 +1,11 @@
-//! The policy: the five settings on which the meaning of an order for stock depends.
+//! The policy: the five settings that determine what an order means for stock.
 
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::stock_key::StockKeyKind;
 
-/// What decides how much an order holds, beside the order itself.
+/// What determines how much an order holds, apart from the order itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -21,7 +21,7 @@ pub struct Policy {
     pub restock: Restock,
 }
 
-/// What the configuration proposes: a setting that is not configured proposes nothing.
+/// The policy that the configuration proposes. A setting that is not configured proposes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProposedPolicy {
     /// `stock.key_precedence`
@@ -37,7 +37,7 @@ pub struct ProposedPolicy {
 }
 
 impl ProposedPolicy {
-    /// A policy with what is proposed in its place.
+    /// Returns a policy with the proposed settings in place of its own.
     #[must_use]
     pub fn over(&self, policy: &Policy) -> Policy {
         Policy {
@@ -53,7 +53,7 @@ impl ProposedPolicy {
     }
 }
 
-/// What orders of mode TEST hold.
+/// What orders in mode TEST hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TestMode {
@@ -88,16 +88,16 @@ pub enum Deleted {
     Release,
 }
 
-/// Whether refunded goods come back on the shelf.
+/// Whether refunded goods go back on the shelf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restock {
-    /// Units that were refunded before they left.
+    /// Only units that were refunded before they left.
     #[default]
     Unshipped,
     /// Never: a refund is about money.
     Never,
-    /// When every line is refunded to its quantity.
+    /// Only if every line is refunded up to its quantity.
     Full,
     /// Line by line.
     Lines,
@@ -115,10 +115,10 @@ impl Default for Policy {
     }
 }
 
-/// A count of the policies that a Store has had; the first is 1.
+/// The number of a policy among those that a Store has had; the first is 1.
 pub type PolicyRevision = u64;
 
-/// The policy that every order is computed with, and its number.
+/// The policy with which every order is computed, and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyInForce {
     /// Its number.
@@ -130,8 +130,8 @@ pub struct PolicyInForce {
 /// Who put a policy in force, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyOrigin {
-    /// Who.
+    /// The person.
     pub actor: String,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }

@@ -9,32 +9,32 @@ use serde::{Deserialize, Serialize};
 /// The largest quantity of one line, and of one receipt: 1e9 units, in millionths.
 pub const QUANTITY_MAX: Quantity = Quantity(1_000_000_000 * MILLION);
 
-/// How far from zero a stock item's totals may go, in millionths.
+/// The largest absolute value of a stock item's total, in millionths.
 pub const STOCK_TOTAL_MAX: i64 = 4_000_000_000_000_000_000;
 
 const MILLION: i64 = 1_000_000;
 const DECIMALS: u32 = 6;
 
-/// Why a text is no quantity of goods.
+/// Why a text is not a quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
-    /// Not a number by JSON's grammar.
+    /// It is not a number in JSON's grammar.
     #[error("is not a number")]
     NotANumber,
     /// It has a minus sign.
     #[error("is negative")]
     Negative,
-    /// More than six significant decimals.
+    /// It has more than six significant decimals.
     #[error("has more than six decimals")]
     TooFine,
-    /// More than 1e9.
+    /// It is larger than 1e9.
     #[error("is larger than 1e9")]
     TooLarge,
 }
 
 /// A number of units, or a difference of two, in millionths.
 ///
-/// What is parsed is never negative; differences and stock totals may be.
+/// Parsed quantities are never negative; differences and stock totals may be.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -42,27 +42,27 @@ pub enum QuantityError {
 pub struct Quantity(i64);
 
 impl Quantity {
-    /// No units.
+    /// Zero units.
     pub const ZERO: Self = Self(0);
 
-    /// A quantity of so many millionths.
+    /// Creates a quantity from millionths.
     pub const fn from_millionths(millionths: i64) -> Self {
         Self(millionths)
     }
 
-    /// The quantity in millionths.
+    /// Returns the quantity in millionths.
     pub const fn millionths(self) -> i64 {
         self.0
     }
 
-    /// The quantity as a decimal number without trailing zeros.
+    /// Returns the quantity as a decimal number without trailing zeros.
     pub fn to_decimal(self) -> Decimal {
         Decimal::new(self.0, DECIMALS).normalize()
     }
 
-    /// Reads a non-negative number by JSON's grammar, at most 1e9, and says whether it was rounded:
-    /// what is finer than six decimals is, half to even. Leading and trailing zeros and exponents
-    /// are fine; a minus sign is not, even of zero.
+    /// Parses a non-negative number in JSON's grammar, at most 1e9, and returns whether it was
+    /// rounded. Decimals after the sixth are rounded half to even. Trailing zeros and exponents are
+    /// accepted; a minus sign is not, even before zero.
     pub fn parse(text: &str) -> Result<(Self, bool), QuantityError> {
         let number = JsonNumber::parse(text).ok_or(QuantityError::NotANumber)?;
         if number.negative {
@@ -71,14 +71,14 @@ impl Quantity {
         let Some((digits, exponent)) = number.significant() else {
             return Ok((Self::ZERO, false));
         };
-        // 1e9 has ten digits before the point: more can only be too large. This also bounds what
-        // follows, whatever exponent the text has.
+        // 1e9 has ten digits before the point, so a number with more is too large. This check also
+        // bounds the arithmetic below, whatever the exponent.
         let length = i64::try_from(digits.len()).map_err(|_| QuantityError::TooLarge)?;
         let before_point = length.saturating_add(exponent);
         if before_point > 10 {
             return Err(QuantityError::TooLarge);
         }
-        // How many of the digits count millionths; those after them are rounded away.
+        // The number of digits down to the millionths; the digits after them are rounded away.
         let kept = usize::try_from(before_point.saturating_add(i64::from(DECIMALS))).ok();
         let (kept, rest) = match kept {
             None => ("", "1"),
@@ -90,7 +90,7 @@ impl Quantity {
             .map_err(|_| QuantityError::NotANumber)?
             .normalize();
         let whole = i64::try_from(millionths.mantissa()).map_err(|_| QuantityError::TooLarge)?;
-        // The digits end in none that is zero: exactly half is a single five.
+        // The digits have no trailing zero, so exactly half is a single five.
         let is_up = match rest.as_bytes() {
             [b'5'] => before_point >= -i64::from(DECIMALS) && whole % 2 != 0,
             [first, ..] => before_point >= -i64::from(DECIMALS) && *first >= b'5',
@@ -103,8 +103,8 @@ impl Quantity {
         Ok((quantity, !rest.is_empty()))
     }
 
-    /// Reads what a person or our own publishers wrote: as [`parse`](Self::parse), and nothing is
-    /// rounded.
+    /// Parses what a person or one of our own publishers wrote, as [`parse`](Self::parse) does, but
+    /// returns an error instead of rounding.
     pub fn exact(text: &str) -> Result<Self, QuantityError> {
         match Self::parse(text)? {
             (quantity, false) => Ok(quantity),
@@ -112,24 +112,24 @@ impl Quantity {
         }
     }
 
-    /// The sum, or `None` past 64 bits of millionths.
+    /// Returns the sum, or `None` if it overflows 64 bits of millionths.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// The sum, held at the ends of 64 bits.
+    /// Returns the sum, saturating at the bounds of 64 bits.
     #[must_use]
     pub fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The difference, held at the ends of 64 bits.
+    /// Returns the difference, saturating at the bounds of 64 bits.
     #[must_use]
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// Whether this is nothing.
+    /// Returns whether this is zero.
     pub const fn is_zero(&self) -> bool {
         self.0 == 0
     }
@@ -149,7 +149,7 @@ impl Neg for Quantity {
     }
 }
 
-/// A number by JSON's grammar, cut into its parts.
+/// A number in JSON's grammar, split into its parts.
 struct JsonNumber<'a> {
     negative: bool,
     integer: &'a str,
@@ -176,7 +176,8 @@ impl<'a> JsonNumber<'a> {
         is_number.then_some(Self { negative, integer, fraction, exponent })
     }
 
-    /// The digits without zeros at either end, and the power of ten of the last; `None` for zero.
+    /// Returns the digits without zeros at either end, and the power of ten of the last one; `None`
+    /// for zero.
     fn significant(&self) -> Option<(String, i64)> {
         let digits = format!("{}{}", self.integer, self.fraction);
         let trimmed = digits.trim_end_matches('0');
@@ -189,7 +190,8 @@ impl<'a> JsonNumber<'a> {
     }
 }
 
-/// An exponent's sign and digits; one past 64 bits is held at the end of them.
+/// Parses an exponent's sign and digits. A value that overflows 64 bits is clamped to a very large
+/// one.
 fn parse_exponent(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),

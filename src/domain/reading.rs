@@ -1,4 +1,4 @@
-//! What must be known of a site's orders before an event can be decided, and which events must be
+//! What must be read of a site's orders before an event can be decided, and which events must be
 //! decided together.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,49 +6,50 @@ use std::sync::Arc;
 
 use super::{ClosedName, Link, Names, OrderId, Record, Timestamp};
 
-/// What was read of the orders of one site; `None` stands for what is not there.
+/// What was read of one site's orders; `None` means that the Store has no such entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Records, by their names; shared, as most parts of a reading change few.
+    /// Records, by name. They are shared, because most parts of a reading change only a few of
+    /// them.
     pub records: BTreeMap<OrderId, Option<Arc<Record>>>,
-    /// What was seen beside second names, and who bears invoice numbers.
+    /// The ids seen beside second names, and the orders that have an invoice number.
     pub links: BTreeMap<OrderId, Option<Link>>,
-    /// Names that were found to be of closed orders.
+    /// Names that belong to closed orders.
     pub closed: BTreeMap<OrderId, ClosedName>,
-    /// What was received before this time is taken for known where an order is closed.
+    /// If an order is closed, an event received before this time is treated as known.
     pub watermark: Timestamp,
 }
 
-/// What is to be read yet.
+/// What still has to be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Missing {
-    /// Records, by their names.
+    /// Names of records.
     pub records: BTreeSet<OrderId>,
     /// Second names and invoice numbers.
     pub links: BTreeSet<OrderId>,
 }
 
 impl Missing {
-    /// Whether all is read.
+    /// Returns whether nothing is missing.
     pub fn is_nothing(&self) -> bool {
         self.records.is_empty() && self.links.is_empty()
     }
 }
 
 impl Reading {
-    /// A record, if it was read and is there.
+    /// Returns a record, if it was read and exists.
     pub fn record(&self, name: &OrderId) -> Option<&Record> {
         self.records.get(name)?.as_deref()
     }
 
-    /// What was seen beside a name.
+    /// Returns what was seen beside a name.
     pub fn link(&self, name: &OrderId) -> Link {
         let mut link = self.links.get(name).cloned().flatten().unwrap_or_default();
         link.led_to_closed |= self.closed.get(name) == Some(&ClosedName::BesideAnId);
         link
     }
 
-    /// The name that the order of a record is shown by: the id that it leads to, or its own.
+    /// Returns the name under which a record's order is shown: the id that it leads to, or its own.
     pub fn lead<'a>(&'a self, name: &'a OrderId) -> OrderId {
         if name.kind.is_second_name() {
             self.link(name).leads_to().cloned().unwrap_or_else(|| name.clone())
@@ -57,7 +58,8 @@ impl Reading {
         }
     }
 
-    /// The records of an order, by the name that it is shown by; its own first.
+    /// Returns the records of an order, given the name under which it is shown; its own record
+    /// comes first.
     pub fn members<'a>(&'a self, lead: &'a OrderId) -> Vec<(&'a OrderId, &'a Record)> {
         let own = self.record(lead).map(|record| (lead, record));
         let second_names = own.map_or(&EMPTY, |(_, record)| &record.second_names);
@@ -66,8 +68,8 @@ impl Reading {
         own.into_iter().chain(others).collect()
     }
 
-    /// What must be read yet to decide events of these names. Reading it may show that more is
-    /// missing; in the usual case nothing is, after the first time.
+    /// Returns what still has to be read to decide events with these names. Reading it may reveal
+    /// that more is missing; usually nothing is, after the first time.
     pub fn missing<'a>(&self, events: impl IntoIterator<Item = &'a Names>) -> Missing {
         let mut found =
             Closure { reading: self, missing: Missing::default(), seen: BTreeSet::new() };
@@ -75,7 +77,7 @@ impl Reading {
             found.record(names.own());
             for second in names.second() {
                 found.link(second);
-                // Events may have come that had no other name; a contested one leads nowhere.
+                // Earlier events may have had no other name. A contested name leads nowhere.
                 if !self.links.contains_key(second) || !self.link(second).is_contested() {
                     found.record(second);
                 }
@@ -87,7 +89,8 @@ impl Reading {
         found.missing
     }
 
-    /// What must be read yet to close an order of this name: also who bears its invoice numbers.
+    /// Returns what still has to be read to close the order with this name, including which orders
+    /// have its invoice numbers.
     pub fn missing_to_close(&self, order: &OrderId) -> Missing {
         let mut found =
             Closure { reading: self, missing: Missing::default(), seen: BTreeSet::new() };
@@ -98,7 +101,8 @@ impl Reading {
         found.missing
     }
 
-    /// Which events must be decided together, as their names may lead to one order; by their places.
+    /// Groups the events that must be decided together, because their names may lead to one order.
+    /// A group is a list of positions in `events`.
     pub fn groups(&self, events: &[&Names]) -> Vec<Vec<usize>> {
         if events.len() == 1 {
             return vec![vec![0]];
@@ -106,7 +110,8 @@ impl Reading {
         let mut sets = Sets::default();
         for names in events {
             for second in names.second() {
-                // One that is contested leads nowhere, unless this event changes what is kept of it.
+                // A contested name leads nowhere, unless this event changes the ids that are kept
+                // for it.
                 let link = self.link(second);
                 let mut joined = link.clone();
                 names.id().into_iter().for_each(|id| joined.add(second, id));
@@ -127,7 +132,7 @@ impl Reading {
         groups.into_values().collect()
     }
 
-    /// The part of it that a group of events depends on.
+    /// Returns the part that a group of events depends on.
     #[must_use]
     pub fn part<'a>(&self, events: impl IntoIterator<Item = &'a Names>) -> Self {
         let mut part = Self { watermark: self.watermark, ..Self::default() };
@@ -151,7 +156,7 @@ impl Reading {
 
 static EMPTY: BTreeSet<OrderId> = BTreeSet::new();
 
-/// Follows names to all that they lead to, as far as that was read.
+/// Follows names to everything that they lead to, as far as it was read.
 struct Closure<'a> {
     reading: &'a Reading,
     missing: Missing,
@@ -195,7 +200,7 @@ impl Closure<'_> {
     }
 }
 
-/// Sets of names that are united step by step.
+/// Disjoint sets of names, which are united step by step.
 #[derive(Default)]
 struct Sets(BTreeMap<OrderId, OrderId>);
 

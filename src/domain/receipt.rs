@@ -1,60 +1,61 @@
-//! Receipts: goods that came in, adjustments, counts, and what takes them back.
+//! Receipts: goods that came in, adjustments, counts, and the voiding of these.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Identifier, MessageId, Quantity, StockKey, Timestamp};
 
-/// Goods came in or were counted, or a receipt is taken back.
+/// Goods came in or were counted, or a receipt was voided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptEvent {
-    /// Which receipt it is.
+    /// The receipt.
     pub receipt: ReceiptId,
-    /// What it says.
+    /// Its content.
     pub content: ReceiptContent,
-    /// Why, and who says so.
+    /// The reason, and the person who gave it.
     pub note: Note,
 }
 
-/// Why a person did something, and who.
+/// Why a person did something, and who that was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Why.
+    /// The reason.
     pub reason: Option<Identifier>,
-    /// Who.
+    /// The person.
     pub actor: Option<Identifier>,
 }
 
-/// A receipt is applied once for each stock key and reference of a site.
+/// The id of a receipt, which is applied once per stock key and reference of a site.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReceiptId {
     /// The item.
     pub key: StockKey,
-    /// The name that the giver of the receipt chose for it.
+    /// The reference that the sender of the receipt chose for it.
     pub reference: Identifier,
 }
 
-/// What a receipt says.
+/// The content of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReceiptContent {
-    /// A count found `on_hand`, which is `difference` more than was known when it was asked for.
+    /// A count found `on_hand`, which is `difference` more than was known when the count was
+    /// requested.
     Count {
         /// What was found.
         on_hand: Quantity,
         /// What that adds to `received`; may be negative.
         difference: Quantity,
     },
-    /// So many units came in, or went for another reason than an order.
+    /// Units came in, or left for a reason other than an order.
     Goods {
         /// What that adds to `received`; may be negative.
         quantity: Quantity,
     },
-    /// The receipt of this reference counts for nothing, whatever it says.
+    /// The receipt with this reference has no effect, whatever it says.
     Void,
 }
 
 impl ReceiptContent {
-    /// What the receipt adds to the item's `received`.
+    /// Returns what the receipt adds to the item's `received`.
     pub const fn received(self) -> Quantity {
         match self {
             Self::Count { difference, .. } => difference,
@@ -64,32 +65,32 @@ impl ReceiptContent {
     }
 }
 
-/// The state of a receipt: of two contents under one reference, the lower message id's is in force,
-/// unless the reference is void.
+/// The state of a receipt. Of two contents under one reference, the one with the lower message id
+/// is in force, unless the receipt is void.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Receipt {
-    /// What it said.
+    /// The message that is in force.
     pub said: Option<Said>,
-    /// What made it void.
+    /// The message that voided it.
     pub void: Option<Said>,
 }
 
-/// What one message said of a receipt.
+/// What one message says about a receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// The message.
     pub message_id: MessageId,
     /// When it was received.
     pub received_at: Timestamp,
-    /// What it said.
+    /// Its content.
     pub content: ReceiptContent,
-    /// Why, and who said so.
+    /// The reason, and the person who gave it.
     pub note: Note,
 }
 
 impl Receipt {
-    /// What the receipt adds to the item's `received`.
+    /// Returns what the receipt adds to the item's `received`.
     pub fn received(&self) -> Quantity {
         match (&self.said, &self.void) {
             (Some(said), None) => said.content.received(),

@@ -14,23 +14,23 @@ named! {
     pub enum Code {
         /// The body is not JSON in UTF-8.
         NotJson = "decode.not_json",
-        /// The body is JSON, but no object.
+        /// The body is JSON, but not an object.
         NotAnObject = "decode.not_an_object",
         /// `resource_data.site_name` is missing or empty.
         MissingSite = "decode.missing_site",
-        /// `event_type` is missing or no name.
+        /// `event_type` is missing or not a name.
         InvalidEventType = "decode.invalid_event_type",
-        /// `event_timestamp` is no number of milliseconds, or not between 2010 and 2100.
+        /// `event_timestamp` is not a number of milliseconds, or not between 2010 and 2100.
         InvalidTimestamp = "decode.invalid_timestamp",
-        /// `data` is missing or no object.
+        /// `data` is missing or not an object.
         MissingData = "decode.missing_data",
-        /// A list of lines or refunds is missing or no list.
+        /// A list of lines or refunds is missing or not a list.
         InvalidItems = "decode.invalid_items",
-        /// A line or refund is no object.
+        /// A line or refund is not an object.
         InvalidLine = "decode.invalid_line",
-        /// A quantity is missing, no number, negative or over 1e9.
+        /// A quantity is missing, not a number, negative or over 1e9.
         InvalidQuantity = "decode.invalid_quantity",
-        /// No name by which the order can be told can be read.
+        /// No name that could identify the order is readable.
         InvalidIdentifier = "decode.invalid_identifier",
         /// The order has more than 1,000 lines.
         TooManyLines = "decode.too_many_lines",
@@ -40,9 +40,9 @@ named! {
         TooManyRefunds = "order.too_many_refunds",
         /// More than 64 second names would lead to the order.
         TooManyNames = "order.too_many_names",
-        /// The correction is not of its form, or the order has 64 of them.
+        /// The correction is malformed, or the order already has 64 of them.
         CorrectionInvalid = "correction.invalid",
-        /// The order was closed, and this event came after that.
+        /// The order was closed before this event arrived.
         OrderExpired = "order.expired",
         /// The refund names no order.
         RefundNoOrder = "refund.no_order",
@@ -50,23 +50,23 @@ named! {
         CatalogueNoIdentity = "catalogue.no_identity",
         /// The notice names no store or no entity.
         NoticeNoIdentity = "notice.no_identity",
-        /// `data.siteAlias` is another site than `site_name`.
+        /// `data.siteAlias` names another site than `site_name`.
         SiteMismatch = "store.site_mismatch",
-        /// The source of the body may not write this site.
+        /// The source of the body may not write to this site.
         SiteNotAllowed = "site.not_allowed",
-        /// A stock item's total would pass 4e12 units, or fall below nothing.
+        /// A stock item's total would pass 4e12 units, or fall below zero.
         StockOverflow = "stock.overflow",
-        /// The receipt is not of its form.
+        /// The receipt is malformed.
         ReceiptInvalid = "receipt.invalid",
-        /// The edit or discard of a dead letter is not of its form.
+        /// The edit or discard of a dead letter is malformed.
         EditInvalid = "edit.invalid",
         /// The signature was older than the replay window.
         SignatureExpired = "signature.expired",
         /// The program failed on this body; please report it.
         WorkerPanic = "worker.panic",
-        /// It failed for as long as retries go on.
+        /// It failed until the last retry.
         RetryExhausted = "retry.exhausted",
-        /// It was delivered too often without an outcome.
+        /// It was delivered too many times without an outcome.
         DeliveryLimit = "poison.delivery_limit",
         /// The broker had no queue for it.
         Unrouted = "broker.unrouted",
@@ -85,7 +85,7 @@ impl From<Code> for &'static str {
     }
 }
 
-/// A text that is no code.
+/// A text that is not a code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no dead letter's reason")]
 pub struct UnknownCode(String);
@@ -98,10 +98,10 @@ impl TryFrom<String> for Code {
     }
 }
 
-/// Why an envelope becomes a dead letter, and what is known of it.
+/// Why an envelope becomes a dead letter, and what is known about it.
 ///
-/// The detail names the JSON path, what was expected and the type that was found, never a value:
-/// a value may be personal.
+/// The detail names the JSON path, what was expected and the type that was found. It never has a
+/// value, which may be personal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Rejection {
@@ -109,19 +109,19 @@ pub struct Rejection {
     pub code: Code,
     /// What was wrong, and where.
     pub detail: String,
-    /// The site, as far as the body was understood.
+    /// The site, if the body was understood that far.
     #[serde(default)]
     pub site: Option<Site>,
-    /// The event's name, as far as the body was understood.
+    /// The event's name, if the body was understood that far.
     #[serde(default)]
     pub event_type: Option<Identifier>,
-    /// The order, as far as the body was understood.
+    /// The order, if the body was understood that far.
     #[serde(default)]
     pub order: Option<OrderId>,
 }
 
 impl Rejection {
-    /// A rejection of which nothing more is known.
+    /// Creates a rejection about which nothing more is known.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), site: None, event_type: None, order: None }
     }

@@ -1,27 +1,27 @@
-//! Which sites a source of webhooks may write.
+//! Which sites a source of webhooks may write to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Code, Event, Rejection, Site};
 
-/// The sites that each source may write; by default there is one trust domain, and it may write
-/// all.
+/// The sites that each source may write to. By default there is one trust domain, which may write
+/// to all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceRules {
     sources: BTreeMap<String, Option<BTreeSet<Site>>>,
 }
 
 impl SourceRules {
-    /// Lets a source write these sites and no others; `None` stands for all.
+    /// Allows a source to write to these sites and no others; `None` means all.
     pub fn allow(&mut self, source: impl Into<String>, sites: Option<&[Site]>) {
         let sites = sites.map(|sites| sites.iter().cloned().collect());
         self.sources.insert(source.into(), sites);
     }
 
-    /// Checks that the source of an event may write its site.
+    /// Checks that the source of an event may write to its site.
     ///
-    /// Once there are rules, a source that they do not name may write nothing: it was taken out of
-    /// the settings, or never was there.
+    /// Once there are rules, a source that they do not name may write to nothing: it was removed
+    /// from the settings, or was never there.
     pub fn check(&self, source: &str, event: &Event) -> Result<(), Box<Rejection>> {
         let detail = match self.sources.get(source) {
             _ if self.sources.is_empty() => return Ok(()),

@@ -1,4 +1,4 @@
-//! The names of counted things, and the choice of one for an order's line.
+//! Stock keys: the names of counted things, each being one of the names of an order's line.
 
 use serde::{Deserialize, Serialize};
 

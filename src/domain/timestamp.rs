@@ -1,4 +1,4 @@
-//! Points in time, as data: the core is given them and never reads a clock.
+//! Points in time, as data: they are passed to the core, which never reads a clock.
 
 use std::fmt;
 
@@ -15,28 +15,28 @@ use time::{OffsetDateTime, UtcOffset};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// A point so many microseconds after 1970.
+    /// Creates a point from microseconds since 1970.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// A point so many milliseconds after 1970; past 64 bits of microseconds, the end of them.
+    /// Creates a point from milliseconds since 1970, saturating at 64 bits of microseconds.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(1000))
     }
 
-    /// Microseconds since 1970.
+    /// Returns the microseconds since 1970.
     pub const fn micros(self) -> i64 {
         self.0
     }
 
-    /// Whole milliseconds since 1970.
+    /// Returns the whole milliseconds since 1970.
     pub const fn millis(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// Reads an RFC 3339 date and time. One whose offset moves it out of the years 0 to 9999 is
-    /// none: in UTC it could not be written as such.
+    /// Parses an RFC 3339 date and time. Returns `None` if its offset moves it out of the years 0
+    /// to 9999, as it could not be written in UTC.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         let time = time.checked_to_offset(UtcOffset::UTC)?;
@@ -46,14 +46,14 @@ impl Timestamp {
         i64::try_from(time.unix_timestamp_nanos() / 1000).ok().map(Self)
     }
 
-    /// This point moved by so many microseconds.
+    /// Returns this point, moved by this many microseconds.
     #[must_use]
     pub const fn plus_micros(self, micros: i64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, as the API writes every time.
+/// RFC 3339 in UTC with milliseconds: the format of all times in the API.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let form = format_description!(

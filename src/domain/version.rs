@@ -11,39 +11,39 @@ use super::named::named;
 
 /// The version of an event; versions are compared field by field, in this order.
 ///
-/// A creation precedes all else, whatever the clocks say. Timestamps tie in practice (an update
-/// and a deletion often carry the same), so the rank and the status come next, and a fingerprint
-/// of the content last.
+/// A creation precedes everything else, whatever the clocks say. Timestamps tie in practice (an
+/// update and a deletion often have the same one), so the rank and the status come next, and a
+/// fingerprint of the content comes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// Whether it is the creation of its order.
     pub class: Class,
     /// `event_timestamp`, in milliseconds.
     pub event_timestamp: i64,
-    /// When the store was asked, in milliseconds; 0 for what the store said unasked.
+    /// When the store was queried, in milliseconds; 0 for what the store sent unasked.
     pub observed_at: i64,
-    /// What kind of event it is.
+    /// The kind of event.
     pub rank: Rank,
-    /// How far the status says that the order has come.
+    /// How far the order has come, according to its status.
     pub status: Status,
-    /// The first eight bytes of a hash of what the state keeps of the event.
+    /// The first eight bytes of a hash of the parts of the event that the state keeps.
     pub fingerprint: Fingerprint,
 }
 
 impl Version {
-    /// Whether only the fingerprint distinguishes the two.
+    /// Returns whether only the fingerprint distinguishes the two.
     pub fn ties_with(&self, other: &Self) -> bool {
         self.place() == other.place() && self.fingerprint != other.fingerprint
     }
 
-    /// All but the fingerprint.
+    /// Returns all fields but the fingerprint.
     pub(super) const fn place(&self) -> (Class, i64, i64, Rank, Status) {
         (self.class, self.event_timestamp, self.observed_at, self.rank, self.status)
     }
 
-    /// A text that sorts as versions do.
+    /// Returns a text that sorts as versions do.
     pub fn sort_key(&self) -> String {
-        // With the sign turned, numbers below nothing come first as text too.
+        // With the sign bit flipped, negative numbers come first as text too.
         let turned = |number: i64| number.cast_unsigned() ^ (1 << 63);
         format!(
             "{:x}{:016x}{:016x}{:x}{:x}{:016x}",
@@ -56,12 +56,12 @@ impl Version {
         )
     }
 
-    /// When the event happened.
+    /// Returns when the event happened.
     pub const fn at(&self) -> Timestamp {
         Timestamp::from_millis(self.event_timestamp)
     }
 
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses what [`Display`](fmt::Display) writes.
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let version = Self {
@@ -76,7 +76,7 @@ impl Version {
     }
 }
 
-/// As people read it in a state: `later 1700000000000 0 updated PROCESSED 00000000000000ff`.
+/// The human-readable form in a state: `later 1700000000000 0 updated PROCESSED 00000000000000ff`.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { class, event_timestamp, observed_at, rank, status, fingerprint } = self;
@@ -86,7 +86,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// A record has several versions: one text each, or one field after the other.
+/// Writes one text per version in human-readable formats, and field after field in others: a record
+/// has several versions.
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -111,11 +112,11 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 named! {
-    /// Whether an event creates its order; a creation precedes all other events of its order.
+    /// Whether an event creates its order. A creation precedes all other events of the order.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Class {
-        /// A creation of an order.
+        /// The creation of an order.
         Creation = "creation",
         /// Anything else.
         Later = "later",
@@ -147,14 +148,14 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// The fingerprint of a canonical form: of what it is written as in JSON.
+/// Returns the fingerprint of a canonical form, computed from its JSON text.
 pub(super) fn fingerprint(canonical: &impl Serialize) -> Fingerprint {
     let text = serde_json::to_vec(canonical).expect("canonical forms have text keys only");
     Fingerprint::of(&text)
 }
 
 impl Fingerprint {
-    /// The fingerprint of bytes as they stand.
+    /// Returns the fingerprint of bytes as they are.
     pub fn of(bytes: &[u8]) -> Self {
         let mut first = [0; 8];
         first.copy_from_slice(Sha256::digest(bytes).split_at(8).0);
@@ -163,7 +164,8 @@ impl Fingerprint {
 }
 
 named! {
-    /// The kind of an event; of two with the same timestamp, the later kind is the later event.
+    /// The kind of an event. Of two events with the same timestamp, the one whose kind comes later
+    /// in this list is the later event.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Rank {
@@ -179,16 +181,16 @@ named! {
 }
 
 named! {
-    /// An order's status, in the order in which an order goes through them.
+    /// An order's status, in the sequence in which an order passes through them.
     #[derive(
         Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
     )]
     #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
     pub enum Status {
-        /// None of those below, or none at all.
+        /// A status that is not listed below, or none at all.
         #[default]
         Unknown = "UNKNOWN",
-        /// Begun, and not placed yet.
+        /// Started, and not placed yet.
         Incomplete = "INCOMPLETE",
         /// Not paid yet.
         Pending = "PENDING",
@@ -204,7 +206,7 @@ named! {
         Delivered = "DELIVERED",
         /// The payment is disputed.
         Disputed = "DISPUTED",
-        /// The money was given back; a status of third-party stores.
+        /// The money was refunded; a status of third-party stores.
         Refunded = "REFUNDED",
         /// Called off.
         Cancelled = "CANCELLED",
@@ -212,8 +214,8 @@ named! {
 }
 
 impl Status {
-    /// The status as a sender writes it: in any case, and cancelled with one L; any other name is
-    /// [`Status::Unknown`].
+    /// Parses a status as a sender writes it: in any case, and with "CANCELED" accepted too. Any
+    /// other name is [`Status::Unknown`].
     pub fn of_sender(name: &str) -> Self {
         let name = name.trim();
         if name.eq_ignore_ascii_case("CANCELED") {
@@ -225,12 +227,12 @@ impl Status {
             .unwrap_or_default()
     }
 
-    /// Whether the goods have left.
+    /// Returns whether the goods have left.
     pub const fn is_shipped(self) -> bool {
         matches!(self, Self::Dispatched | Self::Shipped | Self::Delivered)
     }
 
-    /// Whether the goods are still here, as far as the shop says.
+    /// Returns whether the goods are still here, according to the shop.
     pub const fn is_unshipped(self) -> bool {
         matches!(self, Self::Pending | Self::InProgress | Self::Processed)
     }

@@ -3,18 +3,18 @@
 use super::Record;
 use crate::domain::{Action, Shown, Version};
 
-/// What people's corrections come to now.
+/// The current effect of people's corrections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CorrectionsInForce {
-    /// Whether a release or a hold decides.
+    /// The release or hold that decides, if there is one.
     pub decides: Option<Action>,
-    /// The deletion, unless a hold took it back.
+    /// The deletion, unless a hold revoked it.
     pub deleted: Option<Version>,
 }
 
 impl Record {
-    /// Of releases and holds the one received last decides, as long as the latest snapshot says the
-    /// words that were shown.
+    /// Returns the corrections in force. Of releases and holds, the one received last decides, as
+    /// long as the latest snapshot has the words that were shown.
     pub fn corrections_in_force(&self) -> CorrectionsInForce {
         if self.corrections.is_empty() {
             return CorrectionsInForce { decides: None, deleted: self.deleted };
@@ -27,7 +27,7 @@ impl Record {
         let decides = last
             .filter(|last| Some(last.content.shown.words) == words)
             .map(|last| last.content.action);
-        // For good: also once the hold itself decides no more.
+        // A hold revokes the deletion for good, even once the hold itself no longer decides.
         let taken_back = corrections()
             .filter(|known| known.content.action == Action::Hold)
             .filter_map(|known| known.content.shown.deleted)
@@ -35,7 +35,7 @@ impl Record {
         CorrectionsInForce { decides, deleted: self.deleted.filter(|_| self.deleted > taken_back) }
     }
 
-    /// What a person is shown of the order; `None` if there is no snapshot.
+    /// Returns what a person is shown of the order, or `None` if there is no snapshot.
     pub fn shown(&self) -> Option<Shown> {
         let latest = self.latest.as_ref()?;
         let (version, words) = (latest.version, latest.snapshot.words);

@@ -1,8 +1,8 @@
-//! The record: everything that was learned of an order under one of its names.
+//! The record: everything known about an order under one of its names.
 //!
 //! A record is a join, so the order of arrival leaves no trace in any field that a rule reads. An
-//! order is the join of its id's record and of those of the second names that lead to it; a join
-//! of records has the form of a record too, so the rules read both alike.
+//! order is the join of the record of its id and the records of the second names that lead to it. A
+//! join of records has the form of a record too, so the rules read both alike.
 
 mod deed;
 mod remembered;
@@ -28,16 +28,16 @@ pub(super) use remembered::told_apart;
 pub use shipment::Departure;
 use sparse::serialize_sparsely;
 
-/// How many events the timeline keeps.
+/// The most events that the timeline keeps.
 pub const TIMELINE_LENGTH_MAX: usize = 64;
-/// How many refunds a record may have.
+/// The most refunds that a record may have.
 pub const REFUNDS_MAX: usize = 1000;
-/// How many lines the refunds of a record may have together.
+/// The most lines that the refunds of a record may have together.
 pub const REFUNDED_LINES_MAX: usize = 10_000;
-/// How many invoice numbers are kept, for people.
+/// The most invoice numbers that are kept, for people.
 pub const INVOICES_MAX: usize = 16;
 
-/// Everything that was learned of an order under one name.
+/// Everything known about an order under one name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Record {
@@ -45,25 +45,25 @@ pub struct Record {
     pub latest: Option<Latest>,
     /// The highest version of a deletion.
     pub deleted: Option<Version>,
-    /// The mode that the highest version with one said.
+    /// The mode of the highest version that has one.
     pub mode: Option<(Version, Mode)>,
-    /// What lines were called before, where the latest snapshot does not say so; newest first.
+    /// Earlier names of lines, where the latest snapshot does not have them; newest first.
     pub remembered: Vec<Remembered>,
     /// What is known of each refund.
     pub refunds: BTreeMap<Identifier, RefundEntry>,
-    /// Versions of bodies that said that the goods had left: the lowest, and the highest.
+    /// The lowest versions, and the highest, of bodies that said that the goods had left.
     pub shipped: Vec<Version>,
-    /// The highest version, and its words, of a snapshot that said that they had not.
+    /// The highest version of a snapshot that said that the goods had not left, and its words.
     pub unshipped: Option<(Version, Fingerprint)>,
-    /// What people corrected, by reference.
+    /// The corrections, by reference.
     pub corrections: BTreeMap<Identifier, Correction>,
-    /// The second names that were seen beside this id.
+    /// The second names seen beside this id.
     pub second_names: BTreeSet<OrderId>,
     /// The newest invoice numbers, for people.
     pub invoices: Vec<(Version, OrderId)>,
-    /// The highest versions seen, highest first; for people, no rule reads it.
+    /// The events with the highest versions, highest first. For people: no rule reads it.
     pub timeline: Vec<TimelineEntry>,
-    /// What the order holds of each stock item now; only in the record that leads it.
+    /// What the order now holds of each stock item; only in the record that leads the order.
     pub applied: BTreeMap<StockKey, Hold>,
     /// The revision of the policy with which `applied` was computed.
     pub policy: PolicyRevision,
@@ -82,9 +82,9 @@ serialize_sparsely!(Record {
 pub struct Latest {
     /// Its place among the order's events.
     pub version: Version,
-    /// Whether only a fingerprint made it the latest.
+    /// Whether it is the latest by its fingerprint alone.
     pub is_ambiguous: bool,
-    /// The order.
+    /// The order's snapshot.
     pub snapshot: Snapshot,
 }
 
@@ -100,27 +100,27 @@ pub struct Hold {
 
 serialize_sparsely!(Hold { ; committed, fulfilled });
 
-/// One event of an order, as it is shown to people.
+/// One event of an order, as shown to people.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TimelineEntry {
     /// Its place among the order's events.
     pub version: Version,
-    /// The message that brought it; of several, the lowest.
+    /// The message that brought it; if there were several, the lowest.
     pub message_id: MessageId,
     /// The event's name.
     pub event_type: Identifier,
     /// When that message was received.
     pub received_at: Timestamp,
-    /// What it did.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// Why, where that says something.
+    /// The reason, if there is a particular one.
     #[serde(default)]
     pub reason: Option<Reason>,
-    /// The status as it was written, where that is not how we write it.
+    /// The status as the sender wrote it, if that is not how we write it.
     #[serde(default)]
     pub said: Option<String>,
-    /// How many of its lines had another stock key than in the snapshot that was the latest when
-    /// it came.
+    /// How many of its lines had a stock key that differed from the one in the latest snapshot at
+    /// its arrival.
     #[serde(default)]
     pub rekeyed_lines: u32,
 }
@@ -131,7 +131,7 @@ serialize_sparsely!(TimelineEntry {
 });
 
 impl Record {
-    /// The order of these records: their join.
+    /// Returns the order that these records make: their join.
     pub fn union<'a>(records: &[&'a Self]) -> Cow<'a, Self> {
         match records {
             [] => Cow::Owned(Self::default()),
@@ -146,7 +146,7 @@ impl Record {
         }
     }
 
-    /// Joins what another record of the same order knows.
+    /// Joins another record of the same order.
     fn join(&mut self, other: &Self) {
         match &other.latest {
             Some(latest) => self.join_latest(latest.clone(), &other.remembered),
@@ -184,7 +184,7 @@ impl Record {
             self.latest = Some(other);
             return;
         };
-        // What tied with an older version says nothing of a newer one.
+        // A tie with an older version says nothing about a newer one.
         if mine.version.place() == other.version.place() {
             let is_ambiguous =
                 mine.is_ambiguous || other.is_ambiguous || mine.version != other.version;
@@ -194,7 +194,8 @@ impl Record {
         self.latest = Some(if other.version > mine.version { other } else { mine });
     }
 
-    /// Joins what is said of a refund; whether that changed what it refunds.
+    /// Joins a statement about a refund, and returns whether that changed what is refunded, or
+    /// when.
     pub(super) fn join_refund(&mut self, id: &Identifier, entry: &RefundEntry) -> bool {
         let Some(known) = self.refunds.get_mut(id) else {
             self.refunds.insert(id.clone(), entry.clone());
@@ -205,8 +206,8 @@ impl Record {
         before != (known.lines.clone(), known.at())
     }
 
-    /// Joins a correction: of two of one reference, the lower message's counts. Whether it is the
-    /// one that counts now, and was not before.
+    /// Joins a correction. Of two with one reference, the one with the lower message id counts.
+    /// Returns whether this one counts now and did not before.
     pub(super) fn join_correction(
         &mut self,
         reference: &Identifier,
@@ -225,7 +226,7 @@ impl Record {
         }
     }
 
-    /// Keeps the newest of each invoice number.
+    /// Joins an invoice number, and keeps the newest ones.
     pub(super) fn join_invoice(&mut self, version: Version, invoice: &OrderId) {
         match self.invoices.iter_mut().find(|(_, known)| known == invoice) {
             Some((known, _)) => *known = (*known).max(version),
@@ -235,14 +236,14 @@ impl Record {
         self.invoices.truncate(INVOICES_MAX);
     }
 
-    /// Whether an event of this version and name is in the timeline.
+    /// Returns whether an event with this version and name is in the timeline.
     pub(super) fn knows(&self, version: Version, event_type: &Identifier) -> bool {
         self.timeline
             .iter()
             .any(|entry| entry.version == version && entry.event_type == *event_type)
     }
 
-    /// Adds an event, highest version first, and forgets the lowest.
+    /// Adds an event, highest version first. A full timeline drops the lowest.
     pub(super) fn join_entry(&mut self, entry: TimelineEntry) {
         let at = |known: &TimelineEntry| {
             entry.version.cmp(&known.version).then_with(|| known.event_type.cmp(&entry.event_type))
@@ -265,7 +266,7 @@ impl Record {
         }
     }
 
-    /// The highest version of what is known of the order itself.
+    /// Returns the highest version of the order's snapshot and deletion.
     pub(super) fn newest(&self) -> Option<Version> {
         self.latest.as_ref().map(|latest| latest.version).max(self.deleted)
     }

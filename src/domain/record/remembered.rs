@@ -1,7 +1,7 @@
-//! The former names of lines: a null means lost knowledge, not a change.
+//! Earlier names of lines: a null means lost knowledge, not a change.
 //!
-//! A product that is deleted between sale and shipment leaves lines without product ids. All names
-//! that a line was given together are kept, as long as one of them is the newest of its kind.
+//! If a product is deleted between sale and shipment, its lines lose their product ids. All names
+//! that a line had together are kept, as long as one of them is the newest of its kind.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,21 +11,21 @@ use serde::{Deserialize, Serialize};
 use super::{Latest, Record};
 use crate::domain::{Identifier, Line, LineNames, StockKey, StockKeyKind, Version};
 
-/// How many names are kept, over all lines of an order.
+/// The most names that are kept, over all lines of an order.
 const REMEMBERED_MAX: usize = 5000;
 
-/// What a line was called in one snapshot.
+/// The names of a line in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     /// The snapshot's version.
     pub version: Version,
     /// The line's own id.
     pub line: Identifier,
-    /// All names that it had there.
+    /// All names that the line had there.
     pub names: LineNames,
 }
 
-/// The lines whose id stands once among them, by it.
+/// Returns the lines whose id occurs only once, by that id.
 pub(in crate::domain) fn told_apart(lines: &[Line]) -> BTreeMap<&Identifier, &Line> {
     let mut once = BTreeMap::new();
     let mut twice = BTreeSet::new();
@@ -41,8 +41,8 @@ pub(in crate::domain) fn told_apart(lines: &[Line]) -> BTreeMap<&Identifier, &Li
 }
 
 impl Record {
-    /// Keeps what snapshots called their lines, and what is remembered elsewhere. What the highest
-    /// of the snapshots says is not stored again; every join treats it as stored.
+    /// Keeps the names that lines have in snapshots, and those that are remembered elsewhere. The
+    /// names in the highest snapshot are not stored again; every join treats them as stored.
     pub(super) fn remember(&mut self, snapshots: &[&Latest], elsewhere: &[Remembered]) {
         let mine = self.latest.as_ref();
         let latest = snapshots.iter().copied().chain(mine).map(|latest| latest.version).max();
@@ -81,7 +81,7 @@ impl Record {
         self.remembered = all;
     }
 
-    /// The lines of the latest snapshot, each with its stock key, if it has one.
+    /// Returns the lines of the latest snapshot, each with its stock key, if it has one.
     pub fn keyed_lines(&self, precedence: &[StockKeyKind]) -> Vec<(&Line, Option<StockKey>)> {
         let Some(latest) = &self.latest else { return Vec::new() };
         let lines = &latest.snapshot.lines;
@@ -102,11 +102,12 @@ impl Record {
     }
 }
 
-/// The names of a line, with what is remembered of it, newest first, where it says nothing.
+/// Returns the names of a line, with the missing ones filled in from what is remembered, newest
+/// first.
 fn names_of<'a>(line: &'a Line, remembered: &[&LineNames]) -> Cow<'a, LineNames> {
     let mut names = Cow::Borrowed(&line.names);
     for other in remembered {
-        // Another good: nothing of it belongs to this line.
+        // These are other goods: none of their names belongs to this line.
         if names.contradicts(other) {
             continue;
         }
@@ -119,8 +120,9 @@ fn names_of<'a>(line: &'a Line, remembered: &[&LineNames]) -> Cow<'a, LineNames>
     names
 }
 
-/// Whether the highest of two snapshots says of every line all that the other does, so that
-/// nothing is to be kept of that one. The usual case by far.
+/// Returns whether the newer of two snapshots has, for every line, all kinds of names that the
+/// older one has, so that nothing of the older one must be kept. This is by far the most common
+/// case.
 fn nothing_new(snapshots: &[&Latest]) -> bool {
     let [first, second] = snapshots else { return true };
     let (older, newer) =

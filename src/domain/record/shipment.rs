@@ -3,11 +3,11 @@
 use super::Record;
 use crate::domain::{Action, Fingerprint, MessageId, Timestamp, Version};
 
-/// How many of the lowest versions are kept that said that the goods had left.
+/// How many versions that said that the goods had left are kept, lowest first.
 const SHIPPED_MAX: usize = 64;
 
-/// A place among an order's events: an event's own, or right above one, where a correction stands;
-/// of several there, the one that was received last is the highest.
+/// A place among an order's events: that of an event, or directly above one, where a correction has
+/// its place. Of several corrections there, the one received last is the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     version: Version,
@@ -20,17 +20,17 @@ impl Place {
     }
 }
 
-/// That the goods have left.
+/// The departure of the goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departure {
-    /// Since when.
+    /// When they left.
     pub since: Timestamp,
     /// Whether a person said so.
     pub by_hand: bool,
 }
 
 impl Record {
-    /// Keeps the lowest versions, and the highest.
+    /// Joins versions, and keeps the lowest ones and the highest.
     pub(in crate::domain) fn join_shipped(&mut self, versions: &[Version]) {
         for version in versions {
             if let Err(place) = self.shipped.binary_search(version) {
@@ -45,7 +45,7 @@ impl Record {
         }
     }
 
-    /// Whether the goods have left: the last that was said of it is that they have.
+    /// Returns the departure of the goods, if the latest statement about it is that they have left.
     pub fn departure(&self) -> Option<Departure> {
         let above = |correction: &crate::domain::Correction| Place {
             version: correction.content.shown.version,
@@ -58,7 +58,7 @@ impl Record {
         let words: Option<Fingerprint> = self.unshipped.map(|(_, words)| words);
         let bodies = self.shipped.iter().map(|version| (Place::of(*version), version.at(), false));
         let bodies = bodies.filter(|(place, ..)| Some(*place) > unshipped);
-        // Whoever merely says again what the person saw does not take a ship back.
+        // A snapshot that only repeats what the person saw does not revoke a ship.
         let by_hand = by(Action::Ship).filter(|ship| {
             Some(above(ship)) > unshipped || words == Some(ship.content.shown.words)
         });

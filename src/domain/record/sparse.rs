@@ -1,13 +1,13 @@
-//! How states are written: for people without what says nothing, for memory whole.
+//! How states are serialized: for people without empty fields, for memory completely.
 
-/// Whether a field is as in a struct that nothing was learned of.
+/// Returns whether a field is as in a struct about which nothing is known.
 pub(super) fn says_nothing<T: Default + PartialEq>(field: &T) -> bool {
     *field == T::default()
 }
 
-/// Makes a struct write the fields before the semicolon always. Those after it are left out of text
-/// where they are as in a struct that nothing was learned of; a form without names has to have all,
-/// in the order of the struct.
+/// Implements serialization of a struct. The fields before the semicolon are always written. Those
+/// after it are left out of text if they are as in a struct about which nothing is known. A format
+/// without field names needs all of them, in the order of the struct.
 macro_rules! serialize_sparsely {
     ($name:ident { $($always:ident),* ; $($sparse:ident),* }) => {
         impl serde::Serialize for $name {
@@ -15,7 +15,7 @@ macro_rules! serialize_sparsely {
                 use serde::ser::SerializeStruct;
 
                 const FIELDS: &[&str] = &[$(stringify!($always),)* $(stringify!($sparse)),*];
-                // A field that is forgotten does not compile.
+                // A forgotten field does not compile.
                 let Self { $($always,)* $($sparse),* } = self;
                 let is_whole = !serializer.is_human_readable();
                 let mut written = serializer.serialize_struct(stringify!($name), FIELDS.len())?;
