@@ -1,4 +1,4 @@
-//! A record is a join: what is known of an order is the same however it is put together.
+//! A record is a join: what is known about an order is the same, however its parts are joined.
 
 use super::*;
 use crate::domain::{
@@ -26,7 +26,7 @@ fn line(id: &str, names: &[(StockKeyKind, &str)]) -> Line {
     Line { id: Some(name(id)), names, quantity: Quantity::from_millionths(1), name: None }
 }
 
-/// A record with one of everything, told by a number.
+/// Creates a record with one of everything, distinguished by a number.
 fn record(number: i64, names: &[(StockKeyKind, &str)]) -> Record {
     let shipped = version(number, Status::Shipped, 0);
     let unshipped = version(number, Status::Processed, 0);
@@ -87,7 +87,7 @@ fn the_join_of_records_depends_on_no_order_and_no_repetition() {
         record(2, &[(Variation, "W"), (Product, "P")]),
         record(3, &[(Product, "Q")]),
         record(4, &[]),
-        // One that knows no snapshot.
+        // A record without a snapshot.
         Record { latest: None, remembered: Vec::new(), ..record(5, &[]) },
     ];
     let whole = Record::union(&all.each_ref()).into_owned();

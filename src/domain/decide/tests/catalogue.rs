@@ -1,4 +1,4 @@
-//! Catalogue entries: they never touch stock, and say what is counted at all.
+//! Catalogue entries: they never change stock, and decide what is counted at all.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn entry(events: &[Arrived]) -> CatalogueEntry {
 fn the_latest_word_on_an_entry_counts_and_never_touches_stock() {
     let events = [named("CREATED", 1, "a"), named("UPDATED", 2, "b")];
     assert_eq!(entry(&events).description.name.as_deref(), Some("b"));
-    // A creation has no precedence here: a later one brings an entry back.
+    // A creation has no precedence here: a later one restores an entry.
     let gone = product("DELETED", 3, &json!({}));
     let deleted = [events.as_slice(), std::slice::from_ref(&gone)].concat();
     assert!(entry(&deleted).is_deleted());
@@ -35,7 +35,7 @@ fn the_latest_word_on_an_entry_counts_and_never_touches_stock() {
     let back = [deleted.as_slice(), &[named("CREATED", 4, "c")]].concat();
     assert!(!entry(&back).is_deleted());
     assert_eq!(entry(&back).description.name.as_deref(), Some("c"));
-    // At one time the deletion is the last.
+    // At equal timestamps, the deletion is the latest.
     assert!(entry(&[named("UPDATED", 3, "d"), gone]).is_deleted());
     let events = [named("CREATED", 5, "a"), named("UPDATED", 5, "b")];
     assert_eq!(entry(&events).description.name.as_deref(), Some("b"));

@@ -1,4 +1,4 @@
-//! Which orders are closed, what remains of them, and what becomes of events that come later.
+//! Which orders are closed, what remains of them, and the outcomes of later events.
 
 use serde_json::json;
 
@@ -7,14 +7,14 @@ use crate::domain::{
     Cancelled, ClosedName, Code, EventOutcome, Link, OrderId, Outcome, Reason, Refused,
 };
 
-/// When the sweeps of these tests closed what was untouched.
+/// When the sweeps of these tests closed the untouched orders.
 const WATERMARK: Timestamp = at(1_000_000);
 
 fn after(events: &[Arrived]) -> Shop {
     Shop::after(&Policy::default(), events)
 }
 
-/// A shop at which these came, and this order was closed.
+/// Creates a shop that received these events and closed this order.
 fn closed(events: &[Arrived], order: &str) -> Shop {
     let mut shop = after(events);
     assert!(shop.close(order, WATERMARK), "{order} stays");
@@ -40,7 +40,8 @@ fn both(millis: i64, id: &str) -> Arrived {
 const SUPERSEDED: Result<EventOutcome, Refused> =
     Ok(EventOutcome::because(Outcome::Superseded, Reason::OrderClosed));
 
-/// Whether an event is taken for one of a closed order: superseded, or expired once it is late.
+/// Checks that an event is treated as one of a closed order: superseded, or expired if it is late
+/// or replayed.
 #[track_caller]
 fn belongs_to_closed(shop: &Shop, event: &Arrived) {
     let before = shop.normal();
@@ -95,7 +96,7 @@ fn only_settled_orders_that_promise_nothing_are_closed() {
     let first = [says(1, "CANCELLED")];
     let held = [first[0].clone(), correct(Action::Hold, &shown(&first), 1)];
     assert!(!closes(&Policy::default(), &held));
-    // No order of that name, or one of another policy than the one in force.
+    // There is no order with this name.
     assert!(!after(&[]).close("id:O", WATERMARK));
 }
 
@@ -116,7 +117,7 @@ fn an_event_whose_id_is_closed_belongs_to_the_closed_order() {
     for event in [says(1, "DELIVERED"), says(9, "PROCESSED"), deleted(9), refund(9, "r", 1)] {
         belongs_to_closed(&shop, &event);
     }
-    // Also beside a second name that is new.
+    // Also if a new second name is beside it.
     belongs_to_closed(&shop, &both(9, "O"));
     let seen = shown(&[says(1, "DELIVERED")]);
     belongs_to_closed(&shop, &correct(Action::Release, &seen, 1));
@@ -133,7 +134,7 @@ fn all_records_of_an_order_are_closed_and_its_second_names_with_the_id() {
         ("external-id:E".to_owned(), ClosedName::BesideAnId),
     ];
     assert_eq!(names, expected);
-    // No id, and its second name is closed; or the id is.
+    // An event belongs to it if it has no id and its second name is closed, or if its id is.
     belongs_to_closed(&shop, &external(9));
     belongs_to_closed(&shop, &both(9, "A"));
     belongs_to_closed(&shop, &named(9, "DELIVERED", &json!({"id": "A"})));
@@ -146,11 +147,12 @@ fn an_id_beside_a_name_that_led_to_a_closed_one_is_an_order_of_its_own() {
     assert_eq!(shop.counts(), "product:P fulfilled 4");
     assert_eq!(shop.lists("id:B"), ["settled", "contested"]);
     assert_eq!(shop.findings.names_contested, 1);
-    // From then on, the name leads to nobody: without an id it is still of the closed order.
+    // From then on, the name leads nowhere: without an id, an event still belongs to the closed
+    // order.
     belongs_to_closed(&shop, &external(10));
     let shop = is_an_order_of_its_own(&shop, &both(11, "C"), "id:C");
     assert_eq!(shop.counts(), "product:P fulfilled 6");
-    // An id that was open before is no other.
+    // An id that was already open is no exception.
     let open = named(1, "PROCESSED", &json!({"id": "B"}));
     let shop = closed(&[external(1), both(2, "A"), open], "id:A");
     let mut shop = is_an_order_of_its_own(&shop, &both(9, "B"), "id:B");
@@ -179,7 +181,7 @@ fn a_closed_second_name_that_never_had_an_id_is_its_orders_whole_name() {
     let shop = closed(&[external(1)], "external-id:E");
     assert_eq!(shop.closed.values().next(), Some(&ClosedName::Itself));
     belongs_to_closed(&shop, &external(9));
-    // An event with an id beside it belongs to the closed order, too.
+    // An event with an id beside the name belongs to the closed order, too.
     belongs_to_closed(&shop, &both(9, "A"));
     is_an_order_of_its_own(&shop, &named(9, "DELIVERED", &json!({"id": "A"})), "id:A");
 }
@@ -209,7 +211,7 @@ fn a_contested_name_stays_contested_when_one_of_its_ids_is_closed() {
     assert_eq!(shop.lists("external-id:E"), ["settled", "contested"]);
     belongs_to_closed(&shop, &both(9, "A"));
     is_an_order_of_its_own(&shop, &both(9, "C"), "id:C");
-    // Closed itself, it had ids beside it.
+    // When the name itself is closed, it had ids beside it.
     let mut shop = shop;
     assert!(shop.close("external-id:E", WATERMARK));
     let name = OrderId::parse("external-id:E").unwrap();

@@ -1,4 +1,4 @@
-//! What a person corrects, and for how long it stands.
+//! What a person corrects, and how long the correction is in force.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::Action::{Hold, Release, Ship};
 use crate::domain::{Deleted, Restock};
 
-/// These events and corrections together.
+/// Returns the events and corrections together.
 fn with(events: &[Arrived], more: &[Arrived]) -> Vec<Arrived> {
     [events, more].concat()
 }
@@ -17,7 +17,7 @@ fn a_release_holds_nothing_while_the_latest_snapshot_says_the_same_words() {
         let events = [says(1, status)];
         let release = correct(Release, &shown(&events), 1);
         holds(&with(&events, std::slice::from_ref(&release)), "");
-        // One that is merely mentioned again does not hold again, whatever it calls its lines.
+        // An order that is merely repeated does not hold again, whatever names its lines have.
         holds(&with(&events, &[release.clone(), says(9, status)]), "");
         let renamed = json!([{"id": "l", "product_id": "Q", "name": "Mug", "quantity": "2.0"}]);
         let renamed = update(9, &json!({"status": status, "items": renamed, "mode": "LIVE"}));
@@ -36,11 +36,11 @@ fn other_words_take_the_force_from_a_release() {
     let other_line = json!([{"id": "m", "product_id": "P", "quantity": 2}]);
     let other_line = update(9, &json!({"status": "PENDING", "items": other_line}));
     holds(&with(&released, &[other_line]), "product:P committed 2");
-    // An unknown status is taken as it is written.
+    // An unknown status is compared as it is written.
     let events = [says(1, "ODD")];
     let release = correct(Release, &shown(&events), 1);
     holds(&with(&events, &[release.clone(), says(9, "odd")]), "product:P committed 2");
-    // And the words shown again give it back.
+    // When the words shown return, the release is in force again.
     holds(&with(&events, &[release, says(9, "odd"), says(10, "ODD")]), "");
 }
 
@@ -103,16 +103,17 @@ fn a_hold_takes_back_deletions_up_to_the_one_shown_for_good() {
     let hold = correct(Hold, &shown(&first), 1);
     let shop = holds(&with(&first, std::slice::from_ref(&hold)), "product:P committed 2");
     assert_eq!(shop.lists("id:O"), ["corrected"]);
-    // Also an older one that comes later, and once the hold itself decides no more.
+    // An older deletion that arrives later is revoked too, even once the hold itself no longer
+    // decides.
     holds(&with(&first, &[hold.clone(), deleted(2)]), "product:P committed 2");
     let other = update(10, &json!({"items": items(5)}));
     holds(&with(&first, &[hold.clone(), other]), "product:P committed 5");
-    // Under either policy.
+    // This is so under either policy.
     let release = policy(|policy| policy.deleted = Deleted::Release);
     check(&release, &with(&first, std::slice::from_ref(&hold)), "product:P committed 2");
-    // Not a newer one.
+    // A newer deletion is not revoked.
     holds(&with(&first, &[hold, deleted(4)]), "");
-    // Nor one that was not shown.
+    // Nor is one that was not shown.
     let unaware = correct(Hold, &shown(&[created(&json!({}))]), 1);
     holds(&[created(&json!({})), deleted(3), unaware], "");
 }
@@ -122,7 +123,7 @@ fn a_newer_deletion_ends_what_a_hold_lets_pass() {
     let first = [says(1, "SHIPPED"), update(2, &json!({"status": "CANCELLED", "mode": "TEST"}))];
     let hold = correct(Hold, &shown(&first), 1);
     holds(&with(&first, std::slice::from_ref(&hold)), "product:P fulfilled 2");
-    // Deleted and left, so it is asked about TEST again.
+    // The order is deleted and its goods have left, so the hold no longer excludes TEST.
     holds(&with(&first, &[hold, deleted(3)]), "");
 }
 
@@ -145,7 +146,7 @@ fn of_releases_and_holds_the_one_received_last_decides() {
     let (release, hold) = (correct(Release, &seen, 1), correct(Hold, &seen, 2));
     let expected = "product:P committed 2";
     holds(&with(&first, &[release.clone(), hold.clone()]), expected);
-    // Received at one time, the greater message id.
+    // If both were received at the same time, the greater message id decides.
     let at_once = |it: Arrived| it.received(at(5));
     let (release, hold) = (at_once(release), at_once(hold));
     holds(&with(&first, &[release.clone().by_message(1), hold.clone().by_message(2)]), expected);
@@ -157,7 +158,7 @@ fn the_last_one_decides_or_none_does() {
     let first = [says(1, "PENDING"), says(2, "CANCELLED")];
     let hold = correct(Hold, &shown(&first), 1);
     holds(&with(&first, std::slice::from_ref(&hold)), "product:P committed 2");
-    // The release is the last, and is about other words: none decides.
+    // The release is the last, and is about other words, so neither decides.
     let release = correct(Release, &shown(&first[..1]), 2);
     holds(&with(&first, &[hold, release]), "");
 }
@@ -181,21 +182,21 @@ fn a_release_also_says_that_the_goods_have_not_left() {
     holds(&with(&first, std::slice::from_ref(&disputed)), "product:P fulfilled 2");
     let released = with(&first, &[release, disputed]);
     holds(&released, "product:P committed 2");
-    // It stands right above the version shown: what is newer still counts.
+    // Its place is directly above the version shown, so newer events still count.
     holds(&with(&released, &[says(4, "SHIPPED")]), "product:P fulfilled 2");
 }
 
 #[test]
 fn a_shipped_order_has_left_since_the_correction_was_received() {
     let first = [says(1, "PROCESSED")];
-    // Received 5,000 ms after the beginning.
+    // It is received 5,000 ms after the beginning.
     let ship = correct(Ship, &shown(&first), 5);
     let after = holds(&with(&first, std::slice::from_ref(&ship)), "product:P fulfilled 2");
     assert!(after.order("id:O").1.departure().unwrap().by_hand);
     let refunded = |millis| with(&first, &[ship.clone(), refund(millis, "r", 1)]);
     holds(&refunded(4999), "product:P fulfilled 1");
     holds(&refunded(5000), "product:P fulfilled 2");
-    // A body that stands above it changes nothing of that.
+    // A body placed above it does not change that.
     holds(&with(&refunded(4999), &[says(9, "SHIPPED")]), "product:P fulfilled 1");
     holds(&with(&first, &[ship.clone(), says(9, "CANCELLED")]), "product:P fulfilled 2");
     holds(&with(&first, &[ship, deleted(9)]), "product:P fulfilled 2");
@@ -212,10 +213,10 @@ fn whoever_says_the_words_shown_again_does_not_take_a_ship_back() {
     };
     holds(&with(&shipped, &[other("PROCESSED", 3)]), "product:P committed 3");
     holds(&with(&shipped, &[other("PENDING", 2)]), "product:P committed 2");
-    // The highest of them counts: the words shown, said again after others.
+    // The highest snapshot counts: it repeats the words shown, after others.
     let again = with(&shipped, &[other("PENDING", 2), says(10, "PROCESSED")]);
     holds(&again, "product:P fulfilled 2");
-    // What says nothing of shipment takes nothing back.
+    // A snapshot that says nothing about shipment revokes nothing.
     holds(&with(&shipped, &[other("DISPUTED", 3)]), "product:P fulfilled 3");
 }
 
@@ -229,12 +230,12 @@ fn of_a_release_and_a_ship_above_one_version_the_one_received_last_is_the_higher
     };
     play(&[correct(Ship, &seen, 1), correct(Release, &seen, 2)], "product:P committed 2");
     play(&[correct(Release, &seen, 1), correct(Ship, &seen, 2)], "product:P fulfilled 2");
-    // A release placed above the ship takes it back, also where the words shown are said again.
+    // A release placed above the ship revokes it, even if the words shown are repeated.
     let later = [says(1, "PROCESSED"), says(5, "PROCESSED")];
     let release = correct(Release, &shown(&later), 2);
     let all = with(&later, &[correct(Ship, &seen, 1), release, disputed.clone()]);
     holds(&all, "product:P committed 2");
-    // A release below it does not, though it was received later.
+    // A release placed below it does not, even if it was received later.
     let ship = correct(Ship, &shown(&later), 1);
     let all = with(&later, &[ship, correct(Release, &seen, 2), disputed.clone()]);
     holds(&all, "product:P fulfilled 2");

@@ -1,10 +1,10 @@
-//! Inputs from the field, row by row: what each shop must count, in every order of arrival, and
-//! what is counted beside it in one pass in the order of the dead letters.
+//! Inputs from the field, row by row: what each shop must count in every order of arrival, and
+//! which findings are counted beside it in one pass in the order of the dead letters.
 
 use super::*;
 use crate::domain::{Findings, Restock};
 
-/// A body, received when it was sent.
+/// Decodes a body that was received when it was sent.
 fn body(text: &str) -> Arrived {
     let sent = text.split("\"event_timestamp\": ").nth(1).unwrap();
     let sent: i64 = sent.split(',').next().unwrap().parse().unwrap();
@@ -17,7 +17,8 @@ macro_rules! bodies {
     };
 }
 
-/// A shop at which these came one after the other, that counts as expected.
+/// Checks what a shop counts after these bodies, and returns one that received them one after the
+/// other.
 #[track_caller]
 fn row(policy: &Policy, bodies: &[Arrived], expected: &str) -> Shop {
     check(policy, bodies, expected);

@@ -1,12 +1,12 @@
-//! Histories that nobody thought of: drawn by a fixed generator from everything that a shop can
-//! say of two orders, and played in several orders of arrival.
+//! Histories that nobody thought of: a fixed generator draws them from everything that a shop can
+//! say about two orders, and they are played in several orders of arrival.
 
 use serde_json::json;
 
 use super::*;
 use crate::domain::{Cancelled, Deleted, Restock, TestMode};
 
-/// A generator of numbers: the same on every run.
+/// A generator of numbers, which are the same on every run.
 struct Draw(u64);
 
 impl Draw {

@@ -101,7 +101,7 @@ fn a_deleted_order_holds_nothing_unless_it_has_left() {
 
 #[test]
 fn that_a_deletion_says_processed_says_nothing() {
-    // It would take the shipment back if it did.
+    // It would revoke the shipment if it did.
     let events = [says(1, "SHIPPED"), deleted(5), says(2, "DISPUTED")];
     holds(&events, "product:P fulfilled 2");
 }
@@ -116,7 +116,8 @@ fn a_snapshot_above_a_deletion_never_commits_and_counts_for_what_it_says_of_ship
     }
     holds(&last(five(9, "SHIPPED")), "product:P fulfilled 5");
     check(&deleted_policy(Deleted::Release), &last(five(9, "SHIPPED")), "");
-    // What had left before stays so, with the lines of the latest snapshot, until one takes it back.
+    // Goods that had left before stay fulfilled, with the lines of the latest snapshot, until a
+    // snapshot revokes the shipment.
     let shipped = says(1, "SHIPPED");
     holds(&[shipped.clone(), deleted(3), five(9, "DISPUTED")], "product:P fulfilled 5");
     holds(&[shipped, deleted(3), five(9, "PROCESSED")], "");
@@ -172,7 +173,7 @@ fn the_mode_of_the_highest_version_that_had_one_counts() {
     let live = update(1, &json!({"mode": "LIVE"}));
     holds(&[test.clone(), live.clone()], "product:P committed 2");
     holds(&[test.clone(), live.clone(), update(2, &json!({"mode": "TEST"}))], "");
-    // It need not be the latest snapshot that says it, nor a snapshot.
+    // The mode need not come from the latest snapshot, nor from a snapshot at all.
     holds(&[test, live, update(2, &json!({}))], "product:P committed 2");
     let gone = event("ECOMM_ORDER_DELETED", 2, &json!({"id": "O", "mode": "TEST"}));
     holds(&[says(1, "SHIPPED"), deleted(2)], "product:P fulfilled 2");
@@ -192,7 +193,7 @@ fn what_the_store_calls_refunded_holds_nothing_while_it_says_so_and_has_not_left
     for restock in [Restock::Unshipped, Restock::Never, Restock::Full, Restock::Lines] {
         check(&policy(|policy| policy.restock = restock), &left, "product:P fulfilled 2");
     }
-    // No refund is made of it: the next snapshot holds again.
+    // It creates no refund: the next snapshot holds again.
     let shop = holds(&[says(2, "REFUNDED"), says(3, "PROCESSED")], "product:P committed 2");
     assert!(shop.order("id:O").1.refunds.is_empty());
 }

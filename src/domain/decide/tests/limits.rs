@@ -1,4 +1,4 @@
-//! What a record has no room for.
+//! The limits of a record.
 
 use serde_json::json;
 
@@ -21,13 +21,13 @@ fn record(shop: &Shop) -> Record {
     shop.order("id:O").1
 }
 
-/// Refunds of these numbers, each with so many lines.
+/// Returns refunds with these numbers, each with this many lines.
 fn refunds(numbers: std::ops::Range<usize>, lines: usize) -> Value {
     let lines: Vec<_> = (0..lines).map(|it| json!({"id": it.to_string(), "quantity": 1})).collect();
     numbers.map(|number| json!({"id": format!("r{number}"), "items": lines})).collect()
 }
 
-/// A snapshot of a line that no refund is of.
+/// Creates a snapshot with a line that no refund refers to.
 fn carrying(millis: i64, quantity: u32, refunds: &Value) -> Arrived {
     update(millis, &json!({"items": items(quantity), "refunds": refunds}))
 }
@@ -39,7 +39,7 @@ fn held(quantity: u32) -> String {
 const TOO_MANY: Result<Outcome, Refused> = Err(Refused::TooManyRefunds);
 const APPLIED: Result<Outcome, Refused> = Ok(Outcome::Applied);
 
-/// A refund of a line that the order does not have.
+/// Creates a refund of a line that the order does not have.
 fn refund(millis: i64, id: &str) -> Arrived {
     refund_with(millis, id, &json!({"items": [{"id": "0", "quantity": 1}]}))
 }
@@ -51,12 +51,12 @@ fn a_record_has_a_bounded_number_of_refunds_whichever_events_bring_them() {
     assert_eq!(outcomes(&mut shop, &[&first]), [APPLIED]);
     assert_eq!(outcomes(&mut shop, &[&refund(2, "last")]), [APPLIED]);
     let full = record(&shop);
-    // Refused whole: neither its quantity nor a place in the timeline is left behind.
+    // It is refused as a whole: neither its quantity nor a timeline entry remains.
     assert_eq!(outcomes(&mut shop, &[&refund(3, "more")]), [TOO_MANY]);
     let more = carrying(4, 9, &refunds(5..REFUNDS_MAX, 1));
     assert_eq!(outcomes(&mut shop, &[&more]), [TOO_MANY]);
     assert_eq!(record(&shop), full);
-    // What is known, or nothing new, still has room.
+    // Known refunds, and events without new ones, still fit.
     assert_eq!(outcomes(&mut shop, &[&refund(2, "last")]), [Ok(Outcome::Duplicate)]);
     let known = carrying(5, 5, &refunds(0..10, 1));
     assert_eq!(outcomes(&mut shop, &[&known]), [APPLIED]);
@@ -88,7 +88,7 @@ fn the_lines_of_all_refunds_are_bounded_together() {
         assert_ne!(outcomes(&mut shop, &[&event]), [TOO_MANY], "{number}");
     }
     assert_eq!(outcomes(&mut shop, &[&refund(2, "more")]), [TOO_MANY]);
-    // A later word on a refund takes the place of the earlier.
+    // A later statement about a refund replaces the earlier one.
     let less = carrying(3, 1, &refunds(0..1, lines - 1));
     assert_eq!(outcomes(&mut shop, &[&less]), [APPLIED]);
     assert_eq!(outcomes(&mut shop, &[&refund(4, "more")]), [APPLIED]);
@@ -150,7 +150,7 @@ fn sixty_four_second_names_lead_to_an_id_and_no_more() {
     assert_eq!(more, Err(Refused::TooManyNames));
     assert_eq!(more.unwrap_err().code(), Code::TooManyNames);
     assert_eq!(shop.links.len(), SECOND_NAMES_MAX);
-    // Known names, and none, still do.
+    // Events with known names, or without a name, still fit.
     for event in [named(0), update(9, &json!({"items": items(1)}))] {
         shop.arrive(&[&event]).pop().unwrap().unwrap();
     }
@@ -174,7 +174,7 @@ fn an_order_keeps_64_corrections() {
     assert_eq!(refused, Err(Refused::TooManyCorrections));
     assert_eq!(refused.unwrap_err().code(), Code::CorrectionInvalid);
     assert_eq!((record(&shop), shop.counts().as_str()), (before, ""));
-    // One that is known is taken, and may take the place of another of its reference.
+    // A known reference is still accepted, and may replace another correction under it.
     let last = correct(Action::Hold, &seen, number(CORRECTIONS_MAX)).by_message(0);
     shop.arrive(&[&last]).pop().unwrap().unwrap();
     assert_eq!(shop.counts(), held(2));

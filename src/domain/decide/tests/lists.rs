@@ -1,4 +1,4 @@
-//! The lists that an order is in, for people who look for what needs them.
+//! The lists that an order is in, for people who look for orders that need attention.
 
 use serde_json::json;
 
@@ -58,7 +58,7 @@ fn an_order_with_a_line_without_a_key_is_unmapped_until_it_is_known() {
     let shop = check(&by_sku, &[says(1, "PROCESSED")], "");
     assert_eq!(shop.lists("id:O"), ["unmapped"]);
     assert_eq!(shop.findings.lines_unmapped, 1);
-    // A line that is remembered is mapped.
+    // A line whose name is remembered is mapped.
     let named = update(1, &json!({"items": [{"id": "l", "sku": "S", "quantity": 1}]}));
     let shop = check(&by_sku, &[named, says(2, "PROCESSED")], "sku:S committed 2");
     assert!(shop.lists("id:O").is_empty());
@@ -78,7 +78,7 @@ fn an_unknown_status_is_counted_and_shown_with_its_word() {
     assert_eq!(shop.findings.statuses_unknown, 1);
     let timeline = shop.order("id:O").1.timeline;
     assert_eq!(timeline[0].said.as_deref(), Some("ON_THE_MOON"));
-    // So is a known one that is written otherwise; a deletion's says nothing.
+    // So is a known status in another spelling. The status of a deletion says nothing.
     let shop = holds(&[says(1, "Shipped")], "product:P fulfilled 2");
     assert_eq!(shop.order("id:O").1.timeline[0].said.as_deref(), Some("Shipped"));
     assert_eq!(shop.findings.statuses_unknown, 0);

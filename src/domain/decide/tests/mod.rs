@@ -1,7 +1,7 @@
 //! What orders hold, case by case. Goal: each row and sentence of the rules has a case that would
-//! fail without it. Method: [`check`] plays a history in every order of arrival, each event also
-//! twice, one by one and folded in one decision, and compares all that the order of arrival may
-//! not decide.
+//! fail without it. Method: [`check`] plays a history in every order of arrival, with each event
+//! once and twice, one by one and folded into one decision, and compares everything that must not
+//! depend on the order of arrival.
 
 mod catalogue;
 mod closing;
@@ -29,15 +29,15 @@ use crate::domain::{
 };
 use shop::{Arrived, Shop};
 
-/// When everything begins.
+/// The beginning of every history.
 const T0: i64 = 1_700_000_000_000;
 
-/// So many milliseconds after the beginning.
+/// Returns the time this many milliseconds after the beginning.
 const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(T0 + millis)
 }
 
-/// An event as it is received at once, by a message whose name depends on nothing else.
+/// Creates the arrival of an event, by a message whose id depends only on the body.
 fn arrived(event: Event, received_at: Timestamp, body: &str) -> Arrived {
     let message = body.bytes().fold(0_u64, |all, byte| {
         (all ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(7)
@@ -51,7 +51,7 @@ fn arrived(event: Event, received_at: Timestamp, body: &str) -> Arrived {
     Arrived { event, arrival }
 }
 
-/// A webhook.
+/// Decodes a webhook.
 fn webhook(body: &str, received_at: Timestamp) -> Arrived {
     match decode_webhook(body.as_bytes(), received_at).unwrap() {
         Decoded::Event(event) => arrived(*event, received_at, body),
@@ -59,7 +59,7 @@ fn webhook(body: &str, received_at: Timestamp) -> Arrived {
     }
 }
 
-/// A webhook of that name and time.
+/// Creates a webhook with this name and time.
 fn event(name: &str, millis: i64, data: &Value) -> Arrived {
     let body = json!({
         "event_type": name,
@@ -70,7 +70,7 @@ fn event(name: &str, millis: i64, data: &Value) -> Arrived {
     webhook(&body.to_string(), at(millis))
 }
 
-/// An order "O" of two units of product P, with these members of it changed.
+/// Creates an order "O" of two units of product P, with these members of it changed.
 fn order(kind: &str, millis: i64, change: &Value) -> Arrived {
     let mut data = json!({"id": "O", "status": "PROCESSED", "items": items(2)});
     for (member, value) in change.as_object().unwrap() {
@@ -79,7 +79,7 @@ fn order(kind: &str, millis: i64, change: &Value) -> Arrived {
     event(&format!("ECOMM_ORDER_{kind}"), millis, &data)
 }
 
-/// One line "l" of product P.
+/// Returns one line "l" of product P.
 fn items(quantity: u32) -> Value {
     json!([{"id": "l", "product_id": "P", "quantity": quantity}])
 }
@@ -92,7 +92,7 @@ fn update(millis: i64, change: &Value) -> Arrived {
     order("UPDATED", millis, change)
 }
 
-/// An update that says that status of two units.
+/// Creates an update of two units with this status.
 fn says(millis: i64, status: &str) -> Arrived {
     update(millis, &json!({"status": status}))
 }
@@ -101,7 +101,7 @@ fn deleted(millis: i64) -> Arrived {
     event("ECOMM_ORDER_DELETED", millis, &json!({"id": "O", "status": "PROCESSED"}))
 }
 
-/// A refund of so many units of line "l".
+/// Creates a refund of this many units of line "l".
 fn refund(millis: i64, id: &str, quantity: u32) -> Arrived {
     refund_with(millis, id, &json!({"items": [{"id": "l", "quantity": quantity}]}))
 }
@@ -114,13 +114,13 @@ fn refund_with(millis: i64, id: &str, change: &Value) -> Arrived {
     event("ECOMM_REFUND_CREATED", millis, &data)
 }
 
-/// A refund as a snapshot carries it.
+/// Returns a refund as a snapshot contains it.
 fn in_snapshot(id: &str, quantity: u32) -> Value {
     json!([{"id": id, "items": [{"id": "l", "quantity": quantity}]}])
 }
 
-/// The correction of that number: it has its own reference and message, and is received so many
-/// seconds after the beginning.
+/// Creates the correction with this number: it has its own reference and message, and is received
+/// this many seconds after the beginning.
 fn correct(action: Action, shown: &Shown, number: u32) -> Arrived {
     correct_as("id:O", action, shown, number)
 }
@@ -139,12 +139,12 @@ fn correct_as(order: &str, action: Action, shown: &Shown, number: u32) -> Arrive
     arrived(event, at(i64::from(number) * 1000), "").by_message(number.into())
 }
 
-/// What a person is shown of order "O" after these.
+/// Returns what a person is shown of order "O" after these events.
 fn shown(events: &[Arrived]) -> Shown {
     Shop::after(&Policy::default(), events).shown("id:O")
 }
 
-/// A receipt of item P.
+/// Creates a receipt of item P.
 fn receipt(reference: &str, change: &Value) -> Arrived {
     let mut body = json!({"site": "shop", "key": "product:P", "reference": reference});
     for (member, value) in change.as_object().unwrap() {
@@ -167,7 +167,7 @@ fn permutations(events: &[Arrived]) -> Vec<Vec<&Arrived>> {
     all
 }
 
-/// What the shop counts after these, in every order of arrival.
+/// Checks what the shop counts after these events, in every order of arrival.
 #[track_caller]
 fn check(policy: &Policy, events: &[Arrived], expected: &str) -> Shop {
     let mut first: Option<Shop> = None;
@@ -193,7 +193,7 @@ fn check(policy: &Policy, events: &[Arrived], expected: &str) -> Shop {
     first.unwrap()
 }
 
-/// As [`check`], under the default policy.
+/// Like [`check`], under the default policy.
 #[track_caller]
 fn holds(events: &[Arrived], expected: &str) -> Shop {
     check(&Policy::default(), events, expected)

@@ -1,4 +1,5 @@
-//! Which events are of one order: ids, second names that lead to them, and what leads nowhere.
+//! Which events belong to one order: ids, second names that lead to them, and names that lead
+//! nowhere.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use super::super::{decide_orders, recompute};
 use super::*;
 use crate::domain::{EntityName, PolicyInForce, StockKeyKind};
 
-/// An update of so many units of P that bears exactly these names.
+/// Creates an update of this many units of P with exactly these names.
 fn named(millis: i64, quantity: u32, names: &Value) -> Arrived {
     let mut change = json!({"id": null, "items": items(quantity)});
     for (member, value) in names.as_object().unwrap() {
@@ -87,7 +88,7 @@ fn with_a_second_id_the_name_is_contested_for_good_and_leads_nowhere() {
         assert_eq!(shop.lists(name), ["contested"]);
     }
     assert_eq!(shop.findings.names_contested, 1);
-    // For good: also if only one of the ids ever comes again.
+    // It stays contested, even if only one of the ids ever arrives again.
     let again = [events.as_slice(), &[both(10, 1, "A")]].concat();
     assert_eq!(holds(&again, "product:P committed 8").findings.names_contested, 1);
 }
@@ -214,7 +215,7 @@ fn a_third_party_stores_notices_are_one_order_by_entity_and_order_id() {
     assert_eq!(shop.order("store-order-id:7/X").0.to_string(), "store-order:7/1");
     assert_eq!(shop.lists("store-order:7/1"), ["waiting"]);
     assert_eq!(shop.lists("store-order:7/2"), ["waiting"]);
-    // A deletion is a tombstone of its own.
+    // A deletion leaves a tombstone of its own.
     let gone = notice("DELETED", 4, &json!({"entityId": 1, "data": null}));
     let shop = holds(&[events[0].clone(), gone], "");
     assert_eq!(shop.lists("store-order:7/1"), ["settled"]);
@@ -234,7 +235,7 @@ fn corrections_of_a_linked_order_unite_by_their_references() {
     let by_second = correct_as("external-id:E", Action::Release, &seen, 5);
     let by_id = correct_as("id:A", Action::Hold, &seen, 5);
     let all = |first: Arrived, second: Arrived| [events.as_slice(), &[first, second]].concat();
-    // One reference in both records: the lower message's counts.
+    // If both records have the reference, the correction with the lower message id counts.
     let (low, high) = (by_second.clone().by_message(1), by_id.clone().by_message(2));
     holds(&all(low, high), "");
     let (high, low) = (by_second.by_message(2), by_id.by_message(1));

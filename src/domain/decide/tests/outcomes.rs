@@ -1,4 +1,4 @@
-//! How each event is named; outcomes depend on the order of arrival, and no rule reads them.
+//! The outcome of each event. Outcomes depend on the order of arrival, and no rule reads them.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::domain::Outcome::{Applied, Duplicate, Ignored, Superseded};
 use crate::domain::Reason::{self, AfterDeletion, ReferenceReused, RefundWithoutId};
 use crate::domain::{EventOutcome, Outcome};
 
-/// How each event is named, arriving one by one.
+/// Checks the outcome of each event when the events arrive one by one.
 #[track_caller]
 fn named(events: &[(Arrived, Outcome, Option<Reason>)]) {
     let mut shop = Shop::new(&Policy::default());
@@ -30,12 +30,12 @@ fn each_event_is_named_by_what_it_did() {
         (refund(1, "r", 1), Applied, None),
         (refund(1, "r", 1), Duplicate, None),
         (refund_with(2, "r", &json!({"items": []})), Superseded, None),
-        // That it was made before is news.
+        // That it was made earlier is new.
         (refund(0, "r", 1), Applied, None),
         (deleted(4), Applied, None),
         (deleted(4), Duplicate, None),
         (of(5, 3), Superseded, Some(AfterDeletion)),
-        // What it says of shipment counts.
+        // What it says about shipment counts.
         (says(6, "SHIPPED"), Applied, Some(AfterDeletion)),
     ]);
 }

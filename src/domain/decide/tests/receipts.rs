@@ -1,4 +1,4 @@
-//! Goods that come in, adjustments, counts, and what takes them back.
+//! Goods that come in, adjustments, counts, and the voiding of these.
 
 use std::slice::from_ref;
 

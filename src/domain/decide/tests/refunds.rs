@@ -1,4 +1,4 @@
-//! What comes back when lines are refunded.
+//! What is restocked when lines are refunded.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ fn once_the_goods_have_left_the_policy_says_which_refunds_are_about_goods() {
     for (refunded_at, unshipped) in [
         (1, "product:P fulfilled 1"),
         (4, "product:P fulfilled 1"),
-        // Strictly before.
+        // Only refunds strictly before the departure count.
         (5, "product:P fulfilled 2"),
         (6, "product:P fulfilled 2"),
     ] {
@@ -80,7 +80,7 @@ fn full_needs_a_line_and_every_line_refunded_to_its_quantity() {
         |id, quantity| refund_with(1, id, &json!({"items": [{"id": "m", "quantity": quantity}]}));
     check(&full, &[two.clone(), refund(1, "r", 1)], both);
     check(&full, &[two.clone(), refund(1, "r", 1), of_m("s", 1)], both);
-    // Sums over refunds count.
+    // The sum over all refunds counts.
     check(&full, &[two, refund(1, "r", 1), of_m("s", 1), of_m("t", 1)], "");
     let nameless = created(&json!({"items": [{"product_id": "P", "quantity": 1}]}));
     check(&full, &[nameless, refund(1, "r", 1)], "product:P committed 1");
@@ -89,14 +89,14 @@ fn full_needs_a_line_and_every_line_refunded_to_its_quantity() {
 #[test]
 fn refunds_of_snapshots_and_events_are_one_union() {
     let lines = restock(Restock::Lines);
-    // A later snapshot without the refund takes nothing back; a superseded one still brings it.
+    // A later snapshot without the refund revokes nothing; a superseded one with it still adds it.
     let refunded = carrying(1, 9, &in_snapshot("r1", 1));
     let later = update(2, &json!({"items": items(9)}));
     check(&lines, &[refunded.clone(), later], "product:P committed 8");
-    // The same refund in both places counts once, another id is another refund.
+    // The same refund in both places counts once; another id is another refund.
     let events = [refunded.clone(), refund(1, "r1", 1), refund(3, "r2", 2)];
     check(&lines, &events, "product:P committed 6");
-    // So does that of a deletion.
+    // So does the refund of a deletion.
     let gone =
         event("ECOMM_ORDER_DELETED", 9, &json!({"id": "O", "refunds": in_snapshot("r1", 1)}));
     let shipped = update(5, &json!({"status": "SHIPPED", "items": items(9)}));
@@ -110,7 +110,7 @@ fn of_two_words_on_one_refund_the_later_wins_and_at_one_time_the_event() {
     check(&lines, &[refunded.clone(), refund(2, "r", 4)], "product:P committed 5");
     check(&lines, &[refunded.clone(), refund(0, "r", 4)], "product:P committed 8");
     check(&lines, &[refunded, refund(1, "r", 4)], "product:P committed 5");
-    // The higher of two of one kind and time is one and the same in every order.
+    // Of two with the same kind and time, the same one wins in every order of arrival.
     let shop = check_one_of(&lines, &[refund(1, "r", 3), refund(1, "r", 4)]);
     assert!(["product:P committed 5", "product:P committed 6"].contains(&shop.as_str()), "{shop}");
 }
@@ -130,7 +130,8 @@ fn an_entry_with_lines_stands_over_a_stub_whatever_their_versions() {
             json!([{"id": "r"}]),
             json!([{"id": "r", "items": []}]),
             json!([{"id": "r", "items": null, "reason": "late", "total": "-9.00"}]),
-            // A line without a quantity is about money, and one without an id is none.
+            // A line without a quantity is about money, and a line without an id does not count as
+            // one.
             json!([{"id": "r", "items": [{"id": "l", "total": "9.00"}]}]),
             json!([{"id": "r", "items": [{"id": "l", "quantity": null}]}]),
             json!([{"id": "r", "items": [{"quantity": 2}]}]),
@@ -156,9 +157,9 @@ fn a_refund_was_made_at_the_lowest_created_that_any_entry_states() {
     let (before, after) = ("product:P fulfilled 1", "product:P fulfilled 2");
     holds(&[shipped.clone(), with(5000, &created_at(999))], before);
     holds(&[shipped.clone(), with(5000, &created_at(1000))], after);
-    // What is stated stands over when it was seen.
+    // A stated time wins over the time at which the refund was seen.
     holds(&[shipped.clone(), with(10, &created_at(2000))], after);
-    // The lowest of what is stated, also if a stub states it.
+    // The lowest stated time counts, even if a stub states it.
     let stub = refund_with(7000, "r", &json!({"created": created_at(500)}));
     holds(&[shipped.clone(), with(5000, &created_at(2000)), stub.clone()], before);
     holds(&[shipped.clone(), with(5000, &json!(null)), stub], before);
@@ -190,7 +191,7 @@ fn without_created_it_was_made_when_it_was_seen_first() {
         holds(&[shipped.clone(), refund(999)], before);
         holds(&[shipped.clone(), refund(1001)], after);
     }
-    // With any zone it is a time.
+    // A time may have any zone.
     let zoned = json!("2010-01-01T01:00:00+01:00");
     let items = json!([{"id": "l", "quantity": 1}]);
     let refund = refund_with(5000, "r", &json!({"items": items, "created": zoned}));

@@ -1,11 +1,11 @@
-//! What lines were called before: null is loss of knowledge, not news.
+//! Earlier names of lines: a null means lost knowledge, not a change.
 
 use serde_json::json;
 
 use super::*;
 use crate::domain::StockKeyKind;
 
-/// An update with one line "l" of one unit with these names.
+/// Creates an update with one line "l" of one unit with these names.
 fn line(millis: i64, names: &Value) -> Arrived {
     lines(millis, &[names])
 }
@@ -41,7 +41,7 @@ fn a_name_that_the_latest_snapshot_lacks_is_remembered() {
 fn what_the_latest_snapshot_says_stands_over_what_is_remembered() {
     let old = line(1, &json!({"variation_id": "V1", "sku": "S"}));
     holds(&[old.clone(), line(2, &json!({"variation_id": "V2"}))], "variation:V2 committed 1");
-    // Remembered names do not become newer by that an older snapshot comes later.
+    // Remembered names do not become newer when an older snapshot arrives later.
     let events = [old, line(3, &json!({"sku": "S"})), line(2, &json!({"variation_id": "V2"}))];
     holds(&events, "variation:V2 committed 1");
 }
@@ -54,7 +54,7 @@ fn the_newest_of_each_kind_is_taken_and_what_goes_with_it() {
         line(3, &json!({"product_id": "P"})),
     ];
     holds(&events, "variation:V2 committed 1");
-    // Each kind that a snapshot gives, from another snapshot.
+    // Each kind of name may come from another snapshot.
     let events = [
         line(1, &json!({"variation_id": "V", "sku": "S"})),
         line(2, &json!({"product_id": "P"})),
@@ -72,7 +72,7 @@ fn the_newest_of_each_kind_is_taken_and_what_goes_with_it() {
 fn what_contradicts_a_name_already_known_is_of_another_good() {
     let other = line(1, &json!({"product_id": "P1", "variation_id": "V1"}));
     holds(&[other.clone(), line(2, &json!({"product_id": "P2"}))], "product:P2 committed 1");
-    // A name that was just remembered is known, too.
+    // A name that was only just remembered is known, too.
     let events =
         [other, line(2, &json!({"product_id": "P2", "sku": "S"})), line(3, &json!({"sku": "S"}))];
     holds(&events, "product:P2 committed 1");
@@ -130,7 +130,7 @@ fn names_are_remembered_across_the_records_of_one_order() {
     holds(&[by_second.clone(), bare.clone()], "variation:V committed 1, sku:S committed 1");
     let both = order("CREATED", 0, &json!({"external_id": "E", "items": []}));
     holds(&[by_second.clone(), bare.clone(), both.clone()], "variation:V committed 1");
-    // A record that has no snapshot of its own, or an older one, adds what it knows.
+    // A record without a snapshot of its own, or with an older one, adds what it knows.
     let older = line(0, &json!({"sku": "S"}));
     holds(&[by_second, older, bare, both], "variation:V committed 1");
 }
@@ -148,9 +148,9 @@ fn a_line_whose_key_changes_nevertheless_is_counted() {
     counted(&[line(1, &p), line(2, &q), line(3, &q)], 1);
     counted(&[line(1, &p), line(2, &q), line(2, &q)], 1);
     counted(&[line(2, &q), line(1, &p)], 1);
-    // What is only forgotten is no other key.
+    // A name that is merely missing does not make another key.
     counted(&[line(1, &p), line(2, &json!({"sku": "S"}))], 0);
-    // Lines of one id cannot be told apart, so none of them is another.
+    // Lines with the same id cannot be distinguished, so none of them has another key.
     counted(&[lines(1, &[&p, &q]), lines(2, &[&p, &q])], 0);
     counted(&[lines(1, &[&p, &q]), lines(2, &[&q, &p]), line(3, &p)], 0);
 }
@@ -177,13 +177,13 @@ fn the_5000_newest_names_of_an_order_are_remembered() {
         let applied = shop.order("id:O").1.applied;
         applied.keys().filter(|key| key.kind == StockKeyKind::Variation).count()
     };
-    // A full order takes all the room there is.
+    // A full order takes all the room.
     let (old, bare) = (all(1, "a", 1000, true), all(3, "a", 1000, false));
     let full = all(2, "b", 1000, true);
     assert_eq!(variations(&[&old, &bare]), 1000);
     assert_eq!(variations(&[&old, &full, &bare]), 0);
-    // One with 4,000 of them, each line's SKU counting as well, leaves room for 1,000 names: the
-    // 1,000 SKUs of the latest come first, then those of the fuller one.
+    // The 1,000 SKUs of the latest snapshot come first, then the names of the fuller one: five for
+    // each line, including the SKU. These 4,000 names leave room for 1,000 more.
     let most = all(2, "b", 600, true);
     let expected = variations(&[&old, &most, &bare]);
     assert_eq!(expected, (5000 - 1000 - 600 * 5) / 4, "lines are forgotten from the last on");

@@ -26,14 +26,14 @@ fn the_last_word_on_shipment_counts_and_only_some_statuses_are_one() {
 
 #[test]
 fn it_has_left_since_the_lowest_version_above_what_took_it_back() {
-    // Between the first and the last word on shipment, a refund is about money.
+    // A refund between the first and the last statement about shipment is about money.
     let events = [says(10, "DISPATCHED"), says(20, "DELIVERED"), refund(15, "r", 1)];
     holds(&events, "product:P fulfilled 2");
     holds(
         &[says(10, "DISPATCHED"), says(20, "DELIVERED"), refund(9, "r", 1)],
         "product:P fulfilled 1",
     );
-    // What was taken back is no departure.
+    // A departure that was revoked does not count.
     let events =
         [says(10, "SHIPPED"), says(20, "PROCESSED"), says(30, "SHIPPED"), refund(15, "r", 1)];
     holds(&events, "product:P fulfilled 1");
@@ -54,7 +54,7 @@ fn the_lowest_64_departures_and_the_highest_are_kept() {
     let shipped: Vec<Arrived> = (1..=70).map(|it| says(it * 10, "SHIPPED")).collect();
     let rising: Vec<_> = shipped.iter().collect();
     let falling: Vec<_> = shipped.iter().rev().collect();
-    // In the middle first, so that the highest is not the last that comes.
+    // Starts in the middle, so that the highest is not the last to arrive.
     let inner: Vec<_> = shipped.iter().skip(30).chain(shipped.iter().take(30)).collect();
     let play = |events: &[&Arrived], others: &[Arrived]| {
         let mut shop = Shop::new(&Policy::default());
@@ -68,7 +68,7 @@ fn the_lowest_64_departures_and_the_highest_are_kept() {
         let record = play(arrivals, &[]).order("id:O").1;
         let times: Vec<i64> = record.shipped.iter().map(|it| it.event_timestamp - T0).collect();
         assert_eq!(times, kept);
-        // Since the first, unless all of the 64 are taken back: then since the highest.
+        // The goods left at the first, unless all 64 are revoked: then they left at the highest.
         let back = says(655, "PROCESSED");
         let others = [back, refund(665, "r", 1)];
         assert_eq!(play(arrivals, &others).counts(), "product:P fulfilled 1");

@@ -1,5 +1,5 @@
 //! A shop in memory: it reads, decides and writes as the worker does, event by event or all at
-//! once, and checks after each step that what it counts is what its orders hold.
+//! once. After each step it checks that its counts are what its orders hold.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// The same, brought by another message.
+    /// Returns the same event, brought by another message.
     pub(super) fn by_message(mut self, number: u128) -> Self {
         self.arrival.message_id = MessageId(uuid::Uuid::from_u128(number));
         self
     }
 
-    /// The same, received at another time.
+    /// Returns the same event, received at another time.
     pub(super) fn received(mut self, at: Timestamp) -> Self {
         self.arrival.received_at = at;
         self
@@ -38,7 +38,7 @@ impl Arrived {
     }
 }
 
-/// What is kept of one site.
+/// The state of one site.
 #[derive(Debug, Clone)]
 pub(super) struct Shop {
     pub(super) in_force: PolicyInForce,
@@ -71,7 +71,7 @@ impl Shop {
         }
     }
 
-    /// A shop at which these came one after the other.
+    /// Creates a shop that received these events one after the other.
     pub(super) fn after(policy: &Policy, events: &[Arrived]) -> Self {
         let mut shop = Self::new(policy);
         for event in events {
@@ -80,7 +80,8 @@ impl Shop {
         shop
     }
 
-    /// Decides and writes what arrived together; answers with the outcomes in their order.
+    /// Decides and writes events that arrived together, and returns their outcomes in the same
+    /// order.
     pub(super) fn arrive(&mut self, arrived: &[&Arrived]) -> Vec<Result<EventOutcome, Refused>> {
         let mut settled = vec![None; arrived.len()];
         let (mut orders, mut others) = (Vec::new(), Vec::new());
@@ -99,7 +100,7 @@ impl Shop {
         settled.into_iter().map(Option::unwrap).collect()
     }
 
-    /// Loads, decides and commits everything once; answers with what is to be done again.
+    /// Loads, decides and commits everything once, and returns what must be done again.
     fn round(
         &mut self,
         arrived: &[&Arrived],
@@ -124,7 +125,7 @@ impl Shop {
                 .filter(|(name, known)| self.closed.get(name) != known.as_ref())
                 .map(|(name, _)| name.clone())
                 .collect();
-            // Groups depend on different things, but for who bears an invoice number.
+            // Groups depend on different things, except for the orders that have an invoice number.
             assert!(self.is_still(&part), "{:?}", part.records.keys());
             let are_hints_stale = decision
                 .links
@@ -164,7 +165,7 @@ impl Shop {
                 reading.records.insert(name, record);
             }
             for name in missing.links {
-                // What Stores keep is the text.
+                // Stores keep links as text.
                 let link = self.links.get(&name).map(|link| Link::parse(&link.to_text()).unwrap());
                 reading.links.insert(name, link);
             }
@@ -253,7 +254,7 @@ impl Shop {
         settled
     }
 
-    /// Puts another policy in force, by which every order is computed again.
+    /// Puts another policy in force, and recomputes every order with it.
     pub(super) fn apply(&mut self, policy: &Policy) {
         let revision = self.in_force.revision + 1;
         self.in_force = PolicyInForce { revision, policy: policy.clone() };
@@ -262,7 +263,7 @@ impl Shop {
         self.audit();
     }
 
-    /// Closes an order, if it may be.
+    /// Closes an order if that is allowed, and returns whether it is.
     pub(super) fn close(&mut self, order: &str, watermark: Timestamp) -> bool {
         let order = OrderId::parse(order).unwrap();
         let names = Names::only(order.clone());
@@ -278,14 +279,15 @@ impl Shop {
         true
     }
 
-    /// All that there is, as it is read.
+    /// Returns everything, as it is read.
     pub(super) fn whole(&self) -> Reading {
         let names = || self.records.keys().cloned().map(Names::only).collect::<Vec<_>>();
         let names = names();
         self.read(&BTreeMap::new(), |reading| reading.missing(&names))
     }
 
-    /// The order of any of its names: what it is shown by, and all that is known of it.
+    /// Returns the order with this name: the name under which it is shown, and everything known
+    /// about it.
     pub(super) fn order(&self, name: &str) -> (OrderId, Record) {
         let reading = self.whole();
         let name = OrderId::parse(name).unwrap();
@@ -299,19 +301,19 @@ impl Shop {
         (lead, record)
     }
 
-    /// What a person is shown of an order.
+    /// Returns what a person is shown of an order.
     pub(super) fn shown(&self, name: &str) -> Shown {
         self.order(name).1.shown().unwrap()
     }
 
-    /// The lists that an order is in, without that of all.
+    /// Returns the lists that an order is in, except the list of all orders.
     pub(super) fn lists(&self, name: &str) -> Vec<&'static str> {
         let lists = self.order(name).1.lists;
         assert!(lists.has(List::All));
         lists.iter().filter(|list| *list != List::All).map(List::as_str).collect()
     }
 
-    /// What one order holds.
+    /// Returns what one order holds.
     pub(super) fn held(&self, name: &str) -> String {
         let applied = self.order(name).1.applied;
         text(applied.into_iter().map(|(key, hold)| {
@@ -326,12 +328,12 @@ impl Shop {
         }))
     }
 
-    /// What all orders hold, and what came in.
+    /// Returns what all orders hold, and what came in.
     pub(super) fn counts(&self) -> String {
         text(self.stock.clone())
     }
 
-    /// Everything that does not depend on the order of arrival.
+    /// Returns everything that does not depend on the order of arrival.
     pub(super) fn normal(&self) -> String {
         let mut records = self.records.clone();
         for entry in records.values_mut().flat_map(|record| &mut record.timeline) {
@@ -343,7 +345,8 @@ impl Shop {
         format!("{records}\n{links:?}\n{receipts:?}\n{catalogue:?}\n{}", self.counts())
     }
 
-    /// What is counted is what is held, and what is held is what the records say.
+    /// Checks that the counts are what the orders hold, and that the orders hold what their records
+    /// say.
     fn audit(&self) {
         let mut held = BTreeMap::<StockKey, Hold>::new();
         for (key, hold) in self.records.values().flat_map(|record| &record.applied) {

@@ -1,4 +1,4 @@
-//! Which of two events is the later.
+//! Which of two events is later.
 
 use serde_json::json;
 
@@ -12,7 +12,8 @@ fn of(quantity: u32) -> Value {
 fn a_creation_precedes_every_other_event_whatever_the_clocks_say() {
     holds(&[order("CREATED", 5000, &of(1)), update(0, &of(3))], "product:P committed 3");
     holds(&[order("CREATED", 5000, &of(1)), deleted(0)], "");
-    // It cannot take a shipment back, nor can one that it says outlast a snapshot.
+    // A creation cannot revoke a shipment, and a shipment that it states does not outlast another
+    // snapshot.
     holds(&[order("CREATED", 5000, &of(2)), says(0, "SHIPPED")], "product:P fulfilled 2");
     let shipped = order("CREATED", 5000, &json!({"status": "SHIPPED"}));
     holds(&[shipped, says(0, "PROCESSED")], "product:P committed 2");
@@ -26,7 +27,7 @@ fn of_two_creations_the_later_counts() {
 #[test]
 fn at_one_time_the_rank_decides() {
     holds(&[order("CREATED", 5, &of(9)), update(5, &of(1))], "product:P committed 1");
-    // Called off comes after every other status of the same millisecond.
+    // CANCELLED comes after every other status of the same millisecond.
     let called_off = update(5, &json!({"status": "CANCELLED"}));
     let shop = holds(&[called_off.clone(), says(5, "DISPUTED")], "");
     assert_eq!(shop.order("id:O").1.latest.unwrap().version.status.as_str(), "CANCELLED");
@@ -80,7 +81,7 @@ fn a_tie_that_only_a_fingerprint_decides_is_ambiguous_until_a_later_snapshot() {
     assert_eq!(shop.findings.ambiguous, 1);
     let shop = holds(&[one.clone(), three.clone(), update(6, &of(4))], "product:P committed 4");
     assert!(shop.lists("id:O").is_empty());
-    // An older tie, and the same body again, say nothing.
+    // An older tie, and a repetition of the same body, have no effect.
     holds(&[one.clone(), three, update(4, &of(4))], &expected);
     let shop = holds(&[one.clone(), one], "product:P committed 1");
     assert!(shop.lists("id:O").is_empty());
@@ -118,7 +119,7 @@ fn two_updates_of_one_millisecond_that_differ_only_in_refunds_both_count() {
 #[test]
 fn a_body_stamped_days_ahead_is_applied_and_marked() {
     let ahead = update(2 * 86_400_000, &of(3)).received(at(0));
-    // The time of receipt is noted where the body is read.
+    // Whether a body is ahead of its receipt is determined when it is decoded.
     let body = json!({
         "event_type": "ECOMM_ORDER_UPDATED",
         "resource_data": {"site_name": "shop"},

@@ -1,11 +1,11 @@
-//! Fingerprints and words are pinned: a changed one would decide old ties anew, or take the force
-//! from every correction. Such a change needs a new format number.
+//! Fingerprints and words are pinned: a change would decide old ties differently, or disable every
+//! correction. Such a change needs a new format number.
 
 use serde_json::json;
 
 use super::*;
 
-/// What tests below change one thing of.
+/// Returns the `data` that the tests below change in one place.
 fn full() -> Value {
     json!({
         "id": "O",
@@ -46,7 +46,7 @@ fn words(data: &Value) -> String {
 
 #[test]
 fn the_texts_that_are_hashed_are_these() {
-    // Written down here and nowhere else: keys sorted, millionths, a format number.
+    // The form is written down only here: sorted keys, millionths, a format number.
     let hash = |text: &str| {
         use sha2::{Digest, Sha256};
         let hash = Sha256::digest(text);
@@ -157,7 +157,7 @@ fn words_are_the_status_and_what_tells_each_line_and_its_quantity() {
     ] {
         assert_ne!(words(&with(pointer, value.clone())), same, "{pointer} {value}");
     }
-    // An unknown status is taken as it is written, a known one as we write it.
+    // An unknown status counts as it is written, a known one as we write it.
     let of = |status: &str| words(&with("/status", json!(status)));
     assert_ne!(of("odd"), of("ODD"));
     assert_eq!(of("canceled"), of("CANCELLED"));

@@ -1,5 +1,5 @@
 //! What bodies mean, and which can never mean anything. Goal: every code has a body that gets it,
-//! and nothing that no rule reads can get one.
+//! and a field that no rule reads never leads to one.
 
 mod fingerprints;
 mod names;
@@ -48,7 +48,7 @@ fn envelope(event_type: &str, data: &Value) -> Value {
     })
 }
 
-/// A full order with these members of `data` replaced.
+/// Returns a full order with these members of `data` replaced.
 fn order_as(change: &Value) -> Value {
     let mut data = json!({
         "id": "O",
@@ -82,7 +82,7 @@ fn order_lines(body: &str) -> Vec<Line> {
     order(body).snapshot.unwrap().lines
 }
 
-/// All names of an order, the record's own first.
+/// Returns all names of an order, the record's own first.
 fn names(order: &OrderEvent) -> Vec<String> {
     order.names.all().map(ToString::to_string).collect()
 }
@@ -192,7 +192,7 @@ fn an_order_must_have_its_items_and_each_its_quantity() {
     for value in [json!([1]), json!([null]), json!([[]])] {
         rejects(&order_with("items", value), Code::InvalidLine);
     }
-    // Of two lines that are wrong the first is reported.
+    // Of two faulty lines, the first is reported.
     let rejection =
         rejects(&order_with("items", json!([{"quantity": "x"}, 7])), Code::InvalidQuantity);
     assert!(rejection.detail.starts_with("data.items[0].quantity"), "{}", rejection.detail);

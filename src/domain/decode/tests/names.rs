@@ -1,4 +1,4 @@
-//! What orders, lines and entries are called, and names that cannot be read.
+//! The names of orders, lines and entries, and unreadable names.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn an_order_is_joined_into_the_record_of_its_first_name() {
     rejects(&order_as(&json!({"id": null, "invoice_number": {}})).to_string(), Code::NoIdentity);
 }
 
-/// What cannot be read as a name, written as JSON.
+/// Returns values that cannot be read as a name, written as JSON.
 fn unreadable() -> Vec<String> {
     let written = [
         "0",
@@ -63,7 +63,7 @@ fn a_name_that_cannot_be_read_counts_as_absent_and_is_counted() {
             let Content::Order(order) = event.content else { panic!("it is no order") };
             assert_eq!(names(&order), expected, "{json}");
         }
-        // An invoice number is not enough beside it.
+        // An invoice number beside it is not enough.
         for change in [
             json!({"id": "ODD"}),
             json!({"id": "ODD", "invoice_number": "C"}),
@@ -137,7 +137,7 @@ fn a_notice_is_named_by_store_and_entity_whatever_their_type() {
     assert_eq!(code(json!({"storeId": 7, "data": null})), Code::NoticeNoIdentity);
     assert_eq!(code(json!({"storeId": 7, "entityId": true})), Code::InvalidIdentifier);
     assert_eq!(code(json!({"storeId": 7.5, "entityId": 1})), Code::InvalidIdentifier);
-    // A slash in either part is no boundary.
+    // A slash in either part is not a boundary.
     let parts = named(json!({"storeId": "a/b", "entityId": "c"}));
     assert_ne!(parts, named(json!({"storeId": "a", "entityId": "b/c"})));
 }

@@ -1,4 +1,4 @@
-//! What our own publishers say: receipts and corrections.
+//! The bodies of our own publishers: receipts and corrections.
 
 use serde_json::json;
 

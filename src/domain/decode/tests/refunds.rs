@@ -64,7 +64,7 @@ fn refunds_without_an_id_are_counted_unless_they_are_empty() {
     let event = order(&order_with("refunds", refunds));
     assert_eq!((event.refunds_without_id, event.refunds.len()), (2, 1));
     assert_eq!(refund(&json!({"order_id": "O", "id": true, "items": line})).refund, None);
-    // One id twice in a body is one refund.
+    // An id that occurs twice in a body is one refund.
     let twice = json!([{"id": "r"}, {"id": "r", "items": line}, {"id": "r", "items": null}]);
     let event = order(&order_with("refunds", twice));
     assert_eq!((event.refunds.len(), event.refunds[0].entry.lines.len()), (1, 1));
