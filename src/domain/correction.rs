@@ -59,7 +59,7 @@ pub struct Shown {
     pub deleted: Option<Version>,
 }
 
-/// A text is not what showing an order returned as `shown`.
+/// The text is not a `shown` that was returned when an order was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not what showing an order answers as `shown`")]
 pub struct ShownError;

@@ -70,7 +70,7 @@ impl ReceiptContent {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Receipt {
-    /// The message that is in force.
+    /// The message whose content counts, unless the receipt is void.
     pub said: Option<Said>,
     /// The message that voided it.
     pub void: Option<Said>,

@@ -72,7 +72,7 @@ impl<'a> Members<'a> {
 }
 
 /// Reads the named fields of every element of a list of at most `max` objects. Returns `None` if
-/// the value is no such list, or if one of its elements is not an object.
+/// the value is not such a list, or if one of its elements is not an object.
 pub(super) fn objects<'a, const N: usize>(
     value: Value<'a>,
     max: usize,

@@ -332,7 +332,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
     text
 }
 
-/// Reads a list of at most [`LINES_MAX`] elements. The caller treats null and absence.
+/// Reads a list of at most [`LINES_MAX`] elements. The caller handles null and absence.
 fn read_list<'a>(value: Value<'a>, path: fmt::Arguments<'_>) -> Result<Vec<Value<'a>>, Fault> {
     json::elements(value, LINES_MAX).map_err(|error| match error {
         json::ListError::NotAnArray => {

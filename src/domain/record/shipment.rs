@@ -3,7 +3,7 @@
 use super::Record;
 use crate::domain::{Action, Fingerprint, MessageId, Timestamp, Version};
 
-/// How many versions that said that the goods had left are kept, lowest first.
+/// How many of the versions that said that the goods had left are kept, from the lowest on.
 const SHIPPED_MAX: usize = 64;
 
 /// A place among an order's events: that of an event, or directly above one, where a correction has
@@ -58,7 +58,7 @@ impl Record {
         let words: Option<Fingerprint> = self.unshipped.map(|(_, words)| words);
         let bodies = self.shipped.iter().map(|version| (Place::of(*version), version.at(), false));
         let bodies = bodies.filter(|(place, ..)| Some(*place) > unshipped);
-        // A snapshot that only repeats what the person saw does not revoke a ship.
+        // A snapshot that only repeats what the person saw does not revoke a ship correction.
         let by_hand = by(Action::Ship).filter(|ship| {
             Some(above(ship)) > unshipped || words == Some(ship.content.shown.words)
         });

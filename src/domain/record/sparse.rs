@@ -1,4 +1,5 @@
-//! How states are serialized: for people without empty fields, for memory completely.
+//! How states are serialized: text for people leaves out empty fields, the form in memory is
+//! complete.
 
 /// Returns whether a field is as in a struct about which nothing is known.
 pub(super) fn says_nothing<T: Default + PartialEq>(field: &T) -> bool {
