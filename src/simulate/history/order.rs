@@ -15,7 +15,7 @@ use super::webhook::{Identity, Order, OrderLine, Shape};
 use super::{DAY_MS, Event, FIRST_DAY_MS};
 use crate::simulate::model::Item;
 
-/// The number of the first order whose ids are numbers.
+/// Numeric order ids are this plus the number of the order.
 const NUMERIC_IDS_FROM: u32 = 7_000_000;
 
 /// An order's events, and how many quarters of a unit it wants of each stock key in the end.
