@@ -199,8 +199,8 @@ impl Health {
         })
     }
 
-    /// Returns whether the worker is live. The queue depth is `None` if it is unknown, which does not
-    /// count against the worker.
+    /// Returns whether the worker is live. The queue depth is `None` if it is unknown, which does
+    /// not count against the worker.
     ///
     /// A worker is stalled when two calls, [`STALL_MAX`] apart, and all calls between them found it
     /// with something to do and without progress.

@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! - A receipt that is stored is not published again: the first message with its reference counts.
-//! - A count's difference is computed once, when it is first asked for.
+//! - A count's difference is computed once, when the count is first requested.
 
 use std::time::Duration;
 
