@@ -1,16 +1,16 @@
-//! Delays between attempts to reach something that is away.
+//! Delays between attempts to reach an unavailable service.
 //!
-//! The one module that knows the `backoff` crate (unmaintained, RUSTSEC-2025-0012): it turns the
-//! number of attempts into growing, jittered delays, and nothing else of it is used. How long to
-//! go on is the caller's business; the delays never end. Retries of a *message* are not made
-//! with this but with the ladder of `retry.ladder`.
+//! This is the only module that uses the `backoff` crate (unmaintained, RUSTSEC-2025-0012). It uses
+//! nothing of it except to turn the number of attempts into growing, jittered delays. The caller
+//! decides how long to go on; the delays never end. Retries of a *message* do not use them: they
+//! follow the ladder of `retry.ladder`.
 
 use std::time::Duration;
 
 use ::backoff::backoff::Backoff;
 use ::backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
-/// How far a delay may lie from its step, each way, so that many waiters do not come at once.
+/// How far a delay may be from its step, each way, so that many waiters do not retry at once.
 const SPREAD: f64 = 0.5;
 
 /// Growing delays, from about `initial` up to `max`.
@@ -21,7 +21,7 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// Delays of which the first is `initial`, give or take half of it, and none passes `max`.
+    /// Creates delays: the first is `initial`, plus or minus half of it, and none exceeds `max`.
     pub fn new(initial: Duration, max: Duration) -> Self {
         // The last step and its spread end at `max`, so that late delays are spread too.
         let last = max.div_f64(1.0 + SPREAD);
@@ -34,13 +34,13 @@ impl Delays {
         Self { steps, max }
     }
 
-    /// The delay before the next attempt.
+    /// Returns the delay before the next attempt.
     #[expect(clippy::should_implement_trait, reason = "an iterator may end, and these never do")]
     pub fn next(&mut self) -> Duration {
         self.steps.next_backoff().map_or(self.max, |delay| delay.min(self.max))
     }
 
-    /// Starts from the first delay again, after an attempt that worked.
+    /// Restarts at the first delay, after an attempt that succeeded.
     pub fn reset(&mut self) {
         self.steps.reset();
     }

@@ -1,5 +1,6 @@
-//! The one place where the wall clock is read; everything else is given the time. What people
-//! write about the past is read here too, and [`Delays`] are how long to wait between attempts.
+//! The only place where the wall clock is read; the time is passed to everything else. This module
+//! also parses times in the past as people write them, and [`Delays`] defines how long to wait
+//! between attempts.
 
 mod delays;
 
@@ -9,7 +10,7 @@ use crate::domain::Timestamp;
 
 pub use delays::Delays;
 
-/// The time now.
+/// Returns the current time.
 #[expect(clippy::disallowed_methods, reason = "this is the clock function that the ban refers to")]
 pub fn now() -> Timestamp {
     let since_1970 = std::time::SystemTime::now()
@@ -21,14 +22,14 @@ pub fn now() -> Timestamp {
 /// A point in the past, as people write it on the command line and in queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PastTime {
-    /// So long before now.
+    /// A duration before now.
     Ago(Duration),
-    /// Then.
+    /// A fixed time.
     At(Timestamp),
 }
 
 impl PastTime {
-    /// Reads a duration such as `2h`, or an RFC 3339 date and time.
+    /// Parses a duration such as `2h`, or an RFC 3339 date and time.
     pub fn parse(text: &str) -> Result<Self, PastTimeError> {
         if let Some(time) = Timestamp::parse_rfc3339(text) {
             return Ok(Self::At(time));
@@ -36,7 +37,7 @@ impl PastTime {
         humantime::parse_duration(text).map(Self::Ago).map_err(|_| PastTimeError)
     }
 
-    /// The point itself, given the time now.
+    /// Returns the point in time, given the current time.
     pub fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(ago) => {
@@ -48,7 +49,7 @@ impl PastTime {
     }
 }
 
-/// A text that is no point in time.
+/// The text is not a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is neither a duration such as `2h` nor a time such as `2024-05-31T12:00:00Z`")]
 pub struct PastTimeError;

@@ -1,12 +1,13 @@
-//! What the parts of one process report of themselves, for the probes to answer.
+//! What the parts of one process report about themselves, for the probes to return.
 //!
-//! The worker and the process report here; nothing here polls them. *Ready* means that new work
-//! may come; *live* means that a restart would not help. A worker is live while it makes
-//! progress: it settles what it took, or, paused, keeps asking whether it may go on.
+//! The worker and the process report here; nothing here polls them. *Ready* means that the process
+//! may receive new work; *live* means that a restart would not help. A worker is live while it
+//! makes progress: it settles the deliveries that it took or, while paused, keeps checking whether
+//! it may go on.
 //!
 //! # Invariants
-//! - A process is not ready before [`Health::mark_started`] and after [`Health::mark_draining`].
-//! - A worker that has nothing to do is live, however long.
+//! - A process is not ready before [`Health::mark_started`] or after [`Health::mark_draining`].
+//! - A worker that has nothing to do is live, however long that lasts.
 
 pub mod probes;
 
@@ -21,14 +22,15 @@ use tokio::time::Instant;
 use crate::broker::QueueDepth;
 use crate::domain::Timestamp;
 
-/// How long a worker that has something to do may go without progress. Whatever the worker waits
-/// for between two turns must be shorter.
+/// How long a worker that has something to do may make no progress. Anything that the worker waits
+/// for between two turns must take less time.
 pub const STALL_MAX: Duration = Duration::from_mins(1);
 
-/// What is known of the process; shared by all of its parts.
+/// The state of the process; shared by all of its parts.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// Rises whenever the worker gets on: deliveries done, and turns of a paused worker.
+    /// Incremented whenever the worker makes progress: deliveries done, and turns of a paused
+    /// worker.
     progress: AtomicU64,
     state: Mutex<HealthState>,
 }
@@ -39,15 +41,15 @@ struct HealthState {
     paused: Option<String>,
     /// Deliveries that the worker has.
     in_hand: usize,
-    /// Whether deliveries have come since the worker last began. A worker that stands by for
-    /// another process gets none, and owes nothing for what waits.
+    /// Whether deliveries have arrived since the worker last began. A worker that stands by for
+    /// another process receives none, and is not responsible for waiting deliveries.
     consuming: bool,
     stalled: Option<Stall>,
-    /// If the process may lead.
+    /// Present if the process may lead.
     leader: Option<LeaderReport>,
 }
 
-/// What a process that may lead reports.
+/// The report of a process that may lead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderReport {
     /// Whether it leads now.
@@ -56,13 +58,13 @@ pub struct LeaderReport {
     pub duties: BTreeMap<String, DutyReport>,
 }
 
-/// How the leader gets on with a duty.
+/// The state of one of the leader's duties.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DutyReport {
-    /// When this leader did all that was due; absent before that.
+    /// When this leader last completed all that was due; absent before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<String>,
-    /// What went wrong in its last turn, or what it waits for.
+    /// Why its last turn failed, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -75,7 +77,7 @@ enum Phase {
     Draining,
 }
 
-/// A worker that has something to do was seen with this progress, and not with more since.
+/// A worker that has something to do was seen with this progress, and has made none since.
 #[derive(Debug, Clone, Copy)]
 struct Stall {
     progress: u64,
@@ -85,21 +87,21 @@ struct Stall {
 /// Why a process is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotReady {
-    /// The stable reason.
+    /// The stable code of the reason.
     pub code: String,
-    /// What that means here.
+    /// What the code means here.
     pub detail: String,
 }
 
 impl NotReady {
-    /// A reason and what it means here.
+    /// Creates a reason from its code and what it means here.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
     }
 }
 
 impl Health {
-    /// A process that is starting.
+    /// Creates the state of a process that is starting.
     pub fn new() -> Self {
         Self::default()
     }
@@ -113,12 +115,13 @@ impl Health {
         });
     }
 
-    /// Records that the process finishes what it has and takes no more; there is no way back.
+    /// Records that the process finishes its work in flight and accepts no more. This is
+    /// irreversible.
     pub fn mark_draining(&self) {
         self.with(|state| state.phase = Phase::Draining);
     }
 
-    /// Records that the worker consumes nothing for now, and why. From here on it must
+    /// Records that the worker consumes nothing for now, and why. From now on it must
     /// [`turn`](Health::count_turn) within [`STALL_MAX`].
     pub fn pause_worker(&self, why: impl Into<String>) {
         let why = why.into();
@@ -126,7 +129,7 @@ impl Health {
         self.with(|state| state.paused = Some(why));
     }
 
-    /// Records that the worker consumes again; what it had in hand before, it still has.
+    /// Records that the worker consumes again; it keeps the deliveries that it already had.
     pub fn resume_worker(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
         self.with(|state| {
@@ -135,12 +138,12 @@ impl Health {
         });
     }
 
-    /// Counts a turn of a paused worker: it asked whether it may go on.
+    /// Counts a turn of a paused worker: it checked whether it may go on.
     pub fn count_turn(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts deliveries that the worker was handed.
+    /// Counts deliveries that the worker received.
     pub fn count_taken(&self, deliveries: usize) {
         self.with(|state| {
             state.in_hand = state.in_hand.saturating_add(deliveries);
@@ -148,7 +151,7 @@ impl Health {
         });
     }
 
-    /// Counts deliveries that the worker settled or gave back.
+    /// Counts deliveries that the worker settled or returned.
     pub fn count_done(&self, deliveries: usize) {
         if deliveries > 0 {
             self.progress.fetch_add(1, Ordering::Relaxed);
@@ -156,14 +159,14 @@ impl Health {
         self.with(|state| state.in_hand = state.in_hand.saturating_sub(deliveries));
     }
 
-    /// Records whether the process leads, and which duties it has then.
+    /// Records whether the process leads, and its duties while it does.
     pub fn report_leading(&self, leads: bool, duties: &[&str]) {
         let none = |duty: &&str| ((*duty).to_owned(), DutyReport::default());
         let duties = duties.iter().map(none).collect();
         self.with(|state| state.leader = Some(LeaderReport { leads, duties }));
     }
 
-    /// Records how a turn of a duty ended: when all that was due was done, or why not.
+    /// Records the result of a duty's turn: when all that was due was completed, or why it was not.
     pub fn report_duty(&self, duty: &str, success: Option<Timestamp>, problem: Option<String>) {
         self.with(|state| {
             let duties = state.leader.as_mut().map(|leader| &mut leader.duties);
@@ -176,12 +179,12 @@ impl Health {
         });
     }
 
-    /// What the leader reports, if this process may lead.
+    /// Returns the leader's report, if this process may lead.
     pub fn leader(&self) -> Option<LeaderReport> {
         self.with(|state| state.leader.clone())
     }
 
-    /// What keeps the process itself from being ready; empty if nothing does.
+    /// Returns what keeps the process itself from being ready; empty if nothing does.
     pub fn reasons(&self) -> Vec<NotReady> {
         self.with(|state| {
             let phase = match state.phase {
@@ -196,11 +199,11 @@ impl Health {
         })
     }
 
-    /// Returns whether the worker is live, given what waits; `None` if that is unknown, which does
+    /// Returns whether the worker is live. The queue depth is `None` if it is unknown, which does
     /// not count against the worker.
     ///
-    /// A worker is stalled when two calls, [`STALL_MAX`] apart, and all between them found it with
-    /// something to do and without progress.
+    /// A worker is stalled when two calls, [`STALL_MAX`] apart, and all calls between them found it
+    /// with something to do and without progress.
     pub fn is_live(&self, depth: Option<&QueueDepth>, now: Instant) -> bool {
         let progress = self.progress.load(Ordering::Relaxed);
         self.with(|state| {
@@ -266,8 +269,8 @@ mod tests {
         assert_eq!(health.reasons(), []);
     }
 
-    /// Looks three times within [`STALL_MAX`], with `between` before the last look, and gives its
-    /// answer. The looks follow those of the call before.
+    /// Calls [`Health::is_live`] three times within [`STALL_MAX`], with `between` before the last
+    /// call, and returns its result. The calls continue those of the previous invocation.
     fn is_live_after(
         health: &Health,
         now: &mut Instant,

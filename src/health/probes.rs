@@ -1,8 +1,8 @@
-//! `/livez`, `/readyz` and `/metrics`: what supervisors and scrapers ask.
+//! `/livez`, `/readyz` and `/metrics`: the endpoints for supervisors and scrapers.
 //!
-//! Every role answers them on a listener of its own, which takes no operator's requests and shows
-//! nothing of shops or orders. Readiness and scrapes ask Broker and Store whether they would work,
-//! at most once a second however often they are asked themselves.
+//! Every role serves them on a listener of its own, which accepts no operator requests and shows
+//! nothing about shops or orders. Readiness and scrapes ask Broker and Store whether they would
+//! work, at most once a second however many requests arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +24,15 @@ use crate::http::problem::{Problem, ProblemCode};
 use crate::metrics::{BrokerReading, Metrics, OPEN_METRICS, ProcessReadings, Readings};
 use crate::store::Store;
 
-/// How long the backends' answers about readiness are good for.
+/// How long the backends' answers about readiness are reused.
 const CHECK_KEPT: Duration = Duration::from_secs(1);
 /// How long a backend may take to answer a probe; Kubernetes gives a probe one second by default.
 const BACKEND_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// The detail about a backend that did not.
+/// The detail for a backend that did not answer.
 const NO_ANSWER: &str = "did not answer in time";
 
-/// Answers the probes of one process; one that uses no Store is ready without it.
+/// Serves the probes of one process; a process without a Store does not need one to be ready.
 pub fn router(
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -54,15 +54,15 @@ pub fn router(
         .with_state(Arc::new(probes))
 }
 
-/// What a probe is answered.
+/// The answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
     /// `live`, `stalled`, `ready` or `not_ready`.
     pub status: String,
-    /// Why, where the answer is bad.
+    /// Why, if the answer is negative.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<NotReady>,
-    /// How a process that may lead gets on with its duties; in answers about readiness.
+    /// The report of a process that may lead; only in answers about readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<LeaderReport>,
 }
@@ -73,11 +73,12 @@ struct Probes {
     store: Option<Arc<dyn Store>>,
     broker: Arc<dyn Broker>,
     started_at: Timestamp,
-    /// The backends' last answers. Held while they are asked, so that they are asked once.
+    /// The backends' last answers. The lock is held while they are asked, so that they are asked
+    /// once.
     checked: Mutex<Option<(Instant, Checked)>>,
 }
 
-/// What the checks of the backends found.
+/// The results of checking the backends.
 #[derive(Debug, Clone)]
 struct Checked {
     broker: BrokerReading,
@@ -179,7 +180,7 @@ impl Probes {
     }
 }
 
-/// What a backend answers, or `None` if it does not within [`BACKEND_TIMEOUT`].
+/// Returns a backend's answer, or `None` if there is none within [`BACKEND_TIMEOUT`].
 async fn answered<T, E: std::fmt::Display>(asked: impl Future<Output = Result<T, E>>) -> Option<T> {
     match tokio::time::timeout(BACKEND_TIMEOUT, asked).await {
         Ok(Ok(answer)) => Some(answer),

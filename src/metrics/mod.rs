@@ -1,9 +1,9 @@
 //! Every metric, by its public name.
 //!
-//! Counters and histograms are updated where things happen, and live as long as the process.
-//! Gauges that describe the queue and the Store are not kept: each scrape takes fresh
-//! [`Readings`], and a gauge whose reading failed is left out of that scrape. A missing series can
-//! be alerted on; an outdated number would be believed.
+//! Counters and histograms are updated where things happen, and live as long as the process. Gauges
+//! that describe the queue and the Store are not kept: each scrape takes fresh [`Readings`], and a
+//! gauge whose reading failed is left out of that scrape. An alert can detect a missing series, but
+//! an outdated number would be believed.
 
 mod process;
 mod readings;
@@ -25,12 +25,12 @@ pub use self::process::ProcessReadings;
 pub use self::readings::{BrokerReading, Readings};
 use crate::domain::{Code, EventOutcome, Findings, Reason, Timestamp};
 
-/// The media type of what [`Metrics::encode`] gives.
+/// The media type of the text that [`Metrics::encode`] returns.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How many unknown event types get a counter of their own; the others share `other`.
 const EVENT_TYPES_MAX: usize = 50;
-/// The longest name of an event that gets a counter of its own, in bytes.
+/// The longest event type that gets a counter of its own, in bytes.
 const EVENT_TYPE_BYTES_MAX: usize = 64;
 
 const PREFIX: &str = "storekeeper";
@@ -42,7 +42,7 @@ const BATCHES: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Answers of the ingress by their code; `ok` for 200.
+    /// Answers of the ingress by code; `ok` for 200.
     pub webhooks_received: Family<CodeLabel, Counter>,
     /// Events by outcome.
     pub events_settled: Family<OutcomeLabels, Counter>,
@@ -51,9 +51,9 @@ pub struct Metrics {
     event_types: Mutex<BTreeSet<String>>,
     /// Deliveries that were put on the retry ladder.
     pub deliveries_retried: Counter,
-    /// Commits that found a newer revision and were computed again.
+    /// Commits that found a newer revision and were recomputed.
     pub commit_conflicts: Counter,
-    /// From receipt of a webhook to its commit, in seconds.
+    /// The time from receipt of a webhook to its commit, in seconds.
     pub webhook_to_commit: Histogram,
     /// Events in a batch.
     pub batch_events: Histogram,
@@ -63,23 +63,23 @@ pub struct Metrics {
     pub order_lines_rekeyed: Counter,
     /// Snapshots with a status that no rule knows.
     pub orders_status_unknown: Counter,
-    /// Versions that only a fingerprint told apart.
+    /// Versions that only a fingerprint could tell apart.
     pub orders_ambiguous: Counter,
-    /// Second names of orders that were found beside another id.
+    /// Second names of orders that were seen beside another id.
     pub names_contested: Counter,
     /// Names in bodies that could not be read, and count as absent.
     pub names_unreadable: Counter,
     /// Quantities that were finer than millionths.
     pub quantities_rounded: Counter,
-    /// Events that are stamped more than a day after they were received.
+    /// Events with a timestamp more than a day after their receipt.
     pub timestamps_ahead: Counter,
     /// Corrections of orders that were applied.
     pub orders_corrected: Counter,
-    /// Refunded lines that belong to no line of their order.
+    /// Refunded lines that match no line of their order.
     pub refund_lines_unmatched: Counter,
-    /// Time for which the Store was away, in seconds.
+    /// The time for which the Store was unavailable, in seconds.
     pub store_away_seconds: Counter<f64, AtomicU64>,
-    /// The roles of the process, each 1.
+    /// The roles of the process, each with the value 1.
     roles: Family<RoleLabel, Gauge>,
     /// When this leader last completed each duty, in seconds since 1970; 0 before that.
     duty_last_success: Family<DutyLabel, Gauge<f64, AtomicU64>>,
@@ -91,7 +91,7 @@ pub struct Metrics {
 struct LeaderReadings {
     /// Whether this process leads; `None` if it cannot.
     leading: Option<bool>,
-    /// What its last audit found; `None` before the first.
+    /// The number of differences that its last audit found; `None` before the first.
     audit: Option<u64>,
 }
 
@@ -109,7 +109,7 @@ pub struct OutcomeLabels {
     /// dead letters are applied, with the reason edited or discarded; a copy of a discarded dead
     /// letter is ignored, with the reason discarded.
     pub outcome: &'static str,
-    /// Why; empty if there is no reason.
+    /// The reason, or empty if there is none.
     pub reason: &'static str,
 }
 
@@ -119,7 +119,7 @@ struct DutyLabel {
     duty: &'static str,
 }
 
-/// The name of an event.
+/// The type of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventTypeLabel {
     event_type: String,
@@ -138,7 +138,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Metrics that have counted nothing yet.
+    /// Creates metrics that have counted nothing yet.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let r = &mut registry;
@@ -205,7 +205,7 @@ impl Metrics {
         self.orders_corrected.inc_by(findings.corrections);
     }
 
-    /// Measures how long an event took from its receipt.
+    /// Records the time from an event's receipt to its commit.
     pub fn observe_webhook_to_commit(&self, received_at: Timestamp, now: Timestamp) {
         self.webhook_to_commit.observe(seconds_between(received_at, now));
     }
@@ -232,15 +232,15 @@ impl Metrics {
         self.roles.get_or_create(&RoleLabel { role }).set(1);
     }
 
-    /// Shows a code as 0 until it is counted: a counter that appears with its first count looks as
-    /// if it had always been 1, and no alert fires.
+    /// Shows each code as 0 until it is counted: a counter that appears with its first count looks
+    /// as if it had always been 1, and no alert fires.
     pub fn expect_answers(&self, codes: impl IntoIterator<Item = &'static str>) {
         for code in codes {
             drop(self.webhooks_received.get_or_create(&CodeLabel { code }));
         }
     }
 
-    /// Records whether this process leads, and forgets what it knew of an earlier leadership.
+    /// Records whether this process leads, and clears what was recorded of an earlier leadership.
     pub fn set_leading(&self, leads: bool, duties: &[&'static str]) {
         *self.leader() = LeaderReadings { leading: Some(leads), audit: None };
         self.duty_last_success.clear();
@@ -278,7 +278,8 @@ impl Metrics {
         self.events_ignored.get_or_create(&EventTypeLabel { event_type }).inc();
     }
 
-    /// All metrics in the text format of `OpenMetrics`, with the gauges that `readings` has.
+    /// Encodes all metrics in the text format of `OpenMetrics`, with the gauges that `readings`
+    /// contains.
     pub fn encode(&self, readings: Readings) -> String {
         let mut text = String::new();
         let mut read = readings.into_registry();
@@ -331,7 +332,7 @@ fn seconds_since_1970(at: Timestamp) -> f64 {
     seconds_between(Timestamp::from_micros(0), at)
 }
 
-/// Whether a name is written like an event type.
+/// Returns whether a name is written like an event type.
 fn is_event_name(name: &str) -> bool {
     name.len() <= EVENT_TYPE_BYTES_MAX
         && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')

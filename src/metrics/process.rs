@@ -1,6 +1,6 @@
-//! The resources that the process uses, under the names that every exporter uses.
+//! The resources that the process uses, under the names that all exporters use.
 //!
-//! They are read from `/proc/self`; what the system does not report is left out.
+//! They are read from `/proc/self`; values that the system does not report are left out.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl ProcessReadings {
     }
 }
 
-/// The resident memory according to `/proc/self/status`.
+/// Returns the resident memory according to `/proc/self/status`.
 fn resident_bytes(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)

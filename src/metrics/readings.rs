@@ -20,18 +20,18 @@ pub struct Readings {
     pub store_up: Option<bool>,
     /// Whether the Store's data would be lost with its server.
     pub store_volatile: Option<bool>,
-    /// How much is waiting where.
+    /// The depths of the queues.
     pub depth: Option<QueueDepth>,
     /// How many dead letters are parked for each reason, where reasons without any may be left out,
     /// and how many bytes their bodies take.
     pub parked: Option<(Vec<(Code, u64)>, u64)>,
-    /// How many stock items have less than nothing available.
+    /// How many stock items have negative availability.
     pub oversold: Option<u64>,
     /// How many orders have no snapshot, but only refunds, corrections or notices.
     pub waiting: Option<u64>,
     /// How often this process reconnected to the queue.
     pub reconnects: u64,
-    /// How often it found another server in place of the Store's, if it uses the Store.
+    /// How often another server was found in place of the Store's, if the process uses the Store.
     pub failovers: Option<u64>,
     /// The resources that the process uses.
     pub process: ProcessReadings,
@@ -42,16 +42,16 @@ pub struct Readings {
 /// Whether the queue would accept a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerReading {
-    /// It would.
+    /// It would accept one.
     Taking,
     /// It is reachable, but has no room or memory for one.
     Blocked,
-    /// It is unknown: the queue is away or incomplete.
+    /// Unknown: the queue is unavailable or incomplete.
     Away,
 }
 
 impl BrokerReading {
-    /// What the answer of [`Broker::check`](crate::broker::Broker::check) means.
+    /// Returns the reading for the result of [`Broker::check`](crate::broker::Broker::check).
     pub const fn of(answer: &Result<(), BrokerError>) -> Self {
         match answer {
             Ok(()) => Self::Taking,
@@ -85,7 +85,7 @@ impl Readings {
             set(r, "dead_letters_bytes", help, bytes);
             let family = Family::<ReasonLabel, Gauge>::default();
             let parked: BTreeMap<Code, u64> = parked.into_iter().collect();
-            // All reasons, so that a count that falls to nothing is a 0 and no gap.
+            // All reasons, so that a count that falls to zero shows as 0 and not as a gap.
             for code in Code::ALL {
                 let count = parked.get(&code).copied().unwrap_or(0);
                 let gauge = family.get_or_create_owned(&ReasonLabel { reason: code.as_str() });
@@ -107,7 +107,7 @@ impl Readings {
     fn show_backends_in(&self, r: &mut Registry) {
         let is_there = self.broker != BrokerReading::Away;
         set(r, "broker_up", "Whether the queue is there and whole", u64::from(is_there));
-        // Unknown if the queue is away.
+        // Unknown if the queue is unavailable.
         if is_there {
             let is_blocked = u64::from(self.broker == BrokerReading::Blocked);
             set(r, "broker_blocked", "Whether the queue takes nothing for now", is_blocked);
@@ -134,7 +134,7 @@ fn show_queue(r: &mut Registry, depth: &QueueDepth, now: Timestamp) {
     set(r, "queue_retry_ready", help, depth.retry_ready);
     set(r, "queue_unroutable", "Messages that are not ours, or found no queue", depth.unroutable);
     set(r, "dead_letters_intake", "Dead letters that are not parked yet", depth.dead_intake);
-    // If there are some and their age is unknown, none is shown: 0 would be wrong.
+    // If envelopes are unsettled and their age is unknown, no age is shown: 0 would be wrong.
     let age = match depth.work_oldest {
         Some(oldest) => Some(seconds_between(oldest, now)),
         None => (ready == 0 && in_flight == 0).then_some(0.0),

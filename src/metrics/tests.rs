@@ -1,4 +1,4 @@
-//! Names, and what is shown when.
+//! Tests the names of the metrics, and when each one is shown.
 
 use std::time::Duration;
 
@@ -55,7 +55,8 @@ const NONE: Readings = Readings {
     now: Timestamp::from_micros(0),
 };
 
-/// Names and types, in the order of the text. Counters gain `_total` in their series.
+/// Returns names and types, in the order of the text. Counters get the suffix `_total` in their
+/// series.
 fn names(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect()
 }
@@ -274,7 +275,7 @@ fn duties_are_shown_by_the_process_that_leads_and_by_no_other() {
     metrics.count_duty_failure("relay");
     assert!(has(&audit("2.25")) && has("storekeeper_audit_differences 4"));
     assert!(has("storekeeper_duty_failures_total{duty=\"relay\"} 1"));
-    // Another process leads, and shows what it does.
+    // Another process leads, and shows its duties.
     metrics.set_leading(false, &[]);
     let text = metrics.encode(NONE);
     assert!(!text.contains("last_success") && !text.contains("audit_differences"), "{text}");

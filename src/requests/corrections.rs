@@ -1,13 +1,13 @@
-//! Corrections: what a person decides about an order, from the request to its effect.
+//! Corrections: a person's decisions about orders, from the request to its effect.
 //!
-//! API and command line ask with a [`CorrectionRequest`]. It becomes an envelope that goes the way
-//! of every webhook, through queue and journal, and the answer waits a while for the worker. What a
-//! correction means is in [`crate::domain`].
+//! API and command line submit a [`CorrectionRequest`]. It becomes an envelope that takes the same
+//! path as every webhook, through queue and journal, and the answer waits a while for the worker.
+//! [`crate::domain`] defines what a correction means.
 //!
 //! # Invariants
 //! - A correction that is stored is not published again: the first message with its reference
 //!   counts.
-//! - It refers to what the person saw: if the order says something else by now, it is refused.
+//! - It refers to what the person saw: if the order has changed since then, it is rejected.
 
 use std::time::Duration;
 
@@ -21,40 +21,40 @@ use crate::requests::{self, AskError};
 use crate::store::orders::{self, StoredOrder};
 use crate::store::{Store, StoreError};
 
-/// What somebody decides about an order.
+/// A person's decision about an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionRequest {
     /// The shop.
     pub site: Site,
-    /// The order, by the name that it is shown by.
+    /// The order, by the name under which it is shown.
     pub order: OrderId,
-    /// What is to be done.
+    /// The action to take.
     pub action: Action,
     /// What the person saw; `None` for what the order says now.
     pub shown: Option<Shown>,
     /// The name under which this is counted once.
     pub reference: Identifier,
-    /// Why, and who.
+    /// The reason, and the person.
     pub note: Note,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionAnswer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
-    /// How far it is.
+    /// The progress of the request.
     pub progress: requests::Progress,
-    /// The order before.
+    /// The order before the correction.
     pub before: StoredOrder,
-    /// The order after, as far as that was seen.
+    /// The order after the correction, as far as that was seen.
     pub after: Option<StoredOrder>,
 }
 
 /// Why an order is not corrected.
 #[derive(Debug, thiserror::Error)]
 pub enum CorrectionError {
-    /// Nothing of the order is known.
+    /// No event of the order is known.
     #[error("no event of {order} of {site} was applied")]
     Unknown {
         /// The shop.
@@ -65,13 +65,13 @@ pub enum CorrectionError {
     /// There is nothing to correct yet.
     #[error("no snapshot of {0} is known yet: there is nothing that it could hold")]
     NoSnapshot(OrderId),
-    /// The order says something else by now.
+    /// The order has changed since it was shown.
     #[error("{0} says something else than was shown: look at it again")]
     Outdated(OrderId),
-    /// The reference says something else already.
+    /// The reference is already used with other content.
     #[error("the reference is taken: message {0} said something else under it")]
     ReferenceReused(MessageId),
-    /// It did not get so far.
+    /// The request was not carried out.
     #[error(transparent)]
     Ask(#[from] AskError),
 }
@@ -82,11 +82,12 @@ impl From<StoreError> for CorrectionError {
     }
 }
 
-/// Publishes a correction unless it is stored already, and waits for so long until it is.
+/// Publishes a correction unless it is already stored, and waits until it is, for at most
+/// `timeout`.
 ///
-/// 1. Dies before the publish is durable: nothing is corrected; asking again starts anew.
-/// 2. Dies after it: it will be in force; asking again finds it, or publishes a second message
-///    under the reference, of which only the first counts.
+/// 1. If it dies before the publish is durable, nothing is corrected; asking again starts anew.
+/// 2. If it dies after that, the correction will be in force; asking again finds it, or publishes a
+///    second message under the reference, of which only the first counts.
 pub async fn ask(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -124,7 +125,7 @@ pub async fn ask(
     let known = after.record.corrections.get(&request.reference);
     let counts =
         known.map(|known| checked(request, &shown, known)).transpose()?.unwrap_or(message_id);
-    // Somebody else may have asked at the same time.
+    // Another request may have been made at the same time.
     let progress = if counts == message_id {
         requests::Progress::Applied
     } else {
@@ -133,7 +134,7 @@ pub async fn ask(
     Ok(CorrectionAnswer { message_id: counts, progress, before, after: Some(after) })
 }
 
-/// The order, once the correction is stored.
+/// Returns the order, once the correction is stored.
 async fn corrected(
     store: &dyn Store,
     request: &CorrectionRequest,
@@ -143,8 +144,8 @@ async fn corrected(
     Ok(found.filter(|found| found.record.corrections.contains_key(&request.reference)))
 }
 
-/// The message of a correction that is stored, if it says what is asked for: the same of the same
-/// words and deletion.
+/// Returns the message of a stored correction if its content is what the request asks for: the same
+/// action on the same words and deletion.
 fn checked(
     request: &CorrectionRequest,
     shown: &Shown,

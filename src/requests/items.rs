@@ -1,50 +1,50 @@
-//! Which item people mean: they receive and look up goods by any name that orders or the catalogue
-//! give them.
+//! Finds the item that a person means: people receive and look up goods by any name that orders or
+//! the catalogue give them.
 
 use crate::domain::{Identifier, Site, StockKey, StockKeyKind};
 use crate::store::{PageRequest, ReadStore, StoreError};
 
-/// How many candidates are named to whoever is not understood.
+/// The most candidates that are looked up by one name.
 const CANDIDATES_MAX: usize = 20;
 
-/// Why no item is meant.
+/// Why a name does not identify an item.
 #[derive(Debug, thiserror::Error)]
 pub enum ItemError {
-    /// Several items go by the name.
+    /// Several items have the name.
     #[error("{text:?} may be any of {}; {hint}", join(.candidates))]
     Ambiguous {
-        /// What was asked for.
+        /// The requested name.
         text: String,
         /// The items.
         candidates: Vec<StockKey>,
         /// What to do.
         hint: &'static str,
     },
-    /// No item goes by the name.
+    /// No item has the name.
     #[error("site {site} has no item {text:?}; {hint}")]
     Unknown {
         /// The shop.
         site: Site,
-        /// What was asked for.
+        /// The requested name.
         text: String,
         /// What to do.
         hint: &'static str,
     },
-    /// There is no such shop.
+    /// The shop does not exist.
     #[error("there is no site {site}; to make it, ask with `--create` (API: `create: true`)")]
     UnknownSite {
         /// The shop.
         site: Site,
     },
-    /// It is no name at all.
+    /// The text cannot be a name.
     #[error("{text:?} is no name of an item: it {source}")]
     Invalid {
-        /// What was asked for.
+        /// The requested name.
         text: String,
-        /// Why not.
+        /// The reason.
         source: crate::domain::IdentifierError,
     },
-    /// What is known could not be read.
+    /// The known items could not be read.
     #[error("cannot read which items there are")]
     Store(#[from] StoreError),
 }
@@ -54,28 +54,29 @@ fn join(candidates: &[StockKey]) -> String {
     names.join(", ")
 }
 
-/// Whether an item that does not exist is made, and whether a stock key that is counted means
-/// itself although other items go by that name, too.
+/// Whether a missing item is created, and whether a counted stock key means itself although other
+/// items have that name, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
-    /// It is made, and so is its site; a stock key means itself.
+    /// The item is created, and so is its site; a stock key means itself.
     Yes,
-    /// It is not, and several items are refused: what is received must not go to the wrong one.
+    /// It is not created, and a name of several items is rejected: goods must not be received on
+    /// the wrong one.
     No,
-    /// It is not; a stock key that is counted means itself.
+    /// It is not created; a counted stock key means itself.
     Never,
 }
 
 impl Create {
-    /// What `--create` means, given or not.
+    /// Returns the choice for `--create`, given or not.
     pub const fn asked(is_asked: bool) -> Self {
         if is_asked { Self::Yes } else { Self::No }
     }
 }
 
-/// The one item of a site that a text means: `sku:MUG`, or a bare `MUG`.
+/// Returns the one item of a site that a text means: `sku:MUG`, or a bare `MUG`.
 ///
-/// It is a stock key that is counted, or a name by which orders and the catalogue call items.
+/// The text is a counted stock key, or a name that orders or the catalogue give to items.
 pub async fn resolve(
     store: &dyn ReadStore,
     site: &Site,
@@ -116,7 +117,7 @@ pub async fn resolve(
     }
 }
 
-/// The items that a name with its kind may mean.
+/// Returns the items that a name with its kind may mean.
 async fn of_kind(
     store: &dyn ReadStore,
     site: &Site,
@@ -135,7 +136,7 @@ async fn of_kind(
     Ok(candidates)
 }
 
-/// The items that a name without a kind may mean.
+/// Returns the items that a name without a kind may mean.
 async fn bare(store: &dyn ReadStore, site: &Site, text: &str) -> Result<Vec<StockKey>, ItemError> {
     let name = Identifier::parse(text)
         .map_err(|source| ItemError::Invalid { text: text.to_owned(), source })?;

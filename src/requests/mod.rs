@@ -1,6 +1,6 @@
-//! What people ask for goes the way of a webhook: it is published, and the answer waits until a
-//! worker has applied it. [`receipts`] are of goods, adjustments and counts, [`corrections`] of
-//! orders; [`items`] finds the item that is meant.
+//! Requests of people take the same path as a webhook: a request is published, and the answer waits
+//! until a worker has applied it. [`receipts`] are for goods, adjustments and counts,
+//! [`corrections`] for orders; [`items`] finds the item that is meant.
 
 pub mod corrections;
 pub mod items;
@@ -19,17 +19,17 @@ use crate::store::{Store, StoreError};
 
 /// How long the broker may take to confirm.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(2500);
-/// The shortest and longest delay between two looks at what became of it.
+/// The shortest and longest delay between two checks of whether it was applied.
 const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// How far a request has come.
+/// The progress of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// It took effect now.
     Applied,
     /// It was in effect before; nothing was done.
     Repeated,
-    /// It is durable, and not in effect yet.
+    /// It is durable, but not yet in effect.
     Queued,
 }
 
@@ -41,21 +41,21 @@ pub enum AskError {
     DeadLetter {
         /// The message.
         message_id: MessageId,
-        /// Why.
+        /// The reason.
         rejection: Box<Rejection>,
     },
     /// The broker did not confirm in time; it may or may not be on the queue.
     #[error("the broker did not confirm in time; ask again with the same reference")]
     Unconfirmed,
-    /// The broker did not take it, or could not be asked.
+    /// The broker rejected it, or could not be reached.
     #[error("the broker did not take it")]
     Broker(#[from] BrokerError),
-    /// What is known could not be read.
+    /// The Store could not be read.
     #[error("cannot read what is known")]
     Store(#[from] StoreError),
 }
 
-/// An envelope of our own, under a new message id.
+/// Creates an envelope of our own, under a new message id.
 pub fn envelope(kind: EnvelopeKind, body: &serde_json::Value, source: &str) -> Envelope {
     Envelope {
         message_id: MessageId(uuid::Uuid::now_v7()),
@@ -75,10 +75,10 @@ pub async fn publish(broker: &dyn Broker, envelope: Envelope) -> Result<(), AskE
     published.await.map_err(|_| AskError::Unconfirmed)?.map_err(AskError::from)
 }
 
-/// Waits until `look` finds what a message did; `None` if it does not by then.
+/// Waits until `look` finds the effect of a message; returns `None` if it does not by the deadline.
 ///
 /// # Errors
-/// The message became a dead letter, or the Store will never answer.
+/// The message became a dead letter, or the Store failed with an error that is not transient.
 pub async fn wait<'a, T: Send>(
     store: &dyn Store,
     message_id: MessageId,

@@ -1,12 +1,13 @@
-//! Receipts: goods that came in and counts, from being asked for to being counted.
+//! Receipts: received goods and counts, from the request until they are counted.
 //!
-//! API and command line ask with a [`ReceiptRequest`]. It becomes an envelope that goes the way of
-//! every webhook, through queue and journal, and the answer waits a while for the worker. This is
-//! the one place where envelopes of receipts are made; what they mean is in [`crate::domain`].
+//! API and command line submit a [`ReceiptRequest`]. It becomes an envelope that takes the same
+//! path as every webhook, through queue and journal, and the answer waits a while for the worker.
+//! This is the only place where envelopes of receipts are created; [`crate::domain`] defines what
+//! they mean.
 //!
 //! # Invariants
 //! - A receipt that is stored is not published again: the first message with its reference counts.
-//! - A count's difference is computed once, when it is first asked for.
+//! - A count's difference is computed once, when the count is first requested.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::domain::{
 use crate::requests::{self, AskError, Progress};
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
 
-/// What somebody reports about the goods of one item.
+/// A person's report about the goods of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptRequest {
     /// The shop.
@@ -31,24 +32,24 @@ pub struct ReceiptRequest {
     pub receipt: ReceiptId,
     /// What is reported.
     pub amount: Amount,
-    /// Why, and who.
+    /// The reason, and the person.
     pub note: Note,
 }
 
-/// What a receipt is asked to say.
+/// The content that a receipt is requested with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
-    /// So many units came in, or went for another reason than an order.
+    /// This many units were received, or left for another reason than an order.
     Received(Quantity),
-    /// So many units were found on the shelf.
+    /// This many units were found on the shelf.
     OnHand(Quantity),
-    /// What stands under this reference counts for nothing.
+    /// The receipt under this reference counts for nothing.
     Void,
 }
 
 impl Amount {
-    /// Whether a receipt says this. A count that finds the same again is the same count, although
-    /// its difference would be another by now.
+    /// Returns whether a receipt has this content. A count that finds the same number again is the
+    /// same count, although its difference would now be another one.
     pub fn is_said_by(self, content: ReceiptContent) -> bool {
         match content {
             ReceiptContent::Goods { quantity } => self == Self::Received(quantity),
@@ -58,48 +59,48 @@ impl Amount {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiptAnswer {
     /// The message that counts: the first with this reference.
     pub message_id: MessageId,
-    /// What it says.
+    /// The content of that message.
     pub content: ReceiptContent,
-    /// How far it is.
+    /// The progress of the request.
     pub progress: Progress,
-    /// What a count's difference may lack; `None` for goods, and for what was asked for before.
+    /// What a count's difference may lack; `None` for goods, and for requests made before.
     pub pending: Option<Pending>,
-    /// The item's counts before it was asked for.
+    /// The item's counts before the request.
     pub before: Counts,
-    /// The item's counts now, as far as it is counted.
+    /// The item's counts now, if the receipt is counted.
     pub after: Option<Counts>,
 }
 
-/// Events of all sites that were not in the stock when a difference was computed.
+/// Events of all sites that were not yet in the stock when a difference was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Those that waited for a worker or were with one.
+    /// Events that waited for a worker or were with one.
     pub queued: u64,
-    /// Those that waited for their next attempt.
+    /// Events that waited for their next attempt.
     pub retrying: u64,
 }
 
 /// Why a receipt is not counted.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
-    /// The reference says something else already.
+    /// The reference is already used with other content.
     #[error("the reference is taken: {}", said_before(.0))]
     ReferenceReused(Box<Said>),
-    /// The reference was taken back; what comes under it counts for nothing.
+    /// The reference was taken back; a receipt under it counts for nothing.
     #[error("the reference is void: message {0} took it back; choose another")]
     Voided(MessageId),
-    /// Nobody can receive what has no name but its line's.
+    /// An item that is named only by its order's line cannot be received.
     #[error("{0} is the name of a line of an order: its goods cannot be received")]
     NotTracked(StockKey),
-    /// What was counted is too far from what is known for one receipt.
+    /// The count is too far from the known stock for one receipt.
     #[error("the count differs by more than 1e9 from what is known")]
     DifferenceTooLarge,
-    /// It did not get so far.
+    /// The request was not carried out.
     #[error(transparent)]
     Ask(#[from] AskError),
 }
@@ -119,7 +120,7 @@ impl From<StoreError> for ReceiptError {
     }
 }
 
-/// Makes the envelope of a receipt, under a new message id.
+/// Creates the envelope of a receipt, under a new message id.
 pub fn envelope(
     site: &Site,
     receipt: &ReceiptId,
@@ -148,11 +149,11 @@ pub fn envelope(
     requests::envelope(EnvelopeKind::Receipt, &body.into(), source)
 }
 
-/// Publishes a receipt unless it is stored already, and waits for so long until it is.
+/// Publishes a receipt unless it is already stored, and waits until it is, for at most `timeout`.
 ///
-/// 1. Dies before the publish is durable: nothing is counted; asking again starts anew.
-/// 2. Dies after it: it will be counted; asking again finds it, or publishes a second message
-///    under the reference, of which the worker counts only the first.
+/// 1. If it dies before the publish is durable, nothing is counted; asking again starts anew.
+/// 2. If it dies after that, the receipt will be counted; asking again finds it, or publishes a
+///    second message under the reference, of which the worker counts only the first.
 pub async fn ask(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -163,8 +164,8 @@ pub async fn ask(
     if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
         return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
     }
-    // Before what is known is read: an event that is applied in between is in the difference, and
-    // counted as pending. The other way round it would be in neither.
+    // This is read before the counts: an event that is applied in between is in the difference and
+    // in the pending events. The other way round it would be in neither.
     let pending = match request.amount {
         Amount::Received(_) | Amount::Void => None,
         Amount::OnHand(_) => Some(pending(broker).await.map_err(AskError::from)?),
@@ -188,7 +189,7 @@ pub async fn ask(
         None => answer(request, asked, Progress::Queued, pending, (before, None)),
         Some(stored) => {
             let after = counts(store, request).await?;
-            // Somebody else may have asked at the same time.
+            // Another request may have been made at the same time.
             if stored.message_id == asked.message_id {
                 answer(request, stored, Progress::Applied, pending, (before, Some(after)))
             } else {
@@ -212,7 +213,7 @@ fn answer(
     Ok(ReceiptAnswer { message_id, content, progress, pending, before, after })
 }
 
-/// What is stored under the request's reference: for a void, what made it void.
+/// Returns what is stored under the request's reference: for a void, the message that voided it.
 async fn find(store: &dyn Store, request: &ReceiptRequest) -> Result<Option<Said>, StoreError> {
     let receipt = read(store, &request.site, &request.receipt).await?;
     Ok(receipt.and_then(|receipt| said_of(receipt, request.amount)))
@@ -225,7 +226,7 @@ fn said_of(receipt: Receipt, amount: Amount) -> Option<Said> {
     }
 }
 
-/// The receipt that is stored under a reference.
+/// Returns the receipt that is stored under a reference.
 pub async fn read(
     store: &dyn Store,
     site: &Site,
@@ -253,14 +254,14 @@ async fn counts(store: &dyn Store, request: &ReceiptRequest) -> Result<Counts, S
     Ok(known.map(|known| known.item.counts).unwrap_or_default())
 }
 
-/// What the receipt says, with a count's difference to what is known.
+/// Returns the content of the receipt; for a count, its difference from the known stock.
 fn content(request: &ReceiptRequest, counts: Counts) -> Result<ReceiptContent, ReceiptError> {
     let on_hand = match request.amount {
         Amount::Received(quantity) => return Ok(ReceiptContent::Goods { quantity }),
         Amount::Void => return Ok(ReceiptContent::Void),
         Amount::OnHand(on_hand) => on_hand,
     };
-    // Totals are within 4e18 of zero and a count within 1e15: no difference passes 64 bits.
+    // Totals are within 4e18 of zero and a count is within 1e15, so no difference exceeds 64 bits.
     let known = counts.received.saturating_sub(counts.fulfilled);
     let difference = on_hand.saturating_sub(known);
     if difference > QUANTITY_MAX || -difference > QUANTITY_MAX {

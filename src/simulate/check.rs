@@ -1,4 +1,4 @@
-//! Compares a service's answers with the model's, in both directions.
+//! Compares a service's stock and dead letters with the model's, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use super::console::StockRow;
 use super::model::{Counts, Holder, Item, Model, as_text};
 
-/// How many holders of an item are named.
+/// The most holders of an item that a difference lists.
 const HOLDERS_SHOWN: usize = 8;
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// How many stock items were compared.
@@ -20,17 +20,18 @@ pub struct Check {
     pub dead_letters: u64,
     /// The items whose counts differ.
     pub stock: Vec<StockDifference>,
-    /// The messages that are dead letters and should not be, or the reverse, or of another reason.
+    /// The messages that are dead letters and should not be, or the reverse, or have another
+    /// reason.
     pub letters: Vec<DeadLetterDifference>,
 }
 
-/// What is counted of an item.
+/// The counts of an item that are compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counted {
-    /// Units that came in; `None` where that is not compared.
+    /// Units received; `None` if they are not compared.
     #[serde(serialize_with = "as_text_if_any", skip_serializing_if = "Option::is_none")]
     pub received: Option<Decimal>,
-    /// Units that are promised.
+    /// Units committed to orders.
     #[serde(serialize_with = "super::model::as_text")]
     pub committed: Decimal,
     /// Units that have left.
@@ -67,9 +68,9 @@ pub struct StockDifference {
     pub expected: Counted,
     /// The service's counts; `None` if it has no such item.
     pub found: Option<Counted>,
-    /// Some of the orders that hold it, by the model.
+    /// Some of the orders that hold the item, according to the model.
     pub holders: Vec<Holder>,
-    /// How many those are in all.
+    /// How many orders hold it in all.
     pub holders_count: u64,
 }
 
@@ -78,22 +79,22 @@ pub struct StockDifference {
 pub struct DeadLetterDifference {
     /// The message.
     pub message_id: String,
-    /// The reason by the model; `None` if it should not be a dead letter.
+    /// The reason according to the model; `None` if it should not be a dead letter.
     pub expected: Option<String>,
-    /// The reason in the service; `None` if it is no dead letter.
+    /// The reason in the service; `None` if it is not a dead letter there.
     pub found: Option<String>,
 }
 
 impl Check {
-    /// Whether both agree.
+    /// Returns whether the service and the model agree.
     pub fn holds(&self) -> bool {
         self.stock.is_empty() && self.letters.is_empty()
     }
 }
 
-/// Compares the stock of the sites that are listed; what came in only if the model knows all of
-/// it. An item that counts nothing is the same as one that is not there: whether it is depends on
-/// the order of arrival.
+/// Compares the stock of the listed sites. Received units are compared only if the model knows
+/// every receipt. An item whose counts are all zero equals a missing item: whether it exists
+/// depends on the order of arrival.
 pub fn compare_stock(
     model: &Model,
     knows_goods: bool,
@@ -116,8 +117,8 @@ pub fn compare_stock(
             compared.entry(item).or_insert((nothing, None)).1 = Some(found);
         }
     }
-    // Whether an item that counts nothing is there depends on the order of arrival; how many were
-    // compared must not.
+    // Whether an item with zero counts exists depends on the order of arrival; the number of
+    // compared items must not.
     let counts_something = |(expected, found): &&(Counted, Option<Counted>)| {
         !expected.is_nothing() || found.is_some_and(|found| !found.is_nothing())
     };
@@ -133,7 +134,7 @@ pub fn compare_stock(
 }
 
 /// Compares the fates of the messages that were posted: `expected` has the reason for those that
-/// must be dead letters. Dead letters of other messages are not looked at.
+/// must be dead letters. Dead letters of other messages are not compared.
 pub fn compare_dead_letters(
     expected: &BTreeMap<String, Option<String>>,
     found: &BTreeMap<String, String>,
@@ -170,7 +171,7 @@ mod tests {
     fn row(key: &str, committed: i64) -> StockRow {
         let zero = Decimal::ZERO;
         let (key, committed) = (key.to_owned(), Decimal::from(committed));
-        // Seven came in, of which the model knows nothing.
+        // Seven units were received, and the model knows of none of them.
         let received = Decimal::from(7);
         StockRow { key, name: None, received, committed, fulfilled: zero, available: zero }
     }
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn equal_stock_has_no_differences() {
-        // An item that counts nothing is no difference, nor is what nobody knows of.
+        // Neither an item with zero counts nor an item that neither side knows is a difference.
         let rows = vec![row("product:P", 5), row("product:Q", 1), row("sku:gone", 0)];
         let listed = BTreeMap::from([("s".to_owned(), rows)]);
         assert_eq!(compare_stock(&model(), false, &listed), (2, Vec::new()));

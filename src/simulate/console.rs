@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use super::model::as_text;
 use super::poster;
 
-/// The most entries that a page of a list is asked for.
+/// The most entries that are requested per page of a list.
 const PAGE_LENGTH: &str = "500";
-/// How many pages of one list are read.
+/// The most pages that are read of one list.
 const PAGES_MAX: usize = 100_000;
 const POLL: Duration = Duration::from_millis(100);
 
-/// An operator API.
+/// A client of the operator API.
 #[derive(Debug)]
 pub struct Console {
     client: reqwest::Client,
@@ -27,7 +27,7 @@ pub struct Console {
     token: Option<SecretString>,
 }
 
-/// Why a question to the operator API failed.
+/// Why a request to the operator API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
     /// It cannot be reached.
@@ -35,39 +35,39 @@ pub enum ConsoleError {
     Unreachable {
         /// Its address.
         url: String,
-        /// What was met.
+        /// The reason.
         cause: String,
     },
-    /// It answered something else than was asked for.
+    /// It returned an unexpected answer.
     #[error("the console at {url} answered {status}: {detail}{hint}")]
     Refused {
-        /// What was asked.
+        /// The URL that was requested.
         url: String,
-        /// The answer.
+        /// The status of the answer.
         status: StatusCode,
         /// The detail of the answer.
         detail: String,
         /// What to do, as the end of the sentence.
         hint: &'static str,
     },
-    /// Its answer is not of the shape that the API has.
+    /// Its answer does not match the shape that the API defines.
     #[error("the console's answer to {url} is not of its form: {detail}")]
     NotUnderstood {
-        /// What was asked.
+        /// The URL that was requested.
         url: String,
         /// What is wrong with the answer.
         detail: String,
     },
-    /// The queues were not empty in time.
+    /// The queues did not become empty in time.
     #[error("{waiting} webhooks still wait after {}; give more time with --timeout, or look at \
              the worker", humantime::format_duration(*.after))]
     NotSettled {
-        /// How many wait.
+        /// How many webhooks still wait.
         waiting: u64,
-        /// How long was waited.
+        /// How long the run waited.
         after: Duration,
     },
-    /// The client could not be made.
+    /// The HTTP client could not be created.
     #[error("cannot prepare requests: {0}")]
     Client(#[source] reqwest::Error),
 }
@@ -77,18 +77,18 @@ pub enum ConsoleError {
 pub struct StockRow {
     /// The stock key.
     pub key: String,
-    /// The catalogue's name for it.
+    /// Its name in the catalogue.
     pub name: Option<String>,
-    /// Units that came in.
+    /// Units received.
     #[serde(deserialize_with = "decimal", serialize_with = "as_text")]
     pub received: Decimal,
-    /// Units that are promised.
+    /// Units committed to orders.
     #[serde(deserialize_with = "decimal", serialize_with = "as_text")]
     pub committed: Decimal,
     /// Units that have left.
     #[serde(deserialize_with = "decimal", serialize_with = "as_text")]
     pub fulfilled: Decimal,
-    /// Units that can still be promised.
+    /// Units that can still be committed.
     #[serde(deserialize_with = "decimal", serialize_with = "as_text")]
     pub available: Decimal,
 }
@@ -134,14 +134,15 @@ struct DeadLetter {
 }
 
 impl Console {
-    /// An operator API at an address, with a token that may read if it needs one.
+    /// Creates a client for an address, with a token that may read if the API requires one.
     pub fn new(url: Url, token: Option<SecretString>) -> Result<Self, ConsoleError> {
         let client = poster::client().map_err(ConsoleError::Client)?;
         Ok(Self { client, url, token })
     }
 
-    /// Waits until the queues are empty: no webhook ready, in flight, due for a retry or on its way
-    /// to the dead letters. An unreachable console is asked again; `warn` is called the first time.
+    /// Waits until the queues are empty: no webhook is ready, in flight, due for a retry or on its
+    /// way to the dead letters. An unreachable console is polled again; `warn` is called the first
+    /// time.
     pub async fn settled(
         &self,
         timeout: Duration,
@@ -159,7 +160,7 @@ impl Console {
                     let Queues { work, retry, dead } = queues;
                     let waiting = work.ready + work.in_flight + retry.ready + dead.intake;
                     progress(waiting);
-                    // Twice, as a message can be on its way from a queue that was counted later
+                    // Checked twice, because a message can move from a queue that was counted later
                     // to one that was counted before.
                     quiet = if waiting == 0 { quiet + 1 } else { 0 };
                     if quiet == 2 {
@@ -182,7 +183,7 @@ impl Console {
         }
     }
 
-    /// Every stock item of a site, in the API's order; none if the site is not known.
+    /// Returns every stock item of a site in the API's order, or none if the site is unknown.
     pub async fn stock(&self, site: &str) -> Result<Vec<StockRow>, ConsoleError> {
         match self.list(&["sites", site, "stock"]).await {
             Err(ConsoleError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(Vec::new()),
@@ -190,7 +191,7 @@ impl Console {
         }
     }
 
-    /// The reasons of all dead letters, by message id.
+    /// Returns the reasons of all dead letters by message id.
     pub async fn dead_letters(&self) -> Result<BTreeMap<String, String>, ConsoleError> {
         let letters: Vec<DeadLetter> = self.list(&["dead-letters"]).await?;
         Ok(letters.into_iter().map(|letter| (letter.id, letter.reason)).collect())

@@ -1,13 +1,13 @@
-//! The acceptance tool: a history of invented webhooks, and a model that knows what it must lead to.
+//! The acceptance tool: a history of invented webhooks, and a model that knows its correct result.
 //!
-//! [`history`] writes whole shops' orders as Duda would send them: late, repeated, shuffled, some
-//! broken. [`model`] computes the stock from the set of those bodies, by the domain rules alone; it
-//! shares no code with `crate::domain`, so that a misreading there is found here. [`runner`] posts
-//! a history to a running ingress, waits until the queues are empty and compares the two.
+//! [`history`] writes the orders of whole shops as Duda would send them: late, repeated, shuffled,
+//! some broken. [`model`] computes the stock from the set of those bodies by the domain rules
+//! alone. It shares no code with `crate::domain`, so it exposes any misreading there. [`runner`]
+//! posts a history to a running ingress, waits until the queues are empty and compares the two.
 //!
 //! # Invariants
-//! - A seed and a number of orders name one history, byte for byte, on every platform.
-//! - The model's answer does not depend on the order or the repetition of what it observes.
+//! - A seed and a number of orders identify one history, byte for byte, on every platform.
+//! - The model's result does not depend on the order or repetition of what it observes.
 //! - Neither the model nor the history uses anything else of this crate.
 
 pub mod check;

@@ -1,8 +1,8 @@
-//! Posts bodies as Duda does: signed if there is a secret, and repeated while there is no answer.
+//! Posts bodies as Duda does: signed if there is a secret, and repeated until there is an answer.
 //!
-//! A 200 means that the body is durable. Anything that may pass (no connection, 408, 502, 503, 504)
+//! A 200 means that the body is durable. Any transient failure (no connection, 408, 502, 503, 504)
 //! is retried with the same bytes and growing delays until the timeout, so a server may be killed
-//! and restarted in the middle. Any other answer ends it at once.
+//! and restarted in between. Any other answer stops the retries at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::clock::{self, Delays};
 
-/// Where webhooks go when the address names no path.
+/// The path for webhooks when the address has none.
 const WEBHOOK_PATH: &str = "/webhooks/duda";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one answer may take; longer than the ingress waits for its broker.
@@ -27,29 +27,29 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// Short, so that a restarted server is found soon.
 const DELAY_MAX: Duration = Duration::from_secs(2);
-/// How many answers of "not now" are normal: a busy ingress gives some.
+/// How many "not now" answers are normal: a busy ingress returns some.
 const NOT_NOW_MAX: u32 = 5;
-/// The most that is read of an answer, in bytes; a page of a list is far below.
+/// The most bytes that are read of an answer; a page of a list is far smaller.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Posts bodies to one ingress, over kept connections; may be used by many tasks at once.
+/// Posts bodies to one ingress over kept-alive connections. Many tasks may use it at once.
 #[derive(Debug)]
 pub struct Poster {
     client: reqwest::Client,
     url: Url,
     secret: Option<SecretBox<[u8]>>,
-    /// How long one body is tried.
+    /// How long one body is retried.
     timeout: Duration,
-    /// Whether it was reported that the ingress takes nothing.
+    /// Whether `warn` was called because the ingress accepts nothing.
     has_warned: AtomicBool,
 }
 
-/// A body that the ingress has.
+/// A body that the ingress has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// The message id that it got.
+    /// The message id that the ingress assigned.
     pub message_id: String,
-    /// How often it was sent.
+    /// How often the body was sent.
     pub attempts: u32,
     /// How long the last attempt took.
     pub latency: Duration,
@@ -58,12 +58,12 @@ pub struct Posted {
 /// Why a body was not posted.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// The ingress will not take it, however often it is sent.
+    /// The ingress will not accept it, however often it is sent.
     #[error("{url} answered {status}: {detail}{hint}")]
     Refused {
-        /// Where it was sent.
+        /// Where the body was sent.
         url: String,
-        /// The answer.
+        /// The status of the answer.
         status: StatusCode,
         /// The detail of the answer.
         detail: String,
@@ -73,24 +73,24 @@ pub enum PostError {
     /// There was no answer, or only "not now", until the timeout.
     #[error("{url} did not take a webhook within {} attempts; the last one: {cause}", .attempts)]
     Unreachable {
-        /// Where it was sent.
+        /// Where the body was sent.
         url: String,
-        /// How often.
+        /// How often it was sent.
         attempts: u32,
-        /// What the last attempt met.
+        /// Why the last attempt failed.
         cause: String,
     },
-    /// The client could not be made.
+    /// The HTTP client could not be created.
     #[error("cannot prepare requests: {0}")]
     Client(#[source] reqwest::Error),
 }
 
-/// What one attempt met.
+/// The result of one attempt.
 enum Attempt {
     Accepted(String),
-    /// No answer.
+    /// There was no answer.
     Unreached(String),
-    /// It answered that it cannot take it now.
+    /// The ingress cannot accept it now.
     NotNow(String),
     Refused(StatusCode, String),
 }
@@ -107,7 +107,7 @@ struct Problem {
     detail: Option<String>,
 }
 
-/// Where webhooks go: the address itself, or the usual path if it names none.
+/// Returns where webhooks go: the address itself, or the usual path if it has none.
 pub fn webhook_url(mut url: Url) -> Url {
     if matches!(url.path(), "" | "/") {
         url.set_path(WEBHOOK_PATH);
@@ -115,8 +115,8 @@ pub fn webhook_url(mut url: Url) -> Url {
     url
 }
 
-/// The value of `x-duda-signature` for a body: base64 of an HMAC-SHA256 over the timestamp's text,
-/// a full stop and the body.
+/// Returns the value of `x-duda-signature` for a body: base64 of an HMAC-SHA256 over the
+/// timestamp's text, a full stop and the body.
 pub fn signature(secret: &[u8], timestamp: &str, body: &[u8]) -> String {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret).expect("an HMAC takes keys of every length");
@@ -127,7 +127,8 @@ pub fn signature(secret: &[u8], timestamp: &str, body: &[u8]) -> String {
 }
 
 impl Poster {
-    /// Creates a poster for an address; each body is tried until `timeout`, at least once.
+    /// Creates a poster for an address; each body is retried until `timeout`, and sent at least
+    /// once.
     pub fn new(
         url: Url,
         secret: Option<SecretBox<[u8]>>,
@@ -138,11 +139,11 @@ impl Poster {
         Ok(Self { client, url: webhook_url(url), secret, timeout, has_warned })
     }
 
-    /// Sends a body until the ingress has it. The first time that a body of this poster has to be
-    /// retried for long, `warn` is called.
+    /// Sends a body until the ingress has accepted it. Calls `warn` the first time that a body of
+    /// this poster has to be retried for long.
     ///
-    /// An attempt whose answer was lost may have been accepted, so the ingress may have the body
-    /// more than once, under message ids that nobody knows.
+    /// If the answer to an attempt was lost, the ingress may have accepted it. It may then have the
+    /// body more than once, under message ids that this poster does not know.
     pub async fn post(&self, body: &Bytes, warn: impl Fn(&str)) -> Result<Posted, PostError> {
         let deadline = Instant::now() + self.timeout;
         let mut delays = Delays::new(FIRST_DELAY, DELAY_MAX);
@@ -181,7 +182,7 @@ impl Poster {
             .header("content-type", "application/json")
             .body(body.clone());
         if let Some(secret) = &self.secret {
-            // Signed for each attempt, as the ingress refuses old timestamps.
+            // Each attempt is signed anew, because the ingress rejects old timestamps.
             let timestamp = clock::now().millis().to_string();
             let signature = signature(secret.expose_secret(), &timestamp, body);
             request = request
@@ -207,7 +208,7 @@ impl Poster {
         }
     }
 
-    /// The address without what may be a token in its path.
+    /// Returns the address without the part of its path that may be a token.
     fn shown_url(&self) -> String {
         let mut url = self.url.clone();
         if url.path() != WEBHOOK_PATH {
@@ -217,7 +218,7 @@ impl Poster {
     }
 }
 
-/// A client that keeps connections, follows no redirects and has timeouts.
+/// Returns a client that keeps connections, follows no redirects and has timeouts.
 pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -227,7 +228,7 @@ pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
         .build()
 }
 
-/// Sends a request and reads the answer, or returns why there is none.
+/// Sends a request and reads the answer, or returns the reason that there is none.
 pub(super) async fn exchange(
     request: reqwest::RequestBuilder,
 ) -> Result<(StatusCode, Vec<u8>), String> {
@@ -242,12 +243,12 @@ pub(super) async fn exchange(
     Ok((response.status(), answer))
 }
 
-/// A duration as `--timeout` takes it.
+/// Formats a duration as `--timeout` accepts it.
 pub(super) fn in_short(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// The last cause of an error, which is the specific one.
+/// Returns the last cause of an error, which is the specific one.
 fn in_words(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -256,7 +257,7 @@ fn in_words(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// The code and detail of an error answer.
+/// Returns the code and detail of an error answer.
 pub(super) fn problem(answer: &[u8]) -> String {
     match serde_json::from_slice::<Problem>(answer) {
         Ok(Problem { code: Some(code), detail: Some(detail) }) => format!("{code} ({detail})"),

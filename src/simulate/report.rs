@@ -1,4 +1,4 @@
-//! What a run found, for people and for programs.
+//! The results of a run, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -15,11 +15,11 @@ use super::history::History;
 use super::model::Holder;
 use super::poster::Posted;
 
-/// How many items of a site are shown.
+/// The most items of a site that are shown.
 const ROWS_SHOWN: usize = 20;
-/// How many differences are shown.
+/// The most differences that are shown.
 const DIFFERENCES_SHOWN: usize = 20;
-/// The first column that holds numbers.
+/// The first column that contains numbers.
 const FIRST_NUMBER: usize = 2;
 
 /// The result of a run.
@@ -27,24 +27,24 @@ const FIRST_NUMBER: usize = 2;
 pub struct Report {
     /// What was posted.
     pub sent: Sent,
-    /// How fast.
+    /// How fast it was posted.
     pub speed: Speed,
-    /// The stock of each site afterwards, if the console was asked.
+    /// The stock of each site after the run, if the console was asked.
     pub stock: Option<BTreeMap<String, Vec<StockRow>>>,
-    /// What the comparison with the model found, if there was one.
+    /// The result of the comparison with the model, if there was one.
     pub check: Option<Check>,
 }
 
 /// What was posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sent {
-    /// The history's seed.
+    /// The seed of the history.
     pub seed: u64,
-    /// How many orders it has.
+    /// The number of orders in the history.
     pub orders: u32,
-    /// How many bodies were posted and taken.
+    /// How many bodies were posted and accepted.
     pub deliveries: u64,
-    /// The same by kind.
+    /// The accepted bodies by kind.
     pub by_kind: BTreeMap<&'static str, u64>,
     /// How many of them repeat an earlier one.
     pub duplicates: u64,
@@ -52,20 +52,20 @@ pub struct Sent {
     pub reordered: u64,
     /// How many of them must become dead letters.
     pub malformed: u64,
-    /// How many attempts had to be made again.
+    /// How many attempts were repeated.
     pub retries: u64,
 }
 
-/// How fast bodies were taken.
+/// How fast bodies were accepted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Speed {
-    /// How long all took.
+    /// How long the whole history took.
     pub seconds: f64,
-    /// How many were taken in a second.
+    /// How many bodies were accepted per second.
     pub per_second: u64,
-    /// Within what time half of them were answered, in milliseconds.
+    /// The time within which half of them were answered, in milliseconds.
     pub latency_p50_ms: f64,
-    /// Within what time all but one in a hundred were answered, in milliseconds.
+    /// The time within which all but one in a hundred were answered, in milliseconds.
     pub latency_p99_ms: f64,
 }
 
@@ -103,7 +103,7 @@ impl Speed {
 }
 
 impl Report {
-    /// Whether nothing was found that should not be; true if nothing was compared.
+    /// Returns whether the comparison found no difference; true if nothing was compared.
     pub fn holds(&self) -> bool {
         self.check.as_ref().is_none_or(Check::holds)
     }
@@ -162,7 +162,7 @@ impl Report {
     }
 }
 
-/// A table of the items that orders hold most of.
+/// Writes a table of the items that orders hold most of.
 fn write_site(out: &mut dyn Write, site: &str, rows: &[StockRow]) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    /// The part after the tables.
+    /// Returns the part of the report after the tables.
     fn verdict(check: Check) -> String {
         let report = report(Some(check));
         assert!(!report.holds());

@@ -1,4 +1,4 @@
-//! A run: posts a history, waits until it is applied, reads the stock and compares.
+//! A run: posts a history, waits until it is applied, reads the stock and compares it.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -18,25 +18,25 @@ use super::poster::{PostError, Posted, Poster};
 use super::report::{Report, Sent, Speed};
 use crate::clock;
 
-/// How a history is posted and what is done with it then.
+/// How a history is posted, and what is done afterwards.
 #[derive(Debug)]
 pub struct Options {
-    /// The ingress; without a path, its usual one is used.
+    /// The ingress; if it has no path, the usual one is used.
     pub url: Url,
-    /// What bodies are signed with, decoded.
+    /// The secret that signs bodies, decoded.
     pub secret: Option<SecretBox<[u8]>>,
     /// How fast bodies are posted.
     pub pace: Pace,
-    /// How long one body is tried, and how long the queues may take to get empty.
+    /// How long one body is retried, and how long the queues may take to become empty.
     pub timeout: Duration,
-    /// What is asked of the console.
+    /// What to read from the console afterwards.
     pub afterwards: Afterwards,
-    /// The policy that the service has in force; only a comparison needs it.
+    /// The policy in force at the service; only a comparison needs it.
     pub policy: ModelPolicy,
-    /// All goods that came in at the sites of the history; `None` if nobody knows, and then what
-    /// came in is not compared.
+    /// All receipts at the sites of the history; `None` if they are unknown, and then received
+    /// units are not compared.
     pub goods: Option<Vec<Receipt>>,
-    /// Whether bars show the progress on stderr, if that is a terminal.
+    /// Whether progress bars are shown on stderr, if that is a terminal.
     pub has_progress: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Options {
 pub struct Pace {
     /// How many requests are under way at a time.
     pub concurrency: NonZeroUsize,
-    /// How many requests are begun in a second; `None` for as many as go.
+    /// How many requests are started per second; `None` for no limit.
     pub rate: Option<NonZeroU32>,
 }
 
@@ -54,28 +54,28 @@ pub struct Pace {
 pub enum Afterwards {
     /// Nothing.
     Nothing,
-    /// The queues are waited for, and the stock is listed.
+    /// Waits until the queues are empty, and lists the stock.
     List(ConsoleAddress),
-    /// The same, and stock and dead letters are compared with the model.
+    /// Like `List`, and compares stock and dead letters with the model.
     Compare(ConsoleAddress),
 }
 
-/// How long a difference must last: a worker in another process may have the last events in hand
-/// when no queue shows them any more.
+/// How long a difference must last: a worker in another process may still be processing the last
+/// events when no queue shows them any more.
 const IN_HAND: Duration = Duration::from_secs(5);
-/// The poll interval in that time.
+/// The poll interval during that time.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where the operator API is.
+/// The address of the operator API.
 #[derive(Debug)]
 pub struct ConsoleAddress {
-    /// Its address.
+    /// The address.
     pub url: Url,
     /// A token that may read.
     pub token: Option<SecretString>,
 }
 
-/// Why a run came to no result. What was posted until then stays posted.
+/// Why a run has no result. Everything posted until then stays posted.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
     /// A body could not be posted.
@@ -87,7 +87,7 @@ pub enum SimulateError {
 }
 
 impl SimulateError {
-    /// Whether nothing answered, so that trying later may help.
+    /// Returns whether nothing answered, so that trying later may help.
     pub const fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -97,11 +97,11 @@ impl SimulateError {
     }
 }
 
-/// Posts a history and, if asked, waits, lists and compares. `warn` is called with a sentence when
+/// Posts a history and, if asked, waits, lists and compares. Calls `warn` with a sentence when
 /// nothing answers and the run waits.
 ///
-/// A server that goes away and comes back within the timeout is survived. Posting the same history
-/// again changes nothing, so a run that was broken off can be repeated.
+/// The run survives a server that goes away and returns within the timeout. Posting the same
+/// history again changes nothing, so an interrupted run can be repeated.
 pub async fn run(
     history: &History,
     options: Options,
@@ -151,7 +151,7 @@ pub async fn run(
 }
 
 /// Posts all deliveries of a history in their order, several at a time, and returns the answers in
-/// that order. Ends at the first that fails; [`Poster::post`] uses `warn`.
+/// that order. Stops at the first failure; [`Poster::post`] uses `warn`.
 pub async fn post_all(
     history: &History,
     poster: &Poster,
@@ -192,7 +192,7 @@ async fn stock(
 /// The model's results for a history.
 struct Expected {
     model: Model,
-    /// Whether the model knows what came in.
+    /// Whether the model knows all receipts.
     knows_goods: bool,
     /// The reason of each message that must be a dead letter.
     fates: BTreeMap<String, Option<String>>,
@@ -235,7 +235,7 @@ impl Expected {
     }
 }
 
-/// A bar on stderr; it hides itself when that is no terminal.
+/// Returns a progress bar on stderr; it hides itself if stderr is not a terminal.
 fn bar(is_shown: bool, template: &str) -> ProgressBar {
     let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).expect("the templates are of their form");

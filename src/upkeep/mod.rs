@@ -1,6 +1,6 @@
-//! What keeps the numbers true over the years: [`audit`] computes each again, compares, and
-//! repairs on request, [`recompute`] applies a new policy to the orders there are, and
-//! [`rebuild`] sends the journal through the workers again.
+//! Keeps the numbers correct over the years: [`audit`] recomputes and compares each of them, and
+//! repairs on request, [`recompute`] applies a new policy to existing orders, and [`rebuild`] sends
+//! the journal through the workers again.
 
 pub mod audit;
 pub mod rebuild;
@@ -11,13 +11,13 @@ use crate::store::{Direction, PageRequest, Store, StoreError};
 
 /// The orders that a site has at the start, page by page, oldest first.
 ///
-/// What is committed meanwhile moves to the newest end, where it would be met once more: reading
-/// ends at what was the newest at the start.
+/// An order that is committed meanwhile moves to the newest end, where it would be read again. So
+/// reading ends at the order that was the newest at the start.
 struct Orders<'a> {
     store: &'a dyn Store,
     site: &'a Site,
     newest_at: Option<Timestamp>,
-    /// `None` once all were read.
+    /// `None` once all pages were read.
     page: Option<PageRequest>,
 }
 

@@ -1,25 +1,25 @@
-//! The rebuild: the journal is sent through the work queue again, for workers to apply.
+//! The rebuild: sends the journal through the work queue again, for workers to apply.
 //!
-//! `storekeeper journal replay` replaces a Store that was lost, or brings a restored one up to
-//! date. Nothing is applied here, and nothing is journalled again. What is journalled meanwhile is
-//! in the queue anyway: reading stops at the position that was last at the start.
+//! `storekeeper journal replay` replaces a lost Store, or brings a restored one up to date. Nothing
+//! is applied here, and nothing is journalled again. Bodies that are journalled meanwhile are in
+//! the queue anyway, so reading stops at the position that was last at the start.
 //!
-//! What was rejected on receipt is parked again, never applied: if a person replayed it, the
-//! journal has it once more, as work, and that ends the dead letter as the replay did.
+//! Bodies that were rejected on receipt are parked again, never applied. If a person replayed one,
+//! the journal has it once more, as work, and that ends the dead letter as the replay did.
 //!
-//! It stays ahead of the worker by a bounded number of envelopes and bytes: what is replayed takes
-//! room that webhooks need, and stands before them in the queue.
+//! The rebuild stays ahead of the worker by a bounded number of envelopes and bytes, because
+//! replayed bodies take room that webhooks need, and come before them in the queue.
 //!
-//! Dies anywhere: some of the journal is in the queue, and the rebuild is run again from the start.
-//! What was applied before changes nothing.
+//! If it dies anywhere, a part of the journal is in the queue, and the rebuild is run again from
+//! the start. Bodies that were applied before change nothing.
 //!
-//! What a person discarded is not replayed: it was not applied, perhaps for a reason that is gone
-//! (its order was closed, a worker failed), so it would be applied now. Discards come later than
-//! what they are about, so the journal is read for them beforehand.
+//! A discarded dead letter is not replayed. It was not applied, perhaps for a reason that no longer
+//! exists (its order was closed, a worker failed), so it would be applied now. A discard comes
+//! later than the message that it discards, so the journal is scanned for discards beforehand.
 //!
 //! # Invariants
-//! - An empty Store is not filled with a part of the journal, unless that was asked for: its
-//!   counts would look right and be wrong.
+//! - An empty Store is not filled with a part of the journal, unless that was requested: its counts
+//!   would look right and be wrong.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
@@ -29,35 +29,35 @@ use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind, JournalPosition
 use crate::domain::{MessageId, Timestamp};
 use crate::store::{DeadLetter, DeadLetterName, Store, StoreError};
 
-/// Envelopes that are read, and at most replayed, at a time.
+/// How many envelopes are read, and at most replayed, at a time.
 const PAGE: usize = 64;
-/// Once so many envelopes are in the work queue, no more are added.
+/// Once this many envelopes are in the work queue, no more are added.
 pub const AHEAD_MAX: u64 = 1024;
-/// Once the replayed bodies that are not done have so many bytes, no more are added. It is also the
-/// most that is replayed at a time, unless one body is larger.
+/// Once the replayed bodies that may not be done total this many bytes, no more are added. It is
+/// also the most that is replayed at a time, unless one body is larger.
 const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How often the progress of the worker is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is replayed.
+/// The part of the journal to replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// What was received from then on; `None` for all.
+    /// Replays only bodies received from then on; `None` for all.
     pub since: Option<Timestamp>,
-    /// Whether a part is fine for an empty Store too.
+    /// Whether a part is acceptable even for an empty Store.
     pub partial: bool,
 }
 
 /// Why the journal was not replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The queue did not do what was asked.
+    /// A queue operation failed.
     #[error("cannot read or replay the journal")]
     Broker(#[from] BrokerError),
-    /// The Store did not do what was asked.
+    /// A Store operation failed.
     #[error("cannot read the store")]
     Store(#[from] StoreError),
-    /// The Store is empty, and the journal is incomplete, or not all of it was asked for.
+    /// The Store is empty, and the journal is incomplete or was requested only in part.
     #[error(
         "the store is empty, and {0}: counts would be wrong; restore a backup of the store first, \
          or give --partial"
@@ -65,18 +65,18 @@ pub enum RebuildError {
     InPart(&'static str),
 }
 
-/// How far it has come, in places of the journal.
+/// The progress of a replay, in journal positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayProgress {
-    /// Places that are done.
+    /// Positions that are done.
     pub done: u64,
-    /// All places.
+    /// All positions.
     pub all: u64,
-    /// Whether it waits for the worker.
+    /// Whether the replay is waiting for the worker.
     pub is_waiting: bool,
 }
 
-/// Replays what was selected into the work queue; returns how many envelopes those were.
+/// Replays the selection into the work queue, and returns how many envelopes it contained.
 pub async fn replay(
     broker: &dyn Broker,
     store: &dyn Store,
@@ -111,7 +111,7 @@ pub async fn replay(
             discard.is_none_or(|discard| *discard < record.position)
         });
         count += u64::try_from(records.len()).unwrap_or(u64::MAX);
-        // What was rejected on receipt was never work: it is a dead letter again.
+        // A body that was rejected on receipt was never work: it becomes a dead letter again.
         let (work, letters): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| record.rejection.is_none());
         store.park(letters.into_iter().filter_map(dead_letter).collect()).await?;
@@ -139,8 +139,8 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Whether more may be replayed. The queue is worked off in its order: the replayed bodies that
-    /// are not done are at most the last ones, as many as the queue has.
+    /// Returns whether more may be replayed. The queue is processed in order, so the replayed
+    /// bodies that are not done are at most the last ones, and no more than the queue has.
     async fn has_room(&mut self, broker: &dyn Broker) -> Result<bool, BrokerError> {
         let depth = broker.depth().await?;
         let waiting = depth.work_ready + depth.work_in_flight;
@@ -165,7 +165,8 @@ impl Ahead {
     }
 }
 
-/// Messages that were discarded between two places, and where the last discard of each is.
+/// Returns the messages that were discarded between two positions, with the position of the last
+/// discard of each.
 async fn discarded(
     broker: &dyn Broker,
     mut after: JournalPosition,

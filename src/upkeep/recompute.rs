@@ -1,17 +1,17 @@
-//! What a change of policy does to the orders: each is computed again, in pages.
+//! Applies a change of policy to the orders: recomputes each of them, in pages.
 //!
-//! `storekeeper policy apply` puts the configured policy in force first; from then on the Store
-//! refuses orders that were computed with another, so a worker that still runs with the old one
-//! stops. Then every order that names an older revision is computed again here. Workers of the
-//! new policy may run meanwhile: what both do to one order is decided by its revision.
+//! `storekeeper policy apply` puts the configured policy in force first. From then on the Store
+//! rejects orders that were computed with another policy, so a worker that still runs with the old
+//! one stops. Then every order with an older policy revision is recomputed here. Workers with the
+//! new policy may run meanwhile: if both write one order, its revision decides.
 //!
 //! Where it may die:
 //! 1. before the policy is in force: nothing happened;
-//! 2. after that: some orders name an older revision, which an audit reports. Applying the same
-//!    policy again changes no revision and goes on with those.
+//! 2. after that: some orders have an older policy revision, which an audit reports. Applying the
+//!    same policy again changes no revision and continues with those.
 //!
 //! # Invariants
-//! - Every order is written by itself, whole or not at all: the stock is at all times the sum of
+//! - Every order is written separately, completely or not at all: the stock is always the sum of
 //!   what orders hold.
 
 use std::collections::BTreeMap;
@@ -23,28 +23,28 @@ use crate::domain::{
 };
 use crate::store::{Commit, Committed, PageRequest, Store, StoreError, orders};
 
-/// Orders that are read, and written, at a time.
+/// How many orders are read, and written, at a time.
 const PAGE: usize = 200;
-/// Items that are named at a time: all else waits for it.
+/// How many items are named at a time: everything else waits for that commit.
 const NAMES: usize = 1000;
 
-/// Why orders could not be computed again.
+/// Why orders could not be recomputed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecomputeError {
-    /// The Store did not do what was asked.
+    /// A Store operation failed.
     #[error("cannot compute orders again")]
     Store(#[from] StoreError),
-    /// Somebody else put another policy in force.
+    /// Another policy was put in force meanwhile.
     #[error("another policy was put in force meanwhile; look at `storekeeper policy show`")]
     PolicyChanged,
 }
 
-/// What is done with what was computed.
+/// What is done with the computed orders.
 #[derive(Debug, Clone, Copy)]
 pub enum Mode {
-    /// Nothing.
+    /// They are not written.
     DryRun,
-    /// It is written, in the name of a message that stands for this run.
+    /// They are written, under a message id that stands for this run.
     Write {
         /// The message, for the change feed.
         message_id: MessageId,
@@ -53,16 +53,16 @@ pub enum Mode {
     },
 }
 
-/// What a policy changes in one site.
+/// The changes that a policy makes to one site.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effect {
     /// Orders that were computed with another policy.
     pub orders: u64,
-    /// Those that hold something else now.
+    /// The orders among them that now hold something else.
     pub orders_changed: u64,
-    /// What changes in sum, by item; items whose changes add up to nothing are left out.
+    /// The total change by item; items whose changes add up to zero are left out.
     pub items: BTreeMap<StockKey, Counts>,
-    /// Orders that stay as they were, because a total would pass its limit.
+    /// Orders that stay unchanged because a total would pass its limit.
     pub overflowed: Vec<OrderId>,
 }
 
@@ -78,8 +78,8 @@ impl Effect {
     }
 }
 
-/// Computes every order of a site again that was computed with another policy; `progress` hears of
-/// every order that was looked at.
+/// Recomputes every order of a site that was computed with another policy, and calls `progress`
+/// with the number of orders in each page.
 pub async fn site(
     store: &dyn Store,
     site: &Site,
@@ -91,12 +91,13 @@ pub async fn site(
     if let Mode::Write { message_id, at } = mode {
         name_items(store, site, &in_force.policy, (message_id, at)).await?;
     }
-    // Whatever is committed from now on is computed with this policy.
+    // Every order that is committed from now on is computed with this policy.
     let mut pages = Orders::of(store, site, PAGE).await?;
     while let Some(mut waiting) = pages.next_page().await? {
         progress(u64::try_from(waiting.len()).unwrap_or(u64::MAX));
         let mut run = RecomputeRun { store, site, in_force, mode, effect: &mut effect };
-        // A conflict means that somebody else wrote the order: that is progress, so this ends.
+        // A conflict means that another writer committed the order: that is progress, so this loop
+        // ends.
         while !waiting.is_empty() {
             waiting = run.turn(waiting).await?;
         }
@@ -114,7 +115,7 @@ struct RecomputeRun<'a> {
 }
 
 impl RecomputeRun<'_> {
-    /// Computes orders and returns those that somebody else has written meanwhile.
+    /// Computes orders, and returns those that another writer has committed meanwhile.
     async fn turn(&mut self, waiting: Vec<OrderId>) -> Result<Vec<OrderId>, RecomputeError> {
         let mut readings = orders::read(self.store, self.site, &waiting).await?;
         let of_site = readings.of(self.site);
@@ -145,7 +146,7 @@ impl RecomputeRun<'_> {
         for ((order, changes), written) in outdated.into_iter().zip(changes).zip(written) {
             match written {
                 Committed::Written => self.effect.add(&changes),
-                // A name of a closed order is no name of an order that is open.
+                // A name of a closed order cannot be a name of an open order.
                 Committed::Conflict | Committed::Closed { .. } => conflicted.push(order),
                 Committed::PolicyChanged => return Err(RecomputeError::PolicyChanged),
                 Committed::Overflow(error) => {
@@ -158,7 +159,7 @@ impl RecomputeRun<'_> {
     }
 }
 
-/// Notes what the catalogue calls items that are others under another policy.
+/// Records the catalogue's names of items whose stock keys differ under another policy.
 async fn name_items(
     store: &dyn Store,
     site: &Site,
@@ -173,7 +174,7 @@ async fn name_items(
         for names in names.chunks(NAMES) {
             let nothing = Commit::nothing(site.clone(), message_id, at);
             let commit = Commit { item_names: names.to_vec(), ..nothing };
-            // Nothing that it depends on can refuse it, but that the site is gone.
+            // It depends on nothing that could reject it, except that the site may be gone.
             if store.commit(vec![commit]).await? != [Committed::Written] {
                 tracing::warn!(%site, "items of the catalogue could not be named");
             }

@@ -1,9 +1,9 @@
-//! Invented people: all names, addresses and cards are made up.
+//! Invented customers: all names, addresses and cards are made up.
 
 use super::dice::Dice;
 use super::json::Json;
 
-/// An invented person.
+/// An invented customer.
 #[derive(Debug, Clone)]
 pub(super) struct Customer {
     first_name: &'static str,
@@ -12,7 +12,7 @@ pub(super) struct Customer {
     number: u64,
     city: (&'static str, &'static str, &'static str),
     pub(super) card: String,
-    /// Where their browser was.
+    /// The address of their browser.
     pub(super) ip_address: String,
 }
 
@@ -40,7 +40,7 @@ impl Customer {
             number: dice.between(1, 240),
             city: *dice.pick(&CITIES),
             card: format!("{:04}", dice.below(10_000)),
-            // A block that is kept for documentation.
+            // An address block reserved for documentation.
             ip_address: format!("192.0.2.{}", dice.between(1, 254)),
         }
     }

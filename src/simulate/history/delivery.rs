@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use super::dice::Dice;
 use super::{Delivery, Event};
 
-/// How often a webhook is sent again at most, after Duda's documentation.
+/// The most times a webhook is repeated, according to Duda's documentation.
 const REPEATS_MAX: usize = 4;
-/// How many places a delivery is usually late.
+/// Most deliveries are late by fewer places than this.
 const NEAR: u64 = 3;
-/// How many places a delivery is often late.
+/// Many deliveries are late by fewer places than this.
 const FAR: u64 = 80;
 
-/// The deliveries of some events, and how many of them came after a later event of their order.
+/// Returns the deliveries of some events, and how many of them come after a later event of their
+/// order.
 pub(super) fn deliver(
     mut events: Vec<Event>,
     duplicates_per_mille: u64,
     dice: &mut Dice,
 ) -> (Vec<Delivery>, u64) {
-    // Stable, so what happened in one millisecond stays in order here.
+    // A stable sort, so events of one millisecond stay in order here.
     events.sort_by_key(|event| event.at_ms);
     let count = events.len() as u64;
     let mut slots = Vec::with_capacity(events.len() * 2);
@@ -31,7 +32,7 @@ pub(super) fn deliver(
             slots.push((place + lateness(dice, count), slots.len(), place, event));
         }
     }
-    // The second part tells equal places apart, so that the order is one and the same everywhere.
+    // The second part breaks ties between equal places, so the order is the same everywhere.
     slots.sort_unstable_by_key(|(slot, number, ..)| (*slot, *number));
 
     let mut seen = vec![false; events.len()];
@@ -51,7 +52,7 @@ pub(super) fn deliver(
     (deliveries, reordered)
 }
 
-/// How many places late: mostly a few, sometimes a whole history.
+/// Returns how many places late a delivery is: mostly a few, sometimes the whole history.
 fn lateness(dice: &mut Dice, count: u64) -> u64 {
     match dice.below(20) {
         0 => dice.below(count.max(1)),

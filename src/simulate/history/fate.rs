@@ -1,4 +1,4 @@
-//! What becomes of orders, and how often.
+//! The fates of orders, and how often each occurs.
 
 use time::UtcOffset;
 use time::macros::offset;
@@ -15,18 +15,18 @@ enum Fate {
     Cancelled,
     Deleted,
     Refunded,
-    /// Refunded before anything left.
+    /// Refunded before any goods left.
     RefundedEarly,
-    /// Cancelled, refunded and deleted: its units come back once.
+    /// Cancelled, refunded and deleted: its units return to stock once.
     GivenUp,
     /// Shipped by mistake, and processed again.
     Unshipped,
-    /// Its products were deleted before it was shipped.
+    /// Its products were deleted before shipment.
     Discontinued,
     /// Begun and perhaps never finished.
     Incomplete,
     Disputed,
-    /// A status that the rules do not know.
+    /// Has a status that the rules do not know.
     Odd,
 }
 
@@ -105,7 +105,7 @@ impl Story<'_> {
             }
             Fate::Discontinued => {
                 for line in &mut self.lines {
-                    // A line without an id of its own is known by those names alone.
+                    // A line without an id of its own is identified by those names alone.
                     line.is_discontinued = line.id.is_some();
                 }
                 self.update(self.status);
@@ -167,7 +167,7 @@ impl Story<'_> {
         }
         self.update("CANCELLED");
         if self.dice.chance(60) {
-            // Somebody changed their mind.
+            // The cancellation is reversed.
             self.pass(1);
             self.update("PROCESSED");
         }
@@ -176,14 +176,15 @@ impl Story<'_> {
     fn delete(&mut self) {
         self.wait();
         let before = self.status;
-        // A deletion does not say that the order is cancelled, and seldom that it has left.
+        // A deletion does not report that the order is cancelled, and seldom that its goods have
+        // left.
         if before == "CANCELLED" || self.dice.chance(500) {
             self.status = "PROCESSED";
         }
         self.say(Occasion::Deleted);
         self.status = before;
         if self.dice.chance(80) {
-            // What is said after a deletion does not make the order hold again.
+            // An update after a deletion does not make the order hold again.
             self.update(self.status);
         }
     }
@@ -211,7 +212,7 @@ impl Story<'_> {
         match self.dice.below(10) {
             0 => self.amend_refund(),
             1..4 => {
-                // From now on only that there were refunds is said, and not of what.
+                // From now on, orders list only that there were refunds, not their lines.
                 self.refunds.iter_mut().for_each(|refund| refund.is_stub = true);
                 self.update(self.status);
             }
@@ -231,7 +232,7 @@ impl Story<'_> {
         }
         let created = match self.dice.below(10) {
             0..2 => None,
-            // Long before anybody heard of it.
+            // Long before the first event that mentions it.
             2 => Some(rfc3339(self.order.created_at_ms + 1, UtcOffset::UTC)),
             3..5 => Some(rfc3339(self.at_ms, offset!(+2))),
             _ => Some(rfc3339(self.at_ms, UtcOffset::UTC)),
@@ -245,7 +246,7 @@ impl Story<'_> {
         }
     }
 
-    /// Says something else of a refund that is known; later, so that no fingerprint decides.
+    /// Changes the content of a known refund, at a later time so that no fingerprint decides.
     fn amend_refund(&mut self) {
         self.pass(7);
         if let Some((_, quarters)) = self.refunds.last_mut().and_then(|last| last.lines.first_mut())

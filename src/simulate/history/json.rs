@@ -1,19 +1,19 @@
-//! JSON as it is written, not as it is meant: fields keep their order, may stand twice, and a
-//! number is whatever text it was given as.
+//! JSON as written text rather than as a value: fields keep their order, a key may occur twice, and
+//! a number is the text that it was given as.
 
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
 
-/// A JSON value to be written.
+/// A JSON value to write.
 #[derive(Debug, Clone)]
 pub(super) enum Json {
     Null,
     Bool(bool),
-    /// A number as it is written.
+    /// A number in the form in which it is written.
     Number(String),
-    /// Any JSON, written as it is.
+    /// Any JSON, written unchanged.
     Raw(&'static str),
     Text(String),
     List(Vec<Self>),
@@ -23,14 +23,14 @@ pub(super) enum Json {
 /// The fields of an object, in the order in which they are written.
 pub(super) type Fields = Vec<(&'static str, Json)>;
 
-/// How a body is laid out.
+/// The layout of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Without blanks, as machines write it.
+    /// Without white space, as machines write it.
     Compact,
-    /// A line a field, as people write it.
+    /// One line per field, as people write it.
     Indented,
-    /// The same with tabs, and blanks after the end.
+    /// Like `Indented`, with tabs, and with white space after the end.
     Tabs,
 }
 
@@ -43,7 +43,7 @@ impl Json {
         Self::Number(number.into().to_string())
     }
 
-    /// A text, or null.
+    /// Returns a text, or null.
     pub(super) fn or_null(text: Option<impl Into<String>>) -> Self {
         text.map_or(Self::Null, Self::text)
     }

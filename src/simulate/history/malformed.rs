@@ -1,6 +1,6 @@
-//! Bodies that can never be applied, and the code of the dead letter that each becomes.
+//! Bodies that can never be applied, and the code of the dead letter that each one becomes.
 //!
-//! Each is an order with one thing wrong with it, as a faulty sender would make it.
+//! Each is an order with a single fault, as a faulty sender would write it.
 
 use bytes::Bytes;
 
@@ -10,22 +10,22 @@ use super::shop::Shop;
 use super::webhook::envelope;
 use super::{DAY_MS, Event, FIRST_DAY_MS, Kind};
 
-/// What is wrong. Values are JSON as it is written; `None` leaves the field out.
+/// The fault. Values are JSON as it is written; `None` leaves the field out.
 #[derive(Clone, Copy)]
 enum Fault {
-    /// The bytes.
+    /// The bytes are changed.
     Bytes(fn(&str) -> Vec<u8>),
-    /// A field of the body.
+    /// A field of the body is replaced or left out.
     Body(&'static str, Option<&'static str>),
-    /// A field of the order.
+    /// A field of the order is replaced or left out.
     Order(&'static str, Option<&'static str>),
-    /// A field of the order's line.
+    /// A field of the order's line is replaced or left out.
     Line(&'static str, Option<&'static str>),
-    /// The whole data of an event of another name.
+    /// The event has another name and this data.
     Data(&'static str, &'static str),
-    /// The number of lines.
+    /// The order has this many lines.
     Lines(usize),
-    /// The length of the order's id.
+    /// The order's id has this length.
     IdLength(usize),
 }
 
@@ -60,10 +60,10 @@ const FAULTS: [(&str, Fault); 25] = [
     ("decode.invalid_identifier", Fault::Order("id", Some("{}"))),
 ];
 
-/// One in so many orders has a malformed body beside it.
+/// One order in this many has a malformed body beside it.
 const ONE_IN: u32 = 20;
 
-/// The malformed body beside the n-th order, if there is one; the faults take turns.
+/// Returns the malformed body beside the n-th order, if there is one; the faults take turns.
 pub(super) fn beside(number: u32, shops: &[Shop], dice: &mut Dice) -> Option<Event> {
     if number % ONE_IN != ONE_IN / 2 {
         return None;
@@ -142,7 +142,7 @@ fn cut_off(text: &str) -> Vec<u8> {
     text.bytes().take(text.len() / 2).collect()
 }
 
-/// As the refund sample of Duda's own page.
+/// The same mistake as in the refund sample of Duda's documentation.
 fn without_a_comma(text: &str) -> Vec<u8> {
     text.replacen(",\"", "\"", 1).into_bytes()
 }
@@ -151,7 +151,7 @@ fn in_a_list(text: &str) -> Vec<u8> {
     format!("[{text}]").into_bytes()
 }
 
-/// A name in the encoding of another century.
+/// Inserts a name encoded in Latin-1.
 fn in_latin_1(text: &str) -> Vec<u8> {
     let (before, behind) = text.split_once("Teapot").unwrap_or((text, ""));
     [before.as_bytes(), b"Th\xe9i\xe8re", behind.as_bytes()].concat()

@@ -1,10 +1,11 @@
 //! Histories: what invented shops would send over a year, and how it would arrive.
 //!
-//! Orders in the shapes of Duda's samples are created, edited, shipped, cancelled, refunded,
-//! deleted, under several names and spellings; catalogues, third-party notices, foreign events and
-//! broken bodies come between. Then everything is delivered late, shuffled and repeated. A seed and a number of orders give the
-//! same bytes everywhere, and a longer history of a seed has all events of the shorter ones. All
-//! `event_timestamp`s are in 2024 and December 2023.
+//! Orders in the shapes of Duda's samples are created, edited, shipped, cancelled, refunded and
+//! deleted, under several names and spellings. Catalogue entries, third-party notices, foreign
+//! events and broken bodies come between them. Then everything is delivered late, shuffled and
+//! repeated. A seed and a number of orders produce the same bytes everywhere, and a longer history
+//! of a seed contains all events of the shorter ones. All `event_timestamp`s are in 2024 and
+//! December 2023.
 
 mod customer;
 mod delivery;
@@ -37,29 +38,30 @@ const SHOPS_STREAM: u64 = 0;
 const CATALOGUE_STREAM: u64 = 1;
 const DELIVERY_STREAM: u64 = 2;
 const OPENING_STREAM: u64 = 3;
-/// The streams of the orders, and of what comes beside them.
+/// The random streams of the orders, and of the events beside them.
 const ORDERS_STREAM: u64 = 1 << 32;
 const NOISE_STREAM: u64 = 2 << 32;
 
-/// Which history is wanted.
+/// The parameters of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryOptions {
-    /// The seed of all chance.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How many orders there are.
+    /// The number of orders.
     pub orders: u32,
-    /// How many of a thousand webhooks are sent again, and of those again, up to four times.
+    /// How many of a thousand webhooks are repeated, and how many of those are repeated again, up
+    /// to four times.
     pub duplicates_per_mille: u64,
 }
 
-/// What a delivery is, for people and statistics.
+/// The kind of a delivery, for people and statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// An order was created.
     OrderCreated,
     /// An order was updated.
     OrderUpdated,
-    /// The same, by the guide's name.
+    /// An order was updated, under the name that the guide uses.
     OrderStatusUpdated,
     /// An order was cancelled.
     OrderCancelled,
@@ -67,25 +69,25 @@ pub enum Kind {
     OrderDeleted,
     /// Lines of an order were refunded.
     Refund,
-    /// A product of the catalogue.
+    /// A product of the catalogue changed.
     Product,
-    /// A category of the catalogue.
+    /// A category of the catalogue changed.
     Category,
-    /// A notice of a third-party store.
+    /// A notice from a third-party store.
     Notice,
     /// An event that no rule knows.
     Unknown,
-    /// A body that becomes a dead letter of this code.
+    /// A body that becomes a dead letter with this code.
     Malformed(&'static str),
 }
 
 impl Kind {
-    /// The code of the dead letter that it becomes, if it does.
+    /// Returns the code of the dead letter that the delivery becomes, if it becomes one.
     pub const fn code(self) -> Option<&'static str> {
         if let Self::Malformed(code) = self { Some(code) } else { None }
     }
 
-    /// The kind in words.
+    /// Returns the kind in words.
     pub const fn label(self) -> &'static str {
         match self {
             Self::OrderCreated => "order created",
@@ -103,34 +105,34 @@ impl Kind {
     }
 }
 
-/// A body to be posted.
+/// A body to post.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The body, byte for byte.
     pub body: Bytes,
-    /// What it is.
+    /// The kind of event.
     pub kind: Kind,
     /// Whether the same event was delivered before.
     pub is_duplicate: bool,
 }
 
-/// Goods that a shop had when the history began.
+/// Units that a shop has when the history begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpeningStock {
     /// The item.
     pub item: Item,
-    /// How many units.
+    /// The number of units.
     pub quantity: Decimal,
-    /// The receipt's name.
+    /// The reference of the receipt.
     pub reference: &'static str,
 }
 
 /// A history, ready to be posted in this order.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// What was asked for.
+    /// The parameters that it was written with.
     pub options: HistoryOptions,
-    /// What to post.
+    /// The bodies to post.
     pub deliveries: Vec<Delivery>,
     /// How many deliveries come after a later event of their order.
     pub reordered: u64,
@@ -141,13 +143,13 @@ pub struct History {
 struct Event {
     at_ms: i64,
     kind: Kind,
-    /// The number of the order that it is about.
+    /// The number of the order that the event concerns.
     order: Option<u32>,
     body: Bytes,
 }
 
 impl History {
-    /// Writes a history; about 12 kB an order.
+    /// Writes a history; about 12 kB per order.
     pub fn write(options: HistoryOptions) -> Self {
         let seed = options.seed;
         let shops = shop::shops(seed, &mut Dice::new(seed, SHOPS_STREAM));
@@ -173,18 +175,18 @@ impl History {
         Self { options, deliveries, reordered, opening }
     }
 
-    /// What the shops had in the beginning: of most items more than is ordered, of a few less. A
-    /// demonstration may publish it as receipts; nothing of the history depends on it.
+    /// Returns the initial stock of the shops: more of most items than is ordered, and less of a
+    /// few. A demonstration may publish it as receipts; nothing in the history depends on it.
     pub fn opening_stock(&self) -> &[OpeningStock] {
         &self.opening
     }
 
-    /// The sites of all shops, also of the third-party store's that holds no stock.
+    /// Returns the sites of all shops, including the third-party store's, which holds no stock.
     pub fn sites(&self) -> Vec<String> {
         shop::site_names(self.options.seed)
     }
 
-    /// How many deliveries there are of each kind, in words.
+    /// Returns the number of deliveries of each kind, in words.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for delivery in &self.deliveries {
@@ -193,12 +195,12 @@ impl History {
         counts
     }
 
-    /// How many deliveries repeat an earlier one.
+    /// Returns how many deliveries repeat an earlier one.
     pub fn duplicates(&self) -> u64 {
         self.deliveries.iter().filter(|delivery| delivery.is_duplicate).count() as u64
     }
 
-    /// How many deliveries become dead letters.
+    /// Returns how many deliveries become dead letters.
     pub fn malformed(&self) -> u64 {
         self.deliveries.iter().filter(|delivery| delivery.kind.code().is_some()).count() as u64
     }

@@ -1,4 +1,5 @@
-//! What arrives beside orders: the catalogue, third-party notices, and events of other things.
+//! Events beside the orders: the catalogue, third-party notices, and events that concern other
+//! things.
 
 use bytes::Bytes;
 
@@ -10,7 +11,7 @@ use super::{DAY_MS, Event, FIRST_DAY_MS, Kind};
 
 const STORE_ID: u64 = 48_151_623;
 
-/// The catalogue of all shops, from the day before the first order.
+/// Returns the catalogue of all shops, starting the day before the first order.
 pub(super) fn catalogue(shops: &[Shop], dice: &mut Dice) -> Vec<Event> {
     let mut events = Vec::new();
     for shop in shops {
@@ -37,7 +38,7 @@ pub(super) fn catalogue(shops: &[Shop], dice: &mut Dice) -> Vec<Event> {
     events
 }
 
-/// What comes at the time of some order without being about it; mostly nothing.
+/// Returns events around the time of an order that do not concern it; mostly none.
 pub(super) fn around(seed: u64, shops: &[Shop], dice: &mut Dice) -> Vec<Event> {
     let at_ms = FIRST_DAY_MS + dice.time(300 * DAY_MS);
     let mut events = Vec::new();
@@ -62,7 +63,7 @@ pub(super) fn around(seed: u64, shops: &[Shop], dice: &mut Dice) -> Vec<Event> {
     events
 }
 
-/// The notices of one order of the third-party store.
+/// Returns the notices of one order of the third-party store.
 fn store_order(site: &str, dice: &mut Dice, at_ms: i64) -> Vec<Event> {
     let entity = dice.between(100_000, 999_999);
     let order_id = dice.text(b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 5);
@@ -89,7 +90,7 @@ fn store_order(site: &str, dice: &mut Dice, at_ms: i64) -> Vec<Event> {
     events
 }
 
-/// A notice of a product or category of the third-party store.
+/// Returns a notice of a product or category of the third-party store.
 fn store_entry(site: &str, dice: &mut Dice, at_ms: i64) -> Event {
     let kind = *dice.pick(&["PRODUCT", "CATEGORY"]);
     let what = *dice.pick(&["CREATED", "UPDATED", "DELETED"]);
@@ -99,12 +100,12 @@ fn store_entry(site: &str, dice: &mut Dice, at_ms: i64) -> Event {
     event(Kind::Notice, at_ms, body)
 }
 
-/// The data of a third-party store's notice.
+/// Returns the data of a third-party store's notice.
 fn notice_data(site: &str, kind: &str, what: &str, entity: u64, at_ms: i64, details: Json) -> Json {
     Json::Object(vec![
         ("siteAlias", Json::text(site)),
         ("eventType", Json::text(format!("{kind}.{}", what.to_lowercase()))),
-        // One id for all, as in Duda's samples: nothing may rely on it.
+        // One id for all, as in Duda's samples: no code may rely on it.
         ("eventId", Json::text("e6097159-0000-4000-8000-000000000000")),
         ("storeId", Json::number(STORE_ID)),
         ("eventCreated", Json::number(at_ms / 1000)),
@@ -113,7 +114,7 @@ fn notice_data(site: &str, kind: &str, what: &str, entity: u64, at_ms: i64, deta
     ])
 }
 
-/// An event that no rule knows, with whatever such events carry.
+/// Returns an event that no rule knows, with the data that such events carry.
 fn other(site: &str, dice: &mut Dice, at_ms: i64) -> Event {
     let (event_type, data) = match dice.below(5) {
         0 => ("UNPUBLISH", Some(Json::number(at_ms))),

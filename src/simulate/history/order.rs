@@ -1,7 +1,7 @@
-//! The orders of a history: what each one is, before anything happens to it.
+//! The orders of a history: what each one is before anything happens to it.
 //!
-//! Every order has a stream of chance of its own, so a longer history of a seed contains the
-//! shorter ones.
+//! Every order has a random stream of its own, so a longer history of a seed contains the shorter
+//! ones.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use super::webhook::{Identity, Order, OrderLine, Shape};
 use super::{DAY_MS, Event, FIRST_DAY_MS};
 use crate::simulate::model::Item;
 
-/// The first order whose ids are numbers has this one.
+/// Numeric order ids are this plus the number of the order.
 const NUMERIC_IDS_FROM: u32 = 7_000_000;
 
-/// An order's events, and how many quarters of each stock key it wanted in the end.
+/// An order's events, and how many quarters of a unit it wants of each stock key in the end.
 pub(super) struct Life {
     pub(super) events: Vec<Event>,
     pub(super) wanted: BTreeMap<Item, u64>,
 }
 
-/// Lives the n-th order of a history.
+/// Writes the events of the n-th order of a history.
 pub(super) fn live(mut dice: Dice, number: u32, shops: &[Shop]) -> Life {
     let shop = dice.pick(shops);
     let order = new_order(&mut dice, number, shop);
@@ -77,7 +77,7 @@ fn new_order<'a>(dice: &mut Dice, number: u32, shop: &'a Shop) -> Order<'a> {
     }
 }
 
-/// Anything: no rule reads it.
+/// Returns arbitrary JSON: no rule reads it.
 fn metadata(dice: &mut Dice) -> Json {
     match dice.below(5) {
         0 => Json::text(""),

@@ -3,7 +3,7 @@
 use super::dice::Dice;
 use super::{DAY_MS, FIRST_DAY_MS};
 
-/// A shop, the `site` of its webhooks.
+/// A shop: the `site` of its webhooks.
 #[derive(Debug, Clone)]
 pub(super) struct Shop {
     pub(super) site: String,
@@ -12,14 +12,14 @@ pub(super) struct Shop {
     pub(super) plugin: Option<Plugin>,
 }
 
-/// Something that writes the same external id on every order, from some day on.
+/// A plugin that writes the same external id on every order, starting on a certain day.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plugin {
     pub(super) since_ms: i64,
     pub(super) external_id: &'static str,
 }
 
-/// Something that a shop sells.
+/// A product that a shop sells.
 #[derive(Debug, Clone)]
 pub(super) struct Product {
     pub(super) id: String,
@@ -29,9 +29,9 @@ pub(super) struct Product {
     pub(super) price_cents: u64,
     pub(super) naming: Naming,
     pub(super) variations: Vec<Variation>,
-    /// How often it is bought, against the others.
+    /// The weight with which it is bought, relative to the others.
     pub(super) popularity: u64,
-    /// Whether it is cut to measure: quantities in quarters.
+    /// Whether it is cut to measure, with quantities in quarters of a unit.
     pub(super) by_measure: bool,
 }
 
@@ -43,7 +43,8 @@ pub(super) struct Variation {
     pub(super) label: &'static str,
 }
 
-/// Which names an order's line gives a product; the same in all orders, so it is one stock item.
+/// Which names an order's line gives a product. All orders use the same names, so it is one stock
+/// item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Naming {
     Variation,
@@ -51,11 +52,11 @@ pub(super) enum Naming {
     ExternalVariation,
     ExternalProduct,
     Sku,
-    /// Made for one order: nothing but the line's own id, if it has one.
+    /// Made for one order: only the line's own id, if it has one.
     Bespoke,
 }
 
-/// Which naming the n-th product of a shop has.
+/// The naming of the n-th product of a shop.
 const NAMINGS: [Naming; 12] = [
     Naming::Variation,
     Naming::Product,
@@ -71,8 +72,8 @@ const NAMINGS: [Naming; 12] = [
     Naming::Bespoke,
 ];
 
-/// The shops by what their site is called: invoice prefix, sizes, and products, the most popular
-/// first. A product whose name says so is sold by measure.
+/// The shops by the word in their site's name: invoice prefix, sizes, and products, the most
+/// popular first. A product is sold by measure if its name says so.
 const SHOPS: [(&str, &str, &str, &str); 4] = [
     (
         "ceramics",
@@ -110,20 +111,20 @@ const SHOPS: [(&str, &str, &str, &str); 4] = [
 
 const PLUGIN: Plugin = Plugin { since_ms: FIRST_DAY_MS + 240 * DAY_MS, external_id: "storefront" };
 
-/// The shop whose store is a third party's: it sends notices only.
+/// The shop that runs on a third-party store: it sends notices only.
 pub(super) const STORE: &str = "market";
 
-/// The name of a site of a history.
+/// Returns the name of a site of a history.
 pub(super) fn site_name(seed: u64, shop: &str) -> String {
     format!("seed{seed}-{shop}")
 }
 
-/// The names of all sites of a history.
+/// Returns the names of all sites of a history.
 pub(super) fn site_names(seed: u64) -> Vec<String> {
     SHOPS.iter().map(|shop| shop.0).chain([STORE]).map(|shop| site_name(seed, shop)).collect()
 }
 
-/// The shops of a seed.
+/// Returns the shops of a seed.
 pub(super) fn shops(seed: u64, dice: &mut Dice) -> Vec<Shop> {
     SHOPS
         .iter()
@@ -172,8 +173,8 @@ fn new_product(
 }
 
 impl Product {
-    /// The stock key of this product, or of one of its sizes, under the default policy; `None` for
-    /// what is made for one order.
+    /// Returns the stock key of this product, or of one of its sizes, under the default policy, or
+    /// `None` if it is made for one order.
     pub(super) fn stock_key(&self, variation: Option<&Variation>) -> Option<String> {
         Some(match (self.naming, variation) {
             (Naming::Variation, Some(variation)) => format!("variation:{}", variation.id),

@@ -1,4 +1,4 @@
-//! The many ways in which senders write one and the same thing.
+//! The many ways in which senders write the same thing.
 
 use super::dice::Dice;
 use super::json::Json;
@@ -14,7 +14,7 @@ pub(super) enum QuantityForm {
     Text,
     /// `20e-1`
     Exponent,
-    /// `1.2500000000000004`: the sum of a sender that counts in floating point.
+    /// `1.2500000000000004`: the sum computed by a sender that uses floating point.
     Float,
 }
 
@@ -23,7 +23,7 @@ pub(super) enum QuantityForm {
 pub(super) enum NameForm {
     /// `"A7"`
     Text,
-    /// `1048576`, if the name is one that a number can be.
+    /// `1048576`, if the name can be written as a number.
     Number,
     /// `" A7\t"`
     Padded,
@@ -70,7 +70,8 @@ impl QuantityForm {
 }
 
 impl NameForm {
-    /// The form that one event gives the names of an order whose ids are numbers, or are not.
+    /// Returns the form in which one event writes the names of an order, given whether its ids are
+    /// numbers.
     pub(super) fn pick(dice: &mut Dice, has_numeric_ids: bool) -> Self {
         match (has_numeric_ids, dice.below(100)) {
             (true, 0..60) => Self::Number,
@@ -84,12 +85,12 @@ impl NameForm {
         match self {
             Self::Number if is_number => Json::Number(name.to_owned()),
             Self::Number | Self::Text => Json::text(name),
-            // A no-break space is what a spreadsheet leaves behind.
+            // Spreadsheets leave no-break spaces.
             Self::Padded => Json::text(format!(" {name}\u{a0}\t")),
         }
     }
 
-    /// The name, or null.
+    /// Returns the name, or null.
     pub(super) fn write_or_null(self, name: Option<&String>) -> Json {
         name.map_or(Json::Null, |name| self.write(name))
     }

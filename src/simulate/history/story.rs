@@ -1,7 +1,7 @@
-//! An order while it lives: what was said of it so far, and how the next thing is said.
+//! The life of an order: what its events have said so far, and how the next one says it.
 //!
-//! No two events of an order share timestamp, rank and status unless they say the same, whichever
-//! of its names they bear, so that no fingerprint ever decides what the history leads to.
+//! No two events of an order share timestamp, rank and status unless their content is the same,
+//! whichever of its names they carry. So no fingerprint ever decides what the history leads to.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use super::{Event, Kind};
 const MINUTE_MS: i64 = 60_000;
 const BOM: &str = "\u{feff}";
 
-/// Which event says it.
+/// The kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Occasion {
     Created,
@@ -27,7 +27,7 @@ pub(super) enum Occasion {
     Deleted,
 }
 
-/// An order while it lives.
+/// An order during its life.
 pub(super) struct Story<'a> {
     pub(super) dice: Dice,
     pub(super) order: &'a Order<'a>,
@@ -36,12 +36,12 @@ pub(super) struct Story<'a> {
     pub(super) refunds: Vec<OrderRefund>,
     pub(super) status: &'static str,
     pub(super) at_ms: i64,
-    /// How far the clock that stamps creations is ahead of the one that stamps the rest.
+    /// How far the clock that stamps creations is ahead of the one that stamps everything else.
     pub(super) creation_ahead_ms: i64,
-    /// The versions of what was said.
+    /// The versions of the events so far.
     said: BTreeSet<(i64, Occasion, &'static str)>,
-    /// Whether an event bore nothing but the external id, and whether one bore both that and the
-    /// id, which makes them one order.
+    /// Whether an event carried only the external id, and whether one carried both it and the id,
+    /// which joins them into one order.
     is_apart: bool,
     is_linked: bool,
     pub(super) events: Vec<Event>,
@@ -78,7 +78,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Lets so many minutes pass.
+    /// Advances the time by `minutes`.
     pub(super) fn pass(&mut self, minutes: i64) {
         self.at_ms += minutes * MINUTE_MS;
     }
@@ -104,7 +104,7 @@ impl<'a> Story<'a> {
         self.say_as(occasion, wording);
     }
 
-    /// Says something once more if that is needed to make one order of all that was said.
+    /// Adds one more event if that is needed to join all events into one order.
     pub(super) fn link(&mut self) {
         if self.is_apart && !self.is_linked {
             self.wait();
@@ -130,7 +130,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Which of its names an event bears.
+    /// Returns which of its names an event carries.
     fn borne(&mut self, occasion: Occasion) -> Borne {
         match self.order.identity {
             Identity::Several => *self.dice.pick_weighted(&[
@@ -138,7 +138,8 @@ impl<'a> Story<'a> {
                 (Borne::IdOnly, 18),
                 (Borne::ExternalIdOnly, 12),
             ]),
-            // Such an event may be about any order. It says nothing that another one leaves out.
+            // Such an event may concern any order. It contains nothing that another event leaves
+            // out.
             Identity::Constant
                 if matches!(occasion, Occasion::Updated | Occasion::StatusUpdated)
                     && self.refunds.is_empty()
@@ -154,7 +155,7 @@ impl<'a> Story<'a> {
     }
 
     fn say_as(&mut self, occasion: Occasion, wording: Wording) {
-        // Two names of one kind of event.
+        // These are two names for one kind of event.
         let rank = if occasion == Occasion::StatusUpdated { Occasion::Updated } else { occasion };
         let version = |at_ms| (at_ms, rank, self.status);
         while self.said.contains(&version(self.at_ms)) {

@@ -1,7 +1,7 @@
 //! The bodies of order and refund events, in the shapes of Duda's own samples.
 //!
-//! Three shapes occur: the guide's (no ids, amounts as numbers, a name given twice), the
-//! reference's (amounts as texts) and the newer one of orders that an API created (nulls).
+//! Three shapes occur: the guide's (no ids, amounts as numbers, one name given twice), the
+//! reference's (amounts as texts), and the newer one of orders created through an API (nulls).
 
 use super::customer::Customer;
 use super::json::{Fields, Json, Layout};
@@ -15,7 +15,7 @@ pub(super) enum Identity {
     Id,
     /// All three.
     Several,
-    /// All three, of which the external id is the same for all orders of the shop.
+    /// All three, and the external id is the same for all orders of the shop.
     Constant,
     /// `external_id` and `invoice_number`.
     ExternalId,
@@ -23,7 +23,7 @@ pub(super) enum Identity {
     InvoiceNumber,
 }
 
-/// Which names one event bears, of an order that has an id and an external id.
+/// Which names one event carries, for an order that has an id and an external id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Borne {
     All,
@@ -39,7 +39,7 @@ pub(super) enum Shape {
     Api,
 }
 
-/// What does not change in an order.
+/// The parts of an order that do not change.
 #[derive(Debug, Clone)]
 pub(super) struct Order<'a> {
     pub(super) shop: &'a Shop,
@@ -69,7 +69,7 @@ pub(super) struct OrderLine<'a> {
     pub(super) variation: Option<&'a Variation>,
     /// The quantity in quarters of a unit.
     pub(super) quarters: u64,
-    /// Whether the product was deleted, so that its ids are known no longer.
+    /// Whether the product was deleted, so that its ids are no longer known.
     pub(super) is_discontinued: bool,
 }
 
@@ -82,11 +82,11 @@ pub(super) struct OrderRefund {
     pub(super) cents: u64,
     /// `created` as it is written; `None` leaves the field out.
     pub(super) created: Option<String>,
-    /// Whether orders list it without its lines by now.
+    /// Whether orders now list it without its lines.
     pub(super) is_stub: bool,
 }
 
-/// An order at one moment.
+/// The state of an order at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Picture<'a> {
     pub(super) order: &'a Order<'a>,
@@ -106,7 +106,7 @@ pub(super) struct Wording {
 }
 
 impl OrderLine<'_> {
-    /// The line's price, in cents.
+    /// Returns the line's price in cents.
     pub(super) fn cents(&self) -> u64 {
         self.product.price_cents * self.quarters / 4
     }
@@ -115,7 +115,7 @@ impl OrderLine<'_> {
         let product = self.product;
         let (variation, product_id, external_variation, external_product, sku) =
             match product.naming {
-                // What the order's own table still knows.
+                // The names that the order's own table still has.
                 Naming::Variation | Naming::Product | Naming::ExternalVariation
                     if self.is_discontinued =>
                 {
@@ -150,7 +150,7 @@ impl OrderLine<'_> {
             ),
             ("name", Json::text(product.name)),
             ("image", Json::text(format!("https://img.example.com/{}.jpg", product.sku))),
-            // An empty name is no name.
+            // An empty name is not a name.
             ("sku", if sku { sku_form.write(&product.sku) } else { Json::text("") }),
             ("options", Json::List(options.into_iter().collect())),
             ("quantity", order.quantity_form.write(self.quarters)),
@@ -167,7 +167,7 @@ impl OrderLine<'_> {
 }
 
 impl OrderRefund {
-    /// The refund as an order lists it.
+    /// Returns the refund as an order lists it.
     fn listed(&self, order: &Order<'_>, names: NameForm) -> Fields {
         if self.is_stub {
             vec![
@@ -180,7 +180,7 @@ impl OrderRefund {
         }
     }
 
-    /// The refund as the data of an event.
+    /// Returns the refund as the data of an event.
     pub(super) fn fields(&self, order: &Order<'_>, names: NameForm) -> Fields {
         let lines = self.lines.iter().map(|(line, quarters)| {
             Json::Object(vec![
@@ -214,7 +214,7 @@ impl Shape {
     }
 }
 
-/// Cents as an amount of money.
+/// Formats cents as an amount of money.
 pub(super) fn amount(cents: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
@@ -228,7 +228,7 @@ fn tax(cents: u64, shape: Shape) -> Json {
 }
 
 impl Picture<'_> {
-    /// The `data` of an order event.
+    /// Returns the `data` of an order event.
     pub(super) fn data(&self) -> Json {
         let order = self.order;
         let subtotal: u64 = self.lines.iter().map(OrderLine::cents).sum();
@@ -316,7 +316,7 @@ impl Picture<'_> {
     }
 }
 
-/// The fields of a body around some data.
+/// Returns the fields of a body around some data.
 pub(super) fn envelope(data: Option<Json>, site: &str, at_ms: i64, event_type: &str) -> Fields {
     let mut fields: Fields = data.into_iter().map(|data| ("data", data)).collect();
     fields.extend([
@@ -328,12 +328,12 @@ pub(super) fn envelope(data: Option<Json>, site: &str, at_ms: i64, event_type: &
     fields
 }
 
-/// A time as Duda writes it.
+/// Formats a time as Duda writes it.
 fn created(at_ms: i64) -> String {
     rfc3339(at_ms, time::UtcOffset::UTC)
 }
 
-/// A time in RFC 3339.
+/// Formats a time in RFC 3339.
 pub(super) fn rfc3339(at_ms: i64, offset: time::UtcOffset) -> String {
     let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000);
     let at = at.expect("the history is in 2024").to_offset(offset);

@@ -1,4 +1,4 @@
-//! What one body means, or the code of the dead letter that it becomes.
+//! The meaning of one body, or the code of the dead letter that it becomes.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,21 @@ use super::statement::{Line, Occasion, Refund, RefundedLine, Statement, Status};
 
 const LINES_MAX: usize = 1000;
 
-/// What a body means.
+/// The meaning of a body.
 pub(super) enum Meaning {
-    /// It states something of an order.
+    /// It states something about an order.
     Order { site: String, names: Names, fact: Fact },
-    /// It names an order of a third-party store, and says nothing that stock depends on.
+    /// It names an order of a third-party store, and contains nothing that stock depends on.
     Notice { site: String, names: Names },
-    /// It is about a product or category of a third-party store.
+    /// It concerns a product or category of a third-party store.
     StoreEntry,
-    /// It is about a product or category.
+    /// It concerns a product or category.
     Catalogue,
-    /// No rule knows its name.
+    /// No rule knows its event type.
     Ignored,
 }
 
-/// What one body says of an order.
+/// What one body says about an order.
 pub(super) enum Fact {
     Statement(Statement),
     Refund(Option<Refund>),
@@ -41,7 +41,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The record that the body joins.
+    /// Returns the record that the body joins.
     pub(super) fn record(&self) -> Option<&String> {
         self.id.as_ref().or(self.second.as_ref()).or(self.invoice.as_ref())
     }
@@ -146,8 +146,8 @@ fn site(body: &Object<'_>) -> Result<String, Code> {
     name.required(MISSING)
 }
 
-/// The names of an order. One that cannot be read is as good as absent, but then an id or an
-/// external id has to be left: an invoice number may belong to several orders.
+/// Returns the names of an order. A name that cannot be read counts as absent, but then an id or an
+/// external id must remain: an invoice number may belong to several orders.
 fn order_names(data: &Object<'_>) -> Result<Names, Code> {
     let id = fields::name(data, "id");
     let second = fields::name(data, "external_id");
@@ -185,7 +185,7 @@ fn store_order_names(data: &Object<'_>, site: &str) -> Result<Names, Code> {
     }
 }
 
-/// The store that a notice is about, which must be that of the site.
+/// Returns the store that a notice concerns, which must be that of the site.
 fn store(data: &Object<'_>, site: &str) -> Result<String, Code> {
     let alias = fields::name(data, "siteAlias").read();
     if alias.is_some_and(|alias| alias != site) {
@@ -194,7 +194,8 @@ fn store(data: &Object<'_>, site: &str) -> Result<String, Code> {
     fields::name(data, "storeId").required("notice.no_identity")
 }
 
-/// A name within a store. A slash in either part is escaped, so the one between them stands apart.
+/// Returns a name within a store. A slash in either part is escaped, so the one between them is
+/// unambiguous.
 fn within(store: &str, name: Name) -> Name {
     let Name::Read(name) = name else { return name };
     let [store, name] = [store, &name].map(|part| part.replace('%', "%25").replace('/', "%2F"));
@@ -210,7 +211,7 @@ fn statement(
     let refunds = refunds(data, event_timestamp, bytes);
     let (lines, refunds) = match occasion {
         Occasion::Creation | Occasion::Update => (lines(data)?, refunds?),
-        // Nothing of a deletion but its identity is required; refunds count as a whole or not.
+        // A deletion needs only its identity; its refunds count as a whole or not at all.
         Occasion::Deletion => (Vec::new(), refunds.unwrap_or_default()),
     };
     let (status, status_word) = Status::of(&Json::trimmed(data, "status"));
@@ -219,7 +220,7 @@ fn statement(
     Ok(Statement { body, occasion, event_timestamp, status, status_word, mode, lines, refunds })
 }
 
-/// What a third-party store's notice of a deletion states: nothing else.
+/// Returns what a third-party store's deletion notice states: only the deletion.
 fn tombstone(event_timestamp: i64, bytes: &Bytes) -> Statement {
     let (status, status_word) = Status::of("");
     Statement {
@@ -250,7 +251,7 @@ fn lines(data: &Object<'_>) -> Result<Vec<Line>, Code> {
     lines.collect()
 }
 
-/// The lines of a list as objects; their number is checked before any is read.
+/// Returns the lines of a list as objects; their number is checked before any is read.
 fn objects<'a>(
     items: &'a [&'a RawValue],
 ) -> Result<impl Iterator<Item = Result<Object<'a>, Code>>, Code> {
@@ -264,7 +265,7 @@ fn as_object(raw: &RawValue) -> Result<Object<'_>, Code> {
     if let Json::Object(object) = Json::cut(raw) { Ok(object) } else { Err("decode.invalid_line") }
 }
 
-/// The refunds that an order carries, without those that bear no id.
+/// Returns the refunds that an order carries, except those without an id.
 fn refunds(data: &Object<'_>, at: i64, bytes: &Bytes) -> Result<Vec<Refund>, Code> {
     let entries = match Json::field(data, "refunds") {
         None => return Ok(Vec::new()),
@@ -277,7 +278,7 @@ fn refunds(data: &Object<'_>, at: i64, bytes: &Bytes) -> Result<Vec<Refund>, Cod
     Ok(read.into_iter().flatten().collect())
 }
 
-/// One refund; `None` if it is well formed and bears no id.
+/// Returns one refund, or `None` if it is well formed and has no id.
 fn refund(
     entry: &Object<'_>,
     event_timestamp: i64,

@@ -1,4 +1,4 @@
-//! What people said of an order, after they had seen it.
+//! What people decided about an order after they had seen it.
 
 use super::statement::Statement;
 
@@ -13,7 +13,7 @@ pub enum Action {
     Ship,
 }
 
-/// What a person was shown of an order: its latest snapshot, and its deletion.
+/// What a person was shown of an order: its latest snapshot and its deletion.
 #[derive(Debug, Clone)]
 pub struct Shown {
     pub(super) snapshot: Statement,
@@ -25,22 +25,23 @@ pub struct Shown {
 pub struct Correction {
     /// The shop.
     pub site: String,
-    /// The record that it joins, by its name.
+    /// The record that it joins, by name.
     pub order: String,
     /// What was decided.
     pub action: Action,
-    /// What was seen before.
+    /// What the person had seen.
     pub shown: Shown,
-    /// The correction's own name: it counts once for each order.
+    /// The correction's reference: it counts once for each order.
     pub reference: String,
-    /// The message that brought it; of two contents, the lower message's counts.
+    /// The message that carried it; of two different contents, the one with the lower message id
+    /// counts.
     pub message_id: String,
     /// When it was received, in microseconds.
     pub received_at_us: i64,
 }
 
 impl Correction {
-    /// The place of the correction among others: the one received later is higher.
+    /// Returns the place of the correction among others: the one received later is higher.
     pub(super) fn turn(&self) -> (i64, &str) {
         (self.received_at_us, &self.message_id)
     }

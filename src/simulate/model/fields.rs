@@ -1,7 +1,7 @@
-//! Reading JSON's fields without losing anything: numbers stay text, the last of equal keys wins.
+//! Reads JSON fields without loss: numbers stay text, and the last of equal keys wins.
 //!
-//! A body is only cut as deep as a rule looks; whatever else it holds has to be of JSON's grammar
-//! and nothing more, so a huge number or a deep nest in a field that nobody reads is fine.
+//! A body is cut only as deep as a rule reads it. The rest only has to match JSON's grammar, so a
+//! huge number or deep nesting in an unread field is accepted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ pub(super) enum Json<'a> {
     Text(String),
     List(Vec<&'a RawValue>),
     Object(Object<'a>),
-    /// A text of JSON's grammar that is no Unicode (half a surrogate pair).
+    /// A text that matches JSON's grammar but is not Unicode (half a surrogate pair).
     BrokenText,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Json<'a> {
         cut.unwrap_or(Self::BrokenText)
     }
 
-    /// The field of an object, unless it is absent or null.
+    /// Returns the field of an object, unless it is absent or null.
     pub(super) fn field(object: &Object<'a>, name: &str) -> Option<Self> {
         match object.get(name).map(|raw| Self::cut(raw)) {
             None | Some(Self::Null) => None,
@@ -60,23 +60,24 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The field of an object as an object.
+    /// Returns the field of an object as an object.
     pub(super) fn object(object: &Object<'a>, name: &str) -> Option<Object<'a>> {
         if let Some(Self::Object(found)) = Self::field(object, name) { Some(found) } else { None }
     }
 
-    /// The field of an object as a text; empty if it is none.
+    /// Returns the field of an object as a text, or an empty text if it is not a text.
     pub(super) fn text(object: &Object<'a>, name: &str) -> String {
         if let Some(Self::Text(found)) = Self::field(object, name) { found } else { String::new() }
     }
 
-    /// The field of an object as a text without the white space around it; empty if it is none.
+    /// Returns the field of an object as a text without the white space around it, or an empty text
+    /// if it is not a text.
     pub(super) fn trimmed(object: &Object<'a>, name: &str) -> String {
         Self::text(object, name).trim().to_owned()
     }
 }
 
-/// The body as an object.
+/// Returns the body as an object.
 pub(super) fn body(bytes: &[u8]) -> Result<Object<'_>, Code> {
     let text = str::from_utf8(bytes).map_err(|_| "decode.not_json")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -92,7 +93,7 @@ pub(super) fn body(bytes: &[u8]) -> Result<Object<'_>, Code> {
     }
 }
 
-/// An object cut into its fields. One whose name is no Unicode is nobody's.
+/// Cuts an object into its fields. A field is skipped if its name is not Unicode.
 fn object(text: &str) -> Option<Object<'_>> {
     struct Fields;
     impl<'a> Visitor<'a> for Fields {
@@ -115,24 +116,25 @@ fn object(text: &str) -> Option<Object<'_>> {
     serde_json::Deserializer::from_str(text).deserialize_map(Fields).ok()
 }
 
-/// Whether a text may name something.
+/// Returns whether a text may be an identifier.
 pub(super) fn is_identifier(text: &str) -> bool {
     !text.is_empty() && text.len() <= IDENTIFIER_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
-/// What a field that names something says.
+/// The content of a field that names something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
-    /// It is absent, null, or nothing but white space.
+    /// It is absent, null, or only white space.
     Absent,
-    /// It is there and names nothing; every rule treats it as absent, some refuse the body.
+    /// It is present but cannot be read as a name. Every rule treats it as absent; some reject the
+    /// body.
     Unreadable,
     /// A name, without white space around it.
     Read(String),
 }
 
 impl Name {
-    /// A name of a text.
+    /// Reads a name from a text.
     pub(super) fn of(text: &str) -> Self {
         match text.trim() {
             "" => Self::Absent,
@@ -145,7 +147,7 @@ impl Name {
         if let Self::Read(name) = self { Some(name) } else { None }
     }
 
-    /// The name that an event cannot do without, or the code for one that has none.
+    /// Returns the name if the event cannot do without it, or the code for an event that has none.
     pub(super) fn required(self, absent: Code) -> Result<String, Code> {
         match self {
             Self::Read(name) => Ok(name),
@@ -155,7 +157,8 @@ impl Name {
     }
 }
 
-/// A field that names something: a text, or a whole number above zero as JSON's grammar writes it.
+/// Reads a field that names something: a text, or a whole number above zero as JSON's grammar
+/// writes it.
 pub(super) fn name(object: &Object<'_>, field: &str) -> Name {
     match Json::field(object, field) {
         None => Name::Absent,
@@ -165,12 +168,12 @@ pub(super) fn name(object: &Object<'_>, field: &str) -> Name {
     }
 }
 
-/// Whether a number is written `[1-9][0-9]*`.
+/// Returns whether a number is written `[1-9][0-9]*`.
 pub(super) fn is_counting_number(number: &str) -> bool {
     !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `event_timestamp` in milliseconds. How far it is ahead of the clock does not matter.
+/// Returns `event_timestamp` in milliseconds, however far it is ahead of the clock.
 pub(super) fn timestamp(object: &Object<'_>) -> Result<i64, Code> {
     let digits = match Json::field(object, "event_timestamp") {
         Some(Json::Number(number)) => number.to_owned(),
@@ -184,15 +187,15 @@ pub(super) fn timestamp(object: &Object<'_>) -> Result<i64, Code> {
     }
 }
 
-/// When a refund says that it was created, in microseconds; `None` if it is no time, or no time of
-/// these years.
+/// Returns the creation time that a refund states, in microseconds, or `None` if it is not a time
+/// or outside the accepted years.
 pub(super) fn created_us(refund: &Object<'_>) -> Option<i64> {
     let time = OffsetDateTime::parse(&Json::text(refund, "created"), &Rfc3339).ok()?;
     let time = i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok()?;
     (EARLIEST_MS * 1000..=LATEST_MS * 1000).contains(&time).then_some(time)
 }
 
-/// The field `quantity` of a line; `None` if it is absent.
+/// Returns the field `quantity` of a line, or `None` if it is absent.
 pub(super) fn quantity(line: &Object<'_>) -> Result<Option<Decimal>, Code> {
     let found = match Json::field(line, "quantity") {
         None => return Ok(None),

@@ -1,20 +1,20 @@
-//! The model: what stock must be, computed from the whole set of bodies that were observed.
+//! The model: what stock must be, computed from the whole set of observed bodies.
 //!
-//! It is written as a specification. Facts are only collected; every answer is a maximum, a union
-//! or a filter over all of them, so there is no state in which an order of arrival could hide.
-//! It is slow for large orders and simple to check by reading. It knows nothing of retention (no
-//! order is ever closed), of fetched orders, and of the limits on how much one order may keep.
+//! It is written as a specification. Facts are only collected; every result is a maximum, a union
+//! or a filter over all of them, so no state can depend on the order of arrival. It is slow for
+//! large orders and simple to check by reading. It does not model retention (no order is ever
+//! closed), fetched orders, or the limits on how much one order may keep.
 //!
 //! # Names
-//! What is seen joins the *record* of one name. An order is the join of its id's record and of the
-//! records of all second names that lead to that id, and is called by the id, its *leading* name.
-//! A record that leads nowhere is an order of its own.
+//! Everything that is seen joins the *record* of one name. An order is the join of its id's record
+//! and of the records of all second names that lead to that id; the id is its *leading* name. A
+//! record that leads nowhere is an order of its own.
 //!
 //! # Ties
-//! Two different contents under one version are told apart by a fingerprint, which is a hash that a
-//! model cannot know. Such a tie is handed to the closure of [`Model::with_tie_break`]; without
-//! one, the least content wins, and [`Model::ambiguous_orders`] names the orders concerned. Two
-//! contents of one fingerprint are expected to be equal here too: status, mode, lines, refunds.
+//! Two different contents under one version are told apart by a fingerprint: a hash that a model
+//! cannot know. Such a tie is passed to the closure of [`Model::with_tie_break`]. Without one, the
+//! least content wins, and [`Model::ambiguous_orders`] lists the orders concerned. Two contents
+//! with one fingerprint are expected to be equal here too: status, mode, lines, refunds.
 
 mod body;
 mod correction;
@@ -48,13 +48,13 @@ pub use statement::{Line, Occasion, Refund, RefundedLine, Statement, Status, Tie
 use body::{Meaning, Names};
 use order::{Order, Record};
 
-/// Chooses the winner of a tie: an index into what it is given.
+/// Chooses the winner of a tie: returns an index into the tied contents.
 pub type TieBreak = Arc<dyn Fn(&Tied<'_>) -> usize + Send + Sync>;
 
-/// What the service must make of a body.
+/// How the service must treat a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It says something of this order (of this site), and may move stock.
+    /// It states something about this order of this site, and may change stock.
     Counted {
         /// The shop.
         site: String,
@@ -63,15 +63,15 @@ pub enum Verdict {
     },
     /// It is a catalogue entry.
     Catalogue,
-    /// It is a third-party store's notice, which names an order at most.
+    /// It is a third-party store's notice, which at most names an order.
     Notice,
-    /// No rule knows its name.
+    /// No rule knows its event type.
     Ignored,
-    /// It becomes a dead letter of this code.
+    /// It becomes a dead letter with this code.
     DeadLetter(&'static str),
 }
 
-/// A stock item's name.
+/// The name of a stock item.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Item {
     /// The shop.
@@ -80,13 +80,13 @@ pub struct Item {
     pub key: String,
 }
 
-/// A stock item's counts.
+/// The counts of a stock item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Units that came in.
+    /// Units received.
     #[serde(serialize_with = "as_text")]
     pub received: Decimal,
-    /// Units that are promised and still here.
+    /// Units committed and still here.
     #[serde(serialize_with = "as_text")]
     pub committed: Decimal,
     /// Units that have left.
@@ -95,7 +95,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Whether nothing is counted.
+    /// Returns whether all counts are zero.
     pub fn is_zero(&self) -> bool {
         self.received.is_zero() && self.committed.is_zero() && self.fulfilled.is_zero()
     }
@@ -113,7 +113,7 @@ pub(super) fn as_text<S: serde::Serializer>(
 pub struct Holder {
     /// The order's leading name, as `kind:name`.
     pub order: String,
-    /// Units that are promised and still here.
+    /// Units committed and still here.
     #[serde(serialize_with = "as_text")]
     pub committed: Decimal,
     /// Units that have left.
@@ -121,20 +121,21 @@ pub struct Holder {
     pub fulfilled: Decimal,
 }
 
-/// Goods that came in, or went another way than by an order.
+/// Goods that were received, or that left for another reason than an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The item.
     pub item: Item,
-    /// The receipt's own name: it counts once for each item.
+    /// The receipt's reference: it counts once for each item.
     pub reference: String,
-    /// The message that brought it; of two contents, the lower message's counts.
+    /// The message that carried it; of two different contents, the one with the lower message id
+    /// counts.
     pub message_id: String,
-    /// What it adds to `received`; less than nothing takes away.
+    /// What it adds to `received`; a negative quantity subtracts.
     pub quantity: Decimal,
 }
 
-/// A list in which an order is shown to people.
+/// A list that shows an order to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum List {
     /// Only a fingerprint decides which snapshot counts.
@@ -154,7 +155,7 @@ pub enum List {
 /// A site, and the name of an order, of a record, or a second name within it.
 type SiteAndName = (String, String);
 
-/// What was observed, and what it must lead to.
+/// All observed facts; computes the results that they must lead to.
 #[derive(Clone)]
 pub struct Model {
     policy: ModelPolicy,
@@ -167,7 +168,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model that has seen nothing.
+    /// Creates a model that has observed nothing.
     pub fn new(policy: ModelPolicy) -> Self {
         Self {
             policy,
@@ -179,7 +180,7 @@ impl Model {
         }
     }
 
-    /// The same model with a judge for ties; see the module's documentation.
+    /// Returns the same model with a tie break; see the module's documentation.
     #[must_use]
     pub fn with_tie_break(
         mut self,
@@ -189,8 +190,8 @@ impl Model {
         self
     }
 
-    /// Collects what a body says, whatever it is, and answers what the service must make of it.
-    /// When it was received decides nothing: a replay must end as the first run did.
+    /// Collects what a body says, whatever it is, and returns how the service must treat it. The
+    /// time of receipt decides nothing: a replay must end as the first run did.
     pub fn observe(&mut self, body: &Bytes, _received_at_ms: i64) -> Verdict {
         match body::read(body) {
             Err(code) => Verdict::DeadLetter(code),
@@ -209,7 +210,7 @@ impl Model {
         }
     }
 
-    /// Collects how names stand beside each other; the record that they name.
+    /// Collects which names were seen beside each other, and returns the record that they name.
     fn record(&mut self, site: &str, names: Names) -> (String, &mut Record) {
         let name = names.record().cloned().unwrap_or_default();
         if let Some(second) = names.second {
@@ -225,8 +226,8 @@ impl Model {
         self.records.entry(record).or_default().correct(correction);
     }
 
-    /// What a person is shown now of the order with a name, leading or not; `None` as long as
-    /// there is no snapshot of it.
+    /// Returns what a person is now shown of the order with a name, leading or not, or `None` as
+    /// long as no snapshot of it is known.
     pub fn shown(&self, site: &str, order_name: &str) -> Option<Shown> {
         let leading = self.leading(&(site.to_owned(), order_name.to_owned()));
         self.orders().get(&leading)?.shown()
@@ -241,12 +242,13 @@ impl Model {
             .or_insert(receipt.quantity);
     }
 
-    /// Collects that an item's receipts with a reference do not count, before or after they come.
+    /// Collects that an item's receipts with a reference do not count, whether they come before or
+    /// after this call.
     pub fn void(&mut self, item: Item, reference: String) {
         self.voided.insert((item, reference));
     }
 
-    /// The stock items that count something.
+    /// Returns the stock items with counts that are not all zero.
     pub fn stock(&self) -> BTreeMap<Item, Counts> {
         let mut stock: BTreeMap<Item, Counts> = BTreeMap::new();
         for (item, holders) in self.holders() {
@@ -264,7 +266,7 @@ impl Model {
         stock
     }
 
-    /// The orders that hold some of each item, in order of their names.
+    /// Returns the orders that hold some of each item, sorted by name.
     pub fn holders(&self) -> BTreeMap<Item, Vec<Holder>> {
         let mut holders: BTreeMap<Item, Vec<Holder>> = BTreeMap::new();
         for ((site, name), order) in self.orders() {
@@ -280,18 +282,18 @@ impl Model {
         holders
     }
 
-    /// The orders (site, leading name) for which a fingerprint decides something.
+    /// Returns the orders (site, leading name) for which a fingerprint decides something.
     pub fn ambiguous_orders(&self) -> Vec<(String, String)> {
         names(self.orders().into_iter().filter(|(_, order)| order.is_ambiguous()))
     }
 
-    /// The orders (site, leading name) of which nothing more is expected: they are deleted,
-    /// delivered or cancelled.
+    /// Returns the orders (site, leading name) for which no more events are expected: they are
+    /// deleted, delivered or cancelled.
     pub fn settled_orders(&self) -> Vec<(String, String)> {
         names(self.orders().into_iter().filter(|(_, order)| order.is_settled()))
     }
 
-    /// Every order (site, leading name), and the lists in which it is shown.
+    /// Returns every order (site, leading name), and the lists in which it is shown.
     pub fn lists(&self) -> BTreeMap<(String, String), BTreeSet<List>> {
         let contested = self.contested_orders();
         let orders = self.orders().into_iter().map(|(name, order)| {
@@ -309,32 +311,32 @@ impl Model {
         orders.collect()
     }
 
-    /// Every second name that was seen (site, name), and the ids that were seen beside it: none,
-    /// the one that it leads to, or those that contest it.
+    /// Returns every second name (site, name) that was seen, and the ids that were seen beside it:
+    /// none, the one that it leads to, or those that contest it.
     pub fn links(&self) -> &BTreeMap<(String, String), BTreeSet<String>> {
         &self.links
     }
 
-    /// The second names (site, name) that were seen beside two ids, and so lead to none.
+    /// Returns the second names (site, name) that were seen beside two ids, and so lead to none.
     pub fn contested_names(&self) -> BTreeSet<(String, String)> {
         let contested = self.links.iter().filter(|(_, ids)| ids.len() > 1);
         contested.map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many orders were observed, those of which only a name is known too.
+    /// Returns how many orders were observed, including those of which only a name is known.
     pub fn orders_observed(&self) -> usize {
         self.leading_names().collect::<BTreeSet<_>>().len()
     }
 
-    /// The sites of all orders and receipts that were observed.
+    /// Returns the sites of all orders and receipts that were observed.
     pub fn sites(&self) -> BTreeSet<String> {
         let of_orders = self.records.keys().map(|(site, _)| site.clone());
         let of_receipts = self.receipts.keys().map(|(item, _)| item.site.clone());
         of_orders.chain(of_receipts).collect()
     }
 
-    /// The leading name of a record's order: the only id that was seen beside its name, else its
-    /// own name.
+    /// Returns the leading name of a record's order: the only id that was seen beside its name, or
+    /// its own name otherwise.
     fn leading(&self, record: &SiteAndName) -> SiteAndName {
         let mut ids = self.links.get(record).into_iter().flatten();
         match (ids.next(), ids.next()) {
@@ -347,7 +349,7 @@ impl Model {
         self.records.keys().map(|record| self.leading(record))
     }
 
-    /// Every order by its leading name.
+    /// Returns every order by its leading name.
     fn orders(&self) -> BTreeMap<SiteAndName, Order<'_>> {
         let mut joined: BTreeMap<SiteAndName, Vec<&Record>> = BTreeMap::new();
         for (leading, record) in self.leading_names().zip(self.records.values()) {
@@ -357,7 +359,7 @@ impl Model {
         orders.map(|(name, records)| (name, Order::join(&records, &self.tie_break))).collect()
     }
 
-    /// The ids that a contested name was seen beside, and that name's own record.
+    /// Returns the ids that were seen beside contested names, and the records of those names.
     fn contested_orders(&self) -> BTreeSet<SiteAndName> {
         let contested = self.links.iter().filter(|(_, ids)| ids.len() > 1);
         contested

@@ -1,4 +1,4 @@
-//! Everything that was said of one order, and what it therefore holds.
+//! Everything that was said about one order, and what it therefore holds.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::policy::{CancelledOrders, DeletedOrders, ModelPolicy, RestockedRefund
 use super::statement::{Refund, Statement, Status};
 use super::version::{Version, Versions};
 
-/// Everything that was seen under one name, in any order and as often as it was said.
+/// Everything that was seen under one name, in any order and with any repetition.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Record {
     statements: Vec<Statement>,
@@ -41,10 +41,10 @@ pub(super) struct Hold {
 
 /// An order: the join of its records.
 pub(super) struct Order<'a> {
-    /// Snapshots and deletions, rising.
+    /// Snapshots and deletions, in ascending order.
     pub(super) statements: Vec<(Version, &'a Statement)>,
     pub(super) refunds: Vec<&'a Refund>,
-    /// One of each reference.
+    /// One for each reference.
     pub(super) corrections: Vec<&'a Correction>,
     /// The versions of all statements, and of those that people were shown.
     pub(super) versions: Versions<'a>,
@@ -62,7 +62,8 @@ impl<'a> Order<'a> {
         }
         let corrections: Vec<&Correction> = by_reference.into_values().collect();
         let stated = || records.iter().flat_map(|record| &record.statements);
-        // What a person was shown may belong to a record that leads here no longer, or not yet.
+        // What a person was shown may belong to a record that no longer leads here, or does not
+        // yet.
         let shown = corrections.iter().flat_map(|correction| {
             [Some(&correction.shown.snapshot), correction.shown.deletion.as_ref()]
         });
@@ -80,7 +81,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// What the order holds of each stock key; keys of which it holds nothing are left out.
+    /// Returns what the order holds of each stock key; keys of which it holds nothing are left out.
     pub(super) fn holds(&self, policy: &ModelPolicy) -> BTreeMap<String, Hold> {
         let mut holds: BTreeMap<String, Hold> = BTreeMap::new();
         let latest = self.latest().filter(|latest| self.is_held(latest, policy));
@@ -99,13 +100,13 @@ impl<'a> Order<'a> {
         holds
     }
 
-    /// Whether the order holds its lines at all: every row of the table that says *nothing*, but
-    /// for refunds of lines.
+    /// Returns whether the order holds its lines at all. Covers every row of the table with the
+    /// effect *nothing*, except refunds of lines.
     fn is_held(&self, latest: &Statement, policy: &ModelPolicy) -> bool {
         let has_left = self.left_since().is_some();
         let ruling = self.ruling(latest);
         let is_deleted = self.deletion().is_some();
-        // Somebody saw why the order held nothing, and wants it to hold all the same.
+        // A person saw why the order held nothing, and decided that it holds nevertheless.
         let is_overruled = ruling == Some(Action::Hold) && !is_deleted;
 
         let released = ruling == Some(Action::Release);
@@ -129,28 +130,28 @@ impl<'a> Order<'a> {
         !(released || deleted || stopped || refunded)
     }
 
-    /// The snapshots, rising.
+    /// Returns the snapshots in ascending order.
     pub(super) fn snapshots(&self) -> impl DoubleEndedIterator<Item = (&Version, &'a Statement)> {
         let snapshots = self.statements.iter().filter(|(_, statement)| !statement.is_deletion());
         snapshots.map(|(version, statement)| (version, *statement))
     }
 
-    /// The snapshot that counts.
+    /// Returns the snapshot that counts.
     pub(super) fn latest(&self) -> Option<&'a Statement> {
         self.snapshots().next_back().map(|(_, snapshot)| snapshot)
     }
 
-    /// The highest deletion, whether or not it was taken back.
+    /// Returns the highest deletion, whether or not it was taken back.
     fn highest_deletion(&self) -> Option<&(Version, &'a Statement)> {
         self.statements.iter().rfind(|(_, statement)| statement.is_deletion())
     }
 
-    /// Whether a deletion of it is known, in effect or taken back.
+    /// Returns whether a deletion of the order is known, in effect or taken back.
     pub(super) fn is_deleted(&self) -> bool {
         self.highest_deletion().is_some()
     }
 
-    /// The deletion that is in effect: no `hold` has taken it back.
+    /// Returns the deletion that is in effect: no `hold` has taken it back.
     fn deletion(&self) -> Option<Version> {
         let holds = self.corrections.iter().filter(|it| it.action == Action::Hold);
         let shown = holds.filter_map(|hold| hold.shown.deletion.as_ref());
@@ -159,52 +160,52 @@ impl<'a> Order<'a> {
         highest.filter(|version| Some(*version) > taken_back)
     }
 
-    /// The release or hold that is in force: the one received last, while the latest snapshot says
-    /// what was shown.
+    /// Returns the release or hold that is in force: the one received last, as long as the latest
+    /// snapshot says what was shown.
     fn ruling(&self, latest: &Statement) -> Option<Action> {
         let rulings = self.corrections.iter().filter(|it| it.action != Action::Ship);
         let last = rulings.max_by_key(|correction| correction.turn())?;
         (last.shown.snapshot.words() == latest.words()).then_some(last.action)
     }
 
-    /// Whether the newest statement that gave a mode said TEST.
+    /// Returns whether the newest statement with a mode has the mode TEST.
     fn is_test(&self) -> bool {
         let mode = self.statements.iter().rev().find_map(|(_, it)| it.mode.as_deref());
         mode.is_some_and(|mode| mode.eq_ignore_ascii_case("TEST"))
     }
 
-    /// What a person is shown now.
+    /// Returns what a person is shown now.
     pub(super) fn shown(&self) -> Option<Shown> {
         let deletion = self.highest_deletion().map(|(_, deletion)| (*deletion).clone());
         Some(Shown { snapshot: self.latest()?.clone(), deletion })
     }
 
-    /// Whether a fingerprint decides which snapshot or which refund counts.
+    /// Returns whether a fingerprint decides which snapshot or which refund counts.
     pub(super) fn is_ambiguous(&self) -> bool {
         self.has_ambiguous_snapshot() || self.has_ambiguous_refund()
     }
 
-    /// Whether a fingerprint decides which snapshot counts.
+    /// Returns whether a fingerprint decides which snapshot counts.
     pub(super) fn has_ambiguous_snapshot(&self) -> bool {
         let mut places = self.snapshots().rev().map(|(version, _)| version.place);
         let highest = places.next();
         highest.is_some() && places.next() == highest
     }
 
-    /// Whether a snapshot comes after the deletion that is in effect.
+    /// Returns whether a snapshot comes after the deletion that is in effect.
     pub(super) fn is_after_deletion(&self) -> bool {
         let highest = self.snapshots().next_back().map(|(version, _)| *version);
         self.deletion().is_some_and(|deletion| highest > Some(deletion))
     }
 
-    /// Whether a line that counts has no stock key.
+    /// Returns whether a line that counts has no stock key.
     pub(super) fn has_unmapped_line(&self, policy: &ModelPolicy) -> bool {
         self.latest().is_some_and(|latest| {
             latest.lines.iter().any(|line| self.stock_key(latest, line, policy).is_none())
         })
     }
 
-    /// Whether nothing more is expected of the order.
+    /// Returns whether no more events are expected for the order.
     pub(super) fn is_settled(&self) -> bool {
         let status = self.latest().map(|latest| latest.status);
         self.deletion().is_some() || matches!(status, Some(Status::Delivered | Status::Cancelled))

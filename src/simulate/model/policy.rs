@@ -1,11 +1,11 @@
-//! The five settings as the model reads them.
+//! The five policy settings as the model reads them.
 //!
-//! They are its own types, so that it shares nothing with the rules it checks. Their serde forms
-//! are those of the settings, so one converts into the other by way of JSON.
+//! They are types of their own, so that the model shares nothing with the rules that it checks.
+//! Their serde forms are those of the settings, so one converts into the other through JSON.
 
 use serde::Deserialize;
 
-/// Under which policy stock is computed.
+/// The policy under which stock is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ModelPolicy {
     /// `stock.key_precedence`
@@ -51,7 +51,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// Every kind, in the default precedence.
+    /// All kinds, in the default precedence.
     pub const ALL: [Self; 6] = [
         Self::Variation,
         Self::Product,
@@ -61,7 +61,7 @@ impl KeyKind {
         Self::Line,
     ];
 
-    /// The word before the colon of a stock key.
+    /// Returns the word before the colon of a stock key.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Variation => "variation",
@@ -73,7 +73,7 @@ impl KeyKind {
         }
     }
 
-    /// The field of a line that holds the name.
+    /// Returns the field of a line that contains the name.
     pub const fn field(self) -> &'static str {
         match self {
             Self::Variation => "variation_id",
@@ -86,13 +86,13 @@ impl KeyKind {
     }
 }
 
-/// What orders of mode TEST hold.
+/// What orders with mode TEST hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TestOrders {
     /// Nothing.
     Ignore,
-    /// The same as others.
+    /// The same as other orders.
     Count,
 }
 
@@ -102,9 +102,9 @@ pub enum TestOrders {
 pub enum CancelledOrders {
     /// Nothing.
     Release,
-    /// The same as others.
+    /// The same as other orders.
     Keep,
-    /// The same as others if the goods have left, else nothing.
+    /// The same as other orders if the goods have left, otherwise nothing.
     ReleaseUnlessShipped,
 }
 
@@ -114,20 +114,20 @@ pub enum CancelledOrders {
 pub enum DeletedOrders {
     /// Nothing.
     Release,
-    /// The same as others if the goods have left, else nothing.
+    /// The same as other orders if the goods have left, otherwise nothing.
     ReleaseUnlessShipped,
 }
 
-/// Whether refunded goods come back.
+/// Which refunded goods return to stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestockedRefunds {
-    /// Those that are refunded before the goods left; later refunds are about money.
+    /// Those refunded before the goods left; later refunds are only about money.
     Unshipped,
     /// Never.
     Never,
-    /// All of the order's, once every line is refunded.
+    /// All goods of the order, once every line is refunded.
     Full,
-    /// Those that are refunded.
+    /// Each refunded line.
     Lines,
 }

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 const MILLIONTHS_DIGITS_MAX: i64 = 16;
 const DECIMALS: i64 = 6;
 
-/// The quantity that a text is: a number by JSON's grammar without a minus sign, rounded half to
-/// even at six decimals, and then at most 1e9.
+/// Returns the quantity that a text states: a number in JSON's grammar without a minus sign,
+/// rounded half to even at six decimals, and at most 1e9 after rounding.
 pub fn quantity_of(text: &str) -> Option<Decimal> {
-    // Only a digit may come first: that leaves out signs, blanks and everything that is no number.
+    // Only a digit may come first, which excludes signs, white space and everything that is not a
+    // number.
     if !text.starts_with(|first: char| first.is_ascii_digit())
         || !text.ends_with(|last: char| last.is_ascii_digit())
         || serde_json::from_str::<&RawValue>(text).is_err()
@@ -24,11 +25,11 @@ pub fn quantity_of(text: &str) -> Option<Decimal> {
     if digits.is_empty() {
         return Some(Decimal::ZERO);
     }
-    // An exponent past 64 bits is as good as any that is far too large or far too small.
+    // An exponent beyond 64 bits is equivalent to any other that is far too large or far too small.
     let far = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
     let exponent = exponent.parse::<i64>().unwrap_or(far).clamp(i64::MIN / 2, i64::MAX / 2);
     let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX / 4);
-    // How many of the digits stand before the point once the value is written in millionths.
+    // The number of digits before the point once the value is written in millionths.
     let whole = length(digits).saturating_add(exponent - length(fraction) + DECIMALS);
     if whole > MILLIONTHS_DIGITS_MAX {
         return None;
@@ -45,7 +46,8 @@ pub fn quantity_of(text: &str) -> Option<Decimal> {
     (quantity <= Decimal::from(1_000_000_000)).then_some(quantity)
 }
 
-/// The whole number `kept`, or the next one if what is cut off is nearer to that; half to even.
+/// Returns the whole number `kept`, or the next one if the value with `cut` is nearer to that; half
+/// to even.
 fn rounded(kept: &str, cut: &str) -> Option<i64> {
     let down: i64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
     let is_up = match cut.split_at_checked(1) {

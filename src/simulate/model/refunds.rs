@@ -1,4 +1,4 @@
-//! What the refunds of an order leave of its lines.
+//! How much the refunds of an order leave of its lines.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::policy::RestockedRefunds;
 use super::statement::{Refund, Statement, Tied};
 
 impl Order<'_> {
-    /// How much of each line of a snapshot is still held.
+    /// Returns how much of each line of a snapshot is still held.
     pub(super) fn kept(&self, latest: &Statement, restock: RestockedRefunds) -> Vec<Decimal> {
         let refunded = match restock {
             RestockedRefunds::Never => BTreeMap::new(),
@@ -19,7 +19,7 @@ impl Order<'_> {
                 self.refunded(|time| left_since.is_none_or(|left| time < left))
             }
         };
-        // Nobody can say which of two lines of one id was refunded.
+        // It is unknown which of two lines with one id was refunded.
         let own = latest.lines_with_own_id();
         let back = |id: Option<&str>| {
             id.filter(|id| own.contains_key(id)).and_then(|id| refunded.get(id)).copied()
@@ -38,7 +38,7 @@ impl Order<'_> {
         kept.collect()
     }
 
-    /// Whether only a fingerprint says which entry of a refund counts.
+    /// Returns whether only a fingerprint decides which entry of a refund counts.
     pub(super) fn has_ambiguous_refund(&self) -> bool {
         let differ = |tied: &[&Refund]| match tied {
             [one, other] => one.sorted_lines() != other.sorted_lines(),
@@ -47,7 +47,7 @@ impl Order<'_> {
         self.by_id().values().any(|entries| tied(entries).windows(2).any(differ))
     }
 
-    /// How many units of each line, by its id, were refunded at times that count.
+    /// Returns how many units of each line, by its id, were refunded at times that count.
     fn refunded(&self, counts: impl Fn(i64) -> bool) -> BTreeMap<&str, Decimal> {
         let mut by_line: BTreeMap<&str, Decimal> = BTreeMap::new();
         for entries in self.by_id().into_values() {
@@ -65,7 +65,7 @@ impl Order<'_> {
         by_line
     }
 
-    /// All entries of each refund.
+    /// Returns all entries of each refund.
     fn by_id(&self) -> BTreeMap<&str, Vec<&Refund>> {
         let mut by_id: BTreeMap<&str, Vec<&Refund>> = BTreeMap::new();
         for refund in &self.refunds {
@@ -75,16 +75,18 @@ impl Order<'_> {
     }
 }
 
-/// When a refund was made, in microseconds: by its own word, else when it was first heard of.
+/// Returns when a refund was made, in microseconds: the time that it states, or else that of the
+/// first event that mentions it.
 fn time_of(entries: &[&Refund]) -> i64 {
     let created = entries.iter().filter_map(|entry| entry.created_us).min();
     let heard = entries.iter().map(|entry| entry.event_timestamp * 1000).min();
     created.or(heard).unwrap_or_default()
 }
 
-/// The entries of one refund that stand over the others, also those of one content: one body may say
-/// it beside something that counts more there, and another may not. Whatever its time, an entry with
-/// lines stands over a stub: a stub is missing knowledge.
+/// Returns the entries of one refund that take precedence over the others. Entries with equal
+/// content all stay: one body may contain the refund beside something that counts more there, and
+/// another may not. Whatever its time, an entry with lines takes precedence over a stub: a stub is
+/// missing knowledge.
 fn tied<'a>(entries: &[&'a Refund]) -> Vec<&'a Refund> {
     let place = |entry: &Refund| (entry.has_lines(), entry.event_timestamp, entry.from_event);
     let highest = entries.iter().map(|entry| place(entry)).max();

@@ -1,6 +1,6 @@
-//! Stock keys, with the names that a line had before it lost them.
+//! Stock keys, computed with the names that a line had before it lost them.
 //!
-//! Null is loss of knowledge, not news: a product that was deleted between sale and shipment
+//! Null means loss of knowledge, not a change: a product that was deleted between sale and shipment
 //! leaves its lines without ids, and they are still lines of that product.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::version::Version;
 type Names<'a> = BTreeMap<KeyKind, &'a str>;
 
 impl Order<'_> {
-    /// The stock key of a line of the latest snapshot: the first name that it has or had.
+    /// Returns the stock key of a line of the latest snapshot: the first name that it has or had.
     pub(super) fn stock_key(
         &self,
         latest: &Statement,
@@ -27,7 +27,7 @@ impl Order<'_> {
         for (_, older) in
             id.filter(|_| remembers).map(|id| self.remembered(id)).into_iter().flatten().rev()
         {
-            // A line whose names contradict is about other goods.
+            // A line with contradicting names is about other goods.
             let agrees =
                 |(kind, name): (&KeyKind, &&str)| names.get(kind).is_none_or(|it| it == name);
             if older.iter().all(agrees) {
@@ -39,8 +39,8 @@ impl Order<'_> {
         first.map(|(kind, name)| format!("{}:{name}", kind.word()))
     }
 
-    /// What is remembered of a line, rising: of each kind of name, all that the line was called by
-    /// in the highest version that gave a name of that kind.
+    /// Returns the remembered names of a line, in ascending order. For each kind of name, these are
+    /// all names that the line had in the highest version with a name of that kind.
     fn remembered(&self, id: &str) -> BTreeMap<Version, Names<'_>> {
         let of_line = || {
             self.snapshots().filter_map(|(version, snapshot)| {

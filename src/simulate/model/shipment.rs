@@ -6,15 +6,15 @@ use super::correction::{Action, Correction};
 use super::order::Order;
 use super::version::Version;
 
-/// How many of the lowest versions that said so are kept, beside the highest.
+/// How many of the lowest versions with a shipped status are kept, in addition to the highest.
 const SHIPPED_KEPT: usize = 64;
 
-/// A point among an order's statements: one of them, or a correction right above the one that was
-/// shown; of several corrections of one statement, the one received later is higher.
+/// A point among an order's statements: one of them, or a correction directly above the one that
+/// was shown. Of several corrections of one statement, the one received later is higher.
 type Point<'a> = (Version, Option<(i64, &'a str)>);
 
 impl Order<'_> {
-    /// Since when the goods have left, in microseconds; `None` while they are here.
+    /// Returns since when the goods have left, in microseconds, or `None` while they are here.
     pub(super) fn left_since(&self) -> Option<i64> {
         let unshipped = self.snapshots().rfind(|(_, snapshot)| snapshot.status.is_unshipped());
         let released = self.corrected(Action::Release).map(|(_, point)| point).max();
@@ -25,7 +25,7 @@ impl Order<'_> {
         let bodies = bodies.filter(|(point, _)| is_above(point));
         let ships = self.corrected(Action::Ship).filter(|(ship, point)| {
             let words = ship.shown.snapshot.words();
-            // What a person knew when they said that the goods had left does not contradict them.
+            // What a person knew when they declared the goods shipped does not contradict them.
             let is_known = unshipped.is_some_and(|(_, snapshot)| snapshot.words() == words);
             is_known || is_above(point)
         });
@@ -34,7 +34,7 @@ impl Order<'_> {
         counting.min().map(|(_, time)| time)
     }
 
-    /// The versions that said that the goods had left, of those that are kept, and their times.
+    /// Returns the kept versions with a shipped status, and their times.
     fn shipped(&self) -> BTreeMap<Version, i64> {
         let said = self.statements.iter().filter(|(_, statement)| statement.status.is_shipped());
         let said = said.map(|(version, statement)| (*version, statement.event_timestamp * 1000));
@@ -42,7 +42,7 @@ impl Order<'_> {
         said.iter().take(SHIPPED_KEPT).chain(said.last()).copied().collect()
     }
 
-    /// The corrections of one kind, and where they stand.
+    /// Returns the corrections of one kind, and their points.
     fn corrected(&self, action: Action) -> impl Iterator<Item = (&Correction, Point<'_>)> {
         let corrections = self.corrections.iter().filter(move |it| it.action == action);
         corrections.map(|correction| {

@@ -1,4 +1,4 @@
-//! What one body states of an order, and how two statements compare.
+//! What one body states about an order, and how two statements compare.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ pub struct Statement {
     pub occasion: Occasion,
     /// `event_timestamp`, in milliseconds.
     pub event_timestamp: i64,
-    /// How far the order has come.
+    /// The status of the order.
     pub status: Status,
-    /// The same in words: the status's own name, or an unknown one as it was written.
+    /// The status in words: its own name, or an unknown one as it was written.
     pub status_word: String,
     /// Its mode, if it has one.
     pub mode: Option<String>,
@@ -42,13 +42,13 @@ pub enum Occasion {
 /// A line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
-    /// The names that it has, its own id too.
+    /// Its names, including its own id.
     pub names: BTreeMap<KeyKind, String>,
-    /// How many units.
+    /// The number of units.
     pub quantity: Decimal,
 }
 
-/// A refund as an event or an order carried it.
+/// A refund as carried by an event or an order.
 #[derive(Debug, Clone)]
 pub struct Refund {
     /// The body that carried it.
@@ -57,27 +57,27 @@ pub struct Refund {
     pub id: String,
     /// `event_timestamp` of that body, in milliseconds.
     pub event_timestamp: i64,
-    /// Whether a refund event carried it, not an order.
+    /// Whether it was carried by a refund event rather than an order.
     pub from_event: bool,
-    /// When it was created, in microseconds, if it says so.
+    /// When it was created, in microseconds, if it states that.
     pub created_us: Option<i64>,
-    /// What it refunds.
+    /// The lines that it refunds.
     pub lines: Vec<RefundedLine>,
 }
 
 /// A refunded line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RefundedLine {
-    /// The order's line, by its own id.
+    /// The order's line, by the line's own id.
     pub id: Option<String>,
-    /// How many units of it.
+    /// The number of refunded units.
     pub quantity: Decimal,
 }
 
-/// How far an order has come, as versions compare it.
+/// The status of an order, in the order in which versions compare it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// No name that the rules know.
+    /// A name that the rules do not know.
     Unknown,
     /// INCOMPLETE
     Incomplete,
@@ -115,7 +115,7 @@ impl Status {
         (Self::Cancelled, "CANCELLED"),
     ];
 
-    /// The status that a text without white space around it names, and its word.
+    /// Returns the status that a text without surrounding white space names, and its word.
     pub fn of(text: &str) -> (Self, String) {
         // Both spellings of the word are in use.
         let name = if text.eq_ignore_ascii_case("CANCELED") { "CANCELLED" } else { text };
@@ -124,27 +124,27 @@ impl Status {
         (status, word.to_owned())
     }
 
-    /// Whether it says that the goods have left.
+    /// Returns whether the status means that the goods have left.
     pub(super) const fn is_shipped(self) -> bool {
         matches!(self, Self::Dispatched | Self::Shipped | Self::Delivered)
     }
 
-    /// Whether it says that the goods are still here.
+    /// Returns whether the status means that the goods are still here.
     pub(super) const fn is_unshipped(self) -> bool {
         matches!(self, Self::Pending | Self::InProgress | Self::Processed)
     }
 }
 
-/// Different contents of which only a fingerprint can say which one counts.
+/// Different contents, of which only a fingerprint can decide which one counts.
 #[derive(Debug)]
 pub enum Tied<'a> {
-    /// Snapshots of one version, or deletions of one version, but for the fingerprint.
+    /// Snapshots of one version, or deletions of one version, apart from the fingerprint.
     Snapshots(&'a [&'a Statement]),
-    /// Entries of one refund id that are alike in everything but the fingerprint.
+    /// Entries of one refund id that are equal in everything but the fingerprint.
     Refunds(&'a [&'a Refund]),
 }
 
-/// Everything that a fingerprint is computed from, in no particular order of lines and refunds.
+/// Everything that a fingerprint is computed from; the order of lines and refunds does not matter.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Content<'a> {
     status_word: &'a str,
@@ -153,8 +153,8 @@ pub(super) struct Content<'a> {
     refunds: Vec<(&'a str, Option<i64>, Vec<&'a RefundedLine>)>,
 }
 
-/// What a snapshot says, by which a person's correction knows it again: the status, and each
-/// line's id (its names if it has none) and quantity.
+/// What a snapshot says, by which a person's correction recognizes it: the status, and each line's
+/// id (its names if it has none) and quantity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words {
     status: String,
@@ -191,7 +191,7 @@ impl Statement {
         Words { status: self.status_word.clone(), lines }
     }
 
-    /// The lines that have an id which no other line of the snapshot has.
+    /// Returns the lines with an id that no other line of the snapshot has.
     pub(super) fn lines_with_own_id(&self) -> BTreeMap<&str, &Line> {
         let mut by_id: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
         for line in &self.lines {
@@ -211,7 +211,8 @@ impl Line {
 }
 
 impl Refund {
-    /// Whether it says of at least one line how much of it was refunded; else it is a stub.
+    /// Returns whether the refund states for at least one line how much of it was refunded;
+    /// otherwise it is a stub.
     pub(super) fn has_lines(&self) -> bool {
         self.lines.iter().any(|line| line.id.is_some())
     }

@@ -1,11 +1,11 @@
-//! The order of an order's events among themselves.
+//! The order of an order's events relative to each other.
 
 use std::collections::BTreeMap;
 
 use super::TieBreak;
 use super::statement::{Occasion, Statement, Status, Tied};
 
-/// A version but for its fingerprint. `observed_at` is 0 for all webhooks, so it is left out.
+/// A version without its fingerprint. `observed_at` is 0 for all webhooks, so it is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     /// A creation precedes everything else, whatever the clocks say.
@@ -15,7 +15,7 @@ pub(super) struct Place {
     status: Status,
 }
 
-/// A version: of those with one place, a higher turn stands for a greater fingerprint.
+/// A version: among those with one place, a higher turn stands for a greater fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
     pub(super) place: Place,
@@ -40,8 +40,8 @@ impl Place {
 pub(super) struct Versions<'a>(BTreeMap<Place, Vec<&'a Statement>>);
 
 impl<'a> Versions<'a> {
-    /// Puts statements in order. Of those with one place and different contents, the judge says
-    /// which one is highest, then which one of the others, and so on.
+    /// Sorts statements. Among those with one place and different contents, the tie break chooses
+    /// the highest, then the highest of the rest, and so on.
     pub(super) fn new(
         statements: impl IntoIterator<Item = &'a Statement>,
         tie_break: &TieBreak,
@@ -65,7 +65,7 @@ impl<'a> Versions<'a> {
         Self(places)
     }
 
-    /// The version of a statement, which is one of those that were put in order.
+    /// Returns the version of a statement, which must be one of the sorted statements.
     pub(super) fn of(&self, statement: &Statement) -> Version {
         let place = Place::of(statement);
         let tied = self.0.get(&place).map_or(&[][..], Vec::as_slice);

@@ -1,8 +1,9 @@
-//! The change feed: its numbers have no gaps, each entry goes on where the last of its item ended,
-//! and the last is what the item counts.
+//! Audits the change feed: its numbers have no gaps, each entry continues from the previous entry
+//! of its item, and the last entry matches the item's counts.
 //!
-//! Entries that outlived their retention are gone from the beginning; the audit starts at the
-//! first that is there, and starts anew after what is removed while it reads.
+//! Entries that outlived their retention are removed from the beginning. The audit starts at the
+//! first remaining entry. If entries are removed before it has read them, it starts anew after
+//! them.
 
 use std::collections::HashMap;
 
@@ -10,10 +11,10 @@ use super::rules::{Difference, Kind};
 use crate::domain::{Counts, Quantity, Site, StockKey};
 use crate::store::{Change, PageRequest, ReadStore, StoreError};
 
-/// Entries that are read at a time.
+/// How many entries are read at a time.
 const PAGE: usize = 1000;
 
-/// What does not fit together in the feed of a site.
+/// Returns the differences in the feed of a site.
 pub(super) async fn differences(
     store: &dyn ReadStore,
     site: &Site,
@@ -23,7 +24,7 @@ pub(super) async fn differences(
     let counts = counts(store, site).await?;
     let read = reading.last;
     reading.read_on(store, site).await?;
-    // What changed while the counts were read is left to the next audit.
+    // Changes made while the counts were read are left to the next audit.
     let latest = reading.latest.iter().filter(|(_, latest)| Some(latest.sequence) <= read);
     let mut differences = std::mem::take(&mut reading.differences);
     for (key, Latest { after, .. }) in latest {
@@ -36,7 +37,7 @@ pub(super) async fn differences(
     Ok(differences)
 }
 
-/// What every item counts.
+/// Returns the counts of every item.
 async fn counts(
     store: &dyn ReadStore,
     site: &Site,
@@ -51,7 +52,7 @@ async fn counts(
     }
 }
 
-/// How far the feed was read.
+/// How far the feed was read, and what was found.
 #[derive(Default)]
 pub(super) struct FeedReading {
     last: Option<u64>,
@@ -68,12 +69,13 @@ struct Latest {
 }
 
 impl FeedReading {
-    /// The number of an item's last change, and the counts after it, as far as the feed was read.
+    /// Returns the number of an item's last change, and the counts after it, as far as the feed was
+    /// read.
     pub(super) fn latest(&self, key: &StockKey) -> Option<(u64, Counts)> {
         self.latest.get(key).map(|latest| (latest.sequence, latest.after))
     }
 
-    /// Reads to the end.
+    /// Reads to the end of the feed.
     pub(super) async fn read_on(
         &mut self,
         store: &dyn ReadStore,
@@ -83,8 +85,8 @@ impl FeedReading {
             let page = store.changes(site, self.last.unwrap_or(0), PAGE).await?;
             let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(()) };
             if self.last.is_some_and(|last| first.sequence > last + 1) {
-                // Either a gap, or what came before was removed just now: then nothing is left of
-                // it.
+                // Either there is a gap, or the earlier entries were removed just now and none of
+                // them is left.
                 let oldest = store.changes(site, 0, 1).await?;
                 if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
                     self.start_anew();
@@ -108,7 +110,7 @@ impl FeedReading {
         if change.sequence != expected {
             let gap = Difference::new(Kind::Sequence, &change.sequence, &expected);
             self.add(gap);
-            // What the missing entries did is not known: they are one difference, not many.
+            // The effect of the missing entries is unknown: they are one difference, not many.
             self.latest.clear();
         }
         self.last = Some(change.sequence);

@@ -1,14 +1,15 @@
-//! The audit: every number is computed again from what it is made of, and compared.
+//! The audit: recomputes every number from its parts, and compares.
 //!
 //! A site is read page by page while workers go on. Each pair that is compared was read at one
-//! moment; what differs is read once more, and only a difference that is still the same is
-//! reported. So a moving system, or a policy that is put in force meanwhile, is no difference.
-//! Nothing is written, but by [`repair()`], which is asked for. An order that cannot be read is a
-//! difference, and the others are looked at all the same.
+//! moment. Differences are read once more, and only a difference that is still the same is
+//! reported, so neither a moving system nor a policy that is put in force meanwhile is a
+//! difference. Only [`repair()`] writes, and only on request. An order that cannot be read is a
+//! difference, and the others are still checked.
 //!
 //! # Invariants
-//! - What is compared, and when it differs, is defined in [`rules`] and nowhere else.
-//! - Memory does not grow with the number of orders, only with that of differences and items.
+//! - What is compared, and when it differs, is defined only in [`rules`].
+//! - Memory does not grow with the number of orders, only with the numbers of differences and
+//!   items.
 
 mod feed;
 mod repair;
@@ -24,24 +25,24 @@ use crate::store::orders::{self, OrderReadings};
 use crate::store::{AuditedOrder, PageRequest, Store, StoreError};
 use crate::upkeep::Orders;
 
-/// Rows that are read at a time.
+/// How many rows are read at a time.
 const PAGE: usize = 500;
-/// At most so many differences of a site are kept; more are only counted.
+/// The most differences of a site that are kept; more are only counted.
 const KEPT_MAX: usize = 1000;
 
-/// What an audit of a site found.
+/// The result of an audit of a site.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What differs, at most a thousand.
+    /// The differences, at most a thousand.
     pub differences: Vec<Difference>,
-    /// How many differences there are.
+    /// The number of differences.
     pub differences_count: u64,
-    /// How many second names were seen beside several ids: for a person to look at, and no
-    /// difference.
+    /// How many second names were seen beside several ids. A person should look at them, but they
+    /// are not differences.
     pub names_contested: u64,
-    /// How many orders were looked at.
+    /// How many orders were checked.
     pub orders: u64,
-    /// How many items were looked at.
+    /// How many items were checked.
     pub items: u64,
 }
 
@@ -53,7 +54,7 @@ impl Findings {
     }
 }
 
-/// Audits one site; `progress` hears of every order that was looked at.
+/// Audits one site and calls `progress` with the number of orders in each page.
 pub async fn site(
     store: &dyn Store,
     site: &Site,
@@ -68,7 +69,7 @@ pub async fn site(
     Ok(findings)
 }
 
-/// Compares what orders hold with what they should hold, and with what the items say.
+/// Compares what orders hold with what they should hold, and with what the items record.
 async fn orders(
     store: &dyn Store,
     site: &Site,
@@ -86,8 +87,8 @@ async fn orders(
     Ok(())
 }
 
-/// What differs of orders. Should the policy change between two readings, the orders differ from it
-/// only until they are computed again.
+/// Returns the differences of orders. If the policy changes between two readings, the orders differ
+/// from it only until they are recomputed.
 async fn of_orders(
     store: &dyn Store,
     site: &Site,
@@ -95,7 +96,7 @@ async fn of_orders(
 ) -> Result<Vec<Difference>, StoreError> {
     let mut readings = orders::read(store, site, names).await?;
     let reading = &readings.of(site).reading;
-    // Also what leads to an order, which must hold nothing by itself.
+    // Includes the records that lead to an order, which must hold nothing themselves.
     let members: Vec<OrderId> = names
         .iter()
         .flat_map(|order| reading.members(order).into_iter().map(|(name, _)| name.clone()))
@@ -105,7 +106,7 @@ async fn of_orders(
     Ok(rules::of_orders(&audited, reading, in_force.as_ref()))
 }
 
-/// Compares what second names and invoice numbers lead to with what is there.
+/// Compares what second names and invoice numbers lead to with what exists.
 async fn names(store: &dyn Store, site: &Site, findings: &mut Findings) -> Result<(), StoreError> {
     let mut page = PageRequest::first(PAGE);
     loop {
@@ -132,7 +133,7 @@ async fn of_names(
     let events: Vec<_> = own.iter().map(|names| (site, names)).collect();
     readings.fill(store, &events, Vec::new()).await?;
     readings.fill_links(store, site, names).await?;
-    // Whoever was seen beside a name must be there, also where it leads nowhere.
+    // Every id that was seen beside a name must exist, even if the name leads nowhere.
     let beside: Vec<OrderId> = {
         let reading: &Reading = &readings.of(site).reading;
         names.iter().flat_map(|name| reading.link(name).ids).collect()
@@ -140,7 +141,7 @@ async fn of_names(
     let beside: Vec<Names> = beside.into_iter().map(Names::only).collect();
     let events: Vec<_> = beside.iter().map(|names| (site, names)).collect();
     readings.fill(store, &events, Vec::new()).await?;
-    // A contested name keeps the ids that were seen beside it, also those of closed orders.
+    // A contested name keeps the ids that were seen beside it, including those of closed orders.
     let reading = &readings.of(site).reading;
     let gone = beside.iter().map(Names::own).filter(|id| reading.record(id).is_none());
     let gone: Vec<OrderId> = gone.cloned().collect();
@@ -151,7 +152,7 @@ async fn of_names(
     Ok(rules::of_names(names, &readings.of(site).reading))
 }
 
-/// Compares what items say that orders hold with what those say.
+/// Compares what items record that orders hold with what the orders record.
 async fn holds(store: &dyn Store, site: &Site, findings: &mut Findings) -> Result<(), StoreError> {
     let mut page = PageRequest::first(PAGE);
     loop {
@@ -166,7 +167,7 @@ async fn holds(store: &dyn Store, site: &Site, findings: &mut Findings) -> Resul
     }
 }
 
-/// Compares the counts of items with the sums of what they are made of.
+/// Compares the counts of items with the sums of their parts.
 async fn items(store: &dyn Store, site: &Site, findings: &mut Findings) -> Result<(), StoreError> {
     let mut page = PageRequest::first(PAGE);
     loop {
@@ -182,15 +183,15 @@ async fn items(store: &dyn Store, site: &Site, findings: &mut Findings) -> Resul
     }
 }
 
-/// What names are compared as.
+/// What the names are compared as.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Compared {
     Orders,
     Names,
 }
 
-/// What differs of names. Where one of them cannot be read, fewer are asked for, until all others
-/// were looked at.
+/// Returns the differences of names. If one of them cannot be read, the names are split until all
+/// others were checked.
 async fn of_readable(
     store: &dyn Store,
     site: &Site,
@@ -206,7 +207,7 @@ async fn of_readable(
         match (differences, names) {
             (Ok(differences), _) => found.extend(differences),
             (Err(error), [only]) if error.is_of_data() => {
-                // A name that cannot be read was reported with its order.
+                // A name that cannot be read was already reported with its order.
                 let is_reported = compared == Compared::Names;
                 found.extend((!is_reported).then(|| Difference::unreadable(only, &error)));
             }
@@ -220,7 +221,7 @@ async fn of_readable(
     Ok(found)
 }
 
-/// The differences that are still there, and the same, when they are looked for again.
+/// Returns the differences that a second look finds unchanged.
 async fn persisting<F: Future<Output = Result<Vec<Difference>, StoreError>>>(
     differences: Vec<Difference>,
     look_again: impl FnOnce() -> F,

@@ -1,14 +1,15 @@
-//! Setting right what an audit found, where records and receipts say what is to be.
+//! Repairs what an audit found, where records and receipts define the correct value.
 //!
-//! Three steps, each an optimistic commit of its own: what orders hold is computed again; what
-//! items say that orders hold becomes what those say; then each item counts the sum of what it is
-//! made of, and the change feed says so. What is committed meanwhile is seen by the comparison, and
-//! then the step is made again. It may die anywhere: the next repair finds what is left.
+//! There are three steps, each an optimistic commit of its own. First, what orders hold is
+//! recomputed. Then what items record that orders hold is set to what the orders record. Finally
+//! each item's counts are set to the sums of their parts, and the change feed records that. The
+//! comparison detects a commit that happens meanwhile, and the step is repeated. It may die
+//! anywhere: the next repair finds the remaining differences.
 //!
 //! # Invariants
-//! - The difference between an item's counts and their sums is no commit's doing, so it stays the
-//!   same whatever is committed meanwhile, unless another repair is faster.
-//! - Whoever adds up the feed's changes of an item comes to what it counts.
+//! - No commit causes the difference between an item's counts and their sums, so it stays the same
+//!   whatever is committed meanwhile, unless another repair is faster.
+//! - The feed's changes of an item add up to its counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,32 +23,32 @@ use crate::store::{
     AuditedItem, Commit, Committed, EntityName, ItemRepair, PageRequest, Store, StoreError, orders,
 };
 
-/// So often it is tried again what something else was faster than.
+/// How many times a step is attempted while other commits are faster.
 const ROUNDS_MAX: usize = 5;
-/// Orders that are computed again at a time.
+/// How many orders are recomputed at a time.
 const ORDERS: usize = 100;
 
-/// Who has it done.
+/// The person and the message under which a repair is made.
 #[derive(Debug, Clone)]
 pub struct Repair {
-    /// Who.
+    /// The person.
     pub actor: Identifier,
-    /// What the change feed calls it.
+    /// The message id in the change feed.
     pub message_id: MessageId,
-    /// When.
+    /// The time of the repair.
     pub at: Timestamp,
 }
 
-/// What a repair came to.
+/// The result of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// What was found before.
+    /// The findings before the repair.
     pub before: Findings,
-    /// What is left.
+    /// The findings that remain.
     pub after: Findings,
 }
 
-/// Audits a site, sets right what can be, and audits it again.
+/// Audits a site, repairs what can be repaired, and audits it again.
 pub async fn repair(
     store: &dyn Store,
     site: &Site,
@@ -97,9 +98,10 @@ impl RepairRun<'_> {
         (self.repair.message_id, self.repair.at)
     }
 
-    /// Computes orders again; what they hold then is a change like any other. Returns those that
-    /// could not be written: other commits were faster each time, or a total would pass its limit.
-    /// What these orders say of themselves is wrong, so items must not take it over.
+    /// Recomputes orders; a resulting change to what they hold is a change like any other. Returns
+    /// the orders that could not be written, because other commits were faster each time or a total
+    /// would pass its limit. What these orders record about themselves is wrong, so items must not
+    /// take it over.
     async fn orders(&self, mut names: Vec<OrderId>) -> Result<Vec<OrderId>, StoreError> {
         for _ in 0..ROUNDS_MAX {
             let Some(in_force) = self.store.policy().await? else { break };
@@ -130,7 +132,7 @@ impl RepairRun<'_> {
         Ok(names)
     }
 
-    /// Makes items say of an order what it says itself.
+    /// Sets what items record about an order to what the order records itself.
     async fn holds(&self, order: OrderId, keys: BTreeSet<StockKey>) -> Result<(), StoreError> {
         for _ in 0..ROUNDS_MAX {
             let found = self.store.audit_orders(self.site, std::slice::from_ref(&order)).await?;
@@ -158,7 +160,7 @@ impl RepairRun<'_> {
         Ok(())
     }
 
-    /// Lets every item count the sum of what it is made of.
+    /// Sets the counts of every item to the sums of their parts.
     async fn items(&self) -> Result<(), StoreError> {
         let mut feed = Feed::default();
         let mut page = PageRequest::first(PAGE);
@@ -176,7 +178,7 @@ impl RepairRun<'_> {
         }
     }
 
-    /// The item is the first after the place of the page.
+    /// Repairs one item: the first after the position of the page.
     async fn item(
         &self,
         page: &PageRequest,
@@ -189,7 +191,8 @@ impl RepairRun<'_> {
             let before = feed.latest(key);
             let mut found = self.store.audit_items(self.site, &page).await?.items.into_iter();
             let Some(item) = found.next().filter(|item| item.key == *key) else { return Ok(()) };
-            // What the feed said last is what it said when the item counted this.
+            // If the feed's last change of the item is still the same, it was also the last one
+            // when the item was read.
             feed.read_on(self.store, self.site).await?;
             if feed.latest(key) != before {
                 continue;
@@ -202,7 +205,8 @@ impl RepairRun<'_> {
         Ok(())
     }
 
-    /// What is to be done about an item. A sum of more than is counted is left to a person.
+    /// Returns the repair of an item, if it needs one. A sum beyond the limits of a count is left
+    /// to a person.
     fn of_item(&self, item: &AuditedItem, feed: &Feed) -> Option<ItemRepair> {
         let counts = Counts::default().plus(item.sums?).ok()?;
         let in_feed = feed.latest(&item.key).map_or(item.counts, |(_, after)| after);

@@ -1,4 +1,4 @@
-//! What an audit compares, and when two things differ. Pure.
+//! What an audit compares, and when two values differ. Pure.
 
 use std::collections::BTreeSet;
 
@@ -8,20 +8,20 @@ use crate::domain::{
 };
 use crate::store::{AuditedHold, AuditedItem, AuditedOrder, Revision, StoreError};
 
-/// Two numbers that should be one.
+/// Two values that should be equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// What was compared.
     pub kind: Kind,
-    /// The item, if it is about one.
+    /// The item, if the difference concerns one.
     pub key: Option<StockKey>,
-    /// The order, if it is about one.
+    /// The order, if the difference concerns one.
     pub order: Option<OrderId>,
-    /// What is there.
+    /// The value that was found.
     pub found: String,
-    /// What should be there.
+    /// The value that was expected.
     pub expected: String,
-    /// The order's revision: with another one it is another difference.
+    /// The order's revision: under another revision it is another difference.
     revision: Option<Revision>,
 }
 
@@ -32,11 +32,11 @@ pub enum Kind {
     Received,
     /// An item's `committed` is the sum of what orders hold of it.
     Committed,
-    /// An item's `fulfilled` is the sum of what orders hold of it, and closed orders left.
+    /// An item's `fulfilled` is the sum of what orders hold of it and of what closed orders left.
     Fulfilled,
-    /// What an order holds, and what the item says that it holds.
+    /// What an order holds equals what the item records that it holds.
     Hold,
-    /// What an order holds, and what it should hold under the policy in force.
+    /// What an order holds equals what it should hold under the policy in force.
     Applied,
     /// The policy that an order was computed with is the one in force.
     Policy,
@@ -53,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind's public name.
+    /// Returns the kind's public name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "stock.received",
@@ -70,8 +70,8 @@ impl Kind {
         }
     }
 
-    /// Whether a repair sets it right: what is to be is said by records and receipts. What is wrong
-    /// with those, or with the past of the feed, is for a person.
+    /// Returns whether a repair fixes it: records and receipts define the correct value. A fault in
+    /// those, or in the past of the feed, is left to a person.
     pub const fn is_repairable(self) -> bool {
         match self {
             Self::Received
@@ -95,12 +95,12 @@ impl Difference {
         Self { key: Some(key.clone()), ..self }
     }
 
-    /// Whether it is about the same, whatever is there now.
+    /// Returns whether both concern the same thing, whatever the values are now.
     pub fn is_of_same(&self, other: &Self) -> bool {
         (self.kind, &self.key, &self.order) == (other.kind, &other.key, &other.order)
     }
 
-    /// That an order, or what belongs to it, cannot be read.
+    /// Creates the difference of an order that, or part of which, cannot be read.
     pub(super) fn unreadable(order: &OrderId, error: &StoreError) -> Self {
         Self::new(Kind::Readable, error, &"a state of this release").of_order(order, None)
     }
@@ -110,7 +110,7 @@ impl Difference {
     }
 }
 
-/// Records against the items that they hold, and against the policy in force. `reading` has the
+/// Compares records with the items that they hold and with the policy in force. `reading` has the
 /// orders that they belong to.
 pub(super) fn of_orders(
     records: &[AuditedOrder],
@@ -135,7 +135,7 @@ pub(super) fn of_orders(
             differences.push(of_order(difference));
         }
         for name in &record.second_names {
-            // Of a contested name only the lowest ids are kept.
+            // A contested name keeps only the lowest ids.
             let link = reading.link(name);
             if !link.ids.contains(order) && !link.is_contested() {
                 let found = "a name that does not lead to it";
@@ -169,14 +169,15 @@ const fn in_a_list(is_in: bool) -> &'static str {
     if is_in { "an order of its own" } else { "a part of another order" }
 }
 
-/// Names against the orders that they were seen beside.
+/// Compares names with the orders that they were seen beside.
 pub(super) fn of_names(names: &[OrderId], reading: &Reading) -> Vec<Difference> {
     let mut differences = Vec::new();
     for name in names {
         let link = reading.link(name);
         for id in &link.ids {
             let found = match reading.record(id) {
-                // What is contested stays so, and of many invoice numbers the oldest are forgotten.
+                // A contested name stays contested, and of many invoice numbers the oldest are
+                // forgotten.
                 None if is_kept(&link, name) && reading.closed.contains_key(id) => None,
                 None => Some("no such order"),
                 Some(record) if !name.kind.is_second_name() => {
@@ -193,7 +194,7 @@ pub(super) fn of_names(names: &[OrderId], reading: &Reading) -> Vec<Difference> 
                 found.map(|found| Difference::new(Kind::Name, &found, name).of_order(id, None)),
             );
         }
-        // An invoice number leads nowhere: of an order that has no other name it is the name.
+        // An invoice number leads nowhere: it is the name of an order that has no other.
         let leads_away = name.kind.is_second_name() && link.leads_to().is_some();
         let holds = reading.record(name).is_some_and(|record| !record.applied.is_empty());
         if leads_away && holds {
@@ -204,13 +205,13 @@ pub(super) fn of_names(names: &[OrderId], reading: &Reading) -> Vec<Difference> 
     differences
 }
 
-/// Whether a link stays where one of the orders that were seen beside the name is closed.
+/// Returns whether a link stays when one of the orders that were seen beside the name is closed.
 fn is_kept(link: &Link, name: &OrderId) -> bool {
     link.is_contested() || !name.kind.is_second_name()
 }
 
-/// What items say that orders hold against what those say. Where the order names the item too,
-/// [`of_orders`] has compared the two.
+/// Compares what items record that orders hold with what the orders record. If the order lists the
+/// item too, [`of_orders`] has already compared the two.
 pub(super) fn of_holds(holds: &[AuditedHold]) -> Vec<Difference> {
     let unknown = holds.iter().filter(|hold| hold.applied == Some(Hold::default()));
     let difference = unknown.filter_map(|AuditedHold { key, order, held, .. }| {
@@ -233,7 +234,7 @@ fn in_words(hold: Hold) -> String {
     }
 }
 
-/// The counts of items against the sums of what they are made of.
+/// Compares the counts of items with the sums of their parts.
 pub(super) fn of_items(items: &[AuditedItem]) -> Vec<Difference> {
     let mut differences = Vec::new();
     for AuditedItem { key, counts, sums } in items {
@@ -248,7 +249,7 @@ pub(super) fn of_items(items: &[AuditedItem]) -> Vec<Difference> {
     differences
 }
 
-/// What [`parts`] returns.
+/// The kinds of the values that [`parts`] returns.
 const KINDS: [Kind; 3] = [Kind::Received, Kind::Committed, Kind::Fulfilled];
 
 const fn parts(counts: &Counts) -> [Quantity; 3] {
@@ -359,7 +360,7 @@ mod tests {
         let link = Link { ids: [id].into(), led_to_closed: false };
         reading.links.insert(invoice.clone(), Some(link));
         reading.records.insert(invoice.clone(), Some(own.record.into()));
-        // All that is wrong here is that the order beside it does not know it.
+        // The only fault here is that the order beside it does not know it.
         let unknown = (Kind::Name, "an order without it", "invoice-number:N");
         check(&of_names(&[invoice], &reading), &[unknown]);
     }

@@ -1,4 +1,4 @@
-//! Determinism, and that a history of usual size has everything in it.
+//! Tests that a history is deterministic, and that one of usual size contains everything.
 
 mod traps;
 
@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::simulate::model::{Model, ModelPolicy, Verdict};
 
-/// When all bodies of a history are received, for the model.
+/// The time at which the model receives all bodies of a history.
 const RECEIVED_MS: i64 = FIRST_DAY_MS + 400 * DAY_MS;
 
 fn history(seed: u64, orders: u32) -> History {
     History::write(HistoryOptions { seed, orders, duplicates_per_mille: 250 })
 }
 
-/// Two thousand orders, and what the model made of each delivery.
+/// Two thousand orders, and the model's verdict on each delivery.
 static OBSERVED: LazyLock<(History, Vec<Verdict>, Model)> = LazyLock::new(|| {
     let history = history(7, 2000);
     let mut model = Model::new(ModelPolicy::default());
@@ -81,7 +81,7 @@ fn every_body_means_what_its_kind_says() {
     }
     let lists = model.lists();
     let of_store = lists.keys().filter(|(_, order)| order.starts_with("store-")).count();
-    // Beside the orders that were lived there is the one under the contested name.
+    // The order under the contested name adds one to the orders that were written.
     assert_eq!(model.orders_observed(), 2000 + of_store + 1);
     assert_eq!(lists.len(), model.orders_observed());
     assert_eq!(model.ambiguous_orders(), []);

@@ -1,4 +1,4 @@
-//! That a history of usual size has everything in it that is known from the field.
+//! Tests that a history of usual size contains every case that is known from the field.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ static RECORDS: LazyLock<BTreeMap<(String, String), Vec<Value>>> = LazyLock::new
         }
     }
     let read = |body: &Bytes| {
-        // A number that is no float; no rule reads it.
+        // A number too large for a float; no rule reads it.
         let text = str::from_utf8(body).unwrap().replace("1e999", "1");
         serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap()
     };
@@ -25,7 +25,7 @@ static RECORDS: LazyLock<BTreeMap<(String, String), Vec<Value>>> = LazyLock::new
         .collect()
 });
 
-/// How many records have two bodies that are so.
+/// Returns how many records have two bodies for which `is_so` is true.
 fn records_with_pair(is_so: impl Fn(&Value, &Value) -> bool) -> usize {
     let has_pair = |bodies: &&Vec<Value>| bodies.iter().any(|a| bodies.iter().any(|b| is_so(a, b)));
     RECORDS.values().filter(has_pair).count()
@@ -157,7 +157,8 @@ fn lines_lose_their_names() {
         is_later(b, a) && product(a, false).iter().any(|id| lost.contains(id))
     };
     at_least(20, records_with_pair(loses));
-    // Their orders hold what they did: every item that is held by a SKU is sold by that.
+    // Their orders hold the same as before: every item that is held under a SKU is sold under that
+    // SKU.
     let (history, _, model) = &*OBSERVED;
     let sold: BTreeSet<&Item> = history.opening_stock().iter().map(|it| &it.item).collect();
     let stock = model.stock();

@@ -1,7 +1,8 @@
-//! That no order of arrival and no repetition shows in any answer.
+//! Tests that no order of arrival and no repetition affects any result.
 //!
-//! Facts are few names, few instants and few contents, so that they tie, contest and contradict
-//! each other often. Without a judge a tie falls to the least content, which is as good as any.
+//! Facts have few names, few instants and few contents, so that they often tie, contest and
+//! contradict each other. Without a tie break a tie goes to the least content, which is as good as
+//! any.
 
 use super::*;
 
@@ -9,7 +10,7 @@ use super::*;
 struct Chance(u64);
 
 impl Chance {
-    /// A number below `end`.
+    /// Returns a number below `end`.
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % end
@@ -64,7 +65,7 @@ fn an_order(chance: &mut Chance) -> Value {
     event(&format!("ECOMM_ORDER_{}", chance.pick(&kinds)), at_ms, data)
 }
 
-/// Some facts; what corrections were shown is what was known when they were made.
+/// Returns some facts; each correction was shown what was known when it was made.
 fn facts(chance: &mut Chance) -> Vec<Fact> {
     let mut model = Model::new(ModelPolicy::default());
     let mut facts = Vec::new();

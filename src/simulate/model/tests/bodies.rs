@@ -1,4 +1,4 @@
-//! What a body is taken for, and the code of what is none.
+//! How bodies are classified, and the code of each malformed one.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn an_unknown_name_is_ignored_whatever_else_it_says() {
         assert_eq!(verdict(body), Verdict::Ignored);
     }
     assert_eq!(verdict(br#"{"event_type":"x","deep":[[[{"n":1e999}]]]}"#), Verdict::Ignored);
-    // A key that is half of a surrogate pair is nobody's name.
+    // A key that is half of a surrogate pair is skipped.
     let broken = r#"{"\ud83c":1,"event_type":"x\ud83d\ude00"}"#;
     assert_eq!(verdict(broken), Verdict::Ignored);
     // The last of equal keys counts.
@@ -60,7 +60,7 @@ fn an_unknown_name_is_ignored_whatever_else_it_says() {
     assert_eq!(verdict(twice), Verdict::Ignored);
 }
 
-/// A creation with one field (a JSON pointer) replaced or, by `None`, removed.
+/// Returns a creation with one field (a JSON pointer) replaced or, with `None`, removed.
 pub(super) fn with(pointer: &str, value: Option<Value>) -> String {
     let mut body = created(AT, "PROCESSED", 1);
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -92,7 +92,7 @@ fn the_envelope_of_an_order_is_checked_in_order() {
         dead(with("/event_timestamp", Some(time)), "decode.invalid_timestamp");
     }
     dead(with("/event_timestamp", None), "decode.invalid_timestamp");
-    // However far it is ahead of the clock.
+    // However far the time is ahead of the clock.
     for time in [json!(1_262_304_000_000_i64), json!(4_102_444_800_000_i64), json!("1704067200000")]
     {
         counts(with("/event_timestamp", Some(time)));

@@ -1,11 +1,11 @@
-//! What people may say of an order, and how long it holds.
+//! Which corrections people may make to an order, and how long each one holds.
 
 use super::*;
 
 use Action::{Hold, Release, Ship};
 
-/// Something that happened: a body, or a correction by somebody who had seen the first so many
-/// bodies and nothing else.
+/// Something that happened: a body, or a correction by a person who had seen only the first `seen`
+/// bodies.
 enum Step {
     Body(Value),
     Correct { action: Action, seen: usize, reference: &'static str, message: u8 },
@@ -25,7 +25,7 @@ fn shown(bodies: &[Value]) -> Shown {
     observed(bodies).shown("s", "id:A").expect("there is a snapshot")
 }
 
-/// What a model is told.
+/// An input to a model.
 #[derive(Clone)]
 enum Told {
     Body(Value),
@@ -41,7 +41,7 @@ impl Told {
     }
 }
 
-/// The steps as a model is told them; a correction with a higher message is received later.
+/// Returns the inputs for the steps; a correction with a higher message is received later.
 fn told(steps: &[Step]) -> Vec<Told> {
     let bodies = steps
         .iter()
@@ -62,7 +62,7 @@ fn told(steps: &[Step]) -> Vec<Told> {
     told.collect()
 }
 
-/// Checks the stock after the steps, in this order and in the opposite one.
+/// Checks the stock after the steps, in this order and in reverse.
 #[track_caller]
 fn lead_to(policy: &ModelPolicy, steps: &[Step], expected: &[&str]) {
     let mut told = told(steps);
@@ -90,7 +90,7 @@ fn only_an_order_with_a_snapshot_is_shown() {
     let mut both = created(AT, "PENDING", 1);
     both["data"]["external_id"] = json!("E");
     let model = observed([&both]);
-    // By any name, and for each site alone.
+    // By any name, and for each site separately.
     assert!(model.shown("s", "external-id:E").is_some());
     assert!(model.shown("S", "id:A").is_none());
 }
@@ -99,7 +99,7 @@ fn only_an_order_with_a_snapshot_is_shown() {
 fn a_release_holds_nothing_until_the_order_says_something_else() {
     let unpaid = || Body(created(AT, "PENDING", 2));
     leads_to(&[unpaid(), correct(Release, 1)], &[]);
-    // Merely mentioned again, with everything else changed.
+    // The same content sent again, with everything else changed.
     let again = changed(
         AT + 1,
         json!({"status": "pending", "email": "x", "mode": null,
@@ -110,7 +110,7 @@ fn a_release_holds_nothing_until_the_order_says_something_else() {
         let news = Body(updated(AT + 1, status, quantity));
         leads_to(&[unpaid(), correct(Release, 1), news], &[&format!("product:P {expected}")]);
     }
-    // What came before counts as seen only if it is older.
+    // An unseen body with a lower version does not end it.
     leads_to(
         &[
             Body(updated(AT + 1, "PENDING", 2)),
@@ -154,13 +154,13 @@ fn a_hold_takes_a_deletion_back_for_good() {
     let gone = || [Body(created(AT, "PROCESSED", 2)), Body(deleted(AT + 1, "PROCESSED"))];
     let with = |more: Vec<Step>| gone().into_iter().chain(more).collect::<Vec<_>>();
     leads_to(&with(vec![correct(Hold, 2)]), &["product:P 2/0"]);
-    // Also once the order says something else.
+    // Also after the order has changed.
     let news = Body(updated(AT + 2, "PROCESSED", 3));
     leads_to(&with(vec![correct(Hold, 2), news]), &["product:P 3/0"]);
-    // Not a deletion that nobody had seen.
+    // But not a deletion that the person had not seen.
     leads_to(&with(vec![correct(Hold, 2), Body(deleted(AT + 3, "PROCESSED"))]), &[]);
     leads_to(&with(vec![correct(Hold, 1)]), &[]);
-    // An older one goes with it.
+    // An older deletion is taken back with it.
     leads_to(&with(vec![correct(Hold, 2), Body(deleted(AT, "PROCESSED"))]), &["product:P 2/0"]);
     // Also if a later correction decides.
     let later = vec![correct(Hold, 2), then(Release, 2), Body(updated(AT + 2, "PROCESSED", 3))];
@@ -177,13 +177,13 @@ fn a_hold_outweighs_what_was_seen_but_refunds() {
     leads_to(&[status("REFUNDED"), correct(Hold, 1)], &[]);
     let refund = Body(refund(AT + 1, "R", "L", json!(1)));
     leads_to(&[status("CANCELLED"), correct(Hold, 1), refund], &["product:P 1/0"]);
-    // A deletion that nobody had seen ends it, even if the goods have left.
+    // A deletion that the person had not seen ends it, even if the goods have left.
     let gone = Body(deleted(AT + 1, "SHIPPED"));
     leads_to(&[status("CANCELLED"), correct(Hold, 1), gone], &["product:P 0/2"]);
     let gone = Body(deleted(AT + 1, "SHIPPED"));
     let test = changed(AT, json!({"mode": "TEST"}));
     leads_to(&[Body(test), correct(Hold, 1), gone], &["product:P 0/1"]);
-    // Cancelled again with other words.
+    // Cancelled again with different content.
     leads_to(&[status("CANCELLED"), correct(Hold, 1), Body(updated(AT + 1, "CANCELLED", 3))], &[]);
 }
 
@@ -192,10 +192,10 @@ fn of_release_and_hold_the_one_received_last_decides() {
     let bought = || Body(created(AT, "PROCESSED", 2));
     leads_to(&[bought(), correct(Release, 1), then(Hold, 1)], &["product:P 2/0"]);
     leads_to(&[bought(), correct(Hold, 1), then(Release, 1)], &[]);
-    // It decides also when it is in force no longer.
+    // It decides even when it is no longer in force.
     let news = || Body(updated(AT + 1, "PROCESSED", 3));
     leads_to(&[bought(), news(), correct(Release, 2), then(Hold, 1)], &["product:P 3/0"]);
-    // A ship is none of them.
+    // A ship is neither of them.
     leads_to(&[bought(), correct(Release, 1), then(Ship, 1)], &[]);
 }
 
@@ -203,7 +203,7 @@ fn of_release_and_hold_the_one_received_last_decides() {
 fn a_ship_says_that_the_goods_have_left() {
     let bought = || Body(created(AT, "PROCESSED", 2));
     leads_to(&[bought(), correct(Ship, 1)], &["product:P 0/2"]);
-    // What was known then does not take it back, nor what is merely mentioned again.
+    // Neither the content that was known then nor the same content sent again takes it back.
     let again = || Body(updated(AT + 1, "PROCESSED", 2));
     leads_to(&[bought(), correct(Ship, 1), again()], &["product:P 0/2"]);
     leads_to(
@@ -211,7 +211,7 @@ fn a_ship_says_that_the_goods_have_left() {
         &["product:P 0/2"],
     );
     leads_to(&[bought(), correct(Ship, 1), Body(deleted(AT + 1, "PROCESSED"))], &["product:P 0/2"]);
-    // Anything else that says that they are here does.
+    // Any other content with a status that means they are still here does.
     leads_to(
         &[bought(), correct(Ship, 1), Body(updated(AT + 1, "PENDING", 2))],
         &["product:P 2/0"],
@@ -220,7 +220,7 @@ fn a_ship_says_that_the_goods_have_left() {
         &[bought(), correct(Ship, 1), Body(updated(AT + 1, "PROCESSED", 3))],
         &["product:P 3/0"],
     );
-    // It moves nothing that is not held.
+    // It changes nothing that is not held.
     leads_to(&[Body(changed(AT, json!({"mode": "TEST"}))), correct(Ship, 1)], &[]);
     leads_to(&[Body(created(AT, "INCOMPLETE", 1)), correct(Ship, 1)], &[]);
 }
@@ -230,10 +230,10 @@ fn a_release_above_a_ship_takes_it_back() {
     let bought = || Body(created(AT, "PROCESSED", 2));
     let again = || Body(updated(AT + 1, "PROCESSED", 2));
     let odd = || Body(updated(AT + 2, "ODD", 2));
-    // Of one version shown, the one received later is higher.
+    // Of corrections of one shown version, the one received later is higher.
     leads_to(&[bought(), correct(Ship, 1), then(Release, 1), odd()], &["product:P 2/0"]);
     leads_to(&[bought(), correct(Release, 1), then(Ship, 1), odd()], &["product:P 0/2"]);
-    // Else the one whose version is.
+    // Otherwise, the one with the higher version is.
     leads_to(&[bought(), again(), correct(Release, 2), then(Ship, 1), odd()], &["product:P 2/0"]);
     leads_to(&[bought(), again(), correct(Ship, 2), then(Release, 1), odd()], &["product:P 0/2"]);
 }
@@ -245,7 +245,7 @@ fn goods_have_left_since_the_ship_was_received() {
         let refund = Body(refund(at_ms, "R", "L", json!(1)));
         leads_to(&[Body(created(AT, "PROCESSED", 2)), correct(Ship, 1), refund], &[expected]);
     }
-    // Or since a body that says so and has a lower version.
+    // Or since a body with a shipped status and a lower version.
     let steps = [
         Body(created(AT, "SHIPPED", 2)),
         Body(updated(AT + 1, "ODD", 2)),
@@ -286,7 +286,7 @@ fn the_corrections_of_linked_records_are_those_of_one_order() {
     assert_eq!(stock(&model), [""; 0]);
     model.observe(&bytes(&both), RECEIVED);
     assert_eq!(stock(&model), [""; 0]);
-    // The lower message counts, whichever record it joined.
+    // The lower message id counts, whichever record it joined.
     model.correct(correction(Hold, "id:A", "m2"));
     assert_eq!(stock(&model), [""; 0]);
     model.correct(correction(Hold, "id:A", "m0"));
@@ -306,7 +306,7 @@ fn a_correction_may_come_before_its_order() {
 
 #[test]
 fn what_was_shown_is_known_again_among_ties() {
-    // Two updates that only a fingerprint tells apart; the judge prefers three units to two.
+    // Two updates that only a fingerprint tells apart; the tie break prefers three units to two.
     let [two, three] = [updated(AT, "SHIPPED", 2), updated(AT, "SHIPPED", 3)];
     let prefer_more = |tied: &Tied<'_>| {
         let Tied::Snapshots(tied) = tied else { panic!("{tied:?}") };
@@ -328,7 +328,8 @@ fn what_was_shown_is_known_again_among_ties() {
         for body in [&two, &three, &odd] {
             model.observe(&bytes(body), RECEIVED);
         }
-        // Right above the lower of the two, a release leaves what the higher one says of shipment.
+        // A release directly above the lower of the two leaves the shipment that the higher one
+        // states.
         assert_eq!(stock(&model), [expected]);
     }
 }

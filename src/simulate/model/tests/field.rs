@@ -1,8 +1,8 @@
-//! Inputs from the field that the first release got wrong, each with the value that is right.
+//! Inputs from the field that the first release got wrong, each with the correct value.
 
 use super::*;
 
-/// A body of an order or refund, for field cases: id `o`, one line `l` of `variation:V`.
+/// Returns a body of an order or refund for field cases: id `o`, one line `l` of `variation:V`.
 fn body(event_type: &str, at_ms: i64, data: Value) -> Value {
     let event_type = match event_type {
         "C" => "ECOMM_ORDER_CREATED",
@@ -19,7 +19,7 @@ fn units(status: &str, quantity: u32) -> Value {
     json!({"id": "o", "mode": "LIVE", "status": status, "items": [line], "refunds": []})
 }
 
-/// The same with other fields.
+/// Returns the same data with some fields changed.
 fn but(mut data: Value, change: Value) -> Value {
     let Value::Object(change) = change else { panic!("{change} is no object") };
     data.as_object_mut().unwrap().extend(change);
@@ -95,7 +95,7 @@ fn c16_an_update_has_no_mode() {
 
 #[test]
 fn c19_a_donation_is_counted_as_any_item() {
-    // That it is not tracked is shown, and moves nothing.
+    // That it is not tracked is shown, and changes no stock.
     let product = json!({"id": "DON", "type": "DONATION", "managed_inventory": false});
     let line = json!({"id": "l", "product_id": "DON", "quantity": 25});
     let order = but(units("PROCESSED", 1), json!({"items": [line]}));

@@ -1,11 +1,11 @@
-//! Identifiers: what can be read as one, and what happens to those that cannot.
+//! Identifiers: which values can be read as one, and what happens to those that cannot.
 
 use super::bodies::{counts, dead, verdict, with};
 use super::*;
 
 const INVALID: &str = "decode.invalid_identifier";
 
-/// Values that are there and name nothing.
+/// Returns values that are present and cannot be read as a name.
 fn unreadable() -> Vec<Value> {
     vec![
         json!({}),
@@ -20,7 +20,7 @@ fn unreadable() -> Vec<Value> {
     ]
 }
 
-/// The record that an order with these names joins.
+/// Returns the record that an order with these names joins.
 #[track_caller]
 fn record(names: Value) -> String {
     let body = order("ECOMM_ORDER_CREATED", AT, "PENDING", 1, names).to_string();
@@ -42,7 +42,7 @@ fn names_are_short_texts_or_counting_numbers_without_white_space_around_them() {
         assert_eq!(record(json!({"id": name, "external_id": "E"})), expected);
     }
     assert_eq!(record(json!({"id": "é".repeat(128)})), format!("id:{}", "é".repeat(128)));
-    // An exponent is no digit, and half of a surrogate pair is no text.
+    // An exponent is not a digit, and half of a surrogate pair is not a text.
     for broken in ["1e3", "1.0", "12345678901234567890e0", "\"\\ud83d\""] {
         dead(with("/data/id", Some(json!("?"))).replace("\"?\"", broken), INVALID);
     }

@@ -1,4 +1,4 @@
-//! The stock key of a line, by its own names and by those that are remembered.
+//! The stock key of a line, by its own names and by remembered ones.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn all_names() -> Value {
         "external_product_id": "EP", "sku": "S", "id": "L", "quantity": 1})
 }
 
-/// An update at a time with one line of one unit, with these names beside its id.
+/// Returns an update at a time with one line of one unit that has these names beside its id.
 fn line(at_ms: i64, names: Value) -> Value {
     let mut line = json!({"id": "L", "quantity": 1});
     let Value::Object(names) = names else { panic!("{names} is no object") };
@@ -33,7 +33,7 @@ fn the_first_name_that_a_line_has_is_its_key() {
             holds(&[changed(AT, items)], &[&format!("{key} 1/0")]);
             line[field] = nothing.clone();
         }
-        // No name is left: it holds nothing.
+        // No name is left, so it holds nothing.
         let body = changed(AT, json!({"items": [line, {"sku": "S", "quantity": 1}]}));
         holds(std::slice::from_ref(&body), &["sku:S 1/0"]);
         assert_eq!(listed(&observed([&body]), List::Unmapped), ["id:A"]);
@@ -51,7 +51,7 @@ fn a_line_keeps_the_names_that_it_lost() {
         (json!({}), "variation:V 1/0"),
         (json!({"sku": "S"}), "variation:V 1/0"),
         (json!({"sku": "S", "variation_id": null}), "variation:V 1/0"),
-        // What contradicts is another good.
+        // A contradicting name means other goods.
         (json!({"sku": "T"}), "sku:T 1/0"),
         (json!({"product_id": "Q"}), "product:Q 1/0"),
         // A name that was never given contradicts nothing.
@@ -59,7 +59,7 @@ fn a_line_keeps_the_names_that_it_lost() {
     ] {
         holds(&[full.clone(), line(AT + 1, names)], &[expected]);
     }
-    // Names are remembered by version, so a creation's come last.
+    // Names are remembered by version, so a creation's are lowest.
     let creation = order(
         "ECOMM_ORDER_CREATED",
         AT + 9,
@@ -72,16 +72,16 @@ fn a_line_keeps_the_names_that_it_lost() {
 
 #[test]
 fn names_are_remembered_together_and_newest_first() {
-    // The newest knows another product; the one before it agrees with it, the first does not.
+    // The newest version has another product; the one before agrees with it, the first does not.
     let first = line(AT, json!({"variation_id": "V1", "sku": "S1"}));
     let second = line(AT + 1, json!({"external_product_id": "EP", "sku": "S2"}));
     let third = line(AT + 2, json!({"sku": "S2"}));
     let lost = line(AT + 3, json!({}));
     holds(&[first.clone(), second.clone(), lost.clone()], &["external-product:EP 1/0"]);
-    // `second` is kept for its kind, though `third` is newer in the other.
+    // `second` is kept for its kind, though `third` is newer for the other kind.
     holds(&[first.clone(), second, third.clone(), lost.clone()], &["external-product:EP 1/0"]);
     holds(&[first.clone(), third, lost], &["sku:S2 1/0"]);
-    // One that contradicts is passed over, and the next one is looked at.
+    // A contradicting version is skipped, and the next one is tried.
     let other = line(AT + 1, json!({"product_id": "Q", "sku": "T"}));
     holds(&[first, other, line(AT + 2, json!({"sku": "S1"}))], &["variation:V1 1/0"]);
 }
@@ -96,7 +96,7 @@ fn only_a_line_whose_id_stands_once_remembers() {
     holds(&[body(AT, json!([named, lost])), body(AT + 1, json!([lost]))], &["line:L 1/0"]);
     holds(&[body(AT, json!([named])), body(AT + 1, json!([lost, lost]))], &["line:L 2/0"]);
     holds(&[body(AT, json!([named])), body(AT + 1, json!([bare]))], &[]);
-    // Of another line, and of a deletion, nothing is learned.
+    // Neither another line nor a deletion contributes names.
     let other = json!([{"id": "M", "quantity": 1}]);
     holds(&[body(AT, json!([named])), body(AT + 1, other)], &["line:M 1/0"]);
     let gone = order("ECOMM_ORDER_DELETED", AT, "SHIPPED", 1, json!({"items": [named]}));

@@ -1,4 +1,4 @@
-//! Every rule of the domain that the model states: bodies, and what they must lead to.
+//! Tests of every domain rule that the model states: bodies, and the stock that they must lead to.
 
 mod arrival;
 mod bodies;
@@ -21,7 +21,7 @@ use super::*;
 const AT: i64 = 1_710_000_000_000;
 const RECEIVED: i64 = AT + 1000;
 
-/// An order event of order `id:A` with one line `product:P`, changed by `change`.
+/// Returns an event of order `id:A` with one line `product:P`, changed by `change`.
 fn order(event_type: &str, at_ms: i64, status: &str, quantity: u32, change: Value) -> Value {
     let mut data = json!({
         "id": "A", "status": status, "mode": "LIVE",
@@ -47,7 +47,7 @@ fn updated(at_ms: i64, status: &str, quantity: u32) -> Value {
     order("ECOMM_ORDER_UPDATED", at_ms, status, quantity, json!({}))
 }
 
-/// An update of order `id:A` with other fields.
+/// Returns an update of order `id:A` with other fields.
 fn changed(at_ms: i64, change: Value) -> Value {
     order("ECOMM_ORDER_UPDATED", at_ms, "PROCESSED", 1, change)
 }
@@ -80,7 +80,7 @@ fn name(order: &str) -> (String, String) {
     ("s".to_owned(), order.to_owned())
 }
 
-/// A model under the default policy that has observed bodies.
+/// Returns a model under the default policy that has observed bodies.
 fn observed<'a>(bodies: impl IntoIterator<Item = &'a Value>) -> Model {
     let mut model = Model::new(ModelPolicy::default());
     for body in bodies {
@@ -90,7 +90,7 @@ fn observed<'a>(bodies: impl IntoIterator<Item = &'a Value>) -> Model {
     model
 }
 
-/// The stock as `key committed/fulfilled`.
+/// Returns the stock as `key committed/fulfilled`.
 fn stock(model: &Model) -> Vec<String> {
     let stock = model.stock().into_iter().map(|(item, counts)| {
         let (committed, fulfilled) = (counts.committed.normalize(), counts.fulfilled.normalize());
@@ -99,7 +99,7 @@ fn stock(model: &Model) -> Vec<String> {
     stock.collect()
 }
 
-/// Checks the stock after the bodies in this order and in the opposite one.
+/// Checks the stock after the bodies, in this order and in reverse.
 #[track_caller]
 fn check(policy: &ModelPolicy, bodies: &[Value], expected: &[&str]) {
     for is_reversed in [false, true] {
@@ -124,7 +124,7 @@ fn holds(bodies: &[Value], expected: &[&str]) {
     check(&ModelPolicy::default(), bodies, expected);
 }
 
-/// The orders in a list.
+/// Returns the orders in a list.
 fn listed(model: &Model, list: List) -> Vec<String> {
     let lists = model.lists().into_iter().filter(|(_, lists)| lists.contains(&list));
     lists.map(|((_, order), _)| order).collect()

@@ -1,8 +1,8 @@
-//! How records are linked by the names that events give an order.
+//! How the names that events give an order link its records.
 
 use super::*;
 
-/// A snapshot with these names, of one line `sku:S`.
+/// Returns a snapshot with these names and one line `sku:S`.
 fn named(at_ms: i64, names: Value, quantity: u32) -> Value {
     let mut data = json!({"status": "PROCESSED", "items": [{"id": "L", "sku": "S",
         "quantity": quantity}]});
@@ -11,7 +11,7 @@ fn named(at_ms: i64, names: Value, quantity: u32) -> Value {
     event("ECOMM_ORDER_UPDATED", at_ms, data)
 }
 
-/// Who holds `sku:S`, as `order quantity`.
+/// Returns the holders of `sku:S`, as `order quantity`.
 fn holders(model: &Model) -> Vec<String> {
     let holders = model.holders().into_values().flatten();
     holders.map(|holder| format!("{} {}", holder.order, holder.committed.normalize())).collect()
@@ -116,7 +116,7 @@ fn notices_link_names_and_hold_nothing_and_their_deletion_is_a_tombstone() {
     let model = observed(&[gone, both]);
     assert_eq!(model.settled_orders(), [name("store-order:7/1")]);
     assert_eq!(model.orders_observed(), 1);
-    // What stands between a store and its order stands there once.
+    // The separator between a store and its order occurs only once.
     let odd = notice("DELETED", AT, json!({"storeId": "a/b%", "entityId": "c/d"}));
     assert_eq!(observed(&[odd]).settled_orders(), [name("store-order:a%2Fb%25/c%2Fd")]);
 }

@@ -48,7 +48,7 @@ fn what_is_finer_than_six_decimals_is_rounded_half_to_even() {
         ("1e-8", "0"),
         ("1e-999999999999999999999", "0"),
         ("0.9999996", "1"),
-        // The limit holds for what is left.
+        // The limit applies after rounding.
         ("1000000000.0000005", "1000000000"),
     ] {
         let found = quantity_of(text).map(|quantity| quantity.normalize().to_string());

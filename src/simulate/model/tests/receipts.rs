@@ -1,4 +1,4 @@
-//! What comes in by receipts.
+//! Goods received through receipts.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! Which refunds move stock.
+//! Which refunds change stock.
 
 use super::*;
 
-/// An update that lists one refund.
+/// Returns an update that lists one refund.
 fn listing(at_ms: i64, quantity: u32, refund: &Value) -> Value {
     order("ECOMM_ORDER_UPDATED", at_ms, "PROCESSED", quantity, json!({"refunds": [refund, {}]}))
 }
@@ -43,7 +43,7 @@ fn a_refund_moves_stock_by_policy_only() {
     ] {
         check(&restock(restocked), &whole, &expected);
     }
-    // Nothing is refunded of an order without lines.
+    // An order without lines has nothing to refund.
     check(&restock(Full), &[changed(AT, json!({"items": []}))], &[]);
 }
 
@@ -55,7 +55,7 @@ fn refunds_are_a_union_of_all_that_was_said() {
     check(&lines, &[old.clone(), updated(AT + 1, "PROCESSED", 5)], &["product:P 4/0"]);
     let gone = order("ECOMM_ORDER_DELETED", AT, "SHIPPED", 9, json!({"refunds": [entry("Q", 2)]}));
     check(&lines, &[old.clone(), gone], &["product:P 0/6"]);
-    // One id: the later entry counts; at one time, the event's.
+    // Of one id the later entry counts; at the same time, the event's.
     check(&lines, &[old.clone(), listing(AT + 1, 9, &entry("R", 4))], &["product:P 5/0"]);
     check(&lines, &[old.clone(), refund(AT, "R", "L", json!(2))], &["product:P 7/0"]);
     check(&lines, &[old, refund(AT, "Q", "L", json!(2))], &["product:P 6/0"]);
@@ -69,7 +69,7 @@ fn an_entry_with_lines_stands_over_a_stub() {
         json!({"id": "R"}),
         json!({"id": "R", "items": null}),
         json!({"id": "R", "items": []}),
-        // A line without quantity is about money, one without id is about no line.
+        // A line without a quantity is about money; one without an id matches no line.
         json!({"id": "R", "items": [{"id": "L", "quantity": null}, {"id": "L"}]}),
         json!({"id": "R", "items": [{"quantity": 9}, {"id": {}, "quantity": 9}]}),
     ] {
@@ -84,7 +84,7 @@ fn a_refund_was_made_when_it_first_says_so_else_when_it_was_first_heard_of() {
     let shipped = |at_ms: i64, refund: Value| {
         order("ECOMM_ORDER_UPDATED", at_ms, "SHIPPED", 10, json!({"refunds": [refund]}))
     };
-    // Ten units left at AT + 100; the refund is heard of later.
+    // Ten units left at AT + 100; the refund is first mentioned later.
     let left = updated(AT + 100, "SHIPPED", 10);
     let at = |entry: Value, created: Value| {
         let mut entry = entry;
@@ -98,7 +98,7 @@ fn a_refund_was_made_when_it_first_says_so_else_when_it_was_first_heard_of() {
         (json!("2024-03-09T16:00:00.1Z"), "product:P 0/10"),
         (json!("2024-03-09T16:00:00.1000001Z"), "product:P 0/10"),
         (json!("2023-04-01T00:00:00Z"), "product:P 0/9"),
-        // No times: it was heard of after the goods had left.
+        // Not valid times: the refund was first mentioned after the goods had left.
         (json!("2024-03-09T16:00:00.099"), "product:P 0/10"),
         (json!("2009-12-31T23:59:59Z"), "product:P 0/10"),
         (json!("2100-01-01T00:00:00.000001Z"), "product:P 0/10"),
@@ -107,7 +107,7 @@ fn a_refund_was_made_when_it_first_says_so_else_when_it_was_first_heard_of() {
     ] {
         holds(&[left.clone(), shipped(AT + 200, at(entry("R", 1), created))], &[expected]);
     }
-    // The lowest of all its entries, also of stubs.
+    // The lowest time of all its entries counts, including stubs.
     let refund = refund(AT + 200, "R", "L", json!(1));
     let stub = shipped(AT + 300, at(json!({"id": "R"}), json!("2024-03-09T16:00:00Z")));
     holds(&[left.clone(), refund.clone()], &["product:P 0/10"]);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a refund at a time leaves of three units, after these statuses at times 10, 20, ...
+/// Checks what a refund at a time leaves of three units, after these statuses at times 10, 20, ...
 #[track_caller]
 fn refunded(statuses: &[&str], at: i64, expected: &str) {
     let times = (1..).map(|place| AT + place * 10);
@@ -51,7 +51,7 @@ fn goods_have_left_since_the_first_word_of_it_after_the_last_word_against_it() {
 fn the_lowest_64_words_of_it_and_the_highest_are_kept() {
     let mut statuses = vec!["SHIPPED"; 64];
     statuses.extend(["PROCESSED", "SHIPPED", "SHIPPED"]);
-    // The 65th word of it, at 660, is forgotten; the 66th is the highest.
+    // The 65th shipped status, at 660, is forgotten; the 66th is the highest.
     refunded(&statuses, 665, "product:P 0/2");
     refunded(&statuses, 670, "product:P 0/3");
     let statuses = &statuses[1..];
@@ -61,7 +61,7 @@ fn the_lowest_64_words_of_it_and_the_highest_are_kept() {
 
 #[test]
 fn a_creation_that_says_it_later_has_its_own_time() {
-    // Its version is the lowest, its time is what it says.
+    // Its version is the lowest; its time is the one that it states.
     let bodies = [
         created(AT + 50, "SHIPPED", 3),
         updated(AT + 10, "DELIVERED", 3),

@@ -1,4 +1,4 @@
-//! What an order holds: every row of the table, by every policy.
+//! What an order holds: every row of the table, under every policy.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn the_status_says_where_the_units_are() {
     }
     for status in ["SHIPPED", "DISPATCHED", "DELIVERED"] {
         holds(&[created(AT, status, 2)], &["product:P 0/2"]);
-        // Whatever it says later, but that it is still here.
+        // Whatever later statuses say, unless they mean that it is still here.
         for other in ["DISPUTED", "ODD", "REFUNDED", "CANCELLED"] {
             holds(&[created(AT, status, 2), updated(AT + 1, other, 3)], &["product:P 0/3"]);
         }
@@ -38,7 +38,7 @@ fn a_deletion_takes_what_has_not_left() {
     holds(&[created(AT, "PROCESSED", 1), deleted(AT, "PROCESSED")], &[]);
     holds(&[deleted(AT, "PROCESSED")], &[]);
     holds(&[created(AT, "SHIPPED", 1), deleted(AT, "SHIPPED")], &["product:P 0/1"]);
-    // That it says PROCESSED says nothing; that it says SHIPPED does.
+    // A deletion with PROCESSED tells nothing; one with SHIPPED does.
     holds(&[created(AT, "SHIPPED", 1), deleted(AT + 1, "PROCESSED")], &["product:P 0/1"]);
     holds(&[created(AT, "ODD", 1), deleted(AT, "SHIPPED")], &["product:P 0/1"]);
     let guide = [
@@ -49,7 +49,7 @@ fn a_deletion_takes_what_has_not_left() {
     holds(&guide[..1], &["product:P 1/0"]);
     holds(&guide[..2], &["product:P 3/0"]);
     holds(&guide, &[]);
-    // Its lines are not read, and refunds that cannot be read are none.
+    // A deletion's lines are not read, and refunds that cannot be read count as none.
     let broken = json!({"items": "x", "refunds": [{"id": "R", "items": [
         {"id": "L", "quantity": 1}]}, 7]});
     let broken = order("ECOMM_ORDER_DELETED", AT, "SHIPPED", 1, broken);
@@ -111,7 +111,7 @@ fn the_newest_mode_that_was_said_counts() {
         holds(&[test.clone(), changed(AT + 1, json!({"mode": silent}))], &[]);
     }
     holds(&[test, updated(AT + 1, "PROCESSED", 2)], &["product:P 2/0"]);
-    // A deletion says a mode too.
+    // A deletion can state a mode too.
     let gone = order("ECOMM_ORDER_DELETED", AT + 1, "", 1, json!({"mode": "TEST"}));
     holds(&[created(AT, "SHIPPED", 1), gone], &[]);
 }

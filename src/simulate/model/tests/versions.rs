@@ -6,12 +6,13 @@ use super::*;
 fn the_highest_version_counts() {
     let later = updated(AT + 1, "PENDING", 3);
     holds(&[created(AT, "DELIVERED", 1), later], &["product:P 3/0"]);
-    // One timestamp: an update beats a creation, a cancellation an update, a status the one before.
+    // At one timestamp, an update beats a creation, a cancellation an update, and a status the one
+    // before it.
     holds(&[created(AT, "SHIPPED", 1), updated(AT, "PENDING", 3)], &["product:P 3/0"]);
     let alias = order("ECOMM_ORDER_STATUS_UPDATED", AT, "PENDING", 3, json!({}));
     holds(&[created(AT, "SHIPPED", 1), alias], &["product:P 3/0"]);
     holds(&[updated(AT, "CANCELLED", 1), updated(AT, "DISPUTED", 3)], &[]);
-    // A creation that says CANCELLED is a creation all the same.
+    // A creation with status CANCELLED is still a creation.
     holds(&[created(AT, "CANCELLED", 1), updated(AT, "PENDING", 3)], &["product:P 3/0"]);
 }
 
@@ -40,7 +41,7 @@ fn of_one_time_the_status_that_is_further_counts() {
     for pair in path.windows(2) {
         let expected = match pair[1] {
             "INCOMPLETE" | "REFUNDED" => vec![],
-            // Before DISPUTED stands DELIVERED, so it has left.
+            // The status before DISPUTED is DELIVERED, so the goods have left.
             "DISPATCHED" | "SHIPPED" | "DELIVERED" | "DISPUTED" => vec!["product:P 0/2"],
             _ => vec!["product:P 2/0"],
         };
@@ -76,7 +77,8 @@ fn a_tie_is_handed_to_the_judge() {
 
 #[test]
 fn the_judge_orders_all_of_several() {
-    // Names and quantities of the first, mode of the second, none of the third.
+    // Names and quantities come from the first, the mode from the second, and nothing from the
+    // third.
     let tied = [
         changed(AT, json!({"mode": null, "items": [{"id": "L", "sku": "S", "quantity": 1}]})),
         changed(AT, json!({"mode": "TEST", "items": [{"id": "L", "quantity": 2}]})),
