@@ -262,7 +262,7 @@ pub struct JournalExtent {
     /// Whether the journal has something from before what was asked for.
     pub begins_later: bool,
     /// Whether the journal has everything that was ever journalled.
-    pub is_whole: bool,
+    pub is_complete: bool,
 }
 
 /// An envelope in the journal.

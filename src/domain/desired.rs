@@ -106,7 +106,7 @@ fn held(order: &Record, departure: Option<Departure>, policy: &Policy, why: Why)
         Restock::Unshipped => Some(Refunded::of(order, departure)),
         Restock::Lines | Restock::Full => Some(Refunded::of(order, None)),
     };
-    if policy.restock == Restock::Full && refunded.as_ref().is_some_and(Refunded::is_whole) {
+    if policy.restock == Restock::Full && refunded.as_ref().is_some_and(Refunded::is_complete) {
         return Desired { holds, why: Why::RefundedInFull };
     }
     for (line, key) in order.keyed_lines(&policy.key_precedence) {
@@ -159,7 +159,7 @@ impl<'a> Refunded<'a> {
     }
 
     /// Returns whether there is a line, and every line is refunded up to its quantity.
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         !self.lines.is_empty() && self.lines.iter().all(|line| self.of_line(line) >= line.quantity)
     }
 }

@@ -79,7 +79,7 @@ async fn close_of_site(
         let read = found.items.len();
         let old: Vec<_> =
             found.items.into_iter().filter(|order| order.at < before).map(|it| it.order).collect();
-        let is_whole = old.len() == read;
+        let is_complete = old.len() == read;
         let revision = in_force.revision;
         let closings =
             orders::closings(store, site, &old, revision, (before, clock::now())).await?;
@@ -97,7 +97,7 @@ async fn close_of_site(
         let closed = closed.into_iter().filter(|closed| *closed == Committed::Written).count();
         count += u64::try_from(closed).unwrap_or(u64::MAX);
         page.after = found.next;
-        if page.after.is_none() || !is_whole {
+        if page.after.is_none() || !is_complete {
             return Ok(count);
         }
     }

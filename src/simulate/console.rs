@@ -17,7 +17,7 @@ use super::poster;
 const PAGE_LENGTH: &str = "500";
 /// The most pages that are read of one list.
 const PAGES_MAX: usize = 100_000;
-const POLL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A client of the operator API.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl Console {
                 }
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -85,7 +85,7 @@ pub async fn replay(
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
     if !selection.partial && !store.is_complete().await? {
-        if !extent.is_whole {
+        if !extent.is_complete {
             return Err(RebuildError::InPart("the journal no longer has its beginning"));
         }
         if extent.begins_later {

@@ -162,7 +162,7 @@ pub(super) fn extent(
         first: place(first, since)?,
         last: place("SELECT max(position) FROM journal WHERE position > ?1", 0)?,
         begins_later: place(earlier, since)?.is_some(),
-        is_whole: connection
+        is_complete: connection
             .prepare_cached("SELECT envelopes = 0 FROM forgotten")?
             .query_row((), |row| row.get(0))?,
     })

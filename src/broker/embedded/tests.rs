@@ -10,7 +10,7 @@ use super::*;
 use crate::broker::{Delivery, Disposition, EnvelopeKind};
 use crate::domain::{Code, MessageId, Rejection};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const WATCH: Duration = Duration::from_millis(600);
 
 fn envelope(body: &str) -> Envelope {
@@ -44,7 +44,7 @@ async fn work(broker: &EmbeddedBroker) -> Subscription {
 
 /// Takes one delivery and checks its body.
 async fn take(subscription: &mut Subscription, body: &str) -> Delivery {
-    let mut batch = timeout(DEADLINE, subscription.next_batch(1)).await.unwrap();
+    let mut batch = timeout(TIMEOUT, subscription.next_batch(1)).await.unwrap();
     let delivery = batch.pop().unwrap();
     assert_eq!(&*delivery.envelope.body, body.as_bytes());
     delivery
@@ -78,7 +78,7 @@ async fn eventually_depth(broker: &EmbeddedBroker, expected: impl Fn(&QueueDepth
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, reached).await.unwrap();
+    timeout(TIMEOUT, reached).await.unwrap();
 }
 
 async fn journalled(broker: &EmbeddedBroker) -> Vec<(u64, Envelope)> {
@@ -354,7 +354,7 @@ async fn a_damaged_row_ends_the_subscription_and_nothing_is_lost() {
         publish(&broker, &["a"]).await;
         execute(&broker, damage).await;
         let mut subscription = work(&broker).await;
-        let batch = timeout(DEADLINE, subscription.next_batch(1)).await.unwrap();
+        let batch = timeout(TIMEOUT, subscription.next_batch(1)).await.unwrap();
         assert!(batch.is_empty(), "{damage}");
         assert_eq!(broker.depth().await.unwrap().work_ready, 1, "{damage}");
     }

@@ -183,7 +183,7 @@ pub(super) async fn extent(
             first: None,
             last: None,
             begins_later: false,
-            is_whole: begin == 0,
+            is_complete: begin == 0,
         });
     };
     let first = match since {
@@ -199,7 +199,7 @@ pub(super) async fn extent(
         first,
         last: last_record(shared, begin, end).await?,
         begins_later: first != Some(earliest),
-        is_whole: begin == 0,
+        is_complete: begin == 0,
     })
 }
 

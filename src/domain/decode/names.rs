@@ -55,8 +55,8 @@ pub(super) fn read(value: Option<Value<'_>>) -> Found {
     if let Some(first) = json.bytes().next()
         && first.is_ascii_digit()
     {
-        let is_whole = first != b'0' && json.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_whole {
+        let is_complete = first != b'0' && json.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_complete {
             return Found::Unreadable("expected a text or a whole number, found another number");
         }
         return parsed(json);

@@ -18,11 +18,11 @@ macro_rules! serialize_sparsely {
                 const FIELDS: &[&str] = &[$(stringify!($always),)* $(stringify!($sparse)),*];
                 // A forgotten field does not compile.
                 let Self { $($always,)* $($sparse),* } = self;
-                let is_whole = !serializer.is_human_readable();
+                let is_complete = !serializer.is_human_readable();
                 let mut written = serializer.serialize_struct(stringify!($name), FIELDS.len())?;
                 $(written.serialize_field(stringify!($always), $always)?;)*
                 $(
-                    if is_whole || !$crate::domain::record::sparse::says_nothing($sparse) {
+                    if is_complete || !$crate::domain::record::sparse::says_nothing($sparse) {
                         written.serialize_field(stringify!($sparse), $sparse)?;
                     } else {
                         written.skip_field(stringify!($sparse))?;

@@ -191,9 +191,9 @@ impl Story<'_> {
 
     /// Refunds some lines or all of them: by events, within later snapshots, or both.
     fn refund(&mut self) {
-        let is_whole = self.dice.chance(450);
+        let is_complete = self.dice.chance(450);
         for _ in 0..self.dice.between(1, 2) {
-            let refund = self.new_refund(is_whole);
+            let refund = self.new_refund(is_complete);
             self.refunds.push(refund);
             let has_id =
                 !matches!(self.order.identity, Identity::ExternalId | Identity::InvoiceNumber);
@@ -205,7 +205,7 @@ impl Story<'_> {
             if !has_event || self.dice.chance(500) {
                 self.update(self.status);
             }
-            if is_whole {
+            if is_complete {
                 break;
             }
         }
@@ -220,13 +220,13 @@ impl Story<'_> {
         }
     }
 
-    fn new_refund(&mut self, is_whole: bool) -> OrderRefund {
+    fn new_refund(&mut self, is_complete: bool) -> OrderRefund {
         let mut lines = Vec::new();
         for line in &self.lines {
             let Some(id) = line.id.clone() else { continue };
-            if is_whole || self.dice.chance(500) {
+            if is_complete || self.dice.chance(500) {
                 let part =
-                    if is_whole { line.quarters } else { self.dice.between(1, line.quarters) };
+                    if is_complete { line.quarters } else { self.dice.between(1, line.quarters) };
                 lines.push((id, part));
             }
         }

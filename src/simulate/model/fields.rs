@@ -180,9 +180,9 @@ pub(super) fn timestamp(object: &Object<'_>) -> Result<i64, Code> {
         Some(Json::Text(text)) => text,
         _ => return Err("decode.invalid_timestamp"),
     };
-    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_complete = digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.parse::<i64>() {
-        Ok(time) if is_whole && (EARLIEST_MS..=LATEST_MS).contains(&time) => Ok(time),
+        Ok(time) if is_complete && (EARLIEST_MS..=LATEST_MS).contains(&time) => Ok(time),
         _ => Err("decode.invalid_timestamp"),
     }
 }

@@ -27,9 +27,10 @@ impl Order<'_> {
         let lines = latest.lines.iter();
         let lines: Vec<(Decimal, Decimal)> =
             lines.map(|line| (line.quantity, back(line.id()).unwrap_or_default())).collect();
-        let is_whole = !lines.is_empty() && lines.iter().all(|(quantity, back)| back >= quantity);
+        let is_complete =
+            !lines.is_empty() && lines.iter().all(|(quantity, back)| back >= quantity);
         let kept = lines.into_iter().map(|(quantity, back)| match restock {
-            RestockedRefunds::Full if is_whole => Decimal::ZERO,
+            RestockedRefunds::Full if is_complete => Decimal::ZERO,
             RestockedRefunds::Full | RestockedRefunds::Never => quantity,
             RestockedRefunds::Lines | RestockedRefunds::Unshipped => {
                 (quantity - back).max(Decimal::ZERO)

@@ -30,8 +30,8 @@ pub(super) fn unpack(
 ) -> Result<Bytes, StoreError> {
     let mut body = Vec::new();
     let read = ZlibDecoder::new(stored).take(u64::from(digest.bytes) + 1).read_to_end(&mut body);
-    let is_whole = u32::try_from(body.len()) == Ok(digest.bytes);
-    if read.is_err() || !is_whole || Fingerprint::of(&body) != digest.fingerprint {
+    let is_complete = u32::try_from(body.len()) == Ok(digest.bytes);
+    if read.is_err() || !is_complete || Fingerprint::of(&body) != digest.fingerprint {
         let detail = format!("a body of the dead letter {id} cannot be read; restore a backup");
         return Err(StoreError::Corrupt { detail });
     }

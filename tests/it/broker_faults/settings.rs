@@ -57,14 +57,14 @@ async fn a_journal_that_is_too_large_loses_its_oldest_bodies() {
         RabbitOptions { journal_bytes_max: Some(16 << 20), ..options(RabbitMq::shared().await) };
     let broker = RabbitBroker::connect(&options).await.unwrap();
     let mut subscription = work(&broker).await;
-    assert!(broker.journal_extent(None).await.unwrap().is_whole);
+    assert!(broker.journal_extent(None).await.unwrap().is_complete);
     for _ in 0..BODIES {
         broker.publish(envelope(&body)).await.unwrap();
         take_one(&mut subscription).await.settle(Disposition::Ack);
     }
     eventually("the oldest are gone", async || {
         let extent = broker.journal_extent(None).await.unwrap();
-        (!extent.is_whole && extent.first.is_some()).then_some(())
+        (!extent.is_complete && extent.first.is_some()).then_some(())
     })
     .await;
 }

@@ -102,7 +102,7 @@ fn restored(backup: &Path) -> (Shop, Timestamp) {
 }
 
 /// Everything that a backup says was received leads to its stock.
-async fn is_whole(backup: &Path) {
+async fn is_complete(backup: &Path) {
     let (shop, since) = restored(backup);
     shop.assert_audit_is_clean().await;
     let journal = shop.broker.journal(None, 100_000).await.unwrap();
@@ -178,6 +178,6 @@ async fn a_backup_that_is_killed_is_no_backup_and_the_next_one_is_whole() {
     wholes.push(last);
     worker.stop().await;
     for backup in wholes {
-        is_whole(&backup).await;
+        is_complete(&backup).await;
     }
 }

@@ -27,12 +27,12 @@ fn shown(bodies: &[Value]) -> Shown {
 
 /// An input to a model.
 #[derive(Clone)]
-enum Told {
+enum Input {
     Body(Value),
     Correction(Box<Correction>),
 }
 
-impl Told {
+impl Input {
     fn tell(&self, model: &mut Model) {
         match self {
             Self::Body(body) => drop(model.observe(&bytes(body), RECEIVED)),
@@ -42,14 +42,14 @@ impl Told {
 }
 
 /// Returns the inputs for the steps; a correction with a higher message is received later.
-fn told(steps: &[Step]) -> Vec<Told> {
+fn inputs(steps: &[Step]) -> Vec<Input> {
     let bodies = steps
         .iter()
         .filter_map(|step| if let Body(body) = step { Some(body.clone()) } else { None });
     let bodies: Vec<Value> = bodies.collect();
-    let told = steps.iter().map(|step| match step {
-        Body(body) => Told::Body(body.clone()),
-        Correct { action, seen, reference, message } => Told::Correction(Box::new(Correction {
+    let inputs = steps.iter().map(|step| match step {
+        Body(body) => Input::Body(body.clone()),
+        Correct { action, seen, reference, message } => Input::Correction(Box::new(Correction {
             site: "s".into(),
             order: "id:A".into(),
             action: *action,
@@ -59,21 +59,21 @@ fn told(steps: &[Step]) -> Vec<Told> {
             received_at_us: (AT + 500) * 1000 + i64::from(*message),
         })),
     });
-    told.collect()
+    inputs.collect()
 }
 
 /// Checks the stock after the steps, in this order and in reverse.
 #[track_caller]
 fn lead_to(policy: &ModelPolicy, steps: &[Step], expected: &[&str]) {
-    let mut told = told(steps);
+    let mut inputs = inputs(steps);
     for is_reversed in [false, true] {
         let mut model = Model::new(policy.clone());
-        for step in told.iter().chain(&told) {
+        for step in inputs.iter().chain(&inputs) {
             step.tell(&mut model);
         }
         assert_eq!(stock(&model), expected, "reversed: {is_reversed}");
         assert_eq!(listed(&model, List::Corrected), ["id:A"]);
-        told.reverse();
+        inputs.reverse();
     }
 }
 
@@ -297,7 +297,7 @@ fn the_corrections_of_linked_records_are_those_of_one_order() {
 fn a_correction_may_come_before_its_order() {
     let bought = created(AT, "PROCESSED", 2);
     let mut model = Model::new(ModelPolicy::default());
-    told(&[Body(bought.clone()), correct(Release, 1)])[1].tell(&mut model);
+    inputs(&[Body(bought.clone()), correct(Release, 1)])[1].tell(&mut model);
     assert_eq!(listed(&model, List::Waiting), ["id:A"]);
     model.observe(&bytes(&bought), RECEIVED);
     assert_eq!(stock(&model), [""; 0]);

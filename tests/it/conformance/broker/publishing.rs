@@ -306,7 +306,7 @@ async fn the_journal_says_where_it_begins_and_ends(backend: impl Backend) {
     let broker = backend.open().await;
     let nothing = broker.journal_extent(None).await.unwrap();
     assert_eq!((nothing.first, nothing.last), (None, None));
-    assert!(nothing.is_whole && !nothing.begins_later);
+    assert!(nothing.is_complete && !nothing.begins_later);
     for seconds in 1..=3 {
         let received_at = Timestamp::from_millis(seconds * 1000);
         broker.publish(Envelope { received_at, ..envelope("a") }).await.unwrap();
@@ -318,7 +318,7 @@ async fn the_journal_says_where_it_begins_and_ends(backend: impl Backend) {
         let time = since.map(|seconds| Timestamp::from_millis(seconds * 1000));
         let extent = broker.journal_extent(time).await.unwrap();
         assert_eq!(extent.first, first.map(|place: usize| places[place]), "{since:?}");
-        assert_eq!((extent.last, extent.is_whole), (Some(places[2]), true));
+        assert_eq!((extent.last, extent.is_complete), (Some(places[2]), true));
         assert_eq!(extent.begins_later, first != Some(0));
     }
 }
