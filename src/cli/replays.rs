@@ -11,18 +11,18 @@ use super::table::{Column, Listing, text, write_facts};
 use crate::console::views::ReplayView;
 use crate::store::{Replay, ReplayId, Store};
 
-/// What `replays` can do.
+/// The commands of `replays`.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ReplaysCommand {
-    /// Lists replays, oldest first.
+    /// List replays, oldest first.
     List,
-    /// Shows the progress of a replay.
+    /// Show the progress of a replay.
     Show {
         /// The replay's id, as `replays list` prints it.
         #[arg(value_name = "ID", value_parser = parse_id)]
         id: ReplayId,
     },
-    /// Stops a replay. Dead letters that it has sent already are not affected; the others are free
+    /// Cancel a replay. Dead letters that it has sent already are not affected; the others are free
     /// again.
     Cancel {
         /// The replay's id, as `replays list` prints it.

@@ -184,12 +184,13 @@ async fn a_receipt_that_is_only_queued_is_202_and_comes_again_as_one() {
     let count = json!({"on_hand": 4, "reference": "C", "create": true});
     let ask = || console.client.put(&url).json(&count).send();
     let (first, second) = tokio::join!(ask(), ask());
-    for (answer, number) in [(first, 1), (second, 2)] {
+    for answer in [first, second] {
         let answer = answer.unwrap();
         assert_eq!(answer.status(), 202);
         let answer: Value = answer.json().await.unwrap();
         assert_eq!((&answer["state"], &answer["difference"]), (&json!("queued"), &json!("4")));
-        assert!(answer["pending"]["queued"].as_u64() < Some(number), "{answer}");
+        // The other may be queued before it; its own message is not pending.
+        assert!(answer["pending"]["queued"].as_u64() < Some(2), "{answer}");
     }
     let journal = backends.broker.journal(None, 10).await.unwrap();
     assert_eq!(journal.len(), 2, "both are durable, and the worker counts one");
