@@ -342,7 +342,7 @@ mod tests {
                 link.connect().await.unwrap_err();
             }
             // Those of refused attempts end by themselves, a moment later.
-            for _ in 0..1_000 {
+            for _ in 0..6_000 {
                 if threads() <= before + 1 {
                     break;
                 }
