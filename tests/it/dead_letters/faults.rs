@@ -10,7 +10,7 @@ use storekeeper::dead_letters::{self, Progress, Replayer, Target};
 use storekeeper::domain::Code;
 use storekeeper::store::{
     DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterName, Ending, Fence, NewReplay, Pace,
-    PageRequest, ReplayId, ReplayState, StoreError,
+    PageRequest, ReplayId, ReplayState, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -94,8 +94,12 @@ fn damage(prefix: &Prefix<'_>, number: u128, field: &str, value: &[u8]) {
     set.query::<()>(&mut prefix.server.connection()).unwrap();
 }
 
-#[tokio::test]
-async fn a_body_that_cannot_be_read_fails_and_its_replay_goes_on() {
+/// A replay of three dead letters, of which the second was damaged before the others were sent.
+async fn sent_but_one(
+    broker: &Arc<dyn Broker>,
+    field: &str,
+    value: &[u8],
+) -> (Arc<dyn Store>, Replayer, ReplayId) {
     let prefix = Prefix::new();
     let store = prefix.open();
     store.park((1..4).map(|n| letter(n, Code::NotJson, 1)).collect()).await.unwrap();
@@ -103,14 +107,20 @@ async fn a_body_that_cannot_be_read_fails_and_its_replay_goes_on() {
     let filter = DeadLetterFilter::default();
     let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
     store.make_replay(new).await.unwrap();
-    damage(&prefix, 2, "received", b"\xff");
-    let directory = tempfile::tempdir().unwrap();
-    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
-    let mut replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
+    damage(&prefix, 2, field, value);
+    let mut replayer = Replayer::new(Arc::clone(broker), Arc::clone(&store));
     for _ in 0..2 {
         assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
     }
     assert_eq!(broker.depth().await.unwrap().work_ready, 2);
+    (store, replayer, id)
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_fails_and_its_replay_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
+    let (store, mut replayer, id) = sent_but_one(&broker, "received", b"\xff").await;
     store.end_dead_letters(vec![name(1), name(3)], Ending::Settled, time(9)).await.unwrap();
     assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
     let replay = store.replay(id).await.unwrap().unwrap();
@@ -125,21 +135,9 @@ async fn a_body_that_cannot_be_read_fails_and_its_replay_goes_on() {
 
 #[tokio::test]
 async fn a_state_that_cannot_be_read_holds_up_no_replay() {
-    let prefix = Prefix::new();
-    let store = prefix.open();
-    store.park((1..4).map(|n| letter(n, Code::NotJson, 1)).collect()).await.unwrap();
-    let id = ReplayId(Uuid::from_u128(1));
-    let filter = DeadLetterFilter::default();
-    let new = NewReplay { id, filter, pace: Pace::default(), made_at: time(2) };
-    store.make_replay(new).await.unwrap();
-    damage(&prefix, 2, "state", b"\x02\xff");
     let directory = tempfile::tempdir().unwrap();
     let broker: Arc<dyn Broker> = Arc::new(EmbeddedBroker::open(directory.path()).unwrap());
-    let mut replayer = Replayer::new(Arc::clone(&broker), Arc::clone(&store));
-    for _ in 0..2 {
-        assert!(replayer.turn(Fence(7)).await.unwrap().is_some());
-    }
-    assert_eq!(broker.depth().await.unwrap().work_ready, 2);
+    let (store, mut replayer, id) = sent_but_one(&broker, "state", b"\x02\xff").await;
     dead_letters::discard(&broker, &*store, name(2)).await.unwrap();
     store.end_dead_letters(vec![name(1), name(3)], Ending::Settled, time(9)).await.unwrap();
     for _ in 0..2 {
