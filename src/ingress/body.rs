@@ -71,7 +71,8 @@ async fn read_to_end(
 ) -> Result<Bytes, BodyError> {
     let mut share = Share { room, taken: None };
     // One buffer and not the list of what came: a body sent a byte a chunk would make that list
-    // many times larger than the limit.
+    // many times larger than the limit. It is made once something has come.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
@@ -82,6 +83,9 @@ async fn read_to_end(
             return Err(BodyError::TooLarge { bytes_max });
         }
         share.grow_to(read.len() + data.len())?;
+        if read.is_empty() {
+            read.reserve(announced.min(OWN_BYTES));
+        }
         read.extend_from_slice(&data);
     }
     if read.is_empty() { Err(BodyError::Empty) } else { Ok(read.freeze()) }

@@ -40,7 +40,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -62,6 +62,12 @@ const ROUTE_WITH_TOKEN: &str = "/webhooks/duda/{token}";
 const OK: &str = "ok";
 /// What log lines call the paths at which there is nothing.
 const NO_ROUTE: &str = "none";
+
+/// The answer to a webhook that is on the queue.
+#[derive(Serialize)]
+struct Accepted {
+    id: MessageId,
+}
 
 /// The routes of the ingress: those of webhooks, and problems everywhere else.
 pub fn router(
@@ -239,7 +245,7 @@ impl Ingress {
         };
         self.metrics.webhooks_received.get_or_create(&CodeLabel { code }).inc();
         match received {
-            Ok(id) => axum::Json(json!({ "id": id })).into_response(),
+            Ok(id) => axum::Json(Accepted { id }).into_response(),
             Err(refusal) => {
                 refusal.log(route);
                 refusal.into_response()

@@ -287,12 +287,18 @@ impl Link {
         }
     }
 
-    /// Waits until messages are not taken.
-    pub(super) async fn blocked(&self) {
+    /// Waits until a connection takes no messages: it is blocked, or no longer the one that is given
+    /// out. Returns why.
+    pub(super) async fn refuses(&self, connection: &Arc<Connection>) -> BrokerError {
         let mut states = self.state.subscribe();
-        let is_blocked = |state: &Option<Standing>| state.as_ref().is_some_and(|it| it.is_blocked);
-        if states.wait_for(is_blocked).await.is_err() {
-            std::future::pending::<()>().await;
+        let refuses = |state: &Option<Standing>| {
+            state
+                .as_ref()
+                .is_none_or(|it| it.is_blocked || !Arc::ptr_eq(&it.connection, connection))
+        };
+        match states.wait_for(refuses).await {
+            Ok(state) if state.as_ref().is_some_and(|it| it.is_blocked) => BrokerError::Blocked,
+            Ok(_) | Err(_) => BrokerError::unavailable("the connection was lost"),
         }
     }
 

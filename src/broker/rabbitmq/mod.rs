@@ -2,8 +2,8 @@
 //!
 //! One confirmed message puts an envelope into its queue and the journal ([`topology`] has the
 //! picture). Two connections ([`connection`]), one for publishing and one for everything else,
-//! are made again whenever they are lost. All messages go through one task ([`publisher`]); each
-//! subscription has one ([`consumer`]), with a session for every channel that it gets.
+//! are made again whenever they are lost. All messages go through one channel ([`publisher`]); each
+//! subscription has a task ([`consumer`]), with a session for every channel that it gets.
 //!
 //! # Invariants
 //! - A message leaves a queue only when it was acknowledged, and it is acknowledged only when it is

@@ -1,21 +1,22 @@
-//! The one task that publishes: a pipeline of messages that wait for their confirms.
+//! Publishing: each caller hands its message to lapin and waits for its own confirm.
 //!
-//! lapin swaps confirms when several tasks publish on a channel, so all messages go through here.
-//! A message that was written is awaited to its end, even when its caller has given up: a confirm
+//! lapin gives a message its tag, and then its place among the frames, in the first poll; two that
+//! are polled at once for the first time would get each other's confirms. So the first polls take
+//! turns. What piles up while lapin writes goes out in one piece, which RabbitMQ reads, stores and
+//! confirms as one.
+//!
+//! A message that lapin has is awaited to its end, even when its caller has given up: a confirm
 //! that is dropped would stay in the channel for ever.
-//!
-//! Messages are handed to lapin without waiting until the ones before are on the wire: what piles
-//! up while it writes goes out in one piece, which RabbitMQ reads, stores and confirms as one.
-//! lapin gives a message its tag and its place among the frames in the first poll: that of each is
-//! made here, in their order.
 //!
 //! # Invariants
 //! - `Ok` is answered after RabbitMQ's confirm, and after nothing else.
-//! - At most `in_flight_max` messages are unconfirmed, and few of them not on the wire.
+//! - At most `in_flight_max` messages are unconfirmed, and [`UNWRITTEN_BYTES_MAX`] of them, or one,
+//!   not on the wire.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,8 +24,9 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
-use tokio::sync::{mpsc, oneshot};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::connection::Link;
@@ -37,9 +39,9 @@ use crate::domain::causes;
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long nothing is tried on a connection that gives no channel.
 const PAUSE: Duration = Duration::from_millis(250);
-/// So many messages wait for the wire at once: lapin has their bodies until then, and when RabbitMQ
-/// reads no more, they are what may still reach it.
-const UNWRITTEN_MAX: usize = 64;
+/// So many bytes of bodies wait for the wire at once: lapin has a copy of them until then, and when
+/// RabbitMQ reads no more, they are what may still reach it.
+const UNWRITTEN_BYTES_MAX: u32 = 1024 * 1024;
 
 /// A message on its way.
 #[derive(Debug, Clone)]
@@ -50,56 +52,79 @@ pub(super) struct Message {
     pub(super) body: Bytes,
 }
 
-/// Hands messages to the task that publishes, and is that task once it [runs](Self::run).
+/// Publishes messages on a channel, which it opens anew when that is lost, once it [runs](Self::run).
 #[derive(Debug)]
 pub(super) struct Publisher {
-    requests: mpsc::Sender<Request>,
-    /// Taken by the task.
-    queue: Mutex<Option<mpsc::Receiver<Request>>>,
     link: Arc<Link>,
-    in_flight_max: usize,
+    /// `None` while there is no channel.
+    lane: watch::Sender<Option<Arc<Lane>>>,
+    in_flight: Arc<Semaphore>,
+    unwritten: Arc<Semaphore>,
 }
 
+/// A channel that messages are published on.
 #[derive(Debug)]
-struct Request {
-    message: Message,
-    answer: Reply,
+struct Lane {
+    link: Arc<Link>,
+    connection: Arc<Connection>,
+    channel: Channel,
+    /// Taken for the first poll of a message.
+    turn: Mutex<()>,
 }
+
+/// What a message takes: one of those in flight, and its bytes until they are on the wire.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Publisher {
     pub(super) fn new(link: Arc<Link>, in_flight_max: usize) -> Self {
-        let in_flight_max = in_flight_max.max(1);
-        let (requests, queue) = mpsc::channel(in_flight_max);
-        Self { requests, queue: Mutex::new(Some(queue)), link, in_flight_max }
+        let in_flight = in_flight_max.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            link,
+            lane: watch::Sender::new(None),
+            in_flight: Arc::new(Semaphore::new(in_flight)),
+            unwritten: Arc::new(Semaphore::new(UNWRITTEN_BYTES_MAX as usize)),
+        }
     }
 
     /// Whether a message would be taken now.
     pub(super) fn check(&self) -> Result<(), BrokerError> {
-        if self.requests.is_closed() {
-            return Err(BrokerError::unavailable("the task that publishes has ended"));
-        }
         self.link.takes_messages()
     }
 
-    /// Publishes what is handed over, for ever; called once.
+    /// Keeps a channel to publish on, for ever.
     pub(super) async fn run(&self) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(requests) = queue else { return };
-        let (link, in_flight_max) = (Arc::clone(&self.link), self.in_flight_max);
-        let mut task = Task { requests, kept: None, link, in_flight_max };
+        let mut lanes = self.lane.subscribe();
         loop {
-            match task.channel().await {
-                // What is in flight when the connection ends is answered by that.
-                Ok((connection, channel)) => tokio::select! {
-                    () = task.publish_on(channel) => {}
-                    () = self.link.ended(&connection) => {}
-                },
+            match self.open().await {
+                Ok(lane) => {
+                    let connection = Arc::clone(&lane.connection);
+                    self.lane.send_replace(Some(lane));
+                    tokio::select! {
+                        _ = lanes.wait_for(Option::is_none) => {}
+                        () = self.link.ended(&connection) => {}
+                    }
+                    self.lane.send_replace(None);
+                }
                 Err(error) => {
                     tracing::warn!(error = causes(&error), "no channel to publish on");
                     sleep(PAUSE).await;
                 }
             }
         }
+    }
+
+    /// Waits for a connection and opens a channel.
+    async fn open(&self) -> Result<Arc<Lane>, BrokerError> {
+        let connection = self.link.connected().await;
+        let channel = async {
+            let channel = open(&connection).await?;
+            let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
+            selected.map_err(|error| refusal("cannot ask for confirms", &error))?;
+            Ok(channel)
+        };
+        let channel = within(CONFIRM_TIMEOUT, "RabbitMQ does not open a channel", channel).await?;
+        let link = Arc::clone(&self.link);
+        Ok(Arc::new(Lane { link, connection, channel, turn: Mutex::default() }))
     }
 
     /// Publishes a message and waits for its confirm.
@@ -112,144 +137,163 @@ impl Publisher {
 
     /// Publishes messages in their order and waits for all confirms.
     pub(super) async fn publish_all(&self, messages: Vec<Message>) -> Result<(), BrokerError> {
-        let mut pending = Vec::with_capacity(messages.len());
+        let mut pending = FuturesUnordered::new();
         let confirmed = async {
             for message in messages {
-                pending.push(self.hand_over(message).await?);
+                let mut handing_over = std::pin::pin!(self.hand_over(message));
+                // Those before it make room for it.
+                let handed_over = loop {
+                    tokio::select! {
+                        biased;
+                        handed_over = &mut handing_over => break handed_over?,
+                        Some(answer) = pending.next() => answer?,
+                    }
+                };
+                pending.push(self.answer(handed_over));
             }
-            for answer in pending {
-                self.answer(answer).await?;
+            while let Some(answer) = pending.next().await {
+                answer?;
             }
             Ok(())
         };
         within(CONFIRM_TIMEOUT * 2, "not all confirms came in time", confirmed).await
     }
 
-    async fn hand_over(&self, message: Message) -> Result<Pending, BrokerError> {
-        self.link.takes_messages()?;
-        let (answer, pending) = oneshot::channel();
-        tokio::select! {
-            sent = self.requests.send(Request { message, answer }) => {
-                sent.map_err(|_| BrokerError::unavailable("the broker is closed"))?;
+    /// Waits for a channel and for room, and gives lapin the message.
+    async fn hand_over(&self, message: Message) -> Result<Publishing, BrokerError> {
+        loop {
+            self.link.takes_messages()?;
+            let lane = self.lane().await?;
+            let room = tokio::select! {
+                biased;
+                room = self.room(&message) => room?,
+                error = self.link.refuses(&lane.connection) => return Err(error),
+            };
+            if lane.channel.status().connected() {
+                return Ok(Publishing::begin(lane, message, room));
             }
-            () = self.link.blocked() => return Err(BrokerError::Blocked),
+            // It was lost while there was nothing to do; this message has not failed.
+            self.retire(&lane);
         }
-        Ok(pending)
+    }
+
+    async fn lane(&self) -> Result<Arc<Lane>, BrokerError> {
+        if let Some(lane) = &*self.lane.borrow() {
+            return Ok(Arc::clone(lane));
+        }
+        let mut lanes = self.lane.subscribe();
+        let connection = self.link.connection()?;
+        tokio::select! {
+            lane = lanes.wait_for(Option::is_some) => {
+                let lane = lane.ok().and_then(|lane| lane.clone());
+                lane.ok_or_else(|| BrokerError::unavailable("the broker is closed"))
+            }
+            error = self.link.refuses(&connection) => Err(error),
+        }
+    }
+
+    async fn room(&self, message: &Message) -> Result<Room, BrokerError> {
+        let closed = |_| BrokerError::unavailable("the broker is closed");
+        let in_flight = Arc::clone(&self.in_flight).acquire_owned().await.map_err(closed)?;
+        let bytes = u32::try_from(message.body.len()).unwrap_or(UNWRITTEN_BYTES_MAX);
+        let unwritten =
+            Arc::clone(&self.unwritten).acquire_many_owned(bytes.min(UNWRITTEN_BYTES_MAX));
+        Ok((in_flight, unwritten.await.map_err(closed)?))
     }
 
     /// What became of it. A message that was written before RabbitMQ blocked the connection may
     /// still be taken, long after: that is as open as after any other failure.
-    async fn answer(&self, answer: Pending) -> Result<(), BrokerError> {
-        tokio::select! {
+    async fn answer(&self, mut publishing: Publishing) -> Result<(), BrokerError> {
+        let lane = Arc::clone(&publishing.lane);
+        let answer = tokio::select! {
             biased;
-            answer = answer => answer.unwrap_or_else(|_| Err(BrokerError::unavailable("the connection was lost"))),
-            () = self.link.blocked() => Err(BrokerError::Blocked),
-        }
-    }
-}
-
-struct Task {
-    requests: mpsc::Receiver<Request>,
-    /// One that found its channel lost.
-    kept: Option<Request>,
-    link: Arc<Link>,
-    in_flight_max: usize,
-}
-
-/// The answer to a message that was handed to the task.
-type Pending = oneshot::Receiver<Result<(), BrokerError>>;
-type Reply = oneshot::Sender<Result<(), BrokerError>>;
-type Confirmed = (Reply, lapin::Result<Confirmation>);
-type WriteResult = (Reply, lapin::Result<PublisherConfirm>);
-type Writing = Pin<Box<dyn Future<Output = WriteResult> + Send>>;
-
-impl Task {
-    /// Waits for a connection and opens a channel; whoever publishes while there is none gets an
-    /// error.
-    async fn channel(&mut self) -> Result<(Arc<Connection>, Channel), BrokerError> {
-        let link = Arc::clone(&self.link);
-        let connection = loop {
-            tokio::select! {
-                biased;
-                connection = link.connected() => break connection,
-                Some(Request { answer, .. }) = self.next() => {
-                    reply(answer, Err(BrokerError::unavailable("there is no connection to RabbitMQ for now")));
-                }
-            }
+            answer = &mut publishing => answer,
+            error = self.link.refuses(&lane.connection) => return Err(error),
         };
-        let channel = async {
-            let channel = open(&connection).await?;
-            let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
-            selected.map_err(|error| refusal("cannot ask for confirms", &error))?;
-            Ok(channel)
+        if answer.is_err() && !matches!(answer, Err(BrokerError::Full)) {
+            self.retire(&lane);
+        }
+        answer
+    }
+
+    /// Has another channel opened. An exchange that is missing is declared again now, not in a
+    /// while.
+    fn retire(&self, lane: &Arc<Lane>) {
+        let is_this = |current: &Option<Arc<Lane>>| {
+            current.as_ref().is_some_and(|current| Arc::ptr_eq(current, lane))
         };
-        let channel = within(CONFIRM_TIMEOUT, "RabbitMQ does not open a channel", channel).await?;
-        Ok((connection, channel))
-    }
-
-    /// The next message. Cancel safe.
-    async fn next(&mut self) -> Option<Request> {
-        match self.kept.take() {
-            Some(request) => Some(request),
-            None => self.requests.recv().await,
-        }
-    }
-
-    /// Publishes on a channel until it fails.
-    async fn publish_on(&mut self, channel: Channel) {
-        let mut confirms = FuturesUnordered::new();
-        let mut unwritten: FuturesUnordered<Writing> = FuturesUnordered::new();
-        let mut is_broken = false;
-        while !is_broken || !confirms.is_empty() || !unwritten.is_empty() {
-            let has_room = unwritten.len() < UNWRITTEN_MAX
-                && unwritten.len() + confirms.len() < self.in_flight_max;
-            tokio::select! {
-                Some((answer, confirmation)) = confirms.next() => {
-                    let confirmation: lapin::Result<Confirmation> = confirmation;
-                    is_broken |= confirmation.is_err();
-                    reply(answer, outcome(confirmation));
-                }
-                Some((answer, written)) = unwritten.next() => match written {
-                    Ok(confirm) => confirms.push(confirmed(answer, confirm)),
-                    Err(error) => {
-                        is_broken = true;
-                        reply(answer, Err(BrokerError::unavailable(format!("cannot publish: {error}"))));
-                    }
-                },
-                Some(request) = self.next(), if has_room && !is_broken => {
-                    if !channel.status().connected() {
-                        // It was lost while there was nothing to do; this one has not failed.
-                        self.kept = Some(request);
-                    } else if let Err(error) = self.link.takes_messages() {
-                        reply(request.answer, Err(error));
-                    } else if !request.answer.is_closed() {
-                        let mut writing: Writing = Box::pin(write(channel.clone(), request));
-                        // The first poll, before that of any other.
-                        match (&mut writing).now_or_never() {
-                            Some(written) => unwritten.push(Box::pin(ready(written))),
-                            None => unwritten.push(writing),
-                        }
-                    }
-                }
+        let retired = self.lane.send_if_modified(|current| {
+            let is_this = is_this(current);
+            if is_this {
+                *current = None;
             }
-            is_broken |= !channel.status().connected();
+            is_this
+        });
+        if retired {
+            self.link.invalidate();
         }
-        // An exchange that is missing is declared again now, not in a while.
-        self.link.invalidate();
     }
 }
 
-async fn write(channel: Channel, Request { message, answer }: Request) -> WriteResult {
+type Rest = Pin<Box<dyn Future<Output = Result<(), BrokerError>> + Send>>;
+
+/// A message that lapin has; its confirm.
+struct Publishing {
+    lane: Arc<Lane>,
+    /// `None` once it is answered.
+    rest: Option<Rest>,
+}
+
+impl Publishing {
+    fn begin(lane: Arc<Lane>, message: Message, room: Room) -> Self {
+        let mut rest: Rest = Box::pin(publish(Arc::clone(&lane), message, room));
+        let first = {
+            let _turn = lane.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            (&mut rest).now_or_never()
+        };
+        let rest = first.map_or(rest, |answer| Box::pin(std::future::ready(answer)));
+        Self { lane, rest: Some(rest) }
+    }
+}
+
+impl Future for Publishing {
+    type Output = Result<(), BrokerError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(rest) = &mut self.rest else { return Poll::Pending };
+        let answer = std::task::ready!(rest.as_mut().poll(context));
+        self.rest = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending, and the channel with it.
+        let (Some(rest), Ok(runtime)) = (self.rest.take(), Handle::try_current()) else { return };
+        let lane = Arc::clone(&self.lane);
+        runtime.spawn(async move {
+            tokio::select! {
+                _unheard = rest => {}
+                () = lane.link.ended(&lane.connection) => {}
+            }
+        });
+    }
+}
+
+async fn publish(
+    lane: Arc<Lane>,
+    message: Message,
+    (in_flight, unwritten): Room,
+) -> Result<(), BrokerError> {
     let Message { exchange, key, properties, body } = message;
     let options = BasicPublishOptions::default();
-    (answer, channel.basic_publish(exchange, key, options, &body, properties).await)
-}
-
-async fn confirmed(answer: Reply, confirm: PublisherConfirm) -> Confirmed {
-    (answer, confirm.await)
-}
-
-fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<(), BrokerError> {
+    let written = lane.channel.basic_publish(exchange, key, options, &body, properties).await;
+    let confirm =
+        written.map_err(|error| BrokerError::unavailable(format!("cannot publish: {error}")))?;
+    drop((body, unwritten));
+    let confirmation = confirm.await;
+    drop(in_flight);
     match confirmation {
         Ok(Confirmation::Ack(_)) => Ok(()),
         Ok(Confirmation::Nack(_)) => Err(BrokerError::Full),
@@ -259,9 +303,4 @@ fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<(), BrokerError>
         // Whatever RabbitMQ holds against the channel: it is opened, and all is declared, again.
         Err(error) => Err(BrokerError::unavailable(format!("no confirm: {error}"))),
     }
-}
-
-fn reply(answer: Reply, outcome: Result<(), BrokerError>) {
-    // Whoever does not wait any more needs no answer.
-    answer.send(outcome).ok();
 }
