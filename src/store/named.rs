@@ -15,7 +15,7 @@ pub(super) struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    pub(super) fn all_of(names: &'a [ItemNames]) -> Vec<Self> {
+    pub(super) fn all_of(names: impl IntoIterator<Item = &'a ItemNames>) -> Vec<Self> {
         let mut by_key: BTreeMap<&StockKey, Self> = BTreeMap::new();
         for ItemNames { key, line, also } in names {
             let nothing = || Self { key, line: None, also: BTreeSet::new() };

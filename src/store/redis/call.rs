@@ -1,4 +1,4 @@
-//! From a commit to the run of the script that writes it.
+//! From commits of one site to the run of the script that writes them, all or none.
 //!
 //! The script gets its keys and arguments in parts; each part is added here in the order in which the
 //! script reads it.
@@ -30,41 +30,45 @@ static CLOSE: Script = Script::new(
     &["#!lua flags=allow-oom\n", include_str!("exact.lua"), include_str!("commit.lua")],
 );
 
-/// Validates a commit and makes the run of the script that writes it.
-pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
-    commit.validate()?;
-    let site = &commit.site;
-    let items = Items::of(&commit.changes);
-    let sums = closed_sums(&commit.changes);
-    let named = Named::all_of(&commit.item_names);
-    let entries = commit.writes.iter().filter(|it| matches!(it.name, EntityName::Catalogue(_)));
-    let mut call = Call::of(if commit.closing.is_some() { &CLOSE } else { &COMMIT });
+/// Makes the run of the script that writes these commits of one site, which must not write what a
+/// later one has read, and have one policy.
+pub(super) fn of(keys: &Keys, site: &Site, commits: &[&Commit]) -> Result<Call, StoreError> {
+    let items = Items::of(commits);
+    let sums = closed_sums(commits);
+    let named = Named::all_of(commits.iter().flat_map(|it| &it.item_names));
+    let closing = commits.iter().find_map(|it| it.closing.as_ref());
+    let mut call = Call::of(if closing.is_some() { &CLOSE } else { &COMMIT });
     for name in ["stock", "names", "items", "changes", "oversold"] {
         call.push_key(keys.of_site(site.as_str(), &[name]));
     }
-    match commit.policy {
+    match commits.iter().find_map(|it| it.policy) {
         Some(policy) => call.push_shown(&policy),
         None => call.push_arg(""),
     }
-    call.push_shown(&commit.at.micros());
-    call.push_shown(&commit.message_id);
-    match &commit.closing {
+    match closing {
         Some(closing) => call.push_shown(&closing.before.micros()),
         None => call.push_arg(""),
     }
-    call.push_shown(&items.in_feed);
-    call.push_arg(&items.feed);
+    let sum = |count: fn(&Commit) -> usize| commits.iter().copied().map(count).sum::<usize>();
+    let is_entry = |write: &&Write| matches!(write.name, EntityName::Catalogue(_));
     for count in [
-        commit.read.len(),
-        commit.writes.len(),
-        commit.links_read.len(),
-        commit.new_names.len(),
+        items.feed.len(),
+        sum(|it| it.read.len()),
+        sum(|it| it.writes.len()),
+        sum(|it| it.links_read.len()),
+        sum(|it| it.new_names.len()),
         items.changes.len(),
         sums.len(),
         named.len(),
-        entries.count(),
+        commits.iter().flat_map(|it| &it.writes).filter(is_entry).count(),
     ] {
         call.push_shown(&count);
+    }
+    for entry in &items.feed {
+        call.push_shown(&entry.commit.at.micros());
+        call.push_shown(&entry.commit.message_id);
+        call.push_shown(&entry.count);
+        call.push_arg(&entry.changes);
     }
     for (key, _) in &items.changes {
         call.push_shown(key);
@@ -72,14 +76,15 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
     for (_, changes) in &items.changes {
         call.push_arg(changes);
     }
-    push_entities(&mut call, keys, commit)?;
-    for (name, _) in &commit.links_read {
+    push_entities(&mut call, keys, site, commits)?;
+    let links_read = || commits.iter().flat_map(|it| &it.links_read);
+    for (name, _) in links_read() {
         call.push_shown(name);
     }
-    for (_, link) in &commit.links_read {
+    for (_, link) in links_read() {
         call.push_arg(link.as_ref().map(Link::to_text).unwrap_or_default());
     }
-    for (name, known) in &commit.new_names {
+    for (name, known) in commits.iter().flat_map(|it| &it.new_names) {
         call.push_key(closed::key(keys, site, name));
         call.push_arg(closed::word(*known));
         for member in closed::members(name) {
@@ -92,25 +97,41 @@ pub(super) fn of(keys: &Keys, commit: &Commit) -> Result<Call, StoreError> {
         call.push_shown(&fulfilled.millionths());
     }
     names::push(&mut call, keys, site, &named);
-    push_given(&mut call, keys, commit);
-    push_others(&mut call, keys, commit);
+    push_given(&mut call, keys, site, commits);
+    for commit in commits {
+        push_others(&mut call, keys, commit);
+    }
     Ok(call)
 }
 
 /// The entities, written ones first.
-fn push_entities(call: &mut Call, keys: &Keys, commit: &Commit) -> Result<(), StoreError> {
-    let written = commit.writes.iter().map(|write| &write.name);
-    let is_written = |name: &EntityName| commit.writes.iter().any(|write| write.name == *name);
-    let only_read = commit.read.iter().map(|(name, _)| name).filter(|name| !is_written(name));
-    for name in written.chain(only_read) {
-        call.push_key(entity::key(keys, &commit.site, name));
-        let known = commit.read.iter().find_map(|(read, known)| (read == name).then_some(*known));
-        match known.flatten() {
+fn push_entities(
+    call: &mut Call,
+    keys: &Keys,
+    site: &Site,
+    commits: &[&Commit],
+) -> Result<(), StoreError> {
+    let mut push_read = |name: &EntityName, known: Option<Revision>| {
+        call.push_key(entity::key(keys, site, name));
+        match known {
             Some(Revision(revision)) => call.push_shown(&revision),
             None => call.push_arg(""),
         }
+    };
+    for commit in commits {
+        for write in &commit.writes {
+            let known = commit.read.iter().find(|(name, _)| *name == write.name);
+            push_read(&write.name, known.and_then(|(_, known)| *known));
+        }
     }
-    for write in &commit.writes {
+    for commit in commits {
+        for (name, known) in &commit.read {
+            if !commit.writes.iter().any(|write| write.name == *name) {
+                push_read(name, *known);
+            }
+        }
+    }
+    for write in commits.iter().flat_map(|it| &it.writes) {
         call.push_shown(&rand::random::<u64>());
         match &write.state {
             Some(state) => call.push_arg(state::encode_entity_bytes(state)?),
@@ -125,39 +146,59 @@ fn push_entities(call: &mut Call, keys: &Keys, commit: &Commit) -> Result<(), St
 struct Items<'a> {
     /// The items in order of their first change, each with its changes as the script reads them.
     changes: Vec<(&'a StockKey, String)>,
-    /// How many changes there are for the feed.
-    in_feed: u64,
-    /// Their feed entry: item, cause and what is added, a line each.
-    feed: String,
+    /// What goes into the feed, an entry for each commit that changes something.
+    feed: Vec<FeedEntry<'a>>,
+}
+
+/// What a commit puts into the feed.
+struct FeedEntry<'a> {
+    commit: &'a Commit,
+    /// How many changes it has.
+    count: usize,
+    /// These: item, cause and what is added, a line each.
+    changes: String,
 }
 
 impl<'a> Items<'a> {
-    fn of(changes: &'a [StockChange]) -> Self {
+    fn of(commits: &[&'a Commit]) -> Self {
         let mut items = Self::default();
-        let mut places = BTreeMap::new();
-        for change in changes {
-            let place = *places.entry(&change.key).or_insert_with(|| {
-                items.changes.push((&change.key, String::new()));
-                items.changes.len() - 1
-            });
-            if change.delta == Counts::default() {
-                continue;
+        let (mut places, mut number) = (BTreeMap::new(), 0_usize);
+        for commit in commits {
+            let mut entry = FeedEntry { commit, count: 0, changes: String::new() };
+            for change in &commit.changes {
+                let place = *places.entry(&change.key).or_insert_with(|| {
+                    items.changes.push((&change.key, String::new()));
+                    items.changes.len() - 1
+                });
+                if change.delta == Counts::default() {
+                    continue;
+                }
+                number += 1;
+                let delta = Delta(change.delta);
+                if let Some((_, changes)) = items.changes.get_mut(place) {
+                    write!(changes, "{number} {delta} ").expect("memory takes every byte");
+                }
+                entry.add(change, &delta);
             }
-            items.in_feed += 1;
-            let delta = Delta(change.delta);
-            if let Some((_, changes)) = items.changes.get_mut(place) {
-                write!(changes, "{} {delta} ", items.in_feed).expect("memory takes every byte");
+            if entry.count > 0 {
+                items.feed.push(entry);
             }
-            let (kind, name): (_, &dyn std::fmt::Display) = match &change.cause {
-                Cause::Order(order) => ("order", order),
-                Cause::Receipt(reference) => ("receipt", reference),
-                Cause::Repair(actor) => ("repair", actor),
-            };
-            let between = if items.in_feed > 1 { range::SEPARATOR } else { "" };
-            write!(items.feed, "{between}{}\t{kind} {name}\t{delta}", change.key)
-                .expect("memory takes every byte");
         }
         items
+    }
+}
+
+impl FeedEntry<'_> {
+    fn add(&mut self, change: &StockChange, delta: &Delta) {
+        let (kind, name): (_, &dyn std::fmt::Display) = match &change.cause {
+            Cause::Order(order) => ("order", order),
+            Cause::Receipt(reference) => ("receipt", reference),
+            Cause::Repair(actor) => ("repair", actor),
+        };
+        let between = if self.count > 0 { range::SEPARATOR } else { "" };
+        write!(self.changes, "{between}{}\t{kind} {name}\t{delta}", change.key)
+            .expect("memory takes every byte");
+        self.count += 1;
     }
 }
 
@@ -173,9 +214,9 @@ impl std::fmt::Display for Delta {
 }
 
 /// How many orders are closed, and what they keep, of each item.
-fn closed_sums(changes: &[StockChange]) -> BTreeMap<&StockKey, (u64, Quantity)> {
+fn closed_sums<'a>(commits: &[&'a Commit]) -> BTreeMap<&'a StockKey, (u64, Quantity)> {
     let mut sums: BTreeMap<&StockKey, (u64, Quantity)> = BTreeMap::new();
-    for change in changes {
+    for change in commits.iter().flat_map(|it| &it.changes) {
         if let Some(fulfilled) = change.closed {
             let (orders, sum) = sums.entry(&change.key).or_default();
             *orders += 1;
@@ -187,13 +228,13 @@ fn closed_sums(changes: &[StockChange]) -> BTreeMap<&StockKey, (u64, Quantity)> 
 
 /// What catalogue entries give to items: a name, keyed by item and by its lower case for search by
 /// prefix, and the flag that nobody counts it.
-fn push_given(call: &mut Call, keys: &Keys, commit: &Commit) {
+fn push_given(call: &mut Call, keys: &Keys, site: &Site, commits: &[&Commit]) {
     let mut has_keys = false;
-    for (place, write) in commit.writes.iter().enumerate() {
+    for (place, write) in commits.iter().flat_map(|it| &it.writes).enumerate() {
         let EntityName::Catalogue(id) = &write.name else { continue };
         if !std::mem::replace(&mut has_keys, true) {
             for name in ["titles", "titled", "untracked"] {
-                call.push_key(keys.of_site(commit.site.as_str(), &[name]));
+                call.push_key(keys.of_site(site.as_str(), &[name]));
             }
         }
         let words = match &write.state {

@@ -1,5 +1,5 @@
--- One commit. Everything that it was computed from, its totals and the types of its keys are checked
--- first; then everything is written.
+-- One commit, or several of one site as one: everything that they were computed from, the totals and the
+-- types of their keys are checked first; then everything is written.
 --
 -- Returns {'written'}; or, with nothing written, {'unregistered'}: nothing was ever committed for
 -- the site, and its name must be listed first; {'policy', the revision that the site has};
@@ -10,8 +10,9 @@
 -- the holds of each item of which a closed order keeps something; with names of items what lines call
 -- them, the items by such a name, and the names by which they can be found; with a catalogue entry the
 -- titles, the items by title, and the untracked items; the key of each further write.
--- ARGV: the texts and counts below; the items, then for each its changes as text: number in the feed,
--- and what is added to its three counts; the revision that each entity had ('' for none); the new
+-- ARGV: the texts and counts below; of each feed entry its time, its message, how many changes it has,
+-- and these; the items, then for each its changes as text: number in the feed, and what is added to its
+-- three counts; the revision that each entity had ('' for none); the new
 -- revision and state of each written one (no state: it goes); the names of links, then their texts
 -- ('' for none); of each new name what should be known of it, and its two members; of each sum of
 -- closed orders how many more those are, and what they keep; the items that are named, then of each the
@@ -24,18 +25,21 @@
 
 local call, match = redis.call, string.match
 local STOCK, LINKS, ITEMS, CHANGES, OVERSOLD = unpack(KEYS, 1, 5)
-local policy, at, message, before, in_feed, feed = unpack(ARGV, 1, 6)
-local reads, writes, links, names, items, sums, named, entries = unpack(ARGV, 7, 14)
+local policy, before, feeds = unpack(ARGV, 1, 3)
+local reads, writes, links, names, items, sums, named, entries = unpack(ARGV, 4, 11)
 reads, writes, links, names = tonumber(reads), tonumber(writes), tonumber(links), tonumber(names)
 items, sums, named, entries = tonumber(items), tonumber(sums), tonumber(named), tonumber(entries)
+-- The last of ARGV before the feed entries, and before the items.
+local FEED = 11
+local ITEM = FEED + 4 * feeds
 -- The last of KEYS and of ARGV before the part that is next.
-local key, arg = 5, 14 + 2 * items
+local key, arg = 5, ITEM + 2 * items
 -- More than some thousand arguments do not fit into a call.
 local AT_ONCE = 1000
 
 -- The site's counts and its own fields are in one hash: one read and one write less.
 local stock = call('HMGET', STOCK, '~epoch', '~policy', '~sequence', '~closed_before',
-    unpack(ARGV, 15, 14 + math.min(items, AT_ONCE)))
+    unpack(ARGV, ITEM + 1, ITEM + math.min(items, AT_ONCE)))
 local epoch, site_policy, sequence, watermark = unpack(stock, 1, 4)
 if not epoch then return { 'unregistered' } end
 if policy ~= '' and site_policy and site_policy ~= policy then return { 'policy', site_policy } end
@@ -71,10 +75,11 @@ if links > 0 then
 end
 
 if names > 0 then
-    local known, differs = { 'closed', watermark or '0' }, false
+    local known, differs, unmarked = { 'closed', watermark or '0' }, false, { 0, 0 }
     for place = 1, names do
         local expected, itself, beside = unpack(ARGV, arg + 1, arg + 3)
-        local marks = call('SMISMEMBER', KEYS[key + place], itself, beside)
+        -- Where no order was ever closed there are no marks.
+        local marks = watermark and call('SMISMEMBER', KEYS[key + place], itself, beside) or unmarked
         local found = marks[2] == 1 and 'beside' or marks[1] == 1 and 'itself' or ''
         known[place + 2] = found
         differs = differs or found ~= expected
@@ -110,16 +115,16 @@ end
 -- What the items will count, and which of them are oversold then.
 local after, counted, fresh, swung = {}, {}, {}, {}
 if items > 0 then
-    read_more(stock, STOCK, 15 + AT_ONCE, 14 + items)
+    read_more(stock, STOCK, ITEM + 1 + AT_ONCE, ITEM + items)
     for place = 1, items do
-        local item, known = ARGV[14 + place], stock[4 + place]
+        local item, known = ARGV[ITEM + place], stock[4 + place]
         local text = known or '0 0 0'
         local received, committed, fulfilled = match(text, '^(%-?%d+) (%d+) (%d+)$')
         if not fulfilled or #received > 20 or #committed > 19 or #fulfilled > 19 then
             return redis.error_reply('CORRUPT ' .. STOCK .. ' ' .. item)
         end
         local was_oversold, why = is_oversold(received, committed, fulfilled), nil
-        local changes = string.gmatch(ARGV[14 + items + place], '(%d+) (%S+) (%S+) (%S+)')
+        local changes = string.gmatch(ARGV[ITEM + items + place], '(%d+) (%S+) (%S+) (%S+)')
         for number, delta1, delta2, delta3 in changes do
             received, why = add(received, delta1, true)
             if why then return { why } end
@@ -263,7 +268,11 @@ end
 local LOOK = { H = 'HLEN', Z = 'ZCARD', S = 'SCARD' }
 local others = (#ARGV - arg) / 3
 for place = 1, others do
-    look(LOOK[string.sub(ARGV[arg + 3 * place - 2], 1, 1)], KEYS[key + place])
+    local other = KEYS[key + place]
+    -- That of links was read, if any of them was.
+    if links == 0 or other ~= LINKS then
+        look(LOOK[string.sub(ARGV[arg + 3 * place - 2], 1, 1)], other)
+    end
 end
 if #fresh > 0 then look('ZCARD', ITEMS) end
 if #swung > 0 then look('SCARD', OVERSOLD) end
@@ -271,16 +280,21 @@ if wrong then return redis.error_reply(wrong) end
 
 -- From here on everything is written. The feed comes first: it is the one write that may still fail,
 -- if the key is no stream, or the stream is ahead of the site's sequence.
-if in_feed ~= '0' then
-    local last = string.format('%.0f', sequence + in_feed)
-    local added = redis.pcall('XADD', CHANGES, last .. '-0', 'at', at, 'message', message,
-        'changes', feed, 'after', table.concat(after, '\n'))
+local number = 0
+for place = 1, feeds do
+    local at, message, count, changes = unpack(ARGV, FEED + 4 * place - 3, FEED + 4 * place)
+    local first = number + 1
+    number = number + count
+    local added = redis.pcall('XADD', CHANGES, string.format('%.0f-0', sequence + number), 'at', at,
+        'message', message, 'changes', changes, 'after', table.concat(after, '\n', first, number))
     if type(added) == 'table' then
         look('XLEN', CHANGES)
         return redis.error_reply(wrong or 'CORRUPT ' .. CHANGES .. ' is ahead of ' .. STOCK)
     end
+end
+if number > 0 then
     counted[#counted + 1] = '~sequence'
-    counted[#counted + 1] = last
+    counted[#counted + 1] = string.format('%.0f', sequence + number)
 end
 if before ~= '' and (not watermark or is_less(parse(watermark), parse(before))) then
     counted[#counted + 1] = '~closed_before'

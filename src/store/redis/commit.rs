@@ -1,9 +1,10 @@
-//! The hot path: one script a commit, all of a call at once.
+//! The hot path: commits of a site are written together, and all of a call at once.
 //!
-//! A commit that the script refused was not written, so it is safe to run it again, and that is
-//! done in two cases only: its site was not listed, or did not know the policy in force yet.
+//! A commit that the script refused was not written, so it is safe to run it again. That is done if
+//! its site was not listed, or did not know the policy in force yet; and if it was refused together
+//! with others: then each is run by itself, and only those are refused that have to be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use redis::Value;
 
@@ -12,19 +13,90 @@ use super::client::{Call, Client};
 use super::closed;
 use super::value::{self, read};
 use super::{failure, sites};
-use crate::domain::{PolicyRevision, TotalError};
-use crate::store::{Commit, Committed, StoreError};
+use crate::domain::{OrderId, PolicyRevision, TotalError};
+use crate::store::{Commit, Committed, EntityName, StoreError};
 
-/// A site is listed, or learns the policy, in the first round; a second one may lose a race.
-const ROUNDS_MAX: usize = 3;
+/// A site is listed, or learns the policy, in the first round; what was refused together is run singly
+/// in another; one more may lose a race.
+const ROUNDS_MAX: usize = 4;
+/// Redis does nothing else while it runs a script: so many commits share one.
+const JOINED_MAX: usize = 16;
 
 /// What the script answered.
 enum ScriptAnswer {
     Final(Committed),
+    /// One of several would be refused, so all were.
+    OneRefused,
     /// Nothing was ever committed for the site.
     Unregistered,
     /// The site knows this policy, which is not the commit's.
     OtherPolicy(PolicyRevision),
+}
+
+/// Commits of one site that are written together, by their places, or all refused.
+struct Joined<'a> {
+    places: Vec<usize>,
+    commits: Vec<&'a Commit>,
+}
+
+impl<'a> Joined<'a> {
+    fn alone((place, commit): (usize, &'a Commit)) -> Self {
+        Self { places: vec![place], commits: vec![commit] }
+    }
+
+    /// Commits in as few groups as may be; those of one site stay in order.
+    fn all_of(commits: &'a [Commit]) -> Vec<Self> {
+        let mut by_site: Vec<(usize, &Commit)> = commits.iter().enumerate().collect();
+        by_site.sort_by(|(_, one), (_, other)| one.site.cmp(&other.site));
+        let mut groups: Vec<Self> = Vec::new();
+        let mut written = Written::default();
+        for (place, commit) in by_site {
+            match groups.last_mut() {
+                Some(group) if group.takes(commit) && !written.has_read_of(commit) => {
+                    group.places.push(place);
+                    group.commits.push(commit);
+                }
+                Some(_) | None => {
+                    groups.push(Self::alone((place, commit)));
+                    written = Written::default();
+                }
+            }
+            written.add(commit);
+        }
+        groups
+    }
+
+    /// Whether a commit may be written with these. Those of catalogue entries, and those that close an
+    /// order, are written alone: they are rare.
+    fn takes(&self, commit: &Commit) -> bool {
+        let is_plain = |it: &Commit| {
+            let mut writes = it.writes.iter();
+            it.closing.is_none() && writes.all(|write| matches!(write.name, EntityName::Order(_)))
+        };
+        let alike = |it: &&Commit| it.site == commit.site && it.policy == commit.policy;
+        self.commits.len() < JOINED_MAX
+            && self.commits.first().is_some_and(|first| alike(first) && is_plain(first))
+            && is_plain(commit)
+    }
+}
+
+/// What commits write. One that has read some of it was computed from what was there before.
+#[derive(Default)]
+struct Written<'a> {
+    entities: HashSet<&'a EntityName>,
+    links: HashSet<&'a OrderId>,
+}
+
+impl<'a> Written<'a> {
+    fn add(&mut self, commit: &'a Commit) {
+        self.entities.extend(commit.writes.iter().map(|write| &write.name));
+        self.links.extend(commit.links.iter().map(|(name, _)| name));
+    }
+
+    fn has_read_of(&self, commit: &Commit) -> bool {
+        commit.read.iter().any(|(name, _)| self.entities.contains(name))
+            || commit.links_read.iter().any(|(name, _)| self.links.contains(name))
+    }
 }
 
 /// Writes commits, each whole or not at all.
@@ -32,34 +104,50 @@ pub(super) async fn commit(
     client: &Client,
     commits: &[Commit],
 ) -> Result<Vec<Committed>, StoreError> {
+    for commit in commits {
+        commit.validate()?;
+    }
     // What stays open is of a policy that was never in force, or of a site that vanishes again and
     // again; nothing of it is written.
     let refusal =
         |commit: &Commit| commit.policy.map_or(Committed::Conflict, |_| Committed::PolicyChanged);
     let mut committed: Vec<Committed> = commits.iter().map(refusal).collect();
-    let calls = commits.iter().map(|commit| call::of(client.keys(), commit));
-    let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
-    let mut open: Vec<_> = commits.iter().zip(&calls).zip(&mut committed).collect();
+    let mut open = Joined::all_of(commits);
     for _ in 0..ROUNDS_MAX {
         if open.is_empty() {
             break;
         }
-        let answers = client.run_all(open.iter().map(|((_, call), _)| *call)).await?;
+        let calls = open.iter().filter_map(|group| {
+            let first = group.commits.first()?;
+            Some(call::of(client.keys(), &first.site, &group.commits))
+        });
+        let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
+        let answers = client.run_all(&calls).await?;
         let (mut unregistered, mut outdated) = (BTreeSet::new(), BTreeSet::new());
         let mut again = Vec::new();
-        for (((commit, call), done), answer) in open.into_iter().zip(answers) {
-            match answer_of(commit, call, answer)? {
+        for ((group, call), answer) in open.into_iter().zip(&calls).zip(answers) {
+            let Some(first) = group.commits.first().copied() else { continue };
+            match answer_of(&group.commits, call, answer)? {
                 ScriptAnswer::Final(answer) => {
-                    *done = answer;
+                    for place in group.places {
+                        if let Some(done) = committed.get_mut(place) {
+                            *done = answer.clone();
+                        }
+                    }
                     continue;
                 }
-                ScriptAnswer::Unregistered => unregistered.insert(commit.site.clone()),
-                ScriptAnswer::OtherPolicy(known) if commit.policy > Some(known) => {
-                    outdated.insert(commit.site.clone())
+                ScriptAnswer::OneRefused => {
+                    let members = group.places.into_iter().zip(group.commits);
+                    again.extend(members.map(Joined::alone));
+                    continue;
+                }
+                ScriptAnswer::Unregistered => unregistered.insert(first.site.clone()),
+                ScriptAnswer::OtherPolicy(known) if first.policy > Some(known) => {
+                    outdated.insert(first.site.clone())
                 }
                 ScriptAnswer::OtherPolicy(_) => continue,
             };
-            again.push(((commit, call), done));
+            again.push(group);
         }
         sites::register(client, &unregistered).await?;
         sites::update_policy(client, &outdated).await?;
@@ -68,15 +156,19 @@ pub(super) async fn commit(
     Ok(committed)
 }
 
-fn answer_of(commit: &Commit, call: &Call, answer: Value) -> Result<ScriptAnswer, StoreError> {
+fn answer_of(commits: &[&Commit], call: &Call, answer: Value) -> Result<ScriptAnswer, StoreError> {
     let words: Vec<String> = read(call.first_key(), answer)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let new_names: Vec<_> = commits.iter().flat_map(|commit| &commit.new_names).collect();
     Ok(match words[..] {
         ["written"] => ScriptAnswer::Final(Committed::Written),
+        ["conflict" | "too-large" | "negative"] | ["closed", ..] if commits.len() > 1 => {
+            ScriptAnswer::OneRefused
+        }
         ["conflict"] => ScriptAnswer::Final(Committed::Conflict),
-        ["closed", watermark, ref known @ ..] if known.len() == commit.new_names.len() => {
+        ["closed", watermark, ref known @ ..] if known.len() == new_names.len() => {
             let watermark = value::time(call.first_key(), watermark)?;
-            let names = commit.new_names.iter().zip(known).map(|((name, _), word)| {
+            let names = new_names.iter().zip(known).map(|((name, _), word)| {
                 Ok((name.clone(), closed::of_word(call.first_key(), word)?))
             });
             let names = names.collect::<Result<_, StoreError>>()?;

@@ -50,7 +50,7 @@ mod value;
 use self::client::Client;
 pub use self::history::KnownHistory;
 pub use self::options::{RedisMode, RedisOptions};
-pub use self::relay::Relayed;
+pub use self::relay::{Relayed, SITES_MAX};
 use super::StoreError;
 
 /// A Store in Redis.

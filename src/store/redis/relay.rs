@@ -16,8 +16,8 @@ use crate::store::{Commit, Committed, Fence, StoreError};
 
 static NOTE: Script = Script::new("relay note", &[include_str!("fenced.lua")]);
 
-/// Sites that are taken at a time.
-const SITES_MAX: usize = 100;
+/// How many sites with new changes are taken at a time.
+pub const SITES_MAX: usize = 100;
 
 impl RedisStore {
     /// Takes some sites that have new changes. The caller reads their feeds afterwards: a commit from
