@@ -21,11 +21,11 @@ use crate::broker::rabbitmq::{Announcement, RabbitBroker};
 use crate::clock;
 use crate::console::views::ChangeView;
 use crate::domain::{Site, Timestamp};
-use crate::store::redis::{RedisStore, Relayed};
+use crate::store::redis::{RedisStore, Relayed, SITES_MAX};
 use crate::store::{Change, FeedStart, Fence, ReadStore};
 
-/// The poll interval while nothing changes.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// The pause between two turns: what changes meanwhile is read and published together.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often all sites are read: that finds what a process that died did not list.
 const ALL_EVERY: Duration = Duration::from_mins(1);
 /// Changes published at a time.
@@ -55,6 +55,7 @@ impl Relay {
                 published.as_ref().is_some_and(|published| published.epoch != start.epoch);
             let published = published.map_or(0, |published| published.sequence);
             let mut changes = self.store.changes(site, published, PAGE).await?;
+            let is_last = changes.len() < PAGE;
             // The feed may have been replaced, or trimmed, since its start was read.
             changes.retain(|change| change.epoch == start.epoch);
             let first = changes.first().map(|first| first.sequence);
@@ -72,6 +73,10 @@ impl Relay {
             if !self.store.record_relayed(site, fence, &relayed).await? {
                 return Err(DutyError::Superseded);
             }
+            // A commit that came later has listed the site again.
+            if is_last {
+                return Ok(());
+            }
         }
     }
 }
@@ -85,7 +90,8 @@ impl Duty for Relay {
         } else {
             self.store.take_changed_sites().await?
         };
-        let rest = if sites.is_empty() { POLL_INTERVAL } else { Duration::ZERO };
+        // More may be listed than are taken at a time.
+        let rest = if sites.len() < SITES_MAX || is_due { POLL_INTERVAL } else { Duration::ZERO };
         // Until all of them are published.
         let looked = if is_due { Some(Instant::now()) } else { self.read_all_at };
         self.read_all_at = None;
