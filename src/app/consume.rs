@@ -58,7 +58,7 @@ impl WorkerRole {
                 &settings.worker,
                 &settings.retry,
             );
-            let pool = pool.with_sources(settings.ingress.source_rules());
+            let pool = pool.with_sources(settings.source_rules());
             let pool =
                 pool.with_dead_letters_max(settings.dead_letters.bytes_max.map(|size| size.0));
             match pool.run(stop.clone(), abandoned.clone()).await {

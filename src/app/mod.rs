@@ -224,6 +224,9 @@ impl App {
         };
         let ingress = ingress.map(|listener| {
             let (broker, metrics) = (Arc::clone(&broker), Arc::clone(&metrics));
+            for source in settings.sources_without_credential() {
+                tracing::warn!(source, "no [[ingress.credentials]] section names this source");
+            }
             let router = ingress::router(broker, &settings.ingress, metrics);
             serve(listener, router, settings.ingress.connections_max, &stops.ingress)
         });

@@ -77,7 +77,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         }
         Command::DeadLetters(command) => {
             let settings = settings()?;
-            let (sources, now) = (settings.ingress.source_rules(), clock::now());
+            let (sources, now) = (settings.source_rules(), clock::now());
             let broker = async || open_broker(&settings).await;
             let run = async |store: &_| {
                 dead_letters::run(store, &sources, broker, &command, now, output).await

@@ -53,6 +53,7 @@ impl Settings {
             }
         }
         self.check_backend_urls()?;
+        self.check_sources()?;
         self.check_ingress()?;
         self.check_console_tokens()?;
         self.check_listeners()?;
@@ -110,13 +111,12 @@ impl Settings {
             let message = format!("must be 1 to {TOKEN_LENGTH_MAX} letters, digits or -._~");
             return Err(self.fault("ingress.path_token", message));
         }
-        self.check_sources()?;
-        let open = !ingress.has_default_source() && ingress.sources.is_empty();
-        if open && !ingress.allow_unsigned && !is_loopback(ingress.listen) {
+        self.check_credentials()?;
+        if ingress.is_open() && !ingress.allow_unsigned && !is_loopback(ingress.listen) {
             let message = format!(
                 "{} is open to others and webhooks are not verified; set \
-                 ingress.secrets, ingress.path_token or ingress.sources, or listen on 127.0.0.1, or accept it \
-                 with ingress.allow_unsigned = true",
+                 ingress.secrets, ingress.path_token or ingress.credentials, or listen on \
+                 127.0.0.1, or accept it with ingress.allow_unsigned = true",
                 ingress.listen
             );
             return Err(self.fault("ingress.listen", message));

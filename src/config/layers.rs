@@ -9,10 +9,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
+use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
 use super::read::join;
-use super::{Settings, SettingsError};
+use super::toml::{parse, parse_sections};
+use super::{Settings, SettingsError, old_sources};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -46,50 +47,14 @@ impl Settings {
         let mut tree = merged.map_err(failed)?.cache;
         let mut origins = BTreeMap::new();
         note_origins("", &tree, &mut origins);
-        parse_sources(&mut tree)?;
+        old_sources::refuse(&mut tree)?;
+        for setting in ["sources", "ingress.credentials"] {
+            parse_sections(setting, &mut tree)?;
+        }
         let settings = Self::read(tree, origins)?;
         settings.validate()?;
         Ok(settings)
     }
-}
-
-/// Parses `ingress.sources` if it is a text, as it is in variables and in the files that they name.
-fn parse_sources(tree: &mut Value) -> Result<(), SettingsError> {
-    let ingress = section(tree).and_then(|root| root.get_mut("ingress"));
-    let sources = ingress.and_then(section).and_then(|ingress| ingress.get_mut("sources"));
-    let Some(sources) = sources.filter(|sources| !is_list(sources)) else { return Ok(()) };
-    let origin = sources.origin().map(ToOwned::to_owned);
-    let parsed = if let ValueKind::String(text) = &sources.kind {
-        sections_of(text, origin.as_ref())
-    } else {
-        Err("must be sections that begin with [[ingress.sources]]".into())
-    };
-    *sources = parsed.map_err(|message| SettingsError {
-        subject: "ingress.sources".into(),
-        message,
-        origin,
-    })?;
-    Ok(())
-}
-
-/// The sections of a TOML text that has them under their full heading, and nothing else.
-fn sections_of(text: &str, origin: Option<&String>) -> Result<Value, String> {
-    let expected = "must be TOML that has [[ingress.sources]] sections and nothing else";
-    let parsed = parse(origin, text).map_err(|error| format!("{expected}: {}", error.message))?;
-    let only = |mut table: Map<String, Value>, name| {
-        if table.len() == 1 { table.remove(name) } else { None }
-    };
-    let ingress = only(parsed, "ingress").and_then(|ingress| ingress.into_table().ok());
-    let sources = ingress.and_then(|ingress| only(ingress, "sources")).filter(is_list);
-    sources.ok_or_else(|| expected.into())
-}
-
-fn section(value: &mut Value) -> Option<&mut Map<String, Value>> {
-    if let ValueKind::Table(values) = &mut value.kind { Some(values) } else { None }
-}
-
-const fn is_list(value: &Value) -> bool {
-    matches!(value.kind, ValueKind::Array(_))
 }
 
 /// A source of settings that was read already.
@@ -104,26 +69,6 @@ impl Source for Layer {
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         Ok(self.0.clone())
     }
-}
-
-/// Parses TOML, whose values have `name` as their origin.
-pub(super) fn parse(
-    name: Option<&String>,
-    text: &str,
-) -> Result<Map<String, Value>, SettingsError> {
-    FileFormat::Toml.parse(name, text).map_err(|error| {
-        let subject = name.map_or("config/default.toml", String::as_str);
-        SettingsError::new(subject, without_excerpt(&error.to_string()))
-    })
-}
-
-/// The parser's message without the lines of the file that it quotes: they may hold a secret.
-fn without_excerpt(report: &str) -> String {
-    let is_excerpt = |line: &&str| {
-        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
-    };
-    let lines: Vec<&str> = report.lines().filter(|line| !is_excerpt(line)).collect();
-    lines.join(": ")
 }
 
 /// Reads a text file of a bounded size; the error is what is wrong with it.

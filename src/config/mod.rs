@@ -15,11 +15,13 @@ mod check;
 mod console_token;
 mod layers;
 mod log_filter;
+mod old_sources;
 mod read;
 mod show;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod toml;
 mod value;
 
 use std::collections::BTreeMap;
@@ -36,7 +38,8 @@ pub use console_token::{ConsoleToken, Role};
 pub use log_filter::LogFilter;
 
 use crate::domain::{
-    Cancelled, Deleted, ProposedPolicy, Restock, Site, SourceRules, StockKeyKind, TestMode,
+    Cancelled, DEFAULT_SOURCE, Deleted, ProposedPolicy, Restock, Site, SourceRules, StockKeyKind,
+    TestMode,
 };
 
 /// All settings.
@@ -50,6 +53,8 @@ pub struct Settings {
     pub rabbitmq: RabbitmqSettings,
     /// Where the distributed backend has its state.
     pub redis: RedisSettings,
+    /// Who may write which sites, for every role; holds no secret.
+    pub sources: Vec<SourceSettings>,
     /// The ingress.
     pub ingress: IngressSettings,
     /// The worker pool.
@@ -91,10 +96,39 @@ impl Settings {
         }
     }
 
+    /// Which sites each source may write.
+    pub fn source_rules(&self) -> SourceRules {
+        let mut rules = SourceRules::default();
+        for source in &self.sources {
+            rules.allow(&source.name, source.sites.as_deref());
+        }
+        rules
+    }
+
+    /// The sources as which nobody can send, for want of a credential.
+    pub fn sources_without_credential(&self) -> impl Iterator<Item = &str> {
+        let names = self.sources.iter().map(|source| source.name.as_str());
+        names.filter(|name| {
+            let ingress = &self.ingress;
+            let is_default = *name == DEFAULT_SOURCE;
+            let has_other = is_default && (ingress.is_open() || ingress.has_own_credential());
+            !has_other && ingress.credentials.iter().all(|given| given.source != *name)
+        })
+    }
+
     /// The settings that are not defaults, and the file or variable that each comes from.
     pub fn origins(&self) -> &BTreeMap<String, String> {
         &self.origins
     }
+}
+
+/// One of `[[sources]]`: a trust domain of webhooks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SourceSettings {
+    /// Its name in envelopes.
+    pub name: String,
+    /// The sites that it alone may write; `None` for every site that no source names.
+    pub sites: Option<Vec<Site>>,
 }
 
 /// `backend`
@@ -168,8 +202,8 @@ pub struct IngressSettings {
     /// The secret last segment of the path.
     #[serde(default, with = "value::token")]
     pub path_token: Option<SecretString>,
-    /// Further trust domains; secrets and path token above are those of [`DEFAULT_SOURCE`].
-    pub sources: Vec<SourceSettings>,
+    /// Further credentials; secrets and path token above are one of [`DEFAULT_SOURCE`].
+    pub credentials: Vec<CredentialSettings>,
     /// Whether unverified webhooks are accepted on an address other than loopback.
     pub allow_unsigned: bool,
     /// How far the signature's timestamp may be from now, each way.
@@ -197,41 +231,29 @@ pub struct IngressSettings {
 }
 
 impl IngressSettings {
-    /// Whether [`DEFAULT_SOURCE`] is configured, so that its webhooks can be verified.
-    pub fn has_default_source(&self) -> bool {
+    /// Whether secrets or a path token are set, a credential of [`DEFAULT_SOURCE`].
+    pub fn has_own_credential(&self) -> bool {
         !self.secrets.is_empty() || self.path_token.is_some()
     }
 
-    /// Which sites each source may write.
-    pub fn source_rules(&self) -> SourceRules {
-        let mut rules = SourceRules::default();
-        if !self.sources.is_empty() {
-            // Even if it is no longer configured: queue and journal may hold its webhooks.
-            rules.allow(DEFAULT_SOURCE, None);
-        }
-        for source in &self.sources {
-            rules.allow(&source.name, source.sites.as_deref());
-        }
-        rules
+    /// Whether there is no credential at all, so that everybody is [`DEFAULT_SOURCE`].
+    pub fn is_open(&self) -> bool {
+        !self.has_own_credential() && self.credentials.is_empty()
     }
 }
 
-/// The source of webhooks that are verified by `ingress.secrets` and `ingress.path_token`.
-pub const DEFAULT_SOURCE: &str = "duda";
-
-/// One of `ingress.sources`: who may send webhooks of which sites.
+/// One of `[[ingress.credentials]]`: how a sender shows that it is a source. All that is set must
+/// hold; of several credentials of a source, any one does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SourceSettings {
-    /// Its name in envelopes.
-    pub name: String,
+pub struct CredentialSettings {
+    /// The name of the source.
+    pub source: String,
     /// Decoded signature secrets, any of which may have signed.
     #[serde(default, with = "value::secrets")]
     pub secrets: Vec<SecretBox<[u8]>>,
     /// The secret last segment of the path.
     #[serde(default, with = "value::token")]
     pub path_token: Option<SecretString>,
-    /// The sites that it may write; `None` for all.
-    pub sites: Option<Vec<Site>>,
 }
 
 /// `ingress.expired`
@@ -371,7 +393,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why the settings are invalid, in one line: the setting, what is allowed, and its origin.
+/// Why the settings are invalid, in one line: the setting, what is allowed, and its origin. Only
+/// the refusal of what another form has replaced goes on with the lines to write instead.
 ///
 /// Never contains a secret, so it may be printed and logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

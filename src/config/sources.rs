@@ -1,59 +1,91 @@
-//! Checks that each source can be told from all others.
+//! Checks that each site belongs to one source, and each token and secret to one sender.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use super::check::{TOKEN_LENGTH_MAX, is_path_token};
-use super::{DEFAULT_SOURCE, Settings, SettingsError, SourceSettings};
+use super::{CredentialSettings, DEFAULT_SOURCE, Settings, SettingsError, SourceSettings};
+use crate::domain::Site;
 
-/// The most sources.
+/// The most sources, and the most credentials.
 const SOURCES_MAX: usize = 64;
-/// The most secrets of all sources: each costs a signature's computation for every request.
+/// The most secrets of all credentials: each costs a signature's computation for every request.
 const SECRETS_MAX: usize = 64;
 /// The longest name of a source; it travels with every webhook.
 const NAME_LENGTH_MAX: usize = 64;
 
+/// The setting in a section, and what is wrong with it; never holds a secret.
+type Fault = (&'static str, String);
+
 impl Settings {
-    /// Checks `ingress.sources`, and that they differ from each other and the default source.
+    /// Checks `[[sources]]`, and that no site belongs to two of them.
     pub(super) fn check_sources(&self) -> Result<(), SettingsError> {
-        let ingress = &self.ingress;
-        let fault = |place: String, message: String| SettingsError {
-            subject: format!("ingress.sources{place}"),
-            message,
-            origin: self.origins.get("ingress.sources").cloned(),
-        };
-        let secrets: usize = ingress.sources.iter().map(|source| source.secrets.len()).sum();
-        if ingress.sources.len() > SOURCES_MAX || secrets > SECRETS_MAX {
-            let message = format!("has more than {SOURCES_MAX} sources or {SECRETS_MAX} secrets");
-            return Err(fault(String::new(), message));
+        let setting = "sources";
+        if self.sources.len() > SOURCES_MAX {
+            return Err(self.fault(setting, format!("has more than {SOURCES_MAX} sources")));
         }
-        let mut taken = Taken::default();
-        if ingress.has_default_source() {
-            taken.names.insert(DEFAULT_SOURCE);
-            taken.add_secrets(ingress.secrets.iter().map(ExposeSecret::expose_secret));
-            taken.tokens.extend(ingress.path_token.as_ref().map(SecretString::expose_secret));
-        }
-        for (place, source) in ingress.sources.iter().enumerate() {
-            taken
-                .add(source)
-                .map_err(|(name, message)| fault(format!("[{}].{name}", place + 1), message))?;
+        let mut taken = TakenNames::default();
+        for (place, source) in self.sources.iter().enumerate() {
+            taken.add(source).map_err(|fault| self.fault_in(setting, place, fault))?;
         }
         Ok(())
     }
+
+    /// Checks `[[ingress.credentials]]`: that each belongs to a source, and cannot be taken for
+    /// that of another source.
+    pub(super) fn check_credentials(&self) -> Result<(), SettingsError> {
+        let (setting, ingress) = ("ingress.credentials", &self.ingress);
+        let secrets: usize = ingress.credentials.iter().map(|given| given.secrets.len()).sum();
+        if ingress.credentials.len() > SOURCES_MAX || secrets > SECRETS_MAX {
+            let message =
+                format!("has more than {SOURCES_MAX} credentials or {SECRETS_MAX} secrets");
+            return Err(self.fault(setting, message));
+        }
+        let mut taken = TakenSecrets {
+            tokens: ingress.path_token.iter().map(SecretString::expose_secret).collect(),
+            secrets: secrets_of(&ingress.secrets).map(|it| (it, DEFAULT_SOURCE)).collect(),
+        };
+        for (place, given) in ingress.credentials.iter().enumerate() {
+            self.check_source_of(given)
+                .and_then(|()| taken.add(given))
+                .map_err(|fault| self.fault_in(setting, place, fault))?;
+        }
+        Ok(())
+    }
+
+    fn check_source_of(&self, given: &CredentialSettings) -> Result<(), Fault> {
+        let named = self.sources.iter().map(|source| source.name.as_str());
+        let known: BTreeSet<&str> = named.chain([DEFAULT_SOURCE]).collect();
+        if known.contains(given.source.as_str()) {
+            return Ok(());
+        }
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "no [[sources]] section has the name {:?}; known sources: {known}",
+            given.source
+        );
+        Err(("source", message))
+    }
+
+    /// A fault of one section of a list.
+    fn fault_in(&self, list: &str, place: usize, (name, message): Fault) -> SettingsError {
+        SettingsError {
+            subject: format!("{list}[{}].{name}", place + 1),
+            ..self.fault(list, message)
+        }
+    }
 }
 
-/// The names, tokens and secrets that belong to one source each.
+/// The names that are in use, and the source of each site that one names.
 #[derive(Default)]
-struct Taken<'s> {
+struct TakenNames<'s> {
     names: BTreeSet<&'s str>,
-    tokens: BTreeSet<&'s str>,
-    secrets: BTreeSet<&'s [u8]>,
+    sites: BTreeMap<&'s Site, &'s str>,
 }
 
-impl<'s> Taken<'s> {
-    /// Checks one more source; the error names the setting, and holds no secret.
-    fn add(&mut self, source: &'s SourceSettings) -> Result<(), (&'static str, String)> {
+impl<'s> TakenNames<'s> {
+    fn add(&mut self, source: &'s SourceSettings) -> Result<(), Fault> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let length = source.name.len();
         if !(1..=NAME_LENGTH_MAX).contains(&length) || !source.name.chars().all(is_name) {
@@ -63,32 +95,61 @@ impl<'s> Taken<'s> {
         if !self.names.insert(&source.name) {
             return Err(("name", format!("{:?} is another source's", source.name)));
         }
-        if source.secrets.is_empty() && source.path_token.is_none() {
+        if source.sites.as_ref().is_some_and(Vec::is_empty) {
+            let message = "is empty; leave it out to allow every site that no source names";
+            return Err(("sites", message.into()));
+        }
+        for site in source.sites.iter().flatten() {
+            if let Some(owner) = self.sites.insert(site, &source.name) {
+                return Err((
+                    "sites",
+                    format!("{:?} is already source {owner:?}'s", site.as_str()),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tokens that are in use, and the source of each secret.
+struct TakenSecrets<'s> {
+    tokens: BTreeSet<&'s str>,
+    secrets: BTreeMap<&'s [u8], &'s str>,
+}
+
+impl<'s> TakenSecrets<'s> {
+    /// Checks one more credential. Two of one source may share a secret: while its path token is
+    /// introduced or replaced, both paths are in use.
+    fn add(&mut self, given: &'s CredentialSettings) -> Result<(), Fault> {
+        if given.secrets.is_empty() && given.path_token.is_none() {
             let message = "is empty, and there is no path_token: anyone could be this source";
             return Err(("secrets", message.into()));
         }
-        if !self.add_secrets(source.secrets.iter().map(ExposeSecret::expose_secret)) {
-            return Err(("secrets", "has one twice, or one of another source".into()));
+        let own: BTreeSet<&[u8]> = secrets_of(&given.secrets).collect();
+        if own.len() < given.secrets.len() {
+            return Err(("secrets", "has one twice".into()));
         }
-        if let Some(token) = source.path_token.as_ref().map(SecretString::expose_secret) {
+        for secret in own {
+            let owner = *self.secrets.entry(secret).or_insert(&given.source);
+            if owner != given.source {
+                return Err(("secrets", format!("has one of source {owner:?}")));
+            }
+        }
+        if let Some(token) = given.path_token.as_ref().map(SecretString::expose_secret) {
             if !is_path_token(token) {
                 let message = format!("must be 1 to {TOKEN_LENGTH_MAX} letters, digits or -._~");
                 return Err(("path_token", message));
             }
             if !self.tokens.insert(token) {
-                return Err(("path_token", "is another source's".into()));
+                return Err(("path_token", "is another credential's".into()));
             }
-        }
-        if source.sites.as_ref().is_some_and(Vec::is_empty) {
-            return Err(("sites", "is empty; leave it out to allow all".into()));
         }
         Ok(())
     }
+}
 
-    /// Returns whether all of them were new.
-    fn add_secrets(&mut self, mut secrets: impl Iterator<Item = &'s [u8]>) -> bool {
-        secrets.all(|secret| self.secrets.insert(secret))
-    }
+fn secrets_of(secrets: &[SecretBox<[u8]>]) -> impl Iterator<Item = &[u8]> {
+    secrets.iter().map(ExposeSecret::expose_secret)
 }
 
 #[cfg(test)]
@@ -96,122 +157,197 @@ mod tests {
     use super::super::tests::{error, load};
     use super::*;
 
-    const TWO: &str = "
-        [[ingress.sources]]
+    const SOURCES: &str = "
+        [[sources]]
         name = 'eu'
-        secrets = ['aHVzaC0x', 'aHVzaC0y']
         sites = ['a', 'b']
-        [[ingress.sources]]
+        [[sources]]
         name = 'us'
+    ";
+    const CREDENTIALS: &str = "
+        [[ingress.credentials]]
+        source = 'eu'
+        secrets = ['aHVzaC0x', 'aHVzaC0y']
+        [[ingress.credentials]]
+        source = 'us'
         path_token = 'hush-3'
+        [[ingress.credentials]]
+        source = 'us'
+        secrets = 'aHVzaC00'
     ";
 
+    fn both() -> String {
+        format!("{SOURCES}{CREDENTIALS}")
+    }
+
     #[track_caller]
-    fn check_two(settings: &Settings) {
-        let sources = &settings.ingress.sources;
-        let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
-        assert_eq!(names, ["eu", "us"]);
-        assert_eq!((sources[0].secrets.len(), sources[1].secrets.len()), (2, 0));
-        assert_eq!(sources[0].sites.as_ref().unwrap()[1].as_str(), "b");
-        assert!(sources[1].path_token.is_some() && sources[1].sites.is_none());
+    fn check_both(settings: &Settings) {
+        let [eu, us] = &settings.sources[..] else { panic!("{:?}", settings.sources) };
+        assert_eq!((eu.name.as_str(), us.name.as_str()), ("eu", "us"));
+        assert_eq!(eu.sites.as_ref().unwrap()[1].as_str(), "b");
+        assert_eq!(us.sites, None);
+        let given = settings.ingress.credentials.iter();
+        let given: Vec<_> = given
+            .map(|it| (it.source.as_str(), it.secrets.len(), it.path_token.is_some()))
+            .collect();
+        assert_eq!(given, [("eu", 2, false), ("us", 0, true), ("us", 1, false)]);
         let shown =
             format!("{} {} {settings:?}", settings.to_redacted_json(), settings.to_redacted_toml());
         assert!(!shown.contains("aHVza") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]
-    fn sources_come_from_the_settings_a_variable_or_a_file() {
-        check_two(&load(TWO, &[]).unwrap());
-        check_two(&load("", &[("STOREKEEPER__INGRESS__SOURCES", TWO)]).unwrap());
+    fn sources_and_credentials_come_from_the_settings_variables_or_files() {
+        check_both(&load(&both(), &[]).unwrap());
+        let variables =
+            [("STOREKEEPER__SOURCES", SOURCES), ("STOREKEEPER__INGRESS__CREDENTIALS", CREDENTIALS)];
+        check_both(&load("", &variables).unwrap());
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sources.toml");
-        std::fs::write(&path, TWO).unwrap();
-        let variable = ("STOREKEEPER__INGRESS__SOURCES_FILE", path.to_str().unwrap());
-        check_two(&load("", &[variable]).unwrap());
+        let path = directory.path().join("credentials.toml");
+        std::fs::write(&path, CREDENTIALS).unwrap();
+        let variable = ("STOREKEEPER__INGRESS__CREDENTIALS_FILE", path.to_str().unwrap());
+        check_both(&load(SOURCES, &[variable]).unwrap());
     }
 
     #[test]
-    fn a_source_verifies_so_the_ingress_may_be_open() {
-        load(&format!("ingress.listen = '0.0.0.0:8080'\n{TWO}"), &[]).unwrap();
+    fn a_credential_verifies_so_the_ingress_may_be_open() {
+        let open = "ingress.listen = '0.0.0.0:8080'\n";
+        load(&format!("{open}{}", both()), &[]).unwrap();
+        let text = error(&format!("{open}{SOURCES}"), &[]);
+        assert!(text.starts_with("ingress.listen: 0.0.0.0:8080 is open to others"), "{text}");
     }
 
     #[test]
-    fn sources_are_shown_as_they_are_written() {
-        let settings = load("", &[("STOREKEEPER__INGRESS__SOURCES", TWO)]).unwrap();
-        let shown = settings.to_redacted_toml();
-        let expected = "[[ingress.sources]]  # from STOREKEEPER__INGRESS__SOURCES\n";
+    fn a_source_without_a_credential_is_told_and_taken() {
+        let without = |more: &str| -> Vec<String> {
+            let settings = load(&format!("{SOURCES}{more}"), &[]).unwrap();
+            settings.sources_without_credential().map(ToOwned::to_owned).collect()
+        };
+        assert_eq!(without(""), ["eu", "us"]);
+        assert_eq!(without("[[ingress.credentials]]\nsource = 'us'\npath_token = 't'"), ["eu"]);
+        assert_eq!(without(CREDENTIALS), [""; 0]);
+        let named = "[[sources]]\nname = 'duda'\nsites = ['c']";
+        assert_eq!(without(named), ["eu", "us"], "whoever sends is the default source");
+        assert_eq!(without(&format!("{named}{CREDENTIALS}")), ["duda"]);
+        assert_eq!(without(&format!("{named}{CREDENTIALS}[ingress]\npath_token = 't'")), [""; 0]);
+    }
+
+    #[test]
+    fn sources_and_credentials_are_shown_as_they_are_written() {
+        let variables =
+            [("STOREKEEPER__SOURCES", SOURCES), ("STOREKEEPER__INGRESS__CREDENTIALS", CREDENTIALS)];
+        let shown = load("", &variables).unwrap().to_redacted_toml();
+        let expected = "[[sources]]  # from STOREKEEPER__SOURCES\n";
         assert_eq!(shown.matches(expected).count(), 2, "{shown}");
+        let expected = "[[ingress.credentials]]  # from STOREKEEPER__INGRESS__CREDENTIALS\n";
+        assert_eq!(shown.matches(expected).count(), 3, "{shown}");
         assert!(shown.contains("sites = [\"a\",\"b\"]\n"), "{shown}");
         // With the secrets put back, it is what was loaded.
-        let mut secrets = ["aHVzaC0x", "aHVzaC0y", "hush-3"].into_iter();
+        let mut secrets = ["aHVzaC0x", "aHVzaC0y", "hush-3", "aHVzaC00"].into_iter();
         let mut parts = shown.split("<redacted>");
         let mut filled = parts.next().unwrap().to_owned();
         for part in parts {
             filled.push_str(secrets.next().unwrap());
             filled.push_str(part);
         }
-        check_two(&load(&filled, &[]).unwrap());
+        check_both(&load(&filled, &[]).unwrap());
+    }
+
+    #[track_caller]
+    fn check_refused(content: &str, expected: &str) {
+        let text = error(content, &[]);
+        assert!(text.starts_with(expected), "{text}\nand not {expected}");
+        assert!(!text.contains("hush") && !text.contains("aHVza"), "{text}");
     }
 
     #[test]
-    fn sources_that_cannot_be_told_apart_are_refused_without_showing_secrets() {
-        let source = |rest: &str| format!("[[ingress.sources]]\n{rest}\n");
-        let eu = source("name = 'eu'\nsecrets = 'aHVzaA=='");
-        let flat = "[ingress]\nsecrets = 'aHVzaA=='\npath_token = 'hush'\n";
+    fn sources_that_cannot_be_told_apart_are_refused() {
+        let source = |rest: &str| format!("[[sources]]\n{rest}\n");
+        let eu = source("name = 'eu'\nsites = ['a', 'b']");
         for (content, expected) in [
-            (source("name = 'eu'"), "[1].secrets: is empty, and there is no path_token"),
-            (source("secrets = 'aHVzaA=='"), "[1].name: is missing"),
-            (source("name = 'a b'\npath_token = 'hush'"), "[1].name: must be 1 to 64 letters"),
-            (source("name = ''\npath_token = 'hush'"), "[1].name: must be 1 to 64 letters"),
+            (source("sites = ['a']"), "[1].name: is missing"),
+            (source("name = 'a b'"), "[1].name: must be 1 to 64 letters"),
+            (source("name = ''"), "[1].name: must be 1 to 64 letters"),
             (format!("{eu}{eu}"), "[2].name: \"eu\" is another source's"),
             (
-                format!("{eu}{}", source("name = 'us'\nsecrets = 'aHVzaA=='")),
-                "[2].secrets: has one twice, or one of another source",
+                format!("{eu}{}", source("name = 'us'\nsites = ['c', 'b ']")),
+                "[2].sites: \"b\" is already source \"eu\"'s",
             ),
-            (format!("{flat}{eu}"), "[1].secrets: has one twice, or one of another source"),
+            (source("name = 'a'\nsites = 'c,c'"), "[1].sites: \"c\" is already source \"a\"'s"),
+            (source("name = 'a'\nsites = []"), "[1].sites: is empty"),
+            (source("name = 'a'\nsites = ['']"), "[1].sites: item 1 "),
             (
-                format!("{flat}{}", source("name = 'us'\npath_token = 'hush'")),
-                "[1].path_token: is another source's",
+                source("name = 'a'\nsecrets = ['aHVza']"),
+                "[1].secrets: there is no such setting; known settings: name, sites",
             ),
-            (
-                format!("{flat}{}", source("name = 'duda'\npath_token = 'hush-2'")),
-                "[1].name: \"duda\" is another source's",
-            ),
-            (source("name = 'a'\npath_token = 'hush hush'"), "[1].path_token: must be 1 to 256"),
-            (source("name = 'a'\npath_token = 'hush'\nsites = []"), "[1].sites: is empty"),
-            (source("name = 'a'\npath_token = 'hush'\nsites = ['']"), "[1].sites: item 1 "),
-            (source("name = 'a'\nsecrets = ['hush!']"), "[1].secrets: item 1 is not base64"),
-            (source("name = 'a'\nsecret = 'hush'"), "[1].secret: there is no such setting"),
-            ("ingress.sources = 1".into(), ": must be sections that begin with"),
-            ("ingress.sources = ['hush']".into(), ": item 1 is a section"),
+            ("sources = 1".into(), ": must be sections that begin with [[sources]]"),
+            ("sources = ['hush']".into(), ": item 1 is a section"),
         ] {
-            let text = error(&content, &[]);
-            let expected = format!("ingress.sources{expected}");
-            assert!(text.starts_with(&expected), "{text}\nand not {expected}");
-            assert!(!text.contains("hush") && !text.contains("aHVza"), "{text}");
+            check_refused(&content, &format!("sources{expected}"));
         }
-        let many: String =
-            (0..65).map(|n| source(&format!("name = 'a{n}'\npath_token = 't{n}'"))).collect();
-        assert!(error(&many, &[]).starts_with("ingress.sources: has more than 64 sources"));
+        let many: String = (0..65).map(|n| source(&format!("name = 'a{n}'"))).collect();
+        check_refused(&many, "sources: has more than 64 sources");
     }
 
     #[test]
-    fn a_variable_of_sources_holds_nothing_else() {
-        for text in [
-            "",
-            "hush",
-            "name = 'hush'",
-            "[ingress]\nlisten = 'hush'",
-            "[[sources]]\nname = 'hush'",
+    fn credentials_that_could_be_anothers_are_refused_without_showing_them() {
+        let of = |source: &str, rest: &str| {
+            format!("[[ingress.credentials]]\nsource = '{source}'\n{rest}\n")
+        };
+        let eu = of("eu", "secrets = 'aHVzaA=='");
+        let flat = "[ingress]\nsecrets = 'aHVzaA=='\npath_token = 'hush'\n";
+        for (content, expected) in [
+            (of("eu", ""), "[1].secrets: is empty, and there is no path_token"),
+            ("[[ingress.credentials]]\npath_token = 'hush'".into(), "[1].source: is missing"),
+            (
+                of("asia", "path_token = 'hush'"),
+                "[1].source: no [[sources]] section has the name \"asia\"; known sources: duda, eu, us",
+            ),
+            (of("eu", "secrets = 'aHVzaA==,aHVzaA=='"), "[1].secrets: has one twice"),
+            (
+                format!("{eu}{}", of("us", "secrets = 'aHVzaA=='")),
+                "[2].secrets: has one of source \"eu\"",
+            ),
+            (format!("{flat}{eu}"), "[1].secrets: has one of source \"duda\""),
+            (
+                format!("{flat}{}", of("duda", "path_token = 'hush'")),
+                "[1].path_token: is another credential's",
+            ),
+            (of("eu", "path_token = 'hush hush'"), "[1].path_token: must be 1 to 256"),
+            (of("eu", "secrets = ['hush!']"), "[1].secrets: item 1 is not base64"),
+            (of("eu", "secret = 'hush'"), "[1].secret: there is no such setting"),
+            ("ingress.credentials = 1".into(), ": must be sections that begin with"),
         ] {
-            let text = error("", &[("STOREKEEPER__INGRESS__SOURCES", text)]);
-            let expected = "ingress.sources: must be TOML that has [[ingress.sources]] sections";
+            check_refused(
+                &format!("{content}\n{SOURCES}"),
+                &format!("ingress.credentials{expected}"),
+            );
+        }
+        let many: String = (0..65).map(|n| of("eu", &format!("path_token = 't{n}'"))).collect();
+        let text = format!("{SOURCES}{many}");
+        check_refused(&text, "ingress.credentials: has more than 64 credentials");
+    }
+
+    #[test]
+    fn a_source_may_have_several_credentials_that_share_a_secret() {
+        let signed = "[[ingress.credentials]]\nsource = 'duda'\nsecrets = 'aHVzaA=='\n";
+        let by_both = format!("{signed}path_token = 'hush'\n");
+        let settings = load(&format!("{signed}{by_both}"), &[]).unwrap();
+        assert_eq!(settings.ingress.credentials.len(), 2);
+    }
+
+    #[test]
+    fn a_variable_of_sections_holds_nothing_else() {
+        let more = format!("{CREDENTIALS}\n[console]\nlisten = '127.0.0.1:1'");
+        for text in ["", "hush", "name = 'hush'", "[ingress]\nlisten = 'hush'", SOURCES, &more] {
+            let text = error("", &[("STOREKEEPER__INGRESS__CREDENTIALS", text)]);
+            let expected =
+                "ingress.credentials: must be TOML that has [[ingress.credentials]] sections";
             assert!(text.starts_with(expected), "{text}");
-            assert!(text.ends_with("(from STOREKEEPER__INGRESS__SOURCES)"), "{text}");
+            assert!(text.ends_with("(from STOREKEEPER__INGRESS__CREDENTIALS)"), "{text}");
             assert!(!text.contains("hush"), "{text}");
         }
-        let more = format!("{TWO}\n[console]\nlisten = '127.0.0.1:1'");
-        let text = error("", &[("STOREKEEPER__INGRESS__SOURCES", &more)]);
-        assert!(text.starts_with("ingress.sources: must be TOML"), "{text}");
+        let text = error("", &[("STOREKEEPER__SOURCES", CREDENTIALS)]);
+        assert!(text.starts_with("sources: must be TOML that has [[sources]] sections"), "{text}");
     }
 }

@@ -69,7 +69,7 @@ pub fn router(
     stop: CancellationToken,
 ) -> Router {
     let streams = Arc::new(Semaphore::new(changes::STREAMS_MAX));
-    let sources = Arc::new(settings.ingress.source_rules());
+    let sources = Arc::new(settings.source_rules());
     let mut router = Router::new();
     for (path, role, methods) in routes() {
         router = router.route(path, access::needs(role, methods));

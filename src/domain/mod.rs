@@ -70,7 +70,7 @@ pub use record::{
 };
 pub use refund::{Refund, RefundEntry, RefundLine};
 pub use rejection::{Code, Rejection, UnknownCode};
-pub use source::SourceRules;
+pub use source::{DEFAULT_SOURCE, SourceRules};
 pub use stock_key::{StockKey, StockKeyKind};
 pub use timestamp::Timestamp;
 pub use version::{Class, Fingerprint, Rank, Status, Version};

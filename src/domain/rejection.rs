@@ -54,6 +54,8 @@ named! {
         SiteMismatch = "store.site_mismatch",
         /// The source of the body may not write to this site.
         SiteNotAllowed = "site.not_allowed",
+        /// No worker knew its source until the last retry.
+        SourceUnknown = "source.unknown",
         /// A stock item's total would pass 4e12 units, or fall below zero.
         StockOverflow = "stock.overflow",
         /// The receipt is malformed.

@@ -1,43 +1,64 @@
 //! Which sites a source of webhooks may write to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Code, Event, Rejection, Site};
 
-/// The sites that each source may write to. By default there is one trust domain, which may write
-/// to all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The source of webhooks that are verified by no credential of a named source.
+pub const DEFAULT_SOURCE: &str = "duda";
+
+/// The sites that each source may write to.
+///
+/// A site that a source names is that source's alone. A source that names no sites may write to
+/// every site that no other source names; by default there is one such source, [`DEFAULT_SOURCE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRules {
-    sources: BTreeMap<String, Option<BTreeSet<Site>>>,
+    /// The known sources, and whether each of them names its sites.
+    names_sites: BTreeMap<String, bool>,
+    /// The source that names each site.
+    owners: BTreeMap<Site, String>,
+}
+
+impl Default for SourceRules {
+    fn default() -> Self {
+        let names_sites = BTreeMap::from([(DEFAULT_SOURCE.to_owned(), false)]);
+        Self { names_sites, owners: BTreeMap::new() }
+    }
 }
 
 impl SourceRules {
-    /// Allows a source to write to these sites and no others; `None` means all.
+    /// Makes a source known that names these sites, which no other one names; `None` means none.
     pub fn allow(&mut self, source: impl Into<String>, sites: Option<&[Site]>) {
-        let sites = sites.map(|sites| sites.iter().cloned().collect());
-        self.sources.insert(source.into(), sites);
+        let source = source.into();
+        let sites_of_source = sites.into_iter().flatten();
+        self.owners.extend(sites_of_source.map(|site| (site.clone(), source.clone())));
+        self.names_sites.insert(source, sites.is_some());
     }
 
-    /// Checks that the source of an event may write to its site.
+    /// Checks that the source of a webhook is known and may write to the site of its event, if it
+    /// is an event.
     ///
-    /// Once there are rules, a source that they do not name may write to nothing: it was removed
-    /// from the settings, or was never there.
-    pub fn check(&self, source: &str, event: &Event) -> Result<(), Box<Rejection>> {
-        let detail = match self.sources.get(source) {
-            _ if self.sources.is_empty() => return Ok(()),
-            Some(None) => return Ok(()),
-            Some(Some(sites)) if sites.contains(&event.site) => return Ok(()),
-            Some(Some(_)) => "resource_data.site_name: its source may not write this site",
-            None => "its source is none of those configured",
+    /// [`Code::SourceUnknown`] may pass: the settings of another worker may name the source.
+    pub fn check(&self, source: &str, event: Option<&Event>) -> Result<(), Box<Rejection>> {
+        let (code, detail) = match (self.names_sites.get(source), event) {
+            (None, _) => (Code::SourceUnknown, "no [[sources]] section names its source"),
+            (Some(names_sites), Some(event)) if !self.may_write(source, *names_sites, event) => {
+                let detail = "resource_data.site_name: its source may not write this site";
+                (Code::SiteNotAllowed, detail)
+            }
+            (Some(_), _) => return Ok(()),
         };
-        let order = event.content.order().cloned();
         Err(Box::new(Rejection {
-            code: Code::SiteNotAllowed,
+            code,
             detail: detail.to_owned(),
-            site: Some(event.site.clone()),
-            event_type: Some(event.event_type.clone()),
-            order,
+            site: event.map(|event| event.site.clone()),
+            event_type: event.map(|event| event.event_type.clone()),
+            order: event.and_then(|event| event.content.order().cloned()),
         }))
+    }
+
+    fn may_write(&self, source: &str, names_sites: bool, event: &Event) -> bool {
+        self.owners.get(&event.site).map_or(!names_sites, |owner| owner == source)
     }
 }
 
@@ -56,38 +77,66 @@ mod tests {
         *event
     }
 
-    #[test]
-    fn without_rules_every_source_may_write_every_site() {
-        let rules = SourceRules::default();
-        assert_eq!(rules.check("duda", &event("a")), Ok(()));
-        assert_eq!(rules.check("whoever", &event("b")), Ok(()));
+    #[track_caller]
+    fn check(rules: &SourceRules, source: &str, site: &str, expected: Result<(), Code>) {
+        let checked = rules.check(source, Some(&event(site)));
+        if let Err(rejection) = &checked {
+            assert_eq!(rejection.site, Some(Site::parse(site).unwrap()));
+            assert_eq!(rejection.order.as_ref().unwrap().to_string(), "id:7");
+        }
+        assert_eq!(checked.map_err(|rejection| rejection.code), expected, "{source} {site}");
     }
 
     #[test]
-    fn a_source_may_write_its_sites_and_no_others() {
+    fn by_default_one_source_is_known_and_may_write_every_site() {
+        let rules = SourceRules::default();
+        check(&rules, DEFAULT_SOURCE, "a", Ok(()));
+        check(&rules, "whoever", "a", Err(Code::SourceUnknown));
+        check(&rules, "", "a", Err(Code::SourceUnknown));
+    }
+
+    #[test]
+    fn a_site_that_a_source_names_is_that_sources_alone() {
         let mut rules = SourceRules::default();
-        rules.allow("all", None);
         rules.allow("one", Some(&[Site::parse("a").unwrap(), Site::parse("B").unwrap()]));
-        for (source, site, allowed) in [
-            ("all", "a", true),
-            ("all", "c", true),
-            ("one", "a", true),
-            ("one", "B", true),
-            ("one", "b", false),
-            ("one", "A", false),
-            ("one", "a ", true),
-            ("one", "c", false),
-            ("One", "a", false),
-            ("other", "a", false),
-            ("", "a", false),
+        rules.allow("two", Some(&[Site::parse("c").unwrap()]));
+        rules.allow("rest", None);
+        let not_allowed = Err(Code::SiteNotAllowed);
+        for (source, site, expected) in [
+            ("one", "a", Ok(())),
+            ("one", "B", Ok(())),
+            ("one", "a ", Ok(())),
+            ("one", "b", not_allowed),
+            ("one", "A", not_allowed),
+            ("one", "c", not_allowed),
+            ("one", "d", not_allowed),
+            ("two", "c", Ok(())),
+            ("two", "a", not_allowed),
+            ("rest", "a", not_allowed),
+            ("rest", "c", not_allowed),
+            ("rest", "d", Ok(())),
+            (DEFAULT_SOURCE, "a", not_allowed),
+            (DEFAULT_SOURCE, "d", Ok(())),
+            ("One", "a", Err(Code::SourceUnknown)),
+            ("other", "d", Err(Code::SourceUnknown)),
         ] {
-            let checked = rules.check(source, &event(site));
-            assert_eq!(checked.is_ok(), allowed, "{source} {site}");
-            if let Err(rejection) = checked {
-                assert_eq!(rejection.code, Code::SiteNotAllowed);
-                assert_eq!(rejection.site, Some(Site::parse(site).unwrap()));
-                assert_eq!(rejection.order.unwrap().to_string(), "id:7");
-            }
+            check(&rules, source, site, expected);
         }
+    }
+
+    #[test]
+    fn the_default_source_may_be_given_sites_too() {
+        let mut rules = SourceRules::default();
+        rules.allow(DEFAULT_SOURCE, Some(&[Site::parse("a").unwrap()]));
+        check(&rules, DEFAULT_SOURCE, "a", Ok(()));
+        check(&rules, DEFAULT_SOURCE, "b", Err(Code::SiteNotAllowed));
+    }
+
+    #[test]
+    fn what_is_no_event_needs_a_known_source_all_the_same() {
+        let rules = SourceRules::default();
+        assert_eq!(rules.check(DEFAULT_SOURCE, None), Ok(()));
+        let rejection = rules.check("whoever", None).unwrap_err();
+        assert_eq!((rejection.code, rejection.site), (Code::SourceUnknown, None));
     }
 }

@@ -108,7 +108,7 @@ impl Refusal {
                 route,
                 code,
                 "refused a forwarded request: set ingress.secrets, ingress.path_token or \
-                 ingress.sources, or ingress.allow_unsigned = true"
+                 ingress.credentials, or ingress.allow_unsigned = true"
             ),
             Self::Signature(error) => tracing::info!(route, code, "refused a webhook: {error}"),
             Self::NothingHere | Self::Method | Self::Body(_) => {

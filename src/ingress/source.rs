@@ -1,7 +1,8 @@
-//! Which configured source a webhook comes from: by the path's token, then by whose secret signed.
+//! Which source a webhook comes from: by the path's token, then by whose secret signed.
 //!
-//! Each source is a trust domain; the worker checks which sites it may write. Tokens and secrets
-//! belong to one source each, which the settings have checked.
+//! Each source is a trust domain; the worker checks which sites it may write. A source has any
+//! number of credentials, one of which is enough. A token belongs to one credential and a secret to
+//! one source, which the settings have checked.
 
 use std::fmt;
 
@@ -11,10 +12,10 @@ use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::signature::{self, SignatureError};
-use crate::config::{DEFAULT_SOURCE, IngressSettings};
-use crate::domain::Timestamp;
+use crate::config::IngressSettings;
+use crate::domain::{DEFAULT_SOURCE, Timestamp};
 
-/// Who may send webhooks.
+/// Who may send webhooks, once for each credential.
 pub(super) struct Sources {
     /// Those at the path without a token.
     plain: Vec<Source>,
@@ -23,7 +24,7 @@ pub(super) struct Sources {
     hidden: Vec<([u8; 32], Source)>,
 }
 
-/// Somebody who may send webhooks.
+/// Somebody who may send webhooks, with one credential.
 pub(super) struct Source {
     pub(super) name: String,
     /// Any of these may have signed; empty if the token is all that is asked for.
@@ -42,12 +43,12 @@ pub(super) struct Authentic<'s> {
 impl Sources {
     pub(super) fn new(settings: &IngressSettings) -> Self {
         let mut sources = Self { plain: Vec::new(), hidden: Vec::new() };
-        // Without any source, everybody is the default one.
-        if settings.has_default_source() || settings.sources.is_empty() {
+        // Without any credential, everybody is the default source.
+        if settings.has_own_credential() || settings.is_open() {
             sources.add(DEFAULT_SOURCE, &settings.secrets, settings.path_token.as_ref());
         }
-        for source in &settings.sources {
-            sources.add(&source.name, &source.secrets, source.path_token.as_ref());
+        for given in &settings.credentials {
+            sources.add(&given.source, &given.secrets, given.path_token.as_ref());
         }
         sources
     }

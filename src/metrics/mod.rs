@@ -51,6 +51,8 @@ pub struct Metrics {
     event_types: Mutex<BTreeSet<String>>,
     /// Deliveries that were put on the retry ladder.
     pub deliveries_retried: Counter,
+    /// Attempts at webhooks whose source no `[[sources]]` section of the worker names.
+    pub sources_unknown: Counter,
     /// Commits that found a newer revision and were recomputed.
     pub commit_conflicts: Counter,
     /// The time from receipt of a webhook to its commit, in seconds.
@@ -151,6 +153,7 @@ impl Metrics {
             events_ignored: add(r, "events_ignored", "Events of unknown names"),
             event_types: Mutex::default(),
             deliveries_retried: add(r, "deliveries_retried", "Deliveries put on the retry ladder"),
+            sources_unknown: add(r, "sources_unknown", "Attempts at webhooks of unknown sources"),
             commit_conflicts: add(r, "commit_conflicts", "Commits computed again"),
             webhook_to_commit: register(
                 r,

@@ -112,6 +112,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_queue_unroutable gauge
     storekeeper_refund_lines_unmatched counter
     storekeeper_role gauge
+    storekeeper_sources_unknown counter
     storekeeper_stock_items_oversold gauge
     storekeeper_store_away_seconds counter
     storekeeper_store_failovers counter

@@ -37,6 +37,8 @@ pub(super) enum Verdict {
     Unknown(Identifier),
     /// It can never be applied.
     Rejected(Box<Rejection>),
+    /// Its source is not known here: another worker may know it. If none does, this is why.
+    UnknownSource(Box<Rejection>),
     /// It may be applied later.
     Failed,
     /// It was decided by a policy that is no longer in force.
@@ -114,20 +116,26 @@ fn next(waiting: Vec<Arrived>) -> (Vec<Arrived>, Vec<Arrived>) {
 }
 
 /// Decodes an envelope, and checks that its source may write the site. Pure; used by dry runs too.
+///
+/// The source comes first: what a body of an unknown source says, another worker decides. What
+/// people say is our own publishers' word; only webhooks come from configured sources.
 pub fn understand(envelope: &Envelope, sources: &SourceRules) -> Result<Decoded, Box<Rejection>> {
-    let decoded = match envelope.kind {
+    Ok(match envelope.kind {
         EnvelopeKind::Receipt => Decoded::Event(Box::new(decode_receipt(&envelope.body)?)),
         EnvelopeKind::Correction => Decoded::Event(Box::new(decode_correction(&envelope.body)?)),
-        EnvelopeKind::Webhook => decode_webhook(&envelope.body, envelope.received_at)?,
+        EnvelopeKind::Webhook => {
+            let decoded = decode_webhook(&envelope.body, envelope.received_at);
+            let event = match &decoded {
+                Ok(Decoded::Event(event)) => Some(&**event),
+                Ok(Decoded::Unknown { .. }) | Err(_) => None,
+            };
+            sources.check(&envelope.source, event)?;
+            decoded?
+        }
         EnvelopeKind::Edit | EnvelopeKind::Discard => {
             return Err(Box::new(Rejection::new(Code::NotJson, "what it is about has no event")));
         }
-    };
-    // What people say is our own publishers' word; only webhooks come from configured sources.
-    if let (Decoded::Event(event), EnvelopeKind::Webhook) = (&decoded, envelope.kind) {
-        sources.check(&envelope.source, event)?;
-    }
-    Ok(decoded)
+    })
 }
 
 /// What an envelope acts on first, and what it calls its order, if it is an event at all.
@@ -184,6 +192,9 @@ impl Batch<'_> {
                 }
                 Ok(Decoded::Unknown { event_type }) => {
                     self.conclude(place, Verdict::Unknown(event_type));
+                }
+                Err(rejection) if rejection.code == Code::SourceUnknown => {
+                    self.conclude(place, Verdict::UnknownSource(rejection));
                 }
                 Err(rejection) => self.conclude(place, Verdict::Rejected(rejection)),
             }

@@ -22,6 +22,7 @@ mod fault;
 mod in_hand;
 mod ladder;
 mod parking;
+mod unknown_sources;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
@@ -48,6 +49,7 @@ use circuit_breaker::CircuitBreaker;
 pub use dead_letters::outcome_of_command;
 use in_hand::InHand;
 use ladder::Ladder;
+use unknown_sources::UnknownSources;
 
 /// How often the pool checks whether another policy was put in force.
 const POLICY_POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -63,6 +65,7 @@ pub struct Pool {
     ladder: Ladder,
     policy: PolicyInForce,
     sources: SourceRules,
+    unknown_sources: UnknownSources,
     intake: parking::Intake,
     settings: WorkerSettings,
     /// Cancelled once the Store says that another policy is in force.
@@ -116,6 +119,7 @@ impl Pool {
             ladder: Ladder(retry.clone()),
             policy,
             sources: SourceRules::default(),
+            unknown_sources: UnknownSources::default(),
             intake: parking::Intake::default(),
             settings: worker.clone(),
             outdated: CancellationToken::new(),
@@ -129,7 +133,7 @@ impl Pool {
         Self { intake: parking::Intake::new(bytes_max), ..self }
     }
 
-    /// The same pool, in which each source of webhooks writes its own sites only.
+    /// The same pool, in which these sources of webhooks are known and write their sites only.
     #[must_use]
     pub fn with_sources(self, sources: SourceRules) -> Self {
         Self { sources, ..self }
@@ -357,7 +361,7 @@ impl Pool {
 
     /// Counts what became of a delivery and settles it.
     fn settle(&self, delivery: Delivery, verdict: batch::Verdict) {
-        let rejection = match verdict {
+        let (rejection, delay) = match verdict {
             batch::Verdict::Settled(settled) => {
                 self.metrics.count_settled(settled);
                 delivery.settle(Disposition::Ack);
@@ -370,26 +374,29 @@ impl Pool {
                 delivery.settle(Disposition::Ack);
                 return;
             }
-            batch::Verdict::Rejected(rejection) => rejection,
+            batch::Verdict::Rejected(rejection) => (rejection, None),
             batch::Verdict::Outdated => {
                 self.outdated.cancel();
                 // For whoever works by the policy in force.
                 delivery.settle(Disposition::Later(Duration::ZERO));
                 return;
             }
+            batch::Verdict::UnknownSource(rejection) => {
+                self.metrics.sources_unknown.inc();
+                self.unknown_sources.log(&delivery.envelope.source);
+                (rejection, self.retry_delay(&delivery))
+            }
             batch::Verdict::Failed => {
-                let failing_for = delivery
-                    .failing_since
-                    .map_or(0, |since| clock::now().micros() - since.micros());
-                if let Some(delay) = self.ladder.delay(delivery.attempt, failing_for) {
-                    self.metrics.deliveries_retried.inc();
-                    delivery.settle(Disposition::Retry(delay));
-                    return;
-                }
                 let detail = format!("it failed {} times; the log says why", delivery.attempt);
-                Box::new(Rejection::new(Code::RetryExhausted, detail))
+                let rejection = Rejection::new(Code::RetryExhausted, detail);
+                (Box::new(rejection), self.retry_delay(&delivery))
             }
         };
+        if let Some(delay) = delay {
+            self.metrics.deliveries_retried.inc();
+            delivery.settle(Disposition::Retry(delay));
+            return;
+        }
         self.metrics.count_dead_letter(rejection.code);
         tracing::warn!(
             message_id = %delivery.envelope.message_id,
@@ -398,6 +405,13 @@ impl Pool {
             "dead letter"
         );
         delivery.settle(Disposition::DeadLetter(rejection));
+    }
+
+    /// The delay before the next attempt of a delivery; `None` after `retry.max_age`.
+    fn retry_delay(&self, delivery: &Delivery) -> Option<Duration> {
+        let failing_for =
+            delivery.failing_since.map_or(0, |since| clock::now().micros() - since.micros());
+        self.ladder.delay(delivery.attempt, failing_for)
     }
 }
 

@@ -32,7 +32,7 @@ RABBITMQ_KEYS = {
 SECRETS = {
     "storekeeper-rabbitmq": {"url", "management_url"},
     "storekeeper-redis": {"url"},
-    "storekeeper-ingress": {"secrets"},
+    "storekeeper-ingress": {"secrets", "credentials"},
     "storekeeper-console": {"tokens"},
     "storekeeper-webhooks-tls": set(),
     "redis-users": {"users.acl"},

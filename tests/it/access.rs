@@ -8,17 +8,27 @@ use storekeeper::ingress::signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER, sign};
 use crate::harness::{Server, command, eventually};
 
 const SOURCES: &str = "
-    [[ingress.sources]]
+    [[sources]]
     name = 'agency'
-    secrets = ['YWdlbmN5']
     sites = ['garden', 'kitchen']
-    [[ingress.sources]]
+    [[sources]]
     name = 'shop'
-    path_token = 'shop-token'
     sites = ['shop']
 ";
-const SETTINGS: [(&str, &str); 4] = [
-    ("STOREKEEPER__INGRESS__SOURCES", SOURCES),
+const CREDENTIALS: &str = "
+    [[ingress.credentials]]
+    source = 'agency'
+    secrets = ['YWdlbmN5']
+    [[ingress.credentials]]
+    source = 'shop'
+    path_token = 'shop-token'
+    [[ingress.credentials]]
+    source = 'shop'
+    path_token = 'next-token'
+";
+const SETTINGS: [(&str, &str); 5] = [
+    ("STOREKEEPER__SOURCES", SOURCES),
+    ("STOREKEEPER__INGRESS__CREDENTIALS", CREDENTIALS),
     ("STOREKEEPER__INGRESS__SECRETS", "b3duZXI="),
     ("STOREKEEPER__INGRESS__EXPIRED", "park"),
     ("STOREKEEPER__CONSOLE__TOKENS", "read:look,operate:act"),
@@ -63,21 +73,24 @@ async fn a_source_writes_its_own_sites_and_the_rest_is_put_aside() {
     let server = Server::start(directory.path(), &SETTINGS).await;
     let now = clock::now().millis();
     taken(signed(&server, b"agency", now, order("garden"))).await;
-    taken(signed(&server, b"owner", now, order("shop"))).await;
-    let token = format!("{}/shop-token", server.webhooks());
-    let by_token = |body| reqwest::Client::new().post(&token).body(body);
-    taken(by_token(order("shop"))).await;
-    let foreign = taken(by_token(order("garden"))).await;
+    taken(signed(&server, b"owner", now, order("attic"))).await;
+    let by_token = |token, body| {
+        reqwest::Client::new().post(format!("{}/{token}", server.webhooks())).body(body)
+    };
+    taken(by_token("shop-token", order("shop"))).await;
+    taken(by_token("next-token", order("shop"))).await;
+    let foreign = taken(by_token("shop-token", order("garden"))).await;
+    let owners = taken(signed(&server, b"owner", now, order("shop"))).await;
     let other = taken(signed(&server, b"agency", now, order("shop"))).await;
     let late = taken(signed(&server, b"agency", now - 3_600_000, order("kitchen"))).await;
 
-    let letters = eventually("three letters are parked, and nothing waits", async || {
+    let letters = eventually("four letters are parked, and nothing waits", async || {
         let queues = ask(&server, "look", "/v1/queues").await;
         let waits = ["/work/ready", "/work/in_flight", "/dead/intake"]
             .iter()
             .any(|path| queues.pointer(path).unwrap() != 0);
         let letters = ask(&server, "look", "/v1/dead-letters").await["items"].clone();
-        (!waits && letters.as_array().unwrap().len() == 3).then_some(letters)
+        (!waits && letters.as_array().unwrap().len() == 4).then_some(letters)
     });
     let letters = letters.await;
     let reason = |id: &str| {
@@ -86,13 +99,14 @@ async fn a_source_writes_its_own_sites_and_the_rest_is_put_aside() {
     };
     assert_eq!(reason(&foreign), "site.not_allowed");
     assert_eq!(reason(&other), "site.not_allowed");
+    assert_eq!(reason(&owners), "site.not_allowed", "not even of the default source");
     assert_eq!(reason(&late), "signature.expired");
     assert!(!letters.to_string().contains("jane"), "{letters}");
     let whole = ask(&server, "act", &format!("/v1/dead-letters/{foreign}")).await;
     assert_eq!((&whole["headers"]["source"], &whole["site"]), (&"shop".into(), &"garden".into()));
     assert!(whole["body"]["text"].as_str().unwrap().contains("jane@example.com"));
 
-    for (site, committed) in [("garden", "1"), ("shop", "1")] {
+    for (site, committed) in [("garden", "1"), ("shop", "1"), ("attic", "1")] {
         let stock = ask(&server, "look", &format!("/v1/sites/{site}/stock")).await;
         assert_eq!(stock["items"][0]["committed"], committed, "{site}: {stock}");
     }

@@ -38,6 +38,7 @@ mod scaling;
 mod servers;
 mod shutdown;
 mod simulate;
+mod sources;
 mod states;
 mod store_faults;
 mod tampered;

@@ -298,7 +298,7 @@ async fn a_dead_letter_is_shown_with_headers_and_body() {
       "generation": 1,
       "headers": {
         "received_at": "2023-11-14T23:13:20.000Z",
-        "source": "default",
+        "source": "duda",
         "type": "duda.webhook"
       },
       "id": "00000000-0000-0000-0000-000000000001",

@@ -347,7 +347,7 @@ async fn dead_letters_show_prints_a_body_that_cannot_steer_the_terminal() {
     replays      0
     type         duda.webhook
     received     2023-11-15T00:13:20.000Z
-    source       default
+    source       duda
     traceparent  -
 
     Body, 21 bytes

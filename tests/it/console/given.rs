@@ -200,7 +200,7 @@ pub(super) fn envelope(number: u128, seconds: i64, body: &[u8]) -> Envelope {
         message_id: message(number),
         kind: EnvelopeKind::Webhook,
         received_at: Timestamp::from_millis(START_MS + seconds * 1000),
-        source: "default".to_owned(),
+        source: "duda".to_owned(),
         replays: 0,
         traceparent: None,
         tracestate: None,

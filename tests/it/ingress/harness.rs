@@ -33,7 +33,7 @@ pub(super) fn settings() -> IngressSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         secrets: vec![SecretBox::new(Box::from(SECRET))],
         path_token: None,
-        sources: Vec::new(),
+        credentials: Vec::new(),
         allow_unsigned: false,
         replay_window: Duration::from_mins(15),
         expired: Expired::Reject,

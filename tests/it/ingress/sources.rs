@@ -4,7 +4,7 @@ use reqwest::RequestBuilder;
 use secrecy::{SecretBox, SecretString};
 use storekeeper::broker::{Disposition, Queue};
 use storekeeper::clock;
-use storekeeper::config::{Expired, IngressSettings, SourceSettings};
+use storekeeper::config::{CredentialSettings, Expired, IngressSettings};
 use storekeeper::domain::Code;
 use storekeeper::ingress::signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use tokio::time::timeout;
@@ -14,24 +14,25 @@ use super::harness::{
     taken, unsigned,
 };
 
-fn source(name: &str, secrets: &[&[u8]], token: Option<&str>) -> SourceSettings {
-    SourceSettings {
-        name: name.to_owned(),
+fn credential(source: &str, secrets: &[&[u8]], token: Option<&str>) -> CredentialSettings {
+    CredentialSettings {
+        source: source.to_owned(),
         secrets: secrets.iter().map(|secret| SecretBox::new(Box::from(*secret))).collect(),
         path_token: token.map(SecretString::from),
-        sites: None,
     }
 }
 
-/// One source by its secrets, one by its token, one by both, beside `base`.
+/// One source by its secrets, one by its token, one by both, beside `base`; and one by its secret
+/// or by another token.
 fn several(base: IngressSettings) -> IngressSettings {
-    let sources = vec![
-        source("eu", &[b"eu-1", b"eu-2"], None),
-        source("us", &[b"us-1"], None),
-        source("bare", &[], Some("bare-token")),
-        source("both", &[b"both-1"], Some("both-token")),
+    let credentials = vec![
+        credential("eu", &[b"eu-1", b"eu-2"], None),
+        credential("us", &[b"us-1"], None),
+        credential("bare", &[], Some("bare-token")),
+        credential("both", &[b"both-1"], Some("both-token")),
+        credential("us", &[], Some("us-token")),
     ];
-    IngressSettings { sources, ..base }
+    IngressSettings { credentials, ..base }
 }
 
 fn post(service: &Service, path: &str, secret: Option<&[u8]>) -> RequestBuilder {
@@ -55,7 +56,8 @@ async fn an_envelope_names_the_source_that_sent_it() {
     taken(post(&service, plain, Some(SECRET))).await;
     taken(post(&service, "/webhooks/duda/bare-token", None)).await;
     taken(post(&service, "/webhooks/duda/both-token", Some(b"both-1"))).await;
-    assert_eq!(sources_of(&service).await, ["us", "eu", "eu", "duda", "bare", "both"]);
+    taken(post(&service, "/webhooks/duda/us-token", None)).await;
+    assert_eq!(sources_of(&service).await, ["us", "eu", "eu", "duda", "bare", "both", "us"]);
 }
 
 #[tokio::test]
@@ -77,12 +79,12 @@ async fn a_source_is_taken_by_its_own_token_and_secrets_only() {
 }
 
 #[tokio::test]
-async fn with_sources_nothing_is_taken_unverified() {
+async fn with_credentials_nothing_is_taken_unverified() {
     let allowed = IngressSettings { allow_unsigned: true, ..unsigned() };
     let service = Service::start(several(allowed)).await;
     refused(post(&service, "/webhooks/duda", None), 401, "signature.missing").await;
-    let by_token = vec![source("bare", &[], Some(TOKEN))];
-    let service = Service::start(IngressSettings { sources: by_token, ..unsigned() }).await;
+    let credentials = vec![credential("bare", &[], Some(TOKEN))];
+    let service = Service::start(IngressSettings { credentials, ..unsigned() }).await;
     refused(post(&service, "/webhooks/duda", None), 404, "route.unknown").await;
     let request = post(&service, &format!("/webhooks/duda/{TOKEN}"), None);
     taken(request.header("x-forwarded-for", "192.0.2.60")).await;

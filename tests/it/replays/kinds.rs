@@ -31,7 +31,7 @@ pub(super) const REASONS: [&str; 10] = [
     "discarded",
 ];
 /// Why dead letters come back; of the ways not to be decoded only some.
-pub(super) const CODES: [Code; 13] = [
+pub(super) const CODES: [Code; 14] = [
     Code::NotJson,
     Code::EditInvalid,
     Code::InvalidItems,
@@ -42,6 +42,7 @@ pub(super) const CODES: [Code; 13] = [
     Code::RefundNoOrder,
     Code::SiteMismatch,
     Code::SiteNotAllowed,
+    Code::SourceUnknown,
     Code::StockOverflow,
     Code::ReceiptInvalid,
     Code::CorrectionInvalid,

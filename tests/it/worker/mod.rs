@@ -202,6 +202,21 @@ async fn what_was_received_long_ago_is_retried_all_the_same() {
     assert!(metrics.deliveries_retried.get() > 0);
 }
 
+/// Whatever its body is: of what it would become, a worker that knows the source decides.
+#[tokio::test]
+async fn what_comes_from_an_unknown_source_is_retried_until_it_is_too_old() {
+    let from_agency = |envelope| Envelope { source: "agency".to_owned(), ..envelope };
+    let unknown = from_agency(of(&json!({"event_type": "SOMETHING_NEW", "data": 7})));
+    let broken = from_agency(Envelope { body: Bytes::from_static(b"{"), ..envelope("c") });
+    let envelopes = [envelope("a"), from_agency(envelope("b")), unknown, broken];
+    let tampering = Tampering { order: "nobody's", fault: Fault::Refusal, times: 0.into() };
+    let (store, metrics) = AtWork::start_on(envelopes, tampering).await.settle().await;
+    assert_eq!(letters(&*store).await, [Code::SourceUnknown; 3]);
+    assert_eq!(committed(&*store).await, "1");
+    assert!(metrics.deliveries_retried.get() >= 3);
+    assert_eq!(metrics.sources_unknown.get(), metrics.deliveries_retried.get() + 3);
+}
+
 #[tokio::test]
 async fn what_a_newer_release_wrote_waits_for_it_however_often_it_comes() {
     let (store, metrics) = AtWork::start("b", Fault::Newer, 15).await.settle().await;

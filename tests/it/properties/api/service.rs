@@ -35,8 +35,9 @@ pub(super) const SECRET: &[u8] = b"mysecret";
 const SECRET_BASE64: &str = "bXlzZWNyZXQ=";
 /// The tokens of the console that has some.
 const TOKENS: &str = "read:reader-token,operate:operator-token";
-/// A second source, which may write one site.
-const SOURCES: &str = "[[ingress.sources]]\nname = 'eu'\npath_token = 'eu-token'\nsites = ['eu']";
+/// A second source, which may write one site, and its credential.
+const SOURCES: &str = "[[sources]]\nname = 'eu'\nsites = ['eu']";
+const CREDENTIALS: &str = "[[ingress.credentials]]\nsource = 'eu'\npath_token = 'eu-token'";
 
 /// How long the worker may take to settle what one request published.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
@@ -70,7 +71,8 @@ impl Service {
         let closed = settings(&[
             ("CONSOLE__TOKENS", TOKENS),
             ("INGRESS__SECRETS", SECRET_BASE64),
-            ("INGRESS__SOURCES", SOURCES),
+            ("SOURCES", SOURCES),
+            ("INGRESS__CREDENTIALS", CREDENTIALS),
             ("INGRESS__EXPIRED", "park"),
         ]);
         let origin = PolicyOrigin { actor: "test".to_owned(), at: clock::now() };
@@ -84,7 +86,7 @@ impl Service {
             &closed.worker,
             &closed.retry,
         );
-        let pool = pool.with_sources(closed.ingress.source_rules());
+        let pool = pool.with_sources(closed.source_rules());
         runtime.spawn(pool.run(stop.clone(), CancellationToken::new()));
         let console = |settings: &Settings| {
             let (store, broker) = (Arc::clone(&store), Arc::clone(&broker));

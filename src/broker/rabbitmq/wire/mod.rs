@@ -5,6 +5,10 @@
 //! that cannot be read they are copied, without these. Read defensively: RabbitMQ writes numbers as
 //! whatever integer it likes.
 //!
+//! The source, the attempt and the number of replays are left out where they are what most messages
+//! have: a stream encodes each header of each message. One that is there and cannot be read is no
+//! default: a webhook must not become that of another source.
+//!
 //! # Invariants
 //! - The headers of a message stay under [`HEADERS_BYTES_MAX`], or [`FOREIGN_BYTES_MAX`]: RabbitMQ
 //!   ends the connection over a table that does not fit a frame.
@@ -19,7 +23,7 @@ use uuid::Uuid;
 
 use super::arguments::text;
 use crate::broker::{DeadReason, Envelope, EnvelopeKind};
-use crate::domain::{Code, MessageId, Rejection, Timestamp};
+use crate::domain::{Code, DEFAULT_SOURCE, MessageId, Rejection, Timestamp};
 
 /// The headers together, in bytes.
 const HEADERS_BYTES_MAX: usize = 32 * 1024;
@@ -34,6 +38,9 @@ const FOREIGN_BYTES_MAX: usize = 64 * 1024;
 const APP_ID: &str = "storekeeper";
 /// The `type` of a message that only marks the end of the journal.
 const MARKER: &str = "storekeeper.marker";
+
+/// The number of an envelope's first attempt.
+const FIRST_ATTEMPT: u32 = 1;
 
 const RECEIVED_AT: &str = "x-received-at-us";
 const SOURCE: &str = "x-source";
@@ -79,9 +86,15 @@ pub(super) fn properties(
         headers.insert(name.into(), value);
     };
     put(RECEIVED_AT, AMQPValue::LongLongInt(envelope.received_at.micros()));
-    put(SOURCE, text(&envelope.source));
-    put(ATTEMPT, AMQPValue::LongLongInt(attempt.into()));
-    put(REPLAYS, AMQPValue::LongLongInt(envelope.replays.into()));
+    if envelope.source != DEFAULT_SOURCE {
+        put(SOURCE, text(&envelope.source));
+    }
+    if attempt != FIRST_ATTEMPT {
+        put(ATTEMPT, AMQPValue::LongLongInt(attempt.into()));
+    }
+    if envelope.replays != 0 {
+        put(REPLAYS, AMQPValue::LongLongInt(envelope.replays.into()));
+    }
     if let Some(failing_since) = failing_since {
         put(FAILING_SINCE, AMQPValue::LongLongInt(failing_since.micros()));
     }
@@ -215,8 +228,12 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
         received_at: Timestamp::from_micros(
             integer(headers, RECEIVED_AT).ok_or(Unreadable::Unknown("the time of receipt"))?,
         ),
-        source: string(headers, SOURCE).unwrap_or_default(),
-        replays: number(headers, REPLAYS).unwrap_or(0),
+        source: if headers.contains_key(SOURCE) {
+            string(headers, SOURCE).ok_or(Unreadable::Unknown("the source"))?
+        } else {
+            DEFAULT_SOURCE.to_owned()
+        },
+        replays: number_or(headers, REPLAYS, 0, "the number of replays")?,
         traceparent: string(headers, TRACEPARENT),
         tracestate: string(headers, TRACESTATE),
         body: Bytes::new(),
@@ -232,13 +249,13 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
         None => limit_passed(headers),
     };
     let is_poison = dead.is_some() && !headers.contains_key(REJECTION);
-    let attempt = number(headers, ATTEMPT).unwrap_or(1);
+    let attempt = number_or(headers, ATTEMPT, FIRST_ATTEMPT, "the attempt")?;
     let delivery_count = number(headers, "x-delivery-count").unwrap_or(0);
     let body = Bytes::from(std::mem::take(&mut delivery.data));
     Ok(Received {
         envelope: Arc::new(Envelope { body, ..envelope }),
         // In the queue of dead letters, its attempts begin anew.
-        attempt: if is_poison { 1 } else { attempt },
+        attempt: if is_poison { FIRST_ATTEMPT } else { attempt },
         failing_since: integer(headers, FAILING_SINCE).map(Timestamp::from_micros),
         delivery_count,
         dead,
@@ -257,7 +274,7 @@ fn limit_passed(headers: &FieldTable) -> Option<DeadReason> {
     Some(DeadReason {
         rejection: Rejection::new(Code::DeliveryLimit, detail),
         failed_at: Timestamp::from_millis(seconds.saturating_mul(1000)),
-        attempts: number(headers, ATTEMPT).unwrap_or(1),
+        attempts: number(headers, ATTEMPT).unwrap_or(FIRST_ATTEMPT),
     })
 }
 
@@ -291,112 +308,18 @@ fn number<N: TryFrom<i64>>(table: &FieldTable, name: &str) -> Option<N> {
     integer(table, name).and_then(|value| N::try_from(value).ok())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn envelope() -> Envelope {
-        Envelope {
-            message_id: MessageId(Uuid::now_v7()),
-            kind: EnvelopeKind::Webhook,
-            received_at: Timestamp::from_micros(1_700_000_000_123_456),
-            source: "duda".into(),
-            replays: 2,
-            traceparent: Some("00-a-b-01".into()),
-            tracestate: Some("v=1".into()),
-            body: Bytes::from_static(b"{}"),
-        }
+/// A number that stands for the default where it is absent.
+fn number_or(
+    table: &FieldTable,
+    name: &str,
+    default: u32,
+    what: &'static str,
+) -> Result<u32, Unreadable> {
+    if !table.contains_key(name) {
+        return Ok(default);
     }
-
-    fn delivery(properties: BasicProperties) -> Delivery {
-        let mut delivery = Delivery::mock(1, "".into(), "".into(), false, b"{}".to_vec());
-        delivery.properties = properties;
-        delivery
-    }
-
-    fn dead(detail: &str) -> DeadReason {
-        DeadReason {
-            rejection: Rejection::new(Code::NotJson, detail),
-            failed_at: Timestamp::from_micros(5),
-            attempts: 3,
-        }
-    }
-
-    #[test]
-    fn an_envelope_is_read_as_it_was_written() {
-        let reason = dead("$: no JSON");
-        let since = Some(Timestamp::from_micros(7));
-        let written = properties(&envelope(), 4, since, Some(&reason));
-        let envelope = Envelope {
-            message_id: MessageId(
-                Uuid::parse_str(written.message_id().as_ref().unwrap().as_str()).unwrap(),
-            ),
-            ..envelope()
-        };
-        let read = read(&mut delivery(written)).unwrap();
-        assert_eq!((&*read.envelope, read.attempt, read.delivery_count), (&envelope, 4, 0));
-        assert_eq!((read.dead, read.failing_since), (Some(reason), since));
-    }
-
-    #[test]
-    fn headers_stay_small_whatever_is_in_them() {
-        let long = "\u{1}".repeat(100_000);
-        let envelope = Envelope {
-            tracestate: Some(long.clone()),
-            traceparent: Some(long.clone()),
-            ..envelope()
-        };
-        let written =
-            properties(&envelope, u32::MAX, Some(Timestamp::from_micros(7)), Some(&dead(&long)));
-        let size: usize = written
-            .headers()
-            .iter()
-            .flat_map(FieldTable::inner)
-            .map(|(name, value)| {
-                name.as_str().len() + value.as_long_string().map_or(8, |it| it.as_bytes().len())
-            })
-            .sum();
-        assert!(size < HEADERS_BYTES_MAX, "{size} bytes");
-        let read = read(&mut delivery(written)).unwrap();
-        let rejection = read.dead.unwrap().rejection;
-        assert_eq!(rejection.code, Code::NotJson);
-        assert!(rejection.detail.ends_with("... (cut off)"));
-        assert_eq!((&read.envelope.traceparent, read.attempt), (&None, u32::MAX));
-    }
-
-    #[test]
-    fn what_is_not_ours_is_told_from_what_is_newer() {
-        let foreign = properties(&envelope(), 1, None, None).with_app_id("a shovel".into());
-        assert!(matches!(read(&mut delivery(foreign)), Err(Unreadable::Foreign)));
-        let newer =
-            properties(&envelope(), 1, None, None).with_type("storekeeper.unheard_of".into());
-        assert!(matches!(read(&mut delivery(newer)), Err(Unreadable::Unknown(_))));
-    }
-
-    #[test]
-    fn what_rabbitmq_notes_or_acts_on_is_stripped_and_the_rest_is_kept() {
-        let mut headers = FieldTable::default();
-        for name in ["x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count"] {
-            headers.insert(name.into(), text("a"));
-        }
-        headers.insert("x-mine".into(), text("b"));
-        headers.insert("x-much".into(), text(&"c".repeat(FOREIGN_BYTES_MAX)));
-        let known = BasicProperties::default()
-            .with_content_type("text/plain".into())
-            .with_content_encoding("gzip".into())
-            .with_message_id("1".into())
-            .with_type("a type".into())
-            .with_app_id("a shovel".into())
-            .with_timestamp(7);
-        let all = known.clone().with_headers(headers);
-        let all = all
-            .with_user_id("somebody".into())
-            .with_expiration("1000".into())
-            .with_priority(9)
-            .with_reply_to("a queue".into())
-            .with_delivery_mode(1);
-        let mut kept = FieldTable::default();
-        kept.insert("x-mine".into(), text("b"));
-        assert_eq!(stripped(&all), known.with_headers(kept).with_delivery_mode(2));
-    }
+    number(table, name).ok_or(Unreadable::Unknown(what))
 }
+
+#[cfg(test)]
+mod tests;
