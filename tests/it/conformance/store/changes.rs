@@ -32,6 +32,42 @@ pub(super) async fn the_change_feed_has_no_gaps_in_any_site(harness: &Harness) {
     }
 }
 
+pub(super) async fn changes_of_one_call_are_each_their_own(harness: &Harness) {
+    let store = harness.open();
+    let numbers = 1..=40;
+    let commit = |number: u128| {
+        // Some change nothing in the stock, and some two items.
+        let commit = order("alpha", &format!("id:{number}")).due_to(number);
+        let units = i64::try_from(number % 3).unwrap();
+        let commit = commit.holding("sku:A", hold(0, 0), hold(units, 0));
+        if number % 2 == 0 { commit.holding("sku:B", hold(0, 0), hold(1, 0)) } else { commit }
+    };
+    let commits: Vec<Commit> = numbers.clone().map(commit).collect();
+    let held: i64 = commits
+        .iter()
+        .flat_map(|it| &it.changes)
+        .map(|it| it.delta.committed)
+        .fold(0, |sum, committed| sum + committed.millionths() / 1_000_000);
+    let written = store.commit(commits).await.unwrap();
+    assert!(written.iter().all(|it| *it == Committed::Written), "{written:?}");
+    let feed = store.changes(&site("alpha"), 0, 100).await.unwrap();
+    assert!(feed.iter().map(|change| change.sequence).eq(1..=feed.len() as u64), "{feed:?}");
+    let caused = |change: &Change| {
+        let Cause::Order(order) = &change.cause else { panic!("{change:?}") };
+        (change.message_id, order.to_string())
+    };
+    let mut causes: Vec<_> = feed.iter().map(caused).collect();
+    causes.dedup();
+    let expected = numbers.filter(|number| number % 3 > 0 || number % 2 == 0);
+    let expected = expected.map(|number| (message(number), format!("id:{number}")));
+    assert_eq!(causes, expected.collect::<Vec<_>>());
+    let total = |name: &str| {
+        let last = feed.iter().rev().find(|change| change.key == key(name));
+        last.unwrap().after.committed.millionths() / 1_000_000
+    };
+    assert_eq!(total("sku:A") + total("sku:B"), held);
+}
+
 pub(super) async fn a_change_says_what_caused_it(harness: &Harness) {
     let store = harness.open();
     write(&store, receipt("alpha", "sku:A", "R|1", 5).due_to(1)).await;

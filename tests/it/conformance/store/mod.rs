@@ -200,6 +200,7 @@ macro_rules! keeps_every_promise {
                 what_nobody_counts_is_never_oversold;
             changes:
                 the_change_feed_has_no_gaps_in_any_site,
+                changes_of_one_call_are_each_their_own,
                 a_change_says_what_caused_it,
                 what_changes_nothing_is_no_change,
                 the_epoch_stays,
