@@ -14,8 +14,9 @@ use storekeeper::store::state::{
 use storekeeper::store::{EntityId, EntityName};
 use tokio::time::Instant;
 
-use crate::{Arguments, ROUNDS, median};
+use crate::{Arguments, median};
 
+const ROUNDS: usize = 5;
 const BYTES: std::ops::Range<usize> = 2400..2800;
 
 pub(crate) fn run(arguments: &Arguments) {

@@ -14,8 +14,7 @@ use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use tokio::time::Instant;
 
-use crate::end_to_end::{LINES, PRODUCTS};
-use crate::{body, per_second};
+use crate::corpus::{LINES, PRODUCTS, Webhook};
 
 const STATE_BYTES: usize = 700;
 
@@ -27,7 +26,7 @@ pub(crate) async fn run(events: u32, group: u32) -> f64 {
     EmbeddedStore::open(directory.path()).unwrap().close().await;
     let began = Instant::now();
     write(directory.path(), events, group);
-    per_second(events, began.elapsed())
+    f64::from(events) / began.elapsed().as_secs_f64()
 }
 
 fn open(path: &Path) -> Connection {
@@ -50,7 +49,7 @@ fn write(directory: &Path, events: u32, group: u32) {
                 &broker,
                 "INSERT INTO journal (position, message_id, kind, received_at, source, replays, body)
                  VALUES (?1, ?2, 'webhook', ?1, 'duda', 0, ?3)",
-                params![event, uuid::Uuid::now_v7().into_bytes(), body::of(event).into_bytes()],
+                params![event, uuid::Uuid::now_v7().into_bytes(), Webhook::usual(event).body().into_bytes()],
             );
             put(
                 &broker,
@@ -73,7 +72,7 @@ fn write(directory: &Path, events: u32, group: u32) {
 }
 
 fn write_order(store: &Connection, event: u32, state: &str) {
-    let site = format!("shop-{}", event % 4);
+    let site = format!("shop-{}", event % 20);
     let order = format!("id:order-{event}");
     put(
         store,
@@ -91,7 +90,7 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         params![site, event, order],
     );
     for line in 0..LINES {
-        let key = format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS);
+        let key = format!("product:product-{}", (event * 7 + line * 61) % PRODUCTS);
         put(
             store,
             "INSERT INTO stock (site, key, committed, line_version, line_name, line_lowercase)
