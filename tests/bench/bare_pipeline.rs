@@ -19,8 +19,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -30,11 +30,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::corpus::{LINES, PRODUCTS};
 use crate::harness::variable;
+use crate::rules;
 
 const PREFETCH: u16 = 256;
 const BATCH: usize = 64;
-/// The compact form of an order of three lines takes about so much.
-const STATE_BYTES: usize = 500;
 /// What an order writes: its state, who bears its invoice number, its place in the list of orders, for
 /// each line a hold and the item's counts, and one entry of the change feed.
 const SCRIPT: &str = "#!lua
@@ -101,7 +100,8 @@ async fn answer(
         .with_delivery_mode(2)
         .with_message_id(uuid::Uuid::now_v7().to_string().into());
     let (to, key) = ((&*bare.namespace).into(), "webhook".into());
-    let publish = bare.channel.basic_publish(to, key, Default::default(), &body, properties);
+    let publish =
+        bare.channel.basic_publish(to, key, BasicPublishOptions::default(), &body, properties);
     assert!(publish.await.unwrap().await.unwrap().is_ack());
     Ok(Response::new(Full::from("{}")))
 }
@@ -140,7 +140,7 @@ async fn consume(bare: Bare, redis: String) {
     // The server gives the consumer its name, since several have one queue.
     let consumer = bare.channel.basic_consume(queue.as_str().into(), "".into(), options, none);
     let mut batches = consumer.await.unwrap().ready_chunks(BATCH);
-    let state = "x".repeat(STATE_BYTES);
+    let (_, state) = rules::record();
     // Two workers write orders of their own.
     let mut event = rand::random_range(0..1_000_000_000_u32);
     while let Some(batch) = batches.next().await {
@@ -156,7 +156,7 @@ async fn consume(bare: Bare, redis: String) {
     }
 }
 
-fn write(pipe: &mut redis::Pipeline, script: &redis::Script, tag: &str, event: u32, state: &str) {
+fn write(pipe: &mut redis::Pipeline, script: &redis::Script, tag: &str, event: u32, state: &[u8]) {
     let key = |name: &str| format!("{tag}:{{shop-{}}}:{name}", event % 20);
     let keys = ["holds:", "stock", "items", "changes", "names", "orders"].map(key);
     let keys = [&[key(&format!("order:{event}"))][..], &keys].concat();

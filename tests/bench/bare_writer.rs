@@ -2,8 +2,9 @@
 //!
 //! An event costs a journal row with its body and a queue row that goes again, in one file, and
 //! the rows of an order in another: its state, who bears its invoice number, its place in the list of
-//! orders, and for each line a hold, a stock item, its name and an entry of the change feed. The tables and indices are those of the product. Transactions
-//! are as large as the clients of the other run allow: all that wait share one.
+//! orders, and for each line a hold, a stock item, its name and an entry of the change feed. The
+//! tables and indices are those of the product. Transactions are as large as the clients of the
+//! other run allow: all that wait share one.
 
 use std::path::Path;
 
@@ -15,12 +16,11 @@ use storekeeper::store::embedded::EmbeddedStore;
 use tokio::time::Instant;
 
 use crate::corpus::{LINES, PRODUCTS, Webhook};
-
-const STATE_BYTES: usize = 700;
+use crate::rules;
 
 /// Events a second in transactions of so many events.
 pub(crate) async fn run(events: u32, group: u32) -> f64 {
-    let directory = tempfile::tempdir_in(".").unwrap();
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // They make the tables.
     EmbeddedBroker::open(directory.path()).unwrap().close().await;
     EmbeddedStore::open(directory.path()).unwrap().close().await;
@@ -40,7 +40,7 @@ fn open(path: &Path) -> Connection {
 
 fn write(directory: &Path, events: u32, group: u32) {
     let (broker, store) = (open(&directory.join("broker.db")), open(&directory.join("store.db")));
-    let state = "x".repeat(STATE_BYTES);
+    let (state, _) = rules::record();
     for first in (0..events).step_by(group as usize) {
         let last = events.min(first + group);
         broker.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use crate::Arguments;
 use crate::corpus::{self, Corpus};
+use crate::drain::Drain;
 use crate::load::Pace;
 use crate::measure::{self, ALL_CPU, Clock, Figures, P99, RATE, medians};
 use crate::place::{Place, Servers};
-use crate::process::{Contender, Process, begun, settled};
+use crate::process::{Contender, Process, settled};
 
 /// The connections of everything for which their number is no matter.
 const CONNECTIONS: usize = 64;
+/// The fewest events of a drain.
+const DRAIN_MIN: usize = 20_000;
 /// The fixed rate, in requests a second, and for how many seconds.
 const FIXED_RATE: (u32, usize) = (1000, 10);
 
@@ -71,11 +74,12 @@ pub(crate) async fn run(arguments: &Arguments) {
     }
     contenders.push(Contender::own());
     let events = arguments.scaled(arguments.events) as usize;
-    // Drains are faster, so they get twice as many.
-    let bodies = corpus::mixed(2 * events);
+    // Drains are faster, and what is done while workers start does not count.
+    let bodies = corpus::mixed((2 * events).max(DRAIN_MIN));
     let corpus = Corpus::of(bodies.iter().map(corpus::Webhook::body));
     let mut modes = Mode::all(&arguments.connections);
-    modes.retain(|mode| arguments.only.iter().all(|part| mode.name().contains(part)));
+    let only = &arguments.only;
+    modes.retain(|mode| only.is_empty() || only.iter().any(|part| mode.name().contains(part)));
     let mut runs = Runs::new();
     for round in 0..arguments.rounds as usize {
         for mode in &modes {
@@ -138,15 +142,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn start(&self, role: &'static str, announces: bool) -> Process {
-        Process::start(self.contender, role, &self.place, announces).await
-    }
-
     /// Events that are posted, with a worker or without.
     async fn posted(&self, events: usize, pace: Pace, has_worker: bool) -> Figures {
-        let mut processes = vec![self.start("ingress", false).await];
-        if has_worker {
-            processes.push(self.start("worker", false).await);
+        let mut processes = Vec::new();
+        for role in ["ingress", "worker"].into_iter().take(1 + usize::from(has_worker)) {
+            processes.push(Process::start(self.contender, role, &self.place, false).await);
         }
         let (ingress, workers) = processes.split_at(1);
         let settled = async |events| {
@@ -159,37 +159,17 @@ impl Run<'_> {
         let warming = Pace { rate: None, ..pace };
         ingress[0].post(self.corpus, 0..warm, warming).await;
         settled(warm).await;
-        let clock = Clock::start(Some(self.servers.ids), &[&processes]);
+        let clock = Clock::start(Some(self.servers), &[&processes]);
         let answered = ingress[0].post(self.corpus, warm..warm + events, pace).await;
         settled(warm + events).await;
         let took = if has_worker { clock.elapsed() } else { answered.took };
         clock.figures(events, took, Some(answered), &[&processes])
     }
 
-    /// A backlog that workers drain; with a leader, until it has published what it has to.
     async fn drained(&self, workers: usize, announced: Option<bool>) -> Figures {
-        let announces = announced == Some(true);
-        let mut leader = Vec::new();
-        if announced.is_some() {
-            leader.push(self.start("leader", announces).await);
-            leader[0].leads().await;
-        }
-        let ingress = self.start("ingress", false).await;
-        let events = self.corpus.len();
-        let pace = Pace { connections: CONNECTIONS, rate: None };
-        ingress.post(self.corpus, 0..events, pace).await;
-        drop(ingress);
-        self.servers.rest().await;
-        let pool = (0..workers).map(|_| self.start("worker", announces));
-        let pool = futures_util::future::join_all(pool).await;
-        let before = begun(&pool).await;
-        let clock = Clock::start(Some(self.servers.ids), &[&pool, &leader]);
-        settled(&self.place, &pool, events).await;
-        let took = clock.elapsed();
-        if announces {
-            self.place.is_announced().await;
-        }
-        clock.figures(events - before, took, None, &[&pool, &leader])
+        let Self { contender, servers, place, corpus } = self;
+        let servers = Some(*servers);
+        Drain { contender, place, servers, workers, announced }.run(corpus).await
     }
 }
 

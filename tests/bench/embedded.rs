@@ -55,13 +55,13 @@ pub(crate) async fn run(arguments: &Arguments) {
 async fn end_to_end(corpus: &Arc<Corpus>, warm: usize, connections: usize) -> Figures {
     let place = Place::files();
     let server = [Process::start(&Contender::own(), "serve", &place, false).await];
-    let pace = Pace { connections, rate: None };
+    let unpaced = Pace { connections, rate: None };
     if warm > 0 {
-        server[0].post(corpus, 0..warm, pace).await;
+        server[0].post(corpus, 0..warm, unpaced).await;
         settled(&place, &server, warm).await;
     }
     let clock = Clock::start(None, &[&server]);
-    let answered = server[0].post(corpus, warm..corpus.len(), pace).await;
+    let answered = server[0].post(corpus, warm..corpus.len(), unpaced).await;
     settled(&place, &server, corpus.len()).await;
     clock.figures(corpus.len() - warm, clock.elapsed(), Some(answered), &[&server])
 }

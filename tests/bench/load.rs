@@ -117,13 +117,13 @@ async fn read(socket: &mut TcpStream, answer: &mut Vec<u8>) -> usize {
         let count = socket.read_buf(answer).await.unwrap();
         let text = String::from_utf8_lossy(answer);
         assert!(count > 0 && text.starts_with("HTTP/1.1 200"), "no answer 200: {text}");
-        let Some(head) = text.find("\r\n\r\n") else { continue };
-        let length = text[..head].lines().find_map(|line| {
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("content-length").then(|| value.trim())
         });
-        if text.len() >= head + 4 + length.unwrap().parse::<usize>().unwrap() {
-            return head + 4;
+        if body.len() >= length.unwrap().parse::<usize>().unwrap() {
+            return head.len() + 4;
         }
     }
 }

@@ -14,21 +14,22 @@ mod bare_pipeline;
 mod bare_writer;
 mod corpus;
 mod distributed;
+mod drain;
 mod embedded;
+mod flat;
 mod load;
 mod measure;
 mod place;
 mod process;
 mod rules;
 
-// Of these, tests use more.
-#[expect(dead_code, reason = "tests use more of it")]
+#[expect(dead_code, clippy::panic, reason = "it is of the tests, which use more of it")]
 #[path = "../it/harness.rs"]
 mod harness;
-#[expect(dead_code, reason = "tests use more of it")]
+#[expect(dead_code, clippy::panic, reason = "it is of the tests, which use more of it")]
 #[path = "../it/servers/rabbitmq.rs"]
 mod rabbitmq;
-#[expect(dead_code, reason = "tests use more of it")]
+#[expect(dead_code, clippy::panic, reason = "it is of the tests, which use more of it")]
 #[path = "../it/servers/redis.rs"]
 mod redis_server;
 
@@ -38,6 +39,7 @@ use clap::Parser;
 
 /// What to measure.
 #[derive(Debug, Clone, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Arguments {
     /// A tenth of everything.
     #[arg(long)]
@@ -51,6 +53,12 @@ struct Arguments {
     /// Measures the distributed backend instead, on a RabbitMQ and a Redis of its own.
     #[arg(long)]
     distributed: bool,
+    /// Measures both backends as their state grows instead.
+    #[arg(long)]
+    flat: bool,
+    /// For `--flat`: how many orders there are in the end.
+    #[arg(long, default_value_t = 100_000)]
+    orders: u32,
     /// For `--distributed`: another executable of Storekeeper, to be measured too.
     #[arg(long, value_name = "PATH")]
     beside: Option<PathBuf>,
@@ -85,6 +93,9 @@ fn main() {
     println!("{}", machine());
     if arguments.distributed {
         return runtime.block_on(distributed::run(&arguments));
+    }
+    if arguments.flat {
+        return runtime.block_on(flat::run(&arguments));
     }
     rules::run(&arguments);
     runtime.block_on(embedded::run(&arguments));

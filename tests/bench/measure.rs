@@ -1,5 +1,6 @@
 //! What a run took, medians of several runs, and the table that shows them.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use comfy_table::presets::ASCII_MARKDOWN;
@@ -8,12 +9,13 @@ use tokio::time::Instant;
 
 use crate::load::Answered;
 use crate::median;
+use crate::place::Servers;
 use crate::process::Process;
 
 /// Ticks of the processor's clock in a second, as Linux counts the time of processes.
 const TICKS: f64 = 100.0;
 /// Whose time on the processor is told apart.
-const PARTS: [&str; 5] = ["ingress", "worker", "leader", "RabbitMQ", "Redis"];
+pub(crate) const PARTS: [&str; 5] = ["ingress", "worker", "leader", "RabbitMQ", "Redis"];
 const COLUMNS: [&str; 11] = [
     "events/s",
     "p50 ms",
@@ -29,6 +31,8 @@ const COLUMNS: [&str; 11] = [
 ];
 pub(crate) const RATE: usize = 0;
 pub(crate) const P99: usize = 2;
+/// The columns of the parts, in their order.
+pub(crate) const CPU: Range<usize> = 3..8;
 pub(crate) const ALL_CPU: usize = 8;
 const MEMORY: usize = 9;
 
@@ -36,15 +40,15 @@ const MEMORY: usize = 9;
 pub(crate) type Figures = [f64; COLUMNS.len()];
 
 /// The time of day and the times on the processor at the beginning of a run.
-pub(crate) struct Clock {
+pub(crate) struct Clock<'a> {
     began: Instant,
     cpu: [f64; PARTS.len()],
-    servers: Option<[u32; 2]>,
+    servers: Option<&'a Servers>,
 }
 
-impl Clock {
+impl<'a> Clock<'a> {
     /// Begins with these processes, and servers if there are any.
-    pub(crate) fn start(servers: Option<[u32; 2]>, processes: &[&[Process]]) -> Self {
+    pub(crate) fn start(servers: Option<&'a Servers>, processes: &[&[Process]]) -> Self {
         Self { began: Instant::now(), cpu: cpu(servers, processes), servers }
     }
 
@@ -68,9 +72,9 @@ impl Clock {
         }
         let now = cpu(self.servers, processes);
         for (part, (now, before)) in now.iter().zip(self.cpu).enumerate() {
-            figures[3 + part] = (now - before) * 1e6 / events as f64;
+            figures[CPU.start + part] = (now - before) * 1e6 / events as f64;
         }
-        figures[ALL_CPU] = figures[3..ALL_CPU].iter().filter(|cpu| !cpu.is_nan()).sum();
+        figures[ALL_CPU] = figures[CPU].iter().filter(|cpu| !cpu.is_nan()).sum();
         for process in processes.iter().copied().flatten() {
             let part = part_of(process);
             if part < 2 {
@@ -87,11 +91,11 @@ fn part_of(process: &Process) -> usize {
 }
 
 /// The seconds that each part has had.
-fn cpu(servers: Option<[u32; 2]>, processes: &[&[Process]]) -> [f64; PARTS.len()] {
+fn cpu(servers: Option<&Servers>, processes: &[&[Process]]) -> [f64; PARTS.len()] {
     let mut cpu = [f64::NAN; PARTS.len()];
     let mut add = |part: usize, id| cpu[part] = cpu_seconds(id) + cpu[part].max(0.0);
     processes.iter().copied().flatten().for_each(|process| add(part_of(process), process.id()));
-    servers.into_iter().flatten().zip(3..).for_each(|(id, part)| add(part, id));
+    servers.iter().flat_map(|servers| servers.ids).zip(3..).for_each(|(id, part)| add(part, id));
     cpu
 }
 
@@ -109,32 +113,31 @@ pub(crate) fn medians(runs: &[Figures]) -> Figures {
     std::array::from_fn(|column| median(runs.iter().map(|run| run[column]).collect()))
 }
 
-/// Rows of figures, each with ratios to those of the bare pipeline, if there are any.
+/// Rows of figures, each with ratios to those of the bare pipeline, if there are any. A column
+/// without figures is left out.
 pub(crate) fn table(rows: &[(String, Figures, Option<Figures>)]) -> Table {
+    let is_known = |column: &usize| rows.iter().any(|(_, figures, _)| !figures[*column].is_nan());
+    let columns: Vec<usize> = (0..COLUMNS.len()).filter(is_known).collect();
+    let has_ratio = |column: usize| matches!(column, RATE | ALL_CPU);
     let mut header = vec![""];
-    for (column, name) in COLUMNS.iter().enumerate() {
-        header.push(name);
-        if has_ratio(column) {
+    for column in &columns {
+        header.push(COLUMNS[*column]);
+        if has_ratio(*column) {
             header.push("to bare");
         }
     }
     let mut table = markdown(&header);
     for (name, figures, bare) in rows {
         let mut cells = vec![name.clone()];
-        for (column, figure) in figures.iter().enumerate() {
-            let decimals = if matches!(column, 1 | 2) { 1 } else { 0 };
-            cells.push(shown(*figure, decimals));
+        for &column in &columns {
+            cells.push(shown(figures[column], usize::from(matches!(column, 1 | 2))));
             if has_ratio(column) {
-                cells.push(shown(bare.map_or(f64::NAN, |bare| figure / bare[column]), 2));
+                cells.push(shown(bare.map_or(f64::NAN, |bare| figures[column] / bare[column]), 2));
             }
         }
         table.add_row(cells);
     }
     table
-}
-
-const fn has_ratio(column: usize) -> bool {
-    matches!(column, RATE | ALL_CPU)
 }
 
 /// A table whose first column has names.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
-use rusqlite::OpenFlags;
 use storekeeper::store::redis::{RedisOptions, RedisStore};
 use storekeeper::store::{ReadStore, StateStore};
 use tempfile::TempDir;
@@ -28,7 +27,7 @@ const LADDER: [u32; 4] = [5, 30, 120, 600];
 pub(crate) struct Servers {
     rabbitmq: RabbitMq,
     redis: RedisServer,
-    /// Their processes.
+    /// Their processes, RabbitMQ first.
     pub(crate) ids: [u32; 2],
 }
 
@@ -104,11 +103,8 @@ impl Place {
     pub(crate) async fn is_taken(&self) {
         match self {
             Self::Embedded(directory) => {
-                let file = directory.path().join("broker.db");
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-                let queue = rusqlite::Connection::open_with_flags(file, flags).unwrap();
-                let mut find = queue.prepare("SELECT 1 FROM work LIMIT 1").unwrap();
-                while find.exists(()).unwrap() {
+                let find = "SELECT EXISTS (SELECT 1 FROM work)";
+                while number_in(directory, "broker.db", find) > 0 {
                     tokio::time::sleep(POLL_INTERVAL).await;
                 }
             }
@@ -151,7 +147,9 @@ impl Place {
     pub(crate) fn state_bytes(&self) -> u64 {
         match self {
             Self::Embedded(directory) => {
-                std::fs::metadata(directory.path().join("store.db")).unwrap().len()
+                let pages =
+                    "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+                number_in(directory, "store.db", pages)
             }
             Self::Distributed { redis, .. } => {
                 let mut connection =
@@ -182,6 +180,17 @@ impl Place {
         }
         connection.close(200, "done".into()).await.ok();
     }
+}
+
+/// Asks a file of the embedded backend for a number, with what is in its write-ahead log; 0 while there
+/// is no such file.
+fn number_in(directory: &TempDir, file: &str, sql: &str) -> u64 {
+    let file = directory.path().join(file);
+    if !file.exists() {
+        return 0;
+    }
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
 }
 
 async fn channel(url: &str) -> (Connection, Channel) {

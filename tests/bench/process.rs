@@ -18,7 +18,7 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// What a worker counts of events that have their outcome.
 const SETTLED: &str = "storekeeper_events_settled_total";
 /// What a leader shows of the duty that could replay the journal.
-const RECOVERY: &str = "storekeeper_duty_last_success_timestamp_seconds{duty=\"recovery\"}";
+const RECOVERY: &str = "storekeeper_duty_last_success_timestamp_seconds{duty=\"recover\"}";
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
