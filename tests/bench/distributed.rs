@@ -39,11 +39,10 @@ enum Mode {
 impl Mode {
     fn name(self) -> String {
         match self {
-            Self::EndToEnd { connections } => format!("end to end, {connections} connections"),
-            Self::Ingress { connections } => format!("ingress alone, {connections} connections"),
+            Self::EndToEnd { connections } => format!("end to end, connections: {connections}"),
+            Self::Ingress { connections } => format!("ingress alone, connections: {connections}"),
             Self::FixedRate => format!("end to end, {} a second", FIXED_RATE.0),
-            Self::Drain { workers: 1 } => "drain, 1 worker".to_owned(),
-            Self::Drain { workers } => format!("drain, {workers} workers"),
+            Self::Drain { workers } => format!("drain, workers: {workers}"),
             Self::Changes { announced: false } => "drain, leader, changes not announced".to_owned(),
             Self::Changes { announced: true } => "drain, leader, changes announced".to_owned(),
         }
@@ -78,8 +77,7 @@ pub(crate) async fn run(arguments: &Arguments) {
     let bodies = corpus::mixed((2 * events).max(DRAIN_MIN));
     let corpus = Corpus::of(bodies.iter().map(corpus::Webhook::body));
     let mut modes = Mode::all(&arguments.connections);
-    let only = &arguments.only;
-    modes.retain(|mode| only.is_empty() || only.iter().any(|part| mode.name().contains(part)));
+    modes.retain(|mode| arguments.selects(&mode.name()));
     let mut runs = Runs::new();
     for round in 0..arguments.rounds as usize {
         for mode in &modes {
@@ -197,20 +195,22 @@ fn report(medians: &BTreeMap<(Mode, &'static str), Figures>) {
             table.add_row([name, aim, &beside, &own]);
         }
     };
-    add("end to end, 64 connections: rate to bare", ">= 0.9", 2, &|name| {
+    add("end to end, connections: 64; rate to bare", ">= 0.9", 2, &|name| {
         to_bare(at_64, name, RATE)
     });
-    add("the same: processors of all to bare", "< 1.3", 2, &|name| to_bare(at_64, name, ALL_CPU));
-    add("ingress alone, 64 connections: rate to bare", ">= 0.9", 2, &|name| {
+    add("the same; processors of all to bare", "< 1.3", 2, &|name| to_bare(at_64, name, ALL_CPU));
+    add("ingress alone, connections: 64; rate to bare", ">= 0.9", 2, &|name| {
         to_bare(Mode::Ingress { connections: CONNECTIONS }, name, RATE)
     });
-    add("drain, 1 worker: rate to bare", ">= 0.6", 2, &|name| to_bare(one, name, RATE));
-    add("drain, 2 workers: rate to 1 worker", ">= 1", 2, &|name| {
+    add("drain, workers: 1; rate to bare", ">= 0.6", 2, &|name| to_bare(one, name, RATE));
+    add("drain, workers: 2; rate to 1 worker", ">= 1", 2, &|name| {
         figure(two, name, RATE) / figure(one, name, RATE)
     });
-    add("1,000 a second: p99 in ms", "< 10", 1, &|name| figure(Mode::FixedRate, name, P99));
+    add("1,000 a second; p99 in ms", "< 10", 1, &|name| figure(Mode::FixedRate, name, P99));
     add("changes announced: us of all processors an event more", "< 30", 0, &|name| {
         figure(told, name, ALL_CPU) - figure(silent, name, ALL_CPU)
     });
-    println!("{table}\n");
+    if !table.is_empty() {
+        println!("{table}\n");
+    }
 }

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use storekeeper::simulate::{History, HistoryOptions};
-
-use crate::corpus::{Corpus, Webhook};
+use crate::corpus::{self, Corpus, Webhook};
 use crate::load::Pace;
 use crate::measure::{self, Clock, Figures, RATE, medians};
 use crate::place::Place;
@@ -18,9 +16,8 @@ const CLIENTS: [usize; 2] = [64, 256];
 pub(crate) async fn run(arguments: &Arguments) {
     let events = arguments.scaled(arguments.events);
     let corpus = Corpus::of((0..events + events / 10).map(|order| Webhook::usual(order).body()));
-    let options = HistoryOptions { seed: 1, orders: events / 4, duplicates_per_mille: 200 };
-    let history = History::write(options);
-    let history = Corpus::of(history.deliveries.iter().map(|delivery| &delivery.body));
+    let history = corpus::mixed(events as usize);
+    let history = Corpus::of(history.iter().map(Webhook::body));
     let mut bare = CLIENTS.map(|_| Vec::new());
     let mut whole = CLIENTS.map(|_| Vec::new());
     let mut mixed = Vec::new();
@@ -44,11 +41,10 @@ pub(crate) async fn run(arguments: &Arguments) {
     println!("\n{}\n", measure::table(&rows));
     println!(
         "256 clients to bare: {:.2} (aim: >= 0.6); 256 clients to 64: {:.2} (aim: >= 1)\n\
-         Medians of {} rounds in turns of {events} events, {} of the mixed history.",
+         Medians of {} rounds in turns of {events} events.",
         whole[1][RATE] / bare[1],
         whole[1][RATE] / whole[0][RATE],
         arguments.rounds,
-        history.len(),
     );
 }
 

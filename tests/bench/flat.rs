@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use comfy_table::Table;
-
 use crate::Arguments;
 use crate::corpus::{Corpus, Webhook};
 use crate::drain::Drain;
@@ -63,15 +61,26 @@ pub(crate) async fn run(arguments: &Arguments) {
     let mut table = markdown(&header);
     for servers in [None, Some(&servers)] {
         let mut first = None;
+        let backend = if servers.is_some() { "distributed" } else { "embedded" };
         for (shape, sizes) in &series {
+            let name = format!("{backend}, {}", shape.name);
+            if !arguments.selects(&name) {
+                continue;
+            }
             let mut state = State::new(*shape, servers).await;
             for size in sizes {
                 let size = arguments.scaled(*size);
                 state.grow(size).await;
                 let bytes = state.bytes_an_order();
                 let figures = state.probe(PROBE).await;
-                let first = *first.get_or_insert(figures[RATE]);
-                add(&mut table, &state, size, &figures, first, bytes);
+                let first: f64 = *first.get_or_insert(figures[RATE]);
+                let cost = shown(1e6 / figures[RATE], 0);
+                eprintln!("{name}, {size} orders: {cost} us an event");
+                let mut cells = vec![name.clone(), size.to_string(), cost];
+                cells.push(shown(first / figures[RATE], 2));
+                cells.extend(figures[CPU].iter().skip(1).map(|cpu| shown(*cpu, 0)));
+                cells.push(bytes.to_string());
+                table.add_row(cells);
             }
             state.place.remove().await;
         }
@@ -81,17 +90,6 @@ pub(crate) async fn run(arguments: &Arguments) {
         "`us an event`: a drain of {PROBE} events by one worker, half of them new orders and half \
          updates of orders from all of the state; then time on the processor for each."
     );
-}
-
-fn add(table: &mut Table, state: &State<'_>, size: u32, figures: &Figures, first: f64, bytes: u64) {
-    let backend = if state.servers.is_some() { "distributed" } else { "embedded" };
-    let cost = shown(1e6 / figures[RATE], 0);
-    eprintln!("{backend}, {}, {size} orders: {cost} us an event", state.shape.name);
-    let mut cells = vec![format!("{backend}, {}", state.shape.name), size.to_string(), cost];
-    cells.push(shown(first / figures[RATE], 2));
-    cells.extend(figures[CPU].iter().skip(1).map(|cpu| shown(*cpu, 0)));
-    cells.push(bytes.to_string());
-    table.add_row(cells);
 }
 
 /// A state that grows.

@@ -65,7 +65,7 @@ struct Arguments {
     /// For `--distributed`: numbers of connections.
     #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
     connections: Vec<usize>,
-    /// For `--distributed`: only what has this in its name, such as "drain".
+    /// For `--distributed` and `--flat`: only what has this in its name, such as "drain".
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
     /// Is a role of the bare pipeline.
@@ -81,6 +81,11 @@ struct Arguments {
 impl Arguments {
     fn scaled(&self, amount: u32) -> u32 {
         if self.quick { amount.div_ceil(10) } else { amount }
+    }
+
+    /// Whether something of this name was asked for.
+    fn selects(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part))
     }
 }
 

@@ -99,28 +99,13 @@ impl Place {
         }
     }
 
-    /// Waits until nothing waits in the work queue.
-    pub(crate) async fn is_taken(&self) {
+    /// The work queue, to be looked at.
+    pub(crate) async fn queue(&self) -> Queue {
         match self {
-            Self::Embedded(directory) => {
-                let find = "SELECT EXISTS (SELECT 1 FROM work)";
-                while number_in(directory, "broker.db", find) > 0 {
-                    tokio::time::sleep(POLL_INTERVAL).await;
-                }
-            }
+            Self::Embedded(directory) => Queue::File(file(directory, "broker.db").unwrap()),
             Self::Distributed { rabbitmq, namespace, .. } => {
                 let (connection, channel) = channel(rabbitmq).await;
-                let name = format!("{namespace}.work");
-                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-                loop {
-                    let look =
-                        channel.queue_declare(name.as_str().into(), passive, FieldTable::default());
-                    if look.await.unwrap().message_count() == 0 {
-                        break;
-                    }
-                    tokio::time::sleep(POLL_INTERVAL).await;
-                }
-                connection.close(200, "done".into()).await.ok();
+                Queue::Named { _connection: connection, channel, name: format!("{namespace}.work") }
             }
         }
     }
@@ -149,7 +134,7 @@ impl Place {
             Self::Embedded(directory) => {
                 let pages =
                     "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-                number_in(directory, "store.db", pages)
+                file(directory, "store.db").map_or(0, |file| number(&file, pages))
             }
             Self::Distributed { redis, .. } => {
                 let mut connection =
@@ -182,15 +167,43 @@ impl Place {
     }
 }
 
-/// Asks a file of the embedded backend for a number, with what is in its write-ahead log; 0 while there
-/// is no such file.
-fn number_in(directory: &TempDir, file: &str, sql: &str) -> u64 {
-    let file = directory.path().join(file);
-    if !file.exists() {
-        return 0;
+/// A work queue. It is asked how much waits there, which costs little; what workers have in hand
+/// counts only in a file.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+pub(crate) enum Queue {
+    File(rusqlite::Connection),
+    Named { _connection: Connection, channel: Channel, name: String },
+}
+
+impl Queue {
+    pub(crate) async fn waiting(&self) -> usize {
+        let waiting = match self {
+            Self::File(file) => number(file, "SELECT count(*) FROM work"),
+            Self::Named { channel, name, .. } => {
+                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                let name = name.as_str().into();
+                let look = channel.queue_declare(name, passive, FieldTable::default());
+                look.await.unwrap().message_count().into()
+            }
+        };
+        usize::try_from(waiting).unwrap()
     }
-    let connection = rusqlite::Connection::open(file).unwrap();
-    connection.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
+
+    pub(crate) async fn is_empty(&self) {
+        while self.waiting().await > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+/// A file of the embedded backend, if it is there.
+fn file(directory: &TempDir, name: &str) -> Option<rusqlite::Connection> {
+    let file = directory.path().join(name);
+    file.exists().then(|| rusqlite::Connection::open(file).unwrap())
+}
+
+fn number(file: &rusqlite::Connection, sql: &str) -> u64 {
+    file.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
 }
 
 async fn channel(url: &str) -> (Connection, Channel) {

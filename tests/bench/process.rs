@@ -149,31 +149,18 @@ impl Drop for Process {
     }
 }
 
-/// How many events the processes have given their outcome.
-async fn done(processes: &[Process]) -> usize {
-    let mut done = 0;
-    for process in processes {
-        done += process.done().await;
-    }
-    done
-}
-
-/// Waits until the processes have begun; gives how many events have their outcome by then.
-pub(crate) async fn begun(processes: &[Process]) -> usize {
-    loop {
-        let done = done(processes).await;
-        if done > 0 {
-            return done;
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
-}
-
 /// Waits until the processes together have given so many events their outcome.
 pub(crate) async fn settled(place: &Place, processes: &[Process], events: usize) {
-    // A scrape costs the worker something; this does not.
-    place.is_taken().await;
-    while done(processes).await < events {
+    // A scrape costs the worker something, and more for more sites.
+    place.queue().await.is_empty().await;
+    loop {
+        let mut done = 0;
+        for process in processes {
+            done += process.done().await;
+        }
+        if done >= events {
+            return;
+        }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
