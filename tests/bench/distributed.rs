@@ -1,245 +1,216 @@
-//! The server on RabbitMQ and Redis, beside a bare pipeline on the same, in turns.
+//! The distributed backend beside the bare pipeline, in turns on the same private servers.
 //!
-//! The server is measured with its changes of stock told to listeners, which is its default, and
-//! without, which is what the bare pipeline does. The rate ends with the last outcome; the time on the
-//! processor, with the last change that was told.
+//! A round has every mode, and in a mode every contender has a run of its own, on empty queues and
+//! keys; who begins changes from round to round.
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
-use tokio::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::place::Place;
-use crate::process::{Process, settled};
-use crate::servers::{Servers, ServersCpu};
-use crate::{Arguments, bare_pipeline, median, per_second};
+use crate::Arguments;
+use crate::corpus::{self, Corpus};
+use crate::drain::Drain;
+use crate::load::Pace;
+use crate::measure::{self, ALL_CPU, Clock, Figures, P99, RATE, medians};
+use crate::place::{Place, Servers};
+use crate::process::{Contender, Process, settled};
 
-/// How many processes of the server share a backlog, and whether they tell changes.
-const POOLS: [(u32, bool); 4] = [(1, false), (2, false), (3, false), (1, true)];
+/// The connections of everything for which their number is no matter.
+const CONNECTIONS: usize = 64;
+/// The fewest events of a drain.
+const DRAIN_MIN: usize = 20_000;
+/// The fixed rate, in requests a second, and for how many seconds.
+const FIXED_RATE: (u32, usize) = (1000, 10);
 
-/// What is measured: events a second, and times on the processor for each event in microseconds.
-#[derive(Debug, Clone, Copy)]
-struct Measured {
-    rate: f64,
-    own: f64,
-    rabbitmq: Option<f64>,
-    redis: Option<f64>,
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mode {
+    /// From the first request to the last outcome.
+    EndToEnd { connections: usize },
+    /// From the first request to the last answer, without a worker.
+    Ingress { connections: usize },
+    /// End to end at a fixed rate.
+    FixedRate,
+    /// From a worker's first outcome to the last, of what waited in the queue.
+    Drain { workers: usize },
+    /// The same beside a leader, which has changes to publish or not.
+    Changes { announced: bool },
 }
 
-/// A clock of processors, which began with the run.
-struct Began {
-    at: Instant,
-    own: f64,
-    servers: ServersCpu,
-}
-
-impl Began {
-    fn now(servers: Servers, processes: &[Process]) -> Self {
-        let own = processes.iter().map(Process::cpu).sum();
-        Self { at: Instant::now(), own, servers: servers.cpu() }
-    }
-
-    /// What a run of so many events took, if its last outcome was at this rate.
-    fn measured(
-        &self,
-        servers: Servers,
-        processes: &[Process],
-        events: u32,
-        rate: f64,
-    ) -> Measured {
-        let each = |seconds: f64| seconds * 1e6 / f64::from(events);
-        let own: f64 = processes.iter().map(Process::cpu).sum();
-        let now = servers.cpu();
-        let between = |now: Option<f64>, then: Option<f64>| Some(each(now? - then?));
-        Measured {
-            rate,
-            own: each(own - self.own),
-            rabbitmq: between(now.rabbitmq, self.servers.rabbitmq),
-            redis: between(now.redis, self.servers.redis),
+impl Mode {
+    fn name(self) -> String {
+        match self {
+            Self::EndToEnd { connections } => format!("end to end, connections: {connections}"),
+            Self::Ingress { connections } => format!("ingress alone, connections: {connections}"),
+            Self::FixedRate => format!("end to end, {} a second", FIXED_RATE.0),
+            Self::Drain { workers } => format!("drain, workers: {workers}"),
+            Self::Changes { announced: false } => "drain, leader, changes not announced".to_owned(),
+            Self::Changes { announced: true } => "drain, leader, changes announced".to_owned(),
         }
     }
+
+    fn all(connections: &[usize]) -> Vec<Self> {
+        let each = |mode: fn(usize) -> Self| connections.iter().copied().map(mode);
+        each(|connections| Self::EndToEnd { connections })
+            .chain(each(|connections| Self::Ingress { connections }))
+            .chain([Self::FixedRate, Self::Drain { workers: 1 }, Self::Drain { workers: 2 }])
+            .chain([false, true].map(|announced| Self::Changes { announced }))
+            .collect()
+    }
+
+    /// Whether the bare pipeline can do so: it has no change feed to publish.
+    const fn is_of(self, contender: &Contender) -> bool {
+        !matches!((self, contender), (Self::Changes { .. }, Contender::Bare))
+    }
 }
 
+type Runs = BTreeMap<(Mode, &'static str), Vec<Figures>>;
+
 pub(crate) async fn run(arguments: &Arguments) {
-    let servers = Servers::find(arguments);
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header([
-        "",
-        "events/s",
-        "to bare",
-        "process us",
-        "to bare",
-        "RabbitMQ us",
-        "to bare",
-        "Redis us",
-        "to bare",
-    ]);
-    for clients in [64, 256] {
-        compare(arguments, servers, clients, &mut table).await;
+    let servers = Servers::start().await;
+    let mut contenders = vec![Contender::Bare];
+    if let Some(executable) = arguments.beside.clone() {
+        contenders.push(Contender::Storekeeper { name: "beside", executable });
     }
-    drain(arguments, servers, &mut table).await;
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    contenders.push(Contender::own());
+    let events = arguments.scaled(arguments.events) as usize;
+    // Drains are faster, and what is done while workers start does not count.
+    let bodies = corpus::mixed((2 * events).max(DRAIN_MIN));
+    let corpus = Corpus::of(bodies.iter().map(corpus::Webhook::body));
+    let mut modes = Mode::all(&arguments.connections);
+    modes.retain(|mode| arguments.selects(&mode.name()));
+    let mut runs = Runs::new();
+    for round in 0..arguments.rounds as usize {
+        for mode in &modes {
+            for place in 0..contenders.len() {
+                let contender = &contenders[(place + round) % contenders.len()];
+                if mode.is_of(contender) {
+                    let figures = measure(*mode, contender, &servers, &corpus, events).await;
+                    let cpu = figures[ALL_CPU];
+                    eprintln!(
+                        "{}, {}: {:.0} events/s, {cpu:.0} us of all processors an event",
+                        mode.name(),
+                        contender.name(),
+                        figures[RATE],
+                    );
+                    runs.entry((*mode, contender.name())).or_default().push(figures);
+                }
+            }
+        }
     }
-    println!("{table}");
+    let medians = runs.into_iter().map(|(run, figures)| (run, medians(&figures))).collect();
+    report(&medians);
     println!(
-        "medians of {} rounds in turns; `us` is time on the processor for each event; bodies of \
-         {} bytes; {}",
+        "Medians of {} rounds in turns; {events} events a run and {} a drain, requests of {} bytes \
+         in the mean. `us` is time on the processor for each event.",
         arguments.rounds,
-        crate::body::of(0).len(),
-        keeping(arguments).await,
+        corpus.len(),
+        corpus.bytes_mean(),
     );
 }
 
-/// From the first request to the last outcome.
-async fn compare(arguments: &Arguments, servers: Servers, clients: u32, table: &mut Table) {
-    let events = arguments.scaled(20_000);
-    let (mut bare, mut whole) =
-        (Vec::new(), [false, true].map(|announces| (announces, Vec::new())));
-    for _ in 0..arguments.rounds {
-        let place = Place::fresh(arguments);
-        let process = [Process::bare(&place, false)];
-        let run = end_to_end(&place, &process, servers, events, clients).await;
-        tell(&format!("{clients} clients, bare"), run);
-        bare.push(run);
-        drop(process);
-        place.remove().await;
-        for (announces, measured) in &mut whole {
-            let place = Place::fresh(arguments);
-            let process = [Process::role("serve", &place, *announces).await];
-            let run = end_to_end(&place, &process, servers, events, clients).await;
-            tell(&format!("{clients} clients{}", told(*announces)), run);
-            measured.push(run);
-            drop(process);
-            place.remove().await;
+async fn measure(
+    mode: Mode,
+    contender: &Contender,
+    servers: &Servers,
+    corpus: &Arc<Corpus>,
+    events: usize,
+) -> Figures {
+    let run = Run { contender, servers, place: servers.place().await, corpus };
+    let pace = |connections| Pace { connections, rate: None };
+    let figures = match mode {
+        Mode::EndToEnd { connections } => run.posted(events, pace(connections), true).await,
+        Mode::Ingress { connections } => run.posted(events, pace(connections), false).await,
+        Mode::FixedRate => {
+            let (rate, seconds) = FIXED_RATE;
+            let pace = Pace { connections: CONNECTIONS, rate: Some(rate) };
+            run.posted(events.min(rate as usize * seconds), pace, true).await
         }
-    }
-    let bare = middle(&bare);
-    add(table, &format!("{events} by {clients} clients, bare"), bare, bare);
-    for (announces, measured) in whole {
-        let name = format!("{events} by {clients} clients{}", told(announces));
-        add(table, &name, middle(&measured), bare);
-    }
+        Mode::Drain { workers } => run.drained(workers, None).await,
+        Mode::Changes { announced } => run.drained(1, Some(announced)).await,
+    };
+    run.place.remove().await;
+    figures
 }
 
-const fn told(announces: bool) -> &'static str {
-    if announces { ", changes told" } else { "" }
+struct Run<'a> {
+    contender: &'a Contender,
+    servers: &'a Servers,
+    place: Place,
+    corpus: &'a Arc<Corpus>,
 }
 
-async fn end_to_end(
-    place: &Place,
-    process: &[Process; 1],
-    servers: Servers,
-    events: u32,
-    clients: u32,
-) -> Measured {
-    process[0].is_settled_in(place).await;
-    // Connections are warm when the clock starts.
-    let warm = events / 10;
-    process[0].post(0..warm, clients).await;
-    settled(place, process, warm).await;
-    process[0].is_through(place).await;
-    let began = Began::now(servers, process);
-    process[0].post(warm..warm + events, clients).await;
-    settled(place, process, warm + events).await;
-    let rate = per_second(events, began.at.elapsed());
-    process[0].is_through(place).await;
-    began.measured(servers, process, events, rate)
-}
-
-/// How fast workers get through a backlog that waited for them.
-async fn drain(arguments: &Arguments, servers: Servers, table: &mut Table) {
-    let events = arguments.scaled(arguments.backlog);
-    let mut bare = Vec::new();
-    let mut pools = POOLS.map(|pool| (pool, Vec::new()));
-    for _ in 0..arguments.rounds.div_ceil(2) {
-        let place = Place::fresh(arguments);
-        bare_pipeline::fill(&place, events).await;
-        let began = Began::now(servers, &[]);
-        let process = [Process::bare(&place, true)];
-        settled(&place, &process, events).await;
-        let rate = per_second(events, began.at.elapsed());
-        let run = began.measured(servers, &process, events, rate);
-        tell("backlog, bare", run);
-        bare.push(run);
-        drop(process);
-        place.remove().await;
-        for ((workers, announces), measured) in &mut pools {
-            let place = Place::fresh(arguments);
-            let first = Process::role("worker", &place, false).await;
-            first.is_settled_in(&place).await;
-            drop(first);
-            let ingress = Process::role("ingress", &place, false).await;
-            ingress.post(0..events, 256).await;
-            drop(ingress);
-            let began = Began::now(servers, &[]);
-            let pool = (0..*workers).map(|_| Process::role("worker", &place, *announces));
-            let pool = futures_util::future::join_all(pool).await;
-            settled(&place, &pool, events).await;
-            let rate = per_second(events, began.at.elapsed());
-            pool[0].is_through(&place).await;
-            let run = began.measured(servers, &pool, events, rate);
-            tell(&format!("backlog, {workers} worker(s){}", told(*announces)), run);
-            measured.push(run);
-            drop(pool);
-            place.remove().await;
+impl Run<'_> {
+    /// Events that are posted, with a worker or without.
+    async fn posted(&self, events: usize, pace: Pace, has_worker: bool) -> Figures {
+        let mut processes = Vec::new();
+        for role in ["ingress", "worker"].into_iter().take(1 + usize::from(has_worker)) {
+            processes.push(Process::start(self.contender, role, &self.place, false).await);
         }
+        let (ingress, workers) = processes.split_at(1);
+        let settled = async |events| {
+            if has_worker {
+                settled(&self.place, workers, events).await;
+            }
+        };
+        // Connections, statements and allocators are warm when the clock starts.
+        let warm = events / 10;
+        let warming = Pace { rate: None, ..pace };
+        ingress[0].post(self.corpus, 0..warm, warming).await;
+        settled(warm).await;
+        let clock = Clock::start(Some(self.servers), &[&processes]);
+        let answered = ingress[0].post(self.corpus, warm..warm + events, pace).await;
+        settled(warm + events).await;
+        let took = if has_worker { clock.elapsed() } else { answered.took };
+        clock.figures(events, took, Some(answered), &[&processes])
     }
-    let bare = middle(&bare);
-    add(table, &format!("backlog of {events}, bare"), bare, bare);
-    for ((workers, announces), measured) in pools {
-        let name = format!("backlog of {events}, {workers} worker(s){}", told(announces));
-        add(table, &name, middle(&measured), bare);
-    }
-}
 
-/// Says what one run was, as all of them take minutes.
-fn tell(name: &str, run: Measured) {
-    eprintln!("{name}: {:.0} events/s, {:.0} us in its processes", run.rate, run.own);
-}
-
-/// The medians of each figure.
-fn middle(runs: &[Measured]) -> Measured {
-    let of = |figure: fn(&Measured) -> f64| median(runs.iter().map(figure).collect());
-    let known = |figure: fn(&Measured) -> Option<f64>| {
-        runs.iter().map(figure).collect::<Option<Vec<f64>>>().map(median)
-    };
-    Measured {
-        rate: of(|run| run.rate),
-        own: of(|run| run.own),
-        rabbitmq: known(|run| run.rabbitmq),
-        redis: known(|run| run.redis),
+    async fn drained(&self, workers: usize, announced: Option<bool>) -> Figures {
+        let Self { contender, servers, place, corpus } = self;
+        let servers = Some(*servers);
+        Drain { contender, place, servers, workers, announced }.run(corpus).await
     }
 }
 
-fn add(table: &mut Table, name: &str, of: Measured, bare: Measured) {
-    let figure =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
-    let ratio = |value: Option<f64>, bare: Option<f64>| {
-        let ratio = value.zip(bare).map(|(value, bare)| value / bare);
-        ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+fn report(medians: &BTreeMap<(Mode, &'static str), Figures>) {
+    let rows: Vec<_> = medians
+        .iter()
+        .map(|((mode, name), figures)| {
+            let bare = medians.get(&(*mode, "bare")).copied();
+            (format!("{}, {name}", mode.name()), *figures, bare)
+        })
+        .collect();
+    println!("\n{}\n", measure::table(&rows));
+    let figure = |mode, name, column: usize| {
+        medians.get(&(mode, name)).map_or(f64::NAN, |figures| figures[column])
     };
-    table.add_row([
-        name.to_owned(),
-        figure(Some(of.rate)),
-        ratio(Some(of.rate), Some(bare.rate)),
-        figure(Some(of.own)),
-        ratio(Some(of.own), Some(bare.own)),
-        figure(of.rabbitmq),
-        ratio(of.rabbitmq, bare.rabbitmq),
-        figure(of.redis),
-        ratio(of.redis, bare.redis),
-    ]);
-}
-
-/// What Redis keeps on disk, which its figures depend on.
-async fn keeping(arguments: &Arguments) -> String {
-    let client = redis::Client::open(arguments.redis.as_str()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let mut setting = async |name: &str| {
-        let mut asked = redis::cmd("CONFIG");
-        let answer = asked.arg("GET").arg(name).query_async::<(String, String)>(&mut redis).await;
-        answer.map_or_else(|_| "unknown".to_owned(), |(_, value)| value)
+    let to_bare = |mode, name, column| figure(mode, name, column) / figure(mode, "bare", column);
+    let at_64 = Mode::EndToEnd { connections: CONNECTIONS };
+    let [one, two] = [1, 2].map(|workers| Mode::Drain { workers });
+    let [silent, told] = [false, true].map(|announced| Mode::Changes { announced });
+    let mut table = measure::markdown(&["", "aim", "beside", "storekeeper"]);
+    let mut add = |name: &str, aim: &str, decimals, value: &dyn Fn(&'static str) -> f64| {
+        let [beside, own] = ["beside", "storekeeper"].map(value);
+        if !own.is_nan() {
+            let [beside, own] = [beside, own].map(|value| measure::shown(value, decimals));
+            table.add_row([name, aim, &beside, &own]);
+        }
     };
-    let (appends, syncs) = (setting("appendonly").await, setting("appendfsync").await);
-    format!("Redis with appendonly {appends}, appendfsync {syncs}")
+    add("end to end, connections: 64; rate to bare", ">= 0.9", 2, &|name| {
+        to_bare(at_64, name, RATE)
+    });
+    add("the same; processors of all to bare", "< 1.3", 2, &|name| to_bare(at_64, name, ALL_CPU));
+    add("ingress alone, connections: 64; rate to bare", ">= 0.9", 2, &|name| {
+        to_bare(Mode::Ingress { connections: CONNECTIONS }, name, RATE)
+    });
+    add("drain, workers: 1; rate to bare", ">= 0.6", 2, &|name| to_bare(one, name, RATE));
+    add("drain, workers: 2; rate to 1 worker", ">= 1", 2, &|name| {
+        figure(two, name, RATE) / figure(one, name, RATE)
+    });
+    add("1,000 a second; p99 in ms", "< 10", 1, &|name| figure(Mode::FixedRate, name, P99));
+    add("changes announced: us of all processors an event more", "< 30", 0, &|name| {
+        figure(told, name, ALL_CPU) - figure(silent, name, ALL_CPU)
+    });
+    if !table.is_empty() {
+        println!("{table}\n");
+    }
 }

@@ -1,9 +1,5 @@
-//! How fast it is, on the machine that runs this: `cargo bench`.
-//!
-//! Each figure is printed with its conditions. Everything runs on this machine: the server, the
-//! clients that load it, and the disk with real fsyncs. `cargo bench -- --quick` takes a minute
-//! and is good for a first look only; `cargo bench -- --orders 300000` grows the store further.
-//! `cargo bench -- --distributed` measures on a RabbitMQ and a Redis that run already.
+//! How fast it is, on the machine that runs this: `cargo bench`. `README.md` beside this file has
+//! what is measured, how, and figures.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,54 +10,69 @@
     reason = "a benchmark reports to a person, and a failure ends it"
 )]
 
-mod bare;
 mod bare_pipeline;
-mod body;
+mod bare_writer;
+mod corpus;
 mod distributed;
-mod end_to_end;
+mod drain;
+mod embedded;
+mod flat;
+mod load;
+mod measure;
 mod place;
 mod process;
 mod rules;
-mod servers;
 
-use std::sync::Arc;
+#[expect(dead_code, clippy::panic, reason = "it is of the tests, which use more of it")]
+#[path = "../it/harness.rs"]
+mod harness;
+#[expect(dead_code, clippy::panic, reason = "it is of the tests, which use more of it")]
+#[path = "../it/servers/rabbitmq.rs"]
+mod rabbitmq;
+#[expect(dead_code, clippy::panic, reason = "it is of the tests, which use more of it")]
+#[path = "../it/servers/redis.rs"]
+mod redis_server;
 
-use bytes::Bytes;
+use std::path::PathBuf;
+
 use clap::Parser;
-use storekeeper::simulate::{History, HistoryOptions};
-
-const ROUNDS: usize = 5;
 
 /// What to measure.
 #[derive(Debug, Clone, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Arguments {
     /// A tenth of everything.
     #[arg(long)]
     quick: bool,
-    /// How many orders the store is grown to, in three steps.
-    #[arg(long, default_value_t = 100_000)]
-    orders: u32,
-    /// Measures the distributed backend instead, in queues and keys of its own.
+    /// How many rounds there are; their medians are shown.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How many events a run has.
+    #[arg(long, default_value_t = 20_000)]
+    events: u32,
+    /// Measures the distributed backend instead, on a RabbitMQ and a Redis of its own.
     #[arg(long)]
     distributed: bool,
-    /// The RabbitMQ of `--distributed`.
-    #[arg(long, default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
-    rabbitmq: String,
-    /// The Redis of `--distributed`.
-    #[arg(long, default_value = "redis://127.0.0.1:6379")]
-    redis: String,
-    /// How many rounds `--distributed` has; half as many with a backlog.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// How many events wait for the workers of `--distributed`.
-    #[arg(long, default_value_t = 200_000)]
-    backlog: u32,
-    /// Is the bare pipeline, in queues and keys of this name.
+    /// Measures both backends as their state grows instead.
+    #[arg(long)]
+    flat: bool,
+    /// For `--flat`: how many orders there are in the end.
+    #[arg(long, default_value_t = 100_000)]
+    orders: u32,
+    /// For `--distributed`: another executable of Storekeeper, to be measured too.
+    #[arg(long, value_name = "PATH")]
+    beside: Option<PathBuf>,
+    /// For `--distributed`: numbers of connections.
+    #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
+    connections: Vec<usize>,
+    /// For `--distributed` and `--flat`: only what has this in its name, such as "drain".
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
+    /// Is a role of the bare pipeline.
+    #[arg(long, hide = true, requires = "ready_file")]
+    bare: Option<String>,
     #[arg(long, hide = true)]
-    bare_pipeline: Option<String>,
-    /// Is its consumer alone.
-    #[arg(long, hide = true)]
-    bare_consumer: Option<String>,
+    ready_file: Option<PathBuf>,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,69 +82,28 @@ impl Arguments {
     fn scaled(&self, amount: u32) -> u32 {
         if self.quick { amount.div_ceil(10) } else { amount }
     }
+
+    /// Whether something of this name was asked for.
+    fn selects(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part))
+    }
 }
 
 fn main() {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let part = arguments.bare_consumer.as_ref().or(arguments.bare_pipeline.as_ref());
-    if let Some(namespace) = part.cloned() {
-        let consumes_only = arguments.bare_consumer.is_some();
-        let Arguments { rabbitmq, redis, .. } = arguments;
-        let place = place::Place { rabbitmq, redis, namespace };
-        return runtime.block_on(bare_pipeline::serve(&place, consumes_only));
+    if let Some((role, ready_file)) = arguments.bare.as_ref().zip(arguments.ready_file.as_ref()) {
+        return runtime.block_on(bare_pipeline::serve(role, ready_file));
     }
     println!("{}", machine());
     if arguments.distributed {
         return runtime.block_on(distributed::run(&arguments));
     }
+    if arguments.flat {
+        return runtime.block_on(flat::run(&arguments));
+    }
     rules::run(&arguments);
-    runtime.block_on(async {
-        for clients in [64, 256] {
-            compare(&arguments, clients).await;
-        }
-        mixed(&arguments).await;
-        end_to_end::grow(&arguments).await;
-    });
-}
-
-/// The server beside what the disk allows, in turns, because disks are fast and slow by the minute.
-async fn compare(arguments: &Arguments, clients: u32) {
-    let events = arguments.scaled(20_000);
-    let (mut bare, mut whole, mut memory) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..ROUNDS {
-        bare.push(bare::run(events, clients).await);
-        let run = end_to_end::run(events, clients).await;
-        whole.push(run.rate);
-        memory = memory.max(run.memory);
-    }
-    let (bare, whole) = (median(bare), median(whole));
-    println!(
-        "end to end: {whole:.0} events/s with {clients} clients; a bare SQLite writer of the same \
-         rows: {bare:.0} events/s in transactions of {clients}; ratio {:.2} (medians of {ROUNDS} \
-         rounds of {events}); {memory} MiB resident at most",
-        whole / bare,
-    );
-}
-
-/// What shops send over a year: updates, cancellations and refunds among the creations, shuffled and
-/// repeated.
-async fn mixed(arguments: &Arguments) {
-    let orders = arguments.scaled(5000);
-    let options = HistoryOptions { seed: 1, orders, duplicates_per_mille: 200 };
-    let history = History::write(options);
-    let bodies: Arc<[Bytes]> =
-        history.deliveries.into_iter().map(|delivery| delivery.body).collect();
-    let mut rates = Vec::new();
-    for _ in 0..ROUNDS {
-        rates.push(end_to_end::run_history(&bodies, 64).await);
-    }
-    println!(
-        "a mixed history of {orders} orders: {:.0} webhooks/s with 64 clients (median of {ROUNDS} \
-         rounds of {})",
-        median(rates),
-        bodies.len(),
-    );
+    runtime.block_on(embedded::run(&arguments));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -155,9 +125,4 @@ fn machine() -> String {
         field(&cpu, "model name"),
         field(&memory, "MemTotal"),
     )
-}
-
-/// So many in a second.
-fn per_second(count: u32, took: std::time::Duration) -> f64 {
-    f64::from(count) / took.as_secs_f64()
 }

@@ -1,34 +1,32 @@
 //! The rules alone, for one order of the usual size: decode and decide, and its record as it is
 //! stored.
 
-use bytes::Bytes;
 use storekeeper::domain::{
     Arrival, Decision, Decoded, EntityState, MessageId, Policy, PolicyInForce, Reading, Timestamp,
     decide_orders, decode_webhook,
 };
-use storekeeper::simulate::history::Kind;
-use storekeeper::simulate::{History, HistoryOptions};
 use storekeeper::store::state::{
     decode_entity, decode_entity_bytes, encode_entity, encode_entity_bytes,
 };
 use storekeeper::store::{EntityId, EntityName};
 use tokio::time::Instant;
 
-use crate::{Arguments, ROUNDS, median};
+use crate::corpus::Webhook;
+use crate::{Arguments, median};
 
-const BYTES: std::ops::Range<usize> = 2400..2800;
+const ROUNDS: usize = 5;
 
 pub(crate) fn run(arguments: &Arguments) {
-    let bodies = orders();
+    let bodies: Vec<String> = (0..200).map(|order| Webhook::usual(order).body()).collect();
     let repeats = arguments.scaled(200);
-    let decided = measure(repeats, &bodies, |body| decide(body));
+    let decided = measure(repeats, &bodies, |body| decide(body.as_bytes()));
     println!(
         "rules: {decided:.1} us to decode and decide an order of {} bytes (median of {ROUNDS} \
          rounds)",
-        mean(bodies.iter().map(Bytes::len)),
+        mean(bodies.iter().map(String::len)),
     );
     let records: Vec<(EntityId, EntityState)> =
-        bodies.iter().flat_map(|body| written(body)).collect();
+        bodies.iter().flat_map(|body| written(body.as_bytes())).collect();
     let texts: Vec<_> = records.iter().map(|(_, state)| encode_entity(state).unwrap()).collect();
     let bytes: Vec<_> =
         records.iter().map(|(_, state)| encode_entity_bytes(state).unwrap()).collect();
@@ -67,16 +65,10 @@ fn mean(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     sizes.sum::<usize>() / count
 }
 
-/// Creations of the size that Duda's own samples have.
-fn orders() -> Vec<Bytes> {
-    let options = HistoryOptions { seed: 1, orders: 200, duplicates_per_mille: 0 };
-    let history = History::write(options);
-    let created =
-        history.deliveries.into_iter().filter(|delivery| delivery.kind == Kind::OrderCreated);
-    let sized = created.map(|delivery| delivery.body).filter(|body| BYTES.contains(&body.len()));
-    let sized: Vec<_> = sized.collect();
-    assert!(!sized.is_empty(), "no order of the history is of the usual size");
-    sized
+/// The record of an order of the usual size, as text and in the compact form.
+pub(crate) fn record() -> (String, Vec<u8>) {
+    let (_, state) = written(Webhook::usual(0).body().as_bytes()).swap_remove(0);
+    (encode_entity(&state).unwrap(), encode_entity_bytes(&state).unwrap())
 }
 
 /// The records that such an order makes.

@@ -2,8 +2,9 @@
 //!
 //! An event costs a journal row with its body and a queue row that goes again, in one file, and
 //! the rows of an order in another: its state, who bears its invoice number, its place in the list of
-//! orders, and for each line a hold, a stock item, its name and an entry of the change feed. The tables and indices are those of the product. Transactions
-//! are as large as the clients of the other run allow: all that wait share one.
+//! orders, and for each line a hold, a stock item, its name and an entry of the change feed. The
+//! tables and indices are those of the product. Transactions are as large as the clients of the
+//! other run allow: all that wait share one.
 
 use std::path::Path;
 
@@ -14,20 +15,18 @@ use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use tokio::time::Instant;
 
-use crate::end_to_end::{LINES, PRODUCTS};
-use crate::{body, per_second};
-
-const STATE_BYTES: usize = 700;
+use crate::corpus::{LINES, PRODUCTS, Webhook};
+use crate::rules;
 
 /// Events a second in transactions of so many events.
 pub(crate) async fn run(events: u32, group: u32) -> f64 {
-    let directory = tempfile::tempdir_in(".").unwrap();
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // They make the tables.
     EmbeddedBroker::open(directory.path()).unwrap().close().await;
     EmbeddedStore::open(directory.path()).unwrap().close().await;
     let began = Instant::now();
     write(directory.path(), events, group);
-    per_second(events, began.elapsed())
+    f64::from(events) / began.elapsed().as_secs_f64()
 }
 
 fn open(path: &Path) -> Connection {
@@ -41,7 +40,7 @@ fn open(path: &Path) -> Connection {
 
 fn write(directory: &Path, events: u32, group: u32) {
     let (broker, store) = (open(&directory.join("broker.db")), open(&directory.join("store.db")));
-    let state = "x".repeat(STATE_BYTES);
+    let (state, _) = rules::record();
     for first in (0..events).step_by(group as usize) {
         let last = events.min(first + group);
         broker.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -50,7 +49,7 @@ fn write(directory: &Path, events: u32, group: u32) {
                 &broker,
                 "INSERT INTO journal (position, message_id, kind, received_at, source, replays, body)
                  VALUES (?1, ?2, 'webhook', ?1, 'duda', 0, ?3)",
-                params![event, uuid::Uuid::now_v7().into_bytes(), body::of(event).into_bytes()],
+                params![event, uuid::Uuid::now_v7().into_bytes(), Webhook::usual(event).body().into_bytes()],
             );
             put(
                 &broker,
@@ -73,7 +72,7 @@ fn write(directory: &Path, events: u32, group: u32) {
 }
 
 fn write_order(store: &Connection, event: u32, state: &str) {
-    let site = format!("shop-{}", event % 4);
+    let site = format!("shop-{}", event % 20);
     let order = format!("id:order-{event}");
     put(
         store,
@@ -91,7 +90,7 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         params![site, event, order],
     );
     for line in 0..LINES {
-        let key = format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS);
+        let key = format!("product:product-{}", (event * 7 + line * 61) % PRODUCTS);
         put(
             store,
             "INSERT INTO stock (site, key, committed, line_version, line_name, line_lowercase)
