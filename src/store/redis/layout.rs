@@ -28,25 +28,26 @@ pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<()
 
 /// Why the data must not be touched, if it must not.
 async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<ConnectRefusal>> {
+    // Before the layout, which is written before them: another process may write the first of all data
+    // meanwhile.
+    let mut has_data = false;
+    for name in FIRST {
+        let found = connection.send(&Cmd::exists(keys.global(name))).await?.extract_error()?;
+        has_data |= found != Value::Int(0);
+    }
     let key = keys.global("layout");
     let found = connection.send(&Cmd::get(&key)).await?.extract_error()?;
-    if let Some(text) = redis::from_redis_value::<Option<String>>(found)? {
-        return Ok(match text.parse() {
-            Ok(LAYOUT) => None,
-            Ok(0..LAYOUT) => Some(older(&key)),
-            Ok(_) | Err(_) => Some(ConnectRefusal::Newer(format!(
-                "redis has data of layout {text} ({key}), and this release knows {LAYOUT}; run a \
-                 newer release"
-            ))),
-        });
-    }
-    for name in FIRST {
-        if connection.send(&Cmd::exists(keys.global(name))).await?.extract_error()? != Value::Int(0)
-        {
-            return Ok(Some(older(&key)));
-        }
-    }
-    Ok(None)
+    let Some(text) = redis::from_redis_value::<Option<String>>(found)? else {
+        return Ok(has_data.then(|| older(&key)));
+    };
+    Ok(match text.parse() {
+        Ok(LAYOUT) => None,
+        Ok(0..LAYOUT) => Some(older(&key)),
+        Ok(_) | Err(_) => Some(ConnectRefusal::Newer(format!(
+            "redis has data of layout {text} ({key}), and this release knows {LAYOUT}; run a newer \
+             release"
+        ))),
+    })
 }
 
 fn older(key: &str) -> ConnectRefusal {
