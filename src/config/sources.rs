@@ -37,6 +37,7 @@ impl Settings {
     pub(super) fn check_credentials(&self) -> Result<(), SettingsError> {
         let (setting, ingress) = ("ingress.credentials", &self.ingress);
         let secrets: usize = ingress.credentials.iter().map(|given| given.secrets.len()).sum();
+        let secrets = secrets + ingress.secrets.len();
         if ingress.credentials.len() > SOURCES_MAX || secrets > SECRETS_MAX {
             let message =
                 format!("has more than {SOURCES_MAX} credentials or {SECRETS_MAX} secrets");

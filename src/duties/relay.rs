@@ -55,9 +55,10 @@ impl Relay {
                 published.as_ref().is_some_and(|published| published.epoch != start.epoch);
             let published = published.map_or(0, |published| published.sequence);
             let mut changes = self.store.changes(site, published, PAGE).await?;
-            let is_last = changes.len() < PAGE;
+            let read = changes.len();
             // The feed may have been replaced, or trimmed, since its start was read.
             changes.retain(|change| change.epoch == start.epoch);
+            let is_last = read < PAGE && changes.len() == read;
             let first = changes.first().map(|first| first.sequence);
             let next = first.unwrap_or_else(|| start.trimmed.max(published) + 1);
             let resync =

@@ -115,7 +115,8 @@ fn next(waiting: Vec<Arrived>) -> (Vec<Arrived>, Vec<Arrived>) {
     (together, alone)
 }
 
-/// Decodes an envelope, and checks that its source may write the site. Pure; used by dry runs too.
+/// Decodes an envelope, and checks that its source is known and may write the site. Pure; used by dry
+/// runs too.
 ///
 /// The source comes first: what a body of an unknown source says, another worker decides. What
 /// people say is our own publishers' word; only webhooks come from configured sources.

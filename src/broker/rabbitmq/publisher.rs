@@ -10,8 +10,9 @@
 //!
 //! # Invariants
 //! - `Ok` is answered after RabbitMQ's confirm, and after nothing else.
-//! - At most `in_flight_max` messages are unconfirmed, and [`UNWRITTEN_BYTES_MAX`] of them, or one,
-//!   not on the wire.
+//! - At most `in_flight_max` messages are unconfirmed; the bodies of those that are not on the wire
+//!   have [`UNWRITTEN_BYTES_MAX`] bytes together, or are one body.
+//! - Who publishes is polled until it has its answer: it holds what others wait for.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -88,11 +89,19 @@ impl Publisher {
 
     /// Whether a message would be taken now.
     pub(super) fn check(&self) -> Result<(), BrokerError> {
+        if self.has_ended() {
+            return Err(ended());
+        }
         self.link.takes_messages()
     }
 
-    /// Keeps a channel to publish on, for ever.
+    fn has_ended(&self) -> bool {
+        self.in_flight.is_closed()
+    }
+
+    /// Keeps a channel to publish on, for ever; nothing is published once this was dropped.
     pub(super) async fn run(&self) {
+        let _end = End(self);
         let mut lanes = self.lane.subscribe();
         loop {
             match self.open().await {
@@ -162,7 +171,7 @@ impl Publisher {
     /// Waits for a channel and for room, and gives lapin the message.
     async fn hand_over(&self, message: Message) -> Result<Publishing, BrokerError> {
         loop {
-            self.link.takes_messages()?;
+            self.check()?;
             let lane = self.lane().await?;
             let room = tokio::select! {
                 biased;
@@ -184,21 +193,19 @@ impl Publisher {
         let mut lanes = self.lane.subscribe();
         let connection = self.link.connection()?;
         tokio::select! {
-            lane = lanes.wait_for(Option::is_some) => {
-                let lane = lane.ok().and_then(|lane| lane.clone());
-                lane.ok_or_else(|| BrokerError::unavailable("the broker is closed"))
+            lane = lanes.wait_for(|lane| lane.is_some() || self.has_ended()) => {
+                lane.ok().and_then(|lane| lane.clone()).ok_or_else(ended)
             }
             error = self.link.refuses(&connection) => Err(error),
         }
     }
 
     async fn room(&self, message: &Message) -> Result<Room, BrokerError> {
-        let closed = |_| BrokerError::unavailable("the broker is closed");
-        let in_flight = Arc::clone(&self.in_flight).acquire_owned().await.map_err(closed)?;
+        let in_flight = Arc::clone(&self.in_flight).acquire_owned().await.map_err(|_| ended())?;
         let bytes = u32::try_from(message.body.len()).unwrap_or(UNWRITTEN_BYTES_MAX);
         let unwritten =
             Arc::clone(&self.unwritten).acquire_many_owned(bytes.min(UNWRITTEN_BYTES_MAX));
-        Ok((in_flight, unwritten.await.map_err(closed)?))
+        Ok((in_flight, unwritten.await.map_err(|_| ended())?))
     }
 
     /// What became of it. A message that was written before RabbitMQ blocked the connection may
@@ -233,6 +240,21 @@ impl Publisher {
             self.link.invalidate();
         }
     }
+}
+
+/// Ends the publisher.
+struct End<'a>(&'a Publisher);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.close();
+        self.0.unwritten.close();
+        self.0.lane.send_replace(None);
+    }
+}
+
+fn ended() -> BrokerError {
+    BrokerError::unavailable("the broker is closed, or the task that publishes has failed")
 }
 
 type Rest = Pin<Box<dyn Future<Output = Result<(), BrokerError>> + Send>>;
@@ -275,6 +297,7 @@ impl Drop for Publishing {
         runtime.spawn(async move {
             tokio::select! {
                 _unheard = rest => {}
+                // lapin answers for all that a channel had in flight when that ends.
                 () = lane.link.ended(&lane.connection) => {}
             }
         });

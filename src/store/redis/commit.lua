@@ -25,7 +25,8 @@
 
 local call, match = redis.call, string.match
 local STOCK, LINKS, ITEMS, CHANGES, OVERSOLD = unpack(KEYS, 1, 5)
-local policy, before, feeds = unpack(ARGV, 1, 3)
+local policy, before = ARGV[1], ARGV[2]
+local feeds = tonumber(ARGV[3])
 local reads, writes, links, names, items, sums, named, entries = unpack(ARGV, 4, 11)
 reads, writes, links, names = tonumber(reads), tonumber(writes), tonumber(links), tonumber(names)
 items, sums, named, entries = tonumber(items), tonumber(sums), tonumber(named), tonumber(entries)
@@ -75,11 +76,10 @@ if links > 0 then
 end
 
 if names > 0 then
-    local known, differs, unmarked = { 'closed', watermark or '0' }, false, { 0, 0 }
+    local known, differs = { 'closed', watermark or '0' }, false
     for place = 1, names do
         local expected, itself, beside = unpack(ARGV, arg + 1, arg + 3)
-        -- Where no order was ever closed there are no marks.
-        local marks = watermark and call('SMISMEMBER', KEYS[key + place], itself, beside) or unmarked
+        local marks = call('SMISMEMBER', KEYS[key + place], itself, beside)
         local found = marks[2] == 1 and 'beside' or marks[1] == 1 and 'itself' or ''
         known[place + 2] = found
         differs = differs or found ~= expected

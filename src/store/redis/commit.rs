@@ -2,7 +2,8 @@
 //!
 //! A commit that the script refused was not written, so it is safe to run it again. That is done if
 //! its site was not listed, or did not know the policy in force yet; and if it was refused together
-//! with others: then each is run by itself, and only those are refused that have to be.
+//! with others: then each is run by itself, and only those are refused that have to be. What came
+//! after them was refused for their sake, perhaps, and is run again too.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -66,8 +67,9 @@ impl<'a> Joined<'a> {
         groups
     }
 
-    /// Whether a commit may be written with these. Those of catalogue entries, and those that close an
-    /// order, are written alone: they are rare.
+    /// Whether a commit may be written with these. Those of receipts and catalogue entries are rare, and
+    /// written alone. One that closes an order has to be: it may run on a server that is out of memory,
+    /// and what it marks is checked by commits after it.
     fn takes(&self, commit: &Commit) -> bool {
         let is_plain = |it: &Commit| {
             let mut writes = it.writes.iter();
@@ -124,10 +126,15 @@ pub(super) async fn commit(
         let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
         let answers = client.run_all(&calls).await?;
         let (mut unregistered, mut outdated) = (BTreeSet::new(), BTreeSet::new());
-        let mut again = Vec::new();
+        let (mut again, mut parted) = (Vec::new(), BTreeSet::new());
         for ((group, call), answer) in open.into_iter().zip(&calls).zip(answers) {
             let Some(first) = group.commits.first().copied() else { continue };
             match answer_of(&group.commits, call, answer)? {
+                ScriptAnswer::Final(Committed::Conflict) if parted.contains(&first.site) => {
+                    refuse(&mut committed, &group.places);
+                    again.push(group);
+                    continue;
+                }
                 ScriptAnswer::Final(answer) => {
                     for place in group.places {
                         if let Some(done) = committed.get_mut(place) {
@@ -137,6 +144,8 @@ pub(super) async fn commit(
                     continue;
                 }
                 ScriptAnswer::OneRefused => {
+                    parted.insert(&first.site);
+                    refuse(&mut committed, &group.places);
                     let members = group.places.into_iter().zip(group.commits);
                     again.extend(members.map(Joined::alone));
                     continue;
@@ -154,6 +163,15 @@ pub(super) async fn commit(
         open = again;
     }
     Ok(committed)
+}
+
+/// What becomes of commits that lose a race in every further round.
+fn refuse(committed: &mut [Committed], places: &[usize]) {
+    for place in places {
+        if let Some(done) = committed.get_mut(*place) {
+            *done = Committed::Conflict;
+        }
+    }
 }
 
 fn answer_of(commits: &[&Commit], call: &Call, answer: Value) -> Result<ScriptAnswer, StoreError> {

@@ -1,6 +1,7 @@
 //! What the relay of the change feed keeps: the sites with new changes, and how far it has read.
 //!
-//! A site is recorded after a commit, not with it: a process that dies in between leaves it out. So
+//! A site is recorded after a commit, not with it: a process that dies in between, or a call that
+//! fails after it has written some, leaves it out. So
 //! whoever acquires the lease reads every site first, and again now and then.
 
 use std::collections::BTreeSet;

@@ -17,13 +17,10 @@
 //! - Only what RabbitMQ has as this channel's is acknowledged: tags of another would hit others.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
@@ -32,6 +29,7 @@ use lapin::options::{
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::Consumer;
@@ -55,8 +53,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What comes on a channel.
 type Came = lapin::Result<lapin::message::Delivery>;
-/// The tag of a delivery that is published elsewhere.
-type Moving = Pin<Box<dyn Future<Output = u64> + Send>>;
 
 /// The time in which a subscription has a channel; see [`ChannelSession::run`].
 pub(super) struct ChannelSession<'a> {
@@ -73,7 +69,9 @@ pub(super) struct ChannelSession<'a> {
     /// Given to every delivery, with room for all of them.
     reports: mpsc::Sender<Returned>,
     settled: mpsc::Receiver<Returned>,
-    moving: FuturesUnordered<Moving>,
+    /// Deliveries that are published elsewhere, by their tags. Tasks of their own, since they hold
+    /// what other publishers wait for, and a session does not always look at them.
+    moving: JoinSet<u64>,
     /// All that was handed out or decided, until it is acknowledged.
     unacked: BTreeMap<u64, (Acker, Option<UnackedId>)>,
     /// Whether the one unacked delivery is a suspect.
@@ -108,7 +106,7 @@ impl<'a> ChannelSession<'a> {
             in_flight: BTreeMap::new(),
             reports,
             settled,
-            moving: FuturesUnordered::new(),
+            moving: JoinSet::new(),
             unacked: BTreeMap::new(),
             is_alone: false,
             acks: CumulativeAcks::new(),
@@ -141,7 +139,7 @@ impl<'a> ChannelSession<'a> {
                     batch.extend(self.settled_now());
                     self.settle(batch).await?;
                 }
-                Some(tag) = self.moving.next() => self.finish(tag),
+                Some(moved) = self.moving.join_next() => self.moved(moved)?,
                 delivery = next(self.stream.as_mut()) => {
                     self.arrive(delivery)?;
                     self.arrive_now()?;
@@ -260,10 +258,10 @@ impl<'a> ChannelSession<'a> {
             Err(error) => {
                 self.unacked.insert(tag, (acker, None));
                 let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
-                self.moving.push(Box::pin(async move {
+                self.moving.spawn(async move {
                     shared.send_on(queue, delivery, error).await;
                     tag
-                }));
+                });
             }
         }
         Ok(())
@@ -296,10 +294,10 @@ impl<'a> ChannelSession<'a> {
                 continue;
             }
             let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
-            self.moving.push(Box::pin(async move {
+            self.moving.spawn(async move {
                 shared.settle_elsewhere(queue, arrival.received, disposition).await;
                 tag
-            }));
+            });
         }
         let is_taking = self.consumer.deliveries.as_ref().is_some_and(|it| !it.is_closed());
         if !is_taking {
@@ -326,6 +324,13 @@ impl<'a> ChannelSession<'a> {
             self.acks.give_back(tag);
             self.release(tag);
         }
+        Ok(())
+    }
+
+    /// A delivery was published elsewhere. One whose task failed is delivered again with the channel's
+    /// others.
+    fn moved(&mut self, moved: Result<u64, JoinError>) -> Result<(), BrokerError> {
+        self.finish(moved.map_err(BrokerError::unavailable)?);
         Ok(())
     }
 
@@ -408,8 +413,8 @@ impl<'a> ChannelSession<'a> {
             self.stop_handing_out().await?;
             let decided = self.settled_now();
             self.settle(decided).await?;
-            while let Some(tag) = self.moving.next().await {
-                self.finish(tag);
+            while let Some(moved) = self.moving.join_next().await {
+                self.moved(moved)?;
             }
             self.settle_in_runs().await?;
             topology::close(&self.channel).await;

@@ -6,7 +6,7 @@
 //! whatever integer it likes.
 //!
 //! The source, the attempt and the number of replays are left out where they are what most messages
-//! have: a stream encodes each header of each message. One that is there and cannot be read is no
+//! have: a stream encodes each header of each message. A source that is there and cannot be read is no
 //! default: a webhook must not become that of another source.
 //!
 //! # Invariants
@@ -131,7 +131,9 @@ pub(super) fn stripped(properties: &BasicProperties) -> BasicProperties {
         let is_noted = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
             .iter()
             .any(|noted| name.as_str().starts_with(noted));
-        let left = room.checked_sub(name.as_str().len() + length(value));
+        // What is without a source is the default one's.
+        let bytes = if name.as_str() == SOURCE { 0 } else { name.as_str().len() + length(value) };
+        let left = room.checked_sub(bytes);
         if let Some(left) = left.filter(|_| !is_noted && name.as_str() != "x-acquired-count") {
             room = left;
             headers.insert(name.clone(), value.clone());
@@ -249,7 +251,7 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
         None => limit_passed(headers),
     };
     let is_poison = dead.is_some() && !headers.contains_key(REJECTION);
-    let attempt = number_or(headers, ATTEMPT, FIRST_ATTEMPT, "the attempt")?;
+    let attempt = number(headers, ATTEMPT).unwrap_or(FIRST_ATTEMPT);
     let delivery_count = number(headers, "x-delivery-count").unwrap_or(0);
     let body = Bytes::from(std::mem::take(&mut delivery.data));
     Ok(Received {

@@ -62,8 +62,6 @@ fn a_header_of_another_type_is_no_default() {
     for (name, value) in [
         (SOURCE, AMQPValue::LongInt(1)),
         (SOURCE, AMQPValue::Void),
-        (ATTEMPT, text("1")),
-        (ATTEMPT, AMQPValue::LongInt(-1)),
         (REPLAYS, AMQPValue::Boolean(true)),
     ] {
         let written = properties(&envelope(), 2, None, None);

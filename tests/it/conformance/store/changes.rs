@@ -40,7 +40,11 @@ pub(super) async fn changes_of_one_call_are_each_their_own(harness: &Harness) {
         let commit = order("alpha", &format!("id:{number}")).due_to(number);
         let units = i64::try_from(number % 3).unwrap();
         let commit = commit.holding("sku:A", hold(0, 0), hold(units, 0));
-        if number % 2 == 0 { commit.holding("sku:B", hold(0, 0), hold(1, 0)) } else { commit }
+        if number.is_multiple_of(2) {
+            commit.holding("sku:B", hold(0, 0), hold(1, 0))
+        } else {
+            commit
+        }
     };
     let commits: Vec<Commit> = numbers.clone().map(commit).collect();
     let held: i64 = commits
@@ -56,11 +60,11 @@ pub(super) async fn changes_of_one_call_are_each_their_own(harness: &Harness) {
         let Cause::Order(order) = &change.cause else { panic!("{change:?}") };
         (change.message_id, order.to_string())
     };
-    let mut causes: Vec<_> = feed.iter().map(caused).collect();
-    causes.dedup();
+    let mut told: Vec<_> = feed.iter().map(caused).collect();
+    told.dedup();
     let expected = numbers.filter(|number| number % 3 > 0 || number % 2 == 0);
     let expected = expected.map(|number| (message(number), format!("id:{number}")));
-    assert_eq!(causes, expected.collect::<Vec<_>>());
+    assert_eq!(told, expected.collect::<Vec<_>>());
     let total = |name: &str| {
         let last = feed.iter().rev().find(|change| change.key == key(name));
         last.unwrap().after.committed.millionths() / 1_000_000
