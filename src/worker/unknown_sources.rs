@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn once_a_minute_each_source_is_logged_with_the_number_of_its_own() {
         let (unknown, now) = (UnknownSources::default(), Instant::now());
-        let after = |seconds, source| unknown.due(source, now + Duration::from_secs(seconds));
+        let after = |seconds, source: &str| unknown.due(source, now + Duration::from_secs(seconds));
         let logged = |counts: &[(&str, u64)]| {
             counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };
