@@ -7,8 +7,11 @@
 use crate::sqlite::{Schema, UNREAD};
 
 /// Version 1 was release 0.1.0's, whose orders were other things than records.
-pub(super) const SCHEMA: Schema =
-    Schema { application_id: i32::from_be_bytes(*b"SKst"), migrations: &[UNREAD, SECOND] };
+pub(super) const SCHEMA: Schema = Schema {
+    application_id: i32::from_be_bytes(*b"SKst"),
+    page_bytes: 4096,
+    migrations: &[UNREAD, SECOND],
+};
 
 // Orders, catalogue entries and dead letters are long rows: they are appended to a table, and a
 // slim index finds them. Everything else is short rows, kept in the order in which they are read.
