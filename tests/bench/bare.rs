@@ -14,8 +14,9 @@ use storekeeper::store::StateStore;
 use storekeeper::store::embedded::EmbeddedStore;
 use tokio::time::Instant;
 
+use crate::body::{self, SITES};
 use crate::end_to_end::{LINES, PRODUCTS};
-use crate::{body, per_second};
+use crate::per_second;
 
 const STATE_BYTES: usize = 700;
 
@@ -34,7 +35,9 @@ fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.pragma_update(None, "synchronous", "FULL").unwrap();
-    connection.pragma_update(None, "wal_autocheckpoint", 8000).unwrap();
+    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    let pages = 32 * 1024 * 1024 / page;
+    connection.pragma_update(None, "wal_autocheckpoint", pages).unwrap();
     connection.set_prepared_statement_cache_capacity(64);
     connection
 }
@@ -42,6 +45,14 @@ fn open(path: &Path) -> Connection {
 fn write(directory: &Path, events: u32, group: u32) {
     let (broker, store) = (open(&directory.join("broker.db")), open(&directory.join("store.db")));
     let state = "x".repeat(STATE_BYTES);
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for event in 0..PRODUCTS {
+        for line in 0..LINES {
+            let insert = "INSERT INTO items (site, key) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            put(&store, insert, params![site(event), key(event, line)]);
+        }
+    }
+    store.execute_batch("COMMIT").unwrap();
     for first in (0..events).step_by(group as usize) {
         let last = events.min(first + group);
         broker.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -73,7 +84,7 @@ fn write(directory: &Path, events: u32, group: u32) {
 }
 
 fn write_order(store: &Connection, event: u32, state: &str) {
-    let site = format!("shop-{}", event % 4);
+    let site = site(event);
     let order = format!("id:order-{event}");
     put(
         store,
@@ -91,7 +102,7 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         params![site, event, order],
     );
     for line in 0..LINES {
-        let key = format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS);
+        let key = key(event, line);
         put(
             store,
             "INSERT INTO stock (site, key, committed, line_version, line_name, line_lowercase)
@@ -102,8 +113,8 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         );
         put(
             store,
-            "INSERT INTO holds (site, key, order_id, committed, fulfilled)
-             VALUES (?1, ?2, ?3, 1, 0)",
+            "INSERT INTO holds (item, order_id, committed, fulfilled)
+             VALUES ((SELECT item FROM items WHERE site = ?1 AND key = ?2), ?3, 1, 0)",
             params![site, key, order],
         );
         put(
@@ -119,6 +130,14 @@ fn write_order(store: &Connection, event: u32, state: &str) {
             ],
         );
     }
+}
+
+fn site(event: u32) -> String {
+    format!("shop-{}", event % SITES)
+}
+
+fn key(event: u32, line: u32) -> String {
+    format!("product:product-{}", (event * 7 + line * 131) % PRODUCTS)
 }
 
 fn put(connection: &Connection, sql: &str, values: impl rusqlite::Params) {
