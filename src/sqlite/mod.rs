@@ -40,6 +40,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Schema {
     /// Tells our files from any other SQLite file (`PRAGMA application_id`); not 0.
     pub application_id: i32,
+    /// The size of the pages of a new file. A file that is there keeps the size that it has.
+    pub page_bytes: u32,
     /// The statements that lead from each version to the next, from an empty file on. The first
     /// may be [`UNREAD`]: the next then leads from an empty file to its own version at once.
     pub migrations: &'static [&'static str],

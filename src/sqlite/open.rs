@@ -15,9 +15,9 @@ use super::{BUSY_TIMEOUT, Schema, SqliteError, SqliteFailure};
 const STATEMENTS_CACHED: usize = 64;
 /// A WAL that grew past this is cut back at its next restart, in bytes.
 const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
-/// The WAL is copied into the file once it has so many pages: a page that every commit writes is
+/// The WAL is copied into the file once it has so many bytes: a page that every commit writes is
 /// then copied once for many commits.
-const WAL_PAGES_KEPT: i64 = 8000;
+const WAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
 /// What the writer keeps in memory of its file: the inner pages of every index that it writes.
 const WRITER_CACHE_KIBIBYTES: i64 = 8192;
 /// How often to ask for WAL mode while other processes open the same new file.
@@ -53,10 +53,17 @@ pub(super) fn open_writer(
     if upkeep == Upkeep::Refused {
         check_is_current(version, schema, file)?;
     }
+    if version.is_none() {
+        connection.pragma_update(None, "page_size", schema.page_bytes).map_err(sql)?;
+    }
     switch_to_wal(&connection, file)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(sql)?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_KEPT).map_err(sql)?;
+    let page_bytes: i64 =
+        connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(sql)?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", WAL_BYTES_MAX / page_bytes)
+        .map_err(sql)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIBIBYTES).map_err(sql)?;
     // Bodies hold personal data: once removed, they must not stay in unused pages.
     connection.pragma_update(None, "secure_delete", true).map_err(sql)?;

@@ -11,6 +11,7 @@ use super::*;
 const OURS: i32 = 0x534B_5454;
 const SCHEMA: Schema = Schema {
     application_id: OURS,
+    page_bytes: 4096,
     migrations: &[
         "CREATE TABLE item (name TEXT PRIMARY KEY, value BLOB) STRICT",
         "CREATE TABLE second (name TEXT) STRICT",
@@ -68,6 +69,24 @@ async fn the_writer_syncs_every_commit_and_trusts_no_schema() {
     };
     assert_eq!(pragma("synchronous").await.unwrap(), 2, "FULL");
     assert_eq!(pragma("trusted_schema").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_size_of_its_pages() {
+    let directory = directory();
+    let path = directory.path().join("a.db");
+    let larger = Schema { page_bytes: 8192, ..SCHEMA };
+    for schema in [larger, SCHEMA] {
+        let database = Database::open(&path, &schema).unwrap();
+        let page_bytes = database
+            .read(|it| it.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0)));
+        assert_eq!(page_bytes.await.unwrap(), 8192);
+        let pages = database.write(|it| {
+            it.pragma_query_value(None, "wal_autocheckpoint", |row| row.get::<_, i64>(0))
+        });
+        assert_eq!(pages.await.unwrap(), 4096);
+        database.close().await;
+    }
 }
 
 #[tokio::test]

@@ -18,12 +18,16 @@ use tokio::time::Instant;
 use crate::corpus::{LINES, PRODUCTS, Webhook};
 use crate::rules;
 
+/// Orders are of so many sites in turn.
+const SITES: u32 = 20;
+
 /// Events a second in transactions of so many events.
 pub(crate) async fn run(events: u32, group: u32) -> f64 {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // They make the tables.
     EmbeddedBroker::open(directory.path()).unwrap().close().await;
     EmbeddedStore::open(directory.path()).unwrap().close().await;
+    number_items(&open(&directory.path().join("store.db")));
     let began = Instant::now();
     write(directory.path(), events, group);
     f64::from(events) / began.elapsed().as_secs_f64()
@@ -33,9 +37,23 @@ fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.pragma_update(None, "synchronous", "FULL").unwrap();
-    connection.pragma_update(None, "wal_autocheckpoint", 8000).unwrap();
+    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    let pages = 32 * 1024 * 1024 / page;
+    connection.pragma_update(None, "wal_autocheckpoint", pages).unwrap();
     connection.set_prepared_statement_cache_capacity(64);
     connection
+}
+
+/// An item gets its number with its first order, which is long ago.
+fn number_items(store: &Connection) {
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for event in 0..SITES * PRODUCTS {
+        for line in 0..LINES {
+            let insert = "INSERT INTO items (site, key) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            put(store, insert, params![site(event), key(event, line)]);
+        }
+    }
+    store.execute_batch("COMMIT").unwrap();
 }
 
 fn write(directory: &Path, events: u32, group: u32) {
@@ -72,7 +90,7 @@ fn write(directory: &Path, events: u32, group: u32) {
 }
 
 fn write_order(store: &Connection, event: u32, state: &str) {
-    let site = format!("shop-{}", event % 20);
+    let site = site(event);
     let order = format!("id:order-{event}");
     put(
         store,
@@ -90,7 +108,7 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         params![site, event, order],
     );
     for line in 0..LINES {
-        let key = format!("product:product-{}", (event * 7 + line * 61) % PRODUCTS);
+        let key = key(event, line);
         put(
             store,
             "INSERT INTO stock (site, key, committed, line_version, line_name, line_lowercase)
@@ -101,8 +119,8 @@ fn write_order(store: &Connection, event: u32, state: &str) {
         );
         put(
             store,
-            "INSERT INTO holds (site, key, order_id, committed, fulfilled)
-             VALUES (?1, ?2, ?3, 1, 0)",
+            "INSERT INTO holds (item, order_id, committed, fulfilled)
+             VALUES ((SELECT item FROM items WHERE site = ?1 AND key = ?2), ?3, 1, 0)",
             params![site, key, order],
         );
         put(
@@ -118,6 +136,14 @@ fn write_order(store: &Connection, event: u32, state: &str) {
             ],
         );
     }
+}
+
+fn site(event: u32) -> String {
+    format!("shop-{}", event % SITES)
+}
+
+fn key(event: u32, line: u32) -> String {
+    format!("product:product-{}", (event * 7 + line * 61) % PRODUCTS)
 }
 
 fn put(connection: &Connection, sql: &str, values: impl rusqlite::Params) {

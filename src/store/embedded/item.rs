@@ -6,6 +6,20 @@ use super::column;
 use super::names::PreparedNames;
 use crate::domain::{Counts, Quantity, STOCK_TOTAL_MAX, TotalError};
 
+/// SQL for the number of the item with site `?1` and key `?2`.
+macro_rules! item {
+    () => {
+        "(SELECT item FROM items WHERE site = ?1 AND key = ?2)"
+    };
+}
+pub(super) use item;
+
+/// Gives an item a number, unless it has one.
+pub(super) fn number(connection: &Connection, site: &str, key: &str) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO items (site, key) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    column::execute(connection, insert, (site, key)).map(drop)
+}
+
 /// A row as a commit finds it, and as it leaves it.
 pub(super) struct StockRow<'a> {
     before: Option<StockCounts>,
@@ -149,6 +163,9 @@ impl<'a> StockRow<'a> {
         }
         if line.is_none() && !is_counted {
             return Ok(());
+        }
+        if self.before.is_none() {
+            number(connection, site, key)?;
         }
         let (name, lowercase) = line.map(|line| (&line.name, &line.lowercase)).unzip();
         let mark = line.and(self.names).map(|names| &names.mark);

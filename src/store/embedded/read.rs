@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row, named_params};
 
+use super::item::item;
 use super::{EmbeddedStore, column, commit, dead_letters, names, replays};
 use crate::domain::{
     CatalogueId, Cause, ClosedName, Identifier, List, OrderId, PolicyOrigin, Site, StockKey,
@@ -370,8 +371,11 @@ fn stock_detail(
     let Some((item, closed_orders, closed_fulfilled)) = item else { return Ok(None) };
     let held = column::all(
         connection,
-        "SELECT order_id, committed, fulfilled FROM holds \
-         WHERE site = ?1 AND key = ?2 AND order_id > ?3 ORDER BY order_id LIMIT ?4",
+        concat!(
+            "SELECT order_id, committed, fulfilled FROM holds WHERE item = ",
+            item!(),
+            " AND order_id > ?3 ORDER BY order_id LIMIT ?4"
+        ),
         (site.as_str(), key, holds.after_text(), column::rows_of(holds)),
         |row| {
             let order = column::parsed(row, "order_id", OrderId::parse)?;

@@ -7,8 +7,11 @@
 use crate::sqlite::{Schema, UNREAD};
 
 /// Version 1 was release 0.1.0's, whose orders were other things than records.
-pub(super) const SCHEMA: Schema =
-    Schema { application_id: i32::from_be_bytes(*b"SKst"), migrations: &[UNREAD, SECOND] };
+pub(super) const SCHEMA: Schema = Schema {
+    application_id: i32::from_be_bytes(*b"SKst"),
+    page_bytes: 4096,
+    migrations: &[UNREAD, SECOND],
+};
 
 // Orders, catalogue entries and dead letters are long rows: they are appended to a table, and a
 // slim index finds them. Everything else is short rows, kept in the order in which they are read.
@@ -113,13 +116,21 @@ CREATE TABLE stock (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX stock_by_line_name ON stock (site, line_lowercase) WHERE line_lowercase IS NOT NULL;
 
-CREATE TABLE holds (
+-- The number of each item, by which holds name it. The holds of an event lie far apart, so the
+-- shorter they are, the fewer pages a commit changes. A number outlives the item's row of stock.
+CREATE TABLE items (
+    item INTEGER PRIMARY KEY,
     site TEXT NOT NULL,
     key TEXT NOT NULL,
+    UNIQUE (site, key)
+) STRICT;
+
+CREATE TABLE holds (
+    item INTEGER NOT NULL,
     order_id TEXT NOT NULL,
     committed INTEGER NOT NULL CHECK (committed >= 0),
     fulfilled INTEGER NOT NULL CHECK (fulfilled >= 0),
-    PRIMARY KEY (site, key, order_id)
+    PRIMARY KEY (item, order_id)
 ) STRICT, WITHOUT ROWID;
 
 -- What the catalogue calls items. The first row of a key is the name that is shown: entries that are

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use rusqlite::{CachedStatement, Connection, ToSql, params_from_iter};
 
 use super::column::{execute, first};
-use super::item::StockRow;
+use super::item::{StockRow, item};
 use super::names::PreparedNames;
 use crate::domain::{Cause, Counts, Hold, Quantity, StockChange, TotalError};
 use crate::store::Commit;
@@ -95,18 +95,19 @@ impl PreparedChanges {
         }
         let mut sequence = self.reserve_sequences(connection, site)?;
         let mut insert = PreparedChange::inserter(connection)?;
-        let mut hold = connection.prepare_cached(
-            "INSERT INTO holds (site, key, order_id, committed, fulfilled) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site, key, order_id) DO UPDATE SET \
-             committed = excluded.committed, fulfilled = excluded.fulfilled",
-        )?;
+        let mut hold = connection.prepare_cached(concat!(
+            "INSERT INTO holds (item, order_id, committed, fulfilled) VALUES (",
+            item!(),
+            ", ?3, ?4, ?5) ON CONFLICT (item, order_id) DO UPDATE SET \
+             committed = excluded.committed, fulfilled = excluded.fulfilled"
+        ))?;
         for (change, after) in self.changes.iter().zip(&totals.after) {
             match change.hold {
                 // An order that holds nothing leaves no row.
                 Some(nothing) if nothing == Hold::default() => {
                     execute(
                         connection,
-                        "DELETE FROM holds WHERE site = ?1 AND key = ?2 AND order_id = ?3",
+                        concat!("DELETE FROM holds WHERE item = ", item!(), " AND order_id = ?3"),
                         (site, &change.key, &change.cause_id),
                     )?;
                 }

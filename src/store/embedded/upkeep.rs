@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
 
+use super::item::{self, item};
 use super::stock::PreparedChange;
 use super::{EmbeddedStore, column, dead_letters, entity, policy, replays};
 use crate::clock;
@@ -79,8 +80,12 @@ impl UpkeepStore for EmbeddedStore {
             let (key, order) = after.split_once(SEPARATOR).unwrap_or((after, ""));
             let holds = column::all(
                 connection,
-                "SELECT committed, fulfilled, key, order_id FROM holds \
-                 WHERE site = ?1 AND (key, order_id) > (?2, ?3) ORDER BY key, order_id LIMIT ?4",
+                "SELECT committed, fulfilled, key, order_id FROM items JOIN holds USING (item) \
+                   WHERE site = ?1 AND key = ?2 AND order_id > ?3 \
+                 UNION ALL \
+                 SELECT committed, fulfilled, key, order_id FROM items JOIN holds USING (item) \
+                   WHERE site = ?1 AND key > ?2 \
+                 ORDER BY key, order_id LIMIT ?4",
                 (site.as_str(), key, order, column::rows_of(&page)),
                 |row| audited_hold(connection, &site, row),
             )?;
@@ -182,7 +187,11 @@ fn audited_order(
     let held = record.applied.keys().map(|key| {
         let found = column::first(
             connection,
-            "SELECT committed, fulfilled FROM holds WHERE site = ?1 AND key = ?2 AND order_id = ?3",
+            concat!(
+                "SELECT committed, fulfilled FROM holds WHERE item = ",
+                item!(),
+                " AND order_id = ?3"
+            ),
             (site.as_str(), key.to_string(), &name),
             column::hold,
         );
@@ -215,8 +224,9 @@ fn audited_hold(
 const AUDITED_KEYS: &str = "SELECT key FROM \
        (SELECT key FROM stock WHERE site = :site AND is_counted AND key > :after \
        ORDER BY key LIMIT :limit) \
-     UNION SELECT key FROM (SELECT DISTINCT key FROM holds \
-       WHERE site = :site AND key > :after ORDER BY key LIMIT :limit) \
+     UNION SELECT key FROM (SELECT key FROM items WHERE site = :site AND key > :after \
+       AND EXISTS (SELECT 1 FROM holds WHERE holds.item = items.item) \
+       ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT DISTINCT key FROM receipts \
        WHERE site = :site AND key > :after ORDER BY key LIMIT :limit) \
      ORDER BY 1 LIMIT :limit";
@@ -240,8 +250,11 @@ fn sums(connection: &Connection, site: &Site, key: &StockKey) -> rusqlite::Resul
     let mut parts = column::all(
         connection,
         // What closed orders keep is in the item's own row.
-        "SELECT committed, fulfilled FROM holds WHERE site = ?1 AND key = ?2 \
-         UNION ALL SELECT 0, closed_fulfilled FROM stock WHERE site = ?1 AND key = ?2",
+        concat!(
+            "SELECT committed, fulfilled FROM holds WHERE item = ",
+            item!(),
+            " UNION ALL SELECT 0, closed_fulfilled FROM stock WHERE site = ?1 AND key = ?2"
+        ),
         (&values.0, &values.1),
         |row| {
             let Hold { committed, fulfilled } = column::hold(row)?;
@@ -277,6 +290,7 @@ fn repair_item(
     }
     let (site, key) = (site.as_str(), repair.key.to_string());
     let Counts { received, committed, fulfilled } = repair.counts;
+    item::number(connection, site, &key)?;
     column::execute(
         connection,
         "INSERT INTO stock (site, key, received, committed, fulfilled) \

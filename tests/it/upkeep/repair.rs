@@ -132,9 +132,9 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     let run = || command(directory.path(), &[]).arg("audit").output().unwrap();
     assert_eq!(run().status.code(), Some(0));
     let broker = directory.path().join("data/broker.db");
-    // Somewhere in a page of a table or an index; the header stays.
+    // The second page is of a table or an index; the header stays.
     let mut file = std::fs::OpenOptions::new().write(true).open(&broker).unwrap();
-    file.seek(SeekFrom::Start(4096 + 8)).unwrap();
+    file.seek(SeekFrom::Start(8192 + 8)).unwrap();
     file.write_all(&[0xff; 64]).unwrap();
     drop(file);
     let output = run();
