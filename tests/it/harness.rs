@@ -1,5 +1,6 @@
 //! What several tests need: seeds, deadlines, and the real binary as a child process.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::TcpListener;
@@ -93,18 +94,29 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a command that stays, on a directory.
     pub(crate) fn start(role: &str, directory: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_under(&[], role, directory, settings)
+    }
+
+    /// The same under a program, given by the words that come before the command: it must leave the
+    /// process id to the command, for signals.
+    pub(crate) fn start_under(
+        words: &[String],
+        role: &str,
+        directory: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let ready = directory.join(format!("{role}.json"));
         // Left by a server that was killed: it would be taken for this one's.
         std::fs::remove_file(&ready).ok();
         let log = directory.join(format!("{role}.log"));
         let append = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let child = command(directory, settings)
+        let child = under(words, &command(directory, settings))
             .args([role, "--ready-file"])
             .arg(&ready)
             .stdout(Stdio::null())
             .stderr(append)
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{words:?} is not installed: {error}"));
         Self { child, log, ready }
     }
 
@@ -219,6 +231,18 @@ pub(crate) fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// A command after the words of a program that runs it.
+fn under(words: &[String], command: &Command) -> Command {
+    let command_words = words.iter().map(OsStr::new).chain([command.get_program()]);
+    let mut command_words = command_words.chain(command.get_args());
+    let mut under = Command::new(command_words.next().unwrap());
+    under.args(command_words).env_clear().stdin(Stdio::null());
+    under.env("PATH", variable("PATH").unwrap_or_default());
+    under.current_dir(command.get_current_dir().unwrap());
+    under.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    under
 }
 
 /// A port that is free, below those that the system gives to outgoing connections: a server that

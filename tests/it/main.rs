@@ -13,6 +13,7 @@ mod broker_faults;
 mod changes;
 mod conformance;
 mod console;
+mod costs;
 mod crash;
 mod dead_letter_commands;
 mod dead_letters;

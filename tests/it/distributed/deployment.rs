@@ -49,6 +49,11 @@ impl Surroundings {
         Process::start(role, &self.place(name), &[&self.environment(), more].concat())
     }
 
+    /// Starts a process of a role under a program that counts what it does.
+    pub(crate) async fn role_under(&self, words: &[String], role: &str) -> Server {
+        Process::start_under(words, role, &self.place(role), &self.environment()).ready().await
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = command(&self.place("command"), &self.environment());

@@ -13,8 +13,8 @@ pub(super) type Holds = BTreeMap<(String, String), Hold>;
 
 /// The orders of one site.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Memory {
-    pub(super) records: BTreeMap<OrderId, Record>,
+pub(crate) struct Memory {
+    pub(crate) records: BTreeMap<OrderId, Record>,
     pub(super) links: BTreeMap<OrderId, Link>,
     /// What was added up of all changes.
     pub(super) stock: BTreeMap<StockKey, Counts>,
@@ -24,7 +24,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Decides a batch as a worker does: what belongs together in one step. Whether anything was
     /// written.
-    pub(super) fn take(&mut self, batch: &[(Event, Arrival)], in_force: &PolicyInForce) -> bool {
+    pub(crate) fn take(&mut self, batch: &[(Event, Arrival)], in_force: &PolicyInForce) -> bool {
         let names: Vec<Names> =
             batch.iter().map(|(event, _)| event.content.names().unwrap()).collect();
         let reading = self.read(&names);
@@ -56,7 +56,7 @@ impl Memory {
     }
 
     /// What must be known to decide events of these names.
-    pub(super) fn read(&self, names: &[Names]) -> Reading {
+    pub(crate) fn read(&self, names: &[Names]) -> Reading {
         let mut reading = Reading::default();
         loop {
             let missing = reading.missing(names);

@@ -8,7 +8,7 @@
 //! `STOREKEEPER_TEST_LONG=1` plays 100,000 cases; `STOREKEEPER_TEST_SEED` plays the cases of a seed
 //! again.
 
-mod memory;
+pub(crate) mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -5,40 +5,29 @@
 //! written, and then synced.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use storekeeper::app::Addresses;
 
-use crate::harness::{command, eventually, variable};
+use crate::harness::{Process, Server, eventually};
 
 /// The calls that write to files and sockets, and those that sync.
 const CALLS: &str = "trace=pwrite64,fsync,fdatasync,write,writev,sendto,sendmsg";
 
 /// A server under `strace`.
 struct Traced {
-    strace: Child,
+    server: Server,
     calls: PathBuf,
-    addresses: Addresses,
 }
 
 impl Traced {
     async fn start(role: &str, directory: &Path) -> Self {
-        let [calls, ready] = ["calls", "ready"].map(|name| directory.join(name));
-        let mut program = command(directory, &[]);
-        program.args([role, "--ready-file"]).arg(&ready);
-        let mut strace = Command::new("strace");
-        strace.args(["--follow-forks", "--decode-fds=path", "-qq", "-s", "16", "-e", CALLS, "-o"]);
-        strace.arg(&calls).arg("--").arg(program.get_program()).args(program.get_args());
-        strace.current_dir(directory).env_clear().env("PATH", variable("PATH").unwrap());
-        strace.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let strace = strace.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut strace = strace.expect("strace is installed: tests/run does that");
-        let addresses = eventually("the server is ready", async || {
-            assert_eq!(strace.try_wait().unwrap(), None, "it ended");
-            serde_json::from_slice(&std::fs::read(&ready).ok()?).ok()
-        });
-        Self { addresses: addresses.await, calls, strace }
+        let calls = directory.join("calls");
+        let words = ["strace", "--daemonize", "--follow-forks", "--decode-fds=path", "-qq"];
+        let words = words.iter().chain(&["-s", "16", "-e", CALLS, "-o"]);
+        let mut words: Vec<String> = words.map(ToString::to_string).collect();
+        words.push(calls.display().to_string());
+        let server = Process::start_under(&words, role, directory, &[]).ready().await;
+        Self { server, calls }
     }
 
     /// Waits until so many answers of success are among the calls; gives the calls.
@@ -49,15 +38,6 @@ impl Traced {
             (calls.iter().filter(|call| is_answer(call)).count() >= answers).then_some(calls)
         })
         .await
-    }
-}
-
-impl Drop for Traced {
-    fn drop(&mut self) {
-        // What it traces would outlive it: that is told to end, and strace ends with it.
-        let id = self.strace.id().to_string();
-        Command::new("pkill").args(["-TERM", "-P", &id]).status().unwrap();
-        self.strace.wait().unwrap();
     }
 }
 
@@ -87,7 +67,7 @@ fn are_synced(calls: &[String], file: &str, answers: usize) {
 async fn a_webhook_is_on_disk_before_it_is_answered() {
     let directory = tempfile::tempdir().unwrap();
     let ingress = Traced::start("ingress", directory.path()).await;
-    let url = format!("http://{}/webhooks/duda", ingress.addresses.ingress.unwrap());
+    let url = ingress.server.webhooks();
     let client = reqwest::Client::new();
     for number in 1..=5 {
         let answer = client.post(&url).body(format!("webhook {number}")).send().await.unwrap();
@@ -100,8 +80,7 @@ async fn a_webhook_is_on_disk_before_it_is_answered() {
 async fn what_a_worker_applied_is_on_disk_before_it_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let server = Traced::start("serve", directory.path()).await;
-    let url = format!("http://{}", server.addresses.console.unwrap());
-    let url = format!("{url}/v1/sites/shop/stock/product:P/count");
+    let url = server.server.console("/v1/sites/shop/stock/product:P/count");
     let count = json!({"on_hand": 4, "reference": "C", "create": true});
     let answer = reqwest::Client::new().put(url).json(&count).send().await.unwrap();
     let status = answer.status();
