@@ -44,7 +44,7 @@ impl Counts {
         Self { instructions: instructions.expect("the profile has a total"), allocations }
     }
 
-    /// What this is more than that.
+    /// By how much this is more than that, if it is.
     pub(super) fn minus(self, less: Self) -> Self {
         Self {
             instructions: self.instructions.saturating_sub(less.instructions),

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::callgrind::{self, Counts};
 use super::kinds::Kinds;
-use super::{check, strace};
+use super::{compare, strace};
 use crate::distributed::deployment::Surroundings;
 use crate::harness::{Server, eventually_within};
 use crate::load::post;
@@ -158,43 +158,64 @@ fn commands_of(redis: &RedisServer) -> Kinds {
     Kinds::new(counts)
 }
 
+/// What the clock and the scheduler add to a count, they do not add each time: of three attempts, one
+/// must succeed. What the code adds is there each time.
+async fn holds_once(attempt: impl AsyncFn() -> Result<(), String>) {
+    for _ in 0..2 {
+        if attempt().await.is_ok() {
+            return;
+        }
+    }
+    attempt().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_costs_the_system_calls_and_commands_that_it_did() {
     const EVENTS: u32 = 2000;
-    // More than was seen. How many bodies, acknowledgements or confirms share a call depends on how
-    // fast each side is: 3.4 to 3.7, 0.51 to 0.82 and 7.9 were seen.
+    // How many bodies, acknowledgements or confirms share a call depends on how fast each side is:
+    // 3.4 to 3.7, 0.5 to 0.8 and 7.9 were seen.
     const INGRESS_CALLS: f64 = 4.3;
-    const WORKER_CALLS: f64 = 0.85;
+    const WORKER_CALLS: f64 = 0.7;
     const REDIS_COMMANDS: f64 = 8.2;
 
-    let once = Drained::run(EVENTS, strace::runner).await;
-    let twice = Drained::run(2 * EVENTS, strace::runner).await;
-    for (role, constant, accepted) in
-        [("ingress", "INGRESS_CALLS", INGRESS_CALLS), ("worker", "WORKER_CALLS", WORKER_CALLS)]
-    {
-        let [once, twice] = [&once, &twice].map(|run| run.file(role));
-        let (once, twice) = (strace::read(&once).await, strace::read(&twice).await);
-        twice.check_growth(&once, "system calls", EVENTS, constant, accepted);
-    }
-    let commands = &twice.commands;
-    commands.check_growth(&once.commands, "commands", EVENTS, "REDIS_COMMANDS", REDIS_COMMANDS);
+    holds_once(async || {
+        let once = Drained::run(EVENTS, strace::runner).await;
+        let twice = Drained::run(2 * EVENTS, strace::runner).await;
+        for (role, constant, accepted) in
+            [("ingress", "INGRESS_CALLS", INGRESS_CALLS), ("worker", "WORKER_CALLS", WORKER_CALLS)]
+        {
+            let [once, twice] = [&once, &twice].map(|run| run.file(role));
+            let (once, twice) = (strace::read(&once).await, strace::read(&twice).await);
+            twice.compare_growth(&once, "system calls", EVENTS, constant, accepted)?;
+        }
+        let (once, twice) = (&once.commands, &twice.commands);
+        twice.compare_growth(once, "commands", EVENTS, "REDIS_COMMANDS", REDIS_COMMANDS)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_costs_the_instructions_and_allocations_that_it_did() {
-    const EVENTS: u32 = 256;
+    const EVENTS: u32 = 128;
     const INGRESS_INSTRUCTIONS: f64 = 392_000.0;
     const INGRESS_ALLOCATIONS: f64 = 59.6;
     const WORKER_INSTRUCTIONS: f64 = 1_800_000.0;
     const WORKER_ALLOCATIONS: f64 = 196.2;
 
-    let once = Drained::run(EVENTS, callgrind::runner).await;
-    let twice = Drained::run(2 * EVENTS, callgrind::runner).await;
-    let counts = |role| Counts::read(&twice.file(role)).minus(Counts::read(&once.file(role)));
-    let Counts { instructions, allocations } = counts("ingress");
-    check("instructions", instructions, EVENTS, "INGRESS_INSTRUCTIONS", INGRESS_INSTRUCTIONS);
-    check("allocations", allocations, EVENTS, "INGRESS_ALLOCATIONS", INGRESS_ALLOCATIONS);
-    let Counts { instructions, allocations } = counts("worker");
-    check("instructions", instructions, EVENTS, "WORKER_INSTRUCTIONS", WORKER_INSTRUCTIONS);
-    check("allocations", allocations, EVENTS, "WORKER_ALLOCATIONS", WORKER_ALLOCATIONS);
+    holds_once(async || {
+        let once = Drained::run(EVENTS, callgrind::runner).await;
+        let twice = Drained::run(2 * EVENTS, callgrind::runner).await;
+        let counts = |role| Counts::read(&twice.file(role)).minus(Counts::read(&once.file(role)));
+        let (ingress, worker) = (counts("ingress"), counts("worker"));
+        for (what, counted, constant, accepted) in [
+            ("instructions", ingress.instructions, "INGRESS_INSTRUCTIONS", INGRESS_INSTRUCTIONS),
+            ("allocations", ingress.allocations, "INGRESS_ALLOCATIONS", INGRESS_ALLOCATIONS),
+            ("instructions", worker.instructions, "WORKER_INSTRUCTIONS", WORKER_INSTRUCTIONS),
+            ("allocations", worker.allocations, "WORKER_ALLOCATIONS", WORKER_ALLOCATIONS),
+        ] {
+            compare(what, counted, EVENTS, constant, accepted)?;
+        }
+        Ok(())
+    })
+    .await;
 }

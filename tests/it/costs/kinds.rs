@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check;
+use super::compare;
 
 /// How often each kind was counted.
 #[derive(Debug, Default)]
@@ -13,18 +13,17 @@ impl Kinds {
         Self(counts.collect())
     }
 
-    /// Checks the growth of the sum over that of a run with so many events less, and prints the
+    /// Compares the growth of the sum over that of a run with so many events less, and prints the
     /// kinds that it is of.
-    #[track_caller]
     #[expect(clippy::print_stderr, reason = "the counts are shown to whoever asks for them")]
-    pub(super) fn check_growth(
+    pub(super) fn compare_growth(
         &self,
         less: &Self,
         what: &str,
         events: u32,
         constant: &str,
         accepted: f64,
-    ) {
+    ) -> Result<(), String> {
         let growth = |(kind, count): (&String, &u64)| {
             (count.saturating_sub(less.0.get(kind).copied().unwrap_or(0)), kind.clone())
         };
@@ -33,6 +32,6 @@ impl Kinds {
         kinds.retain(|(growth, _)| *growth > 0);
         eprintln!("{constant}: {what} of {events} events: {kinds:?}");
         let sum = |all: &Self| all.0.values().sum::<u64>();
-        check(what, sum(self).saturating_sub(sum(less)), events, constant, accepted);
+        compare(what, sum(self).saturating_sub(sum(less)), events, constant, accepted)
     }
 }

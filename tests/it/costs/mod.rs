@@ -14,19 +14,28 @@ mod kinds;
 mod rules;
 mod strace;
 
-/// Fails if a count for each event has grown by a quarter over the accepted one. `constant` is the
-/// name of the latter.
-#[track_caller]
+/// Compares a count for each event with the accepted one, of which `constant` is the name: a quarter
+/// more is too much.
 #[expect(clippy::print_stderr, reason = "the counts are shown to whoever asks for them")]
-fn check(what: &str, counted: u64, events: u32, constant: &str, accepted: f64) {
+fn compare(
+    what: &str,
+    counted: u64,
+    events: u32,
+    constant: &str,
+    accepted: f64,
+) -> Result<(), String> {
     let counted = u32::try_from(counted).expect("no guard has so much done");
     let each = f64::from(counted) / f64::from(events);
     let bound = accepted * 5.0 / 4.0;
     eprintln!("{constant}: {each:.2} {what} an event; accepted {accepted}, at most {bound:.2}");
-    assert!(each > 0.0, "no {what} were counted: the guard does not see them");
-    assert!(
-        each <= bound,
-        "{each:.2} {what} an event, and at most {bound:.2} are accepted, a quarter more than \
-         {accepted}; if this growth is worth it, set {constant} to {each:.2} and say why"
-    );
+    if counted == 0 {
+        return Err(format!("no {what} were counted: the guard does not see them"));
+    }
+    if each > bound {
+        return Err(format!(
+            "{each:.2} {what} an event, and at most {bound:.2} are accepted, a quarter more than \
+             {accepted}; if this growth is worth it, set {constant} to {each:.2} and say why"
+        ));
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use storekeeper::store::state::{decode_entity_bytes, encode_entity_bytes};
 use uuid::Uuid;
 
 use super::callgrind::{Counts, cost};
-use super::check;
+use super::compare;
 use crate::bodies::webhooks;
 use crate::generators::{RECEIVED, decoded};
 use crate::histories::memory::Memory;
@@ -80,8 +80,10 @@ fn decoding_and_deciding_an_event_costs_what_it_did() {
     });
     let Some(Counts { instructions, allocations }) = counted else { return };
     let events = ROUNDS * u32::try_from(cases.len()).unwrap();
-    check("instructions", instructions, events, "DECIDING_INSTRUCTIONS", DECIDING_INSTRUCTIONS);
-    check("allocations", allocations, events, "DECIDING_ALLOCATIONS", DECIDING_ALLOCATIONS);
+    compare("instructions", instructions, events, "DECIDING_INSTRUCTIONS", DECIDING_INSTRUCTIONS)
+        .unwrap();
+    compare("allocations", allocations, events, "DECIDING_ALLOCATIONS", DECIDING_ALLOCATIONS)
+        .unwrap();
 }
 
 /// The states that the events leave, by name.
@@ -107,20 +109,22 @@ fn encoding_a_state_costs_what_it_did() {
     });
     let Some(Counts { instructions, allocations }) = counted else { return };
     let all = ROUNDS * u32::try_from(states.len()).unwrap();
-    check(
+    compare(
         "instructions",
         instructions,
         all,
         "STATE_ENCODING_INSTRUCTIONS",
         STATE_ENCODING_INSTRUCTIONS,
-    );
-    check(
+    )
+    .unwrap();
+    compare(
         "allocations",
         allocations,
         all,
         "STATE_ENCODING_ALLOCATIONS",
         STATE_ENCODING_ALLOCATIONS,
-    );
+    )
+    .unwrap();
 }
 
 #[test]
@@ -139,18 +143,20 @@ fn decoding_a_state_costs_what_it_did() {
     });
     let Some(Counts { instructions, allocations }) = counted else { return };
     let all = ROUNDS * u32::try_from(states.len()).unwrap();
-    check(
+    compare(
         "instructions",
         instructions,
         all,
         "STATE_DECODING_INSTRUCTIONS",
         STATE_DECODING_INSTRUCTIONS,
-    );
-    check(
+    )
+    .unwrap();
+    compare(
         "allocations",
         allocations,
         all,
         "STATE_DECODING_ALLOCATIONS",
         STATE_DECODING_ALLOCATIONS,
-    );
+    )
+    .unwrap();
 }
