@@ -69,8 +69,7 @@ pub(super) struct ChannelSession<'a> {
     /// Given to every delivery, with room for all of them.
     reports: mpsc::Sender<Returned>,
     settled: mpsc::Receiver<Returned>,
-    /// Deliveries that are published elsewhere, by their tags. Tasks of their own, since they hold
-    /// what other publishers wait for, and a session does not always look at them.
+    /// Deliveries that are published elsewhere, as tasks: others wait for what these hold.
     moving: JoinSet<u64>,
     /// All that was handed out or decided, until it is acknowledged.
     unacked: BTreeMap<u64, (Acker, Option<UnackedId>)>,
@@ -327,11 +326,9 @@ impl<'a> ChannelSession<'a> {
         Ok(())
     }
 
-    /// A delivery was published elsewhere. One whose task failed is delivered again with the channel's
-    /// others.
+    /// A delivery was published elsewhere; one whose task failed comes again with the channel's others.
     fn moved(&mut self, moved: Result<u64, JoinError>) -> Result<(), BrokerError> {
-        self.finish(moved.map_err(BrokerError::unavailable)?);
-        Ok(())
+        moved.map(|tag| self.finish(tag)).map_err(BrokerError::unavailable)
     }
 
     fn finish(&mut self, tag: u64) {
