@@ -8,6 +8,7 @@ use config::{Map, Value, ValueKind};
 use serde_json::json;
 
 use super::SettingsError;
+use super::read::items_of;
 use super::toml::{is_list, sections_of, setting_in};
 
 const SETTING: &str = "ingress.sources";
@@ -72,13 +73,13 @@ fn name_of(source: &Map<String, Value>) -> serde_json::Value {
     json!(name.unwrap_or_else(|| "<name>".to_owned()))
 }
 
-/// The texts of a list, which may be a text with commas or lines as in `read`.
+/// The texts of a list, which may be one text.
 fn texts(value: &Value) -> Vec<String> {
     let text = |value: &Value| value.clone().into_string().unwrap_or_default();
     if let ValueKind::Array(items) = &value.kind {
         return items.iter().map(text).collect();
     }
-    text(value).split([',', '\n']).map(|item| item.trim().to_owned()).collect()
+    items_of(&text(value)).map(ToOwned::to_owned).collect()
 }
 
 #[cfg(test)]

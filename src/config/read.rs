@@ -64,6 +64,11 @@ fn has(section: &str, path: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
+/// The items of a list that is a text.
+pub(super) fn items_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', '\n']).map(str::trim)
+}
+
 /// A value of the tree.
 struct Node(Value);
 
@@ -127,7 +132,7 @@ impl<'de> Deserializer<'de> for Node {
         } else {
             let text: Option<String> = self.parse();
             let text = text.ok_or_else(|| Error::custom("must be a list, as [\"a\", \"b\"]"))?;
-            text.split([',', '\n']).map(|item| item.trim().into()).collect()
+            items_of(&text).map(Value::from).collect()
         };
         visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Node)))
     }

@@ -10,7 +10,8 @@ use crate::domain::Site;
 
 /// The most sources, and the most credentials.
 const SOURCES_MAX: usize = 64;
-/// The most secrets of all credentials: each costs a signature's computation for every request.
+/// The most secrets of all senders: those of one path cost each request to it a signature's
+/// computation each.
 const SECRETS_MAX: usize = 64;
 /// The longest name of a source; it travels with every webhook.
 const NAME_LENGTH_MAX: usize = 64;
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_without_a_credential_is_told_and_taken() {
+    fn a_source_without_a_credential_is_named_and_taken() {
         let without = |more: &str| -> Vec<String> {
             let settings = load(&format!("{SOURCES}{more}"), &[]).unwrap();
             settings.sources_without_credential().map(ToOwned::to_owned).collect()
@@ -243,7 +244,7 @@ mod tests {
         let expected = "[[ingress.credentials]]  # from STOREKEEPER__INGRESS__CREDENTIALS\n";
         assert_eq!(shown.matches(expected).count(), 3, "{shown}");
         assert!(shown.contains("sites = [\"a\",\"b\"]\n"), "{shown}");
-        // With the secrets put back, it is what was loaded.
+        // With the secrets filled in, it is what was loaded.
         let mut secrets = ["aHVzaC0x", "aHVzaC0y", "hush-3", "aHVzaC00"].into_iter();
         let mut parts = shown.split("<redacted>");
         let mut filled = parts.next().unwrap().to_owned();

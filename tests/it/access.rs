@@ -34,7 +34,8 @@ const SETTINGS: [(&str, &str); 5] = [
     ("STOREKEEPER__CONSOLE__TOKENS", "read:look,operate:act"),
 ];
 
-fn order(site: &str) -> String {
+/// An order of one unit.
+pub(crate) fn order(site: &str) -> String {
     json!({
         "event_type": "ECOMM_ORDER_CREATED",
         "event_timestamp": 1_700_000_000_000_i64,

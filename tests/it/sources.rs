@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::access::order;
 use crate::distributed::deployment::Deployment;
 use crate::harness::{Server, eventually};
 
@@ -45,18 +46,8 @@ impl Backend {
 
 /// Posts an order of one unit with that token; answers with the id of the message.
 async fn post(ingress: &Server, token: &str, site: &str) -> String {
-    let body = json!({
-        "event_type": "ECOMM_ORDER_CREATED",
-        "event_timestamp": 1_700_000_000_000_i64,
-        "resource_data": {"site_name": site},
-        "data": {
-            "id": "7",
-            "status": "PROCESSED",
-            "items": [{"product_id": "P", "quantity": 1}],
-        },
-    });
     let url = format!("{}/{token}", ingress.webhooks());
-    let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
+    let answer = reqwest::Client::new().post(url).body(order(site)).send().await.unwrap();
     let answer: Value = answer.error_for_status().unwrap().json().await.unwrap();
     answer["id"].as_str().unwrap().to_owned()
 }
@@ -163,11 +154,11 @@ async fn what_an_ingress_takes_for_a_new_source_waits_for_a_worker_that_knows_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_for_a_site_before_the_ingress_knows_its_source_is_put_aside() {
+async fn what_comes_for_a_site_before_the_ingress_knows_its_source_is_a_dead_letter() {
     the_workers_first(Backend::embedded()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_for_a_site_before_the_ingress_knows_its_source_is_put_aside_on_servers() {
+async fn what_comes_for_a_site_before_the_ingress_knows_its_source_is_a_dead_letter_on_servers() {
     the_workers_first(Backend::distributed().await).await;
 }

@@ -141,7 +141,7 @@ impl Publisher {
     /// Dies before the answer, or gives up: the message may or may not be there.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
         let confirmed = async { self.answer(self.hand_over(message).await?).await };
-        within(CONFIRM_TIMEOUT, &format!("no confirm within {CONFIRM_TIMEOUT:?}"), confirmed).await
+        within(CONFIRM_TIMEOUT, "no confirm came in time", confirmed).await
     }
 
     /// Publishes messages in their order and waits for all confirms.

@@ -36,13 +36,14 @@ enum ScriptAnswer {
 
 /// Commits of one site that are written together, by their places, or all refused.
 struct Joined<'a> {
+    first: &'a Commit,
     places: Vec<usize>,
     commits: Vec<&'a Commit>,
 }
 
 impl<'a> Joined<'a> {
     fn alone((place, commit): (usize, &'a Commit)) -> Self {
-        Self { places: vec![place], commits: vec![commit] }
+        Self { first: commit, places: vec![place], commits: vec![commit] }
     }
 
     /// Commits in as few groups as may be; those of one site stay in order.
@@ -75,9 +76,9 @@ impl<'a> Joined<'a> {
             let mut writes = it.writes.iter();
             it.closing.is_none() && writes.all(|write| matches!(write.name, EntityName::Order(_)))
         };
-        let alike = |it: &&Commit| it.site == commit.site && it.policy == commit.policy;
         self.commits.len() < JOINED_MAX
-            && self.commits.first().is_some_and(|first| alike(first) && is_plain(first))
+            && (&self.first.site, self.first.policy) == (&commit.site, commit.policy)
+            && is_plain(self.first)
             && is_plain(commit)
     }
 }
@@ -119,33 +120,25 @@ pub(super) async fn commit(
         if open.is_empty() {
             break;
         }
-        let calls = open.iter().filter_map(|group| {
-            let first = group.commits.first()?;
-            Some(call::of(client.keys(), &first.site, &group.commits))
-        });
+        let calls =
+            open.iter().map(|group| call::of(client.keys(), &group.first.site, &group.commits));
         let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
         let answers = client.run_all(&calls).await?;
         let (mut unregistered, mut outdated) = (BTreeSet::new(), BTreeSet::new());
         let (mut again, mut parted) = (Vec::new(), BTreeSet::new());
         for ((group, call), answer) in open.into_iter().zip(&calls).zip(answers) {
-            let Some(first) = group.commits.first().copied() else { continue };
+            let first = group.first;
             match answer_of(&group.commits, call, answer)? {
-                ScriptAnswer::Final(Committed::Conflict) if parted.contains(&first.site) => {
-                    refuse(&mut committed, &group.places);
-                    again.push(group);
-                    continue;
-                }
                 ScriptAnswer::Final(answer) => {
-                    for place in group.places {
-                        if let Some(done) = committed.get_mut(place) {
-                            *done = answer.clone();
-                        }
+                    set(&mut committed, &group.places, &answer);
+                    if answer == Committed::Conflict && parted.contains(&first.site) {
+                        again.push(group);
                     }
                     continue;
                 }
                 ScriptAnswer::OneRefused => {
                     parted.insert(&first.site);
-                    refuse(&mut committed, &group.places);
+                    set(&mut committed, &group.places, &Committed::Conflict);
                     let members = group.places.into_iter().zip(group.commits);
                     again.extend(members.map(Joined::alone));
                     continue;
@@ -165,11 +158,11 @@ pub(super) async fn commit(
     Ok(committed)
 }
 
-/// What becomes of commits that lose a race in every further round.
-fn refuse(committed: &mut [Committed], places: &[usize]) {
+/// Notes what became of commits, unless another round changes it.
+fn set(committed: &mut [Committed], places: &[usize], answer: &Committed) {
     for place in places {
         if let Some(done) = committed.get_mut(*place) {
-            *done = Committed::Conflict;
+            done.clone_from(answer);
         }
     }
 }
@@ -177,16 +170,16 @@ fn refuse(committed: &mut [Committed], places: &[usize]) {
 fn answer_of(commits: &[&Commit], call: &Call, answer: Value) -> Result<ScriptAnswer, StoreError> {
     let words: Vec<String> = read(call.first_key(), answer)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let new_names: Vec<_> = commits.iter().flat_map(|commit| &commit.new_names).collect();
+    let new_names = || commits.iter().flat_map(|commit| &commit.new_names);
     Ok(match words[..] {
         ["written"] => ScriptAnswer::Final(Committed::Written),
         ["conflict" | "too-large" | "negative"] | ["closed", ..] if commits.len() > 1 => {
             ScriptAnswer::OneRefused
         }
         ["conflict"] => ScriptAnswer::Final(Committed::Conflict),
-        ["closed", watermark, ref known @ ..] if known.len() == new_names.len() => {
+        ["closed", watermark, ref known @ ..] if known.len() == new_names().count() => {
             let watermark = value::time(call.first_key(), watermark)?;
-            let names = new_names.iter().zip(known).map(|((name, _), word)| {
+            let names = new_names().zip(known).map(|((name, _), word)| {
                 Ok((name.clone(), closed::of_word(call.first_key(), word)?))
             });
             let names = names.collect::<Result<_, StoreError>>()?;

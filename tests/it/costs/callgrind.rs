@@ -14,8 +14,8 @@ const ALLOCATING: [&str; 3] = ["::__rust_alloc", "::__rust_alloc_zeroed", "::__r
 /// What a program did.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
-    pub(super) instructions: u64,
-    pub(super) allocations: u64,
+    instructions: u64,
+    allocations: u64,
 }
 
 impl Counts {
@@ -23,7 +23,7 @@ impl Counts {
     pub(super) fn read(profile: &Path) -> Self {
         let profile = std::fs::read_to_string(profile).expect("callgrind has written its profile");
         let (mut instructions, mut allocations) = (None, 0);
-        // A function's name stands behind its number where it is first mentioned, and only there.
+        // A function's name follows its number where it is first mentioned, and only there.
         let (mut allocating, mut is_allocation) = (BTreeSet::new(), false);
         for line in profile.lines() {
             if let Some(total) = line.strip_prefix("totals: ") {
@@ -42,6 +42,22 @@ impl Counts {
             }
         }
         Self { instructions: instructions.expect("the profile has a total"), allocations }
+    }
+
+    /// Compares what so many events did with the accepted counts for each; their constants are called
+    /// `name` and what they count.
+    pub(super) fn compare(
+        self,
+        events: u32,
+        name: &str,
+        accepted: (f64, f64),
+    ) -> Result<(), String> {
+        let compare = |what: &str, counted, accepted| {
+            let constant = format!("{name}_{}", what.to_uppercase());
+            super::compare(what, counted, events, &constant, accepted)
+        };
+        compare("instructions", self.instructions, accepted.0)?;
+        compare("allocations", self.allocations, accepted.1)
     }
 
     /// By how much this is more than that, if it is.

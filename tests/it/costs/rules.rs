@@ -10,8 +10,7 @@ use storekeeper::store::EntityId;
 use storekeeper::store::state::{decode_entity_bytes, encode_entity_bytes};
 use uuid::Uuid;
 
-use super::callgrind::{Counts, cost};
-use super::compare;
+use super::callgrind::cost;
 use crate::bodies::webhooks;
 use crate::generators::{RECEIVED, decoded};
 use crate::histories::memory::Memory;
@@ -78,12 +77,10 @@ fn decoding_and_deciding_an_event_costs_what_it_did() {
             black_box(decide_orders(&case.part, &[(&event, &arrival)], &in_force));
         }
     });
-    let Some(Counts { instructions, allocations }) = counted else { return };
+    let Some(counted) = counted else { return };
     let events = ROUNDS * u32::try_from(cases.len()).unwrap();
-    compare("instructions", instructions, events, "DECIDING_INSTRUCTIONS", DECIDING_INSTRUCTIONS)
-        .unwrap();
-    compare("allocations", allocations, events, "DECIDING_ALLOCATIONS", DECIDING_ALLOCATIONS)
-        .unwrap();
+    let accepted = (DECIDING_INSTRUCTIONS, DECIDING_ALLOCATIONS);
+    counted.compare(events, "DECIDING", accepted).unwrap();
 }
 
 /// The states that the events leave, by name.
@@ -107,24 +104,10 @@ fn encoding_a_state_costs_what_it_did() {
             black_box(encode_entity_bytes(black_box(state)).unwrap());
         }
     });
-    let Some(Counts { instructions, allocations }) = counted else { return };
+    let Some(counted) = counted else { return };
     let all = ROUNDS * u32::try_from(states.len()).unwrap();
-    compare(
-        "instructions",
-        instructions,
-        all,
-        "STATE_ENCODING_INSTRUCTIONS",
-        STATE_ENCODING_INSTRUCTIONS,
-    )
-    .unwrap();
-    compare(
-        "allocations",
-        allocations,
-        all,
-        "STATE_ENCODING_ALLOCATIONS",
-        STATE_ENCODING_ALLOCATIONS,
-    )
-    .unwrap();
+    let accepted = (STATE_ENCODING_INSTRUCTIONS, STATE_ENCODING_ALLOCATIONS);
+    counted.compare(all, "STATE_ENCODING", accepted).unwrap();
 }
 
 #[test]
@@ -141,22 +124,8 @@ fn decoding_a_state_costs_what_it_did() {
             black_box(decode_entity_bytes(entity, black_box(bytes)).unwrap());
         }
     });
-    let Some(Counts { instructions, allocations }) = counted else { return };
+    let Some(counted) = counted else { return };
     let all = ROUNDS * u32::try_from(states.len()).unwrap();
-    compare(
-        "instructions",
-        instructions,
-        all,
-        "STATE_DECODING_INSTRUCTIONS",
-        STATE_DECODING_INSTRUCTIONS,
-    )
-    .unwrap();
-    compare(
-        "allocations",
-        allocations,
-        all,
-        "STATE_DECODING_ALLOCATIONS",
-        STATE_DECODING_ALLOCATIONS,
-    )
-    .unwrap();
+    let accepted = (STATE_DECODING_INSTRUCTIONS, STATE_DECODING_ALLOCATIONS);
+    counted.compare(all, "STATE_DECODING", accepted).unwrap();
 }

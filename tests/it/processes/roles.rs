@@ -73,6 +73,8 @@ async fn of_two_workers_the_second_stands_by_and_takes_over() {
     eventually_in_flight(&console, 3).await;
     drop(lock);
     eventually_committed(&console, 4).await;
+    // Who dies between a commit and its acknowledgement leaves the delivery to the next.
+    eventually_in_flight(&console, 0).await;
     second.kill();
     let work = get(console.console("/v1/queues")).await["work"].take();
     assert_eq!((work["ready"].as_u64(), work["in_flight"].as_u64()), (Some(0), Some(0)));

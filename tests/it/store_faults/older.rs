@@ -1,12 +1,17 @@
 //! Data of release 0.1.0 is refused, says what to do, and stays as it is.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use rusqlite::Connection;
 use storekeeper::domain::Policy;
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
-use storekeeper::store::{Committed, EntityId, StoreError};
+use storekeeper::store::{Committed, EntityId, Store, StoreError};
+use tokio::join;
+use tokio::time::sleep;
 
 use super::durability::everything;
 use super::{commit, first, load, open, options, order_entity, origin, prefix};
@@ -222,5 +227,28 @@ async fn a_layout_is_noted_before_all_else_and_a_newer_one_is_refused_untouched(
         let error = commit(&open(&options), first("alpha", 2)).await.unwrap_err();
         assert!(matches!(error, StoreError::Older { .. } | StoreError::Newer { .. }), "{error:?}");
         assert_eq!(everything(&mut node, &options.prefix), before, "{layout}");
+    }
+}
+
+/// The first of all data is written while others connect: it is this release's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_connects_while_another_writes_the_first_data_takes_it_for_its_own() {
+    // What another reads first, and what then, is a fifth of a millisecond apart.
+    let moments = (0..40).map(|step| Duration::from_micros(step * 100));
+    for round in 0..100 {
+        let options = options(shared_redis());
+        let first = open(&options);
+        let others = moments.clone().map(|moment| (moment, open(&options)));
+        let look = async |(moment, store): (Duration, Arc<dyn Store>)| {
+            sleep(moment).await;
+            store.sites().await
+        };
+        let looks = join_all(others.map(look));
+        let (policy, origin) = (Policy::default(), origin());
+        let (adopted, looks) = join!(first.adopt_policy(&policy, &origin), looks);
+        adopted.unwrap();
+        for look in looks {
+            look.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        }
     }
 }
