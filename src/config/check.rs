@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use super::token::{BEARER_TOKEN_FORM, PATH_TOKEN_FORM, is_bearer_token, is_path_token};
 use super::{ByteSize, LogFilter, Settings, SettingsError, value};
 
 /// The largest body that may be allowed, in bytes: RabbitMQ's default for a message.
@@ -16,8 +17,6 @@ const QUEUE_BYTES_LEAST: ByteSize = ByteSize(64 * 1024 * 1024);
 const CONNECTIONS_MAX: usize = 65_536;
 /// The most secrets: each costs a signature's computation for every request.
 const SECRETS_MAX: usize = 16;
-/// The longest path token.
-pub(super) const TOKEN_LENGTH_MAX: usize = 256;
 /// The most tokens of the console: each is compared for every request.
 const CONSOLE_TOKENS_MAX: usize = 64;
 /// The largest prefetch: AMQP counts it in 16 bits.
@@ -108,8 +107,7 @@ impl Settings {
         if let Some(token) = &ingress.path_token
             && !is_path_token(token.expose_secret())
         {
-            let message = format!("must be 1 to {TOKEN_LENGTH_MAX} letters, digits or -._~");
-            return Err(self.fault("ingress.path_token", message));
+            return Err(self.fault("ingress.path_token", format!("must be {PATH_TOKEN_FORM}")));
         }
         self.check_credentials()?;
         if ingress.is_open() && !ingress.allow_unsigned && !is_loopback(ingress.listen) {
@@ -143,10 +141,7 @@ impl Settings {
         for (place, token) in tokens.iter().enumerate() {
             let (text, item) = (token.token.expose_secret(), place + 1);
             if !is_bearer_token(text) {
-                let message = format!(
-                    "item {item} must have 1 to {TOKEN_LENGTH_MAX} letters, digits or -._~+/ \
-                     after the colon"
-                );
+                let message = format!("item {item} must have {BEARER_TOKEN_FORM} after the colon");
                 return Err(self.fault(setting, message));
             }
             if tokens.iter().take(place).any(|other| other.token.expose_secret() == text) {
@@ -228,23 +223,6 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Only characters that mean themselves in a path, so that there is one way to write the URL.
-pub(super) fn is_path_token(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    !text.is_empty()
-        && text.len() <= TOKEN_LENGTH_MAX
-        && text.chars().all(allowed)
-        && text != "."
-        && text != ".."
-}
-
-/// The token that RFC 6750 allows in an `Authorization` header.
-fn is_bearer_token(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
-    let start = text.trim_end_matches('=');
-    !start.is_empty() && text.len() <= TOKEN_LENGTH_MAX && start.chars().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -275,7 +253,11 @@ mod tests {
     fn an_open_ingress_needs_a_secret_a_token_or_consent() {
         let open = "ingress.listen = \"0.0.0.0:8080\"";
         assert!(error(open, &[]).starts_with("ingress.listen: 0.0.0.0:8080 is open to others"));
-        for consent in ["secrets = \"b3RoZXI=\"", "path_token = \"abc\"", "allow_unsigned = true"] {
+        for consent in [
+            "secrets = \"b3RoZXI=\"",
+            "path_token = \"a-token-of-16-characters\"",
+            "allow_unsigned = true",
+        ] {
             load(&format!("{open}\ningress.{consent}"), &[]).unwrap();
         }
         for loopback in ["127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
@@ -288,7 +270,8 @@ mod tests {
         let text = error("console.listen = \"192.168.0.1:8081\"", &[]);
         assert!(text.starts_with("console.listen: must be a loopback address"), "{text}");
         assert!(text.ends_with("settings.toml)"), "{text}");
-        let token = [("STOREKEEPER__CONSOLE__TOKENS", "read:a,operate:Zm9vYmFy+/=")];
+        let token =
+            [("STOREKEEPER__CONSOLE__TOKENS", "read:a-token-of-16-ch,operate:Zm9vYmFyZm9vYmFy+/=")];
         let settings = load("console.listen = \"192.168.0.1:8081\"", &token).unwrap();
         let roles: Vec<Role> = settings.console.tokens.iter().map(|token| token.role).collect();
         assert_eq!(roles, [Role::Read, Role::Operate]);
@@ -307,7 +290,8 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_refused_with_the_range() {
-        let tokens: Vec<String> = (0..65).map(|number| format!("\"read:{number}\"")).collect();
+        let tokens: Vec<String> =
+            (0..65).map(|number| format!("\"read:a-token-of-16-ch-{number}\"")).collect();
         let tokens = format!("console.tokens = [{}]", tokens.join(","));
         let many = format!("ingress.secrets = [{}]", "\"b3RoZXI=\",".repeat(17));
         for (content, expected) in [
@@ -330,7 +314,14 @@ mod tests {
             ("ingress.replay_window = \"9m\"", "ingress.replay_window: must be from 9m 1ms to 24h"),
             (many.as_str(), "ingress.secrets: has more than 16 secrets"),
             (tokens.as_str(), "console.tokens: has more than 64 tokens"),
-            ("ingress.path_token = \"..\"", "ingress.path_token: must be 1 to 256 letters"),
+            (
+                "ingress.path_token = \"a-token-of-15-c\"",
+                "ingress.path_token: must be 16 to 256 letters, digits or -._~, long and random",
+            ),
+            (
+                "console.tokens = [\"read:a-token-of-16-ch\", \"operate:a-token-of-15-c\"]",
+                "console.tokens: item 2 must have 16 to 256 letters, digits or -._~+/, long and",
+            ),
             ("worker.prefetch = 65536", "worker.prefetch: must be from 1 to 65535, not 65536"),
             ("worker.batch_max = 0", "worker.batch_max: must be from 1 to 1024, not 0"),
             ("worker.concurrency = 0", "worker.concurrency: must be from 1 to 256, not 0"),

@@ -21,6 +21,7 @@ mod show;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod token;
 mod toml;
 mod value;
 

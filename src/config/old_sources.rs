@@ -93,7 +93,7 @@ mod tests {
         sites = ['a', 'b \"c\"']
         [[ingress.sources]]
         name = 'us'
-        path_token = 'hush-3'
+        path_token = 'hush-hush-hush-3'
     ";
     const NEW: &str = r#"
 [[sources]]
@@ -137,7 +137,7 @@ path_token = "<path_token>""#;
         let text = refused(OLD, &[]);
         let (_, new) = text.split_once('\n').unwrap();
         let new = new.replace("<secret 1>", "aHVzaC0x").replace("<secret 2>", "aHVzaC0y");
-        let settings = load(&new.replace("<path_token>", "hush-3"), &[]).unwrap();
+        let settings = load(&new.replace("<path_token>", "hush-hush-hush-3"), &[]).unwrap();
         assert_eq!((settings.sources.len(), settings.ingress.credentials.len()), (2, 2));
     }
 

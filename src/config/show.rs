@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn no_output_holds_a_secret() {
-        let content = "[ingress]\nsecrets = \"aHVzaA==,aHVzaA==\"\npath_token = \"hush\"\n\
-                       [console]\ntokens = \"read:hush-1,operate:hush-2\"";
+        let content = "[ingress]\nsecrets = \"aHVzaA==,aHVzaA==\"\npath_token = \"hush-hush-hush-h\"\n\
+                       [console]\ntokens = \"read:hush-hush-hush-1,operate:hush-hush-hush-2\"";
         let settings = load(content, &[]).unwrap();
         let json = settings.to_redacted_json();
         assert_eq!(json["ingress"]["secrets"], serde_json::json!([REDACTED, REDACTED]));

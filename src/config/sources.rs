@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
-use super::check::{TOKEN_LENGTH_MAX, is_path_token};
+use super::token::{PATH_TOKEN_FORM, is_path_token};
 use super::{CredentialSettings, DEFAULT_SOURCE, Settings, SettingsError, SourceSettings};
 use crate::domain::Site;
 
@@ -139,7 +139,7 @@ impl<'s> TakenSecrets<'s> {
         }
         if let Some(token) = given.path_token.as_ref().map(SecretString::expose_secret) {
             if !is_path_token(token) {
-                let message = format!("must be 1 to {TOKEN_LENGTH_MAX} letters, digits or -._~");
+                let message = format!("must be {PATH_TOKEN_FORM}");
                 return Err(("path_token", message));
             }
             if !self.tokens.insert(token) {
@@ -172,7 +172,7 @@ mod tests {
         secrets = ['aHVzaC0x', 'aHVzaC0y']
         [[ingress.credentials]]
         source = 'us'
-        path_token = 'hush-3'
+        path_token = 'hush-hush-hush-3'
         [[ingress.credentials]]
         source = 'us'
         secrets = 'aHVzaC00'
@@ -226,12 +226,22 @@ mod tests {
             settings.sources_without_credential().map(ToOwned::to_owned).collect()
         };
         assert_eq!(without(""), ["eu", "us"]);
-        assert_eq!(without("[[ingress.credentials]]\nsource = 'us'\npath_token = 't'"), ["eu"]);
+        assert_eq!(
+            without(
+                "[[ingress.credentials]]\nsource = 'us'\npath_token = 'a-token-of-16-characters'"
+            ),
+            ["eu"]
+        );
         assert_eq!(without(CREDENTIALS), [""; 0]);
         let named = "[[sources]]\nname = 'duda'\nsites = ['c']";
         assert_eq!(without(named), ["eu", "us"], "whoever sends is the default source");
         assert_eq!(without(&format!("{named}{CREDENTIALS}")), ["duda"]);
-        assert_eq!(without(&format!("{named}{CREDENTIALS}[ingress]\npath_token = 't'")), [""; 0]);
+        assert_eq!(
+            without(&format!(
+                "{named}{CREDENTIALS}[ingress]\npath_token = 'a-token-of-16-characters'"
+            )),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -245,7 +255,7 @@ mod tests {
         assert_eq!(shown.matches(expected).count(), 3, "{shown}");
         assert!(shown.contains("sites = [\"a\",\"b\"]\n"), "{shown}");
         // With the secrets filled in, it is what was loaded.
-        let mut secrets = ["aHVzaC0x", "aHVzaC0y", "hush-3", "aHVzaC00"].into_iter();
+        let mut secrets = ["aHVzaC0x", "aHVzaC0y", "hush-hush-hush-3", "aHVzaC00"].into_iter();
         let mut parts = shown.split("<redacted>");
         let mut filled = parts.next().unwrap().to_owned();
         for part in parts {
@@ -297,12 +307,15 @@ mod tests {
             format!("[[ingress.credentials]]\nsource = '{source}'\n{rest}\n")
         };
         let eu = of("eu", "secrets = 'aHVzaA=='");
-        let flat = "[ingress]\nsecrets = 'aHVzaA=='\npath_token = 'hush'\n";
+        let flat = "[ingress]\nsecrets = 'aHVzaA=='\npath_token = 'hush-hush-hush-h'\n";
         for (content, expected) in [
             (of("eu", ""), "[1].secrets: is empty, and there is no path_token"),
-            ("[[ingress.credentials]]\npath_token = 'hush'".into(), "[1].source: is missing"),
             (
-                of("asia", "path_token = 'hush'"),
+                "[[ingress.credentials]]\npath_token = 'hush-hush-hush-h'".into(),
+                "[1].source: is missing",
+            ),
+            (
+                of("asia", "path_token = 'hush-hush-hush-h'"),
                 "[1].source: no [[sources]] section has the name \"asia\"; known sources: duda, eu, us",
             ),
             (of("eu", "secrets = 'aHVzaA==,aHVzaA=='"), "[1].secrets: has one twice"),
@@ -312,10 +325,11 @@ mod tests {
             ),
             (format!("{flat}{eu}"), "[1].secrets: has one of source \"duda\""),
             (
-                format!("{flat}{}", of("duda", "path_token = 'hush'")),
+                format!("{flat}{}", of("duda", "path_token = 'hush-hush-hush-h'")),
                 "[1].path_token: is another credential's",
             ),
-            (of("eu", "path_token = 'hush hush'"), "[1].path_token: must be 1 to 256"),
+            (of("eu", "path_token = 'hush hush hush hush'"), "[1].path_token: must be 16 to 256"),
+            (of("eu", "path_token = 'hush-hush-hush-'"), "[1].path_token: must be 16 to 256"),
             (of("eu", "secrets = ['hush!']"), "[1].secrets: item 1 is not base64"),
             (of("eu", "secret = 'hush'"), "[1].secret: there is no such setting"),
             ("ingress.credentials = 1".into(), ": must be sections that begin with"),
@@ -325,7 +339,9 @@ mod tests {
                 &format!("ingress.credentials{expected}"),
             );
         }
-        let many: String = (0..65).map(|n| of("eu", &format!("path_token = 't{n}'"))).collect();
+        let many: String = (0..65)
+            .map(|n| of("eu", &format!("path_token = 'a-token-of-16-characters-{n}'")))
+            .collect();
         let text = format!("{SOURCES}{many}");
         check_refused(&text, "ingress.credentials: has more than 64 credentials");
     }
@@ -333,7 +349,7 @@ mod tests {
     #[test]
     fn a_source_may_have_several_credentials_that_share_a_secret() {
         let signed = "[[ingress.credentials]]\nsource = 'duda'\nsecrets = 'aHVzaA=='\n";
-        let by_both = format!("{signed}path_token = 'hush'\n");
+        let by_both = format!("{signed}path_token = 'hush-hush-hush-h'\n");
         let settings = load(&format!("{signed}{by_both}"), &[]).unwrap();
         assert_eq!(settings.ingress.credentials.len(), 2);
     }

@@ -231,19 +231,22 @@ mod tests {
             ("secrets = \"\"", "ingress.secrets: item 1 is empty"),
             ("secrets = [4711]", "ingress.secrets: item 1 must be a text in quotes"),
             ("secrets = 4711", "ingress.secrets: must be a list"),
-            ("path_token = \"hush hush\"", "ingress.path_token: must be 1 to 256 letters"),
+            ("path_token = \"hush hush\"", "ingress.path_token: must be 16 to 256 letters"),
             ("path_token = \"\"", "ingress.path_token: is empty"),
             ("path_token = 4711", "ingress.path_token: must be a text in quotes"),
             ("[console]\ntokens = \"hush\"", "console.tokens: item 1 must be \"read:<token>\" or "),
             ("[console]\ntokens = \"hush:read\"", "console.tokens: item 1 must be "),
             ("[console]\ntokens = \"\"", "console.tokens: item 1 must be "),
             ("[console]\ntokens = [4711]", "console.tokens: item 1 must be "),
-            ("[console]\ntokens = \"read:\"", "console.tokens: item 1 must have 1 to 256 "),
+            ("[console]\ntokens = \"read:\"", "console.tokens: item 1 must have 16 to 256"),
             (
-                "[console]\ntokens = [\"read:a\", \"read:hush hush\"]",
+                "[console]\ntokens = [\"read:a-token-of-16-ch\", \"read:hush hush hush hush\"]",
                 "console.tokens: item 2 must have",
             ),
-            ("[console]\ntokens = [\"read:hush\", \"operate:hush\"]", "console.tokens: item 2 is "),
+            (
+                "[console]\ntokens = [\"read:hush-hush-hush-h\", \"operate:hush-hush-hush-h\"]",
+                "console.tokens: item 2 is ",
+            ),
         ] {
             let text = error(&format!("[ingress]\n{content}"), &[]);
             assert!(text.starts_with(expected), "{text}");

@@ -21,17 +21,17 @@ const CREDENTIALS: &str = "
     secrets = ['YWdlbmN5']
     [[ingress.credentials]]
     source = 'shop'
-    path_token = 'shop-token'
+    path_token = 'shop-token-0123456'
     [[ingress.credentials]]
     source = 'shop'
-    path_token = 'next-token'
+    path_token = 'next-token-0123456'
 ";
 const SETTINGS: [(&str, &str); 5] = [
     ("STOREKEEPER__SOURCES", SOURCES),
     ("STOREKEEPER__INGRESS__CREDENTIALS", CREDENTIALS),
     ("STOREKEEPER__INGRESS__SECRETS", "b3duZXI="),
     ("STOREKEEPER__INGRESS__EXPIRED", "park"),
-    ("STOREKEEPER__CONSOLE__TOKENS", "read:look,operate:act"),
+    ("STOREKEEPER__CONSOLE__TOKENS", "read:look-around-0123,operate:act-for-me-01234"),
 ];
 
 /// An order of one unit.
@@ -78,19 +78,19 @@ async fn a_source_writes_its_own_sites_and_the_rest_is_put_aside() {
     let by_token = |token, body| {
         reqwest::Client::new().post(format!("{}/{token}", server.webhooks())).body(body)
     };
-    taken(by_token("shop-token", order("shop"))).await;
-    taken(by_token("next-token", order("shop"))).await;
-    let foreign = taken(by_token("shop-token", order("garden"))).await;
+    taken(by_token("shop-token-0123456", order("shop"))).await;
+    taken(by_token("next-token-0123456", order("shop"))).await;
+    let foreign = taken(by_token("shop-token-0123456", order("garden"))).await;
     let owners = taken(signed(&server, b"owner", now, order("shop"))).await;
     let other = taken(signed(&server, b"agency", now, order("shop"))).await;
     let late = taken(signed(&server, b"agency", now - 3_600_000, order("kitchen"))).await;
 
     let letters = eventually("four letters are parked, and nothing waits", async || {
-        let queues = ask(&server, "look", "/v1/queues").await;
+        let queues = ask(&server, "look-around-0123", "/v1/queues").await;
         let waits = ["/work/ready", "/work/in_flight", "/dead/intake"]
             .iter()
             .any(|path| queues.pointer(path).unwrap() != 0);
-        let letters = ask(&server, "look", "/v1/dead-letters").await["items"].clone();
+        let letters = ask(&server, "look-around-0123", "/v1/dead-letters").await["items"].clone();
         (!waits && letters.as_array().unwrap().len() == 4).then_some(letters)
     });
     let letters = letters.await;
@@ -103,16 +103,16 @@ async fn a_source_writes_its_own_sites_and_the_rest_is_put_aside() {
     assert_eq!(reason(&owners), "site.not_allowed", "not even of the default source");
     assert_eq!(reason(&late), "signature.expired");
     assert!(!letters.to_string().contains("jane"), "{letters}");
-    let whole = ask(&server, "act", &format!("/v1/dead-letters/{foreign}")).await;
+    let whole = ask(&server, "act-for-me-01234", &format!("/v1/dead-letters/{foreign}")).await;
     assert_eq!((&whole["headers"]["source"], &whole["site"]), (&"shop".into(), &"garden".into()));
     assert!(whole["body"]["text"].as_str().unwrap().contains("jane@example.com"));
 
     for (site, committed) in [("garden", "1"), ("shop", "1"), ("attic", "1")] {
-        let stock = ask(&server, "look", &format!("/v1/sites/{site}/stock")).await;
+        let stock = ask(&server, "look-around-0123", &format!("/v1/sites/{site}/stock")).await;
         assert_eq!(stock["items"][0]["committed"], committed, "{site}: {stock}");
     }
     let log = server.log();
-    for private in ["jane", "shop-token", "YWdlbmN5", "operate:act", "Bearer"] {
+    for private in ["jane", "shop-token-0123456", "YWdlbmN5", "act-for-me-01234", "Bearer"] {
         assert!(!log.contains(private), "{private} in\n{log}");
     }
 }
@@ -126,11 +126,11 @@ async fn an_expired_webhook_that_was_put_aside_survives_a_kill() {
     server.kill();
     let server = Server::start(directory.path(), &SETTINGS).await;
     eventually("the letter is parked", async || {
-        let letters = ask(&server, "look", "/v1/dead-letters").await;
+        let letters = ask(&server, "look-around-0123", "/v1/dead-letters").await;
         (letters["items"][0]["id"] == id.as_str()).then_some(())
     })
     .await;
-    assert_eq!(ask(&server, "look", "/v1/sites").await["items"], json!([]));
+    assert_eq!(ask(&server, "look-around-0123", "/v1/sites").await["items"], json!([]));
 }
 
 #[test]

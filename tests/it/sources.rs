@@ -12,12 +12,12 @@ use crate::harness::{Server, eventually};
 /// A ladder of one rung, which several attempts fit into.
 const LADDER: (&str, &str) = ("STOREKEEPER__RETRY__LADDER", "1s");
 /// Whoever comes with this token is the default source.
-const OWN_TOKEN: (&str, &str) = ("STOREKEEPER__INGRESS__PATH_TOKEN", "own-token");
+const OWN_TOKEN: (&str, &str) = ("STOREKEEPER__INGRESS__PATH_TOKEN", "owners-own-token");
 const AGENCY: (&str, &str) =
     ("STOREKEEPER__SOURCES", "[[sources]]\nname = 'agency'\nsites = ['garden']");
 const AGENCYS_TOKEN: (&str, &str) = (
     "STOREKEEPER__INGRESS__CREDENTIALS",
-    "[[ingress.credentials]]\nsource = 'agency'\npath_token = 'agency-token'",
+    "[[ingress.credentials]]\nsource = 'agency'\npath_token = 'agency-own-token'",
 );
 
 /// Where the processes of a test meet.
@@ -91,8 +91,8 @@ async fn the_ingress_first(backend: Backend) {
     let ingress = backend.role("ingress", &[OWN_TOKEN, AGENCY, AGENCYS_TOKEN]).await;
     let console = backend.role("console", &[AGENCY]).await;
     let worker = backend.role("worker", &[]).await;
-    post(&ingress, "agency-token", "garden").await;
-    post(&ingress, "own-token", "attic").await;
+    post(&ingress, "agency-own-token", "garden").await;
+    post(&ingress, "owners-own-token", "attic").await;
     eventually_committed(&console, "attic").await;
     eventually("the other is tried again and again", async || {
         (attempts_at_unknown_sources(&worker).await >= 3).then_some(())
@@ -118,8 +118,8 @@ async fn the_workers_first(backend: Backend) {
     let ingress = backend.role("ingress", &[OWN_TOKEN]).await;
     let console = backend.role("console", &[AGENCY]).await;
     let worker = backend.role("worker", &[AGENCY]).await;
-    let refused = post(&ingress, "own-token", "garden").await;
-    post(&ingress, "own-token", "attic").await;
+    let refused = post(&ingress, "owners-own-token", "garden").await;
+    post(&ingress, "owners-own-token", "attic").await;
     let expected = vec![(json!("site.not_allowed"), json!(refused))];
     eventually("it is a dead letter", async || {
         (dead_letters(&console).await == expected).then_some(())

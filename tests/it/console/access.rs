@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::{Backends, Served, given};
 
-const TOKENS: &str = "read:look-around,operate:act-for-me,read:look-too";
+const TOKENS: &str = "read:look-around-0123,operate:act-for-me-01234,read:look-too-0123456";
 
 /// Every documented route with its method, filled in.
 async fn routes(console: &Served) -> Vec<(Method, String)> {
     let request = console.client.get(format!("{}/v1/openapi.json", console.url));
     let document: Value =
-        request.bearer_auth("act-for-me").send().await.unwrap().json().await.unwrap();
+        request.bearer_auth("act-for-me-01234").send().await.unwrap().json().await.unwrap();
     let mut routes = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let path = path.replace("{site}", "shop").replace("{key}", "sku:1");
@@ -56,17 +56,17 @@ async fn a_wrong_or_doubled_authorization_is_no_token() {
     for values in [
         vec!["Bearer guess"],
         vec!["Bearer look-aroun"],
-        vec!["Bearer look-around2"],
+        vec!["Bearer look-around-01232"],
         vec!["Bearer LOOK-AROUND"],
-        vec!["Bearer read:look-around"],
-        vec!["Bearer look-around act-for-me"],
-        vec!["look-around"],
-        vec!["Basic bG9vay1hcm91bmQ6"],
+        vec!["Bearer read:look-around-0123"],
+        vec!["Bearer look-around-0123 act-for-me-01234"],
+        vec!["look-around-0123"],
+        vec!["Basic bG9vay1hcm91bmQtMDEyMzo="],
         vec!["Bearer"],
         vec!["Bearer "],
         vec![""],
-        vec!["Bearer look-around", "Bearer look-around"],
-        vec!["Bearer look-around", "Basic bG9vay1hcm91bmQ6"],
+        vec!["Bearer look-around-0123", "Bearer look-around-0123"],
+        vec!["Bearer look-around-0123", "Basic bG9vay1hcm91bmQtMDEyMzo="],
     ] {
         let mut request = request(&console, Method::GET, "/v1/sites");
         for value in &values {
@@ -78,7 +78,7 @@ async fn a_wrong_or_doubled_authorization_is_no_token() {
         assert_eq!(code(answer).await, "auth.missing", "{values:?}");
     }
     // A token in the address would be in histories and logs.
-    let answer = console.get("/v1/sites?access_token=look-around").await;
+    let answer = console.get("/v1/sites?access_token=look-around-0123").await;
     assert_eq!(answer.status(), 401);
 }
 
@@ -87,14 +87,14 @@ async fn every_token_reads_and_the_host_does_not_matter() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
     let console = backends.serve_console_with(TOKENS).await;
-    for token in ["look-around", "look-too", "act-for-me"] {
+    for token in ["look-around-0123", "look-too-0123456", "act-for-me-01234"] {
         for path in ["/v1/sites", "/v1/sites/shop/stock", "/v1/queues", "/v1/openapi.json"] {
             let request = request(&console, Method::GET, path).bearer_auth(token);
             let request = request.header("host", "console.example").header("origin", "https://a.b");
             assert_eq!(request.send().await.unwrap().status(), 200, "{token} {path}");
         }
     }
-    let unknown = request(&console, Method::GET, "/nothing").bearer_auth("look-too");
+    let unknown = request(&console, Method::GET, "/nothing").bearer_auth("look-too-0123456");
     assert_eq!(code(unknown.send().await.unwrap()).await, "route.unknown");
 }
 
@@ -110,14 +110,14 @@ async fn what_a_dead_letter_holds_is_for_operators() {
         assert_eq!(answer.status(), 200);
         answer.json().await.unwrap()
     };
-    let whole = shown("act-for-me").await;
+    let whole = shown("act-for-me-01234").await;
     assert!(whole["body"]["text"].as_str().unwrap().contains("Jane"), "{whole}");
     assert_eq!(whole["headers"]["type"], "duda.webhook");
-    let outside = shown("look-around").await;
+    let outside = shown("look-around-0123").await;
     assert_eq!(outside["reason"], "decode.invalid_quantity");
     assert!(outside.get("body").is_none() && outside.get("headers").is_none(), "{outside}");
     assert!(!outside.to_string().contains("Jane"), "{outside}");
-    let (mut without, of_list) = (whole, shown("look-too").await);
+    let (mut without, of_list) = (whole, shown("look-too-0123456").await);
     without.as_object_mut().unwrap().retain(|name, _| name != "body" && name != "headers");
     assert_eq!(without, of_list);
 }

@@ -48,13 +48,13 @@ impl Shop {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let request = Client::new().get(self.server.console(path)).bearer_auth("look-around");
+        let request = Client::new().get(self.server.console(path)).bearer_auth("look-around-0123");
         request.send().await.unwrap().json().await.unwrap()
     }
 
     async fn correct(&self, body: &Value) -> (StatusCode, Value) {
         let path = "/v1/sites/shop/orders/SO-7/corrections";
-        let request = Client::new().post(self.server.console(path)).bearer_auth("act-for-me");
+        let request = Client::new().post(self.server.console(path)).bearer_auth("act-for-me-01234");
         let answer = request.json(body).send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }
@@ -119,7 +119,7 @@ async fn what_is_no_correction_is_refused() {
 
 #[tokio::test]
 async fn a_correction_of_the_api_is_the_tokens_roles() {
-    let tokens = ("STOREKEEPER__CONSOLE__TOKENS", "read:look-around,operate:act-for-me");
+    let tokens = ("STOREKEEPER__CONSOLE__TOKENS", "read:look-around-0123,operate:act-for-me-01234");
     let shop = Shop::open_with(&[tokens]).await;
     let shown = shop.get(ORDER).await["shown"].clone();
     let body = json!({"action": "ship", "shown": shown, "reference": "T1", "reason": "gone"});

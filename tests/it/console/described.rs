@@ -171,7 +171,8 @@ async fn every_answer_is_described_and_every_described_answer_is_given() {
         }
     }
     ask_what_is_special(&mut asking, &backends).await;
-    let closed = backends.serve_console_with("read:r,operate:o").await;
+    let closed =
+        backends.serve_console_with("read:look-around-0123,operate:act-for-me-01234").await;
     let mut asking = Asking { console: &closed, answered: &mut answered };
     for operation in described.keys() {
         assert_eq!(asking.ask_well(operation).await, 401);

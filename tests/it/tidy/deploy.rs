@@ -20,7 +20,7 @@ use super::{catches, check};
 /// What the settings of a process that listens to others need beside its file.
 const SECRETS: [(&str, &str); 2] = [
     ("STOREKEEPER__INGRESS__SECRETS", "c2VjcmV0"),
-    ("STOREKEEPER__CONSOLE__TOKENS", "operate:token"),
+    ("STOREKEEPER__CONSOLE__TOKENS", "operate:a-token-of-16-characters"),
 ];
 const PREFIX: &str = "STOREKEEPER__";
 /// How files say how long a process may take to end.

@@ -34,10 +34,11 @@ use super::check;
 pub(super) const SECRET: &[u8] = b"mysecret";
 const SECRET_BASE64: &str = "bXlzZWNyZXQ=";
 /// The tokens of the console that has some.
-const TOKENS: &str = "read:reader-token,operate:operator-token";
+const TOKENS: &str = "read:a-reader-s-token,operate:an-operator-s-token";
 /// A second source, which may write one site, and its credential.
 const SOURCES: &str = "[[sources]]\nname = 'eu'\nsites = ['eu']";
-const CREDENTIALS: &str = "[[ingress.credentials]]\nsource = 'eu'\npath_token = 'eu-token'";
+const CREDENTIALS: &str =
+    "[[ingress.credentials]]\nsource = 'eu'\npath_token = 'the-token-of-eu-0'";
 
 /// How long the worker may take to settle what one request published.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
