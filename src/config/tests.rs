@@ -50,7 +50,7 @@ fn variables_of_others_are_left_alone() {
 
 #[test]
 fn any_setting_may_come_from_a_file_that_a_variable_names() {
-    let (_directory, path) = file("http-token_1\r\n");
+    let (_directory, path) = file("http-token_of_16\r\n");
     let path = path.to_str().unwrap();
     let settings = load("", &[("STOREKEEPER__INGRESS__PATH_TOKEN_FILE", path)]).unwrap();
     assert!(settings.ingress.path_token.is_some());
