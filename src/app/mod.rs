@@ -217,18 +217,20 @@ impl App {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
         let Backends { broker, store, leading } = backends;
         let tracker = TaskTracker::new();
+        let header_timeout = settings.ingress.header_timeout;
         let serve = |listener, router, connections_max, stop: &CancellationToken| {
-            let limits =
-                Limits { connections_max, header_timeout: settings.ingress.header_timeout };
+            let limits = Limits { connections_max, header_timeout };
             tracker.spawn(http::serve(listener, router, limits, stop.clone()))
         };
         let ingress = ingress.map(|listener| {
             let (broker, metrics) = (Arc::clone(&broker), Arc::clone(&metrics));
-            for source in settings.sources_without_credential() {
-                tracing::warn!(source, "no [[ingress.credentials]] section names this source");
-            }
+            warn_of_senders(&settings);
+            let count_invalid = ingress::count_invalid(Arc::clone(&metrics));
             let router = ingress::router(broker, &settings.ingress, metrics);
-            serve(listener, router, settings.ingress.connections_max, &stops.ingress)
+            let limits =
+                Limits { connections_max: settings.ingress.connections_max, header_timeout };
+            let stop = stops.ingress.clone();
+            tracker.spawn(http::serve_and_count(listener, router, limits, count_invalid, stop))
         });
         let console = console.zip(store.clone()).map(|(listener, store)| {
             let (broker, streams) = (Arc::clone(&broker), stops.operators.clone());
@@ -262,6 +264,25 @@ impl App {
         });
         tracker.close();
         (Tasks { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
+    }
+}
+
+/// Logs what a person should know about who may send webhooks.
+fn warn_of_senders(settings: &Settings) {
+    for source in settings.sources_without_credential() {
+        tracing::warn!(source, "no [[ingress.credentials]] section names this source");
+    }
+    if settings.ingress.is_open() {
+        tracing::warn!(
+            "webhooks are not verified: whoever reaches ingress.listen can change the stock; set \
+             ingress.secrets or ingress.path_token"
+        );
+    }
+    if settings.ingress.has_short_secret() {
+        tracing::warn!(
+            "a secret of ingress.secrets or ingress.credentials is shorter than 16 bytes: check \
+             that it is the one that Duda issued, and whole"
+        );
     }
 }
 

@@ -88,6 +88,7 @@ impl Settings {
         let ingress = &self.ingress;
         self.within("ingress.body_bytes_max", ingress.body_bytes_max, BODY_BYTES_MAX)?;
         self.check_reading()?;
+        self.check_quotas()?;
         self.within("ingress.in_flight_max", ingress.in_flight_max, CONNECTIONS_MAX)?;
         self.within("ingress.connections_max", ingress.connections_max, CONNECTIONS_MAX)?;
         self.lasting("ingress.header_timeout", ingress.header_timeout, SHORTEST, HOUR)?;
@@ -131,6 +132,20 @@ impl Settings {
         }
         let message = format!("must be at least ingress.body_bytes_max, {least}, not {size}");
         Err(self.fault("ingress.reading_bytes_max", message))
+    }
+
+    /// A body that is larger than the quota would be refused however often it is repeated.
+    fn check_quotas(&self) -> Result<(), SettingsError> {
+        let ingress = &self.ingress;
+        if ingress.quota_per_minute == Some(0) {
+            return Err(self.fault("ingress.quota_per_minute", "must be at least 1, not 0"));
+        }
+        let least = ByteSize(u64::try_from(ingress.body_bytes_max).unwrap_or(u64::MAX));
+        if let Some(size) = ingress.quota_bytes_per_minute.filter(|size| *size < least) {
+            let message = format!("must be at least ingress.body_bytes_max, {least}, not {size}");
+            return Err(self.fault("ingress.quota_bytes_per_minute", message));
+        }
+        Ok(())
     }
 
     fn check_console_tokens(&self) -> Result<(), SettingsError> {
@@ -305,6 +320,11 @@ mod tests {
             (
                 "ingress.reading_bytes_max = \"512KiB\"",
                 "ingress.reading_bytes_max: must be at least ingress.body_bytes_max, 1MiB, not 512KiB",
+            ),
+            ("ingress.quota_per_minute = 0", "ingress.quota_per_minute: must be at least 1, not 0"),
+            (
+                "ingress.quota_bytes_per_minute = \"1023KiB\"",
+                "ingress.quota_bytes_per_minute: must be at least ingress.body_bytes_max, 1MiB,",
             ),
             ("ingress.in_flight_max = 0", "ingress.in_flight_max: must be from 1 to 65536"),
             ("ingress.connections_max = 65537", "ingress.connections_max: must be from 1 to 65536"),

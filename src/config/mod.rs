@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{SecretBox, SecretString};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::{Deserialize, Serialize};
 
 pub use backend_url::BackendUrl;
@@ -42,6 +42,9 @@ use crate::domain::{
     Cancelled, DEFAULT_SOURCE, Deleted, ProposedPolicy, Restock, Site, SourceRules, StockKeyKind,
     TestMode,
 };
+
+/// With fewer bytes a signature secret is short.
+const SECRET_BYTES_FEW: usize = 16;
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -229,12 +232,25 @@ pub struct IngressSettings {
     pub in_flight_max: usize,
     /// Connections at a time; more wait.
     pub connections_max: usize,
+    /// The most webhooks of one source within a minute, at this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_per_minute: Option<u64>,
+    /// The most bytes of bodies of one source within a minute, at this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_bytes_per_minute: Option<ByteSize>,
 }
 
 impl IngressSettings {
     /// Whether secrets or a path token are set, a credential of [`DEFAULT_SOURCE`].
     pub fn has_own_credential(&self) -> bool {
         !self.secrets.is_empty() || self.path_token.is_some()
+    }
+
+    /// Whether a signature secret is short enough to be guessed. Duda issues them, so it is no error.
+    pub fn has_short_secret(&self) -> bool {
+        let others = self.credentials.iter().flat_map(|given| &given.secrets);
+        let mut secrets = self.secrets.iter().chain(others);
+        secrets.any(|secret| secret.expose_secret().len() < SECRET_BYTES_FEW)
     }
 
     /// Whether there is no credential at all, so that everybody is [`DEFAULT_SOURCE`].

@@ -20,9 +20,10 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use super::Backends;
+use super::{Backends, ROUTE};
 use crate::config::{ConsoleToken, Role};
 use crate::domain::Identifier;
+use crate::http::log_refusal;
 use crate::http::problem::{Problem, ProblemCode};
 
 /// The challenge for a caller without a token.
@@ -82,12 +83,10 @@ impl Access {
         let role = self.0.iter().fold(NOBODY, |found, (digest, role)| {
             u8::conditional_select(&found, &number_of(*role), digest.ct_eq(&given))
         });
-        [Role::Read, Role::Operate].into_iter().find(|known| number_of(*known) == role).ok_or_else(
-            || {
-                tracing::info!("refused a request of the console: its token is unknown");
-                unauthorized("the token is unknown", CHALLENGE_INVALID)
-            },
-        )
+        [Role::Read, Role::Operate]
+            .into_iter()
+            .find(|known| number_of(*known) == role)
+            .ok_or_else(|| unauthorized("the token is unknown", CHALLENGE_INVALID))
     }
 }
 
@@ -131,7 +130,11 @@ async fn authenticate(State(access): State<Access>, mut request: Request, next: 
             request.extensions_mut().insert(actor);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let peer = request.extensions().get().copied();
+            log_refusal(peer, ROUTE, problem.code(), &problem.detail());
+            problem.into_response()
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub fn router(
     guard::protect(router, Access::new(&settings.console.tokens))
 }
 
+/// What log lines call the routes of the console.
+const ROUTE: &str = "console";
 /// The timeout of calls to the broker.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -57,9 +57,11 @@ problems! {
     ChangesCursorGone = "changes.cursor_gone", GONE, "Changes after the cursor are no longer kept.";
     ReplayUnknown = "replay.unknown", NOT_FOUND, "There is no such replay.";
     RequestMediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The path does not accept bodies of this media type.";
+    RequestEncoding = "request.encoding", UNSUPPORTED_MEDIA_TYPE, "The body is compressed or otherwise encoded.";
     Method = "request.method", METHOD_NOT_ALLOWED, "The path does not support this method.";
     BodySlow = "body.slow", REQUEST_TIMEOUT, "The body did not arrive in time.";
     BodyTooLarge = "body.too_large", PAYLOAD_TOO_LARGE, "The body is larger than allowed.";
+    IngressQuota = "ingress.quota", TOO_MANY_REQUESTS, "The source has used up its quota.";
     IngressBusy = "ingress.busy", SERVICE_UNAVAILABLE, "Too many requests are under way.";
     ConsoleBusy = "console.busy", SERVICE_UNAVAILABLE, "Too many streams are open.";
     BrokerUnavailable = "broker.unavailable", SERVICE_UNAVAILABLE, "The broker is away.";
@@ -105,6 +107,11 @@ impl Problem {
     /// What went wrong.
     pub const fn code(&self) -> ProblemCode {
         self.code
+    }
+
+    /// What was wrong, for a person.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The body of the answer.

@@ -5,6 +5,7 @@
 //! - If a connection is closed while the client still sends (a body that was refused), the kernel
 //!   resets it and discards the answer. So the stream is half-closed first, and what the client
 //!   still sends is read and dropped for a moment.
+//! - Heads pass through [`super::lines`].
 
 use std::fmt;
 use std::io;
@@ -15,12 +16,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::lines::Lines;
+
 /// How many bytes are read and dropped at a time.
 const DROPPED_BYTES_MAX: usize = 4096;
 
 /// A stream to one client.
 pub(super) struct Stream<T> {
     inner: T,
+    lines: Lines,
     write_stall_max: Duration,
     linger: Duration,
     /// Runs while a write waits for the client to read.
@@ -31,8 +35,9 @@ pub(super) struct Stream<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     /// A stream with limits for stalled writes and for lingering.
-    pub(super) const fn new(inner: T, write_stall_max: Duration, linger: Duration) -> Self {
-        Self { inner, write_stall_max, linger, stalled: None, lingering: None }
+    pub(super) fn new(inner: T, write_stall_max: Duration, linger: Duration) -> Self {
+        let lines = Lines::default();
+        Self { inner, lines, write_stall_max, linger, stalled: None, lingering: None }
     }
 
     /// Performs one step of writing; fails if the client has read nothing for too long.
@@ -58,7 +63,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.lines.pass(buffer.filled_mut().get_mut(before..).unwrap_or_default());
+        polled
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why a request was refused: the answer to its sender, and the line in the log.
 
 use std::error::Error;
+use std::fmt::Display;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,7 @@ use super::body::BodyError;
 use super::signature::SignatureError;
 use crate::broker::BrokerError;
 use crate::http::problem::{Problem, ProblemCode};
+use crate::http::{Peer, log_refusal};
 
 /// Why a request was refused. Its text is for the sender, so it reveals nothing of the server.
 #[derive(Debug, thiserror::Error)]
@@ -19,15 +22,26 @@ pub(super) enum Refusal {
     /// Not a POST.
     #[error("webhooks are sent with POST")]
     Method,
-    /// It came through a proxy, and nothing would be verified.
-    #[error("this service verifies nothing, so it takes nothing through a proxy")]
-    Forwarded,
+    /// It is not of this machine, and nothing would be verified.
+    #[error("{0}")]
+    Foreign(&'static str),
+    /// The body is compressed: the signature and the limits are of what is sent.
+    #[error("Content-Encoding: bodies are taken as they are, without an encoding")]
+    Encoding,
     /// The body was not taken.
     #[error(transparent)]
     Body(#[from] BodyError),
     /// It is not known to be authentic.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// The source has sent as much within a minute as it may.
+    #[error("the source has used up its quota; send it again in {} s", whole_seconds(.retry_after))]
+    Quota {
+        /// The name of the source.
+        source_name: String,
+        /// When the next minute begins.
+        retry_after: Duration,
+    },
     /// Too many webhooks are on their way to the queue.
     #[error("too many webhooks are under way; send it again")]
     Busy,
@@ -42,17 +56,26 @@ pub(super) enum Refusal {
     Panicked,
 }
 
-/// What is answered when a webhook may get lost: this service failed, or its secret is not that of
-/// the sender. Alerts fire when these grow.
-pub(super) const WATCHED: [ProblemCode; 8] = [
+/// Every code that is answered. Each may mean that webhooks are lost: this service failed, its
+/// settings are not those of the sender, or the sender's address for it is wrong.
+pub(super) const CODES: [ProblemCode; 17] = [
+    ProblemCode::AuthForbidden,
+    ProblemCode::BodySlow,
+    ProblemCode::BodyTooLarge,
     ProblemCode::BrokerBlocked,
     ProblemCode::BrokerFull,
     ProblemCode::BrokerUnavailable,
     ProblemCode::IngressBusy,
+    ProblemCode::IngressQuota,
     ProblemCode::Internal,
+    ProblemCode::Method,
+    ProblemCode::RequestEncoding,
+    ProblemCode::RequestInvalid,
+    ProblemCode::RouteUnknown,
     ProblemCode::SignatureExpired,
     ProblemCode::SignatureMalformed,
     ProblemCode::SignatureMismatch,
+    ProblemCode::SignatureMissing,
 ];
 
 impl Refusal {
@@ -61,7 +84,9 @@ impl Refusal {
         match self {
             Self::NothingHere => ProblemCode::RouteUnknown,
             Self::Method => ProblemCode::Method,
-            Self::Forwarded => ProblemCode::AuthForbidden,
+            Self::Foreign(_) => ProblemCode::AuthForbidden,
+            Self::Encoding => ProblemCode::RequestEncoding,
+            Self::Quota { .. } => ProblemCode::IngressQuota,
             Self::Body(BodyError::TooLarge { .. }) => ProblemCode::BodyTooLarge,
             Self::Body(BodyError::Slow) => ProblemCode::BodySlow,
             Self::Body(BodyError::Empty | BodyError::Broken) => ProblemCode::RequestInvalid,
@@ -85,8 +110,9 @@ impl Refusal {
     }
 
     /// Writes the one line of the log that a refused request has.
-    pub(super) fn log(&self, route: &'static str) {
+    pub(super) fn log(&self, route: &'static str, peer: Option<Peer>) {
         let code = self.code().as_str();
+        let refuse = |detail: &dyn Display| log_refusal(peer, route, self.code(), detail);
         match self {
             Self::Unpublished(error) if !error.is_transient() => {
                 let cause: &(dyn Error + 'static) = error;
@@ -100,20 +126,23 @@ impl Refusal {
                 tracing::warn!(route, code, "the broker did not confirm a webhook in time");
             }
             Self::Panicked => tracing::error!(route, code, "the answer to a request panicked"),
-            Self::Busy => tracing::info!(route, code, "more webhooks than ingress.in_flight_max"),
+            Self::Quota { source_name: source, .. } => refuse(&format_args!(
+                "source {source:?} has sent more than ingress.quota_per_minute or \
+                 ingress.quota_bytes_per_minute allows"
+            )),
+            Self::Busy => refuse(&"more webhooks than ingress.in_flight_max"),
             Self::Body(BodyError::Crowded) => {
-                tracing::info!(route, code, "larger bodies than ingress.reading_bytes_max allows");
+                refuse(&"larger bodies than ingress.reading_bytes_max allows");
             }
-            Self::Forwarded => tracing::info!(
-                route,
-                code,
-                "refused a forwarded request: set ingress.secrets, ingress.path_token or \
-                 ingress.credentials, or ingress.allow_unsigned = true"
-            ),
-            Self::Signature(error) => tracing::info!(route, code, "refused a webhook: {error}"),
-            Self::NothingHere | Self::Method | Self::Body(_) => {
-                tracing::debug!(route, code, "refused a request: {self}");
-            }
+            Self::Foreign(detail) => refuse(&format_args!(
+                "{detail}; set ingress.secrets, ingress.path_token or ingress.credentials, or \
+                 ingress.allow_unsigned = true"
+            )),
+            Self::Signature(_)
+            | Self::NothingHere
+            | Self::Method
+            | Self::Encoding
+            | Self::Body(_) => refuse(self),
         }
     }
 
@@ -131,11 +160,24 @@ impl Refusal {
     }
 }
 
+/// So many seconds that waiting for them is enough.
+const fn whole_seconds(time: &Duration) -> u64 {
+    time.as_secs() + if time.subsec_nanos() > 0 { 1 } else { 0 }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut problem = Problem::new(self.code(), self.to_string());
         if matches!(self, Self::Method) {
             problem = problem.with_header(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        if matches!(self, Self::Encoding) {
+            let identity = HeaderValue::from_static("identity");
+            problem = problem.with_header(header::ACCEPT_ENCODING, identity);
+        }
+        if let Self::Quota { retry_after, .. } = self {
+            let seconds = HeaderValue::from(whole_seconds(&retry_after));
+            problem = problem.with_header(header::RETRY_AFTER, seconds);
         }
         if self.leaves_body_unread() {
             problem = problem.with_header(header::CONNECTION, HeaderValue::from_static("close"));

@@ -4,13 +4,16 @@
 //! number of credentials, one of which is enough. A token belongs to one credential and a secret to
 //! one source, which the settings have checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use super::quota::{Quota, QuotaLimits};
 use super::signature::{self, SignatureError};
 use crate::config::IngressSettings;
 use crate::domain::{DEFAULT_SOURCE, Timestamp};
@@ -27,6 +30,8 @@ pub(super) struct Sources {
 /// Somebody who may send webhooks, with one credential.
 pub(super) struct Source {
     pub(super) name: String,
+    /// Shared by all credentials of the source.
+    pub(super) quota: Arc<Quota>,
     /// Any of these may have signed; empty if the token is all that is asked for.
     secrets: Vec<SecretBox<[u8]>>,
 }
@@ -43,19 +48,31 @@ pub(super) struct Authentic<'s> {
 impl Sources {
     pub(super) fn new(settings: &IngressSettings) -> Self {
         let mut sources = Self { plain: Vec::new(), hidden: Vec::new() };
+        let limits = QuotaLimits {
+            webhooks: settings.quota_per_minute,
+            bytes: settings.quota_bytes_per_minute.map(|size| size.0),
+        };
+        let mut quotas = BTreeMap::new();
+        let mut quota_of = |name: &str| {
+            let quota =
+                quotas.entry(name.to_owned()).or_insert_with(|| Arc::new(Quota::new(limits)));
+            Arc::clone(quota)
+        };
         // Without any credential, everybody is the default source.
         if settings.has_own_credential() || settings.is_open() {
-            sources.add(DEFAULT_SOURCE, &settings.secrets, settings.path_token.as_ref());
+            let (name, quota) = (DEFAULT_SOURCE.to_owned(), quota_of(DEFAULT_SOURCE));
+            let source = Source { name, quota, secrets: copied(&settings.secrets) };
+            sources.add(source, settings.path_token.as_ref());
         }
         for given in &settings.credentials {
-            sources.add(&given.source, &given.secrets, given.path_token.as_ref());
+            let (name, quota) = (given.source.clone(), quota_of(&given.source));
+            let source = Source { name, quota, secrets: copied(&given.secrets) };
+            sources.add(source, given.path_token.as_ref());
         }
         sources
     }
 
-    fn add(&mut self, name: &str, secrets: &[SecretBox<[u8]>], token: Option<&SecretString>) {
-        let secrets = secrets.iter().map(|secret| SecretBox::new(secret.expose_secret().into()));
-        let source = Source { name: name.to_owned(), secrets: secrets.collect() };
+    fn add(&mut self, source: Source, token: Option<&SecretString>) {
         match token {
             None => self.plain.push(source),
             Some(token) => {
@@ -90,6 +107,10 @@ impl Sources {
     pub(super) fn is_open(&self) -> bool {
         self.plain.iter().any(|source| source.secrets.is_empty())
     }
+}
+
+fn copied(secrets: &[SecretBox<[u8]>]) -> Vec<SecretBox<[u8]>> {
+    secrets.iter().map(|secret| SecretBox::new(secret.expose_secret().into())).collect()
 }
 
 /// Finds which of the sources sent a body, in a time that does not reveal which.

@@ -44,6 +44,8 @@ pub struct Metrics {
     registry: Registry,
     /// Answers of the ingress by code; `ok` for 200.
     pub webhooks_received: Family<CodeLabel, Counter>,
+    /// When the last webhook of each source was taken, in seconds since 1970.
+    webhooks_last_received: Family<SourceLabel, Gauge<f64, AtomicU64>>,
     /// Events by outcome.
     pub events_settled: Family<OutcomeLabels, Counter>,
     /// Events of unknown types; updated only by [`Metrics::count_ignored`], which limits the types.
@@ -104,6 +106,12 @@ pub struct CodeLabel {
     pub code: &'static str,
 }
 
+/// The source of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
 /// The outcome of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
@@ -149,6 +157,11 @@ impl Metrics {
         let seconds = || Histogram::new(SECONDS);
         Self {
             webhooks_received: add(r, "webhooks_received", "Answers of the ingress by code"),
+            webhooks_last_received: add(
+                r,
+                "webhooks_last_received_timestamp_seconds",
+                "When the last webhook of a source was taken, in seconds since 1970",
+            ),
             events_settled: add(r, "events_settled", "Events by what became of them"),
             events_ignored: add(r, "events_ignored", "Events of unknown names"),
             event_types: Mutex::default(),
@@ -183,6 +196,17 @@ impl Metrics {
             leader: Mutex::default(),
             registry,
         }
+    }
+
+    /// Counts an answer of the ingress.
+    pub fn count_answer(&self, code: &'static str) {
+        self.webhooks_received.get_or_create(&CodeLabel { code }).inc();
+    }
+
+    /// Records that a webhook of this source was taken.
+    pub fn record_received(&self, source: &str, at: Timestamp) {
+        let source = SourceLabel { source: source.to_owned() };
+        self.webhooks_last_received.get_or_create(&source).set(seconds_since_1970(at));
     }
 
     /// Counts an event by its outcome.

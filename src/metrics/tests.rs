@@ -70,7 +70,8 @@ fn the_metrics_have_their_public_names() {
     metrics.set_leading(true, &["audit"]);
     metrics.record_audit(0);
     metrics.note_role("worker");
-    metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
+    metrics.count_answer("ok");
+    metrics.record_received("duda", Timestamp::from_millis(1_500));
     let text = metrics.encode(readings());
     let mut names = names(&text);
     names.sort_unstable();
@@ -120,6 +121,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_store_volatile gauge
     storekeeper_timestamps_ahead counter
     storekeeper_webhook_to_commit_seconds histogram
+    storekeeper_webhooks_last_received_timestamp_seconds gauge
     storekeeper_webhooks_received counter
     ");
 }
@@ -129,9 +131,11 @@ fn counters_are_written_with_their_labels() {
     let metrics = Metrics::new();
     metrics.count_settled(EventOutcome { outcome: Outcome::Applied, reason: None });
     metrics.count_dead_letter(Code::NotJson);
-    metrics.webhooks_received.get_or_create(&CodeLabel { code: "ok" }).inc();
+    metrics.count_answer("ok");
+    metrics.record_received("duda", Timestamp::from_millis(1_500));
     let text = metrics.encode(NONE);
     for line in [
+        "storekeeper_webhooks_last_received_timestamp_seconds{source=\"duda\"} 1.5",
         "storekeeper_events_settled_total{outcome=\"applied\",reason=\"\"} 1",
         "storekeeper_events_settled_total{outcome=\"dead_letter\",reason=\"decode.not_json\"} 1",
         "storekeeper_webhooks_received_total{code=\"ok\"} 1",

@@ -131,7 +131,7 @@ impl Corpus {
         for body in bodies {
             let (began, body) = (corpus.text.len(), body.as_ref());
             let head = format!(
-                "POST /webhooks/duda HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
+                "POST /webhooks/duda HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                  content-length: {}\r\n\r\n",
                 body.len()
             );

@@ -111,10 +111,32 @@ async fn a_source_writes_its_own_sites_and_the_rest_is_put_aside() {
         let stock = ask(&server, "look-around-0123", &format!("/v1/sites/{site}/stock")).await;
         assert_eq!(stock["items"][0]["committed"], committed, "{site}: {stock}");
     }
+    // Those that sent something, by their names.
+    let metrics = format!("http://{}/metrics", server.addresses.probes);
+    let metrics = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+    for source in ["duda", "agency", "shop"] {
+        let last = "storekeeper_webhooks_last_received_timestamp_seconds";
+        let last = format!("{last}{{source=\"{source}\"}} ");
+        let last = metrics.lines().find_map(|line| line.strip_prefix(&last)).unwrap();
+        let whole_seconds: i64 = last.split('.').next().unwrap().parse().unwrap();
+        let ago = clock::now().millis() / 1000 - whole_seconds;
+        assert!((0..600).contains(&ago), "{source}: {ago} s ago");
+    }
     let log = server.log();
+    assert!(log.contains("is shorter than 16 bytes"), "{log}");
+    assert!(!log.contains("webhooks are not verified"), "{log}");
     for private in ["jane", "shop-token-0123456", "YWdlbmN5", "act-for-me-01234", "Bearer"] {
         assert!(!log.contains(private), "{private} in\n{log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ingress_that_verifies_nothing_says_so_at_its_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start_as("ingress", directory.path(), &[]).await;
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("webhooks are not verified"));
+    assert!(line.is_some_and(|line| line.contains("WARN")), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,8 +11,8 @@ use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, JournalRecord};
 use storekeeper::clock;
 use storekeeper::config::{ByteSize, Expired, IngressSettings};
-use storekeeper::http::{Limits, serve};
-use storekeeper::ingress::{router, signature};
+use storekeeper::http::{Limits, serve_and_count};
+use storekeeper::ingress::{count_invalid, router, signature};
 use storekeeper::metrics::{CodeLabel, Metrics};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -44,6 +44,8 @@ pub(super) fn settings() -> IngressSettings {
         reading_bytes_max: ByteSize(1024),
         in_flight_max: 64,
         connections_max: 64,
+        quota_per_minute: None,
+        quota_bytes_per_minute: None,
     }
 }
 
@@ -90,7 +92,8 @@ impl Service {
             header_timeout: settings.header_timeout,
         };
         let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, router, limits, stop.clone()));
+        let count_invalid = count_invalid(Arc::clone(&metrics));
+        serving.spawn(serve_and_count(listener, router, limits, count_invalid, stop.clone()));
         let client = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
         Self { address, broker, stop, serving, metrics, client, _directory: directory }
     }
@@ -165,7 +168,7 @@ pub(super) fn check_problem(head: &Head, body: &[u8], status: u16, code: &str) {
     assert_eq!(body["status"], status);
     assert!(body["title"].as_str().is_some_and(|title| !title.is_empty()), "{body}");
     assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{body}");
-    assert_eq!(head.get("retry-after").is_some(), status == 503, "{head:?}");
+    assert_eq!(head.get("retry-after").is_some(), [429, 503].contains(&status), "{head:?}");
     assert_eq!(head.get("server"), None);
 }
 

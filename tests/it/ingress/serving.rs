@@ -8,8 +8,9 @@ use tokio::net::TcpStream;
 use super::harness::{BODY, DEADLINE, Service, taken, unsigned};
 use super::raw::Raw;
 
-const HEAD: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: shop\r\n";
-const WEBHOOK: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: shop\r\ncontent-length: 4\r\n\r\nbody";
+const HEAD: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: localhost\r\n";
+const WEBHOOK: &str =
+    "POST /webhooks/duda HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nbody";
 
 /// Sends the head of a request and waits until its handler waits for the body.
 async fn half_sent(service: &Service) -> Raw {
@@ -47,9 +48,9 @@ async fn clients_that_do_not_send_their_bodies_take_no_place() {
 
 #[tokio::test]
 async fn a_large_body_that_finds_no_memory_is_refused_and_others_are_taken() {
-    let large = 64 * 1024 + 2;
+    let large = 64 * 1024 + 3;
     let settings =
-        IngressSettings { body_bytes_max: 2 * large, reading_bytes_max: ByteSize(1), ..unsigned() };
+        IngressSettings { body_bytes_max: 2 * large, reading_bytes_max: ByteSize(2), ..unsigned() };
     let service = Service::start(settings).await;
     let webhook = |length: usize| {
         [format!("{HEAD}content-length: {length}\r\n\r\n").into(), vec![b'x'; length]].concat()
@@ -59,7 +60,8 @@ async fn a_large_body_that_finds_no_memory_is_refused_and_others_are_taken() {
     crowded.refused(503, "ingress.busy").await;
     crowded.closed().await;
     let mut client = service.connect().await;
-    for length in [large - 1, 4, large - 1] {
+    // The first may still be in the writer's hands when it is answered.
+    for length in [large - 2, 4, large - 2] {
         client.send(webhook(length)).await;
         client.taken().await;
     }

@@ -7,7 +7,7 @@ use storekeeper::config::IngressSettings;
 
 use super::harness::{DEADLINE, Service, unsigned};
 
-const HEAD: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: shop\r\n";
+const HEAD: &str = "POST /webhooks/duda HTTP/1.1\r\nhost: localhost\r\n";
 
 fn webhook(body: &str) -> String {
     format!("{HEAD}content-length: {}\r\n\r\n{body}", body.len())
@@ -187,17 +187,25 @@ async fn broken_http_is_refused() {
 async fn odd_requests_are_answered() {
     let service = Service::start(unsigned()).await;
     for (request, status, code) in [
-        ("OPTIONS * HTTP/1.1\r\nhost: shop\r\n\r\n", 404, "route.unknown"),
-        ("CONNECT shop:443 HTTP/1.1\r\nhost: shop\r\n\r\n", 404, "route.unknown"),
-        ("GET http://shop/webhooks/duda HTTP/1.1\r\nhost: shop\r\n\r\n", 405, "request.method"),
-        ("post /webhooks/duda HTTP/1.1\r\ncontent-length: 1\r\n\r\nx", 405, "request.method"),
+        ("OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n", 404, "route.unknown"),
+        ("CONNECT localhost:443 HTTP/1.1\r\nhost: localhost\r\n\r\n", 404, "route.unknown"),
+        (
+            "GET http://localhost/webhooks/duda HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            405,
+            "request.method",
+        ),
+        (
+            "post /webhooks/duda HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx",
+            405,
+            "request.method",
+        ),
     ] {
         let mut client = service.connect().await;
         client.send(request).await;
         client.refused(status, code).await;
     }
     let mut old = service.connect().await;
-    old.send("POST /webhooks/duda HTTP/1.0\r\ncontent-length: 1\r\n\r\nx").await;
+    old.send("POST /webhooks/duda HTTP/1.0\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx").await;
     old.taken().await;
     old.closed().await;
 }
