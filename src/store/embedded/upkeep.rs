@@ -106,13 +106,20 @@ impl UpkeepStore for EmbeddedStore {
                 ":after": page.after_text(),
                 ":limit": column::rows_of(&page),
             };
-            let items = column::all(connection, AUDITED_KEYS, values, |row| {
-                let key = column::parsed(row, "key", StockKey::parse)?;
+            let keys = column::all(connection, AUDITED_KEYS, values, |row| {
+                column::parsed(row, "key", StockKey::parse)
+            })?;
+            let mut keys = page.cut(keys, ToString::to_string);
+            let mut items = Vec::new();
+            for key in std::mem::take(&mut keys.items) {
                 let counts = counts(connection, &site, &key)?;
                 let sums = sums(connection, &site, &key)?;
-                Ok(AuditedItem { key, counts, sums })
-            })?;
-            Ok(page.cut(items, |item| item.key.to_string()))
+                // Of many items only a name is known.
+                if counts.is_some() || sums != Some(Counts::default()) {
+                    items.push(AuditedItem { key, counts: counts.unwrap_or_default(), sums });
+                }
+            }
+            Ok(keys.with(items))
         })
         .await
     }
@@ -225,22 +232,24 @@ const AUDITED_KEYS: &str = "SELECT key FROM \
        (SELECT key FROM stock WHERE site = :site AND is_counted AND key > :after \
        ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT key FROM items WHERE site = :site AND key > :after \
-       AND EXISTS (SELECT 1 FROM holds WHERE holds.item = items.item) \
        ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT DISTINCT key FROM receipts \
        WHERE site = :site AND key > :after ORDER BY key LIMIT :limit) \
      ORDER BY 1 LIMIT :limit";
 
-/// What an item counts; one that is not there counts nothing.
-fn counts(connection: &Connection, site: &Site, key: &StockKey) -> rusqlite::Result<Counts> {
-    let values = (site.as_str(), key.to_string());
-    let counts = column::first(
+/// What an item counts, if it counts anything.
+fn counts(
+    connection: &Connection,
+    site: &Site,
+    key: &StockKey,
+) -> rusqlite::Result<Option<Counts>> {
+    column::first(
         connection,
-        "SELECT received, committed, fulfilled FROM stock WHERE site = ?1 AND key = ?2",
-        values,
+        "SELECT received, committed, fulfilled FROM stock \
+         WHERE site = ?1 AND key = ?2 AND is_counted",
+        (site.as_str(), key.to_string()),
         |row| column::counts(row, 0),
-    );
-    Ok(counts?.unwrap_or_default())
+    )
 }
 
 /// What an item is made of; `None` if that is more than can be counted. Added up here and not by
@@ -285,7 +294,7 @@ fn repair_item(
     site: &Site,
     repair: &ItemRepair,
 ) -> rusqlite::Result<bool> {
-    if counts(connection, site, &repair.key)? != repair.read {
+    if counts(connection, site, &repair.key)?.unwrap_or_default() != repair.read {
         return Ok(false);
     }
     let (site, key) = (site.as_str(), repair.key.to_string());

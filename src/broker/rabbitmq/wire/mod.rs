@@ -128,13 +128,15 @@ pub(super) fn stripped(properties: &BasicProperties) -> BasicProperties {
     let mut headers = FieldTable::default();
     let mut room = FOREIGN_BYTES_MAX;
     for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
-        let is_noted = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
-            .iter()
-            .any(|noted| name.as_str().starts_with(noted));
-        // What is without a source is the default one's.
+        let acted_on = ["CC", "BCC", "x-acquired-count"].contains(&name.as_str())
+            || ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
+                .iter()
+                .any(|noted| name.as_str().starts_with(noted));
+        // What is without a source is the default one's; what has one of this kind is nobody's.
+        let is_nobodys = name.as_str() == SOURCE && length(value) > TEXT_BYTES_MAX;
+        let value = if is_nobodys { &AMQPValue::Void } else { value };
         let bytes = if name.as_str() == SOURCE { 0 } else { name.as_str().len() + length(value) };
-        let left = room.checked_sub(bytes);
-        if let Some(left) = left.filter(|_| !is_noted && name.as_str() != "x-acquired-count") {
+        if let Some(left) = room.checked_sub(bytes).filter(|_| !acted_on) {
             room = left;
             headers.insert(name.clone(), value.clone());
         }
@@ -231,7 +233,9 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
             integer(headers, RECEIVED_AT).ok_or(Unreadable::Unknown("the time of receipt"))?,
         ),
         source: if headers.contains_key(SOURCE) {
-            string(headers, SOURCE).ok_or(Unreadable::Unknown("the source"))?
+            string(headers, SOURCE)
+                .filter(|source| source.len() <= TEXT_BYTES_MAX)
+                .ok_or(Unreadable::Unknown("the source"))?
         } else {
             DEFAULT_SOURCE.to_owned()
         },

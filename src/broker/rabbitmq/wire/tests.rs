@@ -62,6 +62,7 @@ fn a_header_of_another_type_is_no_default() {
     for (name, value) in [
         (SOURCE, AMQPValue::LongInt(1)),
         (SOURCE, AMQPValue::Void),
+        (SOURCE, text(&"a".repeat(TEXT_BYTES_MAX + 1))),
         (REPLAYS, AMQPValue::Boolean(true)),
     ] {
         let written = properties(&envelope(), 2, None, None);
@@ -122,6 +123,11 @@ fn what_rabbitmq_notes_or_acts_on_is_stripped_and_the_rest_is_kept() {
     for name in ["x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count"] {
         headers.insert(name.into(), text("a"));
     }
+    // Queues that RabbitMQ routes it to as well.
+    for name in ["CC", "BCC"] {
+        headers.insert(name.into(), AMQPValue::FieldArray(vec![text("work")].into()));
+    }
+    headers.insert(SOURCE.into(), text(&"s".repeat(FOREIGN_BYTES_MAX)));
     headers.insert("x-mine".into(), text("b"));
     headers.insert("x-much".into(), text(&"c".repeat(FOREIGN_BYTES_MAX)));
     let known = BasicProperties::default()
@@ -140,5 +146,6 @@ fn what_rabbitmq_notes_or_acts_on_is_stripped_and_the_rest_is_kept() {
         .with_delivery_mode(1);
     let mut kept = FieldTable::default();
     kept.insert("x-mine".into(), text("b"));
+    kept.insert(SOURCE.into(), AMQPValue::Void);
     assert_eq!(stripped(&all), known.with_headers(kept).with_delivery_mode(2));
 }
