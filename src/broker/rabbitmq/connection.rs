@@ -315,7 +315,7 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -336,8 +336,10 @@ mod tests {
     async fn a_node_that_is_silent_costs_one_thread_however_often_it_is_asked() {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = listening.local_addr().unwrap();
-        // It is dropped at once.
-        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // It is kept, or somebody else would listen there.
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refusing = bound.local_addr().unwrap();
         for scheme in ["amqp", "amqps"] {
             let urls = [silent, refusing].map(|place| format!("{scheme}://{place}"));
             let addresses = urls.iter().map(|url| Address::parse(url).unwrap()).collect();
