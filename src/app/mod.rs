@@ -137,7 +137,7 @@ impl App {
         let ingress = listen_as(Role::Ingress, "ingress.listen", settings.ingress.listen).await?;
         let console = listen_as(Role::Console, "console.listen", settings.console.listen).await?;
         let probes = listen("probes.listen", settings.probes.listen).await?;
-        let backends = Backends::open(&settings, roles)?;
+        let backends = Backends::open(&settings, roles).await?;
         let metrics = Metrics::new();
         for role in Role::ALL.into_iter().filter(|role| roles.has(*role)) {
             metrics.note_role(role.as_str());
@@ -242,12 +242,12 @@ impl App {
             Arc::clone(&broker),
         );
         let probes = serve(probes, router, OPERATOR_CONNECTIONS_MAX, &stops.operators);
-        let leader = leading.map(|Leading { lease, store, journal, servers }| {
+        let leader = leading.map(|Leading { lease, store, files, servers }| {
             let means = Means {
                 settings: settings.clone(),
                 broker: Arc::clone(&broker),
                 store,
-                journal,
+                files,
                 servers,
                 metrics: Arc::clone(&metrics),
                 health: Arc::clone(&health),

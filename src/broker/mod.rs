@@ -274,4 +274,6 @@ pub struct JournalRecord {
     pub envelope: Envelope,
     /// Why it was rejected on receipt, if it was.
     pub rejection: Option<Rejection>,
+    /// Whether it is known to be in a queue still; RabbitMQ does not say.
+    pub is_waiting: bool,
 }

@@ -17,10 +17,12 @@ mod entity;
 mod envelope_kind;
 mod event;
 pub mod identifier;
+mod leader_clock;
 mod lists;
 mod named;
 mod names;
 mod order_id;
+mod pairing;
 mod policy;
 mod quantity;
 mod reading;
@@ -54,9 +56,11 @@ pub use event::{
     Content, Event, Line, LineNames, Mode, NoticeEvent, Oddities, OrderEvent, RefundEvent, Snapshot,
 };
 pub use identifier::{IDENTIFIER_BYTES_MAX, Identifier, IdentifierError, NameError, Site};
+pub use leader_clock::LeaderClock;
 pub use lists::{List, Lists};
 pub use names::{ClosedName, Link, Names, SECOND_NAMES_MAX};
 pub use order_id::{OrderId, OrderIdKind};
+pub use pairing::{Pairing, QueueId, QueueNote, QueuePlaces, QueueState};
 pub use policy::{
     Cancelled, Deleted, Policy, PolicyInForce, PolicyOrigin, PolicyRevision, ProposedPolicy,
     Restock, TestMode,

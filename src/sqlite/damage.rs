@@ -26,7 +26,11 @@ pub fn damage(path: &Path) -> Result<Vec<(PathBuf, String)>, SqliteError> {
     let found = match found {
         Ok(found) if found == ["ok"] => Vec::new(),
         Ok(found) => found,
-        Err(SqliteError { kind: SqliteFailure::Unusable, message, .. }) => vec![message],
+        Err(SqliteError {
+            kind: SqliteFailure::Unusable | SqliteFailure::Damaged,
+            message,
+            ..
+        }) => vec![message],
         Err(error) => return Err(error),
     };
     Ok(found.into_iter().map(|found| (path.to_owned(), found)).collect())

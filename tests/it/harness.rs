@@ -233,6 +233,19 @@ pub(crate) fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
     command
 }
 
+/// As Debian's package has it; `tests/run` installs that.
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+];
+
+/// The settings of a process whose clock is off by that much, as `-1h`.
+pub(crate) fn faketime(by: &str) -> [(&'static str, &str); 3] {
+    let library = FAKETIME.into_iter().find(|library| Path::new(library).exists());
+    let library = library.expect("the package faketime is missing");
+    [("LD_PRELOAD", library), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
+}
+
 /// A command after the words of a program that runs it.
 fn under(words: &[String], command: &Command) -> Command {
     let command_words = words.iter().map(OsStr::new).chain([command.get_program()]);

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
 
 use super::item::{self, item};
+use super::note::Gap;
 use super::stock::PreparedChange;
-use super::{EmbeddedStore, column, dead_letters, entity, policy, replays};
+use super::{EmbeddedStore, column, dead_letters, entity, leader_clock, policy, replays};
 use crate::clock;
 use crate::domain::{
-    Cause, Counts, Hold, Identifier, Link, OrderId, Policy, PolicyInForce, PolicyOrigin, Quantity,
-    Receipt, ReceiptId, Site, StockChange, StockKey, Timestamp,
+    Cause, Counts, Hold, Identifier, LeaderClock, Link, OrderId, Policy, PolicyInForce,
+    PolicyOrigin, Quantity, Receipt, ReceiptId, Site, StockChange, StockKey, Timestamp,
 };
 use crate::store::{
     AuditedHold, AuditedItem, AuditedOrder, DeadLetterName, EntityId, EntityName, Fence,
@@ -136,14 +137,8 @@ impl UpkeepStore for EmbeddedStore {
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
         for site in self.sites().await? {
-            loop {
-                let site = site.clone();
-                let trimmed = self.write(move |connection| trim(connection, &site, before)).await?;
-                removed += u64::try_from(trimmed).unwrap_or(u64::MAX);
-                if trimmed < TRIM_MAX {
-                    break;
-                }
-            }
+            let trimmed = self.write(move |connection| trim(connection, &site, before)).await?;
+            removed += u64::try_from(trimmed).unwrap_or(u64::MAX);
         }
         Ok(removed)
     }
@@ -168,15 +163,29 @@ impl UpkeepStore for EmbeddedStore {
         self.write(move |connection| replays::lead(connection, leader)).await
     }
 
-    /// A file that has a site was not begun empty beside a journal, unless webhooks arrived before
-    /// it was rebuilt: a person who replaces the file is asked to stop the service first.
-    async fn is_complete(&self) -> Result<bool, StoreError> {
-        Ok(!self.sites().await?.is_empty())
+    async fn leader_clock(&self) -> Result<Option<LeaderClock>, StoreError> {
+        self.read(leader_clock::find).await
     }
 
-    /// The file's sites are the record.
+    /// Whoever leads has the lock of the directory: there is no later leader.
+    async fn record_leader_clock(
+        &self,
+        clock: LeaderClock,
+        _: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| leader_clock::record(connection, clock)).await?;
+        Ok(true)
+    }
+
+    /// A file that has a site was not begun empty beside a journal, unless webhooks arrived before
+    /// it was rebuilt; what it lacks besides, the leader finds out.
+    async fn is_complete(&self) -> Result<bool, StoreError> {
+        Ok(!self.sites().await?.is_empty() && self.gap().await? != Some(Gap::Found))
+    }
+
+    /// The file's sites are the record, unless the leader has found a gap.
     async fn record_complete(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.accept_gap().await
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `sk:policy` | hash | `revision` and `policy` in force, `actor` and `at` of who put it in force |
 //! | `sk:history` | hash | `names` of the histories of the data, `settled_before` |
 //! | `sk:leader` | hash | `owner`, `fence`, `until` of the lease of the process that leads |
+//! | `sk:clock` | hash | the leader's times: `trusted`, `doubted` (empty: none), `fence` |
 //! | `sk:dirty` | set | sites with new changes for the relay |
 //! | `sk:{site}:relay` | hash | `epoch` and `sequence` of what was relayed last, `fence` of who did |
 //! | `sk:layout`, `sk:epoch`, `sk:probe` | string | the number of this layout; the Store's epoch; what checks write |

@@ -30,6 +30,7 @@ mod feed;
 mod history;
 mod keys;
 mod layout;
+mod leader_clock;
 mod lease;
 mod moment;
 mod names;

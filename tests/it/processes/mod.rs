@@ -2,11 +2,14 @@
 //! a body kills it, or the disk is full.
 
 mod audits;
+mod clocks;
 mod closing;
 mod full_disk;
+mod pairing;
 mod poison;
 mod policy;
 mod roles;
+mod standing;
 mod synced;
 
 use std::path::Path;
