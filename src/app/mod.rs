@@ -21,6 +21,9 @@ mod consume;
 mod descriptors;
 mod ready_file;
 mod roles;
+mod routers;
+pub mod sampling;
+mod secrets;
 pub mod signals;
 pub mod telemetry;
 mod wiring;
@@ -45,7 +48,6 @@ use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
-use crate::{console, ingress};
 
 use backends::{Backends, Leading};
 pub use backends::{
@@ -55,12 +57,16 @@ pub use backup::{BackUpError, back_up};
 use consume::WorkerRole;
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
+use routers::Routers;
+use secrets::SecretFiles;
 use wiring::{Stops, Tasks};
 
 /// How often is looked whether the backends are there, at the start.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections at a time to the console, and to the probes.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
+/// How long a client of the probes may take to send its headers, or be silent between two requests.
+const PROBES_HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +189,11 @@ impl App {
         let health = Arc::clone(&self.health);
         let drain_timeout = self.settings.worker.drain_timeout;
         let stops = Stops::default();
-        let (mut parts, policy_decided) = self.start_parts(&stops);
+        let backends = (Arc::clone(&broker), store.clone());
+        let (metrics, streams) = (Arc::clone(&self.metrics), stops.operators.clone());
+        let routers = Routers::new(&self.settings, self.roles, backends, metrics, streams);
+        let secrets = SecretFiles::new(self.settings.clone(), Arc::clone(&self.metrics));
+        let (mut parts, policy_decided) = self.start_parts(&stops, &routers);
         let announced = async {
             // An error means that there is no consumer, or that it ended: the wait below finds out
             // why.
@@ -201,6 +211,7 @@ impl App {
             () = stop.cancelled() => None,
             failed = parts.one_ends() => Some(failed),
             failed = announced => Some(failed),
+            never = secrets.watch(|settings| routers.replace(settings)) => never,
         };
         health.mark_draining();
         let drained = parts.drain(&stops, drain_timeout).await;
@@ -213,35 +224,32 @@ impl App {
 
     /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
     /// which policy is in force.
-    fn start_parts(self, stops: &Stops) -> (Tasks, oneshot::Receiver<()>) {
+    fn start_parts(self, stops: &Stops, routers: &Routers) -> (Tasks, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
         let Backends { broker, store, leading } = backends;
         let tracker = TaskTracker::new();
-        let serve = |listener, router, connections_max, stop: &CancellationToken| {
-            let limits =
-                Limits { connections_max, header_timeout: settings.ingress.header_timeout };
-            tracker.spawn(http::serve(listener, router, limits, stop.clone()))
+        let serve = |listener, router, limits, stop: &CancellationToken| {
+            tracker.spawn(http::serve_current(listener, router, limits, stop.clone()))
         };
+        let header_timeout = settings.ingress.header_timeout;
+        let operators = Limits { connections_max: OPERATOR_CONNECTIONS_MAX, header_timeout };
         let ingress = ingress.map(|listener| {
-            let (broker, metrics) = (Arc::clone(&broker), Arc::clone(&metrics));
             for source in settings.sources_without_credential() {
                 tracing::warn!(source, "no [[ingress.credentials]] section names this source");
             }
-            let router = ingress::router(broker, &settings.ingress, metrics);
-            serve(listener, router, settings.ingress.connections_max, &stops.ingress)
+            let limits = Limits { connections_max: settings.ingress.connections_max, ..operators };
+            serve(listener, routers.ingress(), limits, &stops.ingress)
         });
-        let console = console.zip(store.clone()).map(|(listener, store)| {
-            let (broker, streams) = (Arc::clone(&broker), stops.operators.clone());
-            let router = console::router(store, broker, &settings, streams);
-            serve(listener, router, OPERATOR_CONNECTIONS_MAX, &stops.operators)
-        });
+        let console =
+            console.map(|listener| serve(listener, routers.console(), operators, &stops.operators));
         let router = probes::router(
             Arc::clone(&health),
             Arc::clone(&metrics),
             store.clone(),
             Arc::clone(&broker),
         );
-        let probes = serve(probes, router, OPERATOR_CONNECTIONS_MAX, &stops.operators);
+        let limits = Limits { header_timeout: PROBES_HEADER_TIMEOUT, ..operators };
+        let probes = tracker.spawn(http::serve(probes, router, limits, stops.operators.clone()));
         let leader = leading.map(|Leading { lease, store, files, servers }| {
             let means = Means {
                 settings: settings.clone(),

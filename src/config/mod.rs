@@ -13,6 +13,7 @@ mod backend_url;
 mod byte_size;
 mod check;
 mod console_token;
+mod exposed;
 mod layers;
 mod log_filter;
 mod old_sources;
@@ -27,6 +28,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{SecretBox, SecretString};
@@ -35,6 +37,8 @@ use serde::{Deserialize, Serialize};
 pub use backend_url::BackendUrl;
 pub use byte_size::ByteSize;
 pub use console_token::{ConsoleToken, Role};
+pub use exposed::SECRETS;
+use layers::LoadedFrom;
 pub use log_filter::LogFilter;
 
 use crate::domain::{
@@ -82,6 +86,8 @@ pub struct Settings {
     /// The origins of the settings that are not defaults.
     #[serde(skip)]
     origins: BTreeMap<String, String>,
+    #[serde(skip)]
+    loaded_from: Arc<LoadedFrom>,
 }
 
 impl Settings {

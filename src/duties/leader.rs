@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::lease::{LASTS, LeaderLease};
 use super::means::{Kind, Means};
 use super::supervise::supervise;
+use crate::domain::causes;
 use crate::store::{Fence, StoreError};
 
 /// The renewal interval of the lease, and the timeout of one attempt.
@@ -70,7 +71,10 @@ impl Leader {
                 Err(error) => {
                     // Logged once per outage; readiness shows how long it lasts.
                     if !failing {
-                        tracing::warn!(%error, "cannot acquire the leader's lease; trying again");
+                        tracing::warn!(
+                            error = causes(&error),
+                            "cannot acquire the leader's lease; trying again"
+                        );
                     }
                     failing = true;
                 }
@@ -99,7 +103,9 @@ impl Leader {
             sleep(RENEW_EVERY).await;
             match timeout(RENEW_EVERY, self.lease.acquire()).await.unwrap_or_else(|_| Err(late())) {
                 Ok(acquired) => return acquired == Some(fence),
-                Err(error) => tracing::debug!(%error, "cannot renew the lease; trying again"),
+                Err(error) => {
+                    tracing::debug!(error = causes(&error), "cannot renew the lease; trying again");
+                }
             }
         }
     }

@@ -1,13 +1,12 @@
 //! Why a request was refused: the answer to its sender, and the line in the log.
 
-use std::error::Error;
-
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::body::BodyError;
 use super::signature::SignatureError;
 use crate::broker::BrokerError;
+use crate::domain::causes;
 use crate::http::problem::{Problem, ProblemCode};
 
 /// Why a request was refused. Its text is for the sender, so it reveals nothing of the server.
@@ -89,12 +88,15 @@ impl Refusal {
         let code = self.code().as_str();
         match self {
             Self::Unpublished(error) if !error.is_transient() => {
-                let cause: &(dyn Error + 'static) = error;
-                tracing::error!(route, code, cause, "the broker refused a webhook");
+                tracing::error!(route, code, cause = causes(error), "the broker refused a webhook");
             }
             Self::Unpublished(error) => {
-                let cause: &(dyn Error + 'static) = error;
-                tracing::warn!(route, code, cause, "the broker did not take a webhook");
+                tracing::warn!(
+                    route,
+                    code,
+                    cause = causes(error),
+                    "the broker did not take a webhook"
+                );
             }
             Self::Unconfirmed => {
                 tracing::warn!(route, code, "the broker did not confirm a webhook in time");

@@ -96,6 +96,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_events_ignored counter
     storekeeper_events_settled counter
     storekeeper_leading gauge
+    storekeeper_log_suppressed counter
     storekeeper_names_contested counter
     storekeeper_names_unreadable counter
     storekeeper_order_lines_rekeyed counter
@@ -112,6 +113,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_queue_unroutable gauge
     storekeeper_refund_lines_unmatched counter
     storekeeper_role gauge
+    storekeeper_secrets_outdated gauge
     storekeeper_sources_unknown counter
     storekeeper_stock_items_oversold gauge
     storekeeper_store_away_seconds counter

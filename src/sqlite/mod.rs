@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::damage::damage;
 use self::open::Upkeep;
+pub use self::open::is_there;
 use self::readers::Readers;
 use self::standing::Standing;
 use self::writer::WriterMessage;

@@ -39,7 +39,9 @@ use crate::broker::{
 };
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules};
+use crate::domain::{
+    Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules, causes,
+};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -332,7 +334,7 @@ impl Pool {
                 return;
             }
             Ok(Err(error)) => {
-                tracing::warn!(message_id = %delivery.envelope.message_id, %error, "the store refused an event");
+                tracing::warn!(message_id = %delivery.envelope.message_id, error = causes(&error), "the store refused an event");
                 Some(batch::Verdict::Failed)
             }
             Err(_) => {
@@ -419,7 +421,10 @@ impl Pool {
 /// deliveries come again.
 fn log_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a task of the worker failed; its deliveries come again");
+        tracing::error!(
+            error = causes(&error),
+            "a task of the worker failed; its deliveries come again"
+        );
     }
 }
 

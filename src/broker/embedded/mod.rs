@@ -42,7 +42,7 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{Rejection, Timestamp};
-use crate::sqlite::{Database, SqliteError, SqliteFailure, damage};
+use crate::sqlite::{Database, SqliteError, SqliteFailure, damage, is_there};
 
 const FILE_NAME: &str = "broker.db";
 /// The most unsettled deliveries of a subscription.
@@ -165,7 +165,7 @@ impl EmbeddedBroker {
     /// or of an older schema is an error; nothing is created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, BrokerError> {
         let file = directory.join(FILE_NAME);
-        if !file.is_file() {
+        if !is_there(&file)? {
             let message = format!("there is no {}; check embedded.path", file.display());
             return Err(BrokerError::unavailable(message));
         }

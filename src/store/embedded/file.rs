@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use rusqlite::Connection;
 
 use super::{EmbeddedStore, column, schema};
-use crate::sqlite::{Database, Schema, SqliteError, SqliteFailure, damage};
+use crate::sqlite::{Database, Schema, SqliteError, SqliteFailure, damage, is_there};
 use crate::store::StoreError;
 
 pub(super) const FILE_NAME: &str = "store.db";
@@ -21,7 +21,7 @@ impl EmbeddedStore {
     /// of an older schema is an error, not created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
         let file = directory.join(FILE_NAME);
-        if !file.is_file() {
+        if !is_there(&file)? {
             let message = format!(
                 "there is no {}; check embedded.path, or start the service there first",
                 file.display()
