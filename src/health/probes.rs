@@ -17,8 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::domain::List;
-use crate::domain::Timestamp;
+use crate::domain::{List, Timestamp, causes};
 use crate::health::{Health, LeaderReport, NotReady};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::metrics::{BrokerReading, Metrics, OPEN_METRICS, ProcessReadings, Readings};
@@ -159,7 +158,7 @@ impl Probes {
         let (broker, store) = tokio::join!(check_broker, check_store);
         let fault_of_store = match &store {
             Some(Ok(Ok(()))) | None => None,
-            Some(Ok(Err(error))) => Some(NotReady::new("store.unavailable", error.to_string())),
+            Some(Ok(Err(error))) => Some(NotReady::new("store.unavailable", causes(error))),
             Some(Err(_)) => Some(NotReady::new("store.unavailable", NO_ANSWER)),
         };
         let (reading, fault_of_broker) = match &broker {

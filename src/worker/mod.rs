@@ -39,7 +39,9 @@ use crate::broker::{
 };
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules};
+use crate::domain::{
+    Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules, causes,
+};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -332,7 +334,8 @@ impl Pool {
                 return;
             }
             Ok(Err(error)) => {
-                tracing::warn!(message_id = %delivery.envelope.message_id, %error, "the store refused an event");
+                let (message_id, error) = (delivery.envelope.message_id, causes(&error));
+                tracing::warn!(%message_id, error, "the store refused an event");
                 Some(batch::Verdict::Failed)
             }
             Err(_) => {
