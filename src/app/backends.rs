@@ -143,8 +143,15 @@ fn rabbit_options(settings: &Settings) -> RabbitOptions {
 }
 
 fn redis_options(settings: &Settings) -> RedisOptions {
-    let config::RedisSettings { url, mode, sentinel_master, prefix, allow_volatile } =
-        &settings.redis;
+    let config::RedisSettings {
+        url,
+        mode,
+        sentinel_master,
+        sentinel_username,
+        sentinel_password,
+        prefix,
+        allow_volatile,
+    } = &settings.redis;
     RedisOptions {
         urls: url.iter().map(|url| url.expose().into()).collect(),
         mode: match mode {
@@ -153,6 +160,8 @@ fn redis_options(settings: &Settings) -> RedisOptions {
             config::RedisMode::Cluster => RedisMode::Cluster,
         },
         sentinel_master: sentinel_master.clone(),
+        sentinel_username: sentinel_username.clone(),
+        sentinel_password: sentinel_password.clone(),
         prefix: prefix.clone(),
         allow_volatile: *allow_volatile,
         announces: settings.changes.announce,

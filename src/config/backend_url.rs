@@ -132,6 +132,10 @@ impl Settings {
         if !management.is_empty() {
             self.check_urls("rabbitmq.management_url", management, ["http", "https"])?;
         }
+        if redis.sentinel_username.is_some() && redis.sentinel_password.is_none() {
+            let message = "is of no use without redis.sentinel_password".to_owned();
+            return Err(self.fault("redis.sentinel_username", message));
+        }
         for (setting, name) in [
             ("rabbitmq.namespace", &rabbitmq.namespace),
             ("redis.prefix", &redis.prefix),
@@ -222,6 +226,10 @@ mod tests {
             ),
             ("rabbitmq.namespace = 'a b'", "rabbitmq.namespace: must be 1 to 64 letters, digits"),
             ("redis.prefix = '{a}'", "redis.prefix: must be 1 to 64 letters, digits or -_."),
+            (
+                "redis.sentinel_username = 'watch'",
+                "redis.sentinel_username: is of no use without redis.sentinel_password",
+            ),
             ("redis.mode = 'many'", "redis.mode: must be one of `single`, `sentinel`, `cluster`"),
             (
                 "backend = 'cloud'",

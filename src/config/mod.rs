@@ -178,6 +178,11 @@ pub struct RedisSettings {
     pub mode: RedisMode,
     /// The name by which sentinels know the server.
     pub sentinel_master: String,
+    /// The user name of the sentinels, if it is not that of the server.
+    pub sentinel_username: Option<String>,
+    /// The password of the sentinels, if it is not that of the server.
+    #[serde(default, with = "value::token")]
+    pub sentinel_password: Option<SecretString>,
     /// The prefix of the names of all keys.
     pub prefix: String,
     /// Whether a server without persistence is accepted.

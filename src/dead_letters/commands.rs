@@ -100,10 +100,8 @@ pub async fn discard(
 
 fn progress(done: Result<Progress, StoreError>) -> Progress {
     done.unwrap_or_else(|error| {
-        tracing::warn!(
-            error = causes(&error),
-            "the store did not take a command; a worker will do it"
-        );
+        let error = causes(&error);
+        tracing::warn!(error, "the store did not take a command; a worker will do it");
         Progress::Queued
     })
 }

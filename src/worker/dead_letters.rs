@@ -54,7 +54,7 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
         };
         match applied {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
+            Err(error) if pool.breaker.waited_out(&error).await => {}
             Err(error) => return Err(error),
         }
     }
@@ -93,12 +93,10 @@ pub(super) async fn end_replayed<'a>(
             pool.store.end_dead_letters(replayed.clone(), Ending::Settled, clock::now()).await;
         match ended {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
+            Err(error) if pool.breaker.waited_out(&error).await => {}
             Err(error) => {
-                tracing::error!(
-                    error = causes(&error),
-                    "the store refused the end of a dead letter"
-                );
+                let error = causes(&error);
+                tracing::error!(error, "the store refused the end of a dead letter");
                 return false;
             }
         }

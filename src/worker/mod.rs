@@ -334,7 +334,8 @@ impl Pool {
                 return;
             }
             Ok(Err(error)) => {
-                tracing::warn!(message_id = %delivery.envelope.message_id, error = causes(&error), "the store refused an event");
+                let (message_id, error) = (delivery.envelope.message_id, causes(&error));
+                tracing::warn!(%message_id, error, "the store refused an event");
                 Some(batch::Verdict::Failed)
             }
             Err(_) => {

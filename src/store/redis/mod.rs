@@ -40,6 +40,7 @@ mod read;
 mod refusal;
 mod relay;
 mod repair;
+mod rights;
 mod script;
 mod server;
 mod sites;

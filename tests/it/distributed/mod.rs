@@ -7,6 +7,7 @@ mod drains;
 mod faults;
 mod full_redis;
 mod leaders;
+mod managed;
 mod outages;
 mod roles;
 mod surviving;

@@ -5,6 +5,7 @@
 
 mod deploy;
 mod names;
+mod rights;
 mod settings;
 mod source;
 
