@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::broker::Broker;
-use crate::domain::List;
-use crate::domain::Timestamp;
+use crate::broker::{Broker, BrokerWarnings};
+use crate::domain::{List, Timestamp, causes};
 use crate::health::{Health, LeaderReport, NotReady};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::metrics::{BrokerReading, Metrics, OPEN_METRICS, ProcessReadings, Readings};
@@ -62,6 +61,9 @@ pub struct ProbeAnswer {
     /// Why, if the answer is negative.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<NotReady>,
+    /// What a person must put right although the process is ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<NotReady>,
     /// The report of a process that may lead; only in answers about readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<LeaderReport>,
@@ -90,11 +92,11 @@ struct Checked {
 async fn livez(State(probes): State<Arc<Probes>>) -> Response {
     let depth = answered(probes.broker.depth()).await;
     if probes.health.is_live(depth.as_ref(), Instant::now()) {
-        return answer(StatusCode::OK, "live", Vec::new(), None);
+        return answer(StatusCode::OK, ProbeAnswer::new("live", Vec::new()));
     }
     let detail = "the worker has something to do and makes no progress; restart the process";
     let reasons = vec![NotReady::new("worker.stalled", detail)];
-    answer(StatusCode::SERVICE_UNAVAILABLE, "stalled", reasons, None)
+    answer(StatusCode::SERVICE_UNAVAILABLE, ProbeAnswer::new("stalled", reasons))
 }
 
 async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
@@ -105,7 +107,16 @@ async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    answer(status, text, reasons, probes.health.leader())
+    let warnings = warnings(&probes.broker.warnings());
+    let leader = probes.health.leader();
+    answer(status, ProbeAnswer { warnings, leader, ..ProbeAnswer::new(text, reasons) })
+}
+
+fn warnings(broker: &BrokerWarnings) -> Vec<NotReady> {
+    let conflicts = broker.policy_conflicts.iter().flatten();
+    let conflicts = conflicts.map(|conflict| NotReady::new("rabbitmq.policy", conflict));
+    let management = broker.management.iter();
+    conflicts.chain(management.map(|why| NotReady::new("rabbitmq.management", why))).collect()
 }
 
 async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
@@ -126,6 +137,11 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
     let readings = Readings {
         broker: checked.broker,
         store_up: checked.store_up,
+        policy_conflicts: probes
+            .broker
+            .warnings()
+            .policy_conflicts
+            .map(|found| u64::try_from(found.len()).unwrap_or(u64::MAX)),
         store_volatile: store.and_then(|store| store.is_volatile()),
         depth,
         parked,
@@ -164,7 +180,7 @@ impl Probes {
         };
         let (reading, fault_of_broker) = match &broker {
             Ok(answer) => {
-                let fault = answer.as_ref().err().map(ToString::to_string);
+                let fault = answer.as_ref().err().map(|error| causes(error));
                 let fault = fault.map(|fault| NotReady::new("broker.unavailable", fault));
                 (BrokerReading::of(answer), fault)
             }
@@ -195,13 +211,13 @@ async fn answered<T, E: std::fmt::Display>(asked: impl Future<Output = Result<T,
     }
 }
 
-fn answer(
-    status: StatusCode,
-    text: &str,
-    reasons: Vec<NotReady>,
-    leader: Option<LeaderReport>,
-) -> Response {
+impl ProbeAnswer {
+    fn new(status: &str, reasons: Vec<NotReady>) -> Self {
+        Self { status: status.to_owned(), reasons, warnings: Vec::new(), leader: None }
+    }
+}
+
+fn answer(status: StatusCode, answer: ProbeAnswer) -> Response {
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    let answer = ProbeAnswer { status: text.to_owned(), reasons, leader };
     (status, headers, Json(answer)).into_response()
 }

@@ -11,7 +11,7 @@ use super::Pool;
 use super::batch::Verdict;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
-use crate::domain::{Code, EventOutcome, Outcome, Reason, Rejection};
+use crate::domain::{Code, EventOutcome, Outcome, Reason, Rejection, causes};
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, StoreError};
 
 /// The outcome of an envelope that is a command about a dead letter; `None` for an event.
@@ -95,7 +95,10 @@ pub(super) async fn end_replayed<'a>(
             Ok(()) => break,
             Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
             Err(error) => {
-                tracing::error!(%error, "the store refused the end of a dead letter");
+                tracing::error!(
+                    error = causes(&error),
+                    "the store refused the end of a dead letter"
+                );
                 return false;
             }
         }
