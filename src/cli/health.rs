@@ -27,6 +27,8 @@ struct Verdict {
     /// The status that a probe answers; `None` if the answer is not a probe's.
     status: Option<String>,
     reasons: Vec<NotReady>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<NotReady>,
 }
 
 /// Requests the address, or its `/readyz` if it has no path.
@@ -66,17 +68,15 @@ fn without_login(url: &Url) -> String {
 
 async fn ask(client: &Client, url: Url, shown: &str) -> reqwest::Result<(bool, Verdict)> {
     let mut response = client.get(url).send().await?;
-    let status = response.status();
+    let code = response.status();
     // The answer of another server is judged by its status alone.
     let probe = serde_json::from_slice::<ProbeAnswer>(&read_bounded(&mut response).await?).ok();
-    let (word, reasons) = probe.map(|probe| (probe.status, probe.reasons)).unzip();
-    let verdict = Verdict {
-        url: shown.to_owned(),
-        code: status.as_u16(),
-        status: word,
-        reasons: reasons.unwrap_or_default(),
+    let (status, reasons, warnings) = match probe {
+        Some(probe) => (Some(probe.status), probe.reasons, probe.warnings),
+        None => (None, Vec::new(), Vec::new()),
     };
-    Ok((status.is_success(), verdict))
+    let verdict = Verdict { url: shown.to_owned(), code: code.as_u16(), status, reasons, warnings };
+    Ok((code.is_success(), verdict))
 }
 
 async fn read_bounded(response: &mut Response) -> reqwest::Result<Vec<u8>> {
@@ -98,6 +98,10 @@ fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> io::Result<()> {
     for NotReady { code, detail } in &verdict.reasons {
         let reason = format!("{code}: {detail}");
         writeln!(output.out, "{}", printable(&reason, false))?;
+    }
+    for NotReady { code, detail } in &verdict.warnings {
+        let warning = format!("warning: {code}: {detail}");
+        writeln!(output.out, "{}", printable(&warning, false))?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::kept::Kept;
 use super::{Health, LeaderReport, NotReady};
-use crate::broker::{Broker, QueueDepth};
+use crate::broker::{Broker, BrokerWarnings, QueueDepth};
 use crate::domain::{Code, List, Timestamp, causes};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::metrics::{BrokerReading, Metrics, OPEN_METRICS, ProcessReadings, Readings};
@@ -71,6 +71,9 @@ pub struct ProbeAnswer {
     /// Why, if the answer is negative.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<NotReady>,
+    /// What a person must put right although the process is ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<NotReady>,
     /// The report of a process that may lead; only in answers about readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<LeaderReport>,
@@ -113,11 +116,11 @@ struct Counts {
 async fn livez(State(probes): State<Arc<Probes>>) -> Response {
     let depth = probes.depth().await;
     if probes.health.is_live(depth.as_ref(), Instant::now()) {
-        return answer(StatusCode::OK, "live", Vec::new(), None);
+        return answer(StatusCode::OK, ProbeAnswer::new("live", Vec::new()));
     }
     let detail = "the worker has something to do and makes no progress; restart the process";
     let reasons = vec![NotReady::new("worker.stalled", detail)];
-    answer(StatusCode::SERVICE_UNAVAILABLE, "stalled", reasons, None)
+    answer(StatusCode::SERVICE_UNAVAILABLE, ProbeAnswer::new("stalled", reasons))
 }
 
 async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
@@ -128,7 +131,16 @@ async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    answer(status, text, reasons, probes.health.leader())
+    let warnings = warnings(&probes.broker.warnings());
+    let leader = probes.health.leader();
+    answer(status, ProbeAnswer { warnings, leader, ..ProbeAnswer::new(text, reasons) })
+}
+
+fn warnings(broker: &BrokerWarnings) -> Vec<NotReady> {
+    let conflicts = broker.policy_conflicts.iter().flatten();
+    let conflicts = conflicts.map(|conflict| NotReady::new("rabbitmq.policy", conflict));
+    let management = broker.management.iter();
+    conflicts.chain(management.map(|why| NotReady::new("rabbitmq.management", why))).collect()
 }
 
 async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
@@ -137,6 +149,10 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
     let readings = Readings {
         broker: checked.broker,
         store_up: checked.store_up,
+        policy_conflicts: broker
+            .warnings()
+            .policy_conflicts
+            .map(|found| u64::try_from(found.len()).unwrap_or(u64::MAX)),
         store_volatile: store.as_ref().and_then(|store| store.is_volatile()),
         depth,
         parked: counts.parked,
@@ -230,13 +246,13 @@ async fn answered<T, E: Error + 'static>(asked: impl Future<Output = Result<T, E
     }
 }
 
-fn answer(
-    status: StatusCode,
-    text: &str,
-    reasons: Vec<NotReady>,
-    leader: Option<LeaderReport>,
-) -> Response {
+impl ProbeAnswer {
+    fn new(status: &str, reasons: Vec<NotReady>) -> Self {
+        Self { status: status.to_owned(), reasons, warnings: Vec::new(), leader: None }
+    }
+}
+
+fn answer(status: StatusCode, answer: ProbeAnswer) -> Response {
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    let answer = ProbeAnswer { status: text.to_owned(), reasons, leader };
     (status, headers, Json(answer)).into_response()
 }

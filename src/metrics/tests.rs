@@ -11,6 +11,7 @@ fn readings() -> Readings {
         broker: BrokerReading::Blocked,
         store_up: Some(true),
         store_volatile: Some(true),
+        policy_conflicts: Some(2),
         process: ProcessReadings {
             started_at: Timestamp::from_millis(1_500),
             cpu: Duration::from_millis(250),
@@ -39,6 +40,7 @@ const NONE: Readings = Readings {
     broker: BrokerReading::Away,
     store_up: None,
     store_volatile: None,
+    policy_conflicts: None,
     process: ProcessReadings {
         started_at: Timestamp::from_micros(0),
         cpu: Duration::ZERO,
@@ -111,6 +113,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_queue_ready gauge
     storekeeper_queue_retry_ready gauge
     storekeeper_queue_unroutable gauge
+    storekeeper_rabbitmq_policy_conflicts gauge
     storekeeper_refund_lines_unmatched counter
     storekeeper_role gauge
     storekeeper_secrets_outdated gauge
@@ -154,6 +157,7 @@ fn gauges_are_what_was_read_now() {
         "storekeeper_broker_blocked 1",
         "storekeeper_store_up 1",
         "storekeeper_store_volatile 1",
+        "storekeeper_rabbitmq_policy_conflicts 2",
         "process_start_time_seconds 1.5",
         "process_cpu_seconds_total 0.25",
         "process_resident_memory_bytes 4096",
@@ -196,6 +200,7 @@ fn a_gauge_whose_reading_failed_is_left_out() {
         "broker_blocked",
         "store_up",
         "store_volatile",
+        "policy_conflicts",
         "process_resident_memory_bytes",
     ] {
         assert!(!text.contains(name), "{name} is in\n{text}");

@@ -14,6 +14,7 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
+mod chunks;
 mod circuit_breaker;
 mod dead_letters;
 mod decided;
@@ -209,6 +210,8 @@ impl Pool {
         let prefetch = self.settings.prefetch;
         let subscribed = async {
             let work = self.broker.subscribe(Queue::Work, prefetch).await?;
+            // They are parked one batch at a time, and their bodies take memory too.
+            let prefetch = prefetch.min(self.settings.batch_max);
             Ok((work, self.broker.subscribe(Queue::Dead, prefetch).await?))
         };
         let (mut work, mut dead) = match subscribed.await {
@@ -243,9 +246,11 @@ impl Pool {
             let pool = Arc::clone(self);
             tasks.spawn(async move {
                 let in_hand = InHand::new(&pool.health, deliveries.len());
-                match queue {
-                    Queue::Work => pool.work(deliveries).await,
-                    Queue::Dead => parking::park(&pool, deliveries).await,
+                for chunk in chunks::chunks(deliveries) {
+                    match queue {
+                        Queue::Work => pool.work(chunk).await,
+                        Queue::Dead => parking::park(&pool, chunk).await,
+                    }
                 }
                 drop((in_hand, slot));
             });
