@@ -131,7 +131,7 @@ async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    let warnings = warnings(&probes.broker.warnings());
+    let warnings = warnings(&probes.backends.broker.warnings());
     let leader = probes.health.leader();
     answer(status, ProbeAnswer { warnings, leader, ..ProbeAnswer::new(text, reasons) })
 }
