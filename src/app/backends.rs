@@ -8,7 +8,8 @@ use crate::broker::embedded::EmbeddedBroker;
 use crate::broker::rabbitmq::{self, RabbitBroker, RabbitOptions};
 use crate::broker::{Broker, BrokerError};
 use crate::config::{self, Backend, Settings};
-use crate::duties::LeaderLease;
+use crate::domain::causes;
+use crate::duties::{self, LeaderLease};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::{RedisMode, RedisOptions, RedisStore};
 use crate::store::{Store, StoreError};
@@ -33,29 +34,36 @@ pub(super) struct Leading {
     /// The Store; of Redis over a connection of its own: what takes long is not in the way of
     /// commits.
     pub(super) store: Arc<dyn Store>,
-    /// The broker whose journal does not shorten itself.
-    pub(super) journal: Option<Arc<EmbeddedBroker>>,
+    /// Both files of the embedded backend.
+    pub(super) files: Option<(Arc<EmbeddedBroker>, Arc<EmbeddedStore>)>,
     /// The servers that other processes share.
     pub(super) servers: Option<(Arc<RabbitBroker>, Arc<RedisStore>)>,
 }
 
 impl Backends {
     /// Opens what the roles need. Files must be there and usable; servers may be away for now.
-    pub(super) fn open(settings: &Settings, roles: Roles) -> Result<Self, StartError> {
+    pub(super) async fn open(settings: &Settings, roles: Roles) -> Result<Self, StartError> {
         match settings.backend {
             Backend::Embedded => {
                 let bytes_max = settings.embedded.bytes_max.map(|size| size.0);
-                let broker = EmbeddedBroker::open(&settings.embedded.path)?.limited_to(bytes_max);
-                let broker = Arc::new(broker);
+                let beside = Some(EmbeddedStore::file(&settings.embedded.path));
+                let broker = EmbeddedBroker::open(&settings.embedded.path)?;
+                let broker = Arc::new(broker.limited_to(bytes_max, beside));
                 if !roles.need_store() {
                     return Ok(Self { broker, store: None, leading: None });
                 }
                 let directory = &settings.embedded.path;
-                let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory)?);
+                let store = Arc::new(EmbeddedStore::open(directory)?);
+                if let Err(error) = duties::pair_new(&broker, &store).await {
+                    // The leader compares the files anyway.
+                    let error = causes(&error);
+                    tracing::warn!(error, "cannot note yet that store.db and broker.db are new");
+                }
                 let leading = || {
                     let lease = LeaderLease::of_directory(directory).map_err(StartError::Lease)?;
-                    let (store, journal) = (Arc::clone(&store), Some(Arc::clone(&broker)));
-                    Ok::<_, StartError>(Leading { lease, store, journal, servers: None })
+                    let files = Some((Arc::clone(&broker), Arc::clone(&store)));
+                    let store = Arc::clone(&store) as Arc<dyn Store>;
+                    Ok::<_, StartError>(Leading { lease, store, files, servers: None })
                 };
                 let leading = roles.has(Role::Leader).then(leading).transpose()?;
                 Ok(Self { broker, store: Some(store), leading })
@@ -70,7 +78,7 @@ impl Backends {
                     let store = start()?;
                     let lease = LeaderLease::of_server(Arc::clone(&store));
                     let servers = Some((Arc::clone(&broker), Arc::clone(&store)));
-                    Ok::<_, StartError>(Leading { lease, store, journal: None, servers })
+                    Ok::<_, StartError>(Leading { lease, store, files: None, servers })
                 };
                 let leading = roles.has(Role::Leader).then(leading).transpose()?;
                 Ok(Self { broker, store: Some(start()?), leading })
@@ -135,8 +143,15 @@ fn rabbit_options(settings: &Settings) -> RabbitOptions {
 }
 
 fn redis_options(settings: &Settings) -> RedisOptions {
-    let config::RedisSettings { url, mode, sentinel_master, prefix, allow_volatile } =
-        &settings.redis;
+    let config::RedisSettings {
+        url,
+        mode,
+        sentinel_master,
+        sentinel_username,
+        sentinel_password,
+        prefix,
+        allow_volatile,
+    } = &settings.redis;
     RedisOptions {
         urls: url.iter().map(|url| url.expose().into()).collect(),
         mode: match mode {
@@ -145,6 +160,8 @@ fn redis_options(settings: &Settings) -> RedisOptions {
             config::RedisMode::Cluster => RedisMode::Cluster,
         },
         sentinel_master: sentinel_master.clone(),
+        sentinel_username: sentinel_username.clone(),
+        sentinel_password: sentinel_password.clone(),
         prefix: prefix.clone(),
         allow_volatile: *allow_volatile,
         announces: settings.changes.announce,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::clock::{self, Delays};
 use crate::config::Settings;
-use crate::domain::{Policy, PolicyInForce, PolicyOrigin};
+use crate::domain::{Policy, PolicyInForce, PolicyOrigin, causes};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -93,7 +93,7 @@ impl WorkerRole {
                         differing(&configured.over(&in_force.policy), &in_force.policy).join(", "),
                     )
                 }
-                Err(error) => format!("cannot read the policy in force: {error}"),
+                Err(error) => format!("cannot read the policy in force: {}", causes(&error)),
             };
             if logged.as_ref() != Some(&why) {
                 tracing::error!(why, "the worker does not consume");

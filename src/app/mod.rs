@@ -21,6 +21,9 @@ mod consume;
 mod descriptors;
 mod ready_file;
 mod roles;
+mod routers;
+pub mod sampling;
+mod secrets;
 pub mod signals;
 pub mod telemetry;
 mod wiring;
@@ -42,10 +45,10 @@ use crate::config::Settings;
 use crate::duties::{Leader, Means};
 use crate::health::{Health, probes};
 use crate::http::{self, Limits};
+use crate::ingress;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
-use crate::{console, ingress};
 
 use backends::{Backends, Leading};
 pub use backends::{
@@ -55,12 +58,16 @@ pub use backup::{BackUpError, back_up};
 use consume::WorkerRole;
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
+use routers::Routers;
+use secrets::SecretFiles;
 use wiring::{Stops, Tasks};
 
 /// How often is looked whether the backends are there, at the start.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections at a time to the console, and to the probes.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
+/// How long a client of the probes may take to send its headers, or be silent between two requests.
+const PROBES_HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +144,7 @@ impl App {
         let ingress = listen_as(Role::Ingress, "ingress.listen", settings.ingress.listen).await?;
         let console = listen_as(Role::Console, "console.listen", settings.console.listen).await?;
         let probes = listen("probes.listen", settings.probes.listen).await?;
-        let backends = Backends::open(&settings, roles)?;
+        let backends = Backends::open(&settings, roles).await?;
         let metrics = Metrics::new();
         for role in Role::ALL.into_iter().filter(|role| roles.has(*role)) {
             metrics.note_role(role.as_str());
@@ -183,7 +190,11 @@ impl App {
         let health = Arc::clone(&self.health);
         let drain_timeout = self.settings.worker.drain_timeout;
         let stops = Stops::default();
-        let (mut parts, policy_decided) = self.start_parts(&stops);
+        let backends = (Arc::clone(&broker), store.clone());
+        let (metrics, streams) = (Arc::clone(&self.metrics), stops.operators.clone());
+        let routers = Routers::new(&self.settings, self.roles, backends, metrics, streams);
+        let secrets = SecretFiles::new(self.settings.clone(), Arc::clone(&self.metrics));
+        let (mut parts, policy_decided) = self.start_parts(&stops, &routers);
         let announced = async {
             // An error means that there is no consumer, or that it ended: the wait below finds out
             // why.
@@ -201,6 +212,7 @@ impl App {
             () = stop.cancelled() => None,
             failed = parts.one_ends() => Some(failed),
             failed = announced => Some(failed),
+            never = secrets.watch(|settings| routers.replace(settings)) => never,
         };
         health.mark_draining();
         let drained = parts.drain(&stops, drain_timeout).await;
@@ -213,29 +225,22 @@ impl App {
 
     /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
     /// which policy is in force.
-    fn start_parts(self, stops: &Stops) -> (Tasks, oneshot::Receiver<()>) {
+    fn start_parts(self, stops: &Stops, routers: &Routers) -> (Tasks, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
         let Backends { broker, store, leading } = backends;
         let tracker = TaskTracker::new();
         let header_timeout = settings.ingress.header_timeout;
-        let serve = |listener, router, connections_max, stop: &CancellationToken| {
-            let limits = Limits { connections_max, header_timeout };
-            tracker.spawn(http::serve(listener, router, limits, stop.clone()))
-        };
+        let operators = Limits { connections_max: OPERATOR_CONNECTIONS_MAX, header_timeout };
         let ingress = ingress.map(|listener| {
-            let (broker, metrics) = (Arc::clone(&broker), Arc::clone(&metrics));
             warn_of_senders(&settings);
+            let limits = Limits { connections_max: settings.ingress.connections_max, ..operators };
             let count_invalid = ingress::count_invalid(Arc::clone(&metrics));
-            let router = ingress::router(broker, &settings.ingress, metrics);
-            let limits =
-                Limits { connections_max: settings.ingress.connections_max, header_timeout };
-            let stop = stops.ingress.clone();
-            tracker.spawn(http::serve_and_count(listener, router, limits, count_invalid, stop))
+            let (router, stop) = (routers.ingress(), stops.ingress.clone());
+            tracker.spawn(http::serve_current(listener, router, limits, count_invalid, stop))
         });
-        let console = console.zip(store.clone()).map(|(listener, store)| {
-            let (broker, streams) = (Arc::clone(&broker), stops.operators.clone());
-            let router = console::router(store, broker, &settings, streams);
-            serve(listener, router, OPERATOR_CONNECTIONS_MAX, &stops.operators)
+        let console = console.map(|listener| {
+            let (router, stop) = (routers.console(), stops.operators.clone());
+            tracker.spawn(http::serve_current(listener, router, operators, || (), stop))
         });
         let router = probes::router(
             Arc::clone(&health),
@@ -243,13 +248,14 @@ impl App {
             store.clone(),
             Arc::clone(&broker),
         );
-        let probes = serve(probes, router, OPERATOR_CONNECTIONS_MAX, &stops.operators);
-        let leader = leading.map(|Leading { lease, store, journal, servers }| {
+        let limits = Limits { header_timeout: PROBES_HEADER_TIMEOUT, ..operators };
+        let probes = tracker.spawn(http::serve(probes, router, limits, stops.operators.clone()));
+        let leader = leading.map(|Leading { lease, store, files, servers }| {
             let means = Means {
                 settings: settings.clone(),
                 broker: Arc::clone(&broker),
                 store,
-                journal,
+                files,
                 servers,
                 metrics: Arc::clone(&metrics),
                 health: Arc::clone(&health),

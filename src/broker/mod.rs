@@ -91,6 +91,11 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// How often this handle had to reconnect; never for a file.
     fn reconnects(&self) -> u64;
 
+    /// What an operator must put right although everything works for now; nothing for a file.
+    fn warnings(&self) -> BrokerWarnings {
+        BrokerWarnings::default()
+    }
+
     /// Waits until every decided settlement is durable, then releases all resources. Deliveries
     /// that are still unsettled are delivered again after the next start.
     async fn close(&self);
@@ -139,6 +144,10 @@ pub enum BrokerError {
 impl BrokerError {
     fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable { source: source.into() }
+    }
+
+    fn rejected(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Rejected { source: source.into() }
     }
 
     /// Whether the same call may work later.
@@ -248,6 +257,15 @@ pub struct QueueDepth {
     pub unroutable: u64,
 }
 
+/// What an operator must put right although everything works for now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BrokerWarnings {
+    /// Policies that let RabbitMQ drop or refuse messages; `None` while they cannot be read.
+    pub policy_conflicts: Option<Vec<String>>,
+    /// Why the management API cannot be read, where it is configured.
+    pub management: Option<String>,
+}
+
 /// A place in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JournalPosition(pub u64);
@@ -274,4 +292,6 @@ pub struct JournalRecord {
     pub envelope: Envelope,
     /// Why it was rejected on receipt, if it was.
     pub rejection: Option<Rejection>,
+    /// Whether it is known to be in a queue still; RabbitMQ does not say.
+    pub is_waiting: bool,
 }

@@ -53,6 +53,9 @@ pub enum StockCommands {
 #[derive(Debug, Subcommand)]
 pub enum StockCommand {
     /// Export the counts of every stock item as CSV, or as NDJSON with `--format json`.
+    ///
+    /// In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it;
+    /// `stock import` reads it without.
     Export,
     /// List the counts of every stock item.
     List {

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::table::{Column, Listing, optional, text};
 use super::{ExitStatus, Format, progress, sites};
 use crate::clock;
-use crate::domain::{MessageId, Site};
+use crate::domain::{MessageId, Site, printable};
 use crate::store::Store;
 use crate::upkeep::audit::{self, Repair, Repaired};
 
@@ -96,7 +96,13 @@ pub fn report_damage(
     for (file, found) in damage {
         let file = &*file.to_string_lossy();
         match output.format {
-            Format::Table => writeln!(output.out, "{DAMAGED} {file}: {found}")?,
+            Format::Table => {
+                writeln!(
+                    output.out,
+                    "{DAMAGED} {}",
+                    printable(&format!("{file}: {found}"), false)
+                )?;
+            }
             Format::Json => output.json(&DamageView { kind: DAMAGED, file, found })?,
         }
     }

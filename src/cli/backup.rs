@@ -52,8 +52,8 @@ pub async fn run(
     let directory = args.directory.display().to_string();
     let sentence = format!(
         "{directory} holds store.db and broker.db. To restore: stop the service, copy both to \
-         embedded.path in place of what is there (with their -wal and -shm files), start it and run \
-         `storekeeper journal replay --since {since}`"
+         embedded.path in place of what is there (with their -wal and -shm files) and start it. If only \
+         store.db was lost, copy only that: the rest is applied again from the journal in broker.db"
     );
     output.verdict(sentence, &View { directory, replay_since: since.to_string() })?;
     Ok(ExitStatus::Done)

@@ -12,7 +12,7 @@ use super::table::{Column, Listing, quantity, text};
 use super::{ExitStatus, Format, sites};
 use crate::app::signals::Signals;
 use crate::console::views::ChangeView;
-use crate::domain::Site;
+use crate::domain::{Site, causes};
 use crate::store::Store;
 use crate::store::changes::{self, Cursor, FeedError};
 
@@ -75,7 +75,7 @@ async fn write(
             // A followed feed survives a Store that is away for a while.
             Err(FeedError::Store(error)) if args.follow && error.is_transient() => {
                 if !std::mem::replace(&mut is_waiting, true) {
-                    output.say(format_args!("{error}; waiting for it"))?;
+                    output.say(format_args!("{}; waiting for it", causes(&error)))?;
                 }
                 Vec::new()
             }

@@ -4,13 +4,16 @@ use std::io::{self, Write};
 
 use super::{ExitStatus, Format};
 use crate::config::Settings;
+use crate::domain::{printable, printable_json};
 
 /// Prints the settings in force: in the form of the configuration file with the source of what is
 /// no default, or as one JSON object. Secrets are left out.
 pub fn show(settings: &Settings, format: Format, out: &mut dyn Write) -> io::Result<ExitStatus> {
     match format {
-        Format::Table => out.write_all(settings.to_redacted_toml().as_bytes())?,
-        Format::Json => writeln!(out, "{}", settings.to_redacted_json())?,
+        Format::Table => write!(out, "{}", printable(&settings.to_redacted_toml(), true))?,
+        Format::Json => {
+            writeln!(out, "{}", printable_json(&settings.to_redacted_json().to_string()))?;
+        }
     }
     Ok(ExitStatus::Done)
 }
@@ -22,7 +25,10 @@ pub fn show(settings: &Settings, format: Format, out: &mut dyn Write) -> io::Res
 pub fn check(settings: &Settings, format: Format, out: &mut dyn Write) -> io::Result<ExitStatus> {
     match format {
         Format::Json => {
-            writeln!(out, "{}", serde_json::json!({ "valid": true, "set": settings.origins() }))?;
+            let warnings = settings.exposed_files();
+            let set = settings.origins();
+            let checked = serde_json::json!({ "valid": true, "set": set, "warnings": warnings });
+            writeln!(out, "{}", printable_json(&checked.to_string()))?;
         }
         Format::Table => {
             writeln!(out, "The configuration is valid.")?;
@@ -30,7 +36,10 @@ pub fn check(settings: &Settings, format: Format, out: &mut dyn Write) -> io::Re
                 writeln!(out, "Every setting has its default.")?;
             }
             for (setting, origin) in settings.origins() {
-                writeln!(out, "  {setting}  from {origin}")?;
+                writeln!(out, "  {setting}  from {}", printable(origin, false))?;
+            }
+            for warning in settings.exposed_files() {
+                writeln!(out, "warning: {}", printable(&warning, false))?;
             }
         }
     }

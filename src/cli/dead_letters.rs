@@ -9,11 +9,11 @@ use comfy_table::Cell;
 use super::dead_letter_commands as commands;
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, Listing, optional, printable, text, write_facts, write_heading};
+use super::table::{Column, Listing, optional, text, write_facts, write_heading};
 use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus};
 use crate::broker::{Broker, BrokerError};
 use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView};
-use crate::domain::{MessageId, SourceRules, Timestamp};
+use crate::domain::{MessageId, SourceRules, Timestamp, printable};
 use crate::store::{DeadLetterFilter, Store};
 
 /// Runs a `dead-letters` command; ages count back from `now`. The broker is opened only for

@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let settings = settings(&directory)?;
-    telemetry::init(&settings.log)?;
+    let logs = telemetry::init(&settings.log)?;
     let signals = Signals::install()?;
     let app = App::start(settings, Roles::All).await?;
     let addresses = app.addresses()?;
@@ -58,7 +58,9 @@ pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<Exi
     let (drained, shown) = tokio::select! {
         both = async { tokio::join!(serving, showing) } => both,
         never = signals.watch(stop.clone()) => never,
+        never = logs.report() => never,
     };
+    logs.report_now();
     let (drained, shown) = (drained?, shown?);
     Ok(if shown == ExitStatus::Done { serve::exit_status(drained) } else { shown })
 }

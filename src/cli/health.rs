@@ -8,8 +8,8 @@ use reqwest::{Client, Response, Url, redirect};
 use serde::Serialize;
 
 use super::output::Output;
-use super::table::printable;
 use super::{ExitStatus, HealthArgs};
+use crate::domain::printable;
 use crate::health::NotReady;
 use crate::health::probes::ProbeAnswer;
 
@@ -27,6 +27,8 @@ struct Verdict {
     /// The status that a probe answers; `None` if the answer is not a probe's.
     status: Option<String>,
     reasons: Vec<NotReady>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<NotReady>,
 }
 
 /// Requests the address, or its `/readyz` if it has no path.
@@ -35,15 +37,16 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
     if url.path() == "/" {
         url.set_path("/readyz");
     }
+    let shown = without_login(&url);
     // The process is nearby: neither a proxy nor a redirect may answer for it.
     let client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(redirect::Policy::none());
     let client = client.no_proxy().build().context("cannot set up the HTTP client")?;
-    let (is_good, verdict) = match ask(&client, &url).await {
+    let (is_good, verdict) = match ask(&client, url, &shown).await {
         Ok(answer) => answer,
         Err(error) => {
             // The outer errors only name the request.
             let error = anyhow::Error::from(error);
-            output.say(format_args!("cannot reach {url}: {}", error.root_cause()))?;
+            output.say(format_args!("cannot reach {shown}: {}", error.root_cause()))?;
             return Ok(ExitStatus::Unreachable);
         }
     };
@@ -54,19 +57,26 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
     Ok(if is_good { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
-async fn ask(client: &Client, url: &Url) -> reqwest::Result<(bool, Verdict)> {
-    let mut response = client.get(url.clone()).send().await?;
-    let status = response.status();
+/// The address without a password that it may have.
+fn without_login(url: &Url) -> String {
+    let mut url = url.clone();
+    // Only addresses without a host have no login to remove.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.to_string()
+}
+
+async fn ask(client: &Client, url: Url, shown: &str) -> reqwest::Result<(bool, Verdict)> {
+    let mut response = client.get(url).send().await?;
+    let code = response.status();
     // The answer of another server is judged by its status alone.
     let probe = serde_json::from_slice::<ProbeAnswer>(&read_bounded(&mut response).await?).ok();
-    let (word, reasons) = probe.map(|probe| (probe.status, probe.reasons)).unzip();
-    let verdict = Verdict {
-        url: url.to_string(),
-        code: status.as_u16(),
-        status: word,
-        reasons: reasons.unwrap_or_default(),
+    let (status, reasons, warnings) = match probe {
+        Some(probe) => (Some(probe.status), probe.reasons, probe.warnings),
+        None => (None, Vec::new(), Vec::new()),
     };
-    Ok((status.is_success(), verdict))
+    let verdict = Verdict { url: shown.to_owned(), code: code.as_u16(), status, reasons, warnings };
+    Ok((code.is_success(), verdict))
 }
 
 async fn read_bounded(response: &mut Response) -> reqwest::Result<Vec<u8>> {
@@ -89,5 +99,20 @@ fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> io::Result<()> {
         let reason = format!("{code}: {detail}");
         writeln!(output.out, "{}", printable(&reason, false))?;
     }
+    for NotReady { code, detail } in &verdict.warnings {
+        let warning = format!("warning: {code}: {detail}");
+        writeln!(output.out, "{}", printable(&warning, false))?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_not_shown() {
+        let url = "http://anna:hush@127.0.0.1:8082/readyz".parse().unwrap();
+        assert_eq!(without_login(&url), "http://127.0.0.1:8082/readyz");
+    }
 }

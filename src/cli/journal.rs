@@ -32,6 +32,12 @@ pub enum JournalCommand {
         #[arg(long)]
         partial: bool,
     },
+    /// Trust the leader's clock, which waits to remove anything for its age.
+    ///
+    /// Retention waits when the clock of the machine is before the time that the leader recorded
+    /// last, or more than 7 days after it. Check the clock first: what is removed is lost. Without
+    /// this, a clock that goes on is trusted after 24 hours.
+    TrustClock,
 }
 
 /// The result in JSON.
@@ -71,7 +77,9 @@ pub async fn run(
     now: Timestamp,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let JournalCommand::Replay { since, partial } = command;
+    let JournalCommand::Replay { since, partial } = command else {
+        return trust_clock(store, output).await;
+    };
     let overlap = i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX);
     let since = since.map(|since| since.resolve(now).plus_micros(-overlap));
     let bar = progress::bar("the journal");
@@ -96,5 +104,27 @@ pub async fn run(
     };
     let sentence = format_args!("{replayed} envelopes are in the work queue again");
     output.verdict(sentence, &View { replayed })?;
+    Ok(ExitStatus::Done)
+}
+
+/// The result of `trust-clock` in JSON.
+#[derive(Serialize)]
+struct Trusted {
+    /// The time that is trusted; absent if none was doubted.
+    trusted: Option<String>,
+}
+
+async fn trust_clock(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let clock = store.leader_clock().await?;
+    let Some((clock, doubted)) = clock.and_then(|clock| Some((clock, clock.doubted?))) else {
+        output.verdict("nothing waits: no clock is doubted", &Trusted { trusted: None })?;
+        return Ok(ExitStatus::Done);
+    };
+    store.record_leader_clock(clock.confirmed(), None).await?;
+    let sentence = format!(
+        "the leader's clock said {doubted} after it had said {}; it is trusted from now on",
+        clock.trusted
+    );
+    output.verdict(sentence, &Trusted { trusted: Some(doubted.to_string()) })?;
     Ok(ExitStatus::Done)
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{ExitStatus, Format};
+use crate::domain::{printable, printable_json};
 
 /// Where a command writes, and how. Tables hold ANSI styles; a writer that is not a terminal must
 /// strip them, as `anstream::stdout` does.
@@ -38,8 +39,7 @@ impl<'a> Output<'a> {
 
     /// Writes one object on a line of its own.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut *self.out, value)?;
-        writeln!(self.out)
+        writeln!(self.out, "{}", printable_json(&serde_json::to_string(value)?))
     }
 
     /// Writes one result: for a person by `write`, else as an object.
@@ -61,7 +61,7 @@ impl<'a> Output<'a> {
         object: &impl Serialize,
     ) -> io::Result<()> {
         match self.format {
-            Format::Table => writeln!(self.out, "{sentence}"),
+            Format::Table => writeln!(self.out, "{}", printable(&sentence.to_string(), true)),
             Format::Json => self.json(object),
         }
     }
@@ -83,6 +83,28 @@ impl<'a> Output<'a> {
 
     /// Writes a message to the person who asked.
     pub(super) fn say(&mut self, sentence: impl fmt::Display) -> io::Result<()> {
-        writeln!(self.err, "{sentence}")
+        writeln!(self.err, "{}", printable(&sentence.to_string(), true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_from_outside_steers_the_terminal() {
+        let steering = "\u{1b}[2J\u{9b}\u{7f}\u{202e}a\n\u{2066}b";
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        for format in [Format::Table, Format::Json] {
+            let mut output = Output { out: &mut out, err: &mut err, format, width: None };
+            output.say(steering).unwrap();
+            output.verdict(steering, &steering).unwrap();
+        }
+        let out = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines[..2], ["\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}a", "\u{fffd}b"]);
+        assert_eq!(serde_json::from_str::<String>(lines[2]).unwrap(), steering);
+        let everything = out + &String::from_utf8(err).unwrap();
+        assert_eq!(printable(&everything, true), everything);
     }
 }

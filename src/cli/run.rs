@@ -16,6 +16,7 @@ use crate::app::{
 use crate::broker::Broker;
 use crate::clock;
 use crate::config::{Settings, SettingsError};
+use crate::domain::causes;
 use crate::simulate::SimulateError;
 use crate::store::{Store, StoreError};
 
@@ -29,7 +30,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStat
             let status = exit_status(&error);
             if status != ExitStatus::Done {
                 // If stderr is closed too, nobody can read the error.
-                output.say(format_args!("error: {error:#}")).ok();
+                output.say(format_args!("error: {}", causes(error.as_ref()))).ok();
             }
             status
         }

@@ -11,15 +11,20 @@ use crate::worker::Drained;
 
 /// Serves these roles until a signal, then drains.
 pub async fn run(settings: Settings, roles: Roles, args: &ServeArgs) -> anyhow::Result<ExitStatus> {
-    telemetry::init(&settings.log)?;
+    let logs = telemetry::init(&settings.log)?;
+    for warning in settings.exposed_files() {
+        tracing::warn!("{warning}");
+    }
     let signals = Signals::install()?;
     let app = App::start(settings, roles).await?;
     let stop = CancellationToken::new();
     let drained = tokio::select! {
-        drained = app.run(args.ready_file.as_deref(), stop.clone()) => drained?,
+        drained = app.run(args.ready_file.as_deref(), stop.clone()) => drained,
         never = signals.watch(stop) => never,
+        never = logs.report() => never,
     };
-    Ok(exit_status(drained))
+    logs.report_now();
+    Ok(exit_status(drained?))
 }
 
 /// The exit status of a process that has drained.

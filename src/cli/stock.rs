@@ -7,12 +7,10 @@ use comfy_table::Cell;
 
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{
-    Column, Listing, optional, printable, quantity, text, write_facts, write_section,
-};
-use super::{ExitStatus, Format, StockCommand, sites};
+use super::table::{Column, Listing, optional, quantity, text, write_facts, write_section};
+use super::{ExitStatus, Format, StockCommand, formula, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
-use crate::domain::{Site, StockKey};
+use crate::domain::{Site, StockKey, printable};
 use crate::requests::items::{self, Create, ItemError};
 use crate::store::{HeldBy, PageRequest, StockDetail, StockItem, Store};
 
@@ -101,21 +99,17 @@ const EXPORT_COLUMNS: [&str; 8] =
     ["site", "key", "name", "received", "committed", "fulfilled", "on_hand", "available"];
 
 fn export_row(item: &StockItemView) -> [String; 8] {
+    let text = |text: &str| formula::neutralised(printable(text, false));
     [
-        item.site.clone(),
-        item.key.clone(),
-        no_formula(printable(item.name.as_deref().unwrap_or_default(), false)),
+        text(&item.site),
+        text(&item.key),
+        text(item.name.as_deref().unwrap_or_default()),
         item.counts.received.clone(),
         item.counts.committed.clone(),
         item.counts.fulfilled.clone(),
         item.counts.on_hand.clone(),
         item.counts.available.clone(),
     ]
-}
-
-/// A name that no spreadsheet takes for a formula.
-fn no_formula(name: String) -> String {
-    if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name }
 }
 
 /// Shows one stock item and every order that holds some of it.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::{ExitStatus, Format};
+use crate::domain::printable;
 
 /// The style of headings.
 const HEADING: Style = Style::new().bold();
@@ -182,7 +183,7 @@ pub(super) fn write_heading(heading: &str, output: &mut Output<'_>) -> io::Resul
 
 /// Writes a line that needs a person's attention.
 pub(super) fn write_warning(warning: &str, output: &mut Output<'_>) -> io::Result<()> {
-    writeln!(output.out, "{WARNING}{warning}{WARNING:#}")
+    writeln!(output.out, "{WARNING}{}{WARNING:#}", printable(warning, false))
 }
 
 /// A cell of text from outside.
@@ -199,13 +200,6 @@ pub(super) fn optional(value: Option<&str>) -> Cell {
 pub(super) fn quantity(units: &str) -> Cell {
     let cell = Cell::new(units);
     if units.starts_with('-') { cell.fg(Color::Red).add_attribute(Attribute::Bold) } else { cell }
-}
-
-/// Text from outside without the control characters with which it could steer a terminal;
-/// `is_block` keeps line ends and tabs.
-pub(super) fn printable(text: &str, is_block: bool) -> String {
-    let is_kept = |c: char| !c.is_control() || (is_block && matches!(c, '\n' | '\t'));
-    text.chars().map(|c| if is_kept(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 fn plain_table(width: Option<u16>) -> Table {
@@ -277,14 +271,5 @@ mod tests {
         let coloured: Vec<bool> =
             text.lines().map(|line| line.contains("\u{1b}[38;5;9m")).collect();
         assert_eq!(coloured, [false, true, false], "{text:?}");
-    }
-
-    #[test]
-    fn text_from_outside_cannot_steer_the_terminal() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\r\n\tc", false),
-            "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c"
-        );
-        assert_eq!(printable("a\u{1b}[2Jb\n\tc", true), "a\u{fffd}[2Jb\n\tc");
     }
 }

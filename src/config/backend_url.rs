@@ -17,12 +17,31 @@ const NAME_LENGTH_MAX: usize = 64;
 pub struct BackendUrl(SecretString);
 
 impl BackendUrl {
-    /// Parses an address that has a scheme and something after it.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
+    /// Parses an address: a scheme, a login if there is one, a host, and a port if there is one.
+    ///
+    /// What a client would misread is refused here, where the setting can be named and no part of
+    /// the password is: clients show a piece of it as a wrong port, or connect to it as a host.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let (scheme, rest) = text.split_once("://").ok_or(NO_ADDRESS)?;
         let is_clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        let is_complete = !scheme.is_empty() && !rest.is_empty() && !rest.ends_with('@');
-        (is_clean && is_complete).then(|| Self(SecretString::from(text)))
+        let is_scheme = scheme.chars().all(|c| c.is_ascii_alphabetic()) && !scheme.is_empty();
+        if !is_clean || !is_scheme {
+            return Err(NO_ADDRESS);
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        if path.contains('@') {
+            return Err(
+                "has a / ? or # before its last @; in a login, write %2F for /, %3F for ?, %23 \
+                 for #, %40 for @ and %2C for a comma",
+            );
+        }
+        let (login, server) = authority.rsplit_once('@').unwrap_or(("", authority));
+        if !has_whole_escapes(login) {
+            return Err("has a % that two hexadecimal digits must follow; write % itself as %25");
+        }
+        check_server(server)?;
+        Ok(Self(SecretString::from(text)))
     }
 
     /// The whole address, for whoever connects.
@@ -33,6 +52,44 @@ impl BackendUrl {
     fn scheme(&self) -> &str {
         self.expose().split_once("://").map_or("", |(scheme, _)| scheme)
     }
+}
+
+/// What is said of a text that is no address at all.
+const NO_ADDRESS: &str = "must be an address, as \"amqp://rabbit:5672\"";
+
+/// Checks a host, with a port or without.
+fn check_server(server: &str) -> Result<(), &'static str> {
+    // An IPv6 address has colons of its own, and stands in brackets.
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (server, None),
+    };
+    if host.is_empty() {
+        return Err("has no host; write it as \"amqp://<user>:<password>@<host>:5672\"");
+    }
+    let is_ip_6 = host.starts_with('[') && host.ends_with(']');
+    if host.contains(':') && !is_ip_6 {
+        return Err("has more than one colon in its host; write an IPv6 address in brackets");
+    }
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|it| it > 0)
+    };
+    if port.is_some_and(|port| !is_port(port)) {
+        return Err(
+            "has a port that is not a number from 1 to 65535; if that is part of a login, write \
+             @ and the host after it, and in the login %2C for a comma and %2F for /",
+        );
+    }
+    Ok(())
+}
+
+/// Whether each % has two hexadecimal digits after it.
+fn has_whole_escapes(text: &str) -> bool {
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    text.split('%').skip(1).all(is_escape)
 }
 
 /// A password may contain an unencoded `@`: the host comes after the last one.
@@ -54,9 +111,7 @@ impl fmt::Debug for BackendUrl {
 
 impl<'de> Deserialize<'de> for BackendUrl {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        value::secret(from, |text| {
-            Self::parse(text).ok_or("must be an address, as \"amqp://rabbit:5672\"")
-        })
+        value::secret(from, Self::parse)
     }
 }
 
@@ -76,6 +131,10 @@ impl Settings {
         self.check_urls("redis.url", &redis.url, ["redis", "rediss"])?;
         if !management.is_empty() {
             self.check_urls("rabbitmq.management_url", management, ["http", "https"])?;
+        }
+        if redis.sentinel_username.is_some() && redis.sentinel_password.is_none() {
+            let message = "is of no use without redis.sentinel_password".to_owned();
+            return Err(self.fault("redis.sentinel_username", message));
         }
         for (setting, name) in [
             ("rabbitmq.namespace", &rabbitmq.namespace),
@@ -130,11 +189,35 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_can_be_reached_are_taken_as_they_are() {
+        for url in
+            ["amqp://[::1]", "amqp://[::1]:5672/%2f", "amqp://u:p%40%2f@a.b-c:1/v?heartbeat=5"]
+        {
+            let settings = load(&format!("rabbitmq.url = '{url}'"), &[]).unwrap();
+            assert_eq!(settings.rabbitmq.url[0].expose(), url);
+        }
+    }
+
+    #[test]
     fn an_address_of_another_kind_is_refused_without_showing_it() {
         for (content, expected) in [
             ("rabbitmq.url = 'http://u:hush@a'", "rabbitmq.url: must begin with amqp:// or amqps"),
             ("rabbitmq.url = 'u:hush@a'", "rabbitmq.url: item 1 must be an address, as "),
-            ("rabbitmq.url = 'amqp://u:hush@'", "rabbitmq.url: item 1 must be an address, as "),
+            ("rabbitmq.url = 'u:hush://hush@a'", "rabbitmq.url: item 1 must be an address, as "),
+            ("rabbitmq.url = 'amqp://u:hush@'", "rabbitmq.url: item 1 has no host"),
+            ("redis.url = 'redis://:hush@:6379'", "redis.url: item 1 has no host"),
+            ("rabbitmq.url = 'amqp://u:hush'", "rabbitmq.url: item 1 has a port that is not a"),
+            ("redis.url = 'redis://:hu,sh@a'", "redis.url: item 1 has no host"),
+            ("redis.url = 'redis://u:hush,1@a'", "redis.url: item 1 has a port that is not a num"),
+            ("rabbitmq.url = 'amqp://u:hush/1@a'", "rabbitmq.url: item 1 has a / ? or # before"),
+            ("redis.url = 'redis://:hush#1@a:6379'", "redis.url: item 1 has a / ? or # before it"),
+            ("redis.url = ['redis://a', 'redis://:hush%1z@a']", "redis.url: item 2 has a % that"),
+            ("redis.url = 'redis://hush::1'", "redis.url: item 1 has more than one colon"),
+            ("rabbitmq.url = 'amqp://u:p@a:0'", "rabbitmq.url: item 1 has a port that is not a"),
+            (
+                "rabbitmq.management_url = 'http://u:hush?1@a:15672'",
+                "rabbitmq.management_url: has a / ? or # before its last @",
+            ),
             ("rabbitmq.url = []", "rabbitmq.url: must have 1 to 32 addresses, not 0"),
             ("redis.url = ['redis://a', 'amqp://:hush@b']", "redis.url: must begin with redis://"),
             (
@@ -143,6 +226,10 @@ mod tests {
             ),
             ("rabbitmq.namespace = 'a b'", "rabbitmq.namespace: must be 1 to 64 letters, digits"),
             ("redis.prefix = '{a}'", "redis.prefix: must be 1 to 64 letters, digits or -_."),
+            (
+                "redis.sentinel_username = 'watch'",
+                "redis.sentinel_username: is of no use without redis.sentinel_password",
+            ),
             ("redis.mode = 'many'", "redis.mode: must be one of `single`, `sentinel`, `cluster`"),
             (
                 "backend = 'cloud'",

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
@@ -35,13 +37,45 @@ impl Settings {
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
-        let mut layers = Config::builder().add_source(Layer(parse(None, DEFAULTS)?));
-        if let Some(path) = file {
+        let read = |path: &Path| {
             let name = path.display().to_string();
             let text = read_file(path).map_err(|message| SettingsError::new(&name, message))?;
-            layers = layers.add_source(Layer(parse(Some(&name), &text)?));
+            Ok((name, text))
+        };
+        let file = file.map(read).transpose()?;
+        let is_ours = |(name, _): &(OsString, _)| name.to_string_lossy().starts_with(PREFIX);
+        let variables = variables.into_iter().filter(is_ours).collect();
+        Self::merge(Arc::new(LoadedFrom { file, variables }))
+    }
+
+    /// Loads the settings again from what they were loaded from: only files that variables name are
+    /// read anew.
+    pub fn reload(&self) -> Result<Self, SettingsError> {
+        Self::merge(Arc::clone(&self.loaded_from))
+    }
+
+    /// The name of the file that the settings come from.
+    pub(super) fn file_name(&self) -> Option<&str> {
+        self.loaded_from.file.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// The files that variables name, each with its setting.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        let variables = self.loaded_from.variables.iter();
+        let file = |(name, path): &(OsString, OsString)| match setting_of(&name.to_string_lossy()) {
+            Some((setting, true)) => Some((setting, PathBuf::from(path))),
+            Some((_, false)) | None => None,
+        };
+        variables.filter_map(file).collect()
+    }
+
+    fn merge(loaded_from: Arc<LoadedFrom>) -> Result<Self, SettingsError> {
+        let mut layers = Config::builder().add_source(Layer(parse(None, DEFAULTS)?));
+        if let Some((name, text)) = &loaded_from.file {
+            layers = layers.add_source(Layer(parse(Some(name), text)?));
         }
-        let merged = layers.add_source(Layer(environment(variables)?)).build();
+        let variables = environment(loaded_from.variables.iter().cloned())?;
+        let merged = layers.add_source(Layer(variables)).build();
         // Merging tables in memory is not known to fail.
         let failed = |error: ConfigError| SettingsError::new("settings", error.to_string());
         let mut tree = merged.map_err(failed)?.cache;
@@ -51,9 +85,25 @@ impl Settings {
         for setting in ["sources", "ingress.credentials"] {
             parse_sections(setting, &mut tree)?;
         }
-        let settings = Self::read(tree, origins)?;
+        let settings = Self { loaded_from, ..Self::read(tree, origins)? };
         settings.validate()?;
         Ok(settings)
+    }
+}
+
+/// What settings were loaded from.
+#[derive(Default)]
+pub(super) struct LoadedFrom {
+    /// The name and the text of the file.
+    file: Option<(String, String)>,
+    /// The variables that are settings.
+    variables: Vec<(OsString, OsString)>,
+}
+
+/// Both may hold secrets.
+impl fmt::Debug for LoadedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedFrom").finish_non_exhaustive()
     }
 }
 
@@ -69,6 +119,14 @@ impl Source for Layer {
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         Ok(self.0.clone())
     }
+}
+
+/// The setting of a variable, and whether the variable names a file with its value.
+fn setting_of(variable: &str) -> Option<(String, bool)> {
+    let path = variable.strip_prefix(PREFIX)?;
+    let from_file = path.strip_suffix(FROM_FILE).filter(|path| !path.ends_with('_'));
+    let setting = from_file.unwrap_or(path).to_ascii_lowercase().replace("__", ".");
+    Some((setting, from_file.is_some()))
 }
 
 /// Reads a text file of a bounded size; the error is what is wrong with it.
@@ -89,16 +147,14 @@ fn environment(
     let mut found = Map::new();
     for (name, value) in variables {
         let name = name.to_string_lossy().into_owned();
-        let Some(path) = name.strip_prefix(PREFIX) else { continue };
+        let Some((setting, is_in_file)) = setting_of(&name) else { continue };
         let wrong = |message: String| SettingsError::new(&name, message);
         let text = value.into_string().map_err(|_| wrong("is not UTF-8".into()))?;
-        let from_file = path.strip_suffix(FROM_FILE).filter(|path| !path.ends_with('_'));
-        let setting = from_file.unwrap_or(path).to_ascii_lowercase().replace("__", ".");
         if !setting.split('.').all(is_name) {
             let example = format!("write `ingress.listen` as {PREFIX}INGRESS__LISTEN");
             return Err(wrong(format!("is not the name of a setting; {example}")));
         }
-        let value = if from_file.is_some() {
+        let value = if is_in_file {
             let content = read_file(Path::new(&text)).map_err(|m| wrong(format!("{text}: {m}")))?;
             let content = content.trim_end_matches(['\r', '\n']).to_owned();
             Value::new(Some(&format!("{text}, which {name} names")), content)

@@ -13,6 +13,7 @@ mod backend_url;
 mod byte_size;
 mod check;
 mod console_token;
+mod exposed;
 mod layers;
 mod log_filter;
 mod old_sources;
@@ -28,6 +29,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretBox, SecretString};
@@ -36,6 +38,8 @@ use serde::{Deserialize, Serialize};
 pub use backend_url::BackendUrl;
 pub use byte_size::ByteSize;
 pub use console_token::{ConsoleToken, Role};
+pub use exposed::SECRETS;
+use layers::LoadedFrom;
 pub use log_filter::LogFilter;
 
 use crate::domain::{
@@ -86,6 +90,8 @@ pub struct Settings {
     /// The origins of the settings that are not defaults.
     #[serde(skip)]
     origins: BTreeMap<String, String>,
+    #[serde(skip)]
+    loaded_from: Arc<LoadedFrom>,
 }
 
 impl Settings {
@@ -176,6 +182,11 @@ pub struct RedisSettings {
     pub mode: RedisMode,
     /// The name by which sentinels know the server.
     pub sentinel_master: String,
+    /// The user name of the sentinels, if it is not that of the server.
+    pub sentinel_username: Option<String>,
+    /// The password of the sentinels, if it is not that of the server.
+    #[serde(default, with = "value::token")]
+    pub sentinel_password: Option<SecretString>,
     /// The prefix of the names of all keys.
     pub prefix: String,
     /// Whether a server without persistence is accepted.

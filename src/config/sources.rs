@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret, SecretBox, SecretString};
+use sha2::{Digest, Sha256};
 
 use super::token::{PATH_TOKEN_FORM, is_path_token};
 use super::{CredentialSettings, DEFAULT_SOURCE, Settings, SettingsError, SourceSettings};
@@ -13,6 +14,8 @@ const SOURCES_MAX: usize = 64;
 /// The most secrets of all senders: those of one path cost each request to it a signature's
 /// computation each.
 const SECRETS_MAX: usize = 64;
+/// The block of SHA-256.
+const HMAC_BLOCK_BYTES: usize = 64;
 /// The longest name of a source; it travels with every webhook.
 const NAME_LENGTH_MAX: usize = 64;
 
@@ -63,10 +66,8 @@ impl Settings {
             return Ok(());
         }
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "no [[sources]] section has the name {:?}; known sources: {known}",
-            given.source
-        );
+        // Not repeated: a path token that was written here by mistake looks like a name.
+        let message = format!("no [[sources]] section has this name; known sources: {known}");
         Err(("source", message))
     }
 
@@ -116,7 +117,8 @@ impl<'s> TakenNames<'s> {
 /// The tokens that are in use, and the source of each secret.
 struct TakenSecrets<'s> {
     tokens: BTreeSet<&'s str>,
-    secrets: BTreeMap<&'s [u8], &'s str>,
+    /// Secrets as HMAC uses them: those of one key sign alike.
+    secrets: BTreeMap<Vec<u8>, &'s str>,
 }
 
 impl<'s> TakenSecrets<'s> {
@@ -127,7 +129,7 @@ impl<'s> TakenSecrets<'s> {
             let message = "is empty, and there is no path_token: anyone could be this source";
             return Err(("secrets", message.into()));
         }
-        let own: BTreeSet<&[u8]> = secrets_of(&given.secrets).collect();
+        let own: BTreeSet<Vec<u8>> = secrets_of(&given.secrets).collect();
         if own.len() < given.secrets.len() {
             return Err(("secrets", "has one twice".into()));
         }
@@ -150,8 +152,16 @@ impl<'s> TakenSecrets<'s> {
     }
 }
 
-fn secrets_of(secrets: &[SecretBox<[u8]>]) -> impl Iterator<Item = &[u8]> {
-    secrets.iter().map(ExposeSecret::expose_secret)
+/// The keys that HMAC makes of secrets: it hashes what is longer than a block, and fills up the rest
+/// with zeros.
+fn secrets_of(secrets: &[SecretBox<[u8]>]) -> impl Iterator<Item = Vec<u8>> {
+    secrets.iter().map(|secret| {
+        let secret = secret.expose_secret();
+        let hashed = Sha256::digest(secret);
+        let key = if secret.len() > HMAC_BLOCK_BYTES { &hashed[..] } else { secret };
+        let zeros = key.iter().rev().take_while(|byte| **byte == 0).count();
+        key.iter().take(key.len() - zeros).copied().collect()
+    })
 }
 
 #[cfg(test)]
@@ -316,9 +326,14 @@ mod tests {
             ),
             (
                 of("asia", "path_token = 'hush-hush-hush-h'"),
-                "[1].source: no [[sources]] section has the name \"asia\"; known sources: duda, eu, us",
+                "[1].source: no [[sources]] section has this name; known sources: duda, eu, us",
             ),
             (of("eu", "secrets = 'aHVzaA==,aHVzaA=='"), "[1].secrets: has one twice"),
+            // "hush", and "hush" with a zero at its end.
+            (
+                format!("{eu}{}", of("us", "secrets = 'aHVzaAA='")),
+                "[2].secrets: has one of source \"eu\"",
+            ),
             (
                 format!("{eu}{}", of("us", "secrets = 'aHVzaA=='")),
                 "[2].secrets: has one of source \"eu\"",

@@ -169,7 +169,7 @@ pub(super) mod secrets {
     }
 }
 
-/// The token in the ingress's path.
+/// A secret that may be left out.
 pub(super) mod token {
     use secrecy::SecretString;
     use serde::{Deserializer, Serialize, Serializer};

@@ -23,7 +23,7 @@ use super::items::check_site;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ChangeView, ListView};
-use crate::domain::Site;
+use crate::domain::{Site, causes};
 use crate::http::problem::{Body, Problem, ProblemCode};
 use crate::store::changes::{self, Cursor, FeedError};
 use crate::store::{Change, Store};
@@ -184,10 +184,10 @@ impl Feed {
                 Ok(()) => {}
                 // A Store that is away for a while does not end the streams.
                 Err(FeedError::Store(error)) if error.is_transient() => {
-                    tracing::debug!(%error, "a stream waits for the store");
+                    tracing::debug!(error = causes(&error), "a stream waits for the store");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a stream of changes ends");
+                    tracing::warn!(error = causes(&error), "a stream of changes ends");
                     return None;
                 }
             }

@@ -6,6 +6,7 @@ use super::items::site_unknown;
 use super::request::invalid;
 use crate::broker::BrokerError;
 use crate::console::lookup::OrderError;
+use crate::domain::causes;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::requests::AskError;
 use crate::requests::corrections::CorrectionError;
@@ -15,7 +16,7 @@ use crate::store::changes::FeedError;
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot use the store");
+        tracing::warn!(error = causes(&error), "cannot use the store");
         match error {
             StoreError::Unavailable { .. } => Self::new(
                 ProblemCode::StoreUnavailable,
@@ -33,7 +34,7 @@ impl From<StoreError> for Problem {
 
 impl From<BrokerError> for Problem {
     fn from(error: BrokerError) -> Self {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot use the broker");
+        tracing::warn!(error = causes(&error), "cannot use the broker");
         let (code, detail) = match error {
             BrokerError::Unavailable { .. } => {
                 (ProblemCode::BrokerUnavailable, "the broker is unavailable; try again later")

@@ -13,7 +13,7 @@ use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ListView, StockDetailView, StockItemView};
 use super::{Backends, cursor, in_time};
-use crate::domain::IDENTIFIER_BYTES_MAX;
+use crate::domain::{IDENTIFIER_BYTES_MAX, causes};
 use crate::http::problem::{Body, Problem, ProblemCode};
 
 /// Orders on one page of a stock item's holds.
@@ -96,7 +96,9 @@ pub(super) async fn show_stock_item(
         .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
     // The counts are useful even if the number of pending events is unknown.
     let depth = in_time(backends.broker.depth()).await;
-    let depth = depth.inspect_err(|error| tracing::warn!(%error, "cannot ask the broker")).ok();
+    let depth = depth
+        .inspect_err(|error| tracing::warn!(error = causes(error), "cannot ask the broker"))
+        .ok();
     let next = cursor::encode(detail.holds.next.take());
     Ok(Json(StockDetailView::new(&detail, next, depth.as_ref())))
 }

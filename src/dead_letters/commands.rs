@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::clock;
-use crate::domain::MessageId;
+use crate::domain::{MessageId, causes};
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, ReplayId, Store, StoreError};
 
 /// The largest body of an edit, in bytes: the upper limit of `ingress.body_bytes_max`.
@@ -100,7 +100,8 @@ pub async fn discard(
 
 fn progress(done: Result<Progress, StoreError>) -> Progress {
     done.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the store did not take a command; a worker will do it");
+        let error = causes(&error);
+        tracing::warn!(error, "the store did not take a command; a worker will do it");
         Progress::Queued
     })
 }

@@ -17,11 +17,14 @@ mod entity;
 mod envelope_kind;
 mod event;
 pub mod identifier;
+mod leader_clock;
 mod lists;
 mod named;
 mod names;
 mod order_id;
+mod pairing;
 mod policy;
+mod printable;
 mod quantity;
 mod reading;
 mod receipt;
@@ -54,13 +57,16 @@ pub use event::{
     Content, Event, Line, LineNames, Mode, NoticeEvent, Oddities, OrderEvent, RefundEvent, Snapshot,
 };
 pub use identifier::{IDENTIFIER_BYTES_MAX, Identifier, IdentifierError, NameError, Site};
+pub use leader_clock::LeaderClock;
 pub use lists::{List, Lists};
 pub use names::{ClosedName, Link, Names, SECOND_NAMES_MAX};
 pub use order_id::{OrderId, OrderIdKind};
+pub use pairing::{Pairing, QueueId, QueueNote, QueuePlaces, QueueState};
 pub use policy::{
     Cancelled, Deleted, Policy, PolicyInForce, PolicyOrigin, PolicyRevision, ProposedPolicy,
     Restock, TestMode,
 };
+pub use printable::{printable, printable_json};
 pub use quantity::{QUANTITY_MAX, Quantity, QuantityError, STOCK_TOTAL_MAX};
 pub use reading::{Missing, Reading};
 pub use receipt::{Note, Receipt, ReceiptContent, ReceiptEvent, ReceiptId, Said};

@@ -72,6 +72,8 @@ named! {
         DeliveryLimit = "poison.delivery_limit",
         /// The broker had no queue for it.
         Unrouted = "broker.unrouted",
+        /// A policy of the broker let it expire before it was applied.
+        BrokerExpired = "broker.expired",
     }
 }
 

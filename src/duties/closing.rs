@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::retention::{LOOK_AGAIN, Retention};
 use super::sweep::time_before;
 use super::{Duty, DutyError, HOURLY, Next};
 use crate::broker::Broker;
@@ -26,11 +27,17 @@ pub(super) struct Closing {
     queue: Arc<dyn Broker>,
     store: Arc<dyn Store>,
     kept: Duration,
+    retention: Retention,
 }
 
 impl Closing {
-    pub(super) fn new(queue: Arc<dyn Broker>, store: Arc<dyn Store>, kept: Duration) -> Self {
-        Self { queue, store, kept }
+    pub(super) fn new(
+        queue: Arc<dyn Broker>,
+        store: Arc<dyn Store>,
+        kept: Duration,
+        retention: Retention,
+    ) -> Self {
+        Self { queue, store, kept, retention }
     }
 }
 
@@ -39,6 +46,9 @@ impl Duty for Closing {
     /// A queue may still hold an event of an order that seems long untouched. If the order were
     /// closed before that event is applied, the event would count as already known.
     async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
+        if let Some(why) = self.retention.waits().await? {
+            return Ok(Next::Postponed(LOOK_AGAIN, why));
+        }
         let Some(settled) = self.queue.settled_before().await? else {
             return Ok(Next::Postponed(AFTER_A_BACKLOG, "webhooks wait in a queue"));
         };

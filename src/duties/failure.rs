@@ -20,6 +20,13 @@ pub enum DutyError {
     /// A replay of dead letters was not continued.
     #[error("a replay was not continued")]
     Replay(#[from] ReplayError),
+    /// The journal does not have all that the Store lacks.
+    #[error(
+        "store.db is new or an older copy, and the journal in broker.db no longer has all that it \
+         lacks (journal.retention removed it): counts are wrong; put a newer copy of store.db in \
+         its place, or run `storekeeper journal replay --partial` and count the stock"
+    )]
+    Gap,
     /// Another process holds the lease by now.
     #[error("another process leads by now")]
     Superseded,
@@ -28,6 +35,6 @@ pub enum DutyError {
 impl DutyError {
     /// Whether only a person can resolve this.
     pub(super) const fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Rebuild(RebuildError::InPart(_)))
+        matches!(self, Self::Gap | Self::Rebuild(RebuildError::InPart(_)))
     }
 }

@@ -12,17 +12,20 @@ use tokio_util::sync::CancellationToken;
 use super::lease::{LASTS, LeaderLease};
 use super::means::{Kind, Means};
 use super::supervise::supervise;
+use crate::domain::causes;
 use crate::store::{Fence, StoreError};
 
-/// The renewal interval of the lease, and the timeout of one attempt.
-const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// The renewal interval of the lease. Each renewal raises the count by which lost data is noticed.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// The timeout of one attempt.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(2);
 /// A lease that was not renewed for this long counts as lost, shortly before it expires.
 const DOUBTED_AFTER: Duration = Duration::from_secs(7);
 /// How often a process that does not lead tries to acquire the lease.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 /// The timeout for releasing the lease.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-const _: () = assert!(DOUBTED_AFTER.as_secs() + RENEW_EVERY.as_secs() < LASTS.as_secs());
+const _: () = assert!(DOUBTED_AFTER.as_secs() + RENEW_TIMEOUT.as_secs() < LASTS.as_secs());
 
 /// A process that leads or waits to lead.
 #[derive(Debug)]
@@ -64,13 +67,15 @@ impl Leader {
     async fn acquired(&self) -> Fence {
         let mut failing = false;
         loop {
-            match timeout(RENEW_EVERY, self.lease.acquire()).await.unwrap_or_else(|_| Err(late())) {
+            match timeout(RENEW_TIMEOUT, self.lease.acquire()).await.unwrap_or_else(|_| Err(late()))
+            {
                 Ok(Some(fence)) => return fence,
                 Ok(None) => failing = false,
                 Err(error) => {
                     // Logged once per outage; readiness shows how long it lasts.
                     if !failing {
-                        tracing::warn!(%error, "cannot acquire the leader's lease; trying again");
+                        let error = causes(&error);
+                        tracing::warn!(error, "cannot acquire the leader's lease; trying again");
                     }
                     failing = true;
                 }
@@ -81,7 +86,7 @@ impl Leader {
 
     /// Renews the lease until it may be lost, and returns the reason.
     async fn keep(&self, fence: Fence) -> String {
-        // It was acquired at most RENEW_EVERY before this; from then on it is renewed after `asked`.
+        // It was acquired at most RENEW_TIMEOUT before this; from then on it is renewed after `asked`.
         let mut renewed = Instant::now();
         loop {
             let asked = Instant::now() + RENEW_EVERY;
@@ -97,9 +102,13 @@ impl Leader {
     async fn renewed(&self, fence: Fence) -> bool {
         loop {
             sleep(RENEW_EVERY).await;
-            match timeout(RENEW_EVERY, self.lease.acquire()).await.unwrap_or_else(|_| Err(late())) {
+            match timeout(RENEW_TIMEOUT, self.lease.acquire()).await.unwrap_or_else(|_| Err(late()))
+            {
                 Ok(acquired) => return acquired == Some(fence),
-                Err(error) => tracing::debug!(%error, "cannot renew the lease; trying again"),
+                Err(error) => {
+                    let error = causes(&error);
+                    tracing::debug!(error, "cannot renew the lease; trying again");
+                }
             }
         }
     }

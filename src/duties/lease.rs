@@ -11,6 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock;
+use crate::domain::causes;
 use crate::store::redis::RedisStore;
 use crate::store::{Fence, StoreError};
 
@@ -73,10 +74,10 @@ impl LeaderLease {
         let released = match self {
             Self::File { file, number } => {
                 number.store(0, Ordering::Relaxed);
-                file.unlock().map_err(|error| error.to_string())
+                file.unlock().map_err(|error| causes(&error))
             }
             Self::Server { store, owner } => {
-                store.release_lease(*owner).await.map_err(|error| error.to_string())
+                store.release_lease(*owner).await.map_err(|error| causes(&error))
             }
         };
         if let Err(error) = released {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::Duty;
 use super::audits::Audits;
+use super::catching_up::CatchingUp;
 use super::closing::Closing;
 use super::recovery::Recovery;
 use super::relay::Relay;
+use super::retention::{RecordTime, Retention};
 use super::sweep::Sweep;
 use crate::broker::Broker;
 use crate::broker::embedded::EmbeddedBroker;
@@ -17,6 +19,7 @@ use crate::domain::Timestamp;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::RedisStore;
 
 /// A duty of the leader.
@@ -30,10 +33,11 @@ pub(super) enum Kind {
     Relay,
     Recovery,
     Replays,
+    RecordTime,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::SweepJournal,
         Self::SweepDeadLetters,
         Self::SweepChanges,
@@ -42,6 +46,7 @@ impl Kind {
         Self::Relay,
         Self::Recovery,
         Self::Replays,
+        Self::RecordTime,
     ];
 
     /// Its public name, in metrics, logs and readiness.
@@ -55,6 +60,7 @@ impl Kind {
             Self::Relay => "relay",
             Self::Recovery => "recover",
             Self::Replays => "replay",
+            Self::RecordTime => "clock",
         }
     }
 }
@@ -68,8 +74,8 @@ pub struct Means {
     pub broker: Arc<dyn Broker>,
     /// The Store, over another connection than the one that workers commit on.
     pub store: Arc<dyn Store>,
-    /// The broker whose journal is not trimmed by itself.
-    pub journal: Option<Arc<EmbeddedBroker>>,
+    /// Both files of the embedded backend.
+    pub files: Option<(Arc<EmbeddedBroker>, Arc<EmbeddedStore>)>,
     /// Both servers of the distributed backend.
     pub servers: Option<(Arc<RabbitBroker>, Arc<RedisStore>)>,
     /// Where success is recorded.
@@ -83,26 +89,38 @@ impl Means {
     pub(super) fn duty(&self, kind: Kind) -> Option<Box<dyn Duty>> {
         let (store, broker) = (|| Arc::clone(&self.store), || Arc::clone(&self.broker));
         let settings = &self.settings;
+        let queue = || self.files.as_ref().map(|(broker, _)| Arc::clone(broker));
+        let retention = || Retention::new(store(), queue());
         Some(match kind {
             Kind::SweepJournal => {
-                Box::new(Sweep::journal(self.journal.clone()?, settings.journal.retention))
+                let kept = settings.journal.retention;
+                Box::new(Sweep::journal(self.files.clone()?.0, kept, retention()))
             }
             Kind::SweepDeadLetters => {
                 let kept = settings.dead_letters.retention;
-                Box::new(Sweep::dead_letters(store(), kept, Arc::clone(&self.metrics)))
+                Box::new(Sweep::dead_letters(store(), kept, retention(), Arc::clone(&self.metrics)))
             }
-            Kind::SweepChanges => Box::new(Sweep::changes(store(), settings.changes.retention)),
-            Kind::Closing => Box::new(Closing::new(broker(), store(), settings.orders.retention?)),
+            Kind::SweepChanges => {
+                Box::new(Sweep::changes(store(), settings.changes.retention, retention()))
+            }
+            Kind::Closing => {
+                let kept = settings.orders.retention?;
+                Box::new(Closing::new(broker(), store(), kept, retention()))
+            }
             Kind::Audit => Box::new(Audits::new(store(), Arc::clone(&self.metrics))),
             Kind::Relay => {
                 let (broker, store) = self.servers.clone().filter(|_| settings.changes.announce)?;
                 Box::new(Relay::new(broker, store))
             }
-            Kind::Recovery => {
-                let (broker, store) = self.servers.clone()?;
-                Box::new(Recovery::new(broker, store, settings.journal.overlap))
-            }
+            Kind::Recovery => match (self.files.clone(), self.servers.clone()) {
+                (Some((broker, store)), _) => Box::new(CatchingUp::new(broker, store)),
+                (None, servers) => {
+                    let (broker, store) = servers?;
+                    Box::new(Recovery::new(broker, store, settings.journal.overlap))
+                }
+            },
             Kind::Replays => Box::new(Replayer::new(broker(), store())),
+            Kind::RecordTime => Box::new(RecordTime::new(store())),
         })
     }
 

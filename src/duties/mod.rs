@@ -13,6 +13,7 @@
 //! - A new holder starts without any state of an earlier one.
 
 mod audits;
+mod catching_up;
 mod closing;
 mod failure;
 mod leader;
@@ -21,6 +22,7 @@ mod means;
 mod recovery;
 mod relay;
 mod replays;
+mod retention;
 mod supervise;
 mod sweep;
 
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::catching_up::pair_new;
 pub use self::closing::close_final;
 pub use self::failure::DutyError;
 pub use self::leader::Leader;

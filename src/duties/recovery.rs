@@ -15,11 +15,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Duty, DutyError, Next};
-use crate::broker::Broker;
 use crate::broker::rabbitmq::RabbitBroker;
+use crate::broker::{Broker, JournalPosition};
 use crate::domain::Timestamp;
-use crate::store::Fence;
 use crate::store::redis::{KnownHistory, RedisStore};
+use crate::store::{Fence, ReadStore};
 use crate::upkeep::rebuild::{self, Selection};
 
 /// The poll interval.
@@ -67,17 +67,21 @@ impl Recovery {
     async fn recover(
         &self,
         present: BTreeSet<String>,
+        lost_at: u64,
         known: Option<KnownHistory>,
         fence: Fence,
     ) -> Result<(), DutyError> {
         let settled_before =
             known.as_ref().map_or(Timestamp::from_micros(0), |known| known.settled_before);
-        let now_known = KnownHistory { names: present, settled_before };
+        let now_known = KnownHistory { names: present, settled_before, lost_at };
         let since = match known {
+            None if lost_at == 0 && self.is_new().await? => {
+                return self.record(&now_known, fence).await;
+            }
             // The Store is empty: all of the journal is missing.
             None => None,
             // A rebuild has recorded that everything is there.
-            Some(known) if known.names.is_empty() => {
+            Some(known) if known.names.is_empty() && known.lost_at == lost_at => {
                 return self.record(&now_known, fence).await;
             }
             Some(_) => {
@@ -88,7 +92,13 @@ impl Recovery {
         };
         let selection = Selection { since, partial: false };
         let replay = rebuild::replay(&*self.broker, &*self.store, selection, |_| {}).await?;
-        if replay > 0 {
+        if replay > 0 && since.is_none() {
+            tracing::warn!(
+                replay,
+                "the store is new or was emptied; the webhooks of the journal are in the work queue \
+                 again"
+            );
+        } else if replay > 0 {
             tracing::warn!(
                 replay,
                 since = since.map(tracing::field::display),
@@ -97,6 +107,19 @@ impl Recovery {
             );
         }
         self.record(&now_known, fence).await
+    }
+
+    /// Whether the Store has its policy, the first that is written, for longer than there is a journal:
+    /// then nothing of it was ever lost. An emptied Store gets its policy anew.
+    async fn is_new(&self) -> Result<bool, DutyError> {
+        let extent = self.broker.journal_extent(None).await?;
+        let first = extent.first.filter(|_| extent.is_complete);
+        let (Some(first), Some(policy)) = (first, self.store.policy_origin().await?) else {
+            return Ok(false);
+        };
+        let before = JournalPosition(first.0.saturating_sub(1));
+        let first = self.broker.journal(Some(before), 1).await?;
+        Ok(first.first().is_some_and(|first| first.envelope.received_at >= policy.at))
     }
 
     async fn record(&self, known: &KnownHistory, fence: Fence) -> Result<(), DutyError> {
@@ -111,16 +134,15 @@ impl Duty for Recovery {
         if !std::mem::replace(&mut self.has_begun, true) {
             return Ok(Next::Postponed(POLL_INTERVAL, "this process has just begun to lead"));
         }
-        let present = self.store.histories().await?;
-        if !present.is_empty() {
-            // Read first: what is committed later is not covered.
-            let settled_before = self.broker.settled_before().await?;
-            match self.store.known_history().await? {
-                Some(known) if present.is_subset(&known.names) => {
-                    self.renew(known, settled_before, fence).await?;
-                }
-                known => self.recover(present, known, fence).await?,
+        // Without `INFO` there are no names; then only the leader's count says that data is gone.
+        let (present, lost_at) = (self.store.histories().await?, self.store.data_lost_at());
+        // Read first: what is committed later is not covered.
+        let settled_before = self.broker.settled_before().await?;
+        match self.store.known_history().await? {
+            Some(known) if present.is_subset(&known.names) && known.lost_at == lost_at => {
+                self.renew(known, settled_before, fence).await?;
             }
+            known => self.recover(present, lost_at, known, fence).await?,
         }
         Ok(Next::After(POLL_INTERVAL))
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::retention::{LOOK_AGAIN, Retention};
 use super::{Duty, DutyError, HOURLY, Next};
-use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::embedded::{EmbeddedBroker, SweepPlace};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::metrics::Metrics;
@@ -17,41 +18,52 @@ use crate::store::{Fence, Store};
 pub(super) struct Sweep {
     what: What,
     kept: Duration,
+    retention: Retention,
     removed: u64,
 }
 
 #[derive(Debug)]
 enum What {
-    Journal(Arc<EmbeddedBroker>),
+    /// The place is how far it has come.
+    Journal(Arc<EmbeddedBroker>, Option<SweepPlace>),
     DeadLetters(Arc<dyn Store>, Arc<Metrics>),
     Changes(Arc<dyn Store>),
 }
 
 impl Sweep {
     /// Sweeps the journal, where it is not trimmed by itself.
-    pub(super) fn journal(journal: Arc<EmbeddedBroker>, kept: Duration) -> Self {
-        Self { what: What::Journal(journal), kept, removed: 0 }
+    pub(super) fn journal(
+        journal: Arc<EmbeddedBroker>,
+        kept: Duration,
+        retention: Retention,
+    ) -> Self {
+        Self { what: What::Journal(journal, None), kept, retention, removed: 0 }
     }
 
     /// Sweeps dead letters.
     pub(super) fn dead_letters(
         store: Arc<dyn Store>,
         kept: Duration,
+        retention: Retention,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { what: What::DeadLetters(store, metrics), kept, removed: 0 }
+        Self { what: What::DeadLetters(store, metrics), kept, retention, removed: 0 }
     }
 
     /// Sweeps the change feed.
-    pub(super) fn changes(store: Arc<dyn Store>, kept: Duration) -> Self {
-        Self { what: What::Changes(store), kept, removed: 0 }
+    pub(super) fn changes(store: Arc<dyn Store>, kept: Duration, retention: Retention) -> Self {
+        Self { what: What::Changes(store), kept, retention, removed: 0 }
     }
 
-    /// Removes some and returns their number; 0 if none are left.
-    async fn remove(&self) -> Result<u64, DutyError> {
+    /// Removes some; returns how many, and whether there may be more.
+    async fn remove(&mut self) -> Result<(u64, bool), DutyError> {
         let before = time_before(self.kept);
-        Ok(match &self.what {
-            What::Journal(journal) => journal.sweep(before).await?,
+        let removed = match &mut self.what {
+            What::Journal(journal, place) => {
+                let (removed, next) = journal.sweep_some(*place, before).await?;
+                *place = next;
+                return Ok((removed, next.is_some()));
+            }
             What::Changes(store) => store.trim_changes(before).await?,
             What::DeadLetters(store, metrics) => {
                 let expired = store.expire_dead_letters(before, clock::now()).await?;
@@ -62,12 +74,13 @@ impl Sweep {
                 }
                 expired.iter().map(|(_, count)| count).sum()
             }
-        })
+        };
+        Ok((removed, removed > 0))
     }
 
     const fn items(&self) -> &'static str {
         match self.what {
-            What::Journal(_) => "journal entries",
+            What::Journal(..) => "journal entries",
             What::DeadLetters(..) => "dead letters",
             What::Changes(_) => "changes",
         }
@@ -77,9 +90,13 @@ impl Sweep {
 #[async_trait]
 impl Duty for Sweep {
     async fn turn(&mut self, _: Fence) -> Result<Next, DutyError> {
-        let removed = self.remove().await?;
+        // Each time anew: what one turn removes is little, and the clock may have been set meanwhile.
+        if let Some(why) = self.retention.waits().await? {
+            return Ok(Next::Postponed(LOOK_AGAIN, why));
+        }
+        let (removed, has_more) = self.remove().await?;
         self.removed += removed;
-        if removed > 0 {
+        if has_more {
             return Ok(Next::After(Duration::ZERO));
         }
         if self.removed > 0 {

@@ -9,6 +9,7 @@
 //! - A process is not ready before [`Health::mark_started`] or after [`Health::mark_draining`].
 //! - A worker that has nothing to do is live, however long that lasts.
 
+mod kept;
 pub mod probes;
 
 use std::collections::BTreeMap;

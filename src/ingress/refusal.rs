@@ -1,6 +1,5 @@
 //! Why a request was refused: the answer to its sender, and the line in the log.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::body::BodyError;
 use super::signature::SignatureError;
 use crate::broker::BrokerError;
+use crate::domain::causes;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::{Peer, log_refusal};
 
@@ -115,12 +115,15 @@ impl Refusal {
         let refuse = |detail: &dyn Display| log_refusal(peer, route, self.code(), detail);
         match self {
             Self::Unpublished(error) if !error.is_transient() => {
-                let cause: &(dyn Error + 'static) = error;
-                tracing::error!(route, code, cause, "the broker refused a webhook");
+                tracing::error!(route, code, cause = causes(error), "the broker refused a webhook");
             }
             Self::Unpublished(error) => {
-                let cause: &(dyn Error + 'static) = error;
-                tracing::warn!(route, code, cause, "the broker did not take a webhook");
+                tracing::warn!(
+                    route,
+                    code,
+                    cause = causes(error),
+                    "the broker did not take a webhook"
+                );
             }
             Self::Unconfirmed => {
                 tracing::warn!(route, code, "the broker did not confirm a webhook in time");

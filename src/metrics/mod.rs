@@ -10,7 +10,7 @@ mod readings;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -37,6 +37,13 @@ const PREFIX: &str = "storekeeper";
 const SECONDS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 const BATCHES: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
+
+/// Log lines that were not written, as there were too many of their kind. Logging is the process's,
+/// and begins before there are metrics.
+pub fn log_suppressed() -> &'static Counter {
+    static SUPPRESSED: LazyLock<Counter> = LazyLock::new(Counter::default);
+    &SUPPRESSED
+}
 
 /// The metrics of one process.
 #[derive(Debug)]
@@ -83,6 +90,8 @@ pub struct Metrics {
     pub refund_lines_unmatched: Counter,
     /// The time for which the Store was unavailable, in seconds.
     pub store_away_seconds: Counter<f64, AtomicU64>,
+    /// 1 while a secret file has changed and cannot be used; otherwise 0.
+    pub secrets_outdated: Gauge,
     /// The roles of the process, each with the value 1.
     roles: Family<RoleLabel, Gauge>,
     /// When this leader last completed each duty, in seconds since 1970; 0 before that.
@@ -154,6 +163,8 @@ impl Metrics {
         let r = &mut registry;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         r.register("build", "The release of the process", Info::new(version));
+        let help = "Log lines left out as there were too many of their kind";
+        r.register("log_suppressed", help, log_suppressed().clone());
         let seconds = || Histogram::new(SECONDS);
         Self {
             webhooks_received: add(r, "webhooks_received", "Answers of the ingress by code"),
@@ -186,6 +197,11 @@ impl Metrics {
             orders_corrected: add(r, "orders_corrected", "Corrections of orders that were taken"),
             refund_lines_unmatched: add(r, "refund_lines_unmatched", "Refunds of no known line"),
             store_away_seconds: add(r, "store_away_seconds", "Time for which the Store was away"),
+            secrets_outdated: add(
+                r,
+                "secrets_outdated",
+                "Whether a secret file has changed and cannot be used",
+            ),
             roles: add(r, "role", "Roles of the process"),
             duty_last_success: add(
                 r,

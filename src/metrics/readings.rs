@@ -20,6 +20,8 @@ pub struct Readings {
     pub store_up: Option<bool>,
     /// Whether the Store's data would be lost with its server.
     pub store_volatile: Option<bool>,
+    /// How many policies of RabbitMQ's conflict with its queues, where they can be read.
+    pub policy_conflicts: Option<u64>,
     /// The depths of the queues.
     pub depth: Option<QueueDepth>,
     /// How many dead letters are parked for each reason, where reasons without any may be left out,
@@ -111,6 +113,10 @@ impl Readings {
         if is_there {
             let is_blocked = u64::from(self.broker == BrokerReading::Blocked);
             set(r, "broker_blocked", "Whether the queue takes nothing for now", is_blocked);
+        }
+        if let Some(conflicts) = self.policy_conflicts {
+            let help = "Settings of RabbitMQ's policies that make it drop or refuse messages";
+            set(r, "rabbitmq_policy_conflicts", help, conflicts);
         }
         total(r, "broker_reconnects", "Connections to the queue made anew", self.reconnects);
         if let Some(is_up) = self.store_up {

@@ -11,6 +11,7 @@ fn readings() -> Readings {
         broker: BrokerReading::Blocked,
         store_up: Some(true),
         store_volatile: Some(true),
+        policy_conflicts: Some(2),
         process: ProcessReadings {
             started_at: Timestamp::from_millis(1_500),
             cpu: Duration::from_millis(250),
@@ -39,6 +40,7 @@ const NONE: Readings = Readings {
     broker: BrokerReading::Away,
     store_up: None,
     store_volatile: None,
+    policy_conflicts: None,
     process: ProcessReadings {
         started_at: Timestamp::from_micros(0),
         cpu: Duration::ZERO,
@@ -97,6 +99,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_events_ignored counter
     storekeeper_events_settled counter
     storekeeper_leading gauge
+    storekeeper_log_suppressed counter
     storekeeper_names_contested counter
     storekeeper_names_unreadable counter
     storekeeper_order_lines_rekeyed counter
@@ -111,8 +114,10 @@ fn the_metrics_have_their_public_names() {
     storekeeper_queue_ready gauge
     storekeeper_queue_retry_ready gauge
     storekeeper_queue_unroutable gauge
+    storekeeper_rabbitmq_policy_conflicts gauge
     storekeeper_refund_lines_unmatched counter
     storekeeper_role gauge
+    storekeeper_secrets_outdated gauge
     storekeeper_sources_unknown counter
     storekeeper_stock_items_oversold gauge
     storekeeper_store_away_seconds counter
@@ -156,6 +161,7 @@ fn gauges_are_what_was_read_now() {
         "storekeeper_broker_blocked 1",
         "storekeeper_store_up 1",
         "storekeeper_store_volatile 1",
+        "storekeeper_rabbitmq_policy_conflicts 2",
         "process_start_time_seconds 1.5",
         "process_cpu_seconds_total 0.25",
         "process_resident_memory_bytes 4096",
@@ -198,6 +204,7 @@ fn a_gauge_whose_reading_failed_is_left_out() {
         "broker_blocked",
         "store_up",
         "store_volatile",
+        "policy_conflicts",
         "process_resident_memory_bytes",
     ] {
         assert!(!text.contains(name), "{name} is in\n{text}");

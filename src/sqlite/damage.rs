@@ -10,7 +10,7 @@ const FINDINGS_MAX: u32 = 20;
 /// What SQLite finds wrong with a file, each with the file's path. Reads all of it and writes
 /// nothing; blocks. A file that is not there has no damage.
 pub fn damage(path: &Path) -> Result<Vec<(PathBuf, String)>, SqliteError> {
-    if !path.is_file() {
+    if !open::is_there(path)? {
         return Ok(Vec::new());
     }
     let file = path.display().to_string();
@@ -26,7 +26,11 @@ pub fn damage(path: &Path) -> Result<Vec<(PathBuf, String)>, SqliteError> {
     let found = match found {
         Ok(found) if found == ["ok"] => Vec::new(),
         Ok(found) => found,
-        Err(SqliteError { kind: SqliteFailure::Unusable, message, .. }) => vec![message],
+        Err(SqliteError {
+            kind: SqliteFailure::Unusable | SqliteFailure::Damaged,
+            message,
+            ..
+        }) => vec![message],
         Err(error) => return Err(error),
     };
     Ok(found.into_iter().map(|found| (path.to_owned(), found)).collect())

@@ -8,6 +8,8 @@
 //! # Invariants
 //! - There is one writer connection a handle and file; other processes wait for its lock.
 //! - A job whose closure fails or panics leaves nothing behind and does not touch its neighbours.
+//! - Nothing is read from, and nothing confirmed that went into, a file that its name no longer
+//!   leads to.
 //! - WAL with `synchronous=FULL`: a commit survives the loss of power.
 //! - A file that is not ours, or newer or much older than this program, is refused before anything is written.
 
@@ -15,6 +17,7 @@ mod copy;
 mod damage;
 mod open;
 mod readers;
+mod standing;
 mod writer;
 
 use std::fmt;
@@ -27,7 +30,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::damage::damage;
 use self::open::Upkeep;
+pub use self::open::is_there;
 use self::readers::Readers;
+use self::standing::Standing;
 use self::writer::WriterMessage;
 
 /// At most so many jobs wait; then callers do.
@@ -78,6 +83,8 @@ pub enum SqliteFailure {
     Full,
     /// The file is not one that this program can use.
     Unusable,
+    /// Something in the file is damaged.
+    Damaged,
     /// The file is of an older release, whose files are no longer read.
     Outdated,
     /// The statement was refused.
@@ -111,8 +118,10 @@ impl SqliteError {
                 SqliteFailure::Unusable
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                message += "; restore the file from a backup";
-                SqliteFailure::Unusable
+                message += "; the file is damaged: stop the service and restore the file from a \
+                            backup (store.db may also be moved away: it is filled from the journal \
+                            in broker.db)";
+                SqliteFailure::Damaged
             }
             Some(ErrorCode::DiskFull) => SqliteFailure::Full,
             Some(
@@ -140,6 +149,7 @@ pub struct Database {
     file: Arc<str>,
     messages: mpsc::Sender<WriterMessage>,
     readers: Arc<Readers>,
+    standing: Arc<Standing>,
 }
 
 impl fmt::Debug for Database {
@@ -170,16 +180,18 @@ impl Database {
         let file: Arc<str> = path.display().to_string().into();
         let writer = open::open_writer(path, schema, upkeep, &file)?;
         let (messages, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-        let name = Arc::clone(&file);
+        let standing = Arc::new(Standing::of(path, &file));
+        let (name, stands) = (Arc::clone(&file), Arc::clone(&standing));
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || writer::write_groups(writer, waiting, &name))
+            .spawn(move || writer::write_groups(writer, waiting, &name, &stands))
             .map_err(|error| {
                 let message = format!("cannot start the writer thread: {error}");
                 SqliteFailure::Unavailable.of(&*file, message)
             })?;
-        let readers = Arc::new(Readers::new(path.to_owned(), Arc::clone(&file)));
-        Ok(Self { file, messages, readers })
+        let stands = Arc::clone(&standing);
+        let readers = Arc::new(Readers::new(path.to_owned(), Arc::clone(&file), stands));
+        Ok(Self { file, messages, readers, standing })
     }
 
     /// Runs a job in the next group and answers once that is durable.
@@ -193,7 +205,7 @@ impl Database {
         let (message, answered) = writer::message(Arc::clone(&self.file), job);
         let closed = || SqliteError::closed(&self.file);
         self.messages.send(message).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        answered.await.map_err(|_| closed())?.inspect_err(|error| self.standing.note(error))
     }
 
     /// Runs a job on a reader, on a snapshot of what is committed.
@@ -201,7 +213,12 @@ impl Database {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SqliteError> {
-        self.readers.read(job).await
+        self.readers.read(job).await.inspect_err(|error| self.standing.note(error))
+    }
+
+    /// Fails if something in the file was found damaged since it was opened.
+    pub fn check_undamaged(&self) -> Result<(), SqliteError> {
+        self.standing.damage().map_or(Ok(()), |damage| Err(damage.clone()))
     }
 
     /// Copies the file, as it is now, to one that is not there yet and that only its owner can read;

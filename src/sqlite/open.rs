@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{Access, access};
 
 use super::{BUSY_TIMEOUT, Schema, SqliteError, SqliteFailure};
 
@@ -22,6 +23,8 @@ const WAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
 const WRITER_CACHE_KIBIBYTES: i64 = 8192;
 /// How often to ask for WAL mode while other processes open the same new file.
 const WAL_TRIES_MAX: usize = 50;
+/// What to do about a file that may not be used.
+const RIGHTS: &str = "check the path and who may read and write there";
 
 /// What may be done about a file that is missing or of an older schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +43,7 @@ pub(super) fn open_writer(
 ) -> Result<Connection, SqliteError> {
     if upkeep == Upkeep::Allowed {
         create_private(path).map_err(|error| {
-            let advice = "check the directory and its permissions";
-            SqliteFailure::Unusable.of(file, format!("cannot create it: {error}; {advice}"))
+            SqliteFailure::Unusable.of(file, format!("cannot create it: {error}; {RIGHTS}"))
         })?;
     }
     let connection = connect(path, file)?;
@@ -117,6 +119,15 @@ fn create_and_sync(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -
     made.into_iter().try_for_each(|made| sync(parent_of(made)))
 }
 
+/// Whether a file is there; an error if that cannot be found out, as without the right to search
+/// its directory: a file that is not seen is not missing.
+pub fn is_there(path: &Path) -> Result<bool, SqliteError> {
+    path.try_exists().map_err(|error| {
+        let message = format!("cannot look for it: {error}; {RIGHTS}");
+        SqliteFailure::Unusable.of(path.display().to_string(), message)
+    })
+}
+
 /// The directory that has the name; that of a bare name is the working directory.
 fn parent_of(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -136,7 +147,17 @@ fn connect(path: &Path, file: &str) -> Result<Connection, SqliteError> {
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    connect().map_err(|error| SqliteError::new(file, &error))
+    connect().map_err(|error: rusqlite::Error| {
+        // SQLite says only that it cannot open the file. Opening it here to find out would take
+        // away the locks of this process.
+        match access(path, Access::READ_OK | Access::WRITE_OK) {
+            Err(why) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+                let why = io::Error::from(why);
+                SqliteFailure::Unavailable.of(file, format!("cannot open it: {why}; {RIGHTS}"))
+            }
+            Ok(()) | Err(_) => SqliteError::new(file, &error),
+        }
+    })
 }
 
 /// Refuses a file that is not of the schema of this release.
@@ -209,7 +230,7 @@ fn switch_to_wal(connection: &Connection, file: &str) -> Result<(), SqliteError>
     let mut mode = switch();
     for _ in 1..WAL_TRIES_MAX {
         let is_busy = matches!(&mode, Err(error)
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy));
+            if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
         if !is_busy {
             break;
         }

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::open::open_reader;
+use super::standing::Standing;
 use super::{SqliteError, SqliteFailure};
 
 /// Readers at a time.
@@ -16,14 +17,15 @@ const READERS_MAX: u32 = 4;
 pub(super) struct Readers {
     path: PathBuf,
     file: Arc<str>,
+    standing: Arc<Standing>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, file: Arc<str>) -> Self {
+    pub(super) fn new(path: PathBuf, file: Arc<str>, standing: Arc<Standing>) -> Self {
         let permits = Arc::new(Semaphore::new(READERS_MAX as usize));
-        Self { path, file, idle: Mutex::new(Vec::new()), permits }
+        Self { path, file, standing, idle: Mutex::new(Vec::new()), permits }
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -61,6 +63,7 @@ impl Readers {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, SqliteError> {
+        self.standing.check()?;
         let idle = self.idle().pop();
         let connection = idle.map_or_else(|| open_reader(&self.path, &self.file), Ok)?;
         let result = in_snapshot(&connection, job);

@@ -260,8 +260,11 @@ fn check_untouched(
     };
     let before = files();
     let refused = open().unwrap_err();
-    let is_outdated = expected.contains("of an older release");
-    let kind = if is_outdated { SqliteFailure::Outdated } else { SqliteFailure::Unusable };
+    let kind = match expected {
+        _ if expected.contains("of an older release") => SqliteFailure::Outdated,
+        "not a database" => SqliteFailure::Damaged,
+        _ => SqliteFailure::Unusable,
+    };
     assert_eq!(refused.kind, kind, "{refused:?}");
     assert!(refused.to_string().contains(expected), "{refused}");
     assert_eq!(files(), before);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::standing::Standing;
 use super::{SqliteError, SqliteFailure};
 
 /// At most so many jobs share one commit.
@@ -81,6 +82,7 @@ pub(super) fn write_groups(
     connection: Connection,
     mut waiting: mpsc::Receiver<WriterMessage>,
     file: &str,
+    standing: &Standing,
 ) {
     let mut messages = Vec::new();
     while waiting.blocking_recv_many(&mut messages, GROUP_JOBS_MAX) > 0 {
@@ -96,7 +98,7 @@ pub(super) fn write_groups(
                 }
             }
         }
-        Writer { connection: &connection, file }.write(group);
+        Writer { connection: &connection, file, standing }.write(group);
         if let Some(stopped) = stop {
             drop(connection);
             stopped.send(()).ok();
@@ -108,13 +110,14 @@ pub(super) fn write_groups(
 struct Writer<'a> {
     connection: &'a Connection,
     file: &'a str,
+    standing: &'a Standing,
 }
 
 impl Writer<'_> {
     fn write(&self, mut group: VecDeque<Box<dyn Job>>) {
-        let failure = match self.execute("BEGIN IMMEDIATE") {
+        let failure = match self.begin() {
             Ok(()) if group.iter_mut().all(|job| job.run(self.connection).is_ok()) => {
-                self.execute("COMMIT").err()
+                self.commit().err()
             }
             Ok(()) => {
                 self.roll_back();
@@ -136,7 +139,7 @@ impl Writer<'_> {
     ///
     /// A job that fills the disk takes along those before it. Those after it stay in the group.
     fn write_apart(&self, group: &mut VecDeque<Box<dyn Job>>) {
-        let mut failure = self.execute("BEGIN IMMEDIATE").err();
+        let mut failure = self.begin().err();
         let mut written = Vec::new();
         while let Some(mut job) = group.pop_front() {
             let result = match &failure {
@@ -150,7 +153,7 @@ impl Writer<'_> {
                 break;
             }
         }
-        failure = failure.or_else(|| self.execute("COMMIT").err());
+        failure = failure.or_else(|| self.commit().err());
         self.roll_back();
         for job in written {
             job.answer(failure.as_ref());
@@ -168,6 +171,17 @@ impl Writer<'_> {
             self.execute("RELEASE job")?;
         }
         result
+    }
+
+    fn begin(&self) -> Result<(), SqliteError> {
+        self.standing.check()?;
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    /// Fails also if what was committed went into a file that nobody will find.
+    fn commit(&self) -> Result<(), SqliteError> {
+        self.execute("COMMIT")?;
+        self.standing.check()
     }
 
     /// Ends a transaction that was not committed.

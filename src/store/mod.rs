@@ -50,8 +50,8 @@ pub use crate::domain::dead_letter::{
     DeadLetterName, Ending, Fence, Pace, Position, Replay, ReplayId, ReplayState,
 };
 use crate::domain::{
-    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyOrigin, Site, StockKey,
-    StockKeyKind, Timestamp,
+    ClosedName, Identifier, LeaderClock, Link, List, MessageId, OrderId, Policy, PolicyOrigin,
+    Site, StockKey, StockKeyKind, Timestamp,
 };
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
@@ -231,7 +231,7 @@ pub trait ReadStore: Debug + Send + Sync + 'static {
     fn is_volatile(&self) -> Option<bool>;
 
     /// How often this handle found that another server, or an older state of it, had replaced the
-    /// one before; a file never does.
+    /// one before; in the embedded backend, that one of its two files had been replaced.
     fn failovers(&self) -> u64;
 }
 
@@ -288,8 +288,8 @@ pub trait UpkeepStore: Debug + Send + Sync + 'static {
     /// The time by the one clock that all processes on this Store share.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
-    /// Removes the entries of every site's change feed that are older than a time and before any
-    /// younger one; returns how many. Sequence numbers go on as if they were there.
+    /// Removes entries of every site's change feed that are older than a time and before any
+    /// younger one, of each site the oldest, a bounded number; returns how many, 0 if none is left. Sequence numbers go on as if they were there.
     ///
     /// Dies or is cancelled in between: some are removed, and the next call removes the others.
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError>;
@@ -312,6 +312,17 @@ pub trait UpkeepStore: Debug + Send + Sync + 'static {
     /// that it returns differs for every leader, and for a restarted server; a commit under another
     /// number is refused.
     async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError>;
+
+    /// The times of the leader that were recorded; `None` before the first.
+    async fn leader_clock(&self) -> Result<Option<LeaderClock>, StoreError>;
+
+    /// Records times of the leader; a person does so without a fence. `false`, and nothing is
+    /// written, if a later leader has recorded some.
+    async fn record_leader_clock(
+        &self,
+        clock: LeaderClock,
+        fence: Option<Fence>,
+    ) -> Result<bool, StoreError>;
 
     /// Whether the Store has everything from its beginning on, as far as is known. A new one does
     /// not: whether there is a journal is not recorded yet.

@@ -57,9 +57,9 @@ pub enum RebuildError {
     /// A Store operation failed.
     #[error("cannot read the store")]
     Store(#[from] StoreError),
-    /// The Store is empty, and the journal is incomplete or was requested only in part.
+    /// The Store is not complete, and the journal is incomplete or was requested only in part.
     #[error(
-        "the store is empty, and {0}: counts would be wrong; restore a backup of the store first, \
+        "the store is not complete, and {0}: counts would be wrong; restore a backup of the store first, \
          or give --partial"
     )]
     InPart(&'static str),
@@ -81,7 +81,7 @@ pub async fn replay(
     broker: &dyn Broker,
     store: &dyn Store,
     selection: Selection,
-    mut progress: impl FnMut(ReplayProgress),
+    progress: impl FnMut(ReplayProgress),
 ) -> Result<u64, RebuildError> {
     let extent = broker.journal_extent(selection.since).await?;
     if !selection.partial && !store.is_complete().await? {
@@ -92,10 +92,22 @@ pub async fn replay(
             return Err(RebuildError::InPart("only a part of the journal was asked for"));
         }
     }
-    let (Some(first), Some(last)) = (extent.first, extent.last) else {
-        store.record_complete().await?;
-        return Ok(0);
+    let count = match (extent.first, extent.last) {
+        (Some(first), Some(last)) => replay_range(broker, store, first, last, progress).await?,
+        _ => 0,
     };
+    store.record_complete().await?;
+    Ok(count)
+}
+
+/// Replays what is between two positions, both included. What is in a queue still comes anyway.
+pub async fn replay_range(
+    broker: &dyn Broker,
+    store: &dyn Store,
+    first: JournalPosition,
+    last: JournalPosition,
+    mut progress: impl FnMut(ReplayProgress),
+) -> Result<u64, RebuildError> {
     let all = last.0.saturating_sub(first.0) + 1;
     let mut done = 0;
     let mut ahead = Ahead::default();
@@ -108,12 +120,12 @@ pub async fn replay(
         let Some(end) = records.last().map(|record| record.position) else { break };
         records.retain(|record| {
             let discard = discarded.get(&record.envelope.message_id);
-            discard.is_none_or(|discard| *discard < record.position)
+            !record.is_waiting && discard.is_none_or(|discard| *discard < record.position)
         });
-        count += u64::try_from(records.len()).unwrap_or(u64::MAX);
         // A body that was rejected on receipt was never work: it becomes a dead letter again.
         let (work, letters): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| record.rejection.is_none());
+        count += u64::try_from(letters.len()).unwrap_or(u64::MAX);
         store.park(letters.into_iter().filter_map(dead_letter).collect()).await?;
         let mut work = work.into_iter().map(|record| record.envelope).peekable();
         while work.peek().is_some() {
@@ -121,13 +133,18 @@ pub async fn replay(
                 progress(ReplayProgress { done, all, is_waiting: true });
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
-            broker.replay(ahead.take(&mut work)).await?;
+            let mut next = ahead.take(&mut work);
+            // A person may discard while this goes on.
+            let ids: Vec<_> = next.iter().map(|envelope| envelope.message_id).collect();
+            let ended = store.discarded(&ids).await?;
+            next.retain(|envelope| !ended.contains(&envelope.message_id));
+            count += u64::try_from(next.len()).unwrap_or(u64::MAX);
+            broker.replay(next).await?;
         }
         after = end;
         done = end.0.saturating_sub(first.0) + 1;
         progress(ReplayProgress { done, all, is_waiting: false });
     }
-    store.record_complete().await?;
     Ok(count)
 }
 

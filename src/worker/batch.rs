@@ -82,11 +82,12 @@ pub(super) async fn process(
                 pool.breaker.succeeded();
                 conflicted
             }
-            Err((error, arrived)) if error.is_transient() => {
-                pool.breaker.wait_out(&error).await;
+            Err((error, arrived)) => {
+                if !pool.breaker.waited_out(&error).await {
+                    return Err(error);
+                }
                 arrived
             }
-            Err((error, _)) => return Err(error),
         };
         waiting.extend(later);
         if batch.conflicts > CONFLICTS_MAX {

@@ -60,10 +60,21 @@ impl CircuitBreaker {
         self.state.subscribe().wait_for(|state| state.open.is_none()).await.ok();
     }
 
-    /// Waits until the Store answers again.
-    pub(super) async fn wait_out(&self, error: &StoreError) {
-        self.open(Why::Away, "the store is away", error);
+    /// Waits until the Store answers again; returns `false` at once if the error is about the call
+    /// alone. Of one that may be either, what a commit needs is tried: if that fails too, nothing is
+    /// wrong with the message.
+    pub(super) async fn waited_out(&self, error: &StoreError) -> bool {
+        if error.is_transient() {
+            self.open(Why::Away, "the store is away", error);
+        } else if matches!(error, StoreError::Rejected { .. }) {
+            let Err(reason) = self.store.check().await else { return false };
+            tracing::warn!(error = causes(error), "the store refused a call");
+            self.open(Why::Away, "the store commits nothing", &reason);
+        } else {
+            return false;
+        }
         self.closed().await;
+        true
     }
 
     /// Opens it until an entity that a newer release wrote can be read. Nothing is consumed

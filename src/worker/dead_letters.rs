@@ -11,7 +11,7 @@ use super::Pool;
 use super::batch::Verdict;
 use crate::broker::{Envelope, EnvelopeKind};
 use crate::clock;
-use crate::domain::{Code, EventOutcome, Outcome, Reason, Rejection};
+use crate::domain::{Code, EventOutcome, Outcome, Reason, Rejection, causes};
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, StoreError};
 
 /// The outcome of an envelope that is a command about a dead letter; `None` for an event.
@@ -54,7 +54,7 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
         };
         match applied {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
+            Err(error) if pool.breaker.waited_out(&error).await => {}
             Err(error) => return Err(error),
         }
     }
@@ -93,9 +93,10 @@ pub(super) async fn end_replayed<'a>(
             pool.store.end_dead_letters(replayed.clone(), Ending::Settled, clock::now()).await;
         match ended {
             Ok(()) => break,
-            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
+            Err(error) if pool.breaker.waited_out(&error).await => {}
             Err(error) => {
-                tracing::error!(%error, "the store refused the end of a dead letter");
+                let error = causes(&error);
+                tracing::error!(error, "the store refused the end of a dead letter");
                 return false;
             }
         }

@@ -23,7 +23,7 @@ pub(super) async fn places(
         }
         match pool.store.discarded(&ids).await {
             Ok(discarded) => break discarded,
-            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
+            Err(error) if pool.breaker.waited_out(&error).await => {}
             Err(error) => return Err(error),
         }
     };

@@ -14,6 +14,7 @@
 //! - What is not settled when the process ends is delivered again, and changes nothing twice.
 
 mod batch;
+mod chunks;
 mod circuit_breaker;
 mod dead_letters;
 mod decided;
@@ -39,7 +40,9 @@ use crate::broker::{
 };
 use crate::clock;
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules};
+use crate::domain::{
+    Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules, causes,
+};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -207,6 +210,8 @@ impl Pool {
         let prefetch = self.settings.prefetch;
         let subscribed = async {
             let work = self.broker.subscribe(Queue::Work, prefetch).await?;
+            // They are parked one batch at a time, and their bodies take memory too.
+            let prefetch = prefetch.min(self.settings.batch_max);
             Ok((work, self.broker.subscribe(Queue::Dead, prefetch).await?))
         };
         let (mut work, mut dead) = match subscribed.await {
@@ -241,9 +246,11 @@ impl Pool {
             let pool = Arc::clone(self);
             tasks.spawn(async move {
                 let in_hand = InHand::new(&pool.health, deliveries.len());
-                match queue {
-                    Queue::Work => pool.work(deliveries).await,
-                    Queue::Dead => parking::park(&pool, deliveries).await,
+                for chunk in chunks::chunks(deliveries) {
+                    match queue {
+                        Queue::Work => pool.work(chunk).await,
+                        Queue::Dead => parking::park(&pool, chunk).await,
+                    }
                 }
                 drop((in_hand, slot));
             });
@@ -332,7 +339,8 @@ impl Pool {
                 return;
             }
             Ok(Err(error)) => {
-                tracing::warn!(message_id = %delivery.envelope.message_id, %error, "the store refused an event");
+                let (message_id, error) = (delivery.envelope.message_id, causes(&error));
+                tracing::warn!(%message_id, error, "the store refused an event");
                 Some(batch::Verdict::Failed)
             }
             Err(_) => {
@@ -419,7 +427,10 @@ impl Pool {
 /// deliveries come again.
 fn log_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a task of the worker failed; its deliveries come again");
+        tracing::error!(
+            error = causes(&error),
+            "a task of the worker failed; its deliveries come again"
+        );
     }
 }
 

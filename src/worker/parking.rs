@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::Pool;
 use crate::broker::{Delivery, Disposition};
 use crate::domain::dead_letter::Room;
-use crate::domain::{Code, MessageId, Rejection};
+use crate::domain::{Code, MessageId, Rejection, causes};
 use crate::store::{DeadLetter, DeadLetterName, Store, StoreError};
 
 /// The default limit of `dead_letters.bytes_max`, and its share of a server's memory.
@@ -149,7 +149,7 @@ async fn park_alone(pool: &Pool, delivery: Delivery) {
         Err(error) => {
             tracing::error!(
                 message_id = %delivery.envelope.message_id,
-                %error,
+                error = causes(&error),
                 "the store refused a dead letter; it comes again"
             );
             let delay = pool.ladder.rung(delivery.attempt);
@@ -178,7 +178,7 @@ async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId
                 pool.intake.log(waiting.len(), pool.intake.bytes_max(store));
                 return Ok(waiting);
             }
-            Err(error) if error.is_transient() => pool.breaker.wait_out(&error).await,
+            Err(error) if pool.breaker.waited_out(&error).await => {}
             Err(error) => return Err(error),
         }
     }

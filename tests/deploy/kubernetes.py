@@ -21,11 +21,12 @@ CUSTOM = {"keda.sh", "monitoring.coreos.com", "rabbitmq.com"}
 # schema is in no package. A key that is added here is looked up there first.
 RABBITMQ_KEYS = {
     "": {"replicas", "resources", "persistence", "rabbitmq", "affinity",
-         "terminationGracePeriodSeconds"},
+         "terminationGracePeriodSeconds", "tls"},
     "resources": {"requests", "limits"},
     "persistence": {"storage", "storageClassName"},
     "rabbitmq": {"additionalConfig"},
     "affinity": {"podAntiAffinity"},
+    "tls": {"secretName"},
 }
 
 # The Secrets that an operator of a platform makes, and their keys.
@@ -35,8 +36,13 @@ SECRETS = {
     "storekeeper-ingress": {"secrets", "credentials"},
     "storekeeper-console": {"tokens"},
     "storekeeper-webhooks-tls": set(),
+    "storekeeper-authorities": {"ca.crt"},
     "redis-users": {"users.acl"},
+    "redis-tls": {"tls.crt", "tls.key"},
 }
+
+# The Secrets with the addresses of servers that may be reached by TLS.
+SERVERS = {"storekeeper-rabbitmq", "storekeeper-redis"}
 
 # What the restricted standard lets a pod mount, without what this project does not use.
 VOLUMES = {"name", "configMap", "secret", "emptyDir", "persistentVolumeClaim"}
@@ -183,6 +189,26 @@ def check_files(rendering, workload, pod):
             rendering.fault(workload, f"there is no ConfigMap {name}")
 
 
+def check_authorities(rendering):
+    """Where one pod trusts a private authority, all do that have a server's address, and no policy
+    lets them go to RabbitMQ without TLS."""
+    trusting, others = [], []
+    for workload, _, pod in rendering.pods():
+        secrets = {volume.get("secret", {}).get("secretName") for volume in pod.get("volumes", [])}
+        if secrets & SERVERS:
+            trusts = any(variable["name"] == "SSL_CERT_FILE" for container in pod["containers"]
+                         for variable in container.get("env", []))
+            (trusting if trusts else others).append(workload)
+    if not trusting:
+        return
+    for workload in others:
+        rendering.fault(workload, "it does not have the SSL_CERT_FILE that others have")
+    for policy in rendering.of("NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            if any(port["port"] == 5672 for port in rule.get("ports", [])):
+                rendering.fault(policy, "it lets out to RabbitMQ's port without TLS")
+
+
 def matches(selector, labels):
     for key, value in (selector.get("matchLabels") or {}).items():
         if labels.get(key) != value:
@@ -317,6 +343,7 @@ def check(rendering):
         check_files(rendering, workload, pod)
     check_selectors(rendering)
     check_names(rendering)
+    check_authorities(rendering)
     check_rabbitmq(rendering)
 
 

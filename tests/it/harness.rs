@@ -132,14 +132,14 @@ impl Process {
         Server { addresses: addresses.await, process: self }
     }
 
-    /// The number of the process.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
@@ -236,6 +236,19 @@ pub(crate) fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// As Debian's package has it; `tests/run` installs that.
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+];
+
+/// The settings of a process whose clock is off by that much, as `-1h`.
+pub(crate) fn faketime(by: &str) -> [(&'static str, &str); 3] {
+    let library = FAKETIME.into_iter().find(|library| Path::new(library).exists());
+    let library = library.expect("the package faketime is missing");
+    [("LD_PRELOAD", library), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
 }
 
 /// A command after the words of a program that runs it.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use storekeeper::domain::dead_letter::DeadLetterState;
 use storekeeper::domain::{
-    ClosedName, Identifier, Link, List, MessageId, OrderId, Policy, PolicyInForce, PolicyOrigin,
-    Site, StockKey, StockKeyKind, Timestamp, TotalError,
+    ClosedName, Identifier, LeaderClock, Link, List, MessageId, OrderId, Policy, PolicyInForce,
+    PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
@@ -377,6 +377,18 @@ impl<F: Faults> UpkeepStore for Tampered<F> {
 
     async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
         self.write(self.inner.lead_replays(leader)).await
+    }
+
+    async fn leader_clock(&self) -> Result<Option<LeaderClock>, StoreError> {
+        self.inner.leader_clock().await
+    }
+
+    async fn record_leader_clock(
+        &self,
+        clock: LeaderClock,
+        fence: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        self.write(self.inner.record_leader_clock(clock, fence)).await
     }
 
     async fn is_complete(&self) -> Result<bool, StoreError> {

@@ -1,5 +1,7 @@
 //! The statements of the journal: publishing, reading back, forgetting.
 
+use std::path::PathBuf;
+
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -22,21 +24,33 @@ const SWEPT_MAX: i64 = 256;
 /// its length is what a step costs, and whoever publishes meanwhile waits for it.
 const SWEPT_BYTES_MAX: i64 = 4 * 1024 * 1024;
 
-/// Whether a body of so many bytes can be added while the file uses at most `bytes_max`. Pages that
-/// a sweep has freed are room, although the file stays as large as it was.
+/// How large the files may get by publishing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Limit {
+    pub(super) bytes_max: Option<u64>,
+    /// A file whose size counts too.
+    pub(super) beside: Option<PathBuf>,
+}
+
+/// Whether a body of so many bytes can be added within the limit. Pages that a sweep has freed are
+/// room, although the file stays as large as it was; what is free in the file beside it nobody here
+/// knows.
 pub(super) fn has_room(
     connection: &Connection,
     body_bytes: usize,
-    bytes_max: Option<u64>,
+    limit: &Limit,
 ) -> rusqlite::Result<bool> {
-    let Some(bytes_max) = bytes_max else { return Ok(true) };
+    let Some(bytes_max) = limit.bytes_max else { return Ok(true) };
+    let beside = limit.beside.as_ref().and_then(|path| path.metadata().ok());
+    let beside = beside.map_or(0, |file| file.len());
     let used: i64 = connection
         .prepare_cached(
             "SELECT (page_count - freelist_count) * page_size
              FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         )?
         .query_row((), |row| row.get(0))?;
-    let wanted = used.unsigned_abs().saturating_add(u64::try_from(body_bytes).unwrap_or(u64::MAX));
+    let used = used.unsigned_abs().saturating_add(beside);
+    let wanted = used.saturating_add(u64::try_from(body_bytes).unwrap_or(u64::MAX));
     Ok(wanted <= bytes_max)
 }
 
@@ -117,7 +131,11 @@ pub(super) fn read(
     // There is nothing after the last possible position.
     let Ok(after) = after else { return Ok(Vec::new()) };
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT j.position, j.rejection, ",
+        "SELECT j.position, j.rejection, \
+           EXISTS (SELECT 1 FROM work w WHERE w.received_at = j.received_at \
+             AND w.position = j.position) \
+           OR EXISTS (SELECT 1 FROM retry r WHERE r.position = j.position) \
+           OR EXISTS (SELECT 1 FROM dead d WHERE d.position = j.position), ",
         envelope_columns!(),
         " FROM journal j WHERE j.position > ?1 AND j.hidden = 0 ORDER BY j.position LIMIT ?2"
     ))?;
@@ -128,7 +146,8 @@ pub(super) fn read(
                 .get::<_, Option<String>>(1)?
                 .map(|text| rejection(&text, 1))
                 .transpose()?,
-            envelope: envelope(row, 2)?,
+            is_waiting: row.get(2)?,
+            envelope: envelope(row, 3)?,
         })
     })?;
     records.collect()
@@ -195,7 +214,7 @@ pub(super) fn envelope(row: &Row<'_>, first: usize) -> rusqlite::Result<Envelope
 
 /// How far a sweep has come: the age and position of the last row that it looked at.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SweepPlace(i64, i64);
+pub struct SweepPlace(i64, i64);
 
 impl SweepPlace {
     /// Before every row.
@@ -230,15 +249,21 @@ pub(super) fn sweep(
          AND NOT EXISTS (SELECT 1 FROM retry WHERE position = ?2)
          AND NOT EXISTS (SELECT 1 FROM dead WHERE position = ?2) RETURNING hidden",
     )?;
-    let (mut removed, mut forgotten) = (0, 0);
+    let (mut removed, mut forgotten, mut last) = (0, 0, 0);
     for row in &old {
         let hidden = remove.query_row(*row, |row| row.get::<_, bool>(0)).optional()?;
         removed += u64::from(hidden.is_some());
-        forgotten += i64::from(hidden == Some(false));
+        if hidden == Some(false) {
+            forgotten += 1;
+            last = row.1.max(last);
+        }
     }
     connection
-        .prepare_cached("UPDATE forgotten SET envelopes = envelopes + ?1 WHERE ?1 > 0")?
-        .execute((forgotten,))?;
+        .prepare_cached(
+            "UPDATE forgotten SET envelopes = envelopes + ?1, position = max(position, ?2)
+             WHERE ?1 > 0",
+        )?
+        .execute((forgotten, last))?;
     let is_cut_off = i64::try_from(old.len()) == Ok(SWEPT_MAX) || bytes >= SWEPT_BYTES_MAX;
     let next = old.last().filter(|_| is_cut_off);
     Ok((removed, next.map(|(age, position)| SweepPlace(*age, *position))))

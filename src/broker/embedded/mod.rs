@@ -16,6 +16,7 @@
 //! - What a consumer has in flight or has decided is not handed out again while it lives.
 //! - A journal row that a queue row points at is never removed.
 
+mod identity;
 mod journal;
 mod lock;
 mod queue;
@@ -24,13 +25,15 @@ mod session;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use self::journal::SweepPlace;
+use self::journal::Limit;
+pub use self::journal::SweepPlace;
 use self::lock::QueueLock;
 use self::session::QueueSession;
 use super::{
@@ -39,7 +42,7 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{Rejection, Timestamp};
-use crate::sqlite::{Database, SqliteError, SqliteFailure, damage};
+use crate::sqlite::{Database, SqliteError, SqliteFailure, damage, is_there};
 
 const FILE_NAME: &str = "broker.db";
 /// The most unsettled deliveries of a subscription.
@@ -52,9 +55,9 @@ const PREFETCH_MAX: usize = 65_536;
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     directory: PathBuf,
-    /// How large the file may get by publishing; settlements may go beyond, or what is queued could
+    /// How large the files may get by publishing; settlements may go beyond, or what is queued could
     /// not be worked off.
-    bytes_max: Option<u64>,
+    limit: Limit,
     shared: Arc<Shared>,
     sessions: TaskTracker,
     /// Ends sessions after they have written what was decided.
@@ -70,6 +73,8 @@ struct Shared {
     database: Database,
     work: Arrivals,
     dead: Arrivals,
+    /// Whether the Store beside it was found to have all that was settled, or gets it now.
+    is_paired: AtomicBool,
 }
 
 /// What is known of a queue in this process.
@@ -96,11 +101,16 @@ impl EmbeddedBroker {
     }
 
     fn on(directory: &Path, database: Database) -> Self {
-        let shared = Shared { database, work: Arrivals::default(), dead: Arrivals::default() };
+        let shared = Shared {
+            database,
+            work: Arrivals::default(),
+            dead: Arrivals::default(),
+            is_paired: AtomicBool::new(false),
+        };
         let abandoned = CancellationToken::new();
         Self {
             directory: directory.to_owned(),
-            bytes_max: None,
+            limit: Limit::default(),
             shared: Arc::new(shared),
             sessions: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -109,10 +119,11 @@ impl EmbeddedBroker {
         }
     }
 
-    /// The same broker, which takes nothing more once its file has so many bytes in use.
+    /// The same broker, which takes nothing more once its file has so many bytes in use, together
+    /// with the size of a file beside it, if one is given.
     #[must_use]
-    pub const fn limited_to(mut self, bytes_max: Option<u64>) -> Self {
-        self.bytes_max = bytes_max;
+    pub fn limited_to(mut self, bytes_max: Option<u64>, beside: Option<PathBuf>) -> Self {
+        self.limit = Limit { bytes_max, beside };
         self
     }
 
@@ -125,15 +136,27 @@ impl EmbeddedBroker {
     ///
     /// Cancel safe: what was removed until then stays removed.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, BrokerError> {
-        let mut removed = 0;
-        let mut place = Some(SweepPlace::START);
-        while let Some(from) = place {
-            let step = move |connection: &_| journal::sweep(connection, from, before);
-            let (count, next) = self.shared.database.write(step).await?;
+        let (mut removed, mut place) = (0, None);
+        loop {
+            let (count, next) = self.sweep_some(place, before).await?;
             removed += count;
+            if next.is_none() {
+                return Ok(removed);
+            }
             place = next;
         }
-        Ok(removed)
+    }
+
+    /// The same for a bounded part of the journal, from a place on; `None` is the beginning, and in
+    /// the answer the end.
+    pub async fn sweep_some(
+        &self,
+        place: Option<SweepPlace>,
+        before: Timestamp,
+    ) -> Result<(u64, Option<SweepPlace>), BrokerError> {
+        let from = place.unwrap_or(SweepPlace::START);
+        let step = move |connection: &_| journal::sweep(connection, from, before);
+        Ok(self.shared.database.write(step).await?)
     }
 }
 
@@ -142,7 +165,7 @@ impl EmbeddedBroker {
     /// or of an older schema is an error; nothing is created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, BrokerError> {
         let file = directory.join(FILE_NAME);
-        if !file.is_file() {
+        if !is_there(&file)? {
             let message = format!("there is no {}; check embedded.path", file.display());
             return Err(BrokerError::unavailable(message));
         }
@@ -165,9 +188,9 @@ impl EmbeddedBroker {
         envelope: Envelope,
         rejection: Option<Rejection>,
     ) -> Result<(), BrokerError> {
-        let bytes_max = self.bytes_max;
+        let limit = self.limit.clone();
         let publish = move |connection: &_| {
-            let has_room = journal::has_room(connection, envelope.body.len(), bytes_max)?;
+            let has_room = journal::has_room(connection, envelope.body.len(), &limit)?;
             match &rejection {
                 _ if !has_room => {}
                 Some(rejection) => journal::publish_dead(connection, &envelope, rejection)?,
@@ -269,10 +292,11 @@ impl Broker for EmbeddedBroker {
     /// Writes and removes a body of ordinary size: on a full disk the ingress is not ready,
     /// although what is queued can still be worked off.
     async fn check(&self) -> Result<(), BrokerError> {
-        let bytes_max = self.bytes_max;
+        self.shared.database.check_undamaged()?;
+        let limit = self.limit.clone();
         let probe = move |connection: &_| {
             queue::probe(connection)?;
-            journal::has_room(connection, queue::PROBE_BYTES, bytes_max)
+            journal::has_room(connection, queue::PROBE_BYTES, &limit)
         };
         let has_room = self.shared.database.write(probe).await?;
         if has_room { Ok(()) } else { Err(BrokerError::Full) }
@@ -295,7 +319,7 @@ impl From<SqliteError> for BrokerError {
         match error.kind {
             SqliteFailure::Full => Self::Full,
             SqliteFailure::Unavailable => Self::Unavailable { source: Box::new(error) },
-            SqliteFailure::Unusable | SqliteFailure::Outdated => {
+            SqliteFailure::Unusable | SqliteFailure::Outdated | SqliteFailure::Damaged => {
                 Self::Corrupt { detail: error.to_string() }
             }
             SqliteFailure::Refused => Self::Rejected { source: Box::new(error) },

@@ -11,7 +11,7 @@ pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x534B_4252, // "SKBR"
     // Of a page of 4096 bytes, a body of the usual size leaves a third unused.
     page_bytes: 8192,
-    migrations: &[FIRST, SECOND],
+    migrations: &[FIRST, SECOND, THIRD],
 };
 
 const FIRST: &str = "
@@ -89,4 +89,23 @@ CREATE TABLE probe (filler BLOB NOT NULL) STRICT;
 const SECOND: &str = "
 ALTER TABLE work ADD COLUMN failing_since INTEGER;
 ALTER TABLE retry ADD COLUMN failing_since INTEGER;
+";
+
+/// Whose queue it is, for the Store beside it to compare with; and how far the retention went.
+const THIRD: &str = "
+CREATE TABLE identity (
+    only          INTEGER PRIMARY KEY CHECK (only = 1),
+    id            TEXT NOT NULL,
+    -- The last note of the Store.
+    number        INTEGER NOT NULL,
+    -- The queue whose Store it has been given, until that notes this one.
+    before_id     TEXT,
+    before_last   INTEGER
+) STRICT;
+INSERT INTO identity (only, id, number) VALUES (1, lower(hex(randomblob(16))), 0);
+
+-- The last position that was removed. Where that was not recorded, any may be.
+ALTER TABLE forgotten ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+UPDATE forgotten SET position = coalesce((SELECT max(position) FROM journal), 0)
+    WHERE envelopes > 0;
 ";

@@ -403,7 +403,7 @@ async fn a_consumer_that_dies_before_it_holds_anything_counts_against_nothing() 
 async fn at_its_limit_it_takes_nothing_works_off_what_it_has_and_takes_more_after_a_sweep() {
     const LIMIT: u64 = 1024 * 1024;
     let (directory, broker) = open();
-    let broker = broker.limited_to(Some(LIMIT));
+    let broker = broker.limited_to(Some(LIMIT), None);
     let body = "b".repeat(60_000);
     let mut taken = 0;
     let refused = loop {
@@ -418,7 +418,7 @@ async fn at_its_limit_it_takes_nothing_works_off_what_it_has_and_takes_more_afte
     let aside = Rejection::new(Code::SignatureExpired, "put aside on receipt");
     let refused = broker.publish_dead(envelope(&body), aside).await.unwrap_err();
     assert!(matches!(refused, BrokerError::Full), "{refused:?}");
-    let raised = EmbeddedBroker::open(directory.path()).unwrap().limited_to(Some(2 * LIMIT));
+    let raised = EmbeddedBroker::open(directory.path()).unwrap().limited_to(Some(2 * LIMIT), None);
     publish(&raised, &[&body]).await;
 
     let mut subscription = work(&broker).await;

@@ -44,6 +44,19 @@ pub(super) fn journal((age, bytes): (Option<Duration>, Option<u64>)) -> FieldTab
     arguments
 }
 
+/// Where what leaves a queue by RabbitMQ's own doing goes: to an exchange, with a key if not its own.
+/// It stays until it is there.
+pub(super) fn dead_letter_to(arguments: &mut FieldTable, exchange: &str, key: Option<&str>) {
+    insert(arguments, "x-dead-letter-exchange", text(exchange));
+    if let Some(key) = key {
+        insert(arguments, "x-dead-letter-routing-key", text(key));
+    }
+    insert(arguments, "x-dead-letter-strategy", text("at-least-once"));
+    // Without it, RabbitMQ silently falls back to at-most-once; and drops the oldest where a policy
+    // limits the length.
+    insert(arguments, "x-overflow", text("reject-publish"));
+}
+
 pub(super) fn insert(table: &mut FieldTable, name: &'static str, value: AMQPValue) {
     table.insert(name.into(), value);
 }

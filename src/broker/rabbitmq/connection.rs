@@ -11,8 +11,8 @@
 //! - No error, log line or `Debug` has a password.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
-use super::failure::refusal;
+use super::failure::{at, refusal, words};
 use super::topology::Topology;
 use crate::broker::BrokerError;
 use crate::clock::Delays;
@@ -57,6 +57,8 @@ pub(super) struct Link {
     preferred: AtomicUsize,
     /// `None` while there is no connection.
     state: watch::Sender<Option<Standing>>,
+    /// Why there is no connection, as far as is known.
+    failure: Mutex<Option<String>>,
     reconnects: AtomicU64,
 }
 
@@ -102,6 +104,7 @@ impl Link {
             declares,
             preferred: AtomicUsize::new(0),
             state: watch::Sender::new(None),
+            failure: Mutex::default(),
             reconnects: AtomicU64::new(0),
         }
     }
@@ -167,7 +170,8 @@ impl Link {
         };
         let connection = connect.await.map_err(|error| refusal(&address.to_string(), &error))?;
         if self.declares {
-            self.topology.declare(&connection).await?;
+            let declared = self.topology.declare(&connection).await;
+            declared.map_err(|error| at(address, error))?;
         }
         Ok(connection)
     }
@@ -190,6 +194,7 @@ impl Link {
             };
             match connection {
                 Ok(connection) => {
+                    self.record_failure(None);
                     if was_up {
                         self.reconnects.fetch_add(1, Ordering::Relaxed);
                     }
@@ -203,6 +208,8 @@ impl Link {
                 Err(error) => {
                     let source = causes(&error);
                     tracing::warn!(connection = self.name, error = source, "cannot connect");
+                    // The words around it are those of `away`.
+                    self.record_failure(std::error::Error::source(&error).map(ToString::to_string));
                 }
             }
             sleep(delays.next()).await;
@@ -230,7 +237,9 @@ impl Link {
                     tracing::info!(connection = self.name, "no longer blocked");
                 }
                 Ok(Some(Event::Error(error))) => {
-                    tracing::warn!(connection = self.name, %error, "connection failed");
+                    let error = words(&error);
+                    tracing::warn!(connection = self.name, error, "connection failed");
+                    self.record_failure(Some(error));
                 }
                 Ok(Some(_)) | Err(_) => {}
                 Ok(None) => break,
@@ -258,8 +267,16 @@ impl Link {
     }
 
     pub(super) fn away(&self) -> BrokerError {
-        let message = format!("there is no connection to RabbitMQ for now ({})", self.name);
-        BrokerError::unavailable(message)
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        BrokerError::unavailable(match &*failure {
+            Some(why) => format!("no connection ({}): {why}", self.name),
+            None => format!("no connection yet ({})", self.name),
+        })
+    }
+
+    fn record_failure(&self, why: Option<String>) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = why;
     }
 
     /// Waits for a connection.
@@ -315,7 +332,7 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -336,8 +353,10 @@ mod tests {
     async fn a_node_that_is_silent_costs_one_thread_however_often_it_is_asked() {
         let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = listening.local_addr().unwrap();
-        // It is dropped at once.
-        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // It is kept, or somebody else would listen there.
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refusing = bound.local_addr().unwrap();
         for scheme in ["amqp", "amqps"] {
             let urls = [silent, refusing].map(|place| format!("{scheme}://{place}"));
             let addresses = urls.iter().map(|url| Address::parse(url).unwrap()).collect();

@@ -4,14 +4,15 @@ use lapin::Channel;
 
 use super::Shared;
 use super::failure::{CALL_TIMEOUT, within};
-use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Found, Topology, UNROUTED, WORK_KEY};
+use super::standing::Found;
+use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Topology, UNROUTED, WORK_KEY};
 use crate::broker::{BrokerError, Queue, QueueDepth};
 use crate::clock;
 use crate::domain::Timestamp;
 
 /// How long a consumer may keep a delivery unacked, in microseconds: RabbitMQ ends those that do so
 /// for longer than half an hour, and checks every few minutes.
-const UNACKED_MICROS_MAX: i64 = 40 * 60 * 1_000_000;
+pub(super) const UNACKED_MICROS_MAX: i64 = 40 * 60 * 1_000_000;
 
 /// Messages that are ready.
 struct Ready {

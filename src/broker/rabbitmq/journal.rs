@@ -391,6 +391,7 @@ fn entry(position: JournalPosition, mut delivery: Delivery) -> Result<Option<Ent
             position,
             envelope: Arc::unwrap_or_clone(received.envelope),
             rejection: received.dead.map(|dead| dead.rejection),
+            is_waiting: false,
         })))),
         Err(wire::Unreadable::Foreign) => {
             tracing::warn!(offset, "the journal has an entry that is not ours; passed over");

@@ -1,14 +1,18 @@
-//! The management API, where it is configured: what all consumers of a queue have unacked.
+//! The management API, where it is configured: what all consumers of a queue have unacked, and which
+//! policies apply to the queues.
 //!
-//! AMQP reports the number of messages that are ready, but not of those that were delivered. The
-//! numbers here are a few seconds old.
+//! AMQP reports the number of messages that are ready, but not of those that were delivered, and
+//! nothing about policies. The answers here are a few seconds old.
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::address::Address;
 use crate::broker::BrokerError;
+use crate::domain::causes;
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,6 +32,30 @@ struct Numbers {
     #[serde(default)]
     messages_unacknowledged: u64,
 }
+
+/// A page of queues.
+#[derive(serde::Deserialize)]
+struct Page {
+    items: Vec<PolicedQueue>,
+}
+
+/// A queue and the policies that apply to it.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct PolicedQueue {
+    pub(super) name: String,
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    pub(super) policy: Option<String>,
+    #[serde(default)]
+    pub(super) operator_policy: Option<String>,
+    /// What both set together: an object, or an empty list for nothing.
+    #[serde(default)]
+    pub(super) effective_policy_definition: serde_json::Value,
+}
+
+/// Queues on a page; a namespace has some ten.
+const QUEUES_MAX: &str = "500";
 
 impl Management {
     /// The API at an address; its login is that of the address, or else RabbitMQ's.
@@ -62,16 +90,48 @@ impl Management {
     pub(super) async fn unacknowledged(&self, queue: &str) -> Option<u64> {
         let mut url = self.queues.clone();
         url.path_segments_mut().ok()?.push(queue);
-        let request =
-            self.client.get(url).basic_auth(&self.user, Some(self.password.expose_secret()));
-        let answer = async { request.send().await?.error_for_status()?.json::<Numbers>().await };
-        match answer.await {
+        match self.ask::<Numbers>(url).await {
             Ok(numbers) => Some(numbers.messages_unacknowledged),
             Err(error) => {
-                let error = error.without_url();
-                tracing::debug!(%error, queue, "the management API did not answer");
+                tracing::debug!(error, queue, "the management API did not answer");
                 None
             }
         }
+    }
+
+    /// The queues of a namespace, and what policies set for them.
+    pub(super) async fn policed(&self, namespace: &str) -> Result<Vec<PolicedQueue>, String> {
+        let prefix = format!("{namespace}.");
+        let mut url = self.queues.clone();
+        url.query_pairs_mut().extend_pairs([
+            ("page", "1"),
+            ("page_size", QUEUES_MAX),
+            ("name", &prefix),
+            ("columns", "name,type,policy,operator_policy,effective_policy_definition"),
+        ]);
+        let page: Page = self.ask(url).await?;
+        // The filter finds the text anywhere in a name.
+        Ok(page.items.into_iter().filter(|queue| queue.name.starts_with(&prefix)).collect())
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, url: reqwest::Url) -> Result<T, String> {
+        let request =
+            self.client.get(url).basic_auth(&self.user, Some(self.password.expose_secret()));
+        let answer = async { request.send().await?.error_for_status()?.json::<T>().await };
+        answer.await.map_err(|error| {
+            let host = self.queues.host_str().unwrap_or_default();
+            let port = self.queues.port_or_known_default().unwrap_or_default();
+            let place = format!("{}://{host}:{port}", self.queues.scheme());
+            let why = match error.status() {
+                Some(StatusCode::UNAUTHORIZED) => {
+                    "the login was refused (401); check user, password and tags (monitoring) in \
+                     rabbitmq.management_url"
+                        .to_owned()
+                }
+                // The address may have the login.
+                _ => causes(&error.without_url()),
+            };
+            format!("{place}: {why}")
+        })
     }
 }

@@ -20,9 +20,11 @@ mod depth;
 mod failure;
 mod journal;
 mod management;
+mod policies;
 mod publisher;
 mod settlement;
 mod shared;
+mod standing;
 mod topology;
 mod unacked;
 mod unrouted;
@@ -49,8 +51,8 @@ use self::management::Management;
 use self::shared::Shared;
 use self::topology::Topology;
 use super::{
-    Broker, BrokerError, DeadReason, Envelope, JournalExtent, JournalPosition, JournalRecord,
-    Queue, QueueDepth, Subscription,
+    Broker, BrokerError, BrokerWarnings, DeadReason, Envelope, JournalExtent, JournalPosition,
+    JournalRecord, Queue, QueueDepth, Subscription,
 };
 use crate::domain::{Rejection, Timestamp};
 
@@ -174,6 +176,7 @@ impl RabbitBroker {
         self.run(|shared| async move { shared.consuming.run().await });
         self.run(|shared| async move { shared.publisher.run().await });
         self.run(|shared| async move { shared.keep_up().await });
+        self.run(|shared| async move { shared.watch_policies().await });
     }
 
     fn run<F>(&self, service: impl FnOnce(Arc<Shared>) -> F)
@@ -268,6 +271,10 @@ impl Broker for RabbitBroker {
 
     fn reconnects(&self) -> u64 {
         self.shared.publishing.reconnects() + self.shared.consuming.reconnects()
+    }
+
+    fn warnings(&self) -> BrokerWarnings {
+        self.shared.warnings()
     }
 
     async fn close(&self) {

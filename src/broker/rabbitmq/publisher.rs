@@ -31,7 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::connection::Link;
-use super::failure::{refusal, within};
+use super::failure::{refusal, within, words};
 use super::topology::open;
 use crate::broker::BrokerError;
 use crate::domain::causes;
@@ -312,8 +312,8 @@ async fn publish(
     let Message { exchange, key, properties, body } = message;
     let options = BasicPublishOptions::default();
     let written = lane.channel.basic_publish(exchange, key, options, &body, properties).await;
-    let confirm =
-        written.map_err(|error| BrokerError::unavailable(format!("cannot publish: {error}")))?;
+    let confirm = written
+        .map_err(|error| BrokerError::unavailable(format!("cannot publish: {}", words(&error))))?;
     drop((body, unwritten));
     let confirmation = confirm.await;
     drop(in_flight);
@@ -324,6 +324,6 @@ async fn publish(
             Err(BrokerError::unavailable("the channel gives no confirms"))
         }
         // Whatever RabbitMQ holds against the channel: it is opened, and all is declared, again.
-        Err(error) => Err(BrokerError::unavailable(format!("no confirm: {error}"))),
+        Err(error) => Err(BrokerError::unavailable(format!("no confirm: {}", words(&error)))),
     }
 }

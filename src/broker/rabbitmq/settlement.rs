@@ -75,6 +75,14 @@ impl Shared {
         self.retry_until_ok(route, properties, envelope.body.clone()).await;
     }
 
+    /// Publishes a delivery that was handed back to its queue again, as the same attempt and with
+    /// the same delivery count; returns once that is confirmed.
+    pub(super) async fn hand_back(&self, queue: Queue, received: &Received) {
+        let route = Route::Direct(topology::key_of(queue));
+        let body = received.envelope.body.clone();
+        self.retry_until_ok(route, wire::handed_back(received), body).await;
+    }
+
     /// Publishes what could not be read: to where an operator looks, or, if it is of a newer
     /// release of ours, to its queue again, for a consumer of that release. Returns once that is
     /// confirmed.

@@ -13,7 +13,7 @@ use super::publisher::{Message, Publisher};
 use super::topology::{self, Topology, WORK_KEY, short};
 use super::unacked::Unacked;
 use super::wire;
-use crate::broker::{DeadReason, Envelope, Queue};
+use crate::broker::{BrokerWarnings, DeadReason, Envelope, Queue};
 
 /// See the module.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) was_declared: watch::Sender<bool>,
     /// Why not all that was declared stands, as far as is known.
     pub(super) fault: Mutex<Option<String>>,
+    /// What is wrong and stops nothing for now, as far as is known.
+    pub(super) warnings: Mutex<BrokerWarnings>,
     /// The channel of looks at queues.
     pub(super) channel: tokio::sync::Mutex<Option<Channel>>,
 }
@@ -54,6 +56,7 @@ impl Shared {
             dead: Unacked::default(),
             was_declared: watch::Sender::default(),
             fault: Mutex::default(),
+            warnings: Mutex::default(),
             channel: tokio::sync::Mutex::default(),
         }
     }

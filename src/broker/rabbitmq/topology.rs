@@ -14,11 +14,15 @@
 //! `foreign`, which nobody consumes: an operator looks. Work that is delivered too often and
 //! retries that are due are moved by RabbitMQ, through `again`, at least once.
 //!
+//! What expires because an operator's policy says so leaves each queue by the same way: work for
+//! `dead`, dead letters and what is not ours for `unrouted`, and what is in `unrouted` for `dead`.
+//!
 //! # Invariants
 //! - Declaring is idempotent: it is done at every connect and every few seconds.
-//! - No queue has a limit at which RabbitMQ would drop messages.
+//! - No queue has a limit at which RabbitMQ would drop messages, and none is without a way out.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,14 +30,15 @@ use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ExchangeKind};
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::arguments::{self, NO_DELIVERY_LIMIT, insert, quorum, text};
-use super::failure::refusal;
+use super::failure::{is_no_right, refusal, undeclared};
 use crate::broker::{BrokerError, Queue};
+use crate::domain::causes;
 
 /// The longest time to live that RabbitMQ takes, in whole seconds.
 const DELAY_MS_MAX: u128 = 4_294_967_000;
@@ -65,6 +70,8 @@ pub(super) struct Topology {
     /// Locked while one is declared that was not known at the connect.
     declaring: tokio::sync::Mutex<()>,
     invalidations: Notify,
+    /// Whether the user may not declare, as far as is known.
+    is_passive: AtomicBool,
 }
 
 /// A queue in which retries wait.
@@ -72,14 +79,6 @@ pub(super) struct Topology {
 struct Retry {
     of: Queue,
     delay_ms: i64,
-}
-
-/// What is known of a queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    /// Messages that no consumer has.
-    pub(super) ready: u64,
-    pub(super) consumers: u64,
 }
 
 impl Topology {
@@ -101,6 +100,7 @@ impl Topology {
             retries: Mutex::default(),
             declaring: tokio::sync::Mutex::default(),
             invalidations: Notify::new(),
+            is_passive: AtomicBool::new(false),
         };
         for of in [Queue::Work, Queue::Dead] {
             let rungs = ladder.iter().map(|delay| topology.retry(of, *delay));
@@ -157,11 +157,29 @@ impl Topology {
         let _declaring = self.declaring.lock().await;
         if !self.retries().contains_key(&name) {
             let channel = open(connection).await?;
-            self.declare_retry(&channel, &name, retry).await?;
+            match self.declare_retry(&channel, &name, retry).await {
+                Err(error) if is_no_right(&error) => {
+                    return self.nearest(of, retry.delay_ms).ok_or(error);
+                }
+                declared => declared?,
+            }
             close(&channel).await;
             self.retries().insert(name.clone(), retry);
         }
         Ok(name)
+    }
+
+    /// The retry queue that stands with the delay nearest to one, for who may not declare another.
+    fn nearest(&self, of: Queue, delay_ms: i64) -> Option<String> {
+        let retries = self.retries();
+        let all = retries.iter().filter(|(_, retry)| retry.of == of);
+        let nearest = all.min_by_key(|(_, retry)| retry.delay_ms.abs_diff(delay_ms));
+        nearest.map(|(name, _)| name.clone())
+    }
+
+    /// The names of all retry queues.
+    pub(super) fn all_retries(&self) -> Vec<String> {
+        self.retries().keys().cloned().collect()
     }
 
     fn retries(&self) -> MutexGuard<'_, BTreeMap<String, Retry>> {
@@ -179,15 +197,49 @@ impl Topology {
         (name, Retry { of, delay_ms: i64::try_from(ms).unwrap_or(i64::MAX) })
     }
 
-    /// Declares everything.
+    /// Declares everything. Who may not declare uses what stands.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
+        // RabbitMQ logs each refusal as an error.
+        if self.is_passive.load(Ordering::Relaxed) && self.absent(connection).await?.is_empty() {
+            return Ok(());
+        }
+        let refused = match self.declare_all(connection).await {
+            Err(error) if is_no_right(&error) => error,
+            declared => return declared,
+        };
+        let absent = self.absent(connection).await?;
+        if !absent.is_empty() {
+            return Err(BrokerError::rejected(format!(
+                "there is no {}, and {}; run `storekeeper topology declare` as a user who may \
+                 declare",
+                absent.join(", "),
+                causes(&refused)
+            )));
+        }
+        if !self.is_passive.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                namespace = self.namespace,
+                "the user of rabbitmq.url may not declare: queues, exchanges and bindings are used \
+                 as they stand"
+            );
+        }
+        Ok(())
+    }
+
+    async fn declare_all(&self, connection: &Connection) -> Result<(), BrokerError> {
         self.declare_limited(connection).await?;
         let channel = open(connection).await?;
         self.declare_exchanges(&channel).await?;
-        self.declare_queue(&channel, &self.name(UNROUTED), quorum(NO_DELIVERY_LIMIT)).await?;
+        for (part, exchange, key) in [
+            (UNROUTED, "again", Some(DEAD_KEY)),
+            (DEAD_KEY, UNROUTED, None),
+            (FOREIGN_KEY, UNROUTED, None),
+        ] {
+            let mut arguments = quorum(NO_DELIVERY_LIMIT);
+            arguments::dead_letter_to(&mut arguments, &self.name(exchange), key);
+            self.declare_queue(&channel, &self.name(part), arguments).await?;
+        }
         self.bind(&channel, UNROUTED, &self.name(UNROUTED), "").await?;
-        self.declare_queue(&channel, &self.name(DEAD_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
-        self.declare_queue(&channel, &self.name(FOREIGN_KEY), quorum(NO_DELIVERY_LIMIT)).await?;
         for (exchange, queue, key) in [
             ("again", WORK_KEY, WORK_KEY),
             ("again", DEAD_KEY, DEAD_KEY),
@@ -220,7 +272,7 @@ impl Topology {
     /// as it is: RabbitMQ changes none, and all works with what stands.
     async fn declare_limited(&self, connection: &Connection) -> Result<(), BrokerError> {
         let mut work = quorum(i64::from(self.delivery_limit));
-        self.dead_letter_to(&mut work, DEAD_KEY);
+        arguments::dead_letter_to(&mut work, &self.name("again"), Some(DEAD_KEY));
         for (part, wanted) in [(WORK_KEY, work), ("journal", arguments::journal(self.journal))] {
             let name = self.name(part);
             let known = self.standing().get(&name).cloned();
@@ -228,7 +280,7 @@ impl Topology {
             // Each refusal names one limit, and no limit is named twice.
             while let Err(error) = self.declare_once(connection, &name, &arguments).await {
                 if !arguments::adopt(&mut arguments, &error) {
-                    return Err(mismatch(&format!("queue {name}"), &error));
+                    return Err(undeclared(&format!("queue {name}"), &error));
                 }
             }
             if known.as_ref() != Some(&arguments) {
@@ -253,6 +305,11 @@ impl Topology {
         Ok(())
     }
 
+    /// Has a queue declared as the settings are now, whatever it was.
+    pub(super) fn forget(&self, name: &str) {
+        self.standing().remove(name);
+    }
+
     fn standing(&self) -> MutexGuard<'_, BTreeMap<String, FieldTable>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,7 +327,7 @@ impl Topology {
             channel
                 .exchange_declare(self.exchange(part), kind, options, arguments)
                 .await
-                .map_err(|error| mismatch(&format!("exchange {}", self.name(part)), &error))?;
+                .map_err(|error| undeclared(&format!("exchange {}", self.name(part)), &error))?;
         }
         Ok(())
     }
@@ -282,19 +339,10 @@ impl Topology {
         Retry { of, delay_ms }: Retry,
     ) -> Result<(), BrokerError> {
         let mut arguments = quorum(NO_DELIVERY_LIMIT);
-        self.dead_letter_to(&mut arguments, key_of(of));
+        arguments::dead_letter_to(&mut arguments, &self.name("again"), Some(key_of(of)));
         insert(&mut arguments, "x-message-ttl", AMQPValue::LongLongInt(delay_ms));
         self.declare_queue(channel, name, arguments).await?;
         self.bind(channel, "again", name, name).await
-    }
-
-    /// What leaves the queue by RabbitMQ's own doing comes back through `again`, or stays.
-    fn dead_letter_to(&self, arguments: &mut FieldTable, key: &str) {
-        insert(arguments, "x-dead-letter-exchange", text(&self.name("again")));
-        insert(arguments, "x-dead-letter-routing-key", text(key));
-        insert(arguments, "x-dead-letter-strategy", text("at-least-once"));
-        // Without it, RabbitMQ silently falls back to at-most-once.
-        insert(arguments, "x-overflow", text("reject-publish"));
     }
 
     async fn declare_queue(
@@ -305,7 +353,7 @@ impl Topology {
     ) -> Result<(), BrokerError> {
         let declared =
             channel.queue_declare(short(name), QueueDeclareOptions::durable(), arguments).await;
-        declared.map(drop).map_err(|error| mismatch(&format!("queue {name}"), &error))
+        declared.map(drop).map_err(|error| undeclared(&format!("queue {name}"), &error))
     }
 
     async fn bind(
@@ -320,40 +368,6 @@ impl Topology {
             .queue_bind(short(queue), self.exchange(exchange), short(key), options, arguments)
             .await
             .map_err(|error| refusal(&format!("cannot bind {queue} for {key:?}"), &error))
-    }
-
-    /// Looks at a queue; `None` if there is no such queue.
-    pub(super) async fn find(channel: &Channel, name: &str) -> Result<Option<Found>, BrokerError> {
-        let options = QueueDeclareOptions::durable().passive();
-        match channel.queue_declare(short(name), options, FieldTable::default()).await {
-            Ok(queue) => Ok(Some(Found {
-                ready: queue.message_count().into(),
-                consumers: queue.consumer_count().into(),
-            })),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(refusal(&format!("cannot look at queue {name}"), &error)),
-        }
-    }
-
-    /// The queues that are not there.
-    pub(super) async fn missing(
-        &self,
-        connection: &Connection,
-    ) -> Result<Vec<String>, BrokerError> {
-        let mut missing = Vec::new();
-        let mut channel = open(connection).await?;
-        for part in [WORK_KEY, DEAD_KEY, "journal", UNROUTED, FOREIGN_KEY] {
-            let name = self.name(part);
-            if Self::find(&channel, &name).await?.is_none() {
-                // It is declared as the settings are now.
-                self.standing().remove(&name);
-                missing.push(name);
-                // RabbitMQ closes the channel with its answer.
-                channel = open(connection).await?;
-            }
-        }
-        close(&channel).await;
-        Ok(missing)
     }
 }
 
@@ -376,26 +390,6 @@ pub(super) async fn open(connection: &Connection) -> Result<Channel, BrokerError
 /// Closes a channel that has done its work; one that fails to close is closed already.
 pub(super) async fn close(channel: &Channel) {
     timeout(CLOSE_TIMEOUT, channel.close(200, ShortString::default())).await.ok();
-}
-
-/// Whether an error means that there is no such queue. RabbitMQ uses the same number for a queue
-/// whose node is down.
-fn is_missing(error: &lapin::Error) -> bool {
-    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
-    error.get_id() == 404 && error.get_message().as_str().contains("no queue")
-}
-
-/// Why something could not be declared. RabbitMQ's text names the argument and both its values.
-fn mismatch(what: &str, error: &lapin::Error) -> BrokerError {
-    let is_other = matches!(error.kind(), ErrorKind::ProtocolError(it) if it.get_id() == 406);
-    if !is_other {
-        return refusal(&format!("cannot declare {what}"), error);
-    }
-    let message = format!(
-        "{what} is there with other arguments ({error}); delete it when it is empty, or choose \
-         another rabbitmq.namespace"
-    );
-    BrokerError::Rejected { source: message.into() }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! It was accepted and confirmed, so nobody has to look at it: its headers tell where it belongs.
 //! This is done after all was declared again, by whichever handles there are.
 //!
+//! Who may not read that queue leaves it to those who may.
+//!
 //! Dies on the way: a message is in both places; the second one is found to be a duplicate.
 
 use std::time::Duration;
@@ -12,7 +14,7 @@ use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::{Acker, Channel, Connection};
 
 use super::Shared;
-use super::failure::{refusal, within};
+use super::failure::{is_no_right, refusal, within};
 use super::publisher::Message;
 use super::topology::{self, DEAD_KEY, FOREIGN_KEY, Topology, UNROUTED, WORK_KEY, open, short};
 use super::wire::{self, Received, Unreadable};
@@ -30,7 +32,16 @@ pub(super) async fn reroute(shared: &Shared, connection: &Connection) -> Result<
     let moved = within(MOVE_TIMEOUT, late, move_all(shared, &channel)).await;
     // What was taken and not acknowledged is in the queue again.
     topology::close(&channel).await;
-    moved
+    match moved {
+        Err(error) if is_no_right(&error) => {
+            tracing::warn!(
+                "messages found no queue, and the user of rabbitmq.url may not move them; a worker \
+                 or leader does"
+            );
+            Ok(0)
+        }
+        moved => moved,
+    }
 }
 
 async fn move_all(shared: &Shared, channel: &Channel) -> Result<u64, BrokerError> {

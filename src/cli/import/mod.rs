@@ -24,7 +24,7 @@ use super::parse::parse_timeout;
 use super::table::write_facts;
 use super::{ExitStatus, input, progress};
 use crate::broker::Broker;
-use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey};
+use crate::domain::{Identifier, Note, ReceiptId, Site, StockKey, causes};
 use crate::requests::items::{self, Create, ItemError};
 use crate::requests::receipts::{self, Amount, ReceiptError, ReceiptRequest};
 use crate::requests::{AskError, Progress};
@@ -225,7 +225,7 @@ async fn count(
                         return Err(error.into());
                     }
                 }
-                bar.suspend(|| output.say(format_args!("line {line}: {error}")))?;
+                bar.suspend(|| output.say(format_args!("line {line}: {}", causes(&error))))?;
             }
         }
         bar.inc(1);

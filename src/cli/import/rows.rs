@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use crate::cli::formula;
 use crate::domain::{Identifier, Quantity, Site};
 
 /// The most rows of a file.
@@ -147,6 +148,7 @@ fn parse(line: u64, record: &ByteRecord) -> Result<Row, String> {
     let [site, key, quantity, reference] = fields[..] else {
         return Err(format!("it has {} columns, not {}", fields.len(), HEADER.len()));
     };
+    let [site, key, reference] = [site, key, reference].map(formula::restored);
     let key = key.trim();
     if key.is_empty() {
         return Err("key: is empty".to_owned());
@@ -204,6 +206,18 @@ mod tests {
         );
         let checked = check(content);
         assert_eq!((checked.rows.len(), checked.repeated), (2, 1));
+    }
+
+    #[test]
+    fn what_the_export_neutralised_is_read_back() {
+        let content = b"site,key,quantity,reference\n'@shop,'=a,1,'+R\nshop,sku:'b,2,''-R\n";
+        let checked = check(content);
+        let read = checked
+            .rows
+            .iter()
+            .map(|row| (row.site.as_str(), row.key.as_str(), row.reference.as_str()));
+        let expected = [("@shop", "=a", "+R"), ("shop", "sku:'b", "'-R")];
+        assert_eq!(read.collect::<Vec<_>>(), expected, "{:?}", checked.faults);
     }
 
     #[test]

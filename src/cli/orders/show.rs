@@ -5,7 +5,7 @@ use std::io;
 use super::list;
 use crate::cli::output::Output;
 use crate::cli::table::{
-    Column, optional, printable, quantity, text, write_facts, write_section, write_warning,
+    Column, optional, quantity, text, write_facts, write_section, write_warning,
 };
 use crate::cli::{ExitStatus, sites};
 use crate::console::lookup::{self, OrderError};
@@ -13,7 +13,7 @@ use crate::console::views::{
     CorrectionView, LineView, OrderHoldView, OrderView, RefundLineView, RefundView, SnapshotView,
     TimelineEntryView,
 };
-use crate::domain::Site;
+use crate::domain::{Site, printable};
 use crate::store::Store;
 
 /// Shows what an order holds and why, its lines, and its history.
@@ -51,7 +51,7 @@ fn write_order(order: &OrderView, output: &mut Output<'_>) -> io::Result<()> {
     facts.push(("left", text(order.head.left_since.as_deref().unwrap_or("no"))));
     facts.push(("revision", text(&order.revision)));
     write_facts(facts, output)?;
-    writeln!(output.out, "{}", order.head.why.text)?;
+    writeln!(output.out, "{}", printable(order.head.why.text, false))?;
     for remark in remarks(order) {
         write_warning(&remark, output)?;
     }

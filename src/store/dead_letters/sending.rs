@@ -97,7 +97,7 @@ impl dyn Store + '_ {
                     let is_same = |letter: &DeadLetter| letter.generation() == name.generation;
                     unsent.letters.extend(letter.filter(is_same));
                 }
-                Err(error) => unsent.unreadable.push((*name, error.to_string())),
+                Err(error) => unsent.unreadable.push((*name, causes(&error))),
             }
         }
         Ok(unsent)

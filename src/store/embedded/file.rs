@@ -1,11 +1,12 @@
 //! The file of the Store: opening, copying, reading and writing it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use rusqlite::Connection;
 
 use super::{EmbeddedStore, column, schema};
-use crate::sqlite::{Database, Schema, SqliteError, SqliteFailure, damage};
+use crate::sqlite::{Database, Schema, SqliteError, SqliteFailure, damage, is_there};
 use crate::store::StoreError;
 
 pub(super) const FILE_NAME: &str = "store.db";
@@ -20,7 +21,7 @@ impl EmbeddedStore {
     /// of an older schema is an error, not created or migrated. Blocks.
     pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
         let file = directory.join(FILE_NAME);
-        if !file.is_file() {
+        if !is_there(&file)? {
             let message = format!(
                 "there is no {}; check embedded.path, or start the service there first",
                 file.display()
@@ -34,7 +35,20 @@ impl EmbeddedStore {
         file: &Path,
         open: impl FnOnce(&Path, &Schema) -> Result<Database, SqliteError>,
     ) -> Result<Self, StoreError> {
-        Ok(Self { database: open(file, &schema::SCHEMA)? })
+        let database = open(file, &schema::SCHEMA).map_err(|error| {
+            let is_damaged = error.kind == SqliteFailure::Damaged;
+            if is_damaged {
+                StoreError::Corrupt { detail: error.to_string() }
+            } else {
+                error.into()
+            }
+        })?;
+        Ok(Self { database, replaced: AtomicU64::new(0) })
+    }
+
+    /// The file of a directory.
+    pub fn file(directory: &Path) -> PathBuf {
+        directory.join(FILE_NAME)
     }
 
     /// What is wrong with the file of a directory, if there is one. Reads all of it; blocks.
@@ -76,7 +90,8 @@ impl EmbeddedStore {
 impl From<SqliteError> for StoreError {
     fn from(error: SqliteError) -> Self {
         match error.kind {
-            SqliteFailure::Unavailable | SqliteFailure::Full => {
+            // Damage is the file's and no message's: work waits until the file is restored.
+            SqliteFailure::Unavailable | SqliteFailure::Full | SqliteFailure::Damaged => {
                 Self::Unavailable { source: error.into() }
             }
             SqliteFailure::Unusable => Self::Corrupt { detail: error.to_string() },

@@ -16,8 +16,10 @@ mod dead_letters;
 mod entity;
 mod file;
 mod item;
+mod leader_clock;
 mod lists;
 mod names;
+mod note;
 mod policy;
 mod read;
 mod replays;
@@ -28,10 +30,15 @@ mod stock;
 mod tests;
 mod upkeep;
 
+pub use self::note::Gap;
+use std::sync::atomic::AtomicU64;
+
 use crate::sqlite::Database;
 
 /// A Store in a directory.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     database: Database,
+    /// How often a file turned out to be another than the other file belongs to.
+    replaced: AtomicU64,
 }

@@ -10,7 +10,7 @@ use crate::sqlite::{Schema, UNREAD};
 pub(super) const SCHEMA: Schema = Schema {
     application_id: i32::from_be_bytes(*b"SKst"),
     page_bytes: 4096,
-    migrations: &[UNREAD, SECOND],
+    migrations: &[UNREAD, SECOND, THIRD],
 };
 
 // Orders, catalogue entries and dead letters are long rows: they are appended to a table, and a
@@ -253,4 +253,27 @@ CREATE TABLE replay_leader (
     only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
     leader INTEGER NOT NULL
 ) STRICT;
+";
+
+// Which queue feeds the Store and how far; and the leader's clock.
+const THIRD: &str = "
+CREATE TABLE queue_note (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    queue TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    -- Positions of the queue's journal.
+    applied INTEGER NOT NULL,
+    tried INTEGER NOT NULL,
+    last INTEGER NOT NULL
+) STRICT;
+
+-- The leader's time that was trusted last, and since when another one is doubted.
+CREATE TABLE leader_clock (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    trusted INTEGER NOT NULL,
+    doubted INTEGER
+) STRICT;
+
+-- Whether the journal lacks something that this Store lacks too, and a person has accepted that.
+ALTER TABLE meta ADD COLUMN gap TEXT CHECK (gap IN ('found', 'accepted'));
 ";

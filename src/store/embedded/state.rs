@@ -88,6 +88,7 @@ impl StateStore for EmbeddedStore {
 
     /// Writes for real: a transaction without a change would not notice a full disk.
     async fn check(&self) -> Result<(), StoreError> {
+        self.database.check_undamaged()?;
         self.read(|connection| {
             column::first(connection, "SELECT probes FROM meta", (), |_| Ok(()))
         })

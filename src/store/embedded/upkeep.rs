@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params};
 
 use super::item::{self, item};
+use super::note::Gap;
 use super::stock::PreparedChange;
-use super::{EmbeddedStore, column, dead_letters, entity, policy, replays};
+use super::{EmbeddedStore, column, dead_letters, entity, leader_clock, policy, replays};
 use crate::clock;
 use crate::domain::{
-    Cause, Counts, Hold, Identifier, Link, OrderId, Policy, PolicyInForce, PolicyOrigin, Quantity,
-    Receipt, ReceiptId, Site, StockChange, StockKey, Timestamp,
+    Cause, Counts, Hold, Identifier, LeaderClock, Link, OrderId, Policy, PolicyInForce,
+    PolicyOrigin, Quantity, Receipt, ReceiptId, Site, StockChange, StockKey, Timestamp,
 };
 use crate::store::{
     AuditedHold, AuditedItem, AuditedOrder, DeadLetterName, EntityId, EntityName, Fence,
@@ -106,13 +107,20 @@ impl UpkeepStore for EmbeddedStore {
                 ":after": page.after_text(),
                 ":limit": column::rows_of(&page),
             };
-            let items = column::all(connection, AUDITED_KEYS, values, |row| {
-                let key = column::parsed(row, "key", StockKey::parse)?;
+            let keys = column::all(connection, AUDITED_KEYS, values, |row| {
+                column::parsed(row, "key", StockKey::parse)
+            })?;
+            let mut keys = page.cut(keys, ToString::to_string);
+            let mut items = Vec::new();
+            for key in std::mem::take(&mut keys.items) {
                 let counts = counts(connection, &site, &key)?;
                 let sums = sums(connection, &site, &key)?;
-                Ok(AuditedItem { key, counts, sums })
-            })?;
-            Ok(page.cut(items, |item| item.key.to_string()))
+                // Of many items only a name is known.
+                if counts.is_some() || sums != Some(Counts::default()) {
+                    items.push(AuditedItem { key, counts: counts.unwrap_or_default(), sums });
+                }
+            }
+            Ok(keys.with(items))
         })
         .await
     }
@@ -129,14 +137,8 @@ impl UpkeepStore for EmbeddedStore {
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
         for site in self.sites().await? {
-            loop {
-                let site = site.clone();
-                let trimmed = self.write(move |connection| trim(connection, &site, before)).await?;
-                removed += u64::try_from(trimmed).unwrap_or(u64::MAX);
-                if trimmed < TRIM_MAX {
-                    break;
-                }
-            }
+            let trimmed = self.write(move |connection| trim(connection, &site, before)).await?;
+            removed += u64::try_from(trimmed).unwrap_or(u64::MAX);
         }
         Ok(removed)
     }
@@ -161,15 +163,29 @@ impl UpkeepStore for EmbeddedStore {
         self.write(move |connection| replays::lead(connection, leader)).await
     }
 
-    /// A file that has a site was not begun empty beside a journal, unless webhooks arrived before
-    /// it was rebuilt: a person who replaces the file is asked to stop the service first.
-    async fn is_complete(&self) -> Result<bool, StoreError> {
-        Ok(!self.sites().await?.is_empty())
+    async fn leader_clock(&self) -> Result<Option<LeaderClock>, StoreError> {
+        self.read(leader_clock::find).await
     }
 
-    /// The file's sites are the record.
+    /// Whoever leads has the lock of the directory: there is no later leader.
+    async fn record_leader_clock(
+        &self,
+        clock: LeaderClock,
+        _: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| leader_clock::record(connection, clock)).await?;
+        Ok(true)
+    }
+
+    /// A file that has a site was not begun empty beside a journal, unless webhooks arrived before
+    /// it was rebuilt; what it lacks besides, the leader finds out.
+    async fn is_complete(&self) -> Result<bool, StoreError> {
+        Ok(!self.sites().await?.is_empty() && self.gap().await? != Some(Gap::Found))
+    }
+
+    /// The file's sites are the record, unless the leader has found a gap.
     async fn record_complete(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.accept_gap().await
     }
 }
 
@@ -225,22 +241,24 @@ const AUDITED_KEYS: &str = "SELECT key FROM \
        (SELECT key FROM stock WHERE site = :site AND is_counted AND key > :after \
        ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT key FROM items WHERE site = :site AND key > :after \
-       AND EXISTS (SELECT 1 FROM holds WHERE holds.item = items.item) \
        ORDER BY key LIMIT :limit) \
      UNION SELECT key FROM (SELECT DISTINCT key FROM receipts \
        WHERE site = :site AND key > :after ORDER BY key LIMIT :limit) \
      ORDER BY 1 LIMIT :limit";
 
-/// What an item counts; one that is not there counts nothing.
-fn counts(connection: &Connection, site: &Site, key: &StockKey) -> rusqlite::Result<Counts> {
-    let values = (site.as_str(), key.to_string());
-    let counts = column::first(
+/// What an item counts, if it counts anything.
+fn counts(
+    connection: &Connection,
+    site: &Site,
+    key: &StockKey,
+) -> rusqlite::Result<Option<Counts>> {
+    column::first(
         connection,
-        "SELECT received, committed, fulfilled FROM stock WHERE site = ?1 AND key = ?2",
-        values,
+        "SELECT received, committed, fulfilled FROM stock \
+         WHERE site = ?1 AND key = ?2 AND is_counted",
+        (site.as_str(), key.to_string()),
         |row| column::counts(row, 0),
-    );
-    Ok(counts?.unwrap_or_default())
+    )
 }
 
 /// What an item is made of; `None` if that is more than can be counted. Added up here and not by
@@ -285,7 +303,7 @@ fn repair_item(
     site: &Site,
     repair: &ItemRepair,
 ) -> rusqlite::Result<bool> {
-    if counts(connection, site, &repair.key)? != repair.read {
+    if counts(connection, site, &repair.key)?.unwrap_or_default() != repair.read {
         return Ok(false);
     }
     let (site, key) = (site.as_str(), repair.key.to_string());

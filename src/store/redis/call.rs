@@ -104,6 +104,19 @@ pub(super) fn of(keys: &Keys, site: &Site, commits: &[&Commit]) -> Result<Call, 
     Ok(call)
 }
 
+/// A run that writes nothing, for checks: of a site that nothing is ever committed for.
+pub(super) fn of_nothing(keys: &Keys) -> Call {
+    let mut call = Call::of(&COMMIT);
+    for name in ["stock", "names", "items", "changes", "oversold"] {
+        call.push_key(keys.of_probe(&[name]));
+    }
+    // No policy, no watermark, and no number of anything.
+    for arg in ["", "", "0", "0", "0", "0", "0", "0", "0", "0", "0"] {
+        call.push_arg(arg);
+    }
+    call
+}
+
 /// The entities, written ones first.
 fn push_entities(
     call: &mut Call,

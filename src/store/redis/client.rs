@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
 
 use super::RedisOptions;
 use super::connector::Connector;
@@ -67,10 +67,14 @@ impl Client {
         let mut live = self.connector.live().await.map_err(ConnectRefusal::for_calls)?;
         match self.connector.servers().check(&mut live.connection).await {
             Ok(()) => Ok(()),
-            Err(Finding::Unfit(why)) => Err(failure::unavailable(why)),
+            Err(Finding::Unfit(why)) => {
+                // The next connection may lead to the server that took its place.
+                self.connector.drop_connection(&live);
+                Err(ConnectRefusal::Unfit(why).at(self.connector.server()).for_calls())
+            }
             Err(Finding::Failed(error)) => {
                 self.connector.record(&live, Some(&error));
-                Err(failure::of("INFO", error))
+                Err(self.failed("INFO", &error))
             }
         }
     }
@@ -85,7 +89,7 @@ impl Client {
         let mut live = self.connector.live().await.map_err(ConnectRefusal::for_calls)?;
         let answer = live.connection.send(command).await.and_then(Value::extract_error);
         self.connector.record(&live, answer.as_ref().err());
-        let answer = answer.map_err(|error| failure::of(&name_of(command), error))?;
+        let answer = answer.map_err(|error| self.failed(&name_of(command), &error))?;
         T::from_redis_value(answer).map_err(|_| failure::odd_value(&name_of(command)))
     }
 
@@ -96,9 +100,9 @@ impl Client {
         commands: Vec<(String, Cmd)>,
     ) -> Result<Vec<Value>, StoreError> {
         let what = commands.first().map(|(_, command)| name_of(command)).unwrap_or_default();
-        let answers = self.send_all(commands).await.map_err(|error| error.of_call(&what))?;
+        let answers = self.send_all(commands).await.map_err(|error| self.of_call(&what, error))?;
         let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>();
-        answers.map_err(|error| failure::of(&what, error))
+        answers.map_err(|error| self.failed(&what, &error))
     }
 
     /// Runs one script.
@@ -118,7 +122,10 @@ impl Client {
     ) -> Result<Vec<Value>, StoreError> {
         let calls: Vec<&Call> = calls.into_iter().collect();
         let mut answers = self.send_calls(&calls).await?;
-        let unknown = answers.iter().enumerate().filter(|(_, answer)| is_unknown_script(answer));
+        let is_unknown = |answer: &Value| {
+            failure::error_of(answer).as_ref().is_some_and(failure::is_unknown_script)
+        };
+        let unknown = answers.iter().enumerate().filter(|(_, answer)| is_unknown(answer));
         let unknown: Vec<usize> = unknown.map(|(place, _)| place).collect();
         if !unknown.is_empty() {
             let again = unknown.iter().filter_map(|place| calls.get(*place).copied());
@@ -135,7 +142,7 @@ impl Client {
             }
         }
         let answers = calls.iter().zip(answers).map(|(call, answer)| {
-            answer.extract_error().map_err(|error| failure::of(&call.to_string(), error))
+            answer.extract_error().map_err(|error| self.failed(&call.to_string(), &error))
         });
         answers.collect()
     }
@@ -143,7 +150,19 @@ impl Client {
     async fn send_calls(&self, calls: &[&Call]) -> Result<Vec<Value>, StoreError> {
         let commands = calls.iter().map(|call| (call.first_key().to_owned(), call.command()));
         let what = calls.first().map(ToString::to_string).unwrap_or_default();
-        self.send_all(commands.collect()).await.map_err(|error| error.of_call(&what))
+        self.send_all(commands.collect()).await.map_err(|error| self.of_call(&what, error))
+    }
+
+    fn of_call(&self, what: &str, failure: CallFailure) -> StoreError {
+        match failure {
+            CallFailure::Away(refusal) => refusal.for_calls(),
+            CallFailure::Failed(error) => self.failed(what, &error),
+        }
+    }
+
+    /// The error of a failed command or script, with the server that it was sent to.
+    fn failed(&self, what: &str, error: &RedisError) -> StoreError {
+        failure::of(self.connector.server(), what, error)
     }
 
     /// Sends commands in parts; in a cluster each part is of one hash slot.
@@ -184,7 +203,7 @@ impl Client {
             let mut live = self.connector.live().await.map_err(CallFailure::Away)?;
             let found = live.connection.send_all(&pipeline).await;
             let error = match &found {
-                Ok(values) => values.iter().find_map(error_of),
+                Ok(values) => values.iter().find_map(failure::error_of),
                 Err(error) => Some(error.clone()),
             };
             self.connector.record(&live, error.as_ref());
@@ -204,23 +223,6 @@ impl Client {
 enum CallFailure {
     Away(ConnectRefusal),
     Failed(RedisError),
-}
-
-impl CallFailure {
-    fn of_call(self, what: &str) -> StoreError {
-        match self {
-            Self::Away(refusal) => refusal.for_calls(),
-            Self::Failed(error) => failure::of(what, error),
-        }
-    }
-}
-
-fn is_unknown_script(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
-}
-
-fn error_of(value: &Value) -> Option<RedisError> {
-    if let Value::ServerError(error) = value { Some(error.clone().into()) } else { None }
 }
 
 /// What a command is called in errors: its name and what it is about, but no values.

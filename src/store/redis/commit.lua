@@ -175,9 +175,10 @@ key = key + sums
 -- read is checked.
 local wrong
 local function look(command, key)
-    if type(redis.pcall(command, key)) == 'table' then
-        wrong = wrong or ('CORRUPT ' .. key .. ' is a ' .. call('TYPE', key).ok)
-    end
+    local found = redis.pcall(command, key)
+    if type(found) ~= 'table' or wrong then return end
+    wrong = found.err
+    if match(wrong, 'WRONGTYPE') then wrong = 'CORRUPT ' .. key .. ' is a ' .. call('TYPE', key).ok end
 end
 
 -- The names that lines will give items: of each the name of the highest version, and of equal versions
@@ -289,7 +290,10 @@ for place = 1, feeds do
         'message', message, 'changes', changes, 'after', table.concat(after, '\n', first, number))
     if type(added) == 'table' then
         look('XLEN', CHANGES)
-        return redis.error_reply(wrong or 'CORRUPT ' .. CHANGES .. ' is ahead of ' .. STOCK)
+        if not wrong and match(added.err, 'equal or smaller') then
+            wrong = 'CORRUPT ' .. CHANGES .. ' is ahead of ' .. STOCK
+        end
+        return redis.error_reply(wrong or added.err)
     end
 end
 if number > 0 then

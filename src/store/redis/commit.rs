@@ -20,8 +20,10 @@ use crate::store::{Commit, Committed, EntityName, StoreError};
 /// A site is listed, or learns the policy, in the first round; what was refused together is run singly
 /// in another; one more may lose a race.
 const ROUNDS_MAX: usize = 4;
-/// Redis does nothing else while it runs a script: so many commits share one.
+/// Redis does nothing else while it runs a script: so many commits share one, and they write so many
+/// things together. A commit that writes more is run by itself.
 const JOINED_MAX: usize = 16;
+const JOINED_STEPS_MAX: usize = 200;
 
 /// What the script answered.
 enum ScriptAnswer {
@@ -39,11 +41,17 @@ struct Joined<'a> {
     first: &'a Commit,
     places: Vec<usize>,
     commits: Vec<&'a Commit>,
+    steps: usize,
+}
+
+/// About how long a commit takes in Redis.
+const fn steps(commit: &Commit) -> usize {
+    commit.writes.len() + commit.changes.len() + commit.item_names.len()
 }
 
 impl<'a> Joined<'a> {
     fn alone((place, commit): (usize, &'a Commit)) -> Self {
-        Self { first: commit, places: vec![place], commits: vec![commit] }
+        Self { first: commit, places: vec![place], commits: vec![commit], steps: steps(commit) }
     }
 
     /// Commits in as few groups as may be; those of one site stay in order.
@@ -57,6 +65,7 @@ impl<'a> Joined<'a> {
                 Some(group) if group.takes(commit) && !written.has_read_of(commit) => {
                     group.places.push(place);
                     group.commits.push(commit);
+                    group.steps += steps(commit);
                 }
                 Some(_) | None => {
                     groups.push(Self::alone((place, commit)));
@@ -77,6 +86,7 @@ impl<'a> Joined<'a> {
             it.closing.is_none() && writes.all(|write| matches!(write.name, EntityName::Order(_)))
         };
         self.commits.len() < JOINED_MAX
+            && self.steps + steps(commit) <= JOINED_STEPS_MAX
             && (&self.first.site, self.first.policy) == (&commit.site, commit.policy)
             && is_plain(self.first)
             && is_plain(commit)
@@ -191,4 +201,31 @@ fn answer_of(commits: &[&Commit], call: &Call, answer: Value) -> Result<ScriptAn
         ["policy", known] => ScriptAnswer::OtherPolicy(value::number(call.first_key(), known)?),
         _ => return Err(failure::corrupt(format!("{call} answered {words:?}"))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{ItemNames, MessageId, Site, StockKey, Timestamp};
+
+    /// The numbers of commits of one site that are written together, by how much each writes.
+    fn joined(steps: &[usize]) -> Vec<usize> {
+        let commit = |steps: &usize| {
+            let site = Site::parse("shop").unwrap();
+            let key = StockKey::parse("sku:A").unwrap();
+            let names = ItemNames { key, line: None, also: Vec::new() };
+            let nothing = Commit::nothing(site, MessageId(Uuid::nil()), Timestamp::from_millis(1));
+            Commit { item_names: vec![names; *steps], ..nothing }
+        };
+        let commits: Vec<Commit> = steps.iter().map(commit).collect();
+        Joined::all_of(&commits).iter().map(|group| group.commits.len()).collect()
+    }
+
+    #[test]
+    fn what_is_written_together_is_bounded_in_number_and_in_size() {
+        assert_eq!(joined(&[3; 20]), [16, 4]);
+        assert_eq!(joined(&[100, 100, 1, 1000, 1, 199]), [2, 1, 1, 2]);
+    }
 }

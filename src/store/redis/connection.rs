@@ -11,15 +11,17 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    Pipeline, RedisResult, TlsMode, Value,
+    Pipeline, RedisConnectionInfo, RedisResult, TlsMode, Value,
 };
 use secrecy::ExposeSecret;
 
-use super::failure::rejected;
+use super::failure::{error_of, is_unknown_script, rejected};
+use super::script::Call;
 use super::{RedisMode, RedisOptions};
 use crate::store::StoreError;
 
@@ -47,8 +49,9 @@ pub(super) enum Connection {
 }
 
 impl Target {
-    /// Reads the addresses. Errors do not show them: they may hold a password.
-    pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
+    /// Reads the addresses; also returns what the server is called in errors, without credentials.
+    /// Errors about addresses do not show them: they may hold a password.
+    pub(super) fn new(options: &RedisOptions) -> Result<(Self, String), StoreError> {
         install_tls_provider();
         let mut nodes = Vec::with_capacity(options.urls.len());
         for url in &options.urls {
@@ -63,25 +66,34 @@ impl Target {
             return Err(rejected("redis.url has no address"));
         };
         let unusable = |error| rejected(format!("redis.url cannot be used: {error}"));
-        match options.mode {
+        let addresses: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
+        let addresses = addresses.join(", ");
+        Ok(match options.mode {
             RedisMode::Single if nodes.len() > 1 => {
-                Err(rejected("redis.url has several addresses, and redis.mode is single"))
+                return Err(rejected("redis.url has several addresses, and redis.mode is single"));
             }
-            RedisMode::Single => Ok(Self::Single(Box::new(Client::open(first).map_err(unusable)?))),
-            RedisMode::Sentinel => Ok(Self::Sentinel {
-                master: options.sentinel_master.clone(),
-                node: node_info(&first),
-                sentinels: nodes,
-            }),
-            RedisMode::Cluster => ClusterClient::builder(nodes)
-                .retries(0)
-                .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(RESPONSE_TIMEOUT)
-                .tcp_settings(tcp_settings())
-                .build()
-                .map(|client| Self::Cluster(Box::new(client)))
-                .map_err(unusable),
-        }
+            RedisMode::Single => {
+                let client = Client::open(first).map_err(unusable)?;
+                (Self::Single(Box::new(client)), format!("redis at {addresses}"))
+            }
+            RedisMode::Sentinel => {
+                let master = options.sentinel_master.clone();
+                let server = format!("redis ({master} of the sentinels at {addresses})");
+                let node = node_info(&first);
+                let sentinels = nodes.into_iter().map(|it| as_sentinel(it, options)).collect();
+                (Self::Sentinel { sentinels, master, node }, server)
+            }
+            RedisMode::Cluster => {
+                let client = ClusterClient::builder(nodes)
+                    .retries(0)
+                    .connection_timeout(CONNECT_TIMEOUT)
+                    .response_timeout(RESPONSE_TIMEOUT)
+                    .tcp_settings(tcp_settings())
+                    .build()
+                    .map_err(unusable)?;
+                (Self::Cluster(Box::new(client)), format!("redis (cluster at {addresses})"))
+            }
+        })
     }
 
     /// Connects; with Sentinels, to whoever is the master now.
@@ -123,6 +135,40 @@ impl Connection {
         }
     }
 
+    /// Sends a command to the server, or to every master of a cluster.
+    async fn send_to_all(&mut self, command: &Cmd) -> RedisResult<Vec<Value>> {
+        let answer = match self {
+            Self::Node(node) => return Ok(vec![node.req_packed_command(command).await?]),
+            Self::Cluster(cluster) => {
+                let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                cluster.route_command(command.clone(), all).await?
+            }
+        };
+        let Value::Map(nodes) = answer else { return Ok(vec![answer]) };
+        Ok(nodes.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Runs a script over a connection that no call uses yet.
+    pub(super) async fn run(&mut self, call: &Call) -> RedisResult<Value> {
+        let answer = self.send(&call.command()).await.and_then(Value::extract_error);
+        if !answer.as_ref().is_err_and(is_unknown_script) {
+            return answer;
+        }
+        self.send(&call.script().load()).await?.extract_error()?;
+        self.send(&call.command()).await.and_then(Value::extract_error)
+    }
+
+    /// The same at every master of a cluster, of a script without keys.
+    pub(super) async fn run_on_all(&mut self, call: &Call) -> RedisResult<Vec<Value>> {
+        let answers = self.send_to_all(&call.command()).await?;
+        let errors = answers.iter().filter_map(error_of);
+        if !errors.into_iter().any(|error| is_unknown_script(&error)) {
+            return Ok(answers);
+        }
+        self.send(&call.script().load()).await?.extract_error()?;
+        self.send_to_all(&call.command()).await
+    }
+
     /// Whether commands that are sent at once must be of one hash slot.
     pub(super) const fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
@@ -144,6 +190,21 @@ fn node_info(sentinel: &ConnectionInfo) -> SentinelNodeConnectionInfo {
         return node.set_tls_mode(TlsMode::Secure);
     }
     node
+}
+
+/// How to reach a Sentinel: it has no databases, and perhaps credentials of its own.
+fn as_sentinel(node: ConnectionInfo, options: &RedisOptions) -> ConnectionInfo {
+    let mut settings = node.redis_settings().clone().set_db(0);
+    if options.sentinel_username.is_some() || options.sentinel_password.is_some() {
+        settings = RedisConnectionInfo::default();
+        if let Some(username) = &options.sentinel_username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &options.sentinel_password {
+            settings = settings.set_password(password.expose_secret());
+        }
+    }
+    node.set_redis_settings(settings)
 }
 
 /// `rediss://` needs one; whoever comes first installs it for the process.

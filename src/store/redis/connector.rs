@@ -18,10 +18,11 @@ use tokio_util::task::TaskTracker;
 
 use super::RedisOptions;
 use super::connection::{CONNECT_DEADLINE, Connection, Target};
-use super::failure;
+use super::failure::{self, in_words};
 use super::keys::Keys;
 use super::layout;
 use super::refusal::ConnectRefusal;
+use super::rights;
 use super::server::{Finding, Servers};
 use crate::clock::Delays;
 use crate::store::StoreError;
@@ -35,6 +36,8 @@ const LAST_DELAY: Duration = Duration::from_secs(2);
 /// Makes connections, one at a time.
 pub(super) struct Connector {
     target: Target,
+    /// What the server is called in errors: its address, without credentials.
+    server: String,
     keys: Keys,
     servers: Servers,
     state: Mutex<ConnectorState>,
@@ -71,8 +74,10 @@ impl Connector {
     /// A connector without a connection so far.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
         let delays = Delays::new(FIRST_DELAY, LAST_DELAY);
+        let (target, server) = Target::new(options)?;
         Ok(Self {
-            target: Target::new(options)?,
+            target,
+            server,
             keys: Keys::new(&options.prefix),
             servers: Servers::new(options.allow_volatile),
             state: Mutex::new(ConnectorState {
@@ -83,6 +88,11 @@ impl Connector {
             timeouts: AtomicU32::new(0),
             attempts: TaskTracker::new(),
         })
+    }
+
+    /// What the server is called in errors.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// What was learned of the servers.
@@ -101,7 +111,7 @@ impl Connector {
                         number: state.made,
                     });
                 }
-                ConnectionUse::Closed => return Err(closed()),
+                ConnectionUse::Closed => return Err(self.closed()),
                 ConnectionUse::Away(Some((not_before, why))) if Instant::now() < *not_before => {
                     return Err(why.clone());
                 }
@@ -120,16 +130,18 @@ impl Connector {
             }
         };
         let ended = attempt.wait_for(Option::is_some).await.map(|ended| ended.clone());
-        ended.ok().flatten().unwrap_or_else(|| Err(away("connecting was broken off")))
+        let broken_off = || away("connecting was broken off").at(&self.server);
+        ended.ok().flatten().unwrap_or_else(|| Err(broken_off()))
     }
 
     /// Connects, and records the result.
     async fn attempt(&self) -> Result<LiveConnection, ConnectRefusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
         let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
+        let attempt = attempt.map_err(|refusal| refusal.at(&self.server));
         let mut state = self.state();
         if matches!(state.in_use, ConnectionUse::Closed) {
-            return Err(closed());
+            return Err(self.closed());
         }
         match attempt {
             Ok(connection) => {
@@ -148,12 +160,14 @@ impl Connector {
     }
 
     async fn connect(&self) -> Result<Connection, ConnectRefusal> {
-        let mut connection = self.target.connect().await.map_err(away)?;
+        let mut connection = self.target.connect().await.map_err(|error| away(in_words(&error)))?;
         match self.servers.check(&mut connection).await {
             Ok(()) => {}
-            Err(Finding::Failed(error)) => return Err(away(error)),
+            Err(Finding::Failed(error)) => return Err(away(in_words(&error))),
             Err(Finding::Unfit(why)) => return Err(ConnectRefusal::Unfit(why)),
         }
+        let rights = rights::check(&mut connection, &self.keys).await?;
+        self.servers.record_rights(&rights);
         layout::check(&mut connection, &self.keys).await?;
         Ok(connection)
     }
@@ -169,10 +183,19 @@ impl Connector {
         if !is_of_no_use {
             return;
         }
+        self.drop_connection(live);
+    }
+
+    /// Has the next call make another connection.
+    pub(super) fn drop_connection(&self, live: &LiveConnection) {
         let mut state = self.state();
         if state.made == live.number && matches!(state.in_use, ConnectionUse::Connected(_)) {
             state.in_use = ConnectionUse::Away(None);
         }
+    }
+
+    fn closed(&self) -> ConnectRefusal {
+        ConnectRefusal::Away("was disconnected, as the process ends".into()).at(&self.server)
     }
 
     /// Drops the connection for good.
@@ -186,12 +209,8 @@ impl Connector {
     }
 }
 
-fn closed() -> ConnectRefusal {
-    ConnectRefusal::Away("the connection to redis was closed".into())
-}
-
 fn away(why: impl std::fmt::Display) -> ConnectRefusal {
-    ConnectRefusal::Away(format!("redis cannot be reached: {why}"))
+    ConnectRefusal::Away(format!("cannot be reached: {why}"))
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ pub(super) async fn start(client: &Client, site: &Site) -> Result<FeedStart, Sto
 }
 
 /// Removes some entries of a site that are older than a time and before any younger one; returns how
-/// many changes that were, or `None` if none is left. What is not relayed yet stays, unless it is
+/// many changes that were. What is not relayed yet stays, unless it is
 /// twice as old.
 ///
 /// Entries never change, and new ones come last: what was read is what is removed.
@@ -126,7 +126,7 @@ pub(super) async fn trim(
     client: &Client,
     site: &Site,
     before: Timestamp,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<u64, StoreError> {
     let key = stream_key(client, site);
     let oldest = entries(client, &key, "-", READ_STEP).await?;
     // Where nothing was ever relayed, nobody listens.
@@ -145,11 +145,11 @@ pub(super) async fn trim(
         last = Some(number);
         removed += count(&key, entry)?;
     }
-    let Some(last) = last else { return Ok(None) };
+    let Some(last) = last else { return Ok(0) };
     let mut trim = redis::cmd("XTRIM");
     trim.arg(&key).arg("MINID").arg("=").arg(format!("{}-0", last.saturating_add(1)));
     client.query::<()>(&trim).await?;
-    Ok(Some(removed))
+    Ok(removed)
 }
 
 /// So many entries from a place on.

@@ -26,6 +26,9 @@ pub struct KnownHistory {
     pub names: BTreeSet<String>,
     /// What was received before is in the data.
     pub settled_before: Timestamp,
+    /// When data was last found to be lost, of what was brought back since; see
+    /// [`RedisStore::data_lost_at`].
+    pub lost_at: u64,
 }
 
 impl RedisStore {
@@ -38,12 +41,13 @@ impl RedisStore {
     /// What is recorded beside the data; `None` if it begins empty.
     pub async fn known_history(&self) -> Result<Option<KnownHistory>, StoreError> {
         let key = key(&self.client);
-        let find = Cmd::hmget(&key, &["names", "settled_before"]);
-        let (names, settled_before): (Option<String>, Option<String>) =
+        let find = Cmd::hmget(&key, &["names", "settled_before", "lost_at"]);
+        let (names, settled_before, lost_at): (Option<String>, Option<String>, Option<u64>) =
             self.client.query(&find).await?;
         let Some(settled_before) = settled_before else { return Ok(None) };
         let names = names.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-        Ok(Some(KnownHistory { names, settled_before: value::time(&key, &settled_before)? }))
+        let settled_before = value::time(&key, &settled_before)?;
+        Ok(Some(KnownHistory { names, settled_before, lost_at: lost_at.unwrap_or_default() }))
     }
 
     /// Writes what is recorded beside the data; `false`, and nothing is written, if a later leader
@@ -60,7 +64,9 @@ impl RedisStore {
             .arg("names")
             .arg(names.join(" "))
             .arg("settled_before")
-            .arg(known.settled_before.micros().to_string());
+            .arg(known.settled_before.micros().to_string())
+            .arg("lost_at")
+            .arg(known.lost_at.to_string());
         self.client.run(&call).await
     }
 

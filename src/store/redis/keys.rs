@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | `sk:sites` | sorted set | sites by name, each listed before its first commit |
 //! | `sk:policy` | hash | `revision` and `policy` in force, `actor` and `at` of who put it in force |
-//! | `sk:history` | hash | `names` of the histories of the data, `settled_before` |
-//! | `sk:leader` | hash | `owner`, `fence`, `until` of the lease of the process that leads |
+//! | `sk:history` | hash | `names` of the histories of the data, `settled_before`, `lost_at` of what was brought back |
+//! | `sk:leader` | hash | `owner`, `fence`, `until` of the lease of the process that leads; `count` of its renewals, `lost` when data was found to be gone |
+//! | `sk:clock` | hash | the leader's times: `trusted`, `doubted` (empty: none), `fence` |
 //! | `sk:dirty` | set | sites with new changes for the relay |
 //! | `sk:{site}:relay` | hash | `epoch` and `sequence` of what was relayed last, `fence` of who did |
 //! | `sk:layout`, `sk:epoch`, `sk:probe` | string | the number of this layout; the Store's epoch; what checks write |
@@ -36,6 +37,8 @@ use crate::domain::identifier::{encode, push_encoded};
 
 /// The tag of dead letters. No site has it: an encoded name has no asterisk.
 const DEAD: &str = "*dead";
+/// The tag of what checks name or write; no site has it either.
+const PROBE: &str = "*probe";
 
 /// What every key begins with.
 #[derive(Debug, Clone)]
@@ -46,6 +49,11 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new(prefix: &str) -> Self {
         Self { prefix: encode(prefix) }
+    }
+
+    /// What every key begins with, before a colon.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// A key that belongs to no site.
@@ -61,6 +69,11 @@ impl Keys {
     /// A key of parked dead letters.
     pub(super) fn of_dead_letters(&self, parts: &[&str]) -> String {
         self.tagged(DEAD, parts)
+    }
+
+    /// A key as a site's, of no site.
+    pub(super) fn of_probe(&self, parts: &[&str]) -> String {
+        self.tagged(PROBE, parts)
     }
 
     fn tagged(&self, tag: &str, parts: &[&str]) -> String {
@@ -108,6 +121,7 @@ mod tests {
             }
             assert!(all.insert(keys.global(site)));
             assert!(all.insert(keys.of_dead_letters(&[site])));
+            assert!(all.insert(keys.of_probe(&[site])));
         }
     }
 }

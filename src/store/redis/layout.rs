@@ -6,6 +6,7 @@
 use redis::{Cmd, RedisResult, Value};
 
 use super::connection::Connection;
+use super::failure::in_words;
 use super::keys::Keys;
 use super::refusal::ConnectRefusal;
 
@@ -20,9 +21,10 @@ pub(super) async fn check(connection: &mut Connection, keys: &Keys) -> Result<()
     match find(connection, keys).await {
         Ok(None) => Ok(()),
         Ok(Some(refusal)) => Err(refusal),
-        Err(error) => {
-            Err(ConnectRefusal::Away(format!("redis does not say what data it has: {error}")))
-        }
+        Err(error) => Err(ConnectRefusal::Away(format!(
+            "does not say what data it has: {}",
+            in_words(&error)
+        ))),
     }
 }
 
@@ -44,7 +46,7 @@ async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Co
         Ok(LAYOUT) => None,
         Ok(0..LAYOUT) => Some(older(&key)),
         Ok(_) | Err(_) => Some(ConnectRefusal::Newer(format!(
-            "redis has data of layout {text} ({key}), and this release knows {LAYOUT}; run a newer \
+            "has data of layout {text} ({key}), and this release knows {LAYOUT}; run a newer \
              release"
         ))),
     })
@@ -52,7 +54,7 @@ async fn find(connection: &mut Connection, keys: &Keys) -> RedisResult<Option<Co
 
 fn older(key: &str) -> ConnectRefusal {
     ConnectRefusal::Older(format!(
-        "redis has data of release 0.1.0 (there is no {key}), which this release does not read; set \
+        "has data of release 0.1.0 (there is no {key}), which this release does not read; set \
          redis.prefix to another prefix, or empty the database, and rebuild the state with \
          `storekeeper journal replay`"
     ))

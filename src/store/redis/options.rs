@@ -19,12 +19,16 @@ pub enum RedisMode {
 pub struct RedisOptions {
     /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS; at least one. A single
     /// server has one, Sentinels and clusters may have several. With Sentinels, user, password and
-    /// database are those of the master, and user and password those of the Sentinels too.
+    /// database are those of the master.
     pub urls: Vec<SecretString>,
     /// How the servers are organised.
     pub mode: RedisMode,
     /// The name by which Sentinels know the master.
     pub sentinel_master: String,
+    /// The user and password of the Sentinels; without either, those of the master.
+    pub sentinel_username: Option<String>,
+    /// See [`sentinel_username`](Self::sentinel_username).
+    pub sentinel_password: Option<SecretString>,
     /// What every key begins with.
     pub prefix: String,
     /// Whether a server without persistence is intended; otherwise it is logged as a warning.
@@ -40,6 +44,8 @@ impl RedisOptions {
             urls: vec![url.into()],
             mode: RedisMode::Single,
             sentinel_master: "mymaster".to_owned(),
+            sentinel_username: None,
+            sentinel_password: None,
             prefix: "sk".to_owned(),
             allow_volatile: false,
             announces: true,

@@ -195,12 +195,27 @@ impl ReadStore for RedisStore {
 
     async fn oversold(&self) -> Result<u64, StoreError> {
         let mut count = 0;
-        for site in sites::list(&self.client).await? {
+        let sites = sites::list(&self.client).await?;
+        let scan = |key: &str, cursor: u64| {
+            let mut scan = redis::cmd("SSCAN");
+            scan.arg(key).arg(cursor).arg("COUNT").arg(value::READ_STEP);
+            scan
+        };
+        let first = |site| {
+            let key = self.client.key(site, &["oversold"]);
+            let first = scan(&key, 0);
+            (key, first)
+        };
+        // All sites at once first: of many, few have any.
+        let firsts = self.client.query_all(sites.iter().map(first).collect()).await?;
+        for (site, first) in sites.into_iter().zip(firsts) {
+            if read::<(u64, Vec<String>)>("oversold items", first)? == (0, Vec::new()) {
+                continue;
+            }
             let oversold = self.client.key(&site, &["oversold"]);
             let (mut keys, mut cursor) = (BTreeSet::new(), 0_u64);
             loop {
-                let mut scan = redis::cmd("SSCAN");
-                scan.arg(&oversold).arg(cursor).arg("COUNT").arg(value::READ_STEP);
+                let scan = scan(&oversold, cursor);
                 let found: Vec<String>;
                 (cursor, found) = self.client.query(&scan).await?;
                 // One that was found before may be found again.

@@ -3,7 +3,7 @@
 use super::failure::{rejected, unavailable};
 use crate::store::StoreError;
 
-/// Why there is no connection.
+/// Why there is no connection; what is said of the server, as "is too old".
 #[derive(Debug, Clone)]
 pub(super) enum ConnectRefusal {
     /// There is no answer.
@@ -17,6 +17,17 @@ pub(super) enum ConnectRefusal {
 }
 
 impl ConnectRefusal {
+    /// The same, with the server that it is said of.
+    pub(super) fn at(self, server: &str) -> Self {
+        let named = |why: String| format!("{server} {why}");
+        match self {
+            Self::Away(why) => Self::Away(named(why)),
+            Self::Unfit(why) => Self::Unfit(named(why)),
+            Self::Older(why) => Self::Older(named(why)),
+            Self::Newer(why) => Self::Newer(named(why)),
+        }
+    }
+
     /// For calls, a misconfigured server is as temporary as one that is away: an operator may fix it
     /// while it runs.
     pub(super) fn for_calls(self) -> StoreError {

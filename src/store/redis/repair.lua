@@ -15,6 +15,9 @@ if not sequence then return redis.error_reply('CORRUPT ' .. STOCK .. ' ~sequence
 -- A key of another type is an error here, and not in the middle.
 redis.call('ZCARD', ITEMS)
 redis.call('SCARD', OVERSOLD)
+-- A commit that was broken off may have left a change in the feed that the site does not know of.
+local newest = redis.call('XREVRANGE', CHANGES, '+', '-', 'COUNT', 1)[1]
+if newest then sequence = math.max(sequence, tonumber(string.match(newest[1], '^%d+'))) end
 local last = string.format('%.0f', sequence + 1)
 redis.call('XADD', CHANGES, last .. '-0', 'at', at, 'message', message, 'changes', change, 'after', after)
 redis.call('HSET', STOCK, item, after, '~sequence', last)

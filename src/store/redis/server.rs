@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redis::{RedisError, Value};
 
 use super::connection::Connection;
+use super::rights::{REPLICA, Rights};
 
 /// Releases before this one do not know scripts that are refused before their first write.
 const VERSION_MIN: (u32, u32) = (7, 0);
@@ -23,6 +24,12 @@ pub(super) struct Servers {
     memory_max: AtomicU64,
     histories: Mutex<Histories>,
     failovers: AtomicU64,
+    /// Whether it was said that the rights of the user are not known.
+    has_warned_of_rights: AtomicBool,
+    /// The greatest count of leaders that was seen.
+    count_seen: AtomicU64,
+    /// When data was last found to be lost; `None` before the first look.
+    data_lost_at: Mutex<Option<u64>>,
 }
 
 /// The names of histories of data.
@@ -70,8 +77,10 @@ impl Servers {
             Ok(answer) => nodes_of(answer),
             Err(error) if matches!(error.code(), Some("NOPERM" | "ERR")) => {
                 self.warn(
-                    "redis does not say how it is set; see to it that maxmemory-policy is \
-                           noeviction and appendonly is on",
+                    "redis does not allow INFO: see to it that maxmemory-policy is noeviction and \
+                     appendonly is on. Lost data is noticed by a count that the leader raises each \
+                     second; what is lost of the last second before a failover, or of other nodes \
+                     of a cluster, is not",
                 );
                 return Ok(());
             }
@@ -88,6 +97,10 @@ impl Servers {
         for info in nodes {
             let info = Info(&info);
             info.fitness().map_err(Finding::Unfit)?;
+            // Of a cluster, the client library knows who takes writes.
+            if !connection.is_cluster() && info.field("role") == Some("slave") {
+                return Err(Finding::Unfit(REPLICA.to_owned()));
+            }
             if info.is_volatile() == Some(true) && !self.allow_volatile {
                 self.warn(
                     "redis keeps nothing of its last writes on disk: set appendonly to yes, \
@@ -98,6 +111,47 @@ impl Servers {
         }
         self.remember(present);
         Ok(())
+    }
+
+    /// Records what is known of the rights of the user.
+    pub(super) fn record_rights(&self, rights: &Rights) {
+        if *rights == Rights::Unknown && !self.has_warned_of_rights.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "redis does not say what its user may do, as it is older than 7.0: see to it that \
+                 the user has all rights that deploy/README.md names"
+            );
+        }
+    }
+
+    /// The greatest count of leaders that this process saw.
+    pub(super) fn count_seen(&self) -> u64 {
+        self.count_seen.load(Ordering::Relaxed)
+    }
+
+    /// When data was last found to be lost, as of the last look; 0 for never.
+    pub(super) fn data_lost_at(&self) -> u64 {
+        self.lost_at().unwrap_or_default()
+    }
+
+    /// Remembers the count of leaders, and when data was last found to be lost.
+    pub(super) fn remember_count(&self, count: u64, lost_at: u64) {
+        self.count_seen.fetch_max(count, Ordering::Relaxed);
+        let before = self.lost_at().replace(lost_at);
+        // Where `INFO` is allowed, that says it.
+        if self.histories().is_empty()
+            && lost_at > 0
+            && before.is_some_and(|before| before != lost_at)
+        {
+            self.failovers.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                "redis has older data than it had, or nobody led for a minute and saw what it had: \
+                 writes may be lost"
+            );
+        }
+    }
+
+    fn lost_at(&self) -> MutexGuard<'_, Option<u64>> {
+        self.data_lost_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The histories that the last check found.
@@ -166,14 +220,14 @@ impl Info<'_> {
             let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
             let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
             if found < VERSION_MIN {
-                return Err(format!("redis {version} is too old; run 7.0 or a later release"));
+                return Err(format!("is too old ({version}); run 7.0 or a later release"));
             }
         }
         match self.field("maxmemory_policy") {
             Some("noeviction") | None => Ok(()),
             Some(policy) => Err(format!(
-                "redis would drop orders when it is full, as its maxmemory-policy is {policy}; set \
-                 it to noeviction"
+                "would drop orders when it is full, as its maxmemory-policy is {policy}; set it to \
+                 noeviction"
             )),
         }
     }

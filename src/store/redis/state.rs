@@ -1,9 +1,9 @@
 //! The state that events act on: loading and committing it, and the policy in force.
 
 use async_trait::async_trait;
-use redis::Cmd;
+use redis::{Cmd, Value};
 
-use super::{RedisStore, commit, dead_letters, entity, relay, sites};
+use super::{RedisStore, call, commit, dead_letters, entity, relay, sites};
 use crate::domain::dead_letter::DeadLetterState;
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin};
 use crate::store::{
@@ -68,10 +68,15 @@ impl StateStore for RedisStore {
         self.client.servers().memory_max()
     }
 
-    /// Writes for real: a server that is full, or no master, still answers reads.
+    /// Writes for real, and runs the script of commits: a server that is full, or no master, still
+    /// answers reads, and one may take writes and no scripts. What a user may do within a script was
+    /// checked when the connection was made.
     async fn check(&self) -> Result<(), StoreError> {
-        self.client.query::<()>(&Cmd::set(self.client.keys().global("probe"), 1)).await?;
-        self.client.check_servers().await
+        let keys = self.client.keys();
+        self.client.query::<()>(&Cmd::set(keys.global("probe"), 1)).await?;
+        self.client.run::<Value>(&call::of_nothing(keys)).await?;
+        self.client.check_servers().await?;
+        self.look_for_lost_data().await
     }
 
     async fn close(&self) {

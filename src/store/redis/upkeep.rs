@@ -6,8 +6,12 @@ use async_trait::async_trait;
 use redis::Cmd;
 
 use super::value::parsed;
-use super::{RedisStore, audit, dead_letters, failure, feed, history, relay, repair, sites};
-use crate::domain::{Link, OrderId, Policy, PolicyInForce, PolicyOrigin, Site, Timestamp};
+use super::{
+    RedisStore, audit, dead_letters, failure, feed, history, leader_clock, relay, repair, sites,
+};
+use crate::domain::{
+    LeaderClock, Link, OrderId, Policy, PolicyInForce, PolicyOrigin, Site, Timestamp,
+};
 use crate::store::{
     AuditedHold, AuditedItem, AuditedOrder, DeadLetterName, Fence, ItemRepair, LoadedDeadLetter,
     Page, PageRequest, ReplayId, StoreError, UpkeepStore, read,
@@ -90,9 +94,7 @@ impl UpkeepStore for RedisStore {
     async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
         for site in sites::list(&self.client).await? {
-            while let Some(count) = feed::trim(&self.client, &site, before).await? {
-                removed += count;
-            }
+            removed += feed::trim(&self.client, &site, before).await?;
         }
         Ok(removed)
     }
@@ -115,6 +117,18 @@ impl UpkeepStore for RedisStore {
 
     async fn lead_replays(&self, leader: Fence) -> Result<Option<Fence>, StoreError> {
         dead_letters::lead_replays(&self.client, leader).await
+    }
+
+    async fn leader_clock(&self) -> Result<Option<LeaderClock>, StoreError> {
+        leader_clock::find(&self.client).await
+    }
+
+    async fn record_leader_clock(
+        &self,
+        clock: LeaderClock,
+        fence: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        leader_clock::record(&self.client, clock, fence).await
     }
 
     async fn is_complete(&self) -> Result<bool, StoreError> {

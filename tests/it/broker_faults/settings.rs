@@ -5,7 +5,6 @@ use lapin::types::FieldTable;
 use storekeeper::broker::Disposition;
 use storekeeper::broker::rabbitmq::declare_topology;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 use super::*;
 use crate::harness::free_port;
@@ -23,7 +22,9 @@ async fn a_queue_with_other_arguments_is_told_with_a_way_out() {
     let refused = RabbitBroker::connect(&options).await.unwrap_err();
     assert!(matches!(refused, BrokerError::Rejected { .. }), "{refused:?}");
     let text = text(&refused);
-    for part in [queue.as_str(), "x-queue-type", "'quorum'", "rabbitmq.namespace"] {
+    for part in
+        [queue.as_str(), "inequivalent arg", "delete it when it is empty", "rabbitmq.namespace"]
+    {
         assert!(text.contains(part), "{part:?} is not in {text:?}");
     }
 }
@@ -104,8 +105,6 @@ async fn a_peer_that_never_answers_is_given_up() {
         urls: vec![format!("amqp://guest:guest@{place}/%2f").into()],
         ..options(RabbitMq::shared().await)
     };
-    let started_at = Instant::now();
-    let refused = RabbitBroker::connect(&silent).await.unwrap_err();
-    assert!(matches!(refused, BrokerError::Unavailable { .. }), "{refused:?}");
-    assert!(started_at.elapsed() < Duration::from_secs(15), "{:?}", started_at.elapsed());
+    let refused = timeout(DEADLINE, RabbitBroker::connect(&silent)).await.expect("it gives up");
+    assert!(matches!(refused, Err(BrokerError::Unavailable { .. })), "{refused:?}");
 }

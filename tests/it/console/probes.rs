@@ -174,8 +174,10 @@ async fn the_health_command_ends_with_what_the_process_says() {
 
 #[tokio::test]
 async fn the_health_command_says_when_nobody_is_there() {
-    // A port that was free a moment ago, on which nobody listens.
-    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Kept, so that nobody else listens there.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = bound.local_addr().unwrap();
     let (status, printed) = ask(&format!("http://{port}"), Format::Table).await;
     assert_eq!(status, ExitStatus::Unreachable);
     let refused = format!("cannot reach http://{port}/readyz: Connection refused (os error 111)\n");

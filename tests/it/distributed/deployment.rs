@@ -56,8 +56,13 @@ impl Surroundings {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = command(&self.place("command"), &self.environment());
-        command.args(arguments).output().unwrap()
+        self.run_with(arguments, &[])
+    }
+
+    /// The same, with more settings of this command.
+    pub(crate) fn run_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+        let environment = [&self.environment(), more].concat();
+        command(&self.place("command"), &environment).args(arguments).output().unwrap()
     }
 
     /// Runs a command that must do what it is asked for.

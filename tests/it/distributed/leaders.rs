@@ -2,7 +2,6 @@
 //! stop, or has a wrong clock.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Deployment;
 use super::changes_out::{listen, order, told};
-use crate::harness::{Server, eventually, is_long};
+use crate::harness::{Server, eventually, faketime, is_long};
 
 /// What the leader of the embedded and of the distributed backend say of themselves.
 async fn report(leader: &Server) -> Option<Value> {
@@ -72,7 +71,7 @@ async fn a_second_leader_follows_at_once_when_the_first_is_told_to_stop() {
     let names: Vec<_> = duties.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["audit", "recover", "relay", "replay", "sweep_changes", "sweep_dead_letters"],
+        ["audit", "clock", "recover", "relay", "replay", "sweep_changes", "sweep_dead_letters"],
         "the stream sweeps itself, and orders are kept for ever"
     );
 }
@@ -128,21 +127,12 @@ async fn what_a_leader_does_that_was_frozen_or_killed_is_done_once_in_effect() {
     deployment.run_well(&["audit"]);
 }
 
-/// As Debian's package has it; `tests/run` installs that.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-
 #[tokio::test]
 async fn a_clock_that_is_an_hour_off_takes_no_lease_and_keeps_none() {
-    let libraries = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
-        .map(|machine| FAKETIME.replace("x86_64-linux-gnu", machine));
-    let library = libraries.iter().find(|library| Path::new(library).exists());
-    let library = library.expect("the package faketime is missing").as_str();
     let deployment = Deployment::start().await;
-    let off =
-        |by| [("LD_PRELOAD", library), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-    let behind = deployment.role_with("leader", "behind", &off("-1h")).await;
+    let behind = deployment.role_with("leader", "behind", &faketime("-1h")).await;
     eventually_leads(&behind).await;
-    let ahead = deployment.role_with("leader", "ahead", &off("+1h")).await;
+    let ahead = deployment.role_with("leader", "ahead", &faketime("+1h")).await;
     // Longer than a lease lasts.
     let until = Instant::now() + Duration::from_secs(12);
     while Instant::now() < until {
@@ -155,6 +145,48 @@ async fn a_clock_that_is_an_hour_off_takes_no_lease_and_keeps_none() {
         report(&ahead).await?["duties"]["relay"]["last_success"].is_string().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_100_days_ahead_removes_nothing_until_a_person_trusts_it() {
+    let deployment = Deployment::start().await;
+    let ingress = deployment.role("ingress", "ingress").await;
+    let _worker = deployment.role("worker", "worker").await;
+    let leader = deployment.role("leader", "leader").await;
+    order(&ingress, "shop", 1).await;
+    let client = reqwest::Client::new();
+    client.post(ingress.webhooks()).body("{").send().await.unwrap();
+    let store = deployment.store().await;
+    let kept = async || {
+        let site = storekeeper::domain::Site::parse("shop").unwrap();
+        let changes = store.changes(&site, 0, 10).await.unwrap().len();
+        (changes, store.dead_letter_totals().await.unwrap().letters.len())
+    };
+    eventually("one is counted and one a dead letter", async || {
+        (kept().await == (1, 1)).then_some(())
+    })
+    .await;
+    eventually("the time is recorded", async || {
+        report(&leader).await?["duties"]["clock"]["last_success"].is_string().then_some(())
+    })
+    .await;
+    leader.kill();
+    let ahead = deployment.role_with("leader", "ahead", &faketime("+100d")).await;
+    eventually_leads(&ahead).await;
+    eventually("nothing is removed for its age", async || {
+        let duties = report(&ahead).await?["duties"].take();
+        let waits = |duty: &str| {
+            duties[duty]["problem"].as_str().is_some_and(|why| why.contains("trust-clock"))
+        };
+        ["sweep_dead_letters", "sweep_changes", "clock"]
+            .iter()
+            .all(|duty| waits(duty))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(kept().await, (1, 1));
+    deployment.run_well(&["journal", "trust-clock"]);
+    eventually("all is removed that is old", async || (kept().await == (0, 0)).then_some(())).await;
 }
 
 #[tokio::test]

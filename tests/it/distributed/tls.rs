@@ -30,6 +30,16 @@ fn certify(directory: &Path) {
     ));
 }
 
+/// The settings that compose.tls.yaml has for a server, changed for one of a test.
+fn shipped(server: &str, changes: &[(&str, &str)]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(server).join("tls.conf");
+    let settings = std::fs::read_to_string(path).unwrap();
+    changes.iter().fold(settings, |settings, (from, to)| {
+        assert!(settings.contains(from), "{server}: {from}");
+        settings.replace(from, to)
+    })
+}
+
 #[tokio::test]
 async fn servers_are_reached_by_tls_and_trusted_by_a_private_authority() {
     let [ours, other, place] = [(); 3].map(|()| tempfile::tempdir().unwrap());
@@ -39,16 +49,30 @@ async fn servers_are_reached_by_tls_and_trusted_by_a_private_authority() {
     let file = |name: &str| ours.path().join(name).display().to_string();
     let (authority, certificate, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
     let (rabbitmq_port, redis_port) = (free_port(), free_port());
-    let _rabbitmq = RabbitMq::start_with(&format!(
-        "listeners.ssl.1 = 127.0.0.1:{rabbitmq_port}\nssl_options.certfile = {certificate}\n\
-         ssl_options.keyfile = {key}\nssl_options.cacertfile = {authority}\n"
+    let _rabbitmq = RabbitMq::start_with(&shipped(
+        "rabbitmq",
+        &[
+            // Without TLS too: the harness asks there whether it is up.
+            ("listeners.tcp = none", ""),
+            ("ssl.default = 5671", &format!("ssl.1 = 127.0.0.1:{rabbitmq_port}")),
+            ("/run/secrets/tls_rabbitmq_certificate", &certificate),
+            ("/run/secrets/tls_rabbitmq_key", &key),
+            ("/run/secrets/tls_authorities", &authority),
+        ],
     ))
     .await;
-    let tls_port = redis_port.to_string();
-    let of_redis = ["--tls-port", &tls_port, "--tls-auth-clients", "no"];
-    let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
-    let files = [files, ["--tls-ca-cert-file", &authority, "--appendonly", "yes"]].concat();
-    let _redis = RedisServer::start(&[&of_redis[..], &files].concat());
+    let of_redis = shipped(
+        "redis",
+        &[
+            ("include /etc/storekeeper/redis.conf", ""),
+            ("\nport 0", ""),
+            ("tls-port 6379", &format!("tls-port {redis_port}")),
+            ("/run/secrets/tls_redis_certificate", &certificate),
+            ("/run/secrets/tls_redis_key", &key),
+        ],
+    );
+    std::fs::write(ours.path().join("redis.conf"), of_redis).unwrap();
+    let _redis = RedisServer::start(&["--appendonly", "yes", "--include", &file("redis.conf")]);
     let rabbitmq = format!("amqps://guest:guest@127.0.0.1:{rabbitmq_port}/%2f");
     let redis = format!("rediss://127.0.0.1:{redis_port}");
     let settings = |trusted| {

@@ -11,11 +11,12 @@ use storekeeper::broker::embedded::EmbeddedBroker;
 use storekeeper::broker::{Broker, JournalRecord};
 use storekeeper::clock;
 use storekeeper::config::{ByteSize, Expired, IngressSettings};
-use storekeeper::http::{Limits, serve_and_count};
+use storekeeper::http::{Limits, serve_current};
 use storekeeper::ingress::{count_invalid, router, signature};
 use storekeeper::metrics::{CodeLabel, Metrics};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +94,8 @@ impl Service {
         };
         let mut serving = JoinSet::new();
         let count_invalid = count_invalid(Arc::clone(&metrics));
-        serving.spawn(serve_and_count(listener, router, limits, count_invalid, stop.clone()));
+        let (_, router) = watch::channel(router);
+        serving.spawn(serve_current(listener, router, limits, count_invalid, stop.clone()));
         let client = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
         Self { address, broker, stop, serving, metrics, client, _directory: directory }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use storekeeper::config::{ByteSize, IngressSettings};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::harness::{BODY, DEADLINE, Service, taken, unsigned};
 use super::raw::Raw;
@@ -28,7 +29,7 @@ async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) {
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(DEADLINE, polling).await.expect("it did not come to be");
+    timeout(DEADLINE, polling).await.expect("it did not come to be");
 }
 
 #[tokio::test]
@@ -79,18 +80,38 @@ async fn a_client_that_hangs_up_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_wait() {
+async fn more_requests_than_connections_allowed_wait() {
     let service = Service::start(IngressSettings { connections_max: 1, ..unsigned() }).await;
-    let mut first = service.connect().await;
-    first.send(WEBHOOK).await;
-    first.taken().await;
+    let mut first = half_sent(&service).await;
     let mut second = service.connect().await;
     second.send(WEBHOOK).await;
-    first.send(WEBHOOK).await;
-    first.taken().await;
+    // What was shed would be so by now: a third client is not even accepted.
+    assert!(timeout(Duration::from_millis(300), second.closed()).await.is_err());
     assert!(second.is_unanswered());
-    drop(first);
+    first.send("body").await;
+    first.taken().await;
+    // The first is idle now, so it makes room.
     second.taken().await;
+    first.closed().await;
+}
+
+#[tokio::test]
+async fn of_more_connections_than_allowed_the_one_that_is_idle_longest_makes_room() {
+    let service = Service::start(IngressSettings { connections_max: 2, ..unsigned() }).await;
+    let mut slow = service.connect().await;
+    slow.send(HEAD).await;
+    let mut used = service.connect().await;
+    used.send(WEBHOOK).await;
+    used.taken().await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = service.connect().await;
+        client.send(WEBHOOK).await;
+        client.taken().await;
+        clients.push(client);
+    }
+    slow.closed().await;
+    used.closed().await;
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! Several processes of the real binary on one directory, and what becomes of them when one dies,
-//! a body kills it, or the disk is full.
+//! a body kills it, strangers are at it, or the disk is full.
 
 mod audits;
+mod clocks;
 mod closing;
 mod full_disk;
+mod pairing;
 mod poison;
 mod policy;
+mod rights;
 mod roles;
+mod secrets;
+mod standing;
+mod strangers;
 mod synced;
 
 use std::path::Path;

@@ -38,7 +38,8 @@ async fn eventually_waiting(server: &Server) {
         let queues = get(server.console("/v1/queues")).await;
         let count = |path: &str| queues.pointer(path).unwrap().as_u64().unwrap();
         let waiting = count("/work/ready") + count("/retry/ready");
-        (waiting == 1 && count("/work/in_flight") == 0).then_some(())
+        // Beside it, what was settled a moment before the last end may come again.
+        (waiting >= 1 && count("/work/in_flight") == 0).then_some(())
     })
     .await;
 }

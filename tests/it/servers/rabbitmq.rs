@@ -77,7 +77,7 @@ impl RabbitMq {
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceLock<RabbitMq> = OnceLock::new();
         let shared = tokio::task::spawn_blocking(|| {
-            SHARED.get_or_init(|| Self::spawn(Place::free(), "", |_| String::new()))
+            SHARED.get_or_init(|| Self::spawn(Place::free(), "", None, |_| String::new()))
         });
         let shared = shared.await.unwrap();
         shared.ready().await;
@@ -98,14 +98,22 @@ impl RabbitMq {
 
     /// The same at a place that others know of, and waits for nothing.
     pub(super) fn start_at(place: Place, settings: &str) -> Self {
-        Self::spawn(place, "", |_| settings.to_owned())
+        Self::spawn(place, "", None, |_| settings.to_owned())
+    }
+
+    /// A node of a test's own that has quorum queues and no streams, as some that others manage.
+    pub(crate) async fn start_without_streams() -> Self {
+        let flags = Some("implicit_default_bindings,quorum_queue,virtual_host_metadata");
+        let server = Self::spawn(Place::free(), "", flags, |_| String::new());
+        server.ready().await;
+        server
     }
 
     /// A node of a test's own whose management API says how long queues are: as they were so
     /// long ago or, since it samples no more often, a second. By default that is 5 s.
     pub(crate) async fn start_with_management(old: Duration) -> Self {
         let old = old.as_millis();
-        let server = Self::spawn(Place::free(), "rabbitmq_management", |port| {
+        let server = Self::spawn(Place::free(), "rabbitmq_management", None, |port| {
             // The API shows samples, and by default it takes one every 5 s.
             let samples = ["global", "basic", "detailed"]
                 .map(|of| format!("management.sample_retention_policies.{of}.minute = 1\n"));
@@ -122,8 +130,14 @@ impl RabbitMq {
         server
     }
 
-    /// Starts a node with that plugin, and with the settings for its management port.
-    fn spawn(place: Place, plugin: &str, settings: impl FnOnce(u16) -> String) -> Self {
+    /// Starts a node with that plugin, with the feature flags that are named or all, and with the
+    /// settings for its management port.
+    fn spawn(
+        place: Place,
+        plugin: &str,
+        flags: Option<&str>,
+        settings: impl FnOnce(u16) -> String,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [distribution, management_port] = [(); 2].map(|()| free_port());
         let port = place.port;
@@ -155,6 +169,7 @@ impl RabbitMq {
             .env("RABBITMQ_DIST_PORT", distribution.to_string())
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG)
             .env("ERL_EPMD_PORT", place.mapper_port.to_string())
+            .envs(flags.map(|flags| ("RABBITMQ_FEATURE_FLAGS", flags)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -78,10 +78,15 @@ impl RedisServer {
 
     /// Starts a Sentinel that alone decides who is the master, and does so within a second.
     pub(crate) fn start_sentinel(master: &Self) -> Self {
+        Self::start_sentinel_with(master, "")
+    }
+
+    /// The same, with more lines of its configuration.
+    pub(crate) fn start_sentinel_with(master: &Self, lines: &str) -> Self {
         let watched = format!("sentinel monitor mymaster 127.0.0.1 {} 1", master.port);
         let times = "sentinel down-after-milliseconds mymaster 300\n\
                      sentinel failover-timeout mymaster 1000\n";
-        Self::start_with(&[], Some(&format!("bind 127.0.0.1\n{watched}\n{times}")))
+        Self::start_with(&[], Some(&format!("bind 127.0.0.1\n{watched}\n{times}{lines}")))
     }
 
     fn start_with(settings: &[&str], sentinel: Option<&str>) -> Self {

@@ -82,6 +82,7 @@ async fn a_leader_that_was_superseded_records_nothing() {
     let known = |name: &str, micros| KnownHistory {
         names: [name.to_owned()].into(),
         settled_before: Timestamp::from_micros(micros),
+        lost_at: 0,
     };
     for (fence, is_recorded) in [(5, true), (4, false), (5, true), (6, true), (5, false)] {
         let (sequence, fence) = (fence + 10, Fence(fence));

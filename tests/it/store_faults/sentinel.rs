@@ -1,4 +1,4 @@
-//! A master that Sentinels name, and the next one.
+//! A master that Sentinels name, and the next one; and Sentinels with users of their own.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use storekeeper::store::{Committed, ReadStore, StateStore, Store};
 use super::{commit, committed_everywhere, first, options};
 use crate::harness::eventually;
 use crate::servers::RedisServer;
+use crate::servers::redis_user::documented_rights;
 
 #[tokio::test]
 async fn the_store_follows_the_master() {
@@ -45,4 +46,30 @@ async fn the_store_follows_the_master() {
     assert_eq!(store.failovers(), 1);
     assert_eq!(commit(&port, first("alpha", 11)).await.unwrap(), Committed::Written);
     assert_eq!(committed_everywhere(&port, "alpha").await, 11);
+}
+
+#[tokio::test]
+async fn sentinels_have_credentials_of_their_own() {
+    let master = RedisServer::start(&[]);
+    master.set_user(&documented_rights("~*"));
+    master.set_user(&["+role"]);
+    let users = "user default on nopass ~* &* -@all +ping\nuser watch on >hush ~* &* +@all\n";
+    let sentinel = RedisServer::start_sentinel_with(&master, users);
+    // A database that Sentinels do not have.
+    let url = format!("{}/3", sentinel.url_of_user());
+    let of_master =
+        RedisOptions { urls: vec![url.into()], mode: RedisMode::Sentinel, ..options(&master) };
+    master.set_user(&["+select"]);
+    let error = RedisStore::connect(&of_master).await.unwrap_err();
+    let why = storekeeper::domain::causes(&error);
+    assert!(error.is_transient() && why.contains(&sentinel.address()), "{why}");
+    let own = RedisOptions {
+        sentinel_username: Some("watch".to_owned()),
+        sentinel_password: Some("hush".into()),
+        ..of_master
+    };
+    let store: Arc<dyn Store> = Arc::new(RedisStore::connect(&own).await.unwrap());
+    assert_eq!(commit(&store, first("alpha", 1)).await.unwrap(), Committed::Written);
+    let shown = format!("{own:?} {store:?} {why}");
+    assert!(!shown.contains("hush") && !shown.contains("secret"), "{shown}");
 }

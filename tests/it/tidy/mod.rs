@@ -5,6 +5,7 @@
 
 mod deploy;
 mod names;
+mod rights;
 mod settings;
 mod source;
 
@@ -18,7 +19,7 @@ const LINES_MAX: usize = 450;
 /// What each top-level module of `src` may use; a module uses none that comes after it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("http", &[]),
+    ("http", &["domain"]),
     ("sqlite", &[]),
     ("clock", &["domain"]),
     ("config", &["domain"]),

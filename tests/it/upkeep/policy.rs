@@ -1,7 +1,6 @@
 //! `policy apply`: the stock becomes what the new policy says, whoever is at work meanwhile.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use storekeeper::cli::actor::ActorArgs;
 use storekeeper::cli::output::Output;
@@ -21,7 +20,7 @@ use storekeeper::upkeep::recompute::{self, Mode};
 use storekeeper::worker::PoolError;
 
 use super::{Shop, expected, history, order};
-use crate::harness::origin;
+use crate::harness::{DEADLINE, origin};
 
 /// Everything otherwise than by default.
 fn another() -> Policy {
@@ -173,8 +172,8 @@ async fn a_worker_that_has_nothing_to_do_stops_when_its_policy_is_replaced() {
     let shop = Shop::new();
     let worker = shop.worker(&Policy::default()).await;
     shop.store.replace_policy(&another(), &origin()).await.unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(10), worker.ended).await;
-    let ended = ended.expect("it stops within seconds").unwrap();
+    let ended = tokio::time::timeout(DEADLINE, worker.ended).await;
+    let ended = ended.expect("it stops").unwrap();
     assert!(matches!(ended, Err(PoolError::PolicyChanged)), "{ended:?}");
 }
 

@@ -196,7 +196,7 @@ async fn webhooks_find_room_while_a_large_journal_is_replayed() {
     let used: i64 = file.query_row(used, (), |row| row.get(0)).unwrap();
     assert!(used.unsigned_abs() > ROOM * 3 / 2, "{used}");
     let ingress = EmbeddedBroker::open(shop.path()).unwrap();
-    let ingress = ingress.limited_to(Some(used.unsigned_abs() + ROOM));
+    let ingress = ingress.limited_to(Some(used.unsigned_abs() + ROOM), None);
     let worker = shop.worker(&Policy::default()).await;
     let is_done = std::cell::Cell::new(false);
     let rebuild = async {

@@ -13,6 +13,7 @@ mod buffer;
 mod cumulative_acks;
 mod session;
 mod silence;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use crate::broker::rabbitmq::topology::Found;
+use crate::broker::rabbitmq::standing::Found;
 
 /// The longest time.
 const SILENCE_MAX: Duration = Duration::from_secs(10);

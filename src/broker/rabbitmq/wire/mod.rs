@@ -22,6 +22,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use uuid::Uuid;
 
 use super::arguments::text;
+use super::topology::{DEAD_KEY, UNROUTED, WORK_KEY};
 use crate::broker::{DeadReason, Envelope, EnvelopeKind};
 use crate::domain::{Code, DEFAULT_SOURCE, MessageId, Rejection, Timestamp};
 
@@ -52,6 +53,8 @@ const TRACESTATE: &str = "tracestate";
 const REJECTION: &str = "x-rejection";
 const FAILED_AT: &str = "x-failed-at-us";
 const ATTEMPTS: &str = "x-attempts";
+/// How often it was delivered before it was published anew: RabbitMQ counts from there.
+const DELIVERIES: &str = "x-deliveries";
 
 /// A message that was read.
 #[derive(Debug, Clone)]
@@ -115,6 +118,15 @@ pub(super) fn properties(
         .with_headers(headers)
 }
 
+/// The properties with which a delivery that nobody settled is published anew, as what it was.
+pub(super) fn handed_back(received: &Received) -> BasicProperties {
+    let Received { envelope, attempt, failing_since, delivery_count, dead } = received;
+    let written = properties(envelope, *attempt, *failing_since, dead.as_ref());
+    let mut headers = written.headers().clone().unwrap_or_default();
+    headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt((*delivery_count).into()));
+    written.with_headers(headers)
+}
+
 /// The properties of a marker in the journal.
 pub(super) fn marker(id: &Uuid) -> BasicProperties {
     base(id, MARKER)
@@ -128,13 +140,15 @@ pub(super) fn stripped(properties: &BasicProperties) -> BasicProperties {
     let mut headers = FieldTable::default();
     let mut room = FOREIGN_BYTES_MAX;
     for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
-        let is_noted = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
-            .iter()
-            .any(|noted| name.as_str().starts_with(noted));
-        // What is without a source is the default one's.
+        let acted_on = ["CC", "BCC", "x-acquired-count"].contains(&name.as_str())
+            || ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count"]
+                .iter()
+                .any(|noted| name.as_str().starts_with(noted));
+        // What is without a source is the default one's; what has one of this kind is nobody's.
+        let is_nobodys = name.as_str() == SOURCE && length(value) > TEXT_BYTES_MAX;
+        let value = if is_nobodys { &AMQPValue::Void } else { value };
         let bytes = if name.as_str() == SOURCE { 0 } else { name.as_str().len() + length(value) };
-        let left = room.checked_sub(bytes);
-        if let Some(left) = left.filter(|_| !is_noted && name.as_str() != "x-acquired-count") {
+        if let Some(left) = room.checked_sub(bytes).filter(|_| !acted_on) {
             room = left;
             headers.insert(name.clone(), value.clone());
         }
@@ -231,7 +245,9 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
             integer(headers, RECEIVED_AT).ok_or(Unreadable::Unknown("the time of receipt"))?,
         ),
         source: if headers.contains_key(SOURCE) {
-            string(headers, SOURCE).ok_or(Unreadable::Unknown("the source"))?
+            string(headers, SOURCE)
+                .filter(|source| source.len() <= TEXT_BYTES_MAX)
+                .ok_or(Unreadable::Unknown("the source"))?
         } else {
             DEFAULT_SOURCE.to_owned()
         },
@@ -248,11 +264,12 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
                 .map_or(envelope.received_at, Timestamp::from_micros),
             attempts: number(headers, ATTEMPTS).unwrap_or(0),
         }),
-        None => limit_passed(headers),
+        None => left_by_itself(headers),
     };
     let is_poison = dead.is_some() && !headers.contains_key(REJECTION);
     let attempt = number(headers, ATTEMPT).unwrap_or(FIRST_ATTEMPT);
-    let delivery_count = number(headers, "x-delivery-count").unwrap_or(0);
+    let [before, since] = [DELIVERIES, "x-delivery-count"].map(|name| number(headers, name));
+    let delivery_count = before.unwrap_or(0_u32).saturating_add(since.unwrap_or(0));
     let body = Bytes::from(std::mem::take(&mut delivery.data));
     Ok(Received {
         envelope: Arc::new(Envelope { body, ..envelope }),
@@ -264,20 +281,40 @@ pub(super) fn read(delivery: &mut Delivery) -> Result<Received, Unreadable> {
     })
 }
 
-/// The reason of what RabbitMQ itself made a dead letter, since it was delivered too often.
-fn limit_passed(headers: &FieldTable) -> Option<DeadReason> {
+/// The reason of what RabbitMQ itself made a dead letter: it was delivered too often, or has
+/// expired. In a retry queue, to expire is the way back to work.
+fn left_by_itself(headers: &FieldTable) -> Option<DeadReason> {
     let deaths = headers.inner().get("x-death")?.as_array()?;
-    let tables = deaths.as_slice().iter().filter_map(AMQPValue::as_field_table);
-    let passed = |death: &&FieldTable| string(death, "reason").as_deref() == Some("delivery_limit");
-    let death = tables.into_iter().find(passed)?;
+    let deaths: Vec<&FieldTable> =
+        deaths.as_slice().iter().filter_map(AMQPValue::as_field_table).collect();
+    let said = |death: &FieldTable, reason| string(death, "reason").as_deref() == Some(reason);
+    let limit = deaths.iter().find(|death| said(death, "delivery_limit"));
+    let (death, rejection) = if let Some(death) = limit {
+        let detail = "RabbitMQ delivered it as often as the queue's x-delivery-limit allows, and \
+                      it was never settled";
+        (death, Rejection::new(Code::DeliveryLimit, detail))
+    } else {
+        let expired = |death: &&&FieldTable| said(death, "expired") && !is_of_retries(death);
+        // The last is the first that it died of.
+        let death = deaths.iter().rev().find(expired)?;
+        let queue = string(death, "queue").unwrap_or_default();
+        let detail = format!(
+            "RabbitMQ let it expire in the queue {queue}, since a policy sets a message-ttl"
+        );
+        (death, Rejection::new(Code::BrokerExpired, detail))
+    };
     let seconds = integer(death, "time").unwrap_or(0);
-    let detail = "RabbitMQ delivered it as often as the queue's x-delivery-limit allows, and it \
-                  was never settled";
     Some(DeadReason {
-        rejection: Rejection::new(Code::DeliveryLimit, detail),
+        rejection,
         failed_at: Timestamp::from_millis(seconds.saturating_mul(1000)),
         attempts: number(headers, ATTEMPT).unwrap_or(FIRST_ATTEMPT),
     })
+}
+
+fn is_of_retries(death: &FieldTable) -> bool {
+    let queue = string(death, "queue").unwrap_or_default();
+    let kinds = [WORK_KEY, DEAD_KEY, UNROUTED];
+    queue.rsplit('.').next().is_none_or(|kind| !kinds.contains(&kind))
 }
 
 fn headers(properties: &BasicProperties) -> Option<&FieldTable> {

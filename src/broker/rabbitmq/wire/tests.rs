@@ -62,6 +62,7 @@ fn a_header_of_another_type_is_no_default() {
     for (name, value) in [
         (SOURCE, AMQPValue::LongInt(1)),
         (SOURCE, AMQPValue::Void),
+        (SOURCE, text(&"a".repeat(TEXT_BYTES_MAX + 1))),
         (REPLAYS, AMQPValue::Boolean(true)),
     ] {
         let written = properties(&envelope(), 2, None, None);
@@ -122,6 +123,11 @@ fn what_rabbitmq_notes_or_acts_on_is_stripped_and_the_rest_is_kept() {
     for name in ["x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count"] {
         headers.insert(name.into(), text("a"));
     }
+    // Queues that RabbitMQ routes it to as well.
+    for name in ["CC", "BCC"] {
+        headers.insert(name.into(), AMQPValue::FieldArray(vec![text("work")].into()));
+    }
+    headers.insert(SOURCE.into(), text(&"s".repeat(FOREIGN_BYTES_MAX)));
     headers.insert("x-mine".into(), text("b"));
     headers.insert("x-much".into(), text(&"c".repeat(FOREIGN_BYTES_MAX)));
     let known = BasicProperties::default()
@@ -140,5 +146,46 @@ fn what_rabbitmq_notes_or_acts_on_is_stripped_and_the_rest_is_kept() {
         .with_delivery_mode(1);
     let mut kept = FieldTable::default();
     kept.insert("x-mine".into(), text("b"));
+    kept.insert(SOURCE.into(), AMQPValue::Void);
     assert_eq!(stripped(&all), known.with_headers(kept).with_delivery_mode(2));
+}
+
+#[test]
+fn what_is_handed_back_keeps_its_count_and_rabbitmq_counts_on() {
+    let written = properties(&envelope(), 4, Some(Timestamp::from_micros(7)), None);
+    let mut headers = written.headers().clone().unwrap();
+    headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(3));
+    let received = read(&mut delivery(written.with_headers(headers))).unwrap();
+    let again = handed_back(&received);
+    let mut headers = again.headers().clone().unwrap();
+    let received = read(&mut delivery(again.clone())).unwrap();
+    assert_eq!((received.delivery_count, received.attempt), (3, 4));
+    assert_eq!(received.failing_since, Some(Timestamp::from_micros(7)));
+    headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(2));
+    assert_eq!(read(&mut delivery(again.with_headers(headers))).unwrap().delivery_count, 5);
+}
+
+#[test]
+fn what_expired_is_a_dead_letter_unless_it_waited_for_its_retry() {
+    let died = |deaths: &[(&str, &str)]| {
+        let deaths = deaths.iter().map(|(queue, reason)| {
+            let mut death = FieldTable::default();
+            death.insert("queue".into(), text(queue));
+            death.insert("reason".into(), text(reason));
+            AMQPValue::FieldTable(death)
+        });
+        let mut headers = properties(&envelope(), 2, None, None).headers().clone().unwrap();
+        headers.insert("x-death".into(), AMQPValue::FieldArray(deaths.collect::<Vec<_>>().into()));
+        let written = properties(&envelope(), 2, None, None).with_headers(headers);
+        let dead = read(&mut delivery(written)).unwrap().dead;
+        dead.map(|dead| (dead.rejection.code, dead.attempts))
+    };
+    let retried = ("sk.retry.5", "expired");
+    assert_eq!(died(&[retried]), None);
+    assert_eq!(died(&[("sk.dead-retry.5", "expired")]), None);
+    let expired = Some((Code::BrokerExpired, 2));
+    assert_eq!(died(&[("sk.work", "expired"), retried]), expired);
+    assert_eq!(died(&[("sk.unrouted", "expired")]), expired);
+    let limit = ("sk.work", "delivery_limit");
+    assert_eq!(died(&[retried, limit]), Some((Code::DeliveryLimit, 2)));
 }

@@ -95,6 +95,7 @@ pub(in crate::store::redis) async fn lead_replays(
     leader: Fence,
 ) -> Result<Option<Fence>, StoreError> {
     let lead = Call::of(&LEAD).key(shared(client, &["leader"])).arg(leader.0.to_string());
+    let lead = lead.arg(client.servers().data_lost_at().to_string());
     Ok(client.run::<Option<u64>>(&lead).await?.map(Fence))
 }
 

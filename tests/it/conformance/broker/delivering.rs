@@ -13,6 +13,7 @@ promises! {
     what_was_held_at_a_close_comes_again,
     what_was_not_taken_before_a_close_is_not_handed_over,
     dropping_a_subscription_returns_what_was_not_taken,
+    what_is_handed_back_again_and_again_is_blamed_for_nothing,
     what_was_taken_can_be_settled_after_its_subscription,
     a_second_subscription_takes_over,
     the_queues_are_consumed_apart,
@@ -204,4 +205,48 @@ async fn the_queues_are_consumed_apart(backend: impl Backend) {
     assert_eq!(&*buried.envelope.body, b"a");
     buried.settle(Disposition::Ack);
     eventually_depth(&broker, |depth| depth.dead_intake == 0 && depth.work_in_flight == 1).await;
+}
+
+/// As a worker does whose Store is away, and one that is told to stop.
+async fn what_is_handed_back_again_and_again_is_blamed_for_nothing(backend: impl Backend) {
+    const ROUNDS: usize = 12;
+    let mut broker = backend.open().await;
+    publish(&broker, &["failing", "b", "c", "d"]).await;
+    let mut subscription = work(&broker, 10).await;
+    let all = take(&mut subscription, 4).await;
+    let (failing, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|delivery| &*delivery.envelope.body == b"failing");
+    for delivery in failing {
+        delivery.settle(Disposition::Retry(Duration::ZERO));
+    }
+    drop(subscription);
+    drop(others);
+    for round in 0..ROUNDS {
+        eventually_depth(&broker, |depth| {
+            depth.work_ready + depth.retry_ready == 4 && depth.work_in_flight == 0
+        })
+        .await;
+        let mut subscription = work(&broker, 10).await;
+        // One is left in the hands of nobody.
+        let taken = take(&mut subscription, 3).await;
+        let counts: Vec<_> = taken.iter().map(|delivery| delivery.delivery_count).collect();
+        assert!(counts.iter().all(|count| *count <= 1), "{counts:?} in round {round}");
+        if round % 2 == 0 {
+            drop((subscription, taken));
+        } else {
+            broker.close().await;
+            drop((subscription, taken));
+            broker = backend.open().await;
+        }
+    }
+    let mut subscription = work(&broker, 10).await;
+    let mut came: Vec<_> = take(&mut subscription, 4).await;
+    came.sort_by_key(|delivery| delivery.envelope.body.clone());
+    assert_eq!(bodies(&came), ["b", "c", "d", "failing"]);
+    let attempts: Vec<_> = came.iter().map(|delivery| delivery.attempt).collect();
+    assert_eq!(attempts, [1, 1, 1, 2]);
+    assert!(came[3].failing_since.is_some() && came[0].failing_since.is_none());
+    acknowledge(came);
+    eventually_empty(&broker).await;
+    nothing_comes(&mut dead(&broker).await).await;
 }

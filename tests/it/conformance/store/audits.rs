@@ -1,13 +1,14 @@
 //! What audits and changes of policy stand on.
 
 use storekeeper::domain::{Hold, List, Policy, Restock};
-use storekeeper::store::{Committed, Direction, PageRequest, orders};
+use storekeeper::store::{Commit, Committed, Direction, PageRequest, orders};
 
 use super::Harness;
 use super::given::{
     ALL, Given, counts, hold, key, load, order, order_entity, order_id, origin, receipt, revision,
     site, try_write, write,
 };
+use super::names::line_name;
 
 pub(super) async fn a_policy_is_replaced_under_the_next_revision(harness: &Harness) {
     let store = harness.open();
@@ -175,6 +176,10 @@ pub(super) async fn every_item_is_audited_beside_its_sums(harness: &Harness) {
     let mut torn = order("alpha", "id:3").holding("sku:C", hold(0, 0), hold(1, 0));
     torn.changes[0].hold = Some(hold(2, 0));
     write(&store, torn).await;
+    // Of these nothing is counted.
+    let nothing = order("alpha", "id:4");
+    let item_names = ["sku:AA", "sku:BB", "sku:D"].map(|key| line_name(key, 1, "Mug")).to_vec();
+    write(&store, Commit { item_names, ..nothing }).await;
     let all = store.audit_items(&site("alpha"), &ALL).await.unwrap().items;
     let found: Vec<_> = all.iter().map(|it| (it.key.clone(), it.counts, it.sums)).collect();
     let expected = [

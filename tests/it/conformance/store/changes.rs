@@ -162,7 +162,13 @@ pub(super) async fn a_long_feed_is_trimmed_whole(harness: &Harness) {
     let store = harness.open();
     let commits = (0..2500).map(|n| receipt("alpha", "sku:A", &n.to_string(), 1).at(n / 2000));
     store.commit(commits.collect()).await.unwrap();
-    assert_eq!(store.trim_changes(time(1)).await.unwrap(), 2000);
+    // A bounded part at a time.
+    let mut trimmed = Vec::new();
+    while trimmed.last() != Some(&0) {
+        trimmed.push(store.trim_changes(time(1)).await.unwrap());
+    }
+    assert_eq!(trimmed.iter().sum::<u64>(), 2000);
+    assert!(trimmed.iter().all(|part| *part <= 1000), "{trimmed:?}");
     assert_eq!(sequences(&store, "alpha").await, (2001..=2500).collect::<Vec<_>>());
 }
 

@@ -31,6 +31,7 @@ use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
 use uuid::Uuid;
 
+use crate::servers::redis_user::documented_rights;
 use crate::servers::{shared_cluster, shared_redis};
 
 /// Writes a state in place of another.
@@ -70,10 +71,12 @@ impl Harness {
         }
     }
 
-    /// A prefix of its own in the Redis that all cases share.
+    /// A prefix of its own in the Redis that all cases share, by a user with no more rights than
+    /// `deploy/README.md` names.
     fn redis() -> Self {
         let server = shared_redis();
-        Self::in_redis(RedisOptions::single(&server.url()), || vec![server.connection()])
+        server.set_user(&documented_rights("~*"));
+        Self::in_redis(RedisOptions::single(&server.url_of_user()), || vec![server.connection()])
     }
 
     /// A prefix of its own in the cluster that all cases share.

@@ -102,7 +102,7 @@ pub(super) async fn the_name_of_a_deleted_entry_gives_way(harness: &Harness) {
 }
 
 /// What a line of this version, counted up, calls an item.
-fn line_name(key_name: &str, number: i64, name: &str) -> ItemNames {
+pub(super) fn line_name(key_name: &str, number: i64, name: &str) -> ItemNames {
     let version = Version { event_timestamp: number, ..version(1) };
     ItemNames { key: key(key_name), line: Some((version, name.to_owned())), also: Vec::new() }
 }

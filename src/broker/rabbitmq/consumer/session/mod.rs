@@ -13,8 +13,11 @@
 //! narrows it again; other suspects are then given back.
 //!
 //! # Invariants
-//! - At most `prefetch` deliveries are handed out and not settled.
+//! - At most `prefetch` deliveries are handed out and not settled, and their bodies take little
+//!   more than [`UNACKED_BYTES_MAX`]; see [`Window`].
 //! - Only what RabbitMQ has as this channel's is acknowledged: tags of another would hit others.
+
+mod give_back;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +26,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-    BasicRejectOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel};
@@ -36,7 +38,8 @@ use super::Consumer;
 use super::buffer::{BufferedDelivery, DeliveryBuffer};
 use super::cumulative_acks::CumulativeAcks;
 use super::silence;
-use crate::broker::rabbitmq::failure::{refusal, within};
+use super::window::{UNACKED_BYTES_MAX, Window};
+use crate::broker::rabbitmq::failure::refusal;
 use crate::broker::rabbitmq::topology::{self, Topology, short};
 use crate::broker::rabbitmq::unacked::UnackedId;
 use crate::broker::rabbitmq::wire::{self, Received};
@@ -46,10 +49,6 @@ use crate::clock::Delays;
 
 /// How long a finished delivery waits for those before it.
 const GAP_TIMEOUT: Duration = Duration::from_millis(20);
-/// At most so many are given back one by one at a close.
-const FEW: usize = 16;
-/// How long a broker that is closed tries to settle what was decided.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What comes on a channel.
 type Came = lapin::Result<lapin::message::Delivery>;
@@ -60,8 +59,11 @@ pub(super) struct ChannelSession<'a> {
     channel: Channel,
     /// `None` while nothing more may come.
     stream: Option<lapin::Consumer>,
-    /// Whether more than one delivery may come at a time.
-    is_wide: bool,
+    /// How many deliveries may come at a time.
+    window: Window,
+    /// The last tag that came, and the last before the present prefetch.
+    last_tag: u64,
+    before_tag: u64,
     /// What came and is not handed out, in order.
     buffer: DeliveryBuffer,
     /// What was handed out and is not settled, by its tag.
@@ -72,7 +74,9 @@ pub(super) struct ChannelSession<'a> {
     /// Deliveries that are published elsewhere, as tasks: others wait for what these hold.
     moving: JoinSet<u64>,
     /// All that was handed out or decided, until it is acknowledged.
-    unacked: BTreeMap<u64, (Acker, Option<UnackedId>)>,
+    unacked: BTreeMap<u64, Unsettled>,
+    /// The bodies of all that came and is not acknowledged.
+    unacked_bytes: usize,
     /// Whether the one unacked delivery is a suspect.
     is_alone: bool,
     acks: CumulativeAcks,
@@ -82,6 +86,14 @@ pub(super) struct ChannelSession<'a> {
     active_at: Instant,
     /// How long nothing may come until it is asked why.
     silence: Duration,
+}
+
+/// A delivery that RabbitMQ knows no end of.
+struct Unsettled {
+    acker: Acker,
+    /// `None` for what is not ours.
+    place: Option<UnackedId>,
+    bytes: usize,
 }
 
 /// Why a session is over, with nothing of it left.
@@ -95,18 +107,22 @@ pub(super) enum Over {
 
 impl<'a> ChannelSession<'a> {
     pub(super) fn new(consumer: &'a mut Consumer, channel: Channel) -> Self {
-        let (reports, settled) = mpsc::channel(usize::from(consumer.prefetch));
+        let consumer_prefetch = consumer.prefetch;
+        let (reports, settled) = mpsc::channel(usize::from(consumer_prefetch));
         Self {
             consumer,
             channel,
             stream: None,
-            is_wide: false,
+            window: Window::new(consumer_prefetch),
+            last_tag: 0,
+            before_tag: 0,
             buffer: DeliveryBuffer::default(),
             in_flight: BTreeMap::new(),
             reports,
             settled,
             moving: JoinSet::new(),
             unacked: BTreeMap::new(),
+            unacked_bytes: 0,
             is_alone: false,
             acks: CumulativeAcks::new(),
             gap_until: None,
@@ -171,21 +187,25 @@ impl<'a> ChannelSession<'a> {
         while self.consumer.deliveries.is_some() && !self.is_alone {
             let has_suspects = !self.buffer.suspects.is_empty();
             if self.stream.is_none() && self.buffer.is_empty() && self.unacked.is_empty() {
-                self.consume(1).await?;
+                self.window.begin();
+                self.consume().await?;
             }
-            if has_suspects && self.is_wide {
+            if has_suspects && self.stream.is_some() && self.window.is_wide() {
                 self.cancel().await?;
                 continue;
+            }
+            if self.stream.is_some() && self.unacked_bytes > UNACKED_BYTES_MAX {
+                self.cancel().await?;
             }
             if self.unacked.len() >= usize::from(self.consumer.prefetch) {
                 break;
             }
             if let Some(arrival) = self.buffer.ordinary.pop_front() {
                 self.hand_over(arrival);
-                if !has_suspects && !self.is_wide && self.stream.is_some() {
-                    self.cancel().await?;
-                    self.consume(self.consumer.prefetch).await?;
-                }
+                continue;
+            }
+            if !has_suspects && self.change_window().await? {
+                // Something may have come meanwhile.
                 continue;
             }
             if !has_suspects || !self.unacked.is_empty() {
@@ -194,11 +214,32 @@ impl<'a> ChannelSession<'a> {
             if let Some(suspect) = self.buffer.suspects.pop_front() {
                 let others = self.buffer.take_all();
                 self.give_back(others).await?;
+                if !self.unacked.is_empty() {
+                    // Those that are published anew are gone first.
+                    self.buffer.suspects.push_front(suspect);
+                    break;
+                }
                 self.hand_over(suspect);
                 self.is_alone = true;
             }
         }
         Ok(())
+    }
+
+    /// Consumes with another prefetch if the bodies that came call for it, and after a pause once
+    /// half of the bytes are settled; returns whether it did.
+    async fn change_window(&mut self) -> Result<bool, BrokerError> {
+        let is_paused = self.stream.is_none();
+        if is_paused && self.unacked_bytes > UNACKED_BYTES_MAX / 2 {
+            return Ok(false);
+        }
+        let unsettled = self.unacked.range(self.before_tag + 1..).count();
+        let changes = self.window.change(unsettled) || is_paused;
+        if changes {
+            self.cancel().await?;
+            self.consume().await?;
+        }
+        Ok(changes)
     }
 
     fn hand_over(&mut self, arrival: BufferedDelivery) {
@@ -208,7 +249,7 @@ impl<'a> ChannelSession<'a> {
             Ticket { number: arrival.tag, disposition: None, reports: self.reports.clone() };
         let delivery = Delivery { envelope, attempt, failing_since, delivery_count, dead, ticket };
         self.consumer.shared.unacked(self.consumer.queue).hand_out(arrival.place);
-        self.unacked.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
+        self.hold(&arrival);
         self.in_flight.insert(arrival.tag, arrival);
         if let Some(deliveries) = &self.consumer.deliveries {
             // An error means that the subscription was dropped just now. The delivery is dropped
@@ -217,7 +258,15 @@ impl<'a> ChannelSession<'a> {
         }
     }
 
-    async fn consume(&mut self, prefetch: u16) -> Result<(), BrokerError> {
+    fn hold(&mut self, arrival: &BufferedDelivery) {
+        let (acker, place) = (arrival.acker.clone(), Some(arrival.place));
+        let bytes = arrival.received.envelope.body.len();
+        self.unacked.insert(arrival.tag, Unsettled { acker, place, bytes });
+    }
+
+    async fn consume(&mut self) -> Result<(), BrokerError> {
+        let prefetch = self.window.prefetch();
+        self.before_tag = self.last_tag;
         let queue = self.consumer.shared.topology.queue_name(self.consumer.queue);
         let refused = |error: lapin::Error| refusal(&format!("cannot consume {queue}"), &error);
         self.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(refused)?;
@@ -225,13 +274,11 @@ impl<'a> ChannelSession<'a> {
         let stream =
             self.channel.basic_consume(short(&queue), tag, options, FieldTable::default()).await;
         self.stream = Some(stream.map_err(refused)?);
-        self.is_wide = prefetch == self.consumer.prefetch;
         Ok(())
     }
 
     /// Sees to it that nothing more comes, and takes what is on its way.
     async fn cancel(&mut self) -> Result<(), BrokerError> {
-        self.is_wide = false;
         let Some(mut stream) = self.stream.take() else { return Ok(()) };
         let cancelled = self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
         cancelled.await.map_err(|error| refusal("cannot stop consuming", &error))?;
@@ -248,6 +295,12 @@ impl<'a> ChannelSession<'a> {
         };
         let mut delivery = delivery.map_err(|error| refusal("the channel is lost", &error))?;
         let (tag, acker) = (delivery.delivery_tag, delivery.acker.clone());
+        // lapin puts a large body together in a buffer of up to twice its size.
+        delivery.data.shrink_to_fit();
+        let bytes = delivery.data.len();
+        self.last_tag = tag;
+        self.unacked_bytes += bytes;
+        self.window.record(bytes);
         match wire::read(&mut delivery) {
             Ok(received) => {
                 let unacked = self.consumer.shared.unacked(self.consumer.queue);
@@ -255,7 +308,7 @@ impl<'a> ChannelSession<'a> {
                 self.buffer.push(BufferedDelivery { tag, acker, place, received });
             }
             Err(error) => {
-                self.unacked.insert(tag, (acker, None));
+                self.unacked.insert(tag, Unsettled { acker, place: None, bytes });
                 let (shared, queue) = (Arc::clone(&self.consumer.shared), self.consumer.queue);
                 self.moving.spawn(async move {
                     shared.send_on(queue, delivery, error).await;
@@ -312,35 +365,24 @@ impl<'a> ChannelSession<'a> {
         Ok(())
     }
 
-    /// Gives deliveries back in their order, without counting it against them.
-    async fn give_back(&mut self, arrivals: Vec<BufferedDelivery>) -> Result<(), BrokerError> {
-        for arrival in &arrivals {
-            self.unacked.insert(arrival.tag, (arrival.acker.clone(), Some(arrival.place)));
-        }
-        for BufferedDelivery { tag, acker, .. } in arrivals {
-            let options = BasicNackOptions { requeue: true, multiple: false };
-            acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
-            self.acks.give_back(tag);
-            self.release(tag);
-        }
-        Ok(())
-    }
-
     /// A delivery was published elsewhere; one whose task failed comes again with the channel's others.
     fn moved(&mut self, moved: Result<u64, JoinError>) -> Result<(), BrokerError> {
         moved.map(|tag| self.finish(tag)).map_err(BrokerError::unavailable)
     }
 
     fn finish(&mut self, tag: u64) {
-        if let Some((acker, _)) = self.unacked.get(&tag) {
+        if let Some(Unsettled { acker, .. }) = self.unacked.get(&tag) {
             self.acks.finish(tag, acker.clone());
         }
     }
 
     /// Forgets a delivery that RabbitMQ knows the end of, or has back.
     fn release(&mut self, tag: u64) {
-        if let Some((_, Some(place))) = self.unacked.remove(&tag) {
-            self.consumer.shared.unacked(self.consumer.queue).release(place);
+        if let Some(Unsettled { place, bytes, .. }) = self.unacked.remove(&tag) {
+            self.unacked_bytes -= bytes;
+            if let Some(place) = place {
+                self.consumer.shared.unacked(self.consumer.queue).release(place);
+            }
         }
         self.is_alone &= !self.unacked.is_empty();
     }
@@ -369,64 +411,13 @@ impl<'a> ChannelSession<'a> {
         }
         Ok(())
     }
-
-    async fn stop_handing_out(&mut self) -> Result<(), BrokerError> {
-        self.consumer.deliveries = None;
-        self.cancel().await?;
-        // Those that were handed over and not taken are older than those that wait.
-        let dropped = self.settled_now();
-        self.settle(dropped).await
-    }
-
-    /// Acknowledges what is decided and gives back the rest, with one frame for each run of either:
-    /// the queue takes in few at a time, and drops the others when the channel is closed. A few are
-    /// given back one by one, which keeps their order.
-    async fn settle_in_runs(&mut self) -> Result<(), BrokerError> {
-        for BufferedDelivery { tag, acker, place, .. } in self.buffer.take_all() {
-            self.unacked.insert(tag, (acker, Some(place)));
-        }
-        let unacked = self.unacked.iter();
-        let unacked: Vec<_> =
-            unacked.map(|(tag, (acker, _))| (*tag, acker.clone(), self.acks.has(*tag))).collect();
-        let are_few = unacked.iter().filter(|it| !it.2).count() <= FEW;
-        for run in unacked.chunk_by(|one, next| one.2 == next.2 && (one.2 || !are_few)) {
-            let Some((_, acker, is_decided)) = run.last() else { continue };
-            if *is_decided {
-                acknowledge(acker, true).await?;
-            } else {
-                let options = BasicNackOptions { requeue: true, multiple: true };
-                acker.nack(options).await.map_err(|error| refusal("cannot give back", &error))?;
-            }
-            for (tag, ..) in run {
-                self.release(*tag);
-            }
-        }
-        Ok(())
-    }
-
-    /// Settles what was decided before the broker was closed, and gives back the rest.
-    async fn close_down(mut self) -> Result<(), BrokerError> {
-        let settled = async {
-            self.stop_handing_out().await?;
-            let decided = self.settled_now();
-            self.settle(decided).await?;
-            while let Some(moved) = self.moving.join_next().await {
-                self.moved(moved)?;
-            }
-            self.settle_in_runs().await?;
-            topology::close(&self.channel).await;
-            Ok(())
-        };
-        let late = "gave up settling what was decided; RabbitMQ delivers it again";
-        within(CLOSE_TIMEOUT, late, settled).await
-    }
 }
 
 /// What was unacked is RabbitMQ's again, however the session ends.
 impl Drop for ChannelSession<'_> {
     fn drop(&mut self) {
         let unacked = self.consumer.shared.unacked(self.consumer.queue);
-        let own = self.unacked.values().filter_map(|(_, place)| *place);
+        let own = self.unacked.values().filter_map(|it| it.place);
         for place in own.chain(self.buffer.places()) {
             unacked.release(place);
         }
