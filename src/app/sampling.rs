@@ -117,7 +117,8 @@ impl<S> Filter<S> for Sampling {
     }
 
     fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::always()
+        // What is always enabled must not be disabled by its event.
+        Interest::sometimes()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

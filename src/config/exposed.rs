@@ -141,6 +141,7 @@ mod tests {
         let file = directory.path().join("secrets");
         write(&file, "").unwrap();
         permit(&file, 0o644);
+        permit(directory.path(), 0o700);
         assert!(!is_exposed(&file).unwrap());
         permit(directory.path(), 0o711);
         assert!(is_exposed(&file).unwrap());

@@ -37,7 +37,10 @@ async fn processes_that_start_together_on_a_new_rabbitmq_have_nothing_to_complai
     );
     for process in [ingress, one, another] {
         let log = process.log();
-        assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+        // It verifies nothing here, and says so.
+        let lines = log.lines().filter(|line| !line.contains("webhooks are not verified"));
+        let complaints = lines.filter(|line| line.contains("ERROR") || line.contains("WARN"));
+        assert_eq!(complaints.count(), 0, "{log}");
     }
     let log = deployment.rabbitmq.log();
     assert!(!log.contains("INTERNAL_ERROR"), "{log}");

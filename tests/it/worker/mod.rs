@@ -2,6 +2,7 @@
 //!
 //! The Store is the embedded one behind a decorator that tampers with what it loads or commits.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -107,7 +108,7 @@ impl AtWork {
     }
 
     /// Waits until every envelope has its outcome, and stops the pool.
-    async fn settle(self) -> (Arc<Tampered<Tampering>>, Arc<Metrics>) {
+    async fn settle(self) -> (Settled, Arc<Metrics>) {
         eventually("the queues are empty", async || {
             let depth = self.broker.depth().await.unwrap();
             let waiting =
@@ -119,7 +120,21 @@ impl AtWork {
         assert_eq!(self.pool.await.unwrap(), Drained::Whole);
         self.broker.close().await;
         assert_eq!(self.store.repeating_calls.load(Ordering::SeqCst), 0);
-        (self.store, self.metrics)
+        (Settled { store: self.store, _directory: self._directory }, self.metrics)
+    }
+}
+
+/// The Store that a pool has worked on, and the directory of its file.
+struct Settled {
+    store: Arc<Tampered<Tampering>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Deref for Settled {
+    type Target = Tampered<Tampering>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.store
     }
 }
 
