@@ -59,7 +59,7 @@ impl Faults for Tampering {
 
 /// A pool at work on a fresh directory.
 struct AtWork {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     broker: Arc<EmbeddedBroker>,
     store: Arc<Tampered<Tampering>>,
     metrics: Arc<Metrics>,
@@ -104,7 +104,7 @@ impl AtWork {
         let tracker = tokio_util::task::TaskTracker::new();
         let running = pool.run(stop.clone(), CancellationToken::new());
         let pool = tracker.spawn(async { running.await.unwrap() });
-        Self { _directory: directory, broker, store, metrics, stop, pool }
+        Self { directory, broker, store, metrics, stop, pool }
     }
 
     /// Waits until every envelope has its outcome, and stops the pool.
@@ -120,7 +120,7 @@ impl AtWork {
         assert_eq!(self.pool.await.unwrap(), Drained::Whole);
         self.broker.close().await;
         assert_eq!(self.store.repeating_calls.load(Ordering::SeqCst), 0);
-        (Settled { store: self.store, _directory: self._directory }, self.metrics)
+        (Settled { store: self.store, _directory: self.directory }, self.metrics)
     }
 }
 
