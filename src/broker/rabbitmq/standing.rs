@@ -1,4 +1,4 @@
-//! Looking at what stands: which queues are missing, and whether anything waits in them.
+//! Looking at the queues: which are missing, and whether anything waits in them.
 //!
 //! A look changes nothing and needs no rights but those to connect.
 

@@ -197,7 +197,7 @@ impl Topology {
         (name, Retry { of, delay_ms: i64::try_from(ms).unwrap_or(i64::MAX) })
     }
 
-    /// Declares everything. Who may not declare uses what stands.
+    /// Declares everything. Who may not declare uses what is there.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
         // RabbitMQ logs each refusal as an error.
         if self.is_passive.load(Ordering::Relaxed) && self.absent(connection).await?.is_empty() {

@@ -32,7 +32,7 @@ async fn what_a_policy_lets_expire_is_a_dead_letter_and_never_nothing() {
         })
         .await;
     };
-    // Nobody parks them, and they expire there too. From the way out they are put back.
+    // Nobody parks them, and they expire there too. From the way out they are returned.
     is(QueueDepth { unroutable: 3, ..QueueDepth::default() }).await;
     server.control(&["clear_policy", "dead"]).await;
     is(QueueDepth { dead_intake: 3, ..QueueDepth::default() }).await;
@@ -116,7 +116,7 @@ async fn a_wrong_login_of_the_management_api_is_told_without_its_password() {
     let place = management_url.split_once('@').unwrap().1.to_owned();
     let options = RabbitOptions { management_url: Some(management_url.into()), ..options(&server) };
     let broker = RabbitBroker::connect(&options).await.unwrap();
-    let told = eventually("it is told", async || broker.warnings().management).await;
+    let told = eventually("it is said", async || broker.warnings().management).await;
     for part in [place.as_str(), "401", "rabbitmq.management_url"] {
         assert!(told.contains(part), "{part:?} is not in {told:?}");
     }

@@ -60,7 +60,7 @@ async fn who_may_not_declare_uses_what_stands() {
     })
     .await;
     for broker in [&ingress, &worker] {
-        let told = eventually("it is told", async || broker.check().await.err()).await;
+        let told = eventually("it is said", async || broker.check().await.err()).await;
         assert!(text(&told).contains(&retry), "{told:?}");
     }
 }
@@ -81,7 +81,7 @@ async fn a_deleted_retry_queue_is_told_with_the_command_that_closes_the_gap() {
         channel.queue_delete(retry.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     })
     .await;
-    let told = eventually("it is told", async || broker.check().await.err()).await;
+    let told = eventually("it is said", async || broker.check().await.err()).await;
     let told = text(&told);
     assert!(told.contains(&retry) && told.contains("storekeeper journal replay"), "{told}");
     eventually("it is ready", async || broker.check().await.ok()).await;
@@ -110,7 +110,7 @@ impl Tenant {
         Self { options: RabbitOptions { urls: vec![url.into()], ..options(server) }, name }
     }
 
-    /// Fails to connect; gives whether that may pass, and what is told of it.
+    /// Fails to connect; gives whether that may pass, and what is said of it.
     async fn is_refused(&self) -> (bool, String) {
         let refused = RabbitBroker::connect(&self.options).await.unwrap_err();
         let told = text(&refused);

@@ -32,7 +32,7 @@ async fn a_queue_that_was_deleted_is_declared_again() {
     .await;
     // It may be published before the queue is there again.
     broker.publish(envelope("after")).await.unwrap();
-    eventually("it is told", async || broker.check().await.err()).await;
+    eventually("it is said", async || broker.check().await.err()).await;
     let delivery = take_one(&mut subscription).await;
     assert_eq!(body(&delivery), "after");
     delivery.settle(Disposition::Ack);
@@ -178,7 +178,7 @@ async fn a_binding_that_was_removed_loses_nothing() {
         }
         broker.check().await.unwrap();
         // Both ways are gone.
-        eventually("it is told", async || {
+        eventually("it is said", async || {
             unbind("work", "events", "work").await;
             unbind("work", "again", "work").await;
             publish().await;

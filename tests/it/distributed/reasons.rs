@@ -36,7 +36,7 @@ async fn why_rabbitmq_is_of_no_use_is_told_everywhere_and_once() {
         let listen = ("STOREKEEPER__PROBES__LISTEN", probes.as_str());
         let process = deployment.launch("ingress", &probes, &[setting[0], listen]);
         let ready = format!("http://{probes}/readyz");
-        let told = eventually("it is told at /readyz", async || {
+        let told = eventually("it is shown at /readyz", async || {
             let told = reqwest::get(&ready).await.ok()?.text().await.unwrap();
             told.contains(cause).then_some(told)
         })
