@@ -277,7 +277,8 @@ impl<'a> ChannelSession<'a> {
         Ok(())
     }
 
-    /// Sees to it that nothing more comes, and takes what is on its way.
+    /// Sees to it that nothing more comes, and takes what is on its way: all but what RabbitMQ sends
+    /// after it has answered, which is back when the channel is closed, and counted once.
     async fn cancel(&mut self) -> Result<(), BrokerError> {
         let Some(mut stream) = self.stream.take() else { return Ok(()) };
         let cancelled = self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
