@@ -13,6 +13,7 @@ mod memory;
 mod outages;
 mod reasons;
 mod roles;
+mod rotation;
 mod surviving;
 mod tls;
 
