@@ -91,6 +91,12 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// How often this handle had to reconnect; never for a file.
     fn reconnects(&self) -> u64;
 
+    /// Whether a subscription of this handle waits for another consumer of the work queue to end;
+    /// never where all consume together.
+    fn stands_by(&self) -> bool {
+        false
+    }
+
     /// What an operator must put right although everything works for now; nothing for a file.
     fn warnings(&self) -> BrokerWarnings {
         BrokerWarnings::default()

@@ -29,6 +29,7 @@ mod pages;
 mod parse;
 pub mod policy;
 mod progress;
+pub mod queues;
 pub mod receipts;
 pub mod replays;
 pub mod run;
@@ -205,6 +206,11 @@ pub enum Command {
     )]
     Replays(replays::ReplaysCommand),
 
+    /// Show the queues, and pause or resume the work queue.
+    #[command(after_help = "Examples:\n  storekeeper queues\n  \
+        storekeeper queues pause --reason deploy\n  storekeeper queues resume")]
+    Queues(queues::QueuesArgs),
+
     /// Show the effective configuration, or check it.
     #[command(
         subcommand,
@@ -252,7 +258,8 @@ pub enum Command {
     /// Check whether a running process is ready.
     ///
     /// Exits 0 if it is ready, 1 if it is not, 3 if it cannot be reached.
-    #[command(after_help = "Example:\n  storekeeper health --url http://127.0.0.1:8082")]
+    #[command(after_help = "Examples:\n  storekeeper health\n  \
+        storekeeper health --url http://127.0.0.1:8082")]
     Health(HealthArgs),
 
     /// Print a completion script for a shell.

@@ -5,10 +5,11 @@ use std::io::Write;
 use super::audit::AuditArgs;
 use super::journal::JournalCommand;
 use super::output::Output;
+use super::queues::QueuesCommand;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
-    completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
-    replays, serve, simulate, stock, topology,
+    completions, config, dead_letters, demo, failure, health, journal, orders, policy, queues,
+    receipts, replays, serve, simulate, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -47,7 +48,13 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Leader(args) => serve::run(settings()?, Roles::Only(Role::Leader), &args).await,
         Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
         Command::Simulate(args) => simulate::run(args, output).await,
-        Command::Health(args) => health::run(&args, output).await,
+        Command::Health(args) => {
+            let url = match args.url {
+                Some(url) => url,
+                None => health::configured(settings()?.probes.listen)?,
+            };
+            health::run(url, output).await
+        }
         Command::Completions { shell } => Ok(completions::run(shell, output.out)?),
         Command::Config(ConfigCommand::Show) => {
             Ok(config::show(&settings()?, output.format, output.out)?)
@@ -88,6 +95,16 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Replays(command) => {
             with_store(&settings()?, async |store| replays::run(store, command, output).await).await
         }
+        Command::Queues(args) => match args.command {
+            None | Some(QueuesCommand::Show) => {
+                let run = async |broker: &_, store: &_| queues::show(broker, store, output).await;
+                with_backends(&settings()?, run).await
+            }
+            Some(command) => {
+                let run = async |store: &_| queues::change(store, &command, output).await;
+                with_store(&settings()?, run).await
+            }
+        },
         Command::Policy(command) => {
             let settings = settings()?;
             let proposed = settings.policy();

@@ -129,6 +129,8 @@ fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
         ("/v1/replays/{id}", Role::Read, get(replays::show_replay)),
         ("/v1/replays/{id}", Role::Operate, delete(replays::cancel_replay)),
         ("/v1/queues", Role::Read, get(queues::show_queues)),
+        ("/v1/queues/pause", Role::Operate, post(queues::pause_queue)),
+        ("/v1/queues/resume", Role::Operate, post(queues::resume_queue)),
         ("/v1/openapi.json", Role::Read, get(openapi::show_openapi)),
     ]
 }

@@ -39,6 +39,8 @@ use crate::http::problem::{Body, Problem};
         replays::show_replay,
         replays::cancel_replay,
         queues::show_queues,
+        queues::pause_queue,
+        queues::resume_queue,
         show_openapi,
     ),
     components(schemas(Body<'static>)),

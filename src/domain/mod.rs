@@ -16,6 +16,7 @@ mod desired;
 mod entity;
 mod envelope_kind;
 mod event;
+pub mod heartbeat;
 pub mod identifier;
 mod leader_clock;
 mod lists;
@@ -23,6 +24,7 @@ mod named;
 mod names;
 mod order_id;
 mod pairing;
+mod pause;
 mod policy;
 mod printable;
 mod quantity;
@@ -62,6 +64,7 @@ pub use lists::{List, Lists};
 pub use names::{ClosedName, Link, Names, SECOND_NAMES_MAX};
 pub use order_id::{OrderId, OrderIdKind};
 pub use pairing::{Pairing, QueueId, QueueNote, QueuePlaces, QueueState};
+pub use pause::Pause;
 pub use policy::{
     Cancelled, Deleted, Policy, PolicyInForce, PolicyOrigin, PolicyRevision, ProposedPolicy,
     Restock, TestMode,

@@ -31,7 +31,7 @@ pub use order::{
     OrderView, RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
 };
 pub use policy::PolicyView;
-pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
+pub use queues::{DeadQueueView, PauseView, QueuesView, RetryQueueView, WorkQueueView};
 pub use receipt::{PendingEventsView, ReceiptView};
 pub use replay::{
     DeadLetterCommandView, DeadLetterForecastView, DeadLetterGroupView, ForecastView, ReplayView,
