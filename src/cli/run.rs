@@ -9,7 +9,7 @@ use super::queues::QueuesCommand;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
     completions, config, dead_letters, demo, failure, health, journal, orders, policy, queues,
-    receipts, replays, serve, simulate, stock, topology,
+    receipts, replays, serve, simulate, status, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -95,6 +95,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Replays(command) => {
             with_store(&settings()?, async |store| replays::run(store, command, output).await).await
         }
+        Command::Status => show_status(&settings()?, output).await,
         Command::Queues(args) => match args.command {
             None | Some(QueuesCommand::Show) => {
                 let run = async |broker: &_, store: &_| queues::show(broker, store, output).await;
@@ -116,6 +117,25 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
     }
+}
+
+/// A queue that cannot be reached is a part of the status.
+async fn show_status(settings: &Settings, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let depth = async {
+        let broker = open_broker(settings).await?;
+        let depth = broker.depth().await;
+        broker.close().await;
+        depth
+    };
+    let depth = match depth.await {
+        Ok(depth) => Some(depth),
+        Err(error) if error.is_transient() => {
+            output.say(format_args!("cannot read the queue: {}", causes(&error)))?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    with_store(settings, async |store| status::run(store, depth.as_ref(), output).await).await
 }
 
 async fn journal(

@@ -34,6 +34,7 @@ mod record;
 mod refund;
 mod rejection;
 mod source;
+mod standing;
 mod stock_key;
 mod timestamp;
 mod version;
@@ -80,6 +81,7 @@ pub use record::{
 pub use refund::{Refund, RefundEntry, RefundLine};
 pub use rejection::{Code, Rejection, UnknownCode};
 pub use source::{DEFAULT_SOURCE, SourceRules};
+pub use standing::{LastAudit, QueueStanding, Standing, Verdict};
 pub use stock_key::{StockKey, StockKeyKind};
 pub use timestamp::Timestamp;
 pub use version::{Class, Fingerprint, Rank, Status, Version};
