@@ -9,6 +9,7 @@ mod full_redis;
 mod leaders;
 mod least_rights;
 mod managed;
+mod memory;
 mod outages;
 mod reasons;
 mod roles;
