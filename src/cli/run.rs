@@ -49,11 +49,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
         Command::Simulate(args) => simulate::run(args, output).await,
         Command::Health(args) => {
-            let url = match args.url {
-                Some(url) => url,
-                None => health::configured(settings()?.probes.listen)?,
-            };
-            health::run(url, output).await
+            let configured = || health::configured(settings()?.probes.listen);
+            health::run(args.url.map_or_else(configured, Ok)?, output).await
         }
         Command::Completions { shell } => Ok(completions::run(shell, output.out)?),
         Command::Config(ConfigCommand::Show) => {
@@ -96,16 +93,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             with_store(&settings()?, async |store| replays::run(store, command, output).await).await
         }
         Command::Status => show_status(&settings()?, output).await,
-        Command::Queues(args) => match args.command {
-            None | Some(QueuesCommand::Show) => {
-                let run = async |broker: &_, store: &_| queues::show(broker, store, output).await;
-                with_backends(&settings()?, run).await
-            }
-            Some(command) => {
-                let run = async |store: &_| queues::change(store, &command, output).await;
-                with_store(&settings()?, run).await
-            }
-        },
+        Command::Queues(args) => queues_of(&settings()?, args.command, output).await,
         Command::Policy(command) => {
             let settings = settings()?;
             let proposed = settings.policy();
@@ -116,6 +104,23 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Topology(command) => topology::run(&settings()?, command, output).await,
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
+    }
+}
+
+async fn queues_of(
+    settings: &Settings,
+    command: Option<QueuesCommand>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        None | Some(QueuesCommand::Show) => {
+            let run = async |broker: &_, store: &_| queues::show(broker, store, output).await;
+            with_backends(settings, run).await
+        }
+        Some(command) => {
+            let run = async |store: &_| queues::change(store, &command, output).await;
+            with_store(settings, run).await
+        }
     }
 }
 

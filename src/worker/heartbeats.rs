@@ -19,17 +19,11 @@ pub(super) fn is_heartbeat(delivery: &Delivery) -> bool {
 pub(super) async fn record(pool: &Pool, deliveries: Vec<Delivery>) {
     for delivery in deliveries {
         let forget_before = forget_heartbeats_before(clock::now());
-        match Heartbeat::parse(&delivery.envelope.body) {
-            Some(beat) => {
-                if let Err(error) = pool.store.record_heartbeat(&beat, forget_before).await {
-                    let (process, error) = (beat.process, causes(&error));
-                    tracing::debug!(process, error, "cannot record a heartbeat");
-                }
-            }
-            None => {
-                let message_id = delivery.envelope.message_id;
-                tracing::debug!(%message_id, "a heartbeat cannot be read");
-            }
+        if let Some(beat) = Heartbeat::parse(&delivery.envelope.body)
+            && let Err(error) = pool.store.record_heartbeat(&beat, forget_before).await
+        {
+            let (process, error) = (beat.process, causes(&error));
+            tracing::debug!(process, error, "cannot record a heartbeat");
         }
         delivery.settle(Disposition::Ack);
     }

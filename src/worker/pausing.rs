@@ -31,13 +31,14 @@ impl Pausing {
         if *self.0.borrow() == found {
             return;
         }
-        match &found {
-            Some(pause) => tracing::warn!(
+        if let Some(pause) = &found {
+            tracing::warn!(
                 actor = %pause.actor,
                 reason = pause.reason.as_ref().map(tracing::field::display),
                 "the queue is paused: nothing is taken from it until `storekeeper queues resume`"
-            ),
-            None => tracing::info!("the queue is resumed"),
+            );
+        } else {
+            tracing::info!("the queue is resumed");
         }
         health.pause_queue(found.as_ref().map(ToString::to_string));
         self.0.send_replace(found);
