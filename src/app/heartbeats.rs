@@ -2,7 +2,8 @@
 //!
 //! A process that has a Store records its heartbeats there itself: at once when it does something
 //! else than before, and every minute. One without, or whose Store does not answer, sends them
-//! through the queue, and a worker records them.
+//! through the queue, and a worker records them; while nobody consumes the queue it sends none, as
+//! they would only pile up, and wake workers that are not needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,15 +79,17 @@ impl Heartbeats {
         let started = Instant::now();
         loop {
             let beat = self.beat(None);
-            let is_first = self.sent.is_none();
             let is_due = self.sent.as_ref().is_none_or(|(_, at)| at.elapsed() >= INTERVAL);
             let is_new = self.sent.as_ref().is_some_and(|(sent, _)| !says_the_same(sent, &beat));
             let is_ripe = self.store.is_some() || started.elapsed() >= FIRST_QUEUED_AFTER;
             if (is_due && is_ripe) || (is_new && self.store.is_some()) {
-                if !self.record(&beat, TIMEOUT).await && is_due && is_ripe && !is_first {
-                    self.publish(&beat, TIMEOUT).await;
+                // What a process has to say when it starts can wait for its Store.
+                let may_publish = is_due && (self.store.is_none() || self.sent.is_some());
+                if self.record(&beat, TIMEOUT).await
+                    || (may_publish && self.publish(&beat, TIMEOUT).await)
+                {
+                    self.sent = Some((beat, Instant::now()));
                 }
-                self.sent = Some((beat, Instant::now()));
             }
             sleep(POLL_INTERVAL).await;
         }
@@ -117,7 +120,11 @@ impl Heartbeats {
         }
     }
 
-    async fn publish(&self, beat: &Heartbeat, within: Duration) {
+    /// Sends a heartbeat through the queue, if somebody consumes it.
+    async fn publish(&self, beat: &Heartbeat, within: Duration) -> bool {
+        if !matches!(timeout(within, self.broker.is_consumed()).await, Ok(Ok(true))) {
+            return false;
+        }
         let envelope = Envelope {
             message_id: MessageId(uuid::Uuid::now_v7()),
             kind: EnvelopeKind::Heartbeat,
@@ -129,8 +136,13 @@ impl Heartbeats {
             body: beat.body().into(),
         };
         // Not journalled: a rebuild has no use for it.
-        if let Ok(Err(error)) = timeout(within, self.broker.replay(vec![envelope])).await {
-            tracing::debug!(error = causes(&error), "the queue does not take a heartbeat");
+        match timeout(within, self.broker.replay(vec![envelope])).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(error = causes(&error), "the queue does not take a heartbeat");
+                false
+            }
+            Err(_) => false,
         }
     }
 

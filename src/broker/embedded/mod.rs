@@ -308,6 +308,11 @@ impl Broker for EmbeddedBroker {
         0
     }
 
+    async fn is_consumed(&self) -> Result<bool, BrokerError> {
+        let lock_path = self.lock_path(Queue::Work);
+        Ok(self.shared.database.read(move |_| Ok(lock::is_owned(&lock_path))).await?)
+    }
+
     fn stands_by(&self) -> bool {
         self.shared.work.standing_by.load(Ordering::Relaxed) > 0
     }
