@@ -184,9 +184,10 @@ impl Heartbeats {
 fn says_the_same(before: &Heartbeat, beat: &Heartbeat) -> bool {
     let leading = |beat: &Heartbeat| {
         beat.leader.as_ref().map(|leader| {
-            let problems = leader.duties.iter().filter(|(_, duty)| duty.problem.is_some());
-            let problems: Vec<String> = problems.map(|(name, _)| name.clone()).collect();
-            (leader.leads, leader.differences, problems)
+            let duties = leader.duties.iter().map(|(name, duty)| {
+                (name.clone(), duty.last_success.is_some(), duty.problem.is_some())
+            });
+            (leader.leads, leader.differences, duties.collect::<Vec<_>>())
         })
     };
     (before.state, &before.why) == (beat.state, &beat.why) && leading(before) == leading(beat)

@@ -16,6 +16,8 @@ const AUDIT_MICROS_MAX: i64 = 3 * 60 * 60 * SECOND_MICROS;
 const REFUSALS_MIN: u64 = 10;
 /// Of so many webhooks one may be refused.
 const REFUSED_SHARE: u64 = 20;
+/// The code of what bears no signature.
+const UNSIGNED: &str = "signature.missing";
 /// The duty whose postponement needs a person: the clock is wrong.
 const CLOCK_DUTY: &str = "clock";
 /// How the report of a postponed duty begins.
@@ -178,8 +180,9 @@ impl Standing<'_> {
         let (accepted, refused) = self.answers();
         let all: u64 = refused.values().sum();
         let is_much = all >= REFUSALS_MIN && all > (accepted + all) / REFUSED_SHARE;
-        let is_everything =
-            accepted == 0 && refused.keys().any(|code| code.starts_with("signature."));
+        // What strangers send has no signature at all.
+        let is_signed = |code: &String| code.starts_with("signature.") && code != UNSIGNED;
+        let is_everything = accepted == 0 && refused.keys().any(is_signed);
         if !is_much && !is_everything {
             return None;
         }
@@ -299,7 +302,7 @@ mod tests {
         let silent = Heartbeat { at: minutes(NOW - 60), process: "old".to_owned(), ..serve() };
         check(&[serve(), silent], well);
         check(&answered(&[("ok", 400), ("route.unknown", 12)]), well);
-        check(&answered(&[("route.unknown", 2)]), well);
+        check(&answered(&[("route.unknown", 2), ("signature.missing", 2)]), well);
         check(&with_duty("sweep_journal", duty(None, Some("postponed: wait"))), well);
         let new = changed(|beat| beat.leader.as_mut().unwrap().duties.clear());
         check(&new, "All is well: 1 worker consumes, nothing waits, and the first audit is not");
