@@ -114,6 +114,7 @@ async fn the_status_says_that_all_is_well_or_what_needs_a_person() {
     let webhooks = json!({"accepted": 40, "refused": {"signature.mismatch": 2}});
     assert_eq!((&well["webhooks"], &well["duties"][0]["duty"]), (&webhooks, &json!("audit")));
 
+    given::policy(&*backends.store).await;
     given::order(&*backends.store, "shop", "1001", "P", 1).await;
     given::dead_letters(&*backends.store).await;
     post(&console, "/v1/queues/pause", json!({})).await;
