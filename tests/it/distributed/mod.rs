@@ -14,6 +14,7 @@ mod outages;
 mod pausing;
 mod reasons;
 mod roles;
+mod rotation;
 mod surviving;
 mod tls;
 
