@@ -30,6 +30,10 @@
 //! 8. [`console`] shows it to people; [`cli`] does so without HTTP. [`health`] answers supervisors
 //!    and scrapers.
 //!
+//! Every process reports what it does by a heartbeat a minute, and [`domain::Standing`] judges by
+//! them, the queue and the dead letters whether anything needs a person. A person may pause the
+//! work queue: workers then take nothing from it, and webhooks are still received.
+//!
 //! What people ask for goes the same way: [`requests`] makes envelopes of receipts and corrections,
 //! and waits until a worker has applied them. [`upkeep`] keeps the numbers true over the years.
 //!

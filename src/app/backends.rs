@@ -167,7 +167,7 @@ fn publishes_to(settings: &Settings, roles: Roles) -> &'static [&'static str] {
     let receives = roles.has(Role::Ingress) || roles.has(Role::Console);
     let is_ingress_alone = !roles.need_store();
     match (receives, announces) {
-        _ if is_ingress_alone => &["events"],
+        _ if is_ingress_alone => &["events", "again"],
         (true, true) => &["events", "again", "changes"],
         (true, false) => &["events", "again"],
         (false, true) => &["again", "changes"],

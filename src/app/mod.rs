@@ -19,6 +19,7 @@ mod backends;
 mod backup;
 mod consume;
 mod descriptors;
+mod heartbeats;
 mod ready_file;
 mod roles;
 mod routers;
@@ -56,6 +57,7 @@ pub use backends::{
 };
 pub use backup::{BackUpError, back_up};
 use consume::WorkerRole;
+use heartbeats::Heartbeats;
 pub use ready_file::Addresses;
 pub use roles::{Role, Roles};
 use routers::Routers;
@@ -194,6 +196,12 @@ impl App {
         let (metrics, streams) = (Arc::clone(&self.metrics), stops.operators.clone());
         let routers = Routers::new(&self.settings, self.roles, backends, metrics, streams);
         let secrets = SecretFiles::new(self.settings.clone(), Arc::clone(&self.metrics));
+        let mut heartbeats = Heartbeats::new(
+            self.roles,
+            (Arc::clone(&broker), store.clone()),
+            Arc::clone(&self.metrics),
+            Arc::clone(&health),
+        );
         let servers = self.backends.servers.clone();
         let (mut parts, policy_decided) = self.start_parts(&stops, &routers);
         let announced = async {
@@ -218,9 +226,11 @@ impl App {
                 routers.replace(settings);
                 Ok(())
             }) => never,
+            never = heartbeats.run() => never,
         };
         health.mark_draining();
         let drained = parts.drain(&stops, drain_timeout).await;
+        heartbeats.stop().await;
         broker.close().await;
         if let Some(store) = store {
             store.close().await;

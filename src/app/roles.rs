@@ -45,6 +45,14 @@ impl Roles {
         }
     }
 
+    /// The name of the command that runs them.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "serve",
+            Self::Only(role) => role.as_str(),
+        }
+    }
+
     /// Whether one of the roles reads or writes the state.
     pub(super) fn need_store(self) -> bool {
         self.has(Role::Worker) || self.has(Role::Console) || self.has(Role::Leader)

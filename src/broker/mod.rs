@@ -91,6 +91,15 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// How often this handle had to reconnect; never for a file.
     fn reconnects(&self) -> u64;
 
+    /// Whether anybody consumes the work queue now, in whichever process.
+    async fn is_consumed(&self) -> Result<bool, BrokerError>;
+
+    /// Whether a subscription of this handle waits for another consumer of the work queue to end;
+    /// never where all consume together.
+    fn stands_by(&self) -> bool {
+        false
+    }
+
     /// What an operator must put right although everything works for now; nothing for a file.
     fn warnings(&self) -> BrokerWarnings {
         BrokerWarnings::default()

@@ -1,14 +1,15 @@
 //! `health`: checks whether a running process is ready.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::{Client, Response, Url, redirect};
 use serde::Serialize;
 
+use super::ExitStatus;
 use super::output::Output;
-use super::{ExitStatus, HealthArgs};
 use crate::domain::printable;
 use crate::health::NotReady;
 use crate::health::probes::ProbeAnswer;
@@ -31,9 +32,22 @@ struct Verdict {
     warnings: Vec<NotReady>,
 }
 
+/// The address of the probes of a process on this machine that listens there.
+pub(super) fn configured(mut listen: SocketAddr) -> anyhow::Result<Url> {
+    if listen.port() == 0 {
+        anyhow::bail!("probes.listen has port 0: the system chooses the port; give --url");
+    }
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    Url::parse(&format!("http://{listen}")).context("probes.listen is not an address")
+}
+
 /// Requests the address, or its `/readyz` if it has no path.
-pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
-    let mut url = args.url.clone();
+pub async fn run(mut url: Url, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     if url.path() == "/" {
         url.set_path("/readyz");
     }
@@ -109,6 +123,19 @@ fn write_verdict(verdict: &Verdict, output: &mut Output<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_configured_address_is_one_that_can_be_asked() {
+        for (listen, url) in [
+            ("127.0.0.1:8082", "http://127.0.0.1:8082/"),
+            ("0.0.0.0:9000", "http://127.0.0.1:9000/"),
+            ("[::]:9000", "http://[::1]:9000/"),
+        ] {
+            assert_eq!(configured(listen.parse().unwrap()).unwrap().as_str(), url);
+        }
+        let error = configured("127.0.0.1:0".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("--url"), "{error}");
+    }
 
     #[test]
     fn a_password_in_the_address_is_not_shown() {

@@ -5,10 +5,11 @@ use std::io::Write;
 use super::audit::AuditArgs;
 use super::journal::JournalCommand;
 use super::output::Output;
+use super::queues::QueuesCommand;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
-    completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
-    replays, serve, simulate, stock, topology,
+    completions, config, dead_letters, demo, failure, health, journal, orders, policy, queues,
+    receipts, replays, serve, simulate, status, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -47,7 +48,10 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Leader(args) => serve::run(settings()?, Roles::Only(Role::Leader), &args).await,
         Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
         Command::Simulate(args) => simulate::run(args, output).await,
-        Command::Health(args) => health::run(&args, output).await,
+        Command::Health(args) => {
+            let configured = || health::configured(settings()?.probes.listen);
+            health::run(args.url.map_or_else(configured, Ok)?, output).await
+        }
         Command::Completions { shell } => Ok(completions::run(shell, output.out)?),
         Command::Config(ConfigCommand::Show) => {
             Ok(config::show(&settings()?, output.format, output.out)?)
@@ -88,6 +92,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Replays(command) => {
             with_store(&settings()?, async |store| replays::run(store, command, output).await).await
         }
+        Command::Status => show_status(&settings()?, output).await,
+        Command::Queues(args) => queues_of(&settings()?, args.command, output).await,
         Command::Policy(command) => {
             let settings = settings()?;
             let proposed = settings.policy();
@@ -99,6 +105,42 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
     }
+}
+
+async fn queues_of(
+    settings: &Settings,
+    command: Option<QueuesCommand>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        None | Some(QueuesCommand::Show) => {
+            let run = async |broker: &_, store: &_| queues::show(broker, store, output).await;
+            with_backends(settings, run).await
+        }
+        Some(command) => {
+            let run = async |store: &_| queues::change(store, &command, output).await;
+            with_store(settings, run).await
+        }
+    }
+}
+
+/// A queue that cannot be reached is a part of the status.
+async fn show_status(settings: &Settings, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let depth = async {
+        let broker = open_broker(settings).await?;
+        let depth = broker.depth().await;
+        broker.close().await;
+        depth
+    };
+    let depth = match depth.await {
+        Ok(depth) => Some(depth),
+        Err(error) if error.is_transient() => {
+            output.say(format_args!("cannot read the queue: {}", causes(&error)))?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    with_store(settings, async |store| status::run(store, depth.as_ref(), output).await).await
 }
 
 async fn journal(

@@ -2,8 +2,8 @@
 //!
 //! Handlers read the Store and the Broker, answer with the JSON of [`views`], and decide nothing:
 //! changes are published as envelopes, and the worker decides. Every route is listed in one table,
-//! and `/v1/openapi.json` describes the same routes. The commands share [`lookup`] and
-//! [`order_list`].
+//! and `/v1/openapi.json` describes the same routes. The commands share [`lookup`],
+//! [`order_list`] and [`status`].
 //!
 //! # Adding a route
 //! A line in [`routes`] declares the role that a route needs: `Role::Read` to show counts,
@@ -42,6 +42,7 @@ mod refusals;
 mod replays;
 mod request;
 mod sites;
+pub mod status;
 mod stock;
 pub mod views;
 
@@ -129,6 +130,10 @@ fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
         ("/v1/replays/{id}", Role::Read, get(replays::show_replay)),
         ("/v1/replays/{id}", Role::Operate, delete(replays::cancel_replay)),
         ("/v1/queues", Role::Read, get(queues::show_queues)),
+        ("/v1/queues/pause", Role::Operate, post(queues::pause_queue)),
+        ("/v1/queues/resume", Role::Operate, post(queues::resume_queue)),
+        ("/v1/status", Role::Read, get(status::show_status)),
+        ("/v1/processes", Role::Read, get(status::list_processes)),
         ("/v1/openapi.json", Role::Read, get(openapi::show_openapi)),
     ]
 }

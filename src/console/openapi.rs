@@ -8,7 +8,7 @@ use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::{
     catalogue, changes, corrections, dead_letter_commands, dead_letters, orders, queues, receipts,
-    replays, sites, stock,
+    replays, sites, status, stock,
 };
 use crate::http::problem::{Body, Problem};
 
@@ -39,6 +39,10 @@ use crate::http::problem::{Body, Problem};
         replays::show_replay,
         replays::cancel_replay,
         queues::show_queues,
+        queues::pause_queue,
+        queues::resume_queue,
+        status::show_status,
+        status::list_processes,
         show_openapi,
     ),
     components(schemas(Body<'static>)),
@@ -48,7 +52,7 @@ use crate::http::problem::{Body, Problem};
         (name = "stock", description = "Stock items, and the orders that hold them."),
         (name = "orders", description = "What orders hold and why, and corrections."),
         (name = "dead letters", description = "Webhooks that could not be applied, and their replays."),
-        (name = "queues", description = "The depth of the queues."),
+        (name = "queues", description = "The queues, the processes, and how the service stands."),
         (name = "api", description = "The API itself."),
     ),
 )]

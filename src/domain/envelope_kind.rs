@@ -23,5 +23,8 @@ named! {
         /// The discard of a dead letter that nobody wants applied.
         #[serde(rename = "storekeeper.discard")]
         Discard = "storekeeper.discard",
+        /// What a process reports about itself; it is never journalled.
+        #[serde(rename = "storekeeper.heartbeat")]
+        Heartbeat = "storekeeper.heartbeat",
     }
 }

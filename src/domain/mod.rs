@@ -16,6 +16,7 @@ mod desired;
 mod entity;
 mod envelope_kind;
 mod event;
+pub mod heartbeat;
 pub mod identifier;
 mod leader_clock;
 mod lists;
@@ -23,6 +24,7 @@ mod named;
 mod names;
 mod order_id;
 mod pairing;
+mod pause;
 mod policy;
 mod printable;
 mod quantity;
@@ -32,6 +34,7 @@ mod record;
 mod refund;
 mod rejection;
 mod source;
+mod standing;
 mod stock_key;
 mod timestamp;
 mod version;
@@ -62,6 +65,7 @@ pub use lists::{List, Lists};
 pub use names::{ClosedName, Link, Names, SECOND_NAMES_MAX};
 pub use order_id::{OrderId, OrderIdKind};
 pub use pairing::{Pairing, QueueId, QueueNote, QueuePlaces, QueueState};
+pub use pause::Pause;
 pub use policy::{
     Cancelled, Deleted, Policy, PolicyInForce, PolicyOrigin, PolicyRevision, ProposedPolicy,
     Restock, TestMode,
@@ -77,6 +81,7 @@ pub use record::{
 pub use refund::{Refund, RefundEntry, RefundLine};
 pub use rejection::{Code, Rejection, UnknownCode};
 pub use source::{DEFAULT_SOURCE, SourceRules};
+pub use standing::{LastAudit, QueueStanding, Standing, Verdict};
 pub use stock_key::{StockKey, StockKeyKind};
 pub use timestamp::Timestamp;
 pub use version::{Class, Fingerprint, Rank, Status, Version};

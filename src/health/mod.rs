@@ -40,6 +40,9 @@ pub struct Health {
 struct HealthState {
     phase: Phase,
     paused: Option<String>,
+    /// Who paused the queue, and why. That is not held against the process: a restart would not
+    /// help, and it may serve other roles.
+    queue_paused: Option<String>,
     /// Deliveries that the worker has.
     in_hand: usize,
     /// Whether deliveries have arrived since the worker last began. A worker that stands by for
@@ -139,6 +142,20 @@ impl Health {
         });
     }
 
+    /// Records that a person has paused the queue, or has resumed it.
+    pub fn pause_queue(&self, why: Option<String>) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.with(|state| {
+            state.queue_paused = why;
+            state.consuming = false;
+        });
+    }
+
+    /// Returns who paused the queue, and why.
+    pub fn queue_paused(&self) -> Option<String> {
+        self.with(|state| state.queue_paused.clone())
+    }
+
     /// Counts a turn of a paused worker: it checked whether it may go on.
     pub fn count_turn(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
@@ -180,6 +197,16 @@ impl Health {
         });
     }
 
+    /// Returns why the worker consumes nothing although nobody has paused the queue.
+    pub fn worker_paused(&self) -> Option<String> {
+        self.with(|state| state.paused.clone())
+    }
+
+    /// Returns whether every part is up.
+    pub fn has_started(&self) -> bool {
+        self.with(|state| state.phase != Phase::Starting)
+    }
+
     /// Returns the leader's report, if this process may lead.
     pub fn leader(&self) -> Option<LeaderReport> {
         self.with(|state| state.leader.clone())
@@ -208,7 +235,8 @@ impl Health {
     pub fn is_live(&self, depth: Option<&QueueDepth>, now: Instant) -> bool {
         let progress = self.progress.load(Ordering::Relaxed);
         self.with(|state| {
-            let waiting = state.consuming && depth.is_some_and(|depth| depth.work_ready > 0);
+            let consuming = state.consuming && state.queue_paused.is_none();
+            let waiting = consuming && depth.is_some_and(|depth| depth.work_ready > 0);
             if state.paused.is_none() && state.in_hand == 0 && !waiting {
                 state.stalled = None;
                 return true;
@@ -318,6 +346,22 @@ mod tests {
         health.resume_worker();
         health.count_done(1);
         assert!(is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
+    }
+
+    #[test]
+    fn a_worker_whose_queue_is_paused_owes_nothing_for_the_backlog_and_stays_ready() {
+        let (health, mut now) = (Health::new(), Instant::now());
+        health.mark_started();
+        health.pause_queue(Some("paused by anna".to_owned()));
+        // Dead letters still arrive.
+        health.count_taken(1);
+        health.count_done(1);
+        assert!(is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
+        assert_eq!(health.reasons(), []);
+        health.pause_queue(None);
+        health.count_taken(1);
+        health.count_done(1);
+        assert!(!is_live_after(&health, &mut now, Some(&BACKLOG), || ()));
     }
 
     #[test]

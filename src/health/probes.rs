@@ -111,6 +111,7 @@ struct Counts {
     parked: Option<(Vec<(Code, u64)>, u64)>,
     oversold: Option<u64>,
     waiting: Option<u64>,
+    paused: Option<bool>,
 }
 
 async fn livez(State(probes): State<Arc<Probes>>) -> Response {
@@ -131,7 +132,9 @@ async fn readyz(State(probes): State<Arc<Probes>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    let warnings = warnings(&probes.backends.broker.warnings());
+    let mut warnings = warnings(&probes.backends.broker.warnings());
+    let paused = probes.health.queue_paused();
+    warnings.extend(paused.map(|why| NotReady::new("queues.paused", why)));
     let leader = probes.health.leader();
     answer(status, ProbeAnswer { warnings, leader, ..ProbeAnswer::new(text, reasons) })
 }
@@ -158,6 +161,7 @@ async fn scrape(State(probes): State<Arc<Probes>>) -> Response {
         parked: counts.parked,
         oversold: counts.oversold,
         waiting: counts.waiting,
+        paused: counts.paused,
         reconnects: broker.reconnects(),
         failovers: store.as_ref().map(|store| store.failovers()),
         process: ProcessReadings::read(probes.started_at),
@@ -227,8 +231,9 @@ async fn count(store: Arc<dyn Store>) -> Counts {
     };
     let oversold = answered(store.oversold());
     let waiting = answered(store.count_listed(List::Waiting));
-    let (parked, oversold, waiting) = tokio::join!(parked, oversold, waiting);
-    Counts { parked, oversold, waiting }
+    let paused = async { answered(store.paused()).await.map(|pause| pause.is_some()) };
+    let (parked, oversold, waiting, paused) = tokio::join!(parked, oversold, waiting, paused);
+    Counts { parked, oversold, waiting, paused }
 }
 
 /// Returns a backend's answer, or `None` if there is none within [`BACKEND_TIMEOUT`].

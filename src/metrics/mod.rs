@@ -8,7 +8,7 @@
 mod process;
 mod readings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -51,6 +51,8 @@ pub struct Metrics {
     registry: Registry,
     /// Answers of the ingress by code; `ok` for 200.
     pub webhooks_received: Family<CodeLabel, Counter>,
+    /// The codes that the ingress may answer.
+    answer_codes: Mutex<BTreeSet<&'static str>>,
     /// When the last webhook of each source was taken, in seconds since 1970.
     webhooks_last_received: Family<SourceLabel, Gauge<f64, AtomicU64>>,
     /// Events by outcome.
@@ -168,6 +170,7 @@ impl Metrics {
         let seconds = || Histogram::new(SECONDS);
         Self {
             webhooks_received: add(r, "webhooks_received", "Answers of the ingress by code"),
+            answer_codes: Mutex::default(),
             webhooks_last_received: add(
                 r,
                 "webhooks_last_received_timestamp_seconds",
@@ -278,9 +281,24 @@ impl Metrics {
     /// Shows each code as 0 until it is counted: a counter that appears with its first count looks
     /// as if it had always been 1, and no alert fires.
     pub fn expect_answers(&self, codes: impl IntoIterator<Item = &'static str>) {
+        let mut known = self.answer_codes.lock().unwrap_or_else(PoisonError::into_inner);
         for code in codes {
+            known.insert(code);
             drop(self.webhooks_received.get_or_create(&CodeLabel { code }));
         }
+    }
+
+    /// The answers of the ingress so far, by code; those that were never given are left out.
+    pub fn answers(&self) -> BTreeMap<String, u64> {
+        let codes = self.answer_codes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let count = |code| self.webhooks_received.get_or_create(&CodeLabel { code }).get();
+        let answers = codes.into_iter().map(|code| (code.to_owned(), count(code)));
+        answers.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many differences the last audit of this leader found; `None` before the first.
+    pub fn audited(&self) -> Option<u64> {
+        self.leader().audit
     }
 
     /// Records whether this process leads, and clears what was recorded of an earlier leadership.

@@ -31,6 +31,8 @@ pub struct Readings {
     pub oversold: Option<u64>,
     /// How many orders have no snapshot, but only refunds, corrections or notices.
     pub waiting: Option<u64>,
+    /// Whether a person has paused the work queue.
+    pub paused: Option<bool>,
     /// How often this process reconnected to the queue.
     pub reconnects: u64,
     /// How often another server was found in place of the Store's, if the process uses the Store.
@@ -102,6 +104,10 @@ impl Readings {
         if let Some(waiting) = self.waiting {
             let help = "Orders of which only refunds, corrections or notices are known";
             set(r, "orders_waiting", help, waiting);
+        }
+        if let Some(is_paused) = self.paused {
+            let help = "Whether a person has paused the work queue";
+            set(r, "queue_paused", help, u64::from(is_paused));
         }
         registry
     }

@@ -30,6 +30,7 @@ fn readings() -> Readings {
         parked: Some((vec![(Code::NotJson, 3)], 4096)),
         oversold: Some(1),
         waiting: Some(3),
+        paused: Some(true),
         reconnects: 2,
         failovers: Some(0),
         now: Timestamp::from_millis(3_500),
@@ -52,6 +53,7 @@ const NONE: Readings = Readings {
     parked: None,
     oversold: None,
     waiting: None,
+    paused: None,
     reconnects: 0,
     failovers: None,
     now: Timestamp::from_micros(0),
@@ -111,6 +113,7 @@ fn the_metrics_have_their_public_names() {
     storekeeper_quantities_rounded counter
     storekeeper_queue_in_flight gauge
     storekeeper_queue_oldest_age_seconds gauge
+    storekeeper_queue_paused gauge
     storekeeper_queue_ready gauge
     storekeeper_queue_retry_ready gauge
     storekeeper_queue_unroutable gauge
@@ -177,6 +180,7 @@ fn gauges_are_what_was_read_now() {
         "storekeeper_dead_letters_parked{reason=\"decode.not_json\"} 3",
         "storekeeper_dead_letters_parked{reason=\"stock.overflow\"} 0",
         "storekeeper_stock_items_oversold 1",
+        "storekeeper_queue_paused 1",
     ] {
         assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
     }
@@ -202,6 +206,7 @@ fn a_gauge_whose_reading_failed_is_left_out() {
         "oversold",
         "audit",
         "broker_blocked",
+        "queue_paused",
         "store_up",
         "store_volatile",
         "policy_conflicts",

@@ -49,9 +49,10 @@ use crate::domain::dead_letter::DeadLetterState;
 pub use crate::domain::dead_letter::{
     DeadLetterName, Ending, Fence, Pace, Position, Replay, ReplayId, ReplayState,
 };
+use crate::domain::heartbeat::Heartbeat;
 use crate::domain::{
-    ClosedName, Identifier, LeaderClock, Link, List, MessageId, OrderId, Policy, PolicyOrigin,
-    Site, StockKey, StockKeyKind, Timestamp,
+    ClosedName, Identifier, LeaderClock, Link, List, MessageId, OrderId, Pause, Policy,
+    PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp,
 };
 pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 
@@ -59,6 +60,16 @@ pub use crate::domain::{EntityName, EntityState, PolicyInForce};
 pub trait Store: StateStore + ReadStore + UpkeepStore {}
 
 impl<T: StateStore + ReadStore + UpkeepStore> Store for T {}
+
+/// How many processes a Store remembers at most.
+const PROCESSES_MAX: usize = 200;
+/// How long a Store remembers a process that is not heard from, in microseconds.
+const PROCESSES_KEPT_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// Processes that were last heard from before this are forgotten.
+pub const fn forget_heartbeats_before(now: Timestamp) -> Timestamp {
+    now.plus_micros(-PROCESSES_KEPT_MICROS)
+}
 
 /// The state that events act on: what workers load and commit.
 #[async_trait]
@@ -85,6 +96,19 @@ pub trait StateStore: Debug + Send + Sync + 'static {
         proposed: &Policy,
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError>;
+
+    /// Who paused the work queue; `None` while workers may take from it.
+    async fn paused(&self) -> Result<Option<Pause>, StoreError>;
+
+    /// Records a heartbeat in place of the process's earlier one. A heartbeat of a process that was
+    /// not heard from since `forget_before` is forgotten, and so are the oldest of too many.
+    ///
+    /// Dies before the answer: it is recorded or not, and the next one comes within a minute.
+    async fn record_heartbeat(
+        &self,
+        beat: &Heartbeat,
+        forget_before: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Reads the states of dead letters, in the order asked for, and their bodies if wanted.
     async fn load_dead_letters(
@@ -205,6 +229,10 @@ pub trait ReadStore: Debug + Send + Sync + 'static {
     /// How many stock items have less than nothing available.
     async fn oversold(&self) -> Result<u64, StoreError>;
 
+    /// The last heartbeat of each process, the newest first. One that a newer release wrote, and
+    /// that cannot be read, is left out.
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, StoreError>;
+
     /// Parked dead letters after a place, oldest first failure first; at most so many.
     async fn list_dead_letters(
         &self,
@@ -249,6 +277,12 @@ pub trait UpkeepStore: Debug + Send + Sync + 'static {
         policy: &Policy,
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError>;
+
+    /// Pauses the work queue, unless it is paused; returns the pause that is in effect.
+    async fn pause(&self, pause: &Pause) -> Result<Pause, StoreError>;
+
+    /// Resumes the work queue; returns the pause that this ended.
+    async fn resume(&self) -> Result<Option<Pause>, StoreError>;
 
     /// What was seen beside the site's second names and invoice numbers, in an order of the Store's
     /// own. A page may have more than is asked for; a link that is there all the while is on at

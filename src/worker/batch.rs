@@ -135,7 +135,7 @@ pub fn understand(envelope: &Envelope, sources: &SourceRules) -> Result<Decoded,
             sources.check(&envelope.source, event)?;
             decoded?
         }
-        EnvelopeKind::Edit | EnvelopeKind::Discard => {
+        EnvelopeKind::Edit | EnvelopeKind::Discard | EnvelopeKind::Heartbeat => {
             return Err(Box::new(Rejection::new(Code::NotJson, "what it is about has no event")));
         }
     })

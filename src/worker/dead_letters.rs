@@ -21,7 +21,10 @@ pub fn outcome_of_command(envelope: &Envelope) -> Option<Result<EventOutcome, Re
     let is_readable = match envelope.kind {
         EnvelopeKind::Edit => DeadLetterName::parse_edit(&envelope.body).is_some(),
         EnvelopeKind::Discard => DeadLetterName::parse_discard(&envelope.body).is_some(),
-        EnvelopeKind::Webhook | EnvelopeKind::Receipt | EnvelopeKind::Correction => return None,
+        EnvelopeKind::Webhook
+        | EnvelopeKind::Receipt
+        | EnvelopeKind::Correction
+        | EnvelopeKind::Heartbeat => return None,
     };
     Some(if is_readable { Ok(outcome(envelope)) } else { Err(misread()) })
 }
@@ -36,7 +39,10 @@ const fn reason(envelope: &Envelope) -> Option<Reason> {
     match envelope.kind {
         EnvelopeKind::Edit => Some(Reason::Edited),
         EnvelopeKind::Discard => Some(Reason::Discarded),
-        EnvelopeKind::Webhook | EnvelopeKind::Receipt | EnvelopeKind::Correction => None,
+        EnvelopeKind::Webhook
+        | EnvelopeKind::Receipt
+        | EnvelopeKind::Correction
+        | EnvelopeKind::Heartbeat => None,
     }
 }
 

@@ -7,6 +7,9 @@
 //! its deliveries back, once, and subscribes again when the Store answers: a queue takes away what
 //! is unacknowledged for too long, and counts that as the death of a worker.
 //!
+//! While a person has [paused](pausing) the work queue, the pool finishes what it has and takes
+//! nothing from it; dead letters are still parked.
+//!
 //! # Invariants
 //! - A delivery is settled only after what it decided is durable in the Store.
 //! - A batch whose task fails is done again delivery by delivery, and a delivery whose own task
@@ -20,38 +23,34 @@ mod dead_letters;
 mod decided;
 mod discarded;
 mod fault;
+mod heartbeats;
 mod in_hand;
 mod ladder;
 mod parking;
+mod pausing;
 mod unknown_sources;
+mod work;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{
-    Broker, BrokerError, Delivery, Disposition, Envelope, Queue, SUSPECT_DELIVERIES,
-};
-use crate::clock;
+use crate::broker::{Broker, BrokerError, Delivery, Queue, Subscription};
 use crate::config::{RetrySettings, WorkerSettings};
-use crate::domain::{
-    Code, EventOutcome, Outcome, PolicyInForce, Reason, Rejection, SourceRules, causes,
-};
+use crate::domain::{PolicyInForce, SourceRules, causes};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 pub use batch::understand;
 use circuit_breaker::CircuitBreaker;
 pub use dead_letters::outcome_of_command;
 use in_hand::InHand;
 use ladder::Ladder;
+use pausing::Pausing;
 use unknown_sources::UnknownSources;
 
 /// How often the pool checks whether another policy was put in force.
@@ -70,6 +69,7 @@ pub struct Pool {
     sources: SourceRules,
     unknown_sources: UnknownSources,
     intake: parking::Intake,
+    pausing: Pausing,
     settings: WorkerSettings,
     /// Cancelled once the Store says that another policy is in force.
     outdated: CancellationToken,
@@ -124,6 +124,7 @@ impl Pool {
             sources: SourceRules::default(),
             unknown_sources: UnknownSources::default(),
             intake: parking::Intake::default(),
+            pausing: Pausing::default(),
             settings: worker.clone(),
             outdated: CancellationToken::new(),
         }
@@ -155,6 +156,10 @@ impl Pool {
         prober.spawn(async move { probing.breaker.probe().await });
         let watching = Arc::clone(&pool);
         prober.spawn(async move { watching.watch_policy().await });
+        // Before the first delivery: a worker that is restarted during a pause takes nothing.
+        stop.run_until_cancelled(pool.pausing.look(&*pool.store, &pool.health)).await;
+        let looking = Arc::clone(&pool);
+        prober.spawn(async move { looking.pausing.watch(&*looking.store, &looking.health).await });
         let ended = loop {
             match pool.consume(&stop, &mut tasks).await {
                 Ended::Stopped => break Ok(()),
@@ -208,20 +213,27 @@ impl Pool {
     /// Subscribes, and hands batches to tasks until something ends that.
     async fn consume(self: &Arc<Self>, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Ended {
         let prefetch = self.settings.prefetch;
-        let subscribed = async {
-            let work = self.broker.subscribe(Queue::Work, prefetch).await?;
-            // They are parked one batch at a time, and their bodies take memory too.
-            let prefetch = prefetch.min(self.settings.batch_max);
-            Ok((work, self.broker.subscribe(Queue::Dead, prefetch).await?))
-        };
-        let (mut work, mut dead) = match subscribed.await {
-            Ok(subscriptions) => subscriptions,
+        // They are parked one batch at a time, and their bodies take memory too.
+        let dead_prefetch = prefetch.min(self.settings.batch_max);
+        let mut dead = match self.broker.subscribe(Queue::Dead, dead_prefetch).await {
+            Ok(subscription) => subscription,
             Err(error) => return Ended::Failed(PoolError::Subscribe(error)),
         };
+        let mut work = None;
         let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         loop {
             while let Some(ended) = tasks.try_join_next() {
                 log_end(ended);
+            }
+            let is_paused = self.pausing.is_paused();
+            if is_paused {
+                // What was handed over and not taken is handed back, without counting against it.
+                work = None;
+            } else if work.is_none() {
+                work = match self.broker.subscribe(Queue::Work, prefetch).await {
+                    Ok(subscription) => Some(subscription),
+                    Err(error) => return Ended::Failed(PoolError::Subscribe(error)),
+                };
             }
             let next = async {
                 self.breaker.closed().await;
@@ -229,7 +241,7 @@ impl Pool {
                 let (queue, deliveries) = tokio::select! {
                     biased;
                     letters = dead.next_batch(self.settings.batch_max) => (Queue::Dead, letters),
-                    events = work.next_batch(self.settings.batch_max) => (Queue::Work, events),
+                    events = next_of(work.as_mut(), self.settings.batch_max) => (Queue::Work, events),
                 };
                 (queue, deliveries, slot)
             };
@@ -238,6 +250,7 @@ impl Pool {
                 () = stop.cancelled() => return Ended::Stopped,
                 () = self.outdated.cancelled() => return Ended::Failed(PoolError::PolicyChanged),
                 () = self.breaker.open_for(self.settings.unacked_max_age) => return Ended::StoreAway,
+                () = self.pausing.becomes(!is_paused) => continue,
                 next = next => next,
             };
             if deliveries.is_empty() {
@@ -256,170 +269,13 @@ impl Pool {
             });
         }
     }
+}
 
-    /// Does one batch and settles it.
-    async fn work(&self, deliveries: Vec<Delivery>) {
-        let limit = u32::try_from(self.settings.delivery_limit).unwrap_or(u32::MAX);
-        let (deliveries, poison): (Vec<_>, Vec<_>) =
-            deliveries.into_iter().partition(|delivery| delivery.delivery_count <= limit);
-        for delivery in poison {
-            // Its body is not even read: that is what may kill.
-            let detail = format!(
-                "its worker died or gave it up {} times; worker.delivery_limit is {limit}",
-                delivery.delivery_count
-            );
-            let rejection = Rejection::new(Code::DeliveryLimit, detail);
-            self.settle(delivery, batch::Verdict::Rejected(Box::new(rejection)));
-        }
-        // One that was left unsettled before may be what kills workers: it is handled alone, so
-        // that it takes no other with it.
-        let (mut alone, together): (Vec<_>, Vec<_>) =
-            deliveries.into_iter().partition(|delivery| {
-                delivery.delivery_count >= SUSPECT_DELIVERIES
-                    || dead_letters::is_command(&delivery.envelope)
-            });
-        // In another order each time: after what kills, the others would never have their turn, and
-        // would reach the limit with it.
-        alone.sort_by_cached_key(|delivery| {
-            let count = delivery.delivery_count;
-            let mut hasher = DefaultHasher::new();
-            (delivery.envelope.message_id.0, count).hash(&mut hasher);
-            (count >= SUSPECT_DELIVERIES).then(|| hasher.finish())
-        });
-        if !together.is_empty() {
-            self.work_together(together).await;
-        }
-        for delivery in alone {
-            self.work_alone(delivery).await;
-        }
-    }
-
-    async fn work_together(&self, deliveries: Vec<Delivery>) {
-        self.metrics.batch_events.observe(f64_of(deliveries.len()));
-        let envelopes: Vec<Arc<Envelope>> =
-            deliveries.iter().map(|delivery| Arc::clone(&delivery.envelope)).collect();
-        let done = AssertUnwindSafe(batch::process(self, &envelopes)).catch_unwind().await;
-        match done {
-            Ok(Ok(mut verdicts)) => {
-                self.end_replayed(&envelopes, &mut verdicts).await;
-                for (delivery, verdict) in deliveries.into_iter().zip(verdicts) {
-                    self.settle(delivery, verdict);
-                }
-            }
-            // Something in it fails: each on its own, so that only that one is affected. What was
-            // committed before is found to be a duplicate.
-            Ok(Err(_)) | Err(_) => {
-                for delivery in deliveries {
-                    self.work_alone(delivery).await;
-                }
-            }
-        }
-    }
-
-    async fn work_alone(&self, delivery: Delivery) {
-        let envelopes = [Arc::clone(&delivery.envelope)];
-        let process = async {
-            let mut verdicts = if dead_letters::is_command(&delivery.envelope) {
-                vec![dead_letters::process(self, &delivery.envelope).await?]
-            } else {
-                batch::process(self, &envelopes).await?
-            };
-            self.end_replayed(&envelopes, &mut verdicts).await;
-            Ok(verdicts)
-        };
-        let done = AssertUnwindSafe(process).catch_unwind().await;
-        let verdict = match done {
-            Ok(Ok(verdicts)) => verdicts.into_iter().next(),
-            Ok(Err(error @ StoreError::Newer { .. })) => {
-                if let Some(entity) = batch::entity(self, &delivery.envelope) {
-                    self.breaker.open_for_release(entity, &error);
-                }
-                // A worker of the newer release may take it.
-                delivery.settle(Disposition::Later(self.ladder.rung(1)));
-                return;
-            }
-            Ok(Err(error)) => {
-                let (message_id, error) = (delivery.envelope.message_id, causes(&error));
-                tracing::warn!(%message_id, error, "the store refused an event");
-                Some(batch::Verdict::Failed)
-            }
-            Err(_) => {
-                let detail = "the worker panicked on this body; the log says where";
-                let rejection = Rejection::new(Code::WorkerPanic, detail);
-                Some(batch::Verdict::Rejected(Box::new(rejection)))
-            }
-        };
-        if let Some(verdict) = verdict {
-            self.settle(delivery, verdict);
-        }
-    }
-
-    /// Ends the dead letters of replays that went well. What the Store will not end is retried.
-    async fn end_replayed(&self, envelopes: &[Arc<Envelope>], verdicts: &mut [batch::Verdict]) {
-        let done = envelopes.iter().map(AsRef::as_ref).zip(&*verdicts);
-        if dead_letters::end_replayed(self, done).await {
-            return;
-        }
-        for (envelope, verdict) in envelopes.iter().zip(verdicts) {
-            if envelope.replays > 0 {
-                *verdict = batch::Verdict::Failed;
-            }
-        }
-    }
-
-    /// Counts what became of a delivery and settles it.
-    fn settle(&self, delivery: Delivery, verdict: batch::Verdict) {
-        let (rejection, delay) = match verdict {
-            batch::Verdict::Settled(settled) => {
-                self.metrics.count_settled(settled);
-                delivery.settle(Disposition::Ack);
-                return;
-            }
-            batch::Verdict::Unknown(event_type) => {
-                let reason = Reason::UnknownEventType;
-                self.metrics.count_settled(EventOutcome::because(Outcome::Ignored, reason));
-                self.metrics.count_ignored(event_type.as_str());
-                delivery.settle(Disposition::Ack);
-                return;
-            }
-            batch::Verdict::Rejected(rejection) => (rejection, None),
-            batch::Verdict::Outdated => {
-                self.outdated.cancel();
-                // For whoever works by the policy in force.
-                delivery.settle(Disposition::Later(Duration::ZERO));
-                return;
-            }
-            batch::Verdict::UnknownSource(rejection) => {
-                self.metrics.sources_unknown.inc();
-                self.unknown_sources.log(&delivery.envelope.source);
-                (rejection, self.retry_delay(&delivery))
-            }
-            batch::Verdict::Failed => {
-                let detail = format!("it failed {} times; the log says why", delivery.attempt);
-                let rejection = Rejection::new(Code::RetryExhausted, detail);
-                (Box::new(rejection), self.retry_delay(&delivery))
-            }
-        };
-        if let Some(delay) = delay {
-            self.metrics.deliveries_retried.inc();
-            delivery.settle(Disposition::Retry(delay));
-            return;
-        }
-        self.metrics.count_dead_letter(rejection.code);
-        tracing::warn!(
-            message_id = %delivery.envelope.message_id,
-            code = %rejection.code,
-            detail = rejection.detail,
-            "dead letter"
-        );
-        delivery.settle(Disposition::DeadLetter(rejection));
-    }
-
-    /// The delay before the next attempt of a delivery; `None` after `retry.max_age`.
-    fn retry_delay(&self, delivery: &Delivery) -> Option<Duration> {
-        let failing_for =
-            delivery.failing_since.map_or(0, |since| clock::now().micros() - since.micros());
-        self.ladder.delay(delivery.attempt, failing_for)
+/// The next batch of a subscription; waits for ever if there is none. Cancel safe.
+async fn next_of(subscription: Option<&mut Subscription>, max: usize) -> Vec<Delivery> {
+    match subscription {
+        Some(subscription) => subscription.next_batch(max).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -441,10 +297,4 @@ enum Ended {
     /// The Store was away for so long that what is unsettled is handed back.
     StoreAway,
     Failed(PoolError),
-}
-
-/// A count as a histogram takes it.
-#[expect(clippy::cast_precision_loss, reason = "batches have far fewer than 2^52 events")]
-fn f64_of(count: usize) -> f64 {
-    count as f64
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Pool;
+use super::{Pool, heartbeats};
 use crate::broker::{Delivery, Disposition};
 use crate::domain::dead_letter::Room;
 use crate::domain::{Code, MessageId, Rejection, causes};
@@ -129,6 +129,15 @@ impl Intake {
 /// Files dead letters and settles their deliveries. If the Store refuses them together, each is
 /// filed alone, so that one bad dead letter blocks only itself.
 pub(super) async fn park(pool: &Pool, deliveries: Vec<Delivery>) {
+    // RabbitMQ itself puts what kills workers here; nobody misses a heartbeat.
+    let (beats, deliveries): (Vec<_>, Vec<_>) =
+        deliveries.into_iter().partition(heartbeats::is_heartbeat);
+    for beat in beats {
+        beat.settle(Disposition::Ack);
+    }
+    if deliveries.is_empty() {
+        return;
+    }
     match file(pool, &deliveries).await {
         Ok(waiting) => {
             for delivery in deliveries {

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use storekeeper::domain::dead_letter::DeadLetterState;
+use storekeeper::domain::heartbeat::Heartbeat;
 use storekeeper::domain::{
-    ClosedName, Identifier, LeaderClock, Link, List, MessageId, OrderId, Policy, PolicyInForce,
-    PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
+    ClosedName, Identifier, LeaderClock, Link, List, MessageId, OrderId, Pause, Policy,
+    PolicyInForce, PolicyOrigin, Site, StockKey, StockKeyKind, Timestamp, TotalError,
 };
 use storekeeper::store::embedded::EmbeddedStore;
 use storekeeper::store::{
@@ -145,6 +146,18 @@ impl<F: Faults> StateStore for Tampered<F> {
         self.write(self.inner.adopt_policy(proposed, origin)).await
     }
 
+    async fn paused(&self) -> Result<Option<Pause>, StoreError> {
+        self.inner.paused().await
+    }
+
+    async fn record_heartbeat(
+        &self,
+        beat: &Heartbeat,
+        forget_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(self.inner.record_heartbeat(beat, forget_before)).await
+    }
+
     async fn load_dead_letters(
         &self,
         ids: &[MessageId],
@@ -270,6 +283,10 @@ impl<F: Faults> ReadStore for Tampered<F> {
         self.inner.oversold().await
     }
 
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, StoreError> {
+        self.inner.heartbeats().await
+    }
+
     async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -317,6 +334,14 @@ impl<F: Faults> UpkeepStore for Tampered<F> {
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError> {
         self.write(self.inner.replace_policy(policy, origin)).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<Pause, StoreError> {
+        self.write(self.inner.pause(pause)).await
+    }
+
+    async fn resume(&self) -> Result<Option<Pause>, StoreError> {
+        self.write(self.inner.resume()).await
     }
 
     async fn links(

@@ -49,8 +49,16 @@ pub(super) fn in_flight(path: &Path) -> u64 {
     let mut digits = [0; DIGITS];
     let noted = file.read_exact(&mut digits).ok().and_then(|()| str::from_utf8(&digits).ok());
     let noted = noted.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    // What a dead owner recorded is void. Trying the lock may keep a consumer from it for a moment:
-    // it tries again.
-    let is_owned = || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-    if noted > 0 && is_owned() { noted } else { 0 }
+    // What a dead owner recorded is void.
+    if noted > 0 && is_locked(&file) { noted } else { 0 }
+}
+
+/// Whether anybody has the lock, in whichever process.
+pub(super) fn is_owned(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| is_locked(&file))
+}
+
+/// Trying the lock may keep a consumer from it for a moment: it tries again.
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }

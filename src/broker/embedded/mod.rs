@@ -25,7 +25,7 @@ mod session;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
@@ -82,6 +82,8 @@ struct Shared {
 struct Arrivals {
     /// Told when this process put something into the queue.
     arrived: Notify,
+    /// How many subscriptions wait for the queue's lock.
+    standing_by: AtomicUsize,
 }
 
 impl Shared {
@@ -304,6 +306,15 @@ impl Broker for EmbeddedBroker {
 
     fn reconnects(&self) -> u64 {
         0
+    }
+
+    async fn is_consumed(&self) -> Result<bool, BrokerError> {
+        let lock_path = self.lock_path(Queue::Work);
+        Ok(self.shared.database.read(move |_| Ok(lock::is_owned(&lock_path))).await?)
+    }
+
+    fn stands_by(&self) -> bool {
+        self.shared.work.standing_by.load(Ordering::Relaxed) > 0
     }
 
     async fn close(&self) {

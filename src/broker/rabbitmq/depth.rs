@@ -75,6 +75,28 @@ impl Shared {
         Ok(Some(settled))
     }
 
+    /// Whether the work queue has a consumer, of whichever handle.
+    pub(super) async fn is_consumed(&self) -> Result<bool, BrokerError> {
+        let late = format!("RabbitMQ did not say within {CALL_TIMEOUT:?} who consumes");
+        let look = async {
+            let mut kept = self.channel.lock().await;
+            let channel = self.channel_of(&mut kept).await?;
+            let work = self.look_at(&channel, &self.topology.name(WORK_KEY)).await?;
+            *kept = Some(channel);
+            Ok(work.consumers > 0)
+        };
+        within(CALL_TIMEOUT, &late, look).await
+    }
+
+    /// The channel of looks at queues, taken out: one that failed, or whose answer was not awaited,
+    /// is not used again.
+    async fn channel_of(&self, kept: &mut Option<Channel>) -> Result<Channel, BrokerError> {
+        match kept.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => Ok(channel),
+            None => topology::open(&*self.consuming.connection()?).await,
+        }
+    }
+
     async fn look(&self) -> Result<Ready, BrokerError> {
         let late = format!("RabbitMQ did not say within {CALL_TIMEOUT:?} what is queued");
         within(CALL_TIMEOUT, &late, self.ready()).await
@@ -82,11 +104,7 @@ impl Shared {
 
     async fn ready(&self) -> Result<Ready, BrokerError> {
         let mut kept = self.channel.lock().await;
-        // Taken out: one that failed, or whose answer was not awaited, is not used again.
-        let channel = match kept.take().filter(|channel| channel.status().connected()) {
-            Some(channel) => channel,
-            None => topology::open(&*self.consuming.connection()?).await?,
-        };
+        let channel = self.channel_of(&mut kept).await?;
         let work = self.look_at(&channel, &self.topology.name(WORK_KEY)).await?;
         let unroutable = [FOREIGN_KEY, UNROUTED].map(|part| self.topology.name(part));
         let ready = Ready {

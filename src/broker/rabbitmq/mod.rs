@@ -285,6 +285,10 @@ impl Broker for RabbitBroker {
         self.open()?.check()
     }
 
+    async fn is_consumed(&self) -> Result<bool, BrokerError> {
+        self.open()?.is_consumed().await
+    }
+
     fn reconnects(&self) -> u64 {
         self.shared.publishing.reconnects() + self.shared.consuming.reconnects()
     }

@@ -11,9 +11,11 @@ mod correction;
 mod dead_letter;
 mod order;
 mod policy;
+mod process;
 mod queues;
 mod receipt;
 mod replay;
+mod status;
 mod stock;
 
 use serde::Serialize;
@@ -31,12 +33,14 @@ pub use order::{
     OrderView, RefundLineView, RefundView, SnapshotView, TimelineEntryView, WhyView,
 };
 pub use policy::PolicyView;
-pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
+pub use process::{DutyView, ProcessView};
+pub use queues::{DeadQueueView, PauseView, QueuesView, RetryQueueView, WorkQueueView};
 pub use receipt::{PendingEventsView, ReceiptView};
 pub use replay::{
     DeadLetterCommandView, DeadLetterForecastView, DeadLetterGroupView, ForecastView, ReplayView,
     StockEffectView,
 };
+pub use status::{AuditView, ParkedView, SiteSeenView, SitesSeenView, StatusView, WebhooksView};
 pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, StockItemView};
 
 /// A page of a list.

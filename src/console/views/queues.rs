@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::broker::QueueDepth;
-use crate::domain::Timestamp;
+use crate::domain::{Identifier, Pause, Timestamp};
 
 /// The depth of the queues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -16,6 +16,32 @@ pub struct QueuesView {
     pub retry: RetryQueueView,
     /// Dead letters.
     pub dead: DeadQueueView,
+    /// Who paused the work queue; null while workers may take from it.
+    #[schema(required)]
+    pub paused: Option<PauseView>,
+}
+
+/// Why workers take nothing from the work queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Pause)]
+pub struct PauseView {
+    /// The person.
+    pub by: String,
+    /// When the queue was paused.
+    pub at: String,
+    /// The reason that was given; null if none was.
+    #[schema(required)]
+    pub reason: Option<String>,
+}
+
+impl From<&Pause> for PauseView {
+    fn from(pause: &Pause) -> Self {
+        Self {
+            by: pause.actor.to_string(),
+            at: pause.at.to_string(),
+            reason: pause.reason.as_ref().map(Identifier::to_string),
+        }
+    }
 }
 
 /// The backlog.
@@ -50,8 +76,8 @@ pub struct DeadQueueView {
 }
 
 impl QueuesView {
-    /// The depth at `now`, and the number of parked dead letters.
-    pub fn new(depth: &QueueDepth, parked: u64, now: Timestamp) -> Self {
+    /// The depth at `now`, the number of parked dead letters, and the pause.
+    pub fn new(depth: &QueueDepth, parked: u64, paused: Option<&Pause>, now: Timestamp) -> Self {
         let age = |since: Timestamp| {
             u64::try_from(now.micros().saturating_sub(since.micros())).unwrap_or(0) / 1_000_000
         };
@@ -63,6 +89,7 @@ impl QueuesView {
             },
             retry: RetryQueueView { ready: depth.retry_ready },
             dead: DeadQueueView { intake: depth.dead_intake, parked },
+            paused: paused.map(PauseView::from),
         }
     }
 }

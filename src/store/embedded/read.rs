@@ -7,7 +7,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row, named_params};
 
 use super::item::item;
-use super::{EmbeddedStore, column, commit, dead_letters, names, replays};
+use super::{EmbeddedStore, column, commit, dead_letters, heartbeats, names, replays};
+use crate::domain::heartbeat::Heartbeat;
 use crate::domain::{
     CatalogueId, Cause, ClosedName, Identifier, List, OrderId, PolicyOrigin, Site, StockKey,
     StockKeyKind, Timestamp,
@@ -227,6 +228,10 @@ impl ReadStore for EmbeddedStore {
             (),
         )
         .await
+    }
+
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, StoreError> {
+        self.read(heartbeats::all).await
     }
 
     async fn list_dead_letters(

@@ -10,7 +10,7 @@ use crate::sqlite::{Schema, UNREAD};
 pub(super) const SCHEMA: Schema = Schema {
     application_id: i32::from_be_bytes(*b"SKst"),
     page_bytes: 4096,
-    migrations: &[UNREAD, SECOND, THIRD],
+    migrations: &[UNREAD, SECOND, THIRD, FOURTH],
 };
 
 // Orders, catalogue entries and dead letters are long rows: they are appended to a table, and a
@@ -276,4 +276,23 @@ CREATE TABLE leader_clock (
 
 -- Whether the journal lacks something that this Store lacks too, and a person has accepted that.
 ALTER TABLE meta ADD COLUMN gap TEXT CHECK (gap IN ('found', 'accepted'));
+";
+
+// What people and processes say of the service itself.
+const FOURTH: &str = "
+-- Who paused the work queue; no row while it is not paused.
+CREATE TABLE pause (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    actor TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    reason TEXT
+) STRICT;
+
+-- The last heartbeat of each process.
+CREATE TABLE heartbeats (
+    process TEXT NOT NULL PRIMARY KEY,
+    at INTEGER NOT NULL,
+    beat TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX heartbeats_by_age ON heartbeats (at);
 ";

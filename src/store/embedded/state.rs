@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::commit::EncodedCommit;
-use super::{EmbeddedStore, column, commit, dead_letters, entity, policy};
+use super::{EmbeddedStore, column, commit, dead_letters, entity, heartbeats, pause, policy};
 use crate::domain::dead_letter::DeadLetterState;
-use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, Site};
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::{MessageId, Pause, Policy, PolicyInForce, PolicyOrigin, Site, Timestamp};
 use crate::store::{
     Asked, Commit, Committed, DeadLetterCommit, DeadLettersCommitted, Found, LoadedDeadLetter,
     StateStore, StoreError,
@@ -50,6 +51,19 @@ impl StateStore for EmbeddedStore {
             return Ok(in_force);
         }
         self.put_policy(proposed, origin, policy::ADOPT).await
+    }
+
+    async fn paused(&self) -> Result<Option<Pause>, StoreError> {
+        self.read(pause::find).await
+    }
+
+    async fn record_heartbeat(
+        &self,
+        beat: &Heartbeat,
+        forget_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        let beat = beat.clone();
+        self.write(move |connection| heartbeats::record(connection, &beat, forget_before)).await
     }
 
     async fn load_dead_letters(

@@ -9,10 +9,10 @@ use rusqlite::{Connection, Row, named_params};
 use super::item::{self, item};
 use super::note::Gap;
 use super::stock::PreparedChange;
-use super::{EmbeddedStore, column, dead_letters, entity, leader_clock, policy, replays};
+use super::{EmbeddedStore, column, dead_letters, entity, leader_clock, pause, policy, replays};
 use crate::clock;
 use crate::domain::{
-    Cause, Counts, Hold, Identifier, LeaderClock, Link, OrderId, Policy, PolicyInForce,
+    Cause, Counts, Hold, Identifier, LeaderClock, Link, OrderId, Pause, Policy, PolicyInForce,
     PolicyOrigin, Quantity, Receipt, ReceiptId, Site, StockChange, StockKey, Timestamp,
 };
 use crate::store::{
@@ -34,6 +34,15 @@ impl UpkeepStore for EmbeddedStore {
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError> {
         self.put_policy(policy, origin, policy::REPLACE).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<Pause, StoreError> {
+        let pause = pause.clone();
+        self.write(move |connection| pause::begin(connection, &pause)).await
+    }
+
+    async fn resume(&self) -> Result<Option<Pause>, StoreError> {
+        self.write(pause::end).await
     }
 
     async fn links(

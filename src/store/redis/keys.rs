@@ -25,18 +25,22 @@
 //! | `sk:{site}:also` | sorted set | names by which an item can be found: identifier, kind, item |
 //! | `sk:{site}:closed:<n>` | set | names of closed orders, as whole numbers |
 //! | `sk:{site}:changes` | stream | the change feed, an entry a commit; ids are `<sequence of its last change>-0` |
+//! | `sk:pause` | string | who paused the work queue, when and why; absent while it is not paused |
+//! | `sk:{*processes}:beats`, `:times` | hash, sorted set | the last heartbeat of each process, and when it came |
 //! | `sk:{*dead}:*` | | parked dead letters and replays; see [`dead_letters`](super::dead_letters) |
 //!
 //! # Invariants
 //! - Every part is encoded, so that two different lists of parts never make one key, and no part
 //!   can open or close a hash tag.
 //! - All keys of a site have its name as their tag and are in one hash slot; all of dead letters
-//!   are in another.
+//!   are in another, and all of processes in a third.
 
 use crate::domain::identifier::{encode, push_encoded};
 
 /// The tag of dead letters. No site has it: an encoded name has no asterisk.
 const DEAD: &str = "*dead";
+/// The tag of processes; no site has it either.
+const PROCESSES: &str = "*processes";
 /// The tag of what checks name or write; no site has it either.
 const PROBE: &str = "*probe";
 
@@ -69,6 +73,11 @@ impl Keys {
     /// A key of parked dead letters.
     pub(super) fn of_dead_letters(&self, parts: &[&str]) -> String {
         self.tagged(DEAD, parts)
+    }
+
+    /// A key of what processes report.
+    pub(super) fn of_processes(&self, name: &str) -> String {
+        self.tagged(PROCESSES, &[name])
     }
 
     /// A key as a site's, of no site.
@@ -122,6 +131,7 @@ mod tests {
             assert!(all.insert(keys.global(site)));
             assert!(all.insert(keys.of_dead_letters(&[site])));
             assert!(all.insert(keys.of_probe(&[site])));
+            assert!(all.insert(keys.of_processes(site)));
         }
     }
 }

@@ -7,7 +7,8 @@ use redis::{Cmd, Value};
 
 use super::call::list_key;
 use super::value::{self, parsed, read};
-use super::{RedisStore, closed, dead_letters, feed, names, range, sites, stock};
+use super::{RedisStore, closed, dead_letters, feed, heartbeats, names, range, sites, stock};
+use crate::domain::heartbeat::Heartbeat;
 use crate::domain::{
     CatalogueId, ClosedName, Identifier, List, OrderId, PolicyOrigin, Site, StockKey, StockKeyKind,
     Timestamp,
@@ -230,6 +231,10 @@ impl ReadStore for RedisStore {
             }
         }
         Ok(count)
+    }
+
+    async fn heartbeats(&self) -> Result<Vec<Heartbeat>, StoreError> {
+        heartbeats::all(&self.client).await
     }
 
     async fn list_dead_letters(

@@ -131,11 +131,13 @@ fn refused(error: &RedisError) -> ConnectRefusal {
 
 /// A key of each kind, and the pattern that stands for all of that kind.
 fn places(keys: &Keys) -> Vec<(String, String)> {
-    let names = ["sites", "policy", "history", "leader", "dirty", "layout", "epoch", "probe"];
+    let names =
+        ["sites", "policy", "history", "leader", "dirty", "layout", "epoch", "probe", "pause"];
     let global = names.map(|name| (keys.global(name), keys.global(name)));
     let of_site = (keys.of_probe(&["stock"]), format!("{}:{{<site>}}:*", keys.prefix()));
     let dead = (keys.of_dead_letters(&["index"]), format!("{}:{{*dead}}:*", keys.prefix()));
-    global.into_iter().chain([of_site, dead]).collect()
+    let of_processes = (keys.of_processes("beats"), format!("{}:{{*processes}}:*", keys.prefix()));
+    global.into_iter().chain([of_site, dead, of_processes]).collect()
 }
 
 /// The commands that are missing, each with the keys that it is missing on.

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use redis::{Cmd, Value};
 
-use super::{RedisStore, call, commit, dead_letters, entity, relay, sites};
+use super::{RedisStore, call, commit, dead_letters, entity, heartbeats, pause, relay, sites};
 use crate::domain::dead_letter::DeadLetterState;
-use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, Site};
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::{MessageId, Pause, Policy, PolicyInForce, PolicyOrigin, Site, Timestamp};
 use crate::store::{
     Asked, Commit, Committed, DeadLetterCommit, DeadLettersCommitted, Found, LoadedDeadLetter,
     StateStore, StoreError,
@@ -39,6 +40,18 @@ impl StateStore for RedisStore {
             return Ok(in_force);
         }
         sites::put_in_force(&self.client, proposed, origin, "adopt").await
+    }
+
+    async fn paused(&self) -> Result<Option<Pause>, StoreError> {
+        pause::find(&self.client).await
+    }
+
+    async fn record_heartbeat(
+        &self,
+        beat: &Heartbeat,
+        forget_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        heartbeats::record(&self.client, beat, forget_before).await
     }
 
     async fn load_dead_letters(

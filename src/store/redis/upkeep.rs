@@ -7,10 +7,11 @@ use redis::Cmd;
 
 use super::value::parsed;
 use super::{
-    RedisStore, audit, dead_letters, failure, feed, history, leader_clock, relay, repair, sites,
+    RedisStore, audit, dead_letters, failure, feed, history, leader_clock, pause, relay, repair,
+    sites,
 };
 use crate::domain::{
-    LeaderClock, Link, OrderId, Policy, PolicyInForce, PolicyOrigin, Site, Timestamp,
+    LeaderClock, Link, OrderId, Pause, Policy, PolicyInForce, PolicyOrigin, Site, Timestamp,
 };
 use crate::store::{
     AuditedHold, AuditedItem, AuditedOrder, DeadLetterName, Fence, ItemRepair, LoadedDeadLetter,
@@ -27,6 +28,14 @@ impl UpkeepStore for RedisStore {
         origin: &PolicyOrigin,
     ) -> Result<PolicyInForce, StoreError> {
         sites::put_in_force(&self.client, policy, origin, "replace").await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<Pause, StoreError> {
+        pause::begin(&self.client, pause).await
+    }
+
+    async fn resume(&self) -> Result<Option<Pause>, StoreError> {
+        pause::end(&self.client).await
     }
 
     async fn links(

@@ -318,6 +318,7 @@ async fn queues_are_counted_where_envelopes_wait() {
         "work": {"ready": 0, "in_flight": 0, "oldest_age_seconds": null},
         "retry": {"ready": 0},
         "dead": {"intake": 0, "parked": 0},
+        "paused": null,
     });
     assert_eq!(console.json("/v1/queues").await, empty);
     given::dead_letters(&*backends.store).await;

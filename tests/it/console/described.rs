@@ -39,6 +39,7 @@ fn body_of((method, path): &Operation) -> Value {
             "action": "hold", "shown": shown(), "reference": "H", "reason": "paid",
         }),
         ("PUT", "count") => json!({"on_hand": "1", "reference": "C"}),
+        ("POST", "pause" | "resume") => json!({"reason": "deploy"}),
         ("PUT", "body") => json!({"text": "{}"}),
         _ => json!({}),
     }

@@ -55,7 +55,9 @@ pub(super) async fn apply(store: &dyn Store, kind: EnvelopeKind, received: Recei
             Decoded::Event(event) => *event,
             Decoded::Unknown { event_type } => panic!("{event_type}"),
         },
-        EnvelopeKind::Edit | EnvelopeKind::Discard => panic!("it is no event"),
+        EnvelopeKind::Edit | EnvelopeKind::Discard | EnvelopeKind::Heartbeat => {
+            panic!("it is no event")
+        }
     };
     let arrival = Arrival {
         message_id: message(received.message),

@@ -16,6 +16,7 @@ mod orders;
 mod probes;
 mod refusals;
 mod sites;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;

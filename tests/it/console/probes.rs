@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use serde_json::{Value, json};
-use storekeeper::cli::{self, ExitStatus, Format, HealthArgs};
+use storekeeper::cli::{self, ExitStatus, Format};
 use storekeeper::health::{Health, STALL_MAX};
 use storekeeper::metrics::Metrics;
 use tower::ServiceExt;
@@ -52,9 +52,8 @@ impl Probed {
 }
 
 async fn ask(url: &str, format: Format) -> (ExitStatus, Printed) {
-    let args = HealthArgs { url: url.parse().unwrap() };
     let mut printed = Printed::default();
-    let status = cli::health::run(&args, &mut printed.output(format)).await.unwrap();
+    let status = cli::health::run(url.parse().unwrap(), &mut printed.output(format)).await.unwrap();
     (status, printed)
 }
 

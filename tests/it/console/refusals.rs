@@ -165,7 +165,7 @@ async fn every_documented_route_is_served() {
     let console = Backends::open().serve_console().await;
     let document = console.json("/v1/openapi.json").await;
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 20);
+    assert_eq!(paths.len(), 24);
     for path in paths.keys() {
         let path = path.replace("{site}", "shop").replace("{key}", "sku:1");
         let path = path.replace("{name}", "1").replace("{id}", &given::message(1).to_string());

@@ -11,6 +11,7 @@ mod least_rights;
 mod managed;
 mod memory;
 mod outages;
+mod pausing;
 mod reasons;
 mod roles;
 mod rotation;

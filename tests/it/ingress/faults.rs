@@ -114,6 +114,10 @@ impl Broker for Failing {
         self.inner.check().await
     }
 
+    async fn is_consumed(&self) -> Result<bool, BrokerError> {
+        self.inner.is_consumed().await
+    }
+
     fn reconnects(&self) -> u64 {
         0
     }

@@ -163,7 +163,8 @@ impl Ledger {
                 EnvelopeKind::Webhook
                 | EnvelopeKind::Correction
                 | EnvelopeKind::Edit
-                | EnvelopeKind::Discard => {}
+                | EnvelopeKind::Discard
+                | EnvelopeKind::Heartbeat => {}
             }
         }
         assert!(parked.is_empty(), "nobody sent {parked:?}");
@@ -251,7 +252,8 @@ fn names_of(message: &Message, policy: &Policy) -> Option<(String, Names)> {
         EnvelopeKind::Receipt
         | EnvelopeKind::Correction
         | EnvelopeKind::Edit
-        | EnvelopeKind::Discard => None,
+        | EnvelopeKind::Discard
+        | EnvelopeKind::Heartbeat => None,
     }
 }
 

@@ -6,6 +6,7 @@ mod clocks;
 mod closing;
 mod full_disk;
 mod pairing;
+mod pausing;
 mod poison;
 mod policy;
 mod rights;

@@ -144,7 +144,7 @@ impl Shop {
                 EnvelopeKind::Webhook => drop(model.observe(body, 0)),
                 EnvelopeKind::Receipt => receive(&mut model, *id, body),
                 // They are about dead letters, and move no stock.
-                EnvelopeKind::Edit | EnvelopeKind::Discard => {}
+                EnvelopeKind::Edit | EnvelopeKind::Discard | EnvelopeKind::Heartbeat => {}
                 EnvelopeKind::Correction => panic!("0.1.0 knew no corrections"),
             }
         }

@@ -247,7 +247,7 @@ fn expected(envelopes: &[Envelope], policy: ModelPolicy) -> BTreeMap<Item, Count
                 drop(model.observe(&envelope.body, envelope.received_at.millis()));
             }
             // They are about dead letters, and move no stock.
-            EnvelopeKind::Edit | EnvelopeKind::Discard => {}
+            EnvelopeKind::Edit | EnvelopeKind::Discard | EnvelopeKind::Heartbeat => {}
             EnvelopeKind::Correction => panic!("what was shown is not in the envelope"),
         }
     }

@@ -3,6 +3,9 @@
 //! # Invariants
 //! - The lock is given back only when nothing is unsettled, or when the process is about to end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::time::sleep;
 
 use super::{POLL_INTERVAL, QueueSession, closed};
@@ -24,6 +27,8 @@ impl QueueSession {
     /// Waits until this consumer has the lock; `false` if nobody waits for deliveries any more.
     async fn take_over(&mut self) -> Result<bool, SqliteError> {
         let queue = self.queue;
+        let shared = Arc::clone(&self.shared);
+        let _standing_by = StandingBy::new(&shared.arrivals(queue).standing_by);
         let mut is_locked = false;
         loop {
             is_locked = is_locked
@@ -54,5 +59,21 @@ impl QueueSession {
                 () = sleep(POLL_INTERVAL) => {}
             }
         }
+    }
+}
+
+/// Counts a subscription that waits for the lock, however that ends.
+struct StandingBy<'a>(&'a AtomicUsize);
+
+impl<'a> StandingBy<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for StandingBy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -23,6 +23,8 @@ promises! {
     what_is_published_again_is_found_by_when_it_came,
     what_is_put_back_is_delivered_and_not_journalled_again,
     what_is_put_back_survives_a_crash,
+    a_heartbeat_is_delivered_and_not_journalled,
+    a_queue_is_consumed_while_somebody_subscribes,
     depth_counts_what_is_ready_and_in_flight,
     depth_counts_retries_and_dead_letters,
     a_broker_is_ready_until_it_is_closed,
@@ -208,6 +210,36 @@ async fn the_journal_survives_a_crash(backend: impl Backend) {
     let after = journal(&broker).await;
     assert_eq!((&after[..2], after.len()), (&before[..], 3));
     assert!(after[2].0 > after[1].0);
+}
+
+async fn a_heartbeat_is_delivered_and_not_journalled(backend: impl Backend) {
+    let broker = backend.open().await;
+    let beat = Envelope { kind: EnvelopeKind::Heartbeat, ..envelope("{}") };
+    broker.replay(vec![beat.clone()]).await.unwrap();
+    let delivery = take_one(&mut work(&broker, 10).await).await;
+    assert_eq!(*delivery.envelope, beat);
+    assert_eq!(broker.journal(None, 10).await.unwrap(), []);
+    delivery.settle(Disposition::Ack);
+    eventually_empty(&broker).await;
+}
+
+async fn a_queue_is_consumed_while_somebody_subscribes(backend: impl Backend) {
+    let (broker, other) = (backend.open().await, backend.open().await);
+    let eventually = async |expected: bool| {
+        let reached = timeout(DEADLINE, async {
+            while other.is_consumed().await.unwrap() != expected {
+                tokio::time::sleep(WATCH / 20).await;
+            }
+        });
+        assert!(reached.await.is_ok(), "it is consumed, or not, against {expected}");
+    };
+    assert!(!other.is_consumed().await.unwrap());
+    let dead = dead(&broker).await;
+    let subscription = work(&broker, 10).await;
+    eventually(true).await;
+    drop(subscription);
+    eventually(false).await;
+    drop(dead);
 }
 
 async fn depth_counts_what_is_ready_and_in_flight(backend: impl Backend) {

@@ -19,6 +19,7 @@ mod listed;
 mod lists;
 mod names;
 mod repairs;
+mod service;
 mod stock;
 mod whole;
 
@@ -272,6 +273,11 @@ macro_rules! keeps_every_promise {
                 sums_that_were_spoiled_are_repaired_once,
                 holds_become_what_their_orders_say,
                 an_audit_goes_on_after_an_order_that_cannot_be_read;
+            service:
+                a_pause_stays_until_it_is_ended,
+                the_last_heartbeat_of_each_process_is_read_back_whole,
+                processes_that_are_not_heard_from_are_forgotten,
+                of_too_many_processes_the_oldest_are_forgotten;
             dead_letters:
                 a_parked_letter_is_read_back_byte_for_byte,
                 a_letter_parked_twice_is_there_once,
