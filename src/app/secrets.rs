@@ -77,6 +77,7 @@ impl SecretFiles {
         in_use.ingress.path_token = ingress.path_token;
         in_use.ingress.credentials = ingress.credentials;
         in_use.console.tokens = console.tokens;
+        in_use.console.users = console.users;
         Ok(())
     }
 

@@ -10,8 +10,13 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use super::{Backend, BackendUrl, Settings};
 
 /// The settings that hold secrets, besides addresses with a login.
-pub const SECRETS: [&str; 4] =
-    ["ingress.secrets", "ingress.path_token", "ingress.credentials", "console.tokens"];
+pub const SECRETS: [&str; 5] = [
+    "ingress.secrets",
+    "ingress.path_token",
+    "ingress.credentials",
+    "console.tokens",
+    "console.users",
+];
 /// The files of the embedded backend.
 const DATA_FILES: [&str; 4] = ["broker.db", "broker.db-wal", "store.db", "store.db-wal"];
 

@@ -54,7 +54,7 @@ pub(super) struct CorrectionBody {
     ),
 )]
 pub(super) async fn correct_order(
-    ChangeRequest { backends, path, actor, timeout }: ChangeRequest<OrderPath>,
+    ChangeRequest { backends, path, caller, timeout }: ChangeRequest<OrderPath>,
     JsonBody(body): JsonBody<CorrectionBody>,
 ) -> Result<(StatusCode, Json<CorrectionAnswerView>), Problem> {
     let action = Action::parse(&body.action);
@@ -71,7 +71,7 @@ pub(super) async fn correct_order(
         action,
         shown,
         reference: body.reference,
-        note: Note { reason: Some(body.reason), actor: Some(actor) },
+        note: Note { reason: Some(body.reason), actor: Some(caller.name) },
     };
     let (broker, store) = (&*backends.broker, &*backends.store);
     let answer = corrections::ask(broker, store, &request, SOURCE, timeout).await?;

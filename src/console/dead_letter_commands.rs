@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::refusals::{BodyRefusals, PROBLEM_JSON, Refusals};
 use super::request::{JsonBody, NoParameters, Path, Query, invalid, parse_message_id};
 use super::views::DeadLetterCommandView;
@@ -65,10 +66,18 @@ impl NewBody {
 )]
 pub(super) async fn discard_dead_letter(
     State(backends): State<Backends>,
+    caller: Caller,
     Path(id): Path<String>,
     _: Query<NoParameters>,
 ) -> Result<(StatusCode, Json<DeadLetterCommandView>), Problem> {
     let id = parse_message_id(&id)?;
+    if !caller.sees_all() {
+        let letter = backends.store.dead_letter(id).await?;
+        let site = letter.and_then(|letter| letter.rejection.site);
+        if site.is_none_or(|site| !caller.sees(&site)) {
+            return Err(unknown());
+        }
+    }
     let name = free(dead_letters::find_to_discard(&*backends.store, id).await)?;
     let done = in_time(dead_letters::discard(&backends.broker, &*backends.store, name)).await?;
     answer(name, done)
@@ -111,10 +120,12 @@ fn free(found: Result<Target, StoreError>) -> Result<DeadLetterName, Problem> {
                 format!("it is in replay {replay}; cancel the replay, or wait until it is done");
             Err(Problem::new(ProblemCode::DeadLetterInReplay, detail))
         }
-        Target::Unknown => {
-            Err(Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked"))
-        }
+        Target::Unknown => Err(unknown()),
     }
+}
+
+fn unknown() -> Problem {
+    Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked")
 }
 
 /// The answer to a command with this progress.

@@ -2,8 +2,8 @@
 
 #![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,7 +16,7 @@ use crate::clock::PastTime;
 use crate::config::Role;
 use crate::domain::{Code, Timestamp};
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::store::DeadLetterFilter;
+use crate::store::{DeadLetter, DeadLetterFilter};
 
 /// The most message ids of one filter.
 const IDS_MAX: usize = 100;
@@ -29,7 +29,7 @@ pub(super) struct DeadLettersQuery {
     /// Only dead letters with this reason.
     #[param(example = "decode.not_json")]
     reason: Option<String>,
-    /// Only dead letters of this shop.
+    /// Only dead letters of this shop; required for a user of some sites.
     site: Option<String>,
     /// Only dead letters that first failed before this: a time in RFC 3339, or an age such as `2h`.
     #[param(example = "2h")]
@@ -89,9 +89,11 @@ pub(super) fn read_filter(
 )]
 pub(super) async fn list_dead_letters(
     State(backends): State<Backends>,
+    caller: Caller,
     Query(query): Query<DeadLettersQuery>,
 ) -> Result<Json<ListView<DeadLetterView>>, Problem> {
     let filter = query.filter(crate::clock::now())?;
+    caller.check(filter.site.as_ref())?;
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.dead_letters(&filter, &page).await;
     lists::answer(found, &page)
@@ -142,14 +144,16 @@ pub(super) enum ShownView {
 pub(super) async fn show_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
-    Extension(role): Caller,
+    caller: Caller,
     _: Query<NoParameters>,
 ) -> Result<Json<ShownView>, Problem> {
     let id = parse_message_id(&id)?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
-    let letter = backends.store.dead_letter(id).await?.ok_or_else(unknown)?;
+    let letter = backends.store.dead_letter(id).await?;
+    let of_caller = |letter: &DeadLetter| caller.check(letter.rejection.site.as_ref()).is_ok();
+    let letter = letter.filter(of_caller).ok_or_else(unknown)?;
     let detail = DeadLetterDetailView::from(&letter);
-    Ok(Json(match role {
+    Ok(Json(match caller.role {
         Role::Operate => ShownView::Detailed(detail),
         Role::Read => ShownView::Listed(detail.letter),
     }))

@@ -8,8 +8,8 @@
 //! # Adding a route
 //! A line in [`routes`] declares the role that a route needs: `Role::Read` to show counts,
 //! `Role::Operate` to change something or to show a body. A path with both has two lines, one for
-//! the methods of each. A handler that shows more to operators takes a
-//! [`Caller`](access::Caller).
+//! the methods of each. It also declares its [`Scope`], for callers of some sites. A handler whose
+//! answer depends on the caller takes a [`Caller`](access::Caller).
 //!
 //! # Invariants
 //! - A site that does not exist is 404; only a change with `create` creates one.
@@ -58,7 +58,7 @@ use crate::config::{Role, Settings};
 use crate::domain::SourceRules;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::store::Store;
-use access::Access;
+use access::{Access, Scope};
 
 /// The operator API over a Store and a Broker, for the callers that the settings allow; its streams
 /// end with `stop`. Dry runs assume a worker with the same settings.
@@ -71,14 +71,14 @@ pub fn router(
     let streams = Arc::new(Semaphore::new(changes::STREAMS_MAX));
     let sources = Arc::new(settings.source_rules());
     let mut router = Router::new();
-    for (path, role, methods) in routes() {
-        router = router.route(path, access::needs(role, methods));
+    for (path, role, scope, methods) in routes() {
+        router = router.route(path, access::needs(role, scope, methods));
     }
     let router = router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_unknown)
         .with_state(Backends { store, broker, sources, streams, stop });
-    guard::protect(router, Access::new(&settings.console.tokens))
+    guard::protect(router, Access::new(&settings.console))
 }
 
 /// What log lines call the routes of the console.
@@ -99,37 +99,75 @@ struct Backends {
     stop: CancellationToken,
 }
 
-/// Every route and the role that it needs; a test compares it with the API description. Every
-/// method but GET is a change.
-fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
+/// A path, the role that it needs, and what it is about.
+type Route = (&'static str, Role, Scope, MethodRouter<Backends>);
+
+/// Every route; a test compares it with the API description. Every method but GET is a change.
+fn routes() -> Vec<Route> {
     vec![
-        ("/v1/sites", Role::Read, get(sites::list_sites)),
-        ("/v1/sites/{site}/stock", Role::Read, get(stock::list_stock)),
-        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show_stock_item)),
-        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive_goods)),
-        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust_stock)),
-        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count_stock)),
-        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void_receipt)),
-        ("/v1/sites/{site}/orders", Role::Read, get(orders::list_orders)),
-        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show_order)),
+        ("/v1/sites", Role::Read, Scope::OfCaller, get(sites::list_sites)),
+        ("/v1/sites/{site}/stock", Role::Read, Scope::OfSite, get(stock::list_stock)),
+        ("/v1/sites/{site}/stock/{key}", Role::Read, Scope::OfSite, get(stock::show_stock_item)),
+        (
+            "/v1/sites/{site}/stock/{key}/receipts",
+            Role::Operate,
+            Scope::OfSite,
+            post(receipts::receive_goods),
+        ),
+        (
+            "/v1/sites/{site}/stock/{key}/adjustments",
+            Role::Operate,
+            Scope::OfSite,
+            post(receipts::adjust_stock),
+        ),
+        (
+            "/v1/sites/{site}/stock/{key}/count",
+            Role::Operate,
+            Scope::OfSite,
+            put(receipts::count_stock),
+        ),
+        (
+            "/v1/sites/{site}/stock/{key}/voids",
+            Role::Operate,
+            Scope::OfSite,
+            post(receipts::void_receipt),
+        ),
+        ("/v1/sites/{site}/orders", Role::Read, Scope::OfSite, get(orders::list_orders)),
+        ("/v1/sites/{site}/orders/{name}", Role::Read, Scope::OfSite, get(orders::show_order)),
         (
             "/v1/sites/{site}/orders/{name}/corrections",
             Role::Operate,
+            Scope::OfSite,
             post(corrections::correct_order),
         ),
-        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list_catalogue)),
-        ("/v1/sites/{site}/changes", Role::Read, get(changes::list_changes)),
-        ("/v1/dead-letters", Role::Read, get(dead_letters::list_dead_letters)),
-        ("/v1/dead-letters/groups", Role::Read, get(dead_letters::list_dead_letter_groups)),
-        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show_dead_letter)),
-        ("/v1/dead-letters/{id}", Role::Operate, delete(dead_letter_commands::discard_dead_letter)),
-        ("/v1/dead-letters/{id}/body", Role::Operate, put(dead_letter_commands::edit_dead_letter)),
-        ("/v1/replays", Role::Read, get(replays::list_replays)),
-        ("/v1/replays", Role::Operate, post(replays::make_replay)),
-        ("/v1/replays/{id}", Role::Read, get(replays::show_replay)),
-        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel_replay)),
-        ("/v1/queues", Role::Read, get(queues::show_queues)),
-        ("/v1/openapi.json", Role::Read, get(openapi::show_openapi)),
+        ("/v1/sites/{site}/catalogue", Role::Read, Scope::OfSite, get(catalogue::list_catalogue)),
+        ("/v1/sites/{site}/changes", Role::Read, Scope::OfSite, get(changes::list_changes)),
+        ("/v1/dead-letters", Role::Read, Scope::OfCaller, get(dead_letters::list_dead_letters)),
+        (
+            "/v1/dead-letters/groups",
+            Role::Read,
+            Scope::AllSites,
+            get(dead_letters::list_dead_letter_groups),
+        ),
+        ("/v1/dead-letters/{id}", Role::Read, Scope::OfCaller, get(dead_letters::show_dead_letter)),
+        (
+            "/v1/dead-letters/{id}",
+            Role::Operate,
+            Scope::OfCaller,
+            delete(dead_letter_commands::discard_dead_letter),
+        ),
+        (
+            "/v1/dead-letters/{id}/body",
+            Role::Operate,
+            Scope::AllSites,
+            put(dead_letter_commands::edit_dead_letter),
+        ),
+        ("/v1/replays", Role::Read, Scope::AllSites, get(replays::list_replays)),
+        ("/v1/replays", Role::Operate, Scope::AllSites, post(replays::make_replay)),
+        ("/v1/replays/{id}", Role::Read, Scope::AllSites, get(replays::show_replay)),
+        ("/v1/replays/{id}", Role::Operate, Scope::AllSites, delete(replays::cancel_replay)),
+        ("/v1/queues", Role::Read, Scope::AllSites, get(queues::show_queues)),
+        ("/v1/openapi.json", Role::Read, Scope::OfCaller, get(openapi::show_openapi)),
     ]
 }
 

@@ -60,8 +60,9 @@ struct Tokens;
 impl Modify for Tokens {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-            "One of `console.tokens`. Role `read` shows counts and queues; role `operate` also \
-             changes things and shows the bodies of dead letters. If no tokens are configured, none \
+            "One of `console.tokens`, or that of one of `console.users`. Role `read` shows counts and queues; role `operate` also \
+             changes things and shows the bodies of dead letters. A user of some sites sees \
+             neither queues nor other sites, nor what concerns all sites. If no tokens are configured, none \
              is needed, and only the machine itself is served.",
         ));
         let components = document.components.get_or_insert_default();

@@ -198,7 +198,7 @@ pub(super) async fn void_receipt(
 }
 
 async fn ask(
-    ChangeRequest { backends, path, actor, timeout }: ChangeRequest<ItemPath>,
+    ChangeRequest { backends, path, caller, timeout }: ChangeRequest<ItemPath>,
     amount: Amount,
     reference: Identifier,
     reason: Option<Identifier>,
@@ -206,10 +206,12 @@ async fn ask(
 ) -> Result<Answered, Problem> {
     let (site, key) = items::resolve(&backends, &path, Purpose::Change(create)).await?;
     let receipt = ReceiptId { key, reference };
-    let note = Note { reason, actor: Some(actor) };
+    let note = Note { reason, actor: Some(caller.name.clone()) };
     let request = ReceiptRequest { site, receipt, amount, note };
     let (broker, store) = (&*backends.broker, &*backends.store);
-    let answer = receipts::ask(broker, store, &request, SOURCE, timeout).await?;
+    let mut answer = receipts::ask(broker, store, &request, SOURCE, timeout).await?;
+    // The queues hold events of all sites.
+    answer.pending = answer.pending.filter(|_| caller.sees_all());
     Ok((status_of(answer.progress), Json(ReceiptView::new(&request, &answer))))
 }
 

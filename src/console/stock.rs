@@ -7,12 +7,14 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Caller;
 use super::items::{self, ItemPath, Purpose};
 use super::lists::answer_of_site;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ListView, StockDetailView, StockItemView};
 use super::{Backends, cursor, in_time};
+use crate::broker::QueueDepth;
 use crate::domain::{IDENTIFIER_BYTES_MAX, causes};
 use crate::http::problem::{Body, Problem, ProblemCode};
 
@@ -85,6 +87,7 @@ pub(super) async fn list_stock(
 )]
 pub(super) async fn show_stock_item(
     State(backends): State<Backends>,
+    caller: Caller,
     Path(path): Path<ItemPath>,
     Query(query): Query<HoldsQuery>,
 ) -> Result<Json<StockDetailView>, Problem> {
@@ -94,11 +97,13 @@ pub(super) async fn show_stock_item(
     let mut detail = detail
         .map_err(|error| cursor::problem(error, &page))?
         .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
-    // The counts are useful even if the number of pending events is unknown.
-    let depth = in_time(backends.broker.depth()).await;
-    let depth = depth
-        .inspect_err(|error| tracing::warn!(error = causes(error), "cannot ask the broker"))
-        .ok();
+    let depth = if caller.sees_all() { depth(&backends).await } else { None };
     let next = cursor::encode(detail.holds.next.take());
     Ok(Json(StockDetailView::new(&detail, next, depth.as_ref())))
+}
+
+/// The depth of the queues, which hold events of all sites. The counts are useful without it.
+async fn depth(backends: &Backends) -> Option<QueueDepth> {
+    let depth = in_time(backends.broker.depth()).await;
+    depth.inspect_err(|error| tracing::warn!(error = causes(error), "cannot ask the broker")).ok()
 }

@@ -47,8 +47,8 @@ pub struct ReceiptView {
     /// The item's counts now; null while it is queued.
     #[schema(required)]
     pub after: Option<CountsView>,
-    /// The events that a count's difference may miss; null for everything else, and for repeated
-    /// requests.
+    /// The events that a count's difference may miss; null for everything else, for repeated
+    /// requests, and for a user of some sites.
     #[schema(required)]
     pub pending: Option<PendingEventsView>,
 }

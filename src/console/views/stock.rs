@@ -141,10 +141,11 @@ pub struct ClosedView {
 #[schema(as = Pending)]
 pub struct PendingView {
     /// Events of all sites that wait for a worker or are being applied; null if the queue did not
-    /// answer.
+    /// answer, and for a user of some sites.
     #[schema(required)]
     pub queued: Option<u64>,
-    /// Events of all sites that wait for their next attempt; null if the queue did not answer.
+    /// Events of all sites that wait for their next attempt; null if the queue did not answer,
+    /// and for a user of some sites.
     #[schema(required)]
     pub retrying: Option<u64>,
     /// Dead letters of this site.
