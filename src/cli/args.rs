@@ -9,7 +9,7 @@ use reqwest::Url;
 use super::actor::ActorArgs;
 use super::receipts;
 use crate::clock::PastTime;
-use crate::domain::{Code, MessageId, Site};
+use crate::domain::{Code, MessageId, Quantity, Site};
 
 /// The options of `serve` and of the single roles.
 #[derive(Debug, Args)]
@@ -57,13 +57,12 @@ pub enum StockCommand {
     /// In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it;
     /// `stock import` reads it without.
     Export,
-    /// List the counts of every stock item.
-    List {
-        /// Only the items of this site.
-        #[arg(value_name = "SITE", value_parser = Site::parse)]
-        site: Option<Site>,
-    },
-    /// Show one stock item and the orders that hold it.
+    /// List the counts of stock items.
+    List(StockListArgs),
+    /// Show why one stock item counts what it counts.
+    ///
+    /// Shows its receipts, the orders that hold it and why, its last changes, and what may still
+    /// change it.
     Show {
         /// The shop, as Duda names it in `site_name`.
         #[arg(value_name = "SITE", value_parser = Site::parse)]
@@ -72,6 +71,34 @@ pub enum StockCommand {
         #[arg(value_name = "KEY")]
         key: String,
     },
+}
+
+/// Filters of stock items; all that are given must match.
+#[derive(Debug, Default, Args)]
+pub struct StockListArgs {
+    /// Only the items of this site.
+    #[arg(value_name = "SITE", value_parser = Site::parse)]
+    pub site: Option<Site>,
+    /// Only items whose key or name starts with this.
+    #[arg(long, value_name = "Q")]
+    pub query: Option<String>,
+    /// Only tracked items with less than nothing available.
+    #[arg(long, conflicts_with = "low")]
+    pub oversold: bool,
+    /// Only tracked items with so many units available or less.
+    #[arg(long, value_name = "N", value_parser = Quantity::exact)]
+    pub low: Option<Quantity>,
+}
+
+/// The options of `catalogue`.
+#[derive(Debug, Args)]
+pub struct CatalogueArgs {
+    /// The shop, as Duda names it in `site_name`.
+    #[arg(value_name = "SITE", value_parser = Site::parse)]
+    pub site: Site,
+    /// Only entries whose id, name, SKU or external id starts with this; case is ignored.
+    #[arg(long, value_name = "Q")]
+    pub query: Option<String>,
 }
 
 /// The commands of `dead-letters`.

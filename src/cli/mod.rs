@@ -11,6 +11,7 @@ pub mod actor;
 mod args;
 pub mod audit;
 pub mod backup;
+pub mod catalogue;
 pub mod changes;
 pub mod completions;
 pub mod config;
@@ -34,7 +35,7 @@ pub mod replays;
 pub mod run;
 pub mod serve;
 pub mod simulate;
-mod sites;
+pub mod sites;
 pub mod stock;
 mod table;
 pub mod topology;
@@ -45,9 +46,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use args::{
-    ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersListArgs,
+    CatalogueArgs, ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersListArgs,
     DeadLettersReplayArgs, DemoArgs, HealthArgs, PolicyCommand, ServeArgs, StockCommand,
-    StockCommands,
+    StockCommands, StockListArgs,
 };
 pub use orders::{OrdersCommand, OrdersCommands};
 
@@ -153,10 +154,20 @@ pub enum Command {
         storekeeper simulate --url http://127.0.0.1:8080 --console http://127.0.0.1:8081 --check")]
     Simulate(simulate::SimulateArgs),
 
+    /// List the sites: a site is known from its first webhook or receipt on.
+    #[command(after_help = "Example:\n  storekeeper sites")]
+    Sites,
+
+    /// List the products and categories of a site, and the stock items that they name.
+    #[command(after_help = "Examples:\n  storekeeper catalogue my-shop\n  \
+        storekeeper catalogue my-shop --query mug")]
+    Catalogue(CatalogueArgs),
+
     /// Show stock items and which orders hold them, and count received goods.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper stock list\n  \
+        storekeeper stock list my-shop --oversold\n  \
         storekeeper stock show my-shop variation:V1\n  \
         storekeeper stock receive my-shop variation:V1 100 --reference PO-1234\n  \
         storekeeper stock adjust my-shop variation:V1 -2 --reference D-7 --reason broken\n  \
@@ -178,10 +189,14 @@ pub enum Command {
     )]
     Orders(OrdersCommands),
 
-    /// Show the changes of a site's stock, oldest first; with `--follow`, new ones too.
+    /// Show the changes of stock, oldest first; with `--follow`, new ones too.
+    ///
+    /// The first counts are what a change added, the last two are the counts after it.
     ///
     /// Exits 1 if changes after `--after` are no longer kept: then read the stock again.
     #[command(after_help = "Examples:\n  storekeeper changes my-shop\n  \
+        storekeeper changes my-shop --key variation:V1 --since 24h\n  \
+        storekeeper changes --last 20\n  \
         storekeeper changes my-shop --follow --format json")]
     Changes(changes::ChangesArgs),
 

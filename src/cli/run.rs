@@ -6,9 +6,9 @@ use super::audit::AuditArgs;
 use super::journal::JournalCommand;
 use super::output::Output;
 use super::{
-    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
-    completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
-    replays, serve, simulate, stock, topology,
+    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup,
+    catalogue, changes, completions, config, dead_letters, demo, failure, health, journal, orders,
+    policy, receipts, replays, serve, simulate, sites, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -55,8 +55,17 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Config(ConfigCommand::Check) => {
             Ok(config::check(&settings()?, output.format, output.out)?)
         }
+        Command::Sites => {
+            with_store(&settings()?, async |store| sites::run(store, output).await).await
+        }
+        Command::Catalogue(args) => {
+            with_store(&settings()?, async |store| catalogue::run(store, &args, output).await).await
+        }
         Command::Stock(StockCommands::Read(command)) => {
-            with_store(&settings()?, async |store| stock::run(store, &command, output).await).await
+            let settings = settings()?;
+            let broker = async || open_broker(&settings).await;
+            let run = async |store: &_| stock::run(store, broker, &command, output).await;
+            with_store(&settings, run).await
         }
         Command::Stock(StockCommands::Change(command)) => {
             let run =
@@ -74,7 +83,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             with_backends(&settings()?, run).await
         }
         Command::Changes(args) => {
-            with_store(&settings()?, async |store| changes::run(store, &args, output).await).await
+            let run = async |store: &_| changes::run(store, &args, clock::now(), output).await;
+            with_store(&settings()?, run).await
         }
         Command::DeadLetters(command) => {
             let settings = settings()?;

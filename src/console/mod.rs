@@ -23,13 +23,16 @@
 
 mod access;
 mod catalogue;
+pub mod catalogue_list;
 mod changes;
 mod corrections;
 mod cursor;
 mod dead_letter_commands;
 mod dead_letters;
 mod failures;
+mod filtered;
 mod guard;
+pub mod item_detail;
 mod items;
 mod lists;
 pub mod lookup;
@@ -43,6 +46,7 @@ mod replays;
 mod request;
 mod sites;
 mod stock;
+pub mod stock_list;
 pub mod views;
 
 use std::sync::Arc;
@@ -108,6 +112,12 @@ fn routes() -> Vec<Route> {
         ("/v1/sites", Role::Read, Scope::OfCaller, get(sites::list_sites)),
         ("/v1/sites/{site}/stock", Role::Read, Scope::OfSite, get(stock::list_stock)),
         ("/v1/sites/{site}/stock/{key}", Role::Read, Scope::OfSite, get(stock::show_stock_item)),
+        (
+            "/v1/sites/{site}/stock/{key}/receipts",
+            Role::Read,
+            Scope::OfSite,
+            get(stock::list_receipts),
+        ),
         (
             "/v1/sites/{site}/stock/{key}/receipts",
             Role::Operate,

@@ -20,6 +20,7 @@ use crate::http::problem::{Body, Problem};
         sites::list_sites,
         stock::list_stock,
         stock::show_stock_item,
+        stock::list_receipts,
         receipts::receive_goods,
         receipts::adjust_stock,
         receipts::count_stock,

@@ -32,12 +32,14 @@ pub use order::{
 };
 pub use policy::PolicyView;
 pub use queues::{DeadQueueView, QueuesView, RetryQueueView, WorkQueueView};
-pub use receipt::{PendingEventsView, ReceiptView};
+pub use receipt::{ItemReceiptView, PendingEventsView, ReceiptView, VoidView};
 pub use replay::{
     DeadLetterCommandView, DeadLetterForecastView, DeadLetterGroupView, ForecastView, ReplayView,
     StockEffectView,
 };
-pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, StockItemView};
+pub use stock::{
+    ClosedView, HoldView, ItemCursors, PendingView, SiteView, StockDetailView, StockItemView,
+};
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -136,9 +136,10 @@ async fn what_is_no_place_in_a_feed_is_refused() {
 
 async fn changes(store: &dyn Store, after: Option<&str>, format: Format) -> (ExitStatus, Printed) {
     let after = after.map(|after| storekeeper::store::changes::Cursor::parse(after).unwrap());
-    let args = ChangesArgs { site: Site::parse("shop").unwrap(), after, follow: false };
+    let args = ChangesArgs { site: Site::parse("shop").ok(), after, ..ChangesArgs::default() };
     let mut printed = Printed::default();
-    let status = changes::run(store, &args, &mut printed.output(format)).await.unwrap();
+    let status =
+        changes::run(store, &args, clock::now(), &mut printed.output(format)).await.unwrap();
     (status, printed)
 }
 

@@ -1,11 +1,13 @@
 //! The read commands.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use storekeeper::broker::BrokerError;
+use storekeeper::broker::{Broker, BrokerError};
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{
     self, DeadLettersCommand, DeadLettersListArgs, ExitStatus, Format, OrdersCommand,
-    PolicyCommand, StockCommand,
+    PolicyCommand, StockCommand, StockListArgs,
 };
 use storekeeper::clock::PastTime;
 use storekeeper::domain::{ProposedPolicy, Site, SourceRules, Timestamp};
@@ -44,13 +46,19 @@ impl Printed {
     }
 }
 
+/// The broker of commands that do without.
+pub(super) async fn no_broker() -> Result<Arc<dyn Broker>, BrokerError> {
+    Err(BrokerError::Blocked)
+}
+
 fn site() -> Site {
     Site::parse("shop").unwrap()
 }
 
 async fn stock(store: &dyn Store, command: StockCommand, format: Format) -> (ExitStatus, Printed) {
     let mut printed = Printed::default();
-    let status = cli::stock::run(store, &command, &mut printed.output(format)).await.unwrap();
+    let status =
+        cli::stock::run(store, no_broker, &command, &mut printed.output(format)).await.unwrap();
     (status, printed)
 }
 
@@ -71,9 +79,8 @@ async fn dead_letters(
     let now = Timestamp::from_millis(given::START_MS + 3 * 3_600_000);
     let mut printed = Printed::default();
     let output = &mut printed.output(format);
-    let broker = async || Err(BrokerError::Blocked);
     let status =
-        cli::dead_letters::run(store, &SourceRules::default(), broker, &command, now, output)
+        cli::dead_letters::run(store, &SourceRules::default(), no_broker, &command, now, output)
             .await
             .unwrap();
     (status, printed)
@@ -97,7 +104,7 @@ async fn stock_list_prints_a_table_of_all_sites() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
     given::goods(&*backends.store, "alpha", "variation:V1", 1000).await;
-    let list = StockCommand::List { site: None };
+    let list = StockCommand::List(StockListArgs::default());
     let (status, printed) = stock(&*backends.store, list, Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
     insta::assert_snapshot!(printed.out(), @r#"
@@ -116,7 +123,7 @@ async fn what_is_not_tracked_says_so_in_lists_and_is_no_oversale() {
     let gift = json!({"id": "gift", "name": "Gift card", "managed_inventory": false});
     given::hook(store, "ECOMM_PRODUCT_CREATED", (1, 0), &gift).await;
     given::order(store, "shop", "9", "gift", 3).await;
-    let list = StockCommand::List { site: None };
+    let list = StockCommand::List(StockListArgs::default());
     let (_, printed) = stock(store, list, Format::Table).await;
     let row = printed.out().lines().nth(1).unwrap().to_owned();
     assert!(row.ends_with("-3  not tracked"), "{row}");
@@ -132,7 +139,7 @@ async fn json_lists_are_the_apis_items_one_a_line() {
     given::shop(&*backends.store).await;
     given::dead_letters(&*backends.store).await;
     let console = backends.serve_console().await;
-    let list = StockCommand::List { site: Some(site()) };
+    let list = StockCommand::List(StockListArgs { site: Some(site()), ..StockListArgs::default() });
     let (_, printed) = stock(&*backends.store, list, Format::Json).await;
     let answered = console.json("/v1/sites/shop/stock").await;
     assert_eq!(&printed.lines(), answered["items"].as_array().unwrap());
@@ -148,7 +155,8 @@ async fn a_list_goes_on_past_one_page() {
     for number in 0..501 {
         given::goods(&*backends.store, "shop", &format!("sku:{number:03}"), 1).await;
     }
-    let list = || StockCommand::List { site: Some(site()) };
+    let list =
+        || StockCommand::List(StockListArgs { site: Some(site()), ..StockListArgs::default() });
     let (_, printed) = stock(&*backends.store, list(), Format::Json).await;
     assert_eq!(printed.lines().len(), 501);
     let (_, printed) = stock(&*backends.store, list(), Format::Table).await;
@@ -168,7 +176,7 @@ async fn an_exported_name_is_no_formula() {
 #[tokio::test]
 async fn an_empty_list_is_no_failure_and_says_so() {
     let backends = Backends::open();
-    let list = StockCommand::List { site: None };
+    let list = StockCommand::List(StockListArgs::default());
     let (status, printed) = stock(&*backends.store, list, Format::Table).await;
     assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
     assert_eq!(printed.err(), "No stock items.\n");

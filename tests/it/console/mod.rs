@@ -63,10 +63,7 @@ impl Backends {
     }
 
     /// A console with these settings.
-    async fn serve_console_set(
-        &self,
-        variables: impl IntoIterator<Item = (&str, &str)>,
-    ) -> Served {
+    async fn serve_console_set(&self, variables: impl IntoIterator<Item = (&str, &str)>) -> Served {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         let settings = Settings::load_from(None, variables).unwrap();
         let (store, broker) = (Arc::clone(&self.store), Arc::clone(&self.broker));

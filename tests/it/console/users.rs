@@ -70,7 +70,10 @@ async fn other_sites_do_not_exist_for_a_user_of_some() {
             let path = format!("/v1/sites/{site}/{list}");
             let answer = ask(&console, READS, Method::GET, &path, &Value::Null).await;
             let problem: Value = answer.json().await.unwrap();
-            assert_eq!((&problem["status"], &problem["code"]), (&json!(404), &"site.unknown".into()));
+            assert_eq!(
+                (&problem["status"], &problem["code"]),
+                (&json!(404), &"site.unknown".into())
+            );
             answers.push(problem["detail"].as_str().unwrap().replace(site, ""));
         }
         assert_eq!(answers[0], answers[1], "{list}: it is not said that the site is there");
@@ -110,7 +113,8 @@ async fn a_user_of_some_sites_has_the_dead_letters_of_these() {
     let (backends, console) = shops().await;
     let listed = get(&console, READS, "/v1/dead-letters?site=shop").await;
     assert_eq!(listed["items"][0]["id"], given::message(2).to_string());
-    let other = ask(&console, READS, Method::GET, "/v1/dead-letters?site=other", &Value::Null).await;
+    let other =
+        ask(&console, READS, Method::GET, "/v1/dead-letters?site=other", &Value::Null).await;
     assert_eq!(refused(other).await, (404, "site.unknown".to_owned()));
     let letter = |number| format!("/v1/dead-letters/{}", given::message(number));
     assert!(get(&console, OWN, &letter(2)).await["body"].is_object());
