@@ -122,15 +122,19 @@ pub enum DeadLettersCommand {
     /// has ended. A dead letter that fails again stays in the list, with its replay count; then the
     /// command exits 1.
     Replay(DeadLettersReplayArgs),
-    /// Edit the body of a dead letter; the original body is kept.
-    Edit {
+    /// Write the body of a dead letter to stdout, byte for byte.
+    ///
+    /// It contains personal data of the buyer.
+    Body {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
         id: MessageId,
-        /// The file with the new body; `-` is stdin.
-        #[arg(long, value_name = "FILE")]
-        body: PathBuf,
     },
+    /// Edit the body of a dead letter; the original body is kept.
+    ///
+    /// Without --body, opens the body in $EDITOR. Shows the outcome that a replay would have before
+    /// the edit is kept; in a terminal, asks whether to keep it.
+    Edit(DeadLettersEditArgs),
     /// Discard dead letters for good: one, or all that match.
     ///
     /// Skips those in a running replay, and exits 1 if there are any.
@@ -145,6 +149,26 @@ pub enum DeadLettersCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+}
+
+/// The options of `dead-letters edit`.
+#[derive(Debug, Args)]
+pub struct DeadLettersEditArgs {
+    /// The message id, as `dead-letters list` prints it.
+    #[arg(value_name = "ID", value_parser = parse_message_id)]
+    pub id: MessageId,
+
+    /// The file with the new body; `-` is stdin.
+    #[arg(long, value_name = "FILE", conflicts_with = "revert")]
+    pub body: Option<PathBuf>,
+
+    /// Restore the body as it was received.
+    #[arg(long)]
+    pub revert: bool,
+
+    /// Only show the outcome; keep nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The options of `dead-letters replay`.

@@ -16,9 +16,12 @@ pub mod changes;
 pub mod completions;
 pub mod config;
 pub mod dead_letter_commands;
+mod dead_letter_edit;
 pub mod dead_letters;
 pub mod demo;
+mod editor;
 pub mod failure;
+mod forecast;
 mod formula;
 pub mod health;
 pub mod import;
@@ -46,9 +49,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use args::{
-    CatalogueArgs, ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersListArgs,
-    DeadLettersReplayArgs, DemoArgs, HealthArgs, PolicyCommand, ServeArgs, StockCommand,
-    StockCommands, StockListArgs,
+    CatalogueArgs, ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersEditArgs,
+    DeadLettersListArgs, DeadLettersReplayArgs, DemoArgs, HealthArgs, PolicyCommand, ServeArgs,
+    StockCommand, StockCommands, StockListArgs,
 };
 pub use orders::{OrdersCommand, OrdersCommands};
 
@@ -207,6 +210,7 @@ pub enum Command {
         storekeeper dead-letters list --reason decode.not_json --older-than 1h\n  \
         storekeeper dead-letters show 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11\n  \
         storekeeper dead-letters edit 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11 --body fixed.json\n  \
+        storekeeper dead-letters edit 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11 --revert\n  \
         storekeeper dead-letters replay --reason order.no_identity --dry-run\n  \
         storekeeper dead-letters replay --site shop --rate 50 --ramp 1m --abort-after 10"
     )]

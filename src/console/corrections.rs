@@ -59,9 +59,9 @@ pub(super) async fn correct_order(
 ) -> Result<(StatusCode, Json<CorrectionAnswerView>), Problem> {
     let action = Action::parse(&body.action);
     let action = action.ok_or_else(|| invalid("action: must be release, hold or ship"))?;
+    let order = orders::find(&backends, &path).await?;
     let shown = body.shown.as_deref().map(Shown::parse).transpose();
     let shown = shown.map_err(|error| invalid(format!("shown: {error}")))?;
-    let order = orders::find(&backends, &path).await?;
     if shown.is_none() && order.record.shown().is_some() {
         return Err(invalid("shown: is missing; copy it from the order as it was shown"));
     }

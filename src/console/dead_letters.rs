@@ -10,7 +10,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::access::Caller;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
-use super::views::{DeadLetterDetailView, DeadLetterGroupView, DeadLetterView, ListView};
+use super::views::{
+    BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView, HeadersView, ListView,
+};
 use super::{Backends, cursor, lists};
 use crate::clock::PastTime;
 use crate::config::Role;
@@ -120,13 +122,28 @@ pub(super) async fn list_dead_letter_groups(
 
 /// A dead letter, as the caller's role is allowed to see it.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
 #[schema(as = ShownDeadLetter)]
-pub(super) enum ShownView {
-    /// For role `operate`: with its headers and its body.
-    Detailed(DeadLetterDetailView),
-    /// For role `read`: as in the list.
-    Listed(DeadLetterView),
+pub(super) struct ShownView {
+    /// The dead letter, as in the list.
+    #[serde(flatten)]
+    letter: DeadLetterView,
+    /// For role `operate`: the headers, and the bodies.
+    #[serde(flatten)]
+    content: Option<ContentView>,
+}
+
+/// What only operators see of a dead letter.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterContent)]
+pub(super) struct ContentView {
+    /// The headers.
+    headers: HeadersView,
+    /// The body, byte for byte; personal data.
+    body: BodyView,
+    /// The body as received, if it was edited since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    original_body: Option<BodyView>,
 }
 
 /// Shows a dead letter; to operators with its headers and its body
@@ -152,9 +169,9 @@ pub(super) async fn show_dead_letter(
     let letter = backends.store.dead_letter(id).await?;
     let of_caller = |letter: &DeadLetter| caller.check(letter.rejection.site.as_ref()).is_ok();
     let letter = letter.filter(of_caller).ok_or_else(unknown)?;
-    let detail = DeadLetterDetailView::from(&letter);
-    Ok(Json(match caller.role {
-        Role::Operate => ShownView::Detailed(detail),
-        Role::Read => ShownView::Listed(detail.letter),
-    }))
+    let DeadLetterDetailView { letter, headers, body, original_body } =
+        DeadLetterDetailView::from(&letter);
+    let content = ContentView { headers, body, original_body };
+    let content = (caller.role == Role::Operate).then_some(content);
+    Ok(Json(ShownView { letter, content }))
 }

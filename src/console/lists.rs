@@ -27,8 +27,8 @@ pub(super) struct PageQuery {
 /// Reads `q` of a list's query; an empty one selects everything.
 pub(super) fn read_query(text: Option<String>) -> Result<Option<String>, Problem> {
     let text = text.filter(|text| !text.is_empty());
-    if text.as_ref().is_some_and(|text| text.len() > IDENTIFIER_BYTES_MAX) {
-        return Err(invalid(format!("q: is longer than {IDENTIFIER_BYTES_MAX} bytes")));
+    if text.as_ref().is_some_and(|text| text.chars().count() > IDENTIFIER_BYTES_MAX) {
+        return Err(invalid(format!("q: is longer than {IDENTIFIER_BYTES_MAX} characters")));
     }
     Ok(text)
 }

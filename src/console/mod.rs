@@ -37,6 +37,7 @@ mod items;
 mod lists;
 pub mod lookup;
 mod openapi;
+mod openapi_limits;
 pub mod order_list;
 mod orders;
 mod queues;

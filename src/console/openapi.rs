@@ -1,14 +1,15 @@
 //! `GET /v1/openapi.json`: the description of the API.
 
 use axum::Json;
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::{
-    catalogue, changes, corrections, dead_letter_commands, dead_letters, orders, queues, receipts,
-    replays, sites, stock,
+    catalogue, changes, corrections, dead_letter_commands, dead_letters, openapi_limits, orders,
+    queues, receipts, replays, sites, stock,
 };
 use crate::http::problem::{Body, Problem};
 
@@ -78,23 +79,23 @@ impl Modify for Tokens {
     tag = "api",
     responses((status = 200, description = "This document.", body = Object), Refusals),
 )]
-pub(super) async fn show_openapi(
-    _: Query<NoParameters>,
-) -> Result<Json<utoipa::openapi::OpenApi>, Problem> {
-    Ok(Json(Document::openapi()))
+pub(super) async fn show_openapi(_: Query<NoParameters>) -> Result<Json<Value>, Problem> {
+    Ok(Json(document()))
+}
+
+/// The whole description.
+pub(super) fn document() -> Value {
+    let described = serde_json::to_value(Document::openapi());
+    let mut document = described.expect("a description is texts, lists and objects");
+    openapi_limits::complete(&mut document);
+    document
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
-
     use super::*;
-
-    fn document() -> Value {
-        serde_json::to_value(Document::openapi()).unwrap()
-    }
 
     #[test]
     fn the_routes_served_are_the_routes_described() {

@@ -28,7 +28,7 @@ type Answered = (StatusCode, Json<ReceiptView>);
 #[serde(deny_unknown_fields)]
 #[schema(as = Goods)]
 pub(super) struct GoodsBody {
-    /// Units that were received: a decimal string, or a number.
+    /// Units that were received: a decimal string, or a whole number.
     #[serde(deserialize_with = "quantity")]
     #[schema(value_type = String, example = "12.5")]
     quantity: Quantity,
@@ -49,7 +49,8 @@ pub(super) struct GoodsBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Adjustment)]
 pub(super) struct AdjustmentBody {
-    /// Units to add, or to remove if it is below zero: a decimal string, or a number.
+    /// Units to add, or to remove if it is below zero: a decimal string, or a whole
+    /// number.
     #[serde(deserialize_with = "difference")]
     #[schema(value_type = String, example = "-2")]
     quantity: Quantity,
@@ -69,7 +70,7 @@ pub(super) struct AdjustmentBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Count)]
 pub(super) struct CountBody {
-    /// Units that are on the shelf: a decimal string, or a number.
+    /// Units that are on the shelf: a decimal string, or a whole number.
     #[serde(deserialize_with = "quantity")]
     #[schema(value_type = String, example = "40")]
     on_hand: Quantity,
@@ -223,7 +224,8 @@ pub(super) const fn status_of(progress: Progress) -> StatusCode {
     }
 }
 
-/// Reads the text of a number, in quotes or not: a float would lose units.
+/// Reads the text of a number, in quotes, or without them if it is whole: many programs would write
+/// another number than they mean.
 fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
     read(deserializer, Quantity::exact)
 }
@@ -247,7 +249,13 @@ fn read<'de, D: Deserializer<'de>>(
     } else {
         raw.to_owned()
     };
-    parse(&text).map_err(|error| D::Error::custom(format!("the quantity {error}")))
+    let quantity =
+        parse(&text).map_err(|error| D::Error::custom(format!("the quantity {error}")))?;
+    if !raw.starts_with('"') && quantity.millionths() % 1_000_000 != 0 {
+        let message = "the quantity is not whole: write it as a text, such as \"12.5\"";
+        return Err(D::Error::custom(message));
+    }
+    Ok(quantity)
 }
 
 #[cfg(test)]
@@ -264,16 +272,26 @@ mod tests {
         for (written, expected) in [
             ("1", "1"),
             (r#""1.250""#, "1.25"),
-            ("0.1", "0.1"),
-            ("999999999.999999", "999999999.999999"),
+            (r#""0.1""#, "0.1"),
+            (r#""999999999.999999""#, "999999999.999999"),
             ("1e2", "100"),
+            ("7.0", "7"),
             (r#""\u0031""#, "1"),
         ] {
             assert_eq!(read(written).unwrap(), expected, "{written}");
         }
-        for written in
-            ["-1", "null", "true", "[1]", "{}", r#"" 1""#, "0.0000001", "1e10", r#""\ud800""#]
-        {
+        for written in [
+            "-1",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+            r#"" 1""#,
+            "0.0000001",
+            "1e10",
+            "0.5",
+            r#""\ud800""#,
+        ] {
             assert!(read(written).is_err(), "{written}");
         }
     }
@@ -285,7 +303,7 @@ mod tests {
             let read = serde_json::from_str::<AdjustmentBody>(&body);
             read.map(|body| body.quantity.to_string()).map_err(|error| error.to_string())
         };
-        for (written, expected) in [("-1.5", "-1.5"), (r#""-2""#, "-2"), ("3", "3")] {
+        for (written, expected) in [(r#""-1.5""#, "-1.5"), (r#""-2""#, "-2"), ("-3", "-3")] {
             assert_eq!(read(written).unwrap(), expected, "{written}");
         }
         for written in [r#""--1""#, r#""-""#, r#""+1""#, "-1e10", "-0.0000001"] {

@@ -39,7 +39,8 @@ pub(super) struct StockQuery {
     /// Only tracked items that are short: `oversold`, with less than nothing available, or `low`.
     #[param(example = "oversold")]
     filter: Option<String>,
-    /// How much may be available of an item that is `low`.
+    /// Only tracked items with so much available or less: what `filter=low` goes by, 0 by default.
+    /// Every item that is oversold is low.
     #[param(example = "5")]
     low: Option<String>,
 }
@@ -48,14 +49,10 @@ impl StockQuery {
     fn filter(self) -> Result<StockFilter, Problem> {
         let short = match (self.filter.as_deref(), self.low.as_deref()) {
             (None, None) => None,
-            (Some("oversold"), None) => Some(Short::Oversold),
-            (Some("low"), Some(units)) => {
-                let units = Quantity::exact(units);
+            (Some("oversold"), _) => Some(Short::Oversold),
+            (Some("low") | None, units) => {
+                let units = units.map_or(Ok(Quantity::ZERO), Quantity::exact);
                 Some(Short::Low(units.map_err(|error| invalid(format!("low: {error}")))?))
-            }
-            (Some("low"), None) => return Err(invalid("filter: low needs the parameter low")),
-            (Some("oversold") | None, Some(_)) => {
-                return Err(invalid("low: is only for filter=low"));
             }
             (Some(_), _) => return Err(invalid("filter: must be oversold or low")),
         };

@@ -172,6 +172,8 @@ pub struct DeadLetterSummary {
     pub attempts: u32,
     /// How often it was replayed before.
     pub replays: u32,
+    /// Whether a person edited the body.
+    pub is_edited: bool,
 }
 
 /// Which dead letters are meant; what is `None` or empty does not restrict.

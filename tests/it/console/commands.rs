@@ -40,6 +40,13 @@ impl Printed {
         String::from_utf8_lossy(&self.out).contains("\u{1b}[38;")
     }
 
+    /// A field of each object that was printed; nothing for a table.
+    pub(super) fn lines_or_nothing(&self, field: &str) -> Vec<String> {
+        let objects = self.out();
+        let objects = objects.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        objects.map(|object| object[field].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The objects of what was printed, one a line.
     pub(super) fn lines(&self) -> Vec<Value> {
         self.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -199,16 +206,27 @@ async fn stock_show_prints_the_item_and_its_holds() {
     on hand                   10
     available                 -2
     closed orders             0, fulfilled 0
+    queued, all sites         not known
+    retrying, all sites       not known
     dead letters of the site  0
 
+    Received by
+    REFERENCE   ADDS  AS       AT                        BY  REASON
+    delivery-1   +10  receipt  2023-11-14T22:13:20.000Z  -   -
+
     Held by
-    ORDER    COMMITTED  FULFILLED
-    id:1001         12          0
+    ORDER    COMMITTED  FULFILLED  STATUS     WHY
+    id:1001         12          0  PROCESSED  promised
+
+    Last changes
+    AT                        DUE TO      RECEIVED  COMMITTED  FULFILLED  ON HAND AFTER  AVAILABLE AFTER
+    2023-11-14T22:13:20.250Z  id:1001            0        +12          0             10               -2
+    2023-11-14T22:13:20.000Z  delivery-1       +10          0          0             10               10
     "#);
     let console = backends.serve_console().await;
     let mut answered = console.json("/v1/sites/shop/stock/product:mug").await;
     let (_, printed) = stock(&*backends.store, show(), Format::Json).await;
-    // The command asks no broker.
+    // Nobody answers the command for the broker.
     answered["pending"]["queued"] = Value::Null;
     answered["pending"]["retrying"] = Value::Null;
     assert_eq!(printed.lines(), [answered]);

@@ -11,6 +11,7 @@ mod corrections;
 mod described;
 mod given;
 mod letters;
+mod lists;
 mod order_lists;
 mod orders;
 mod probes;
