@@ -10,13 +10,16 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use super::{Backend, BackendUrl, Settings};
 
 /// The settings that hold secrets, besides addresses with a login.
-pub const SECRETS: [&str; 5] = [
+pub const SECRETS: [&str; 6] = [
     "ingress.secrets",
     "ingress.path_token",
     "ingress.credentials",
     "console.tokens",
     "console.users",
+    "redis.sentinel_password",
 ];
+/// The settings that are addresses, which may have a login.
+pub const ADDRESSES: [&str; 3] = ["rabbitmq.url", "rabbitmq.management_url", "redis.url"];
 /// The files of the embedded backend.
 const DATA_FILES: [&str; 4] = ["broker.db", "broker.db-wal", "store.db", "store.db-wal"];
 

@@ -314,8 +314,8 @@ async fn dead_letters_list_prints_what_the_filters_select() {
     let (status, printed) = dead_letters(&*backends.store, list, Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
     insta::assert_snapshot!(printed.out(), @r#"
-    FAILED                    ID                                    REASON           SITE  EVENT  ORDER  ATTEMPTS  DETAIL
-    2023-11-14T23:13:21.000Z  00000000-0000-0000-0000-000000000001  decode.not_json  -     -      -             1  line 1 column 9: unexpected end
+    FAILED                    ID                                    REASON           SITE  EVENT  ORDER  ATTEMPTS  REPLAYS  EDITED  DETAIL
+    2023-11-14T23:13:21.000Z  00000000-0000-0000-0000-000000000001  decode.not_json  -     -      -             1        0  -       line 1 column 9: unexpected end
     "#);
 }
 

@@ -9,9 +9,11 @@ mod full_redis;
 mod leaders;
 mod least_rights;
 mod managed;
+mod memory;
 mod outages;
 mod reasons;
 mod roles;
+mod rotation;
 mod surviving;
 mod tls;
 
