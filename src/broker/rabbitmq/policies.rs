@@ -41,7 +41,7 @@ impl Shared {
             log_changes(&before, &read);
             sleep(READ_INTERVAL).await;
         }
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 
     fn locked_warnings(&self) -> MutexGuard<'_, BrokerWarnings> {
