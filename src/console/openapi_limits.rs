@@ -1,7 +1,7 @@
 //! What the description of the API says of texts: which of them are accepted.
 //!
 //! In one place, because many parameters and members of bodies have the same form. A description
-//! must accept what the server accepts: tests/api/check calls the server with what it describes.
+//! must accept what the server accepts: tests/deploy/api calls the server with what it describes.
 
 use serde_json::{Map, Value, json};
 
