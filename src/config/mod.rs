@@ -20,6 +20,7 @@ mod old_sources;
 mod read;
 mod show;
 mod sources;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -28,8 +28,9 @@ impl Shared {
 
     /// Reads the policies now and then, and logs what changes; never ends.
     pub(super) async fn watch_policies(&self) {
-        // Another login may take its place, but it does not come and go.
-        while let Some(management) = self.management() {
+        loop {
+            // Another login may take its place, but it does not come and go.
+            let Some(management) = self.management() else { return std::future::pending().await };
             let read = match management.policed(self.topology.namespace()).await {
                 Ok(queues) => BrokerWarnings {
                     policy_conflicts: Some(queues.iter().flat_map(conflicts).collect()),
@@ -41,7 +42,6 @@ impl Shared {
             log_changes(&before, &read);
             sleep(READ_INTERVAL).await;
         }
-        std::future::pending::<()>().await;
     }
 
     fn locked_warnings(&self) -> MutexGuard<'_, BrokerWarnings> {
