@@ -127,20 +127,15 @@ pub(super) struct ShownView {
     /// The dead letter, as in the list.
     #[serde(flatten)]
     letter: DeadLetterView,
-    /// For role `operate`: the headers, and the bodies.
-    #[serde(flatten)]
-    content: Option<ContentView>,
-}
-
-/// What only operators see of a dead letter.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DeadLetterContent)]
-pub(super) struct ContentView {
-    /// The headers.
-    headers: HeadersView,
-    /// The body, byte for byte; personal data.
-    body: BodyView,
-    /// The body as received, if it was edited since.
+    /// The headers; for role `operate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    headers: Option<HeadersView>,
+    /// The body, byte for byte, which is personal data; for role `operate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body: Option<BodyView>,
+    /// The body as received, if it was edited since; for role `operate` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     original_body: Option<BodyView>,
@@ -171,7 +166,11 @@ pub(super) async fn show_dead_letter(
     let letter = letter.filter(of_caller).ok_or_else(unknown)?;
     let DeadLetterDetailView { letter, headers, body, original_body } =
         DeadLetterDetailView::from(&letter);
-    let content = ContentView { headers, body, original_body };
-    let content = (caller.role == Role::Operate).then_some(content);
-    Ok(Json(ShownView { letter, content }))
+    let shown = ShownView { letter, headers: None, body: None, original_body: None };
+    Ok(Json(match caller.role {
+        Role::Operate => {
+            ShownView { headers: Some(headers), body: Some(body), original_body, ..shown }
+        }
+        Role::Read => shown,
+    }))
 }

@@ -37,7 +37,9 @@ pub(super) fn complete(document: &mut Value) {
             for parameter in parameters.into_iter().flatten() {
                 let place = parameter["in"].as_str().unwrap_or_default();
                 let name = parameter["name"].as_str().unwrap_or_default();
-                let limits = of_parameter(path, place, name);
+                let mut limits = of_parameter(path, place, name);
+                // A parameter that is left out is not null: there is no text for that.
+                limits["type"] = json!(if name == "limit" { "integer" } else { "string" });
                 merge(parameter.get_mut("schema"), limits);
             }
         }
