@@ -6,9 +6,9 @@ use super::audit::AuditArgs;
 use super::journal::JournalCommand;
 use super::output::Output;
 use super::{
-    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup,
-    catalogue, changes, completions, config, dead_letters, demo, failure, health, journal, orders,
-    policy, receipts, replays, serve, simulate, sites, stock, topology,
+    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommand, StockCommands, audit,
+    backup, catalogue, changes, completions, config, dead_letters, demo, failure, health, journal,
+    orders, policy, receipts, replays, serve, simulate, sites, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -62,10 +62,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             with_store(&settings()?, async |store| catalogue::run(store, &args, output).await).await
         }
         Command::Stock(StockCommands::Read(command)) => {
-            let settings = settings()?;
-            let broker = async || open_broker(&settings).await;
-            let run = async |store: &_| stock::run(store, broker, &command, output).await;
-            with_store(&settings, run).await
+            read_stock(&settings()?, &command, output).await
         }
         Command::Stock(StockCommands::Change(command)) => {
             let run =
@@ -109,6 +106,15 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
     }
+}
+
+async fn read_stock(
+    settings: &Settings,
+    command: &StockCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let broker = async || open_broker(settings).await;
+    with_store(settings, async |store| stock::run(store, broker, command, output).await).await
 }
 
 async fn journal(

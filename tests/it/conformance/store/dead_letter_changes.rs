@@ -111,15 +111,8 @@ pub(super) async fn a_letter_that_comes_back_edited_keeps_its_first_body(harness
     again.envelope.body = Bytes::from_static(b"edited");
     store.park(vec![again]).await.unwrap();
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
-    let is_edited = async || {
-        let listed = store.dead_letters(&DeadLetterFilter::default(), &ALL).await.unwrap();
-        listed.items.iter().map(|letter| letter.is_edited).collect::<Vec<_>>()
-    };
-    assert_eq!(is_edited().await, [true]);
-    // The first body again is no edit.
     store.edit_dead_letter(edit(1, 2, 11, "body 1")).await.unwrap();
-    assert_eq!(is_edited().await, [false]);
-    assert_eq!(bodies(&*store, 1).await, ("body 1".into(), None));
+    assert_eq!(bodies(&*store, 1).await, ("body 1".into(), None), "the first body is no edit");
 }
 
 pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harness: &Harness) {
