@@ -50,7 +50,7 @@ async fn list(
     let oversold = args.oversold.then_some(Short::Oversold);
     let filter = StockFilter {
         query: args.query.clone().filter(|query| !query.is_empty()),
-        short: oversold.or(args.low.map(Short::Low)),
+        short: oversold.or_else(|| args.low.map(Short::Low)),
     };
     let mut listing = Listing::new(LIST_COLUMNS);
     for site in &sites {

@@ -121,12 +121,12 @@ impl Settings {
             if user.sites.as_ref().is_some_and(Vec::is_empty) {
                 return Err(fault("sites", "is empty; leave it out to allow every site"));
             }
-            let token = user.token.expose_secret();
-            if !is_bearer_token(token) {
+            let secret = user.token.expose_secret();
+            if !is_bearer_token(secret) {
                 let message = format!("must be {}", BEARER_TOKEN_FORM.trim_end_matches(','));
                 return Err(fault("token", &message));
             }
-            if !taken.insert(token) {
+            if !taken.insert(secret) {
                 return Err(fault("token", "is another user's, or one of console.tokens"));
             }
         }

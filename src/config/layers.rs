@@ -14,13 +14,12 @@ use std::sync::Arc;
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
 use super::read::join;
+use super::strangers::PREFIX;
 use super::toml::{parse, parse_sections};
 use super::{Settings, SettingsError, old_sources, strangers};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
-/// The prefix of variables that are settings.
-pub(super) const PREFIX: &str = "STOREKEEPER__";
 /// The suffix of variables that name a file with the setting.
 const FROM_FILE: &str = "_FILE";
 /// The largest file that is read, in bytes.

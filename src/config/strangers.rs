@@ -2,8 +2,9 @@
 //! without effect, and nobody would know.
 
 use super::SettingsError;
-use super::layers::PREFIX;
 
+/// The prefix of variables that are settings.
+pub(super) const PREFIX: &str = "STOREKEEPER__";
 /// What everything of ours begins with.
 const OURS: &str = "STOREKEEPER_";
 /// Variables that are no settings, and beginnings of such.

@@ -3,6 +3,8 @@
 //! In one place, because many parameters and members of bodies have the same form. A description
 //! must accept what the server accepts: tests/deploy/api calls the server with what it describes.
 
+#![expect(clippy::indexing_slicing, reason = "of a JSON object, a member that is missing is null")]
+
 use serde_json::{Map, Value, json};
 
 use super::order_list::FLAGS;
