@@ -92,7 +92,11 @@ async fn catalogue_entries_are_found_by_the_start_of_any_name() {
     };
     let (status, all) = printed("shop", None, Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
-    insta::assert_snapshot!(all.out(), @"");
+    insta::assert_snapshot!(all.out(), @r#"
+    ENTRY         NAME       SKU    STOCK ITEMS             CHANGED
+    product:gift  Gift card  -      product:gift            2023-11-14T22:13:20.000Z
+    product:mug   Blue mug   MUG-1  product:mug, sku:MUG-1  2023-11-14T22:13:20.000Z
+    "#);
     let (_, json) = printed("shop", Some("gift"), Format::Json).await;
     let answered = console.json("/v1/sites/shop/catalogue?q=gift").await;
     assert_eq!(&json.lines(), answered["items"].as_array().unwrap());

@@ -294,7 +294,7 @@ pub(super) async fn changes_of_an_item_and_since_a_time_are_found(harness: &Harn
     assert_eq!(newest(None, (3, 100)).await, [1000, 999, 998]);
     assert_eq!(newest(of_b.as_ref(), (3, 100)).await, [999, 996, 993]);
     assert_eq!(newest(of_b.as_ref(), (1000, 1000)).await.len(), 333);
-    assert_eq!(newest(of_b.as_ref(), (1000, 500)).await.len(), 166, "no more is looked at");
+    assert_eq!(newest(of_b.as_ref(), (1000, 500)).await.len(), 167, "no more is looked at");
     assert_eq!(newest(None, (2000, 2000)).await.len(), 999);
     assert_eq!(newest(Some(&key("sku:C")), (3, 1000)).await, [0; 0]);
     let select = async |key: &Option<StockKey>, since: Option<i64>, bounds| {
