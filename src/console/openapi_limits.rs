@@ -1,7 +1,6 @@
 //! What the description of the API says of texts: which of them are accepted.
 //!
-//! In one place, because many parameters and members of bodies have the same form. A description
-//! must accept what the server accepts: tests/deploy/api calls the server with what it describes.
+//! In one place, because many parameters and members of bodies have the same form.
 
 #![expect(clippy::indexing_slicing, reason = "of a JSON object, a member that is missing is null")]
 
@@ -28,7 +27,7 @@ const IDS: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 const QUANTITY: &str = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$";
 const DIFFERENCE: &str = r"^-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$";
 /// The most units that one request may name, as a JSON number.
-const UNITS_MAX: u64 = 999_999_999;
+const UNITS_MAX: i64 = 1_000_000_000;
 
 /// Adds the limits of parameters and bodies to a description.
 pub(super) fn complete(document: &mut Value) {
@@ -113,7 +112,7 @@ fn of_bodies() -> Vec<(&'static str, &'static str, Value)> {
     }
     all.push(("Goods", "quantity", units(QUANTITY, 0)));
     all.push(("Count", "on_hand", units(QUANTITY, 0)));
-    all.push(("Adjustment", "quantity", units(DIFFERENCE, -999_999_999)));
+    all.push(("Adjustment", "quantity", units(DIFFERENCE, -UNITS_MAX)));
     all.push(("NewCorrection", "action", json!({"enum": ["release", "hold", "ship"]})));
     let reasons = Code::ALL.map(Code::as_str);
     all.push(("Selection", "reason", optional(maybe(json!({"enum": reasons})))));
