@@ -88,6 +88,7 @@ impl SecretFiles {
         settings.ingress.path_token = ingress.path_token;
         settings.ingress.credentials = ingress.credentials;
         settings.console.tokens = console.tokens;
+        settings.console.users = console.users;
         settings.rabbitmq.url = rabbitmq.url;
         settings.rabbitmq.management_url = rabbitmq.management_url;
         settings.redis.url = redis.url;

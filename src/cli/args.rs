@@ -9,7 +9,7 @@ use reqwest::Url;
 use super::actor::ActorArgs;
 use super::receipts;
 use crate::clock::PastTime;
-use crate::domain::{Code, MessageId, Site};
+use crate::domain::{Code, MessageId, Quantity, Site};
 
 /// The options of `serve` and of the single roles.
 #[derive(Debug, Args)]
@@ -57,13 +57,12 @@ pub enum StockCommand {
     /// In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it;
     /// `stock import` reads it without.
     Export,
-    /// List the counts of every stock item.
-    List {
-        /// Only the items of this site.
-        #[arg(value_name = "SITE", value_parser = Site::parse)]
-        site: Option<Site>,
-    },
-    /// Show one stock item and the orders that hold it.
+    /// List the counts of stock items.
+    List(StockListArgs),
+    /// Show why one stock item counts what it counts.
+    ///
+    /// Shows its receipts, the orders that hold it and why, its last changes, and what may still
+    /// change it.
     Show {
         /// The shop, as Duda names it in `site_name`.
         #[arg(value_name = "SITE", value_parser = Site::parse)]
@@ -72,6 +71,34 @@ pub enum StockCommand {
         #[arg(value_name = "KEY")]
         key: String,
     },
+}
+
+/// Filters of stock items; all that are given must match.
+#[derive(Debug, Default, Args)]
+pub struct StockListArgs {
+    /// Only the items of this site.
+    #[arg(value_name = "SITE", value_parser = Site::parse)]
+    pub site: Option<Site>,
+    /// Only items whose key or name starts with this.
+    #[arg(long, value_name = "Q")]
+    pub query: Option<String>,
+    /// Only tracked items with less than nothing available.
+    #[arg(long, conflicts_with = "low")]
+    pub oversold: bool,
+    /// Only tracked items with so many units available or less.
+    #[arg(long, value_name = "N", value_parser = Quantity::exact)]
+    pub low: Option<Quantity>,
+}
+
+/// The options of `catalogue`.
+#[derive(Debug, Args)]
+pub struct CatalogueArgs {
+    /// The shop, as Duda names it in `site_name`.
+    #[arg(value_name = "SITE", value_parser = Site::parse)]
+    pub site: Site,
+    /// Only entries whose id, name, SKU or external id starts with this; case is ignored.
+    #[arg(long, value_name = "Q")]
+    pub query: Option<String>,
 }
 
 /// The commands of `dead-letters`.
@@ -95,15 +122,19 @@ pub enum DeadLettersCommand {
     /// has ended. A dead letter that fails again stays in the list, with its replay count; then the
     /// command exits 1.
     Replay(DeadLettersReplayArgs),
-    /// Edit the body of a dead letter; the original body is kept.
-    Edit {
+    /// Write the body of a dead letter to stdout, byte for byte.
+    ///
+    /// It contains personal data of the buyer.
+    Body {
         /// The message id, as `dead-letters list` prints it.
         #[arg(value_name = "ID", value_parser = parse_message_id)]
         id: MessageId,
-        /// The file with the new body; `-` is stdin.
-        #[arg(long, value_name = "FILE")]
-        body: PathBuf,
     },
+    /// Edit the body of a dead letter; the original body is kept.
+    ///
+    /// Without --body, opens the body in $EDITOR. Shows the outcome that a replay would have before
+    /// the edit is kept; in a terminal, asks whether to keep it.
+    Edit(DeadLettersEditArgs),
     /// Discard dead letters for good: one, or all that match.
     ///
     /// Skips those in a running replay, and exits 1 if there are any.
@@ -118,6 +149,26 @@ pub enum DeadLettersCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+}
+
+/// The options of `dead-letters edit`.
+#[derive(Debug, Args)]
+pub struct DeadLettersEditArgs {
+    /// The message id, as `dead-letters list` prints it.
+    #[arg(value_name = "ID", value_parser = parse_message_id)]
+    pub id: MessageId,
+
+    /// The file with the new body; `-` is stdin.
+    #[arg(long, value_name = "FILE", conflicts_with = "revert")]
+    pub body: Option<PathBuf>,
+
+    /// Restore the body as it was received.
+    #[arg(long)]
+    pub revert: bool,
+
+    /// Only show the outcome; keep nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The options of `dead-letters replay`.

@@ -1,4 +1,4 @@
-//! `dead-letters replay`, `edit`, `discard`, `export` and `import`.
+//! `dead-letters replay`, `discard`, `export` and `import`.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -9,24 +9,22 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use comfy_table::Cell;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::dead_letter_edit::{free, report};
+use super::forecast::write_forecast;
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, optional, text, write_facts, write_section, write_table};
 use super::{DeadLettersReplayArgs, ExitStatus, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
-use crate::console::views::{
-    DeadLetterCommandView, DeadLetterForecastView, ReplayView, StockEffectView,
-};
-use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
+use crate::console::views::ReplayView;
+use crate::dead_letters::{self, Progress};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, NewReplay, Pace, ReplayId,
-    ReplayState, Store, StoreError,
+    ReplayState, Store,
 };
 
 /// Dead letters that are read or parked at a time.
@@ -53,7 +51,9 @@ pub async fn replay(
     if args.dry_run {
         let done = dead_letters::dry_run(store, sources, &filter).await;
         let done = done.context("cannot try the replay")?.unwrap_or_default();
-        output.show(&ReplayView::of_dry_run(id, now, &done), write_forecast)?;
+        output.show(&ReplayView::of_dry_run(now, &done), |view, output| {
+            view.forecast.as_ref().map_or(Ok(()), |forecast| write_forecast(forecast, output))
+        })?;
         return Ok(ExitStatus::Done);
     }
     let ramp_millis =
@@ -121,48 +121,6 @@ fn say_counts((sent, settled, failed): (u64, u64, u64), output: &mut Output<'_>)
     output.say(format_args!("sent {sent}, settled {settled}, came back {failed}"))
 }
 
-fn write_forecast(view: &ReplayView, output: &mut Output<'_>) -> io::Result<()> {
-    let Some(forecast) = &view.forecast else { return Ok(()) };
-    write_table(FORECAST_COLUMNS, &forecast.letters, output)?;
-    let heading = "What it would add to the stock";
-    write_section(heading, EFFECT_COLUMNS, &forecast.stock, "nothing", output)?;
-    if forecast.cut_off {
-        output.say(format_args!("there are more dead letters than these {}", view.selected))?;
-    }
-    Ok(())
-}
-
-const FORECAST_COLUMNS: &[Column<DeadLetterForecastView>] = &[
-    Column::text("ID", |letter| text(&letter.id)),
-    Column::text("WOULD BE", |letter| text(letter.outcome)),
-    Column::text("REASON", |letter| optional(letter.reason)),
-    Column::text("DETAIL", |letter| optional(letter.detail.as_deref())),
-];
-
-const EFFECT_COLUMNS: &[Column<StockEffectView>] = &[
-    Column::text("SITE", |effect| text(&effect.site)),
-    Column::text("KEY", |effect| text(&effect.key)),
-    Column::number("RECEIVED", |effect| Cell::new(&effect.received)),
-    Column::number("COMMITTED", |effect| Cell::new(&effect.committed)),
-    Column::number("FULFILLED", |effect| Cell::new(&effect.fulfilled)),
-];
-
-/// Gives a dead letter another body, from a file or, for `-`, from stdin.
-pub async fn edit(
-    store: &dyn Store,
-    broker: &Arc<dyn Broker>,
-    id: MessageId,
-    body: &Path,
-    output: &mut Output<'_>,
-) -> anyhow::Result<ExitStatus> {
-    let found = dead_letters::find(store, id).await;
-    let Some(letter) = free(id, found, output)? else { return Ok(ExitStatus::NotHeld) };
-    let bytes = input::read(body, EDIT_BYTES_MAX)?;
-    anyhow::ensure!(!bytes.is_empty(), "the body is empty");
-    let done = dead_letters::edit(broker, store, letter, &bytes).await;
-    report(letter, done.context("cannot queue the edit")?, output)
-}
-
 /// Discards a dead letter.
 pub async fn discard(
     store: &dyn Store,
@@ -173,7 +131,7 @@ pub async fn discard(
     let found = dead_letters::find_to_discard(store, id).await;
     let Some(letter) = free(id, found, output)? else { return Ok(ExitStatus::NotHeld) };
     let done = dead_letters::discard(broker, store, letter).await;
-    report(letter, done.context("cannot queue the discard")?, output)
+    report(letter, done.context("cannot queue the discard")?, |view| view, output)
 }
 
 /// Discards every dead letter that the filter selects, except those in a running replay.
@@ -210,49 +168,6 @@ pub async fn discard_selected(
     output.verdict(sentence.join(", "), &object)?;
     let is_done = queued == 0 && in_replay == 0;
     Ok(if is_done { ExitStatus::Done } else { ExitStatus::NotHeld })
-}
-
-/// Reports the progress of a command.
-fn report(
-    letter: DeadLetterName,
-    Commanded { message_id, progress }: Commanded,
-    output: &mut Output<'_>,
-) -> anyhow::Result<ExitStatus> {
-    if progress == Progress::Ended {
-        return output
-            .not_held("the dead letter ended before it could be edited; nothing was changed");
-    }
-    let is_applied = progress == Progress::Applied;
-    let view = DeadLetterCommandView::new(letter, message_id, is_applied);
-    output.show(&view, |view, output| {
-        let facts = vec![
-            ("id", text(&view.id)),
-            ("state", text(if is_applied { "applied" } else { "queued" })),
-            ("message", text(&view.message_id)),
-        ];
-        write_facts(facts, output)
-    })?;
-    if is_applied {
-        return Ok(ExitStatus::Done);
-    }
-    output.not_held("queued, because the Store did not answer; a worker will apply it")
-}
-
-/// The dead letter, unless it is in a running replay; then the reason is reported.
-fn free(
-    id: MessageId,
-    found: Result<Target, StoreError>,
-    output: &mut Output<'_>,
-) -> anyhow::Result<Option<DeadLetterName>> {
-    match found.with_context(|| format!("cannot read the dead letter {id}"))? {
-        Target::Free(letter) => return Ok(Some(letter)),
-        Target::InReplay(replay) => output.say(format_args!(
-            "{id} is in replay {replay}, and might come back as it was: wait until the replay is \
-             done, or run `storekeeper replays cancel {replay}`"
-        ))?,
-        Target::Unknown => output.say(format_args!("no message {id} is parked"))?,
-    }
-    Ok(None)
 }
 
 /// A dead letter as a line of an export; bodies are always base64, so that nothing is lost.

@@ -1,4 +1,4 @@
-//! `dead-letters list`, `groups` and `show`; the others are in [`dead_letter_commands`](commands).
+//! `dead-letters list`, `groups`, `show` and `body`; the others are in [`dead_letter_commands`](commands).
 
 use std::io;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use anyhow::Context;
 use comfy_table::Cell;
 
 use super::dead_letter_commands as commands;
+use super::dead_letter_edit as edit;
 use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Listing, optional, text, write_facts, write_heading};
@@ -38,9 +39,8 @@ pub async fn run(
             commands::export(store, &filter(args, now), output).await
         }
         DeadLettersCommand::Import { file } => commands::import(store, file, output).await,
-        DeadLettersCommand::Edit { id, body } => {
-            commands::edit(store, &broker().await?, *id, body, output).await
-        }
+        DeadLettersCommand::Body { id } => body(store, *id, output).await,
+        DeadLettersCommand::Edit(args) => edit::run(store, sources, broker, args, output).await,
         DeadLettersCommand::Discard(args) => {
             let broker = broker().await?;
             if let Some(id) = args.message {
@@ -87,6 +87,8 @@ const COLUMNS: &[Column<DeadLetterView>] = &[
     Column::text("EVENT", |letter| optional(letter.event_type.as_deref())),
     Column::text("ORDER", |letter| optional(letter.order.as_deref())),
     Column::number("ATTEMPTS", |letter| Cell::new(letter.attempts)),
+    Column::number("REPLAYS", |letter| Cell::new(letter.replays)),
+    Column::text("EDITED", |letter| text(if letter.edited { "yes" } else { "-" })),
     Column::text("DETAIL", |letter| text(&letter.detail)),
 ];
 
@@ -136,6 +138,21 @@ async fn show(
     Ok(ExitStatus::Done)
 }
 
+/// Writes the body of a dead letter, byte for byte.
+async fn body(
+    store: &dyn Store,
+    id: MessageId,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let letter = store.dead_letter(id).await;
+    let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
+        return output.not_held(format_args!("no message {id} is parked"));
+    };
+    output.out.write_all(&letter.envelope.body)?;
+    output.out.flush()?;
+    Ok(ExitStatus::Done)
+}
+
 fn write_letter(
     view: &DeadLetterDetailView,
     body_bytes: usize,
@@ -158,7 +175,8 @@ fn write_letter(
         ("traceparent", optional(headers.traceparent.as_deref())),
     ];
     if original_body.is_some() {
-        facts.push(("edited", text("yes; `--format json` has the original body")));
+        facts
+            .push(("edited", text("yes; `dead-letters edit --revert` restores the original body")));
     }
     write_facts(facts, output)?;
     let (note, body) = match body {

@@ -11,13 +11,17 @@ pub mod actor;
 mod args;
 pub mod audit;
 pub mod backup;
+pub mod catalogue;
 pub mod changes;
 pub mod completions;
 pub mod config;
 pub mod dead_letter_commands;
+mod dead_letter_edit;
 pub mod dead_letters;
 pub mod demo;
+mod editor;
 pub mod failure;
+mod forecast;
 mod formula;
 pub mod health;
 pub mod import;
@@ -35,10 +39,12 @@ pub mod replays;
 pub mod run;
 pub mod serve;
 pub mod simulate;
-mod sites;
+pub mod sites;
 mod status;
 pub mod stock;
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod topology;
 
 use std::path::PathBuf;
@@ -47,9 +53,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use args::{
-    ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersListArgs,
-    DeadLettersReplayArgs, DemoArgs, HealthArgs, PolicyCommand, ServeArgs, StockCommand,
-    StockCommands,
+    CatalogueArgs, ConfigCommand, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersEditArgs,
+    DeadLettersListArgs, DeadLettersReplayArgs, DemoArgs, HealthArgs, PolicyCommand, ServeArgs,
+    StockCommand, StockCommands, StockListArgs,
 };
 pub use orders::{OrdersCommand, OrdersCommands};
 
@@ -161,10 +167,20 @@ pub enum Command {
     #[command(after_help = "Examples:\n  storekeeper status\n  storekeeper status --format json")]
     Status,
 
+    /// List the sites: a site is known from its first webhook or receipt on.
+    #[command(after_help = "Example:\n  storekeeper sites")]
+    Sites,
+
+    /// List the products and categories of a site, and the stock items that they name.
+    #[command(after_help = "Examples:\n  storekeeper catalogue my-shop\n  \
+        storekeeper catalogue my-shop --query mug")]
+    Catalogue(CatalogueArgs),
+
     /// Show stock items and which orders hold them, and count received goods.
     #[command(
         subcommand,
         after_help = "Examples:\n  storekeeper stock list\n  \
+        storekeeper stock list my-shop --oversold\n  \
         storekeeper stock show my-shop variation:V1\n  \
         storekeeper stock receive my-shop variation:V1 100 --reference PO-1234\n  \
         storekeeper stock adjust my-shop variation:V1 -2 --reference D-7 --reason broken\n  \
@@ -186,10 +202,14 @@ pub enum Command {
     )]
     Orders(OrdersCommands),
 
-    /// Show the changes of a site's stock, oldest first; with `--follow`, new ones too.
+    /// Show the changes of stock, oldest first; with `--follow`, new ones too.
+    ///
+    /// The first counts are what a change added, the last two are the counts after it.
     ///
     /// Exits 1 if changes after `--after` are no longer kept: then read the stock again.
     #[command(after_help = "Examples:\n  storekeeper changes my-shop\n  \
+        storekeeper changes my-shop --key variation:V1 --since 24h\n  \
+        storekeeper changes --last 20\n  \
         storekeeper changes my-shop --follow --format json")]
     Changes(changes::ChangesArgs),
 
@@ -200,6 +220,7 @@ pub enum Command {
         storekeeper dead-letters list --reason decode.not_json --older-than 1h\n  \
         storekeeper dead-letters show 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11\n  \
         storekeeper dead-letters edit 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11 --body fixed.json\n  \
+        storekeeper dead-letters edit 0197c7f5-7d3c-7a51-9d0a-2f1f0a6c9c11 --revert\n  \
         storekeeper dead-letters replay --reason order.no_identity --dry-run\n  \
         storekeeper dead-letters replay --site shop --rate 50 --ramp 1m --abort-after 10"
     )]
@@ -307,6 +328,3 @@ impl From<ExitStatus> for ExitCode {
         Self::from(status as u8)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,7 @@ use comfy_table::Cell;
 use super::ExitStatus;
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, Listing, text, write_facts};
+use super::table::{Column, Listing, optional, text, write_facts};
 use crate::console::views::ReplayView;
 use crate::store::{Replay, ReplayId, Store};
 
@@ -56,7 +56,7 @@ pub(super) async fn run(
 
 const COLUMNS: &[Column<ReplayView>] = &[
     Column::text("MADE", |replay| text(&replay.made_at)),
-    Column::text("ID", |replay| text(&replay.id)),
+    Column::text("ID", |replay| optional(replay.id.as_deref())),
     Column::text("STATE", |replay| text(replay.state)),
     Column::number("SELECTED", |replay| Cell::new(replay.selected)),
     Column::number("SENT", |replay| Cell::new(replay.sent)),
@@ -85,7 +85,7 @@ fn show(
     };
     output.show(&ReplayView::from(replay), |view, output| {
         let facts = vec![
-            ("id", text(&view.id)),
+            ("id", optional(view.id.as_deref())),
             ("state", text(view.state)),
             ("made", text(&view.made_at)),
             ("selected", Cell::new(view.selected)),

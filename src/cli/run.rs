@@ -7,9 +7,9 @@ use super::journal::JournalCommand;
 use super::output::Output;
 use super::queues::QueuesCommand;
 use super::{
-    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
-    completions, config, dead_letters, demo, failure, health, journal, orders, policy, queues,
-    receipts, replays, serve, simulate, status, stock, topology,
+    Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommand, StockCommands, audit,
+    backup, catalogue, changes, completions, config, dead_letters, demo, failure, health, journal,
+    orders, policy, queues, receipts, replays, serve, simulate, sites, status, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -59,8 +59,14 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Config(ConfigCommand::Check) => {
             Ok(config::check(&settings()?, output.format, output.out)?)
         }
+        Command::Sites => {
+            with_store(&settings()?, async |store| sites::run(store, output).await).await
+        }
+        Command::Catalogue(args) => {
+            with_store(&settings()?, async |store| catalogue::run(store, &args, output).await).await
+        }
         Command::Stock(StockCommands::Read(command)) => {
-            with_store(&settings()?, async |store| stock::run(store, &command, output).await).await
+            read_stock(&settings()?, &command, output).await
         }
         Command::Stock(StockCommands::Change(command)) => {
             let run =
@@ -78,7 +84,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             with_backends(&settings()?, run).await
         }
         Command::Changes(args) => {
-            with_store(&settings()?, async |store| changes::run(store, &args, output).await).await
+            let run = async |store: &_| changes::run(store, &args, clock::now(), output).await;
+            with_store(&settings()?, run).await
         }
         Command::DeadLetters(command) => {
             let settings = settings()?;
@@ -141,6 +148,15 @@ async fn show_status(settings: &Settings, output: &mut Output<'_>) -> anyhow::Re
         Err(error) => return Err(error.into()),
     };
     with_store(settings, async |store| status::run(store, depth.as_ref(), output).await).await
+}
+
+async fn read_stock(
+    settings: &Settings,
+    command: &StockCommand,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let broker = async || open_broker(settings).await;
+    with_store(settings, async |store| stock::run(store, broker, command, output).await).await
 }
 
 async fn journal(

@@ -1,4 +1,4 @@
-//! Checks that the Store knows the site that a person named.
+//! `sites`, and the check that the Store knows the site that a person named.
 //!
 //! A mistyped name selects nothing, which would look like an empty shop, so it is an error. A site
 //! is known from its first commit on.
@@ -7,11 +7,23 @@ use anyhow::Context;
 
 use super::ExitStatus;
 use super::output::Output;
+use super::table::{Column, Listing, text};
+use crate::console::views::SiteView;
 use crate::domain::Site;
-use crate::store::ReadStore;
+use crate::store::{ReadStore, Store};
 
 /// How many sites are suggested in place of an unknown one.
 const NAMES_SHOWN: usize = 10;
+
+const COLUMNS: &[Column<SiteView>] = &[Column::text("SITE", |site| text(&site.site))];
+
+/// Lists the sites.
+pub async fn run(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+    let sites = store.sites().await.context("cannot list the sites")?;
+    let mut listing = Listing::new(COLUMNS);
+    listing.add(sites.iter().map(SiteView::from), output)?;
+    listing.finish_or_say("No sites.", output)
+}
 
 /// The named site, or every site; `None`, after a message, if there is no such site.
 pub(super) async fn chosen(

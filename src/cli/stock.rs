@@ -1,61 +1,76 @@
 //! `stock list`, `stock show` and `stock export`
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::Context;
 use comfy_table::Cell;
 
+use super::changes::{self, signed};
 use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Listing, optional, quantity, text, write_facts, write_section};
-use super::{ExitStatus, Format, StockCommand, formula, sites};
-use crate::console::views::{HoldView, StockDetailView, StockItemView};
+use super::{ExitStatus, Format, StockCommand, StockListArgs, formula, sites};
+use crate::broker::{Broker, BrokerError};
+use crate::console::item_detail::{self, ItemDetail};
+use crate::console::stock_list::{self, Short, StockFilter};
+use crate::console::views::{
+    HoldView, ItemCursors, ItemReceiptView, StockDetailView, StockItemView,
+};
 use crate::domain::{Site, StockKey, printable};
 use crate::requests::items::{self, Create, ItemError};
-use crate::store::{HeldBy, PageRequest, StockDetail, StockItem, Store};
+use crate::store::{PageRequest, StockItem, Store, orders};
 
-/// Orders that are read at a time of those that hold an item.
-const HOLDS_PAGE: usize = 500;
+/// Orders and receipts that are read at a time of those of an item.
+const PAGE: usize = 500;
 
-/// Runs a `stock` command that only reads.
+/// Runs a `stock` command that only reads. The broker is opened only to show what it still holds.
 pub async fn run(
     store: &dyn Store,
+    broker: impl AsyncFnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
     command: &StockCommand,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     match command {
         StockCommand::Export => export(store, output).await,
-        StockCommand::List { site } => list(store, site.as_ref(), output).await,
-        StockCommand::Show { site, key } => show(store, site, key, output).await,
+        StockCommand::List(args) => list(store, args, output).await,
+        StockCommand::Show { site, key } => show(store, broker, (site, key), output).await,
     }
 }
 
-/// Lists the stock items of one site or of all.
+/// Lists the stock items that the filters select, of one site or of all.
 async fn list(
     store: &dyn Store,
-    site: Option<&Site>,
+    args: &StockListArgs,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let Some(sites) = sites::chosen(store, site, output).await? else {
+    let Some(sites) = sites::chosen(store, args.site.as_ref(), output).await? else {
         return Ok(ExitStatus::NotHeld);
+    };
+    let oversold = args.oversold.then_some(Short::Oversold);
+    let filter = StockFilter {
+        query: args.query.clone().filter(|query| !query.is_empty()),
+        short: oversold.or_else(|| args.low.map(Short::Low)),
     };
     let mut listing = Listing::new(LIST_COLUMNS);
     for site in &sites {
         let mut pages = Pages::new();
-        while let Some(items) = next_page(store, site, &mut pages).await? {
+        while let Some(items) = next_page(store, site, &filter, &mut pages).await? {
             listing.add(items.iter().map(StockItemView::from), output)?;
         }
     }
-    listing.finish_or_say("No stock items.", output)
+    let none = if filter.is_open() { "No stock items." } else { "No stock items match." };
+    listing.finish_or_say(none, output)
 }
 
 async fn next_page(
     store: &dyn Store,
     site: &Site,
+    filter: &StockFilter,
     pages: &mut Pages,
 ) -> anyhow::Result<Option<Vec<StockItem>>> {
     let failure = format!("cannot list the stock of {site}");
-    pages.next(&failure, async |page| store.stock(site, None, page).await).await
+    pages.next(&failure, async |page| stock_list::page(store, site, filter, page).await).await
 }
 
 const LIST_COLUMNS: &[Column<StockItemView>] = &[
@@ -79,13 +94,14 @@ fn available(item: &StockItemView) -> Cell {
 /// Exports every stock item of all sites.
 async fn export(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
     if output.format == Format::Json {
-        return list(store, None, output).await;
+        return list(store, &StockListArgs::default(), output).await;
     }
     let mut csv = csv::Writer::from_writer(&mut *output.out);
     csv.write_record(EXPORT_COLUMNS).map_err(io::Error::from)?;
+    let everything = StockFilter::default();
     for site in store.sites().await.context("cannot list the sites")? {
         let mut pages = Pages::new();
-        while let Some(items) = next_page(store, &site, &mut pages).await? {
+        while let Some(items) = next_page(store, &site, &everything, &mut pages).await? {
             for item in items.iter().map(StockItemView::from) {
                 csv.write_record(export_row(&item)).map_err(io::Error::from)?;
             }
@@ -112,55 +128,74 @@ fn export_row(item: &StockItemView) -> [String; 8] {
     ]
 }
 
-/// Shows one stock item and every order that holds some of it.
+/// Shows one stock item, and what its counts are made of.
 async fn show(
     store: &dyn Store,
-    site: &Site,
-    name: &str,
+    broker: impl AsyncFnOnce() -> Result<Arc<dyn Broker>, BrokerError>,
+    (site, name): (&Site, &str),
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let detail = match items::resolve(store, site, name, Create::Never).await {
-        Ok(key) => whole_detail(store, site, &key).await?,
+    let item = match items::resolve(store, site, name, Create::Never).await {
+        Ok(key) => whole_item(store, site, &key).await?,
         Err(ItemError::Unknown { .. }) => None,
         Err(ItemError::UnknownSite { .. }) => return sites::say_unknown(store, site, output).await,
         Err(error @ ItemError::Ambiguous { .. }) => return output.not_held(error),
         Err(error @ (ItemError::Invalid { .. } | ItemError::Store(_))) => return Err(error.into()),
     };
-    let Some(detail) = detail else {
+    let Some(item) = item else {
         return output
             .not_held(format_args!("{} of {site} was never counted", printable(name, false)));
     };
-    // Commands ask no broker: what is queued is the server's to say.
-    output.show(&StockDetailView::new(&detail, None, None), write_detail)?;
+    // The counts are useful even if nobody knows what is queued.
+    let depth = match broker().await {
+        Ok(broker) => {
+            let depth = broker.depth().await.ok();
+            broker.close().await;
+            depth
+        }
+        Err(_) => None,
+    };
+    let view = StockDetailView::new(&item, ItemCursors::default(), depth.as_ref());
+    output.show(&view, write_detail)?;
     Ok(ExitStatus::Done)
 }
 
-/// The item with all pages of its holds. An order that changes while the pages are read may be
-/// seen in its old or its new state.
-async fn whole_detail(
+/// The item with all pages of its holds and receipts. An order that changes while the pages are
+/// read may be seen in its old or its new state.
+async fn whole_item(
     store: &dyn Store,
     site: &Site,
     key: &StockKey,
-) -> anyhow::Result<Option<StockDetail>> {
-    let mut page = PageRequest::first(HOLDS_PAGE);
-    let mut holds: Vec<HeldBy> = Vec::new();
-    loop {
-        let found = store.stock_item(site, key, &page).await;
-        let found = found.with_context(|| format!("cannot read {key} of {site}"))?;
-        let Some(mut detail) = found else { return Ok(None) };
-        holds.append(&mut detail.holds.items);
-        let Some(next) = detail.holds.next.take() else {
-            detail.holds.items = holds;
-            return Ok(Some(detail));
-        };
-        page.after = Some(next);
+) -> anyhow::Result<Option<ItemDetail>> {
+    let failure = || format!("cannot read {key} of {site}");
+    let first = PageRequest::first(PAGE);
+    let item = item_detail::read(store, site, key, &first, &first).await;
+    let Some(mut item) = item.with_context(failure)? else { return Ok(None) };
+    while let Some(after) = item.detail.holds.next.take() {
+        let page = PageRequest { after: Some(after), ..first };
+        let more = store.stock_item(site, key, &page).await.with_context(failure)?;
+        let Some(more) = more else { break };
+        let names: Vec<_> = more.holds.items.iter().map(|held| held.order.clone()).collect();
+        item.orders.extend(orders::orders(store, site, &names).await.with_context(failure)?);
+        item.detail.holds.items.extend(more.holds.items);
+        item.detail.holds.next = more.holds.next;
     }
+    while let Some(after) = item.receipts.next.take() {
+        let page = PageRequest { after: Some(after), ..first };
+        let more = store.receipts(site, key, &page).await.with_context(failure)?;
+        item.receipts.items.extend(more.items);
+        item.receipts.next = more.next;
+    }
+    Ok(Some(item))
 }
 
 fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> io::Result<()> {
     let item = &view.item;
     let counts = &item.counts;
     let closed = format!("{}, fulfilled {}", view.closed.orders, view.closed.fulfilled);
+    let events = |count: Option<u64>| {
+        text(&count.map_or_else(|| "not known".to_owned(), |count| count.to_string()))
+    };
     let mut facts = vec![
         ("site", text(&item.site)),
         ("key", text(&item.key)),
@@ -171,17 +206,43 @@ fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> io::Result<(
         ("on hand", quantity(&counts.on_hand)),
         ("available", available(item)),
         ("closed orders", text(&closed)),
+        ("queued, all sites", events(view.pending.queued)),
+        ("retrying, all sites", events(view.pending.retrying)),
         ("dead letters of the site", Cell::new(view.pending.dead)),
     ];
     if !item.tracked {
         facts.push(("tracked", text("no: it is in no oversale figure")));
     }
     write_facts(facts, output)?;
-    write_section("Held by", HOLDS_COLUMNS, &view.holds, "no order", output)
+    write_section("Received by", RECEIPT_COLUMNS, &view.receipts, "no receipt", output)?;
+    write_section("Held by", HOLDS_COLUMNS, &view.holds, "no order", output)?;
+    let none = "none that is kept, or none among the last changes of the site";
+    write_section("Last changes", changes::OF_ITEM, &view.last_changes, none, output)
+}
+
+const RECEIPT_COLUMNS: &[Column<ItemReceiptView>] = &[
+    Column::text("REFERENCE", |receipt| text(&receipt.reference)),
+    Column::number("ADDS", |receipt| text(&signed(&receipt.adds))),
+    Column::text("AS", |receipt| text(&kind_of(receipt))),
+    Column::text("AT", |receipt| optional(receipt.received_at.as_deref())),
+    Column::text("BY", |receipt| optional(receipt.actor.as_deref())),
+    Column::text("REASON", |receipt| optional(receipt.reason.as_deref())),
+];
+
+fn kind_of(receipt: &ItemReceiptView) -> String {
+    let by =
+        |actor: &Option<String>| actor.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+    match (&receipt.void, &receipt.on_hand) {
+        (Some(void), _) => format!("void{}", by(&void.actor)),
+        (None, Some(counted)) => format!("count of {counted}"),
+        (None, None) => "receipt".to_owned(),
+    }
 }
 
 const HOLDS_COLUMNS: &[Column<HoldView>] = &[
     Column::text("ORDER", |hold| text(&hold.order)),
     Column::number("COMMITTED", |hold| quantity(&hold.committed)),
     Column::number("FULFILLED", |hold| quantity(&hold.fulfilled)),
+    Column::text("STATUS", |hold| optional(hold.status.as_deref())),
+    Column::text("WHY", |hold| optional(hold.why.as_ref().map(|why| why.rule))),
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::token::{BEARER_TOKEN_FORM, PATH_TOKEN_FORM, is_bearer_token, is_path_token};
+use super::token::{PATH_TOKEN_FORM, is_path_token};
 use super::{ByteSize, LogFilter, Settings, SettingsError, value};
 
 /// The largest body that may be allowed, in bytes: RabbitMQ's default for a message.
@@ -17,8 +17,6 @@ const QUEUE_BYTES_LEAST: ByteSize = ByteSize(64 * 1024 * 1024);
 const CONNECTIONS_MAX: usize = 65_536;
 /// The most secrets: each costs a signature's computation for every request.
 const SECRETS_MAX: usize = 16;
-/// The most tokens of the console: each is compared for every request.
-const CONSOLE_TOKENS_MAX: usize = 64;
 /// The largest prefetch: AMQP counts it in 16 bits.
 const PREFETCH_MAX: usize = 65_535;
 /// The most deliveries in one commit.
@@ -54,7 +52,7 @@ impl Settings {
         self.check_backend_urls()?;
         self.check_sources()?;
         self.check_ingress()?;
-        self.check_console_tokens()?;
+        self.check_console_access()?;
         self.check_listeners()?;
         let worker = &self.worker;
         self.within("worker.prefetch", worker.prefetch, PREFETCH_MAX)?;
@@ -148,30 +146,11 @@ impl Settings {
         Ok(())
     }
 
-    fn check_console_tokens(&self) -> Result<(), SettingsError> {
-        let (setting, tokens) = ("console.tokens", &self.console.tokens);
-        if tokens.len() > CONSOLE_TOKENS_MAX {
-            return Err(self.fault(setting, format!("has more than {CONSOLE_TOKENS_MAX} tokens")));
-        }
-        for (place, token) in tokens.iter().enumerate() {
-            let (text, item) = (token.token.expose_secret(), place + 1);
-            if !is_bearer_token(text) {
-                let message = format!("item {item} must have {BEARER_TOKEN_FORM} after the colon");
-                return Err(self.fault(setting, message));
-            }
-            if tokens.iter().take(place).any(|other| other.token.expose_secret() == text) {
-                let message = format!("item {item} is there twice; a token has one role");
-                return Err(self.fault(setting, message));
-            }
-        }
-        Ok(())
-    }
-
     fn check_listeners(&self) -> Result<(), SettingsError> {
-        if self.console.tokens.is_empty() && !is_loopback(self.console.listen) {
+        if self.console.is_open() && !is_loopback(self.console.listen) {
             let message = format!(
-                "must be a loopback address, as 127.0.0.1:8081, not {}, unless console.tokens \
-                 is set",
+                "must be a loopback address, as 127.0.0.1:8081, not {}, unless console.tokens or \
+                 console.users is set",
                 self.console.listen
             );
             return Err(self.fault("console.listen", message));

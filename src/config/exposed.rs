@@ -10,11 +10,12 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use super::{Backend, BackendUrl, Settings};
 
 /// The settings that hold secrets, besides addresses with a login.
-pub const SECRETS: [&str; 5] = [
+pub const SECRETS: [&str; 6] = [
     "ingress.secrets",
     "ingress.path_token",
     "ingress.credentials",
     "console.tokens",
+    "console.users",
     "redis.sentinel_password",
 ];
 /// The settings that are addresses, which may have a login.

@@ -88,7 +88,7 @@ impl Settings {
         let mut origins = BTreeMap::new();
         note_origins("", &tree, &mut origins);
         old_sources::refuse(&mut tree)?;
-        for setting in ["sources", "ingress.credentials"] {
+        for setting in ["sources", "ingress.credentials", "console.users"] {
             parse_sections(setting, &mut tree)?;
         }
         let settings = Self { loaded_from, ..Self::read(tree, origins)? };

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backend_url::BackendUrl;
 pub use byte_size::ByteSize;
-pub use console_token::{ConsoleToken, Role};
+pub use console_token::{ConsoleToken, ConsoleUser, Role};
 pub use exposed::{ADDRESSES, SECRETS};
 use layers::LoadedFrom;
 pub use log_filter::LogFilter;
@@ -394,6 +394,8 @@ pub struct ConsoleSettings {
     pub listen: SocketAddr,
     /// The callers that are allowed; empty means everyone on this machine.
     pub tokens: Vec<ConsoleToken>,
+    /// Callers with a name, and perhaps only some sites.
+    pub users: Vec<ConsoleUser>,
 }
 
 /// `probes.*`

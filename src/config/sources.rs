@@ -72,7 +72,12 @@ impl Settings {
     }
 
     /// A fault of one section of a list.
-    fn fault_in(&self, list: &str, place: usize, (name, message): Fault) -> SettingsError {
+    pub(super) fn fault_in(
+        &self,
+        list: &str,
+        place: usize,
+        (name, message): Fault,
+    ) -> SettingsError {
         SettingsError {
             subject: format!("{list}[{}].{name}", place + 1),
             ..self.fault(list, message)

@@ -1,28 +1,32 @@
-//! Authentication and authorisation: bearer tokens, and the role that each route needs.
+//! Authentication and authorisation: bearer tokens, the role that each route needs, and the sites
+//! that exist for each caller.
 //!
 //! A token has one role. If no token is configured, every caller may do everything, and
 //! [`super::guard`] ensures that only this machine can call.
 //!
 //! # Invariants
-//! - A route cannot be served without a role: the table of routes has a column for it.
+//! - A route cannot be served without a role and a scope: the table of routes has columns for them.
+//! - A site that is not one of the caller's is answered like a site that does not exist.
 //! - A given token is compared with every known token in constant time.
 //! - Without a token, paths that do not exist are answered with 401 too: they reveal nothing.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use axum::{Extension, Router};
-use secrecy::ExposeSecret;
+use axum::{RequestExt, Router};
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use super::items::site_unknown;
 use super::{Backends, ROUTE};
-use crate::config::{ConsoleToken, Role};
-use crate::domain::Identifier;
+use crate::config::{ConsoleSettings, Role};
+use crate::domain::{Identifier, Site};
 use crate::http::log_refusal;
 use crate::http::problem::{Problem, ProblemCode};
 
@@ -31,35 +35,90 @@ const CHALLENGE: &str = "Bearer realm=\"storekeeper\"";
 /// The challenge for a caller with an unknown token.
 const CHALLENGE_INVALID: &str = "Bearer realm=\"storekeeper\", error=\"invalid_token\"";
 
-/// Restricts methods to callers whose token has at least this role.
-pub(super) fn needs(role: Role, methods: MethodRouter<Backends>) -> MethodRouter<Backends> {
-    methods.route_layer(from_fn(move |request, next| require(role, request, next)))
+/// What a route is about, which decides whether callers of some sites may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The site in its path: callers of other sites are answered as if it did not exist.
+    OfSite,
+    /// All sites: callers of some sites are refused.
+    AllSites,
+    /// What the handler selects for its [`Caller`].
+    OfCaller,
 }
 
-/// The role of the request's token, for handlers that show more to operators.
-pub(super) type Caller = Extension<Role>;
+/// Restricts methods to callers whose token has at least this role and may see what they are about.
+pub(super) fn needs(
+    role: Role,
+    scope: Scope,
+    methods: MethodRouter<Backends>,
+) -> MethodRouter<Backends> {
+    methods.route_layer(from_fn(move |request, next| require(role, scope, request, next)))
+}
 
-/// The actor, as it is recorded with changes: the role of the token, or the console if there are no
-/// tokens.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Actor(&'static str);
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// Recorded with changes: the user's name, the role of a token without one, or the console if
+    /// there are no tokens.
+    pub(super) name: Identifier,
+    pub(super) role: Role,
+    /// The only sites that exist for the caller; `None` for all.
+    sites: Option<Arc<[Site]>>,
+}
 
-impl Actor {
-    /// The name that is recorded.
-    pub(super) fn name(self) -> Identifier {
-        Identifier::parse(self.0).expect("it is a short plain text")
+impl Caller {
+    /// Whether every site exists for the caller.
+    pub(super) const fn sees_all(&self) -> bool {
+        self.sites.is_none()
+    }
+
+    /// Whether the site exists for the caller, as far as the caller's sites decide that.
+    pub(super) fn sees(&self, site: &Site) -> bool {
+        self.sites.as_ref().is_none_or(|sites| sites.contains(site))
+    }
+
+    /// Refuses what concerns sites that do not exist for the caller; `site` is the only one that the
+    /// request is about.
+    pub(super) fn check(&self, site: Option<&Site>) -> Result<(), Problem> {
+        match (site, &self.sites) {
+            (_, None) => Ok(()),
+            (Some(site), Some(_)) if self.sees(site) => Ok(()),
+            (Some(site), Some(_)) => Err(site_unknown(site)),
+            (None, Some(sites)) => {
+                let own: Vec<&str> = sites.iter().map(Site::as_str).collect();
+                let detail = format!("this concerns all sites; yours are {}", own.join(", "));
+                Err(Problem::new(ProblemCode::AuthForbidden, detail))
+            }
+        }
     }
 }
 
-/// The digests of the known tokens: of one length, so that comparing them does not reveal theirs.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        Ok(caller.expect("every request is authenticated"))
+    }
+}
+
+/// The known callers, each with the digest of its token: digests are of one length, so that
+/// comparing them does not reveal that of a token.
 #[derive(Clone)]
-pub(super) struct Access(Arc<[([u8; 32], Role)]>);
+pub(super) struct Access(Arc<[([u8; 32], Caller)]>);
 
 impl Access {
-    pub(super) fn new(tokens: &[ConsoleToken]) -> Self {
-        let digest =
-            |token: &ConsoleToken| (Sha256::digest(token.token.expose_secret()).into(), token.role);
-        Self(tokens.iter().map(digest).collect())
+    pub(super) fn new(settings: &ConsoleSettings) -> Self {
+        let digest = |token: &SecretString| Sha256::digest(token.expose_secret()).into();
+        let tokens = settings.tokens.iter().map(|given| {
+            let name = identifier(given.role.as_str());
+            (digest(&given.token), Caller { name, role: given.role, sites: None })
+        });
+        let users = settings.users.iter().map(|user| {
+            let sites = user.sites.as_deref().map(Arc::from);
+            (digest(&user.token), Caller { name: user.name.clone(), role: user.role, sites })
+        });
+        Self(tokens.chain(users).collect())
     }
 
     /// Whether there are no tokens.
@@ -67,37 +126,33 @@ impl Access {
         self.0.is_empty()
     }
 
-    /// Answers only requests with a known token, and records their role.
+    /// Answers only requests with a known token, and records who makes them.
     pub(super) fn protect(self, router: Router) -> Router {
         router.layer(from_fn_with_state(self, authenticate))
     }
 
-    /// The role of the request's token.
-    fn role_of(&self, headers: &HeaderMap) -> Result<Role, Problem> {
+    /// Whose token the request has.
+    fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.is_open() {
-            return Ok(Role::Operate);
+            return Ok(Caller { name: identifier("console"), role: Role::Operate, sites: None });
         }
         let token = bearer_token(headers)?;
         let given: [u8; 32] = Sha256::digest(token).into();
         // Every token is compared, so that the time does not reveal which one is nearly right.
-        let role = self.0.iter().fold(NOBODY, |found, (digest, role)| {
-            u8::conditional_select(&found, &number_of(*role), digest.ct_eq(&given))
+        let place = (0_u32..).zip(self.0.iter()).fold(NOBODY, |found, (place, (digest, _))| {
+            u32::conditional_select(&found, &place, digest.ct_eq(&given))
         });
-        [Role::Read, Role::Operate]
-            .into_iter()
-            .find(|known| number_of(*known) == role)
-            .ok_or_else(|| unauthorized("the token is unknown", CHALLENGE_INVALID))
+        let caller = usize::try_from(place).ok().and_then(|place| self.0.get(place));
+        let unknown = || unauthorized("the token is unknown", CHALLENGE_INVALID);
+        caller.map(|(_, caller)| caller.clone()).ok_or_else(unknown)
     }
 }
 
-/// No role, where a role is selected in constant time.
-const NOBODY: u8 = 0;
+/// The place of no caller, where one is selected in constant time.
+const NOBODY: u32 = u32::MAX;
 
-const fn number_of(role: Role) -> u8 {
-    match role {
-        Role::Read => 1,
-        Role::Operate => 2,
-    }
+fn identifier(name: &str) -> Identifier {
+    Identifier::parse(name).expect("it is a short plain text")
 }
 
 /// The token of `Authorization: Bearer`. If there are two headers, one may be forged, so both are
@@ -123,11 +178,9 @@ fn unauthorized(detail: &str, challenge: &'static str) -> Problem {
 }
 
 async fn authenticate(State(access): State<Access>, mut request: Request, next: Next) -> Response {
-    match access.role_of(request.headers()) {
-        Ok(role) => {
-            let actor = Actor(if access.is_open() { "console" } else { role.as_str() });
-            request.extensions_mut().insert(role);
-            request.extensions_mut().insert(actor);
+    match access.caller_of(request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => {
@@ -138,14 +191,37 @@ async fn authenticate(State(access): State<Access>, mut request: Request, next: 
     }
 }
 
-/// Lets a request pass if its token has at least this role.
-async fn require(needed: Role, request: Request, next: Next) -> Response {
-    // A request that was not authenticated has no role.
-    if request.extensions().get::<Role>().is_some_and(|role| *role >= needed) {
-        return next.run(request).await;
+/// Lets a request pass if its token has at least this role and may see what the route is about.
+async fn require(needed: Role, scope: Scope, mut request: Request, next: Next) -> Response {
+    // A request that was not authenticated has no caller.
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        return Problem::new(ProblemCode::AuthForbidden, "nobody made this request")
+            .into_response();
+    };
+    if caller.role < needed {
+        let detail = format!("this needs a token of role {}", needed.as_str());
+        return Problem::new(ProblemCode::AuthForbidden, detail).into_response();
     }
-    let detail = format!("this needs a token of role {}", needed.as_str());
-    Problem::new(ProblemCode::AuthForbidden, detail).into_response()
+    let checked = match scope {
+        Scope::OfCaller => Ok(()),
+        Scope::AllSites => caller.check(None),
+        Scope::OfSite => match site_of(&mut request).await {
+            Some(site) => caller.check(Some(&site)),
+            // The handler refuses what is no name of a site.
+            None => Ok(()),
+        },
+    };
+    match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The site that the path names.
+async fn site_of(request: &mut Request) -> Option<Site> {
+    let params = request.extract_parts::<RawPathParams>().await.ok()?;
+    let (_, site) = params.iter().find(|(name, _)| *name == "site")?;
+    Site::parse(site).ok()
 }
 
 #[cfg(test)]
@@ -156,14 +232,20 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::config::ConsoleToken;
 
     fn access() -> Access {
         let token = |role, text: &str| ConsoleToken { role, token: SecretString::from(text) };
-        Access::new(&[
+        let tokens = vec![
             token(Role::Read, "look"),
             token(Role::Operate, "act"),
             token(Role::Read, "look-too"),
-        ])
+        ];
+        Access::new(&settings(tokens))
+    }
+
+    fn settings(tokens: Vec<ConsoleToken>) -> ConsoleSettings {
+        ConsoleSettings { listen: "127.0.0.1:0".parse().unwrap(), tokens, users: Vec::new() }
     }
 
     fn role(values: &[&[u8]]) -> Option<Role> {
@@ -171,7 +253,7 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        access().role_of(&headers).ok()
+        access().caller_of(&headers).ok().map(|caller| caller.role)
     }
 
     #[test]
@@ -216,8 +298,8 @@ mod tests {
         let store = crate::store::embedded::EmbeddedStore::open(directory.path()).unwrap();
         let broker = crate::broker::embedded::EmbeddedBroker::open(directory.path()).unwrap();
         let router = Router::new()
-            .route("/", needs(Role::Read, get(|| async { "seen" })))
-            .route("/", needs(Role::Operate, post(|| async { "done" })))
+            .route("/", needs(Role::Read, Scope::AllSites, get(|| async { "seen" })))
+            .route("/", needs(Role::Operate, Scope::AllSites, post(|| async { "done" })))
             .with_state(Backends {
                 sources: Arc::default(),
                 store: Arc::new(store),
@@ -245,7 +327,8 @@ mod tests {
 
     #[test]
     fn without_tokens_everyone_is_an_operator() {
-        let open = Access::new(&[]);
-        assert_eq!(open.role_of(&HeaderMap::new()).ok(), Some(Role::Operate));
+        let open = Access::new(&settings(Vec::new()));
+        let caller = open.caller_of(&HeaderMap::new()).unwrap();
+        assert_eq!((caller.role, caller.sees_all()), (Role::Operate, true));
     }
 }

@@ -19,19 +19,22 @@ use utoipa::IntoParams;
 
 use super::Backends;
 use super::cursor::{LIMIT_DEFAULT, LIMIT_MAX};
-use super::items::check_site;
+use super::items::{self, ItemPath, Purpose, check_site};
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
 use super::views::{ChangeView, ListView};
+use crate::clock::{self, PastTime};
 use crate::domain::{Site, causes};
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::store::changes::{self, Cursor, FeedError};
+use crate::store::changes::{self, ChangeFilter, Cursor, FeedError};
 use crate::store::{Change, Store};
 
 /// Streams at a time: each reads the Store several times a second.
 pub(super) const STREAMS_MAX: usize = 32;
 /// Changes that a stream reads at once.
 const BATCH: usize = 100;
+/// Changes that are looked at for one page, or at once for a stream.
+const LOOKED_AT_MAX: usize = 5000;
 /// How often a stream reads the feed.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How often an idle stream sends a comment, so that proxies keep it open.
@@ -50,11 +53,18 @@ pub(super) struct ChangesQuery {
     /// The most changes of the page; 100 by default. A stream has no limit.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
+    /// Only changes of this item: any of its names, bare or as `kind:identifier`.
+    #[param(max_length = 256, example = "product:P1")]
+    key: Option<String>,
+    /// Only changes since this: a time in RFC 3339, or an age such as `2h`.
+    #[param(example = "2h")]
+    since: Option<String>,
 }
 
 /// Lists the changes of a shop's stock, oldest first, or streams them
 ///
-/// With `Accept: text/event-stream`, changes are sent as server-sent events, each with its cursor
+/// With `key` or `since`, a page may have fewer changes than requested, or none, and still a next
+/// one. With `Accept: text/event-stream`, changes are sent as server-sent events, each with its cursor
 /// as id, until the client or the server ends the stream.
 #[utoipa::path(
     get,
@@ -66,11 +76,12 @@ pub(super) struct ChangesQuery {
         ChangesQuery,
     ),
     responses(
-        (status = 200, description = "A page of changes; empty after the last. `next_cursor` is the next `after`, and null when the page is not full.", content(
+        (status = 200, description = "A page of changes; empty after the last. `next_cursor` is the next `after`, and null at the end of the feed.", content(
             (ListView<ChangeView> = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = 404, description = "There is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 404, description = "There is no such shop, or no item goes by the name.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "Several items go by the name: `candidates` lists them.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 410, description = "Changes after the cursor are no longer kept: read the stock again.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
     ),
@@ -83,25 +94,42 @@ pub(super) async fn list_changes(
 ) -> Result<Response, Problem> {
     let site = parse_site(&site)?;
     let after = query.after.as_deref().map(|text| parse_cursor(text, "after")).transpose()?;
+    let filter = filter(&backends, &site, &query).await?;
     if wants_stream(&headers) {
         if query.limit.is_some() {
             return Err(invalid("limit: a stream has no limit"));
         }
         let after = last_event_id(&headers)?.or(after);
-        return follow(&backends, site, after).await.map(IntoResponse::into_response);
+        return follow(&backends, site, filter, after).await.map(IntoResponse::into_response);
     }
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(invalid(format!("limit: must be 1 to {LIMIT_MAX}")));
     }
-    let found = changes::read(&*backends.store, &site, after.as_ref(), limit).await?;
-    if found.is_empty() {
+    let bounds = (limit, LOOKED_AT_MAX);
+    let found = changes::select(&*backends.store, &site, &filter, after.as_ref(), bounds).await?;
+    if found.changes.is_empty() {
         check_site(&backends, &site).await?;
     }
-    let is_full = found.len() == limit;
-    let items: Vec<_> = found.iter().map(|change| ChangeView::new(&site, change)).collect();
-    let next_cursor = items.last().filter(|_| is_full).map(|last| last.cursor.clone());
+    let items = found.changes.iter().map(|change| ChangeView::new(&site, change)).collect();
+    let next_cursor = found.last.filter(|_| found.has_more).map(|last| last.to_string());
     Ok(Json(ListView { items, next_cursor }).into_response())
+}
+
+async fn filter(
+    backends: &Backends,
+    site: &Site,
+    query: &ChangesQuery,
+) -> Result<ChangeFilter, Problem> {
+    let since = query.since.as_deref().map(|text| {
+        let time = PastTime::parse(text).map_err(|error| invalid(format!("since: {error}")));
+        time.map(|time| time.resolve(clock::now()))
+    });
+    let since = since.transpose()?;
+    let Some(key) = query.key.clone() else { return Ok(ChangeFilter { key: None, since }) };
+    let path = ItemPath::new(site, key);
+    let (_, key) = items::resolve(backends, &path, Purpose::Read).await?;
+    Ok(ChangeFilter { key: Some(key), since })
 }
 
 fn parse_cursor(text: &str, name: &str) -> Result<Cursor, Problem> {
@@ -129,6 +157,7 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 async fn follow(
     backends: &Backends,
     site: Site,
+    filter: ChangeFilter,
     after: Option<Cursor>,
 ) -> Result<impl IntoResponse + use<>, Problem> {
     let busy = |_| {
@@ -140,7 +169,9 @@ async fn follow(
         store: Arc::clone(&backends.store),
         stop: backends.stop.clone(),
         site,
+        filter,
         after,
+        has_more: true,
         ready: VecDeque::new(),
         _permit: permit,
     };
@@ -156,7 +187,10 @@ struct Feed {
     store: Arc<dyn Store>,
     stop: CancellationToken,
     site: Site,
+    filter: ChangeFilter,
     after: Option<Cursor>,
+    /// Whether the feed goes on, as far as is known.
+    has_more: bool,
     /// Changes that were read and are not sent yet.
     ready: VecDeque<Change>,
     _permit: OwnedSemaphorePermit,
@@ -180,7 +214,7 @@ impl Feed {
                 return Some(change);
             }
             match stop.run_until_cancelled(self.refill()).await? {
-                Ok(()) if !self.ready.is_empty() => continue,
+                Ok(()) if !self.ready.is_empty() || self.has_more => continue,
                 Ok(()) => {}
                 // A Store that is away for a while does not end the streams.
                 Err(FeedError::Store(error)) if error.is_transient() => {
@@ -196,11 +230,12 @@ impl Feed {
     }
 
     async fn refill(&mut self) -> Result<(), FeedError> {
-        let found = changes::read(&*self.store, &self.site, self.after.as_ref(), BATCH).await?;
-        if let Some(last) = found.last() {
-            self.after = Some(Cursor::after(last));
-        }
-        self.ready = found.into();
+        let bounds = (BATCH, LOOKED_AT_MAX);
+        let (store, after) = (&*self.store, self.after.as_ref());
+        let found = changes::select(store, &self.site, &self.filter, after, bounds).await?;
+        self.after = found.last;
+        self.has_more = found.has_more;
+        self.ready = found.changes.into();
         Ok(())
     }
 }
@@ -242,10 +277,14 @@ mod tests {
             stop: stop.clone(),
         };
         let site = Site::parse("shop").unwrap();
-        assert!(follow(&backends, site.clone(), None).await.is_err(), "nobody knows the site");
+        let any = ChangeFilter::default;
+        assert!(
+            follow(&backends, site.clone(), any(), None).await.is_err(),
+            "nobody knows the site"
+        );
         make_known(&*backends.store, &site).await;
-        let answer = follow(&backends, site.clone(), None).await.unwrap().into_response();
-        assert!(follow(&backends, site, None).await.is_err(), "there is room for one");
+        let answer = follow(&backends, site.clone(), any(), None).await.unwrap().into_response();
+        assert!(follow(&backends, site, any(), None).await.is_err(), "there is room for one");
         let mut body = answer.into_body();
         for _ in 0..2 {
             let sent = body.frame().await.unwrap().unwrap().into_data().unwrap();

@@ -54,14 +54,14 @@ pub(super) struct CorrectionBody {
     ),
 )]
 pub(super) async fn correct_order(
-    ChangeRequest { backends, path, actor, timeout }: ChangeRequest<OrderPath>,
+    ChangeRequest { backends, path, caller, timeout }: ChangeRequest<OrderPath>,
     JsonBody(body): JsonBody<CorrectionBody>,
 ) -> Result<(StatusCode, Json<CorrectionAnswerView>), Problem> {
     let action = Action::parse(&body.action);
     let action = action.ok_or_else(|| invalid("action: must be release, hold or ship"))?;
+    let order = orders::find(&backends, &path).await?;
     let shown = body.shown.as_deref().map(Shown::parse).transpose();
     let shown = shown.map_err(|error| invalid(format!("shown: {error}")))?;
-    let order = orders::find(&backends, &path).await?;
     if shown.is_none() && order.record.shown().is_some() {
         return Err(invalid("shown: is missing; copy it from the order as it was shown"));
     }
@@ -71,7 +71,7 @@ pub(super) async fn correct_order(
         action,
         shown,
         reference: body.reference,
-        note: Note { reason: Some(body.reason), actor: Some(actor) },
+        note: Note { reason: Some(body.reason), actor: Some(caller.name) },
     };
     let (broker, store) = (&*backends.broker, &*backends.store);
     let answer = corrections::ask(broker, store, &request, SOURCE, timeout).await?;

@@ -2,21 +2,23 @@
 
 #![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{NoParameters, Path, Query, invalid, parse_message_id, parse_site};
-use super::views::{DeadLetterDetailView, DeadLetterGroupView, DeadLetterView, ListView};
+use super::views::{
+    BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView, HeadersView, ListView,
+};
 use super::{Backends, cursor, lists};
 use crate::clock::PastTime;
 use crate::config::Role;
 use crate::domain::{Code, Timestamp};
 use crate::http::problem::{Body, Problem, ProblemCode};
-use crate::store::DeadLetterFilter;
+use crate::store::{DeadLetter, DeadLetterFilter};
 
 /// The most message ids of one filter.
 const IDS_MAX: usize = 100;
@@ -29,7 +31,7 @@ pub(super) struct DeadLettersQuery {
     /// Only dead letters with this reason.
     #[param(example = "decode.not_json")]
     reason: Option<String>,
-    /// Only dead letters of this shop.
+    /// Only dead letters of this shop; required for a user of some sites.
     site: Option<String>,
     /// Only dead letters that first failed before this: a time in RFC 3339, or an age such as `2h`.
     #[param(example = "2h")]
@@ -89,9 +91,11 @@ pub(super) fn read_filter(
 )]
 pub(super) async fn list_dead_letters(
     State(backends): State<Backends>,
+    caller: Caller,
     Query(query): Query<DeadLettersQuery>,
 ) -> Result<Json<ListView<DeadLetterView>>, Problem> {
     let filter = query.filter(crate::clock::now())?;
+    caller.check(filter.site.as_ref())?;
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
     let found = backends.store.dead_letters(&filter, &page).await;
     lists::answer(found, &page)
@@ -118,13 +122,23 @@ pub(super) async fn list_dead_letter_groups(
 
 /// A dead letter, as the caller's role is allowed to see it.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
 #[schema(as = ShownDeadLetter)]
-pub(super) enum ShownView {
-    /// For role `operate`: with its headers and its body.
-    Detailed(DeadLetterDetailView),
-    /// For role `read`: as in the list.
-    Listed(DeadLetterView),
+pub(super) struct ShownView {
+    /// The dead letter, as in the list.
+    #[serde(flatten)]
+    letter: DeadLetterView,
+    /// The headers; for role `operate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    headers: Option<HeadersView>,
+    /// The body, byte for byte, which is personal data; for role `operate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body: Option<BodyView>,
+    /// The body as received, if it was edited since; for role `operate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    original_body: Option<BodyView>,
 }
 
 /// Shows a dead letter; to operators with its headers and its body
@@ -142,15 +156,21 @@ pub(super) enum ShownView {
 pub(super) async fn show_dead_letter(
     State(backends): State<Backends>,
     Path(id): Path<String>,
-    Extension(role): Caller,
+    caller: Caller,
     _: Query<NoParameters>,
 ) -> Result<Json<ShownView>, Problem> {
     let id = parse_message_id(&id)?;
     let unknown = || Problem::new(ProblemCode::DeadLetterUnknown, "no such message is parked");
-    let letter = backends.store.dead_letter(id).await?.ok_or_else(unknown)?;
-    let detail = DeadLetterDetailView::from(&letter);
-    Ok(Json(match role {
-        Role::Operate => ShownView::Detailed(detail),
-        Role::Read => ShownView::Listed(detail.letter),
+    let letter = backends.store.dead_letter(id).await?;
+    let of_caller = |letter: &DeadLetter| caller.check(letter.rejection.site.as_ref()).is_ok();
+    let letter = letter.filter(of_caller).ok_or_else(unknown)?;
+    let DeadLetterDetailView { letter, headers, body, original_body } =
+        DeadLetterDetailView::from(&letter);
+    let shown = ShownView { letter, headers: None, body: None, original_body: None };
+    Ok(Json(match caller.role {
+        Role::Operate => {
+            ShownView { headers: Some(headers), body: Some(body), original_body, ..shown }
+        }
+        Role::Read => shown,
     }))
 }

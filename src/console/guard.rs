@@ -151,13 +151,15 @@ mod tests {
 
     use super::*;
     use crate::broker::BrokerError;
+    use crate::config::Settings;
     use crate::console::in_time;
 
     const JSON: &str = "application/json";
 
     /// A router without tokens.
     fn guarded(router: Router) -> Router {
-        protect(router, Access::new(&[]))
+        let settings = Settings::load_from(None, []).unwrap();
+        protect(router, Access::new(&settings.console))
     }
 
     async fn status_of(headers: &[(&str, &str)], target: &str) -> StatusCode {

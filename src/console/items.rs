@@ -29,6 +29,13 @@ pub(super) struct ItemPath {
     key: String,
 }
 
+impl ItemPath {
+    /// An item of a site, by any of its names.
+    pub(super) fn new(site: &Site, key: String) -> Self {
+        Self { site: site.to_string(), key }
+    }
+}
+
 /// The item that a path names, by any of its names.
 pub(super) async fn resolve(
     backends: &Backends,

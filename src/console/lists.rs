@@ -5,9 +5,10 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::items::check_site;
+use super::request::invalid;
 use super::views::ListView;
 use super::{Backends, cursor};
-use crate::domain::Site;
+use crate::domain::{IDENTIFIER_BYTES_MAX, Site};
 use crate::http::problem::Problem;
 use crate::store::{Page, PageRequest, StoreError};
 
@@ -21,6 +22,15 @@ pub(super) struct PageQuery {
     /// The most items of the page; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     pub(super) limit: Option<usize>,
+}
+
+/// Reads `q` of a list's query; an empty one selects everything.
+pub(super) fn read_query(text: Option<String>) -> Result<Option<String>, Problem> {
+    let text = text.filter(|text| !text.is_empty());
+    if text.as_ref().is_some_and(|text| text.chars().count() > IDENTIFIER_BYTES_MAX) {
+        return Err(invalid(format!("q: is longer than {IDENTIFIER_BYTES_MAX} characters")));
+    }
+    Ok(text)
 }
 
 /// Answers with a page that the Store found.

@@ -8,8 +8,8 @@
 //! # Adding a route
 //! A line in [`routes`] declares the role that a route needs: `Role::Read` to show counts,
 //! `Role::Operate` to change something or to show a body. A path with both has two lines, one for
-//! the methods of each. A handler that shows more to operators takes a
-//! [`Caller`](access::Caller).
+//! the methods of each. It also declares its [`Scope`], for callers of some sites. A handler whose
+//! answer depends on the caller takes a [`Caller`](access::Caller).
 //!
 //! # Invariants
 //! - A site that does not exist is 404; only a change with `create` creates one.
@@ -23,17 +23,21 @@
 
 mod access;
 mod catalogue;
+pub mod catalogue_list;
 mod changes;
 mod corrections;
 mod cursor;
 mod dead_letter_commands;
 mod dead_letters;
 mod failures;
+mod filtered;
 mod guard;
+pub mod item_detail;
 mod items;
 mod lists;
 pub mod lookup;
 mod openapi;
+mod openapi_limits;
 pub mod order_list;
 mod orders;
 mod queues;
@@ -44,6 +48,7 @@ mod request;
 mod sites;
 pub mod status;
 mod stock;
+pub mod stock_list;
 pub mod views;
 
 use std::sync::Arc;
@@ -59,7 +64,7 @@ use crate::config::{Role, Settings};
 use crate::domain::SourceRules;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::store::Store;
-use access::Access;
+use access::{Access, Scope};
 
 /// The operator API over a Store and a Broker, for the callers that the settings allow; its streams
 /// end with `stop`. Dry runs assume a worker with the same settings.
@@ -72,14 +77,14 @@ pub fn router(
     let streams = Arc::new(Semaphore::new(changes::STREAMS_MAX));
     let sources = Arc::new(settings.source_rules());
     let mut router = Router::new();
-    for (path, role, methods) in routes() {
-        router = router.route(path, access::needs(role, methods));
+    for (path, role, scope, methods) in routes() {
+        router = router.route(path, access::needs(role, scope, methods));
     }
     let router = router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_unknown)
         .with_state(Backends { store, broker, sources, streams, stop });
-    guard::protect(router, Access::new(&settings.console.tokens))
+    guard::protect(router, Access::new(&settings.console))
 }
 
 /// What log lines call the routes of the console.
@@ -100,41 +105,57 @@ struct Backends {
     stop: CancellationToken,
 }
 
-/// Every route and the role that it needs; a test compares it with the API description. Every
-/// method but GET is a change.
-fn routes() -> Vec<(&'static str, Role, MethodRouter<Backends>)> {
+/// A path, the role that it needs, and what it is about.
+type Route = (&'static str, Role, Scope, MethodRouter<Backends>);
+
+/// Every route; a test compares it with the API description. Every method but GET is a change.
+fn routes() -> Vec<Route> {
+    use Role::{Operate, Read};
+    use Scope::{AllSites, OfCaller, OfSite};
     vec![
-        ("/v1/sites", Role::Read, get(sites::list_sites)),
-        ("/v1/sites/{site}/stock", Role::Read, get(stock::list_stock)),
-        ("/v1/sites/{site}/stock/{key}", Role::Read, get(stock::show_stock_item)),
-        ("/v1/sites/{site}/stock/{key}/receipts", Role::Operate, post(receipts::receive_goods)),
-        ("/v1/sites/{site}/stock/{key}/adjustments", Role::Operate, post(receipts::adjust_stock)),
-        ("/v1/sites/{site}/stock/{key}/count", Role::Operate, put(receipts::count_stock)),
-        ("/v1/sites/{site}/stock/{key}/voids", Role::Operate, post(receipts::void_receipt)),
-        ("/v1/sites/{site}/orders", Role::Read, get(orders::list_orders)),
-        ("/v1/sites/{site}/orders/{name}", Role::Read, get(orders::show_order)),
+        ("/v1/sites", Read, OfCaller, get(sites::list_sites)),
+        ("/v1/sites/{site}/stock", Read, OfSite, get(stock::list_stock)),
+        ("/v1/sites/{site}/stock/{key}", Read, OfSite, get(stock::show_stock_item)),
+        ("/v1/sites/{site}/stock/{key}/receipts", Read, OfSite, get(stock::list_receipts)),
+        ("/v1/sites/{site}/stock/{key}/receipts", Operate, OfSite, post(receipts::receive_goods)),
+        ("/v1/sites/{site}/stock/{key}/adjustments", Operate, OfSite, post(receipts::adjust_stock)),
+        ("/v1/sites/{site}/stock/{key}/count", Operate, OfSite, put(receipts::count_stock)),
+        ("/v1/sites/{site}/stock/{key}/voids", Operate, OfSite, post(receipts::void_receipt)),
+        ("/v1/sites/{site}/orders", Read, OfSite, get(orders::list_orders)),
+        ("/v1/sites/{site}/orders/{name}", Read, OfSite, get(orders::show_order)),
         (
             "/v1/sites/{site}/orders/{name}/corrections",
-            Role::Operate,
+            Operate,
+            OfSite,
             post(corrections::correct_order),
         ),
-        ("/v1/sites/{site}/catalogue", Role::Read, get(catalogue::list_catalogue)),
-        ("/v1/sites/{site}/changes", Role::Read, get(changes::list_changes)),
-        ("/v1/dead-letters", Role::Read, get(dead_letters::list_dead_letters)),
-        ("/v1/dead-letters/groups", Role::Read, get(dead_letters::list_dead_letter_groups)),
-        ("/v1/dead-letters/{id}", Role::Read, get(dead_letters::show_dead_letter)),
-        ("/v1/dead-letters/{id}", Role::Operate, delete(dead_letter_commands::discard_dead_letter)),
-        ("/v1/dead-letters/{id}/body", Role::Operate, put(dead_letter_commands::edit_dead_letter)),
-        ("/v1/replays", Role::Read, get(replays::list_replays)),
-        ("/v1/replays", Role::Operate, post(replays::make_replay)),
-        ("/v1/replays/{id}", Role::Read, get(replays::show_replay)),
-        ("/v1/replays/{id}", Role::Operate, delete(replays::cancel_replay)),
-        ("/v1/queues", Role::Read, get(queues::show_queues)),
-        ("/v1/queues/pause", Role::Operate, post(queues::pause_queue)),
-        ("/v1/queues/resume", Role::Operate, post(queues::resume_queue)),
-        ("/v1/status", Role::Read, get(status::show_status)),
-        ("/v1/processes", Role::Read, get(status::list_processes)),
-        ("/v1/openapi.json", Role::Read, get(openapi::show_openapi)),
+        ("/v1/sites/{site}/catalogue", Read, OfSite, get(catalogue::list_catalogue)),
+        ("/v1/sites/{site}/changes", Read, OfSite, get(changes::list_changes)),
+        ("/v1/dead-letters", Read, OfCaller, get(dead_letters::list_dead_letters)),
+        ("/v1/dead-letters/groups", Read, AllSites, get(dead_letters::list_dead_letter_groups)),
+        ("/v1/dead-letters/{id}", Read, OfCaller, get(dead_letters::show_dead_letter)),
+        (
+            "/v1/dead-letters/{id}",
+            Operate,
+            OfCaller,
+            delete(dead_letter_commands::discard_dead_letter),
+        ),
+        (
+            "/v1/dead-letters/{id}/body",
+            Operate,
+            AllSites,
+            put(dead_letter_commands::edit_dead_letter),
+        ),
+        ("/v1/replays", Read, AllSites, get(replays::list_replays)),
+        ("/v1/replays", Operate, AllSites, post(replays::make_replay)),
+        ("/v1/replays/{id}", Read, AllSites, get(replays::show_replay)),
+        ("/v1/replays/{id}", Operate, AllSites, delete(replays::cancel_replay)),
+        ("/v1/queues", Read, AllSites, get(queues::show_queues)),
+        ("/v1/queues/pause", Operate, AllSites, post(queues::pause_queue)),
+        ("/v1/queues/resume", Operate, AllSites, post(queues::resume_queue)),
+        ("/v1/status", Read, AllSites, get(status::show_status)),
+        ("/v1/processes", Read, AllSites, get(status::list_processes)),
+        ("/v1/openapi.json", Read, OfCaller, get(openapi::show_openapi)),
     ]
 }
 

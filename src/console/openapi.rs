@@ -1,14 +1,15 @@
 //! `GET /v1/openapi.json`: the description of the API.
 
 use axum::Json;
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::refusals::Refusals;
 use super::request::{NoParameters, Query};
 use super::{
-    catalogue, changes, corrections, dead_letter_commands, dead_letters, orders, queues, receipts,
-    replays, sites, status, stock,
+    catalogue, changes, corrections, dead_letter_commands, dead_letters, openapi_limits, orders,
+    queues, receipts, replays, sites, status, stock,
 };
 use crate::http::problem::{Body, Problem};
 
@@ -20,6 +21,7 @@ use crate::http::problem::{Body, Problem};
         sites::list_sites,
         stock::list_stock,
         stock::show_stock_item,
+        stock::list_receipts,
         receipts::receive_goods,
         receipts::adjust_stock,
         receipts::count_stock,
@@ -64,8 +66,9 @@ struct Tokens;
 impl Modify for Tokens {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-            "One of `console.tokens`. Role `read` shows counts and queues; role `operate` also \
-             changes things and shows the bodies of dead letters. If no tokens are configured, none \
+            "One of `console.tokens`, or that of one of `console.users`. Role `read` shows counts and queues; role `operate` also \
+             changes things and shows the bodies of dead letters. A user of some sites sees \
+             neither queues nor other sites, nor what concerns all sites. If no tokens are configured, none \
              is needed, and only the machine itself is served.",
         ));
         let components = document.components.get_or_insert_default();
@@ -80,23 +83,23 @@ impl Modify for Tokens {
     tag = "api",
     responses((status = 200, description = "This document.", body = Object), Refusals),
 )]
-pub(super) async fn show_openapi(
-    _: Query<NoParameters>,
-) -> Result<Json<utoipa::openapi::OpenApi>, Problem> {
-    Ok(Json(Document::openapi()))
+pub(super) async fn show_openapi(_: Query<NoParameters>) -> Result<Json<Value>, Problem> {
+    Ok(Json(document()))
+}
+
+/// The whole description.
+pub(super) fn document() -> Value {
+    let described = serde_json::to_value(Document::openapi());
+    let mut document = described.expect("a description is texts, lists and objects");
+    openapi_limits::complete(&mut document);
+    document
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
-
     use super::*;
-
-    fn document() -> Value {
-        serde_json::to_value(Document::openapi()).unwrap()
-    }
 
     #[test]
     fn the_routes_served_are_the_routes_described() {

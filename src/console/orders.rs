@@ -49,9 +49,9 @@ impl OrdersQuery {
     fn filter(&self) -> Result<OrderFilter, Problem> {
         let short = |name: &str, text: &Option<String>| {
             let text = text.clone().filter(|text| !text.is_empty());
-            if text.as_ref().is_some_and(|text| text.len() > IDENTIFIER_BYTES_MAX) {
+            if text.as_ref().is_some_and(|text| text.chars().count() > IDENTIFIER_BYTES_MAX) {
                 return Err(invalid(format!(
-                    "{name}: is longer than {IDENTIFIER_BYTES_MAX} bytes"
+                    "{name}: is longer than {IDENTIFIER_BYTES_MAX} characters"
                 )));
             }
             Ok(text)

@@ -1,11 +1,11 @@
 //! `GET /v1/queues`, `POST /v1/queues/pause` and `POST /v1/queues/resume`
 
 use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::access::Actor;
+use super::access::Caller;
 use super::refusals::{BodyRefusals, Refusals};
 use super::request::{JsonBody, NoParameters, Query};
 use super::views::QueuesView;
@@ -58,10 +58,10 @@ pub(super) async fn show_queues(
 pub(super) async fn pause_queue(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
-    Extension(actor): Extension<Actor>,
+    caller: Caller,
     JsonBody(body): JsonBody<QueueChangeBody>,
 ) -> Result<Json<QueuesView>, Problem> {
-    let pause = Pause { actor: actor.name(), at: clock::now(), reason: body.reason };
+    let pause = Pause { actor: caller.name, at: clock::now(), reason: body.reason };
     let paused = backends.store.pause(&pause).await?;
     log("the queue is paused", &pause.actor, pause.reason.as_ref());
     answer(&backends, Some(&paused)).await
@@ -82,11 +82,11 @@ pub(super) async fn pause_queue(
 pub(super) async fn resume_queue(
     State(backends): State<Backends>,
     _: Query<NoParameters>,
-    Extension(actor): Extension<Actor>,
+    caller: Caller,
     JsonBody(body): JsonBody<QueueChangeBody>,
 ) -> Result<Json<QueuesView>, Problem> {
     backends.store.resume().await?;
-    log("the queue is resumed", &actor.name(), body.reason.as_ref());
+    log("the queue is resumed", &caller.name, body.reason.as_ref());
     answer(&backends, None).await
 }
 

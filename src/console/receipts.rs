@@ -28,7 +28,7 @@ type Answered = (StatusCode, Json<ReceiptView>);
 #[serde(deny_unknown_fields)]
 #[schema(as = Goods)]
 pub(super) struct GoodsBody {
-    /// Units that were received: a decimal string, or a number.
+    /// Units that were received: a decimal string, or a whole number.
     #[serde(deserialize_with = "quantity")]
     #[schema(value_type = String, example = "12.5")]
     quantity: Quantity,
@@ -49,7 +49,8 @@ pub(super) struct GoodsBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Adjustment)]
 pub(super) struct AdjustmentBody {
-    /// Units to add, or to remove if it is below zero: a decimal string, or a number.
+    /// Units to add, or to remove if it is below zero: a decimal string, or a whole
+    /// number.
     #[serde(deserialize_with = "difference")]
     #[schema(value_type = String, example = "-2")]
     quantity: Quantity,
@@ -69,7 +70,7 @@ pub(super) struct AdjustmentBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Count)]
 pub(super) struct CountBody {
-    /// Units that are on the shelf: a decimal string, or a number.
+    /// Units that are on the shelf: a decimal string, or a whole number.
     #[serde(deserialize_with = "quantity")]
     #[schema(value_type = String, example = "40")]
     on_hand: Quantity,
@@ -198,7 +199,7 @@ pub(super) async fn void_receipt(
 }
 
 async fn ask(
-    ChangeRequest { backends, path, actor, timeout }: ChangeRequest<ItemPath>,
+    ChangeRequest { backends, path, caller, timeout }: ChangeRequest<ItemPath>,
     amount: Amount,
     reference: Identifier,
     reason: Option<Identifier>,
@@ -206,10 +207,12 @@ async fn ask(
 ) -> Result<Answered, Problem> {
     let (site, key) = items::resolve(&backends, &path, Purpose::Change(create)).await?;
     let receipt = ReceiptId { key, reference };
-    let note = Note { reason, actor: Some(actor) };
+    let note = Note { reason, actor: Some(caller.name.clone()) };
     let request = ReceiptRequest { site, receipt, amount, note };
     let (broker, store) = (&*backends.broker, &*backends.store);
-    let answer = receipts::ask(broker, store, &request, SOURCE, timeout).await?;
+    let mut answer = receipts::ask(broker, store, &request, SOURCE, timeout).await?;
+    // The queues hold events of all sites.
+    answer.pending = answer.pending.filter(|_| caller.sees_all());
     Ok((status_of(answer.progress), Json(ReceiptView::new(&request, &answer))))
 }
 
@@ -221,7 +224,8 @@ pub(super) const fn status_of(progress: Progress) -> StatusCode {
     }
 }
 
-/// Reads the text of a number, in quotes or not: a float would lose units.
+/// Reads the text of a number, in quotes or not: a float would lose units. Clients are told to write
+/// numbers without quotes only if they are whole, as theirs may be floats.
 fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
     read(deserializer, Quantity::exact)
 }
@@ -265,6 +269,7 @@ mod tests {
             ("0.1", "0.1"),
             ("999999999.999999", "999999999.999999"),
             ("1e2", "100"),
+            ("7.0", "7"),
             (r#""\u0031""#, "1"),
         ] {
             assert_eq!(read(written).unwrap(), expected, "{written}");
@@ -283,7 +288,7 @@ mod tests {
             let read = serde_json::from_str::<AdjustmentBody>(&body);
             read.map(|body| body.quantity.to_string()).map_err(|error| error.to_string())
         };
-        for (written, expected) in [("-1.5", "-1.5"), (r#""-2""#, "-2"), ("3", "3")] {
+        for (written, expected) in [("-1.5", "-1.5"), (r#""-2""#, "-2"), ("-3", "-3")] {
             assert_eq!(read(written).unwrap(), expected, "{written}");
         }
         for written in [r#""--1""#, r#""-""#, r#""+1""#, "-1e10", "-0.0000001"] {

@@ -18,7 +18,8 @@ impl IntoResponses for Refusals {
             ("401", "A token is needed, and the request has none, or an unknown one."),
             (
                 "403",
-                "The token's role is too low; or, if no tokens are configured, the request does \
+                "The token's role is too low; the user is of some sites, and the request concerns all \
+                 sites; or, if no tokens are configured, the request does \
                  not come from this machine, or comes from a foreign page.",
             ),
             ("415", "The body is not sent as `application/json`."),

@@ -22,6 +22,8 @@ use crate::store::{NewReplay, Pace, Replay, ReplayId, StoreError};
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// The highest rate, in dead letters per second.
 const RATE_MAX: u32 = 100_000;
+/// The most failures after which a replay stops: more than a selection can have.
+const ABORT_AFTER_MAX: u32 = 1_000_000;
 
 /// The dead letters to replay, and the pace.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,7 +40,7 @@ pub(super) struct NewReplayBody {
     #[schema(example = "5m")]
     ramp: Option<String>,
     /// Stops after this many dead letters have failed again.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     abort_after: Option<u32>,
     /// Only forecasts what would happen.
     #[serde(default)]
@@ -70,7 +72,8 @@ pub(super) struct SelectionBody {
     tag = "dead letters",
     request_body = NewReplayBody,
     responses(
-        (status = 201, description = "The replay, which the leader now runs. A dry run is done with this answer and is not kept.", body = ReplayView),
+        (status = 200, description = "A dry run, which is done with this answer and has no id, as it is not kept.", body = ReplayView),
+        (status = 201, description = "The replay, which the leader now runs.", body = ReplayView),
         BodyRefusals,
         Refusals,
     ),
@@ -85,30 +88,29 @@ pub(super) async fn make_replay(
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let filter = read_filter(reason.as_deref(), site.as_deref(), older_than.as_deref(), &ids, now)?;
     let pace = pace(&body)?;
-    let id = ReplayId(Uuid::now_v7());
-    let view = if body.dry_run {
+    if body.dry_run {
         let done = dead_letters::dry_run(&*backends.store, &backends.sources, &filter).await?;
-        ReplayView::of_dry_run(id, now, &done.unwrap_or_default())
-    } else {
-        let made = backends.store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
-        let made = made.map_err(|error| match error {
-            StoreError::Rejected { .. } => invalid("selection: selects too many dead letters"),
-            StoreError::Unavailable { .. }
-            | StoreError::Newer { .. }
-            | StoreError::Older { .. }
-            | StoreError::Corrupt { .. } => error.into(),
-        })?;
-        ReplayView::from(&made)
-    };
-    Ok((StatusCode::CREATED, Json(view)))
+        let view = ReplayView::of_dry_run(now, &done.unwrap_or_default());
+        return Ok((StatusCode::OK, Json(view)));
+    }
+    let id = ReplayId(Uuid::now_v7());
+    let made = backends.store.make_replay(NewReplay { id, filter, pace, made_at: now }).await;
+    let made = made.map_err(|error| match error {
+        StoreError::Rejected { .. } => invalid("selection: selects too many dead letters"),
+        StoreError::Unavailable { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Older { .. }
+        | StoreError::Corrupt { .. } => error.into(),
+    })?;
+    Ok((StatusCode::CREATED, Json(ReplayView::from(&made))))
 }
 
 fn pace(body: &NewReplayBody) -> Result<Pace, Problem> {
     if body.rate.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
         return Err(invalid(format!("rate: must be 1 to {RATE_MAX}")));
     }
-    if body.abort_after == Some(0) {
-        return Err(invalid("abort_after: must be at least 1"));
+    if body.abort_after.is_some_and(|failed| !(1..=ABORT_AFTER_MAX).contains(&failed)) {
+        return Err(invalid(format!("abort_after: must be 1 to {ABORT_AFTER_MAX}")));
     }
     let ramp = body.ramp.as_deref().map(|text| {
         humantime::parse_duration(text).map_err(|_| invalid("ramp: is not a duration such as `5m`"))

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Backends;
-use super::access::Actor;
+use super::access::Caller;
 use super::guard::WaitTimeout;
-use crate::domain::{Identifier, MessageId, Site};
+use crate::domain::{MessageId, Site};
 use crate::http::problem::{Problem, ProblemCode};
 
 /// The parameters in a path, each percent-decoded once.
@@ -49,7 +49,7 @@ pub(super) struct ChangeRequest<P> {
     /// What the path names.
     pub(super) path: P,
     /// Who asks for the change.
-    pub(super) actor: Identifier,
+    pub(super) caller: Caller,
     /// How long to wait until a worker has applied it.
     pub(super) timeout: Duration,
 }
@@ -60,9 +60,9 @@ impl<P: DeserializeOwned + Send> FromRequestParts<Backends> for ChangeRequest<P>
     async fn from_request_parts(parts: &mut Parts, backends: &Backends) -> Result<Self, Problem> {
         let Path(path) = Path::from_request_parts(parts, backends).await?;
         let Query(NoParameters {}) = Query::from_request_parts(parts, backends).await?;
-        let actor = parts.extensions.get::<Actor>().expect("every request is authenticated");
+        let caller = Caller::from_request_parts(parts, backends).await?;
         let timeout = parts.extensions.get::<WaitTimeout>().expect("every request is guarded");
-        Ok(Self { backends: backends.clone(), path, actor: actor.name(), timeout: timeout.0 })
+        Ok(Self { backends: backends.clone(), path, caller, timeout: timeout.0 })
     }
 }
 

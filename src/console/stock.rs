@@ -1,4 +1,4 @@
-//! `GET /v1/sites/{site}/stock` and `GET /v1/sites/{site}/stock/{key}`
+//! `GET /v1/sites/{site}/stock`, `GET /v1/sites/{site}/stock/{key}` and its receipts
 
 #![expect(unused_qualifications, reason = "utoipa qualifies the parameters' type")]
 
@@ -7,14 +7,18 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Caller;
 use super::items::{self, ItemPath, Purpose};
-use super::lists::answer_of_site;
+use super::lists::{PageQuery, answer, answer_of_site, read_query};
 use super::refusals::{PROBLEM_JSON, Refusals};
 use super::request::{Path, Query, invalid, parse_site};
-use super::views::{ListView, StockDetailView, StockItemView};
-use super::{Backends, cursor, in_time};
-use crate::domain::{IDENTIFIER_BYTES_MAX, causes};
+use super::stock_list::{self, Short, StockFilter};
+use super::views::{ItemCursors, ItemReceiptView, ListView, StockDetailView, StockItemView};
+use super::{Backends, cursor, in_time, item_detail};
+use crate::broker::QueueDepth;
+use crate::domain::{Quantity, causes};
 use crate::http::problem::{Body, Problem, ProblemCode};
+use crate::store::PageRequest;
 
 /// Orders on one page of a stock item's holds.
 const HOLDS_LIMIT: usize = 100;
@@ -32,6 +36,28 @@ pub(super) struct StockQuery {
     /// Only items whose key or name starts with this.
     #[param(max_length = 256)]
     q: Option<String>,
+    /// Only tracked items that are short: `oversold`, with less than nothing available, or `low`.
+    #[param(example = "oversold")]
+    filter: Option<String>,
+    /// Only tracked items with so much available or less: what `filter=low` goes by, 0 by default.
+    /// Every item that is oversold is low.
+    #[param(example = "5")]
+    low: Option<String>,
+}
+
+impl StockQuery {
+    fn filter(self) -> Result<StockFilter, Problem> {
+        let short = match (self.filter.as_deref(), self.low.as_deref()) {
+            (None, None) => None,
+            (Some("oversold"), _) => Some(Short::Oversold),
+            (Some("low") | None, units) => {
+                let units = units.map_or(Ok(Quantity::ZERO), Quantity::exact);
+                Some(Short::Low(units.map_err(|error| invalid(format!("low: {error}")))?))
+            }
+            (Some(_), _) => return Err(invalid("filter: must be oversold or low")),
+        };
+        Ok(StockFilter { query: read_query(self.q)?, short })
+    }
 }
 
 /// The query of one stock item.
@@ -44,6 +70,8 @@ pub(super) struct HoldsQuery {
 }
 
 /// Lists a shop's stock items in order of key
+///
+/// With `filter`, a page may have fewer items than requested, or none, and still a next one.
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock",
@@ -62,22 +90,18 @@ pub(super) async fn list_stock(
 ) -> Result<Json<ListView<StockItemView>>, Problem> {
     let site = parse_site(&site)?;
     let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
-    let prefix = query.q.as_deref().filter(|prefix| !prefix.is_empty());
-    if prefix.is_some_and(|prefix| prefix.len() > IDENTIFIER_BYTES_MAX) {
-        return Err(invalid(format!("q: is longer than {IDENTIFIER_BYTES_MAX} bytes")));
-    }
-    let found = backends.store.stock(&site, prefix, &page).await;
+    let found = stock_list::page(&*backends.store, &site, &query.filter()?, &page).await;
     answer_of_site(&backends, &site, found, &page).await
 }
 
-/// Shows a stock item and the orders that hold it
+/// Shows a stock item, and what its counts are made of
 #[utoipa::path(
     get,
     path = "/v1/sites/{site}/stock/{key}",
     tag = "stock",
     params(ItemPath, HoldsQuery),
     responses(
-        (status = 200, description = "The item, and 100 of the orders that hold some of it.", body = StockDetailView),
+        (status = 200, description = "The item, 100 of the orders that hold some of it, its first receipts and its newest changes.", body = StockDetailView),
         (status = 404, description = "The item was never counted, or there is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
         (status = 409, description = "Several items go by the name: `candidates` lists them.", body = Body<'static>, content_type = PROBLEM_JSON),
         Refusals,
@@ -85,20 +109,50 @@ pub(super) async fn list_stock(
 )]
 pub(super) async fn show_stock_item(
     State(backends): State<Backends>,
+    caller: Caller,
     Path(path): Path<ItemPath>,
     Query(query): Query<HoldsQuery>,
 ) -> Result<Json<StockDetailView>, Problem> {
     let page = cursor::page_request(query.cursor.as_deref(), Some(HOLDS_LIMIT))?;
     let (site, key) = items::resolve(&backends, &path, Purpose::Read).await?;
-    let detail = backends.store.stock_item(&site, &key, &page).await;
-    let mut detail = detail
+    let receipts = PageRequest::first(HOLDS_LIMIT);
+    let item = item_detail::read(&*backends.store, &site, &key, &page, &receipts).await;
+    let mut item = item
         .map_err(|error| cursor::problem(error, &page))?
         .ok_or_else(|| Problem::new(ProblemCode::StockUnknown, "this item was never counted"))?;
-    // The counts are useful even if the number of pending events is unknown.
+    let depth = if caller.sees_all() { depth(&backends).await } else { None };
+    let cursors = ItemCursors {
+        holds: cursor::encode(item.detail.holds.next.take()),
+        receipts: cursor::encode(item.receipts.next.take()),
+    };
+    Ok(Json(StockDetailView::new(&item, cursors, depth.as_ref())))
+}
+
+/// Lists what was received of a stock item, in order of reference
+#[utoipa::path(
+    get,
+    path = "/v1/sites/{site}/stock/{key}/receipts",
+    tag = "stock",
+    params(ItemPath, PageQuery),
+    responses(
+        (status = 200, description = "A page of receipts, adjustments and counts; voided ones too.", body = ListView<ItemReceiptView>),
+        (status = 404, description = "The item was never counted, or there is no such shop.", body = Body<'static>, content_type = PROBLEM_JSON),
+        (status = 409, description = "Several items go by the name: `candidates` lists them.", body = Body<'static>, content_type = PROBLEM_JSON),
+        Refusals,
+    ),
+)]
+pub(super) async fn list_receipts(
+    State(backends): State<Backends>,
+    Path(path): Path<ItemPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<ListView<ItemReceiptView>>, Problem> {
+    let page = cursor::page_request(query.cursor.as_deref(), query.limit)?;
+    let (site, key) = items::resolve(&backends, &path, Purpose::Read).await?;
+    answer(backends.store.receipts(&site, &key, &page).await, &page)
+}
+
+/// The depth of the queues, which hold events of all sites. The counts are useful without it.
+async fn depth(backends: &Backends) -> Option<QueueDepth> {
     let depth = in_time(backends.broker.depth()).await;
-    let depth = depth
-        .inspect_err(|error| tracing::warn!(error = causes(error), "cannot ask the broker"))
-        .ok();
-    let next = cursor::encode(detail.holds.next.take());
-    Ok(Json(StockDetailView::new(&detail, next, depth.as_ref())))
+    depth.inspect_err(|error| tracing::warn!(error = causes(error), "cannot ask the broker")).ok()
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::clock;
+use crate::domain::dead_letter::Ended;
 use crate::domain::{MessageId, causes};
 use crate::store::{DeadLetterEdit, DeadLetterName, Ending, ReplayId, Store, StoreError};
 
@@ -46,13 +47,35 @@ pub enum Target {
     Free(DeadLetterName),
     /// A running replay has it, and cannot call back what it has sent.
     InReplay(ReplayId),
-    /// No such message is parked.
+    /// It was parked once, and has ended.
+    Ended(Ended),
+    /// No such message was ever parked, as far as is known.
     Unknown,
+}
+
+/// Why there is nothing to act on, for the person who asked; `None` for a message that was never
+/// parked.
+pub fn why_gone(id: MessageId, ended: Option<Ended>) -> String {
+    let Some(Ended { ending, at, .. }) = ended else { return format!("no message {id} is parked") };
+    match ending {
+        Ending::Settled => format!("{id} is no longer parked: its replay was applied at {at}"),
+        Ending::Discarded => format!("{id} is no longer parked: it was discarded at {at}"),
+        Ending::Expired => {
+            format!(
+                "{id} is no longer parked: it was older than its retention, and expired at {at}"
+            )
+        }
+        Ending::Failed => format!("{id} failed again at {at} and is about to be parked; try again"),
+    }
 }
 
 /// Finds the dead letter that an edit is about.
 pub async fn find(store: &dyn Store, id: MessageId) -> Result<Target, StoreError> {
-    let Some(generation) = store.parked_generation(id).await? else { return Ok(Target::Unknown) };
+    let Some(generation) = store.parked_generation(id).await? else {
+        let ended = store.load_dead_letters(&[id], false).await?.pop().flatten();
+        let ended = ended.and_then(|found| found.state.ended);
+        return Ok(ended.map_or(Target::Unknown, Target::Ended));
+    };
     let replay = store.replay_of(id).await?;
     let free = Target::Free(DeadLetterName { message_id: id, generation });
     Ok(replay.map_or(free, Target::InReplay))

@@ -79,9 +79,7 @@ pub async fn dry_run(
     filter: &DeadLetterFilter,
 ) -> Result<Option<DryRun>, StoreError> {
     let Some(policy) = store.policy().await? else { return Ok(None) };
-    let (states, stock) = (BTreeMap::new(), BTreeMap::new());
-    let readings = OrderReadings::default();
-    let mut imagined = Imagined { store, sources, policy, readings, states, stock };
+    let mut imagined = Imagined::new(store, sources, policy);
     let mut done = DryRun::default();
     let mut page = PageRequest::first(PAGE);
     'pages: loop {
@@ -107,6 +105,23 @@ pub async fn dry_run(
     Ok(Some(done))
 }
 
+/// Forecasts what a replay of a dead letter would do now if it had this body; `None` before a policy
+/// is in force.
+pub async fn dry_run_edit(
+    store: &dyn Store,
+    sources: &SourceRules,
+    letter: &DeadLetter,
+    body: &[u8],
+) -> Result<Option<DryRun>, StoreError> {
+    let Some(policy) = store.policy().await? else { return Ok(None) };
+    let mut edited = letter.clone();
+    edited.envelope.body = body.to_vec().into();
+    let mut imagined = Imagined::new(store, sources, policy);
+    let would_be = imagined.apply(&edited).await?;
+    let letters = vec![Forecast { letter: edited.name(), would_be }];
+    Ok(Some(DryRun { letters, effects: imagined.effects(), is_cut_off: false }))
+}
+
 /// What the Store would hold.
 struct Imagined<'a> {
     store: &'a dyn Store,
@@ -120,7 +135,12 @@ struct Imagined<'a> {
     stock: BTreeMap<(Site, StockKey), (Counts, Counts)>,
 }
 
-impl Imagined<'_> {
+impl<'a> Imagined<'a> {
+    fn new(store: &'a dyn Store, sources: &'a SourceRules, policy: PolicyInForce) -> Self {
+        let (states, stock) = (BTreeMap::new(), BTreeMap::new());
+        Self { store, sources, policy, readings: OrderReadings::default(), states, stock }
+    }
+
     async fn apply(&mut self, letter: &DeadLetter) -> Result<WouldBe, StoreError> {
         if let Some(outcome) = outcome_of_command(&letter.envelope) {
             return Ok(outcome.map_or_else(WouldBe::from, WouldBe::Settled));

@@ -20,7 +20,9 @@ mod dry_run;
 mod replayer;
 
 pub use commands::{
-    Commanded, EDIT_BYTES_MAX, Progress, Target, discard, edit, find, find_to_discard,
+    Commanded, EDIT_BYTES_MAX, Progress, Target, discard, edit, find, find_to_discard, why_gone,
 };
-pub use dry_run::{DRY_RUN_DEAD_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run};
+pub use dry_run::{
+    DRY_RUN_DEAD_LETTERS_MAX, DryRun, Effect, Forecast, WouldBe, dry_run, dry_run_edit,
+};
 pub use replayer::{ReplayError, Replayer};

@@ -11,7 +11,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::Site;
+use crate::domain::{Site, StockKey, Timestamp};
 use crate::store::{Change, ReadStore, StoreError};
 
 /// The longest cursor that is looked at, in bytes.
@@ -93,6 +93,120 @@ pub async fn read(
         return Err(FeedError::CursorGone);
     }
     Ok(changes)
+}
+
+/// Changes that are read at a time by those who look for some of them.
+const STEP: usize = 500;
+/// How far the clocks of two workers may differ, in microseconds: the times of a feed grow with its
+/// numbers but for that.
+const CLOCKS_DIFFER: i64 = 60_000_000;
+
+/// Selects changes; `None` does not restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangeFilter {
+    /// Those of this item.
+    pub key: Option<StockKey>,
+    /// Those since this time.
+    pub since: Option<Timestamp>,
+}
+
+impl ChangeFilter {
+    fn selects(&self, change: &Change) -> bool {
+        self.key.as_ref().is_none_or(|key| *key == change.key)
+            && self.since.is_none_or(|since| change.at >= since)
+    }
+}
+
+/// What was found in a part of a feed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selected {
+    /// The changes that the filter selects, oldest first.
+    pub changes: Vec<Change>,
+    /// The last change that was looked at; `None` if there was none.
+    pub last: Option<Cursor>,
+    /// Whether the feed goes on after that change, as far as is known.
+    pub has_more: bool,
+}
+
+/// Reads the changes of a site that a filter selects, oldest first, after a cursor: at most `limit`
+/// of the next `looked_at_max` or a few more.
+pub async fn select(
+    store: &dyn ReadStore,
+    site: &Site,
+    filter: &ChangeFilter,
+    after: Option<&Cursor>,
+    (limit, looked_at_max): (usize, usize),
+) -> Result<Selected, FeedError> {
+    let mut found = Selected { last: after.cloned(), ..Selected::default() };
+    if let (None, Some(since)) = (after, filter.since) {
+        found.last = place_before(store, site, since).await?;
+    }
+    let step = if *filter == ChangeFilter::default() { limit } else { STEP };
+    let mut looked_at = 0;
+    loop {
+        let batch = read(store, site, found.last.as_ref(), step).await?;
+        found.has_more = batch.len() == step;
+        looked_at += batch.len();
+        for change in batch {
+            found.last = Some(Cursor::after(&change));
+            if filter.selects(&change) {
+                found.changes.push(change);
+                if found.changes.len() == limit {
+                    found.has_more = true;
+                    return Ok(found);
+                }
+            }
+        }
+        if !found.has_more || looked_at >= looked_at_max {
+            return Ok(found);
+        }
+    }
+}
+
+/// Reads the newest changes of a site, of one item or of all, newest first: at most `count` of the
+/// last `looked_at_max` or a few more.
+pub async fn newest(
+    store: &dyn ReadStore,
+    site: &Site,
+    key: Option<&StockKey>,
+    (count, looked_at_max): (usize, usize),
+) -> Result<Vec<Change>, StoreError> {
+    let feed = store.feed_start(site).await?;
+    let (mut end, mut found) = (feed.last, Vec::new());
+    while end > feed.trimmed && found.len() < count && feed.last - end < looked_at_max as u64 {
+        let start = end.saturating_sub(STEP as u64).max(feed.trimmed);
+        let batch = store.changes(site, start, STEP).await?;
+        let is_wanted = |change: &Change| {
+            change.epoch == feed.epoch
+                && change.sequence <= end
+                && key.is_none_or(|key| *key == change.key)
+        };
+        let wanted = batch.into_iter().rev().filter(is_wanted);
+        found.extend(wanted.take(count - found.len()));
+        end = start;
+    }
+    Ok(found)
+}
+
+/// A place with no change since a time before it; `None` if that is the beginning.
+async fn place_before(
+    store: &dyn ReadStore,
+    site: &Site,
+    since: Timestamp,
+) -> Result<Option<Cursor>, StoreError> {
+    let feed = store.feed_start(site).await?;
+    let since = since.plus_micros(-CLOCKS_DIFFER);
+    let (mut before, mut end) = (feed.trimmed, feed.last);
+    while before < end {
+        let middle = before + (end - before) / 2;
+        let next = store.changes(site, middle, 1).await?.pop();
+        match next {
+            Some(change) if change.at < since => before = middle + 1,
+            Some(_) | None => end = middle,
+        }
+    }
+    let cursor = Cursor { sequence: before, epoch: feed.epoch };
+    Ok((before > feed.trimmed).then_some(cursor))
 }
 
 #[cfg(test)]

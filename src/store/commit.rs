@@ -194,13 +194,15 @@ impl Listed {
     }
 }
 
-/// Where a site's change feed begins.
+/// Where a site's change feed begins and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedStart {
     /// The Store's epoch: a feed of another epoch is another feed.
     pub epoch: String,
     /// Entries up to this number are no longer kept; 0 if all are.
     pub trimmed: u64,
+    /// The number of the newest entry; 0 if there was none.
+    pub last: u64,
 }
 
 /// One entry of a site's change feed.

@@ -42,7 +42,7 @@ pub use dead_letters::{
 };
 pub use read::{
     Catalogue, DeadLetter, DeadLetterFilter, DeadLetterSummary, HeldBy, Page, PageRequest,
-    StockDetail, StockItem,
+    StockDetail, StockItem, StoredReceipt,
 };
 
 use crate::domain::dead_letter::DeadLetterState;
@@ -176,6 +176,14 @@ pub trait ReadStore: Debug + Send + Sync + 'static {
         holds: &PageRequest,
     ) -> Result<Option<StockDetail>, StoreError>;
 
+    /// What was received of an item, in order of reference; voided receipts too.
+    async fn receipts(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        page: &PageRequest,
+    ) -> Result<Page<StoredReceipt>, StoreError>;
+
     /// What is known of the closing of orders of these names, in the order asked for, and the site's
     /// watermark: what was received before it counts as known where an order is closed.
     async fn closed(
@@ -223,7 +231,7 @@ pub trait ReadStore: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Change>, StoreError>;
 
-    /// Where a site's change feed begins.
+    /// Where a site's change feed begins and ends.
     async fn feed_start(&self, site: &Site) -> Result<FeedStart, StoreError>;
 
     /// How many stock items have less than nothing available.

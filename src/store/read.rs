@@ -3,8 +3,8 @@
 use super::DeadLetterName;
 use crate::broker::Envelope;
 use crate::domain::{
-    CatalogueEntry, CatalogueId, Code, Counts, Hold, MessageId, OrderId, Quantity, Rejection, Site,
-    StockKey, Timestamp,
+    CatalogueEntry, CatalogueId, Code, Counts, Hold, Identifier, MessageId, OrderId, Quantity,
+    Receipt, Rejection, Site, StockKey, StockKeyKind, Timestamp,
 };
 
 /// At most so many items are read for one answer, whatever was asked for.
@@ -78,6 +78,22 @@ pub struct StockItem {
     pub is_untracked: bool,
     /// Its counts.
     pub counts: Counts,
+}
+
+impl StockItem {
+    /// Whether its stock is tracked: it can be received, and the catalogue does not say otherwise.
+    pub fn is_tracked(&self) -> bool {
+        !self.is_untracked && self.key.kind != StockKeyKind::Line
+    }
+}
+
+/// A receipt as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReceipt {
+    /// The name under which it counts once for its item.
+    pub reference: Identifier,
+    /// The receipt.
+    pub receipt: Receipt,
 }
 
 /// A stock item and who holds it.
@@ -156,6 +172,8 @@ pub struct DeadLetterSummary {
     pub attempts: u32,
     /// How often it was replayed before.
     pub replays: u32,
+    /// Whether a person edited the body.
+    pub is_edited: bool,
 }
 
 /// Which dead letters are meant; what is `None` or empty does not restrict.

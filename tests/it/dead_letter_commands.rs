@@ -172,3 +172,56 @@ async fn the_last_line_of_a_replay_without_a_terminal_has_its_final_counts() {
     let unknown = run(directory.path(), &["dead-letters", "replay", "--id", id], "");
     assert_eq!(unknown.status, Some(1));
 }
+
+#[tokio::test]
+async fn a_body_is_written_as_it_is_edited_in_an_editor_and_reverted() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    let id = dead_letter(&server, directory.path()).await;
+    let received = order(&json!("many"));
+    let body = || run(directory.path(), &["dead-letters", "body", &id], "").out;
+    assert_eq!(body(), received, "byte for byte");
+    let edit = |arguments: &[&str], editor: &str| {
+        let mut line = vec!["dead-letters", "edit", &id];
+        line.extend(arguments);
+        let mut edit = command(directory.path(), &[]);
+        edit.args(&line).env_remove("VISUAL").env("EDITOR", editor).stdin(Stdio::null());
+        let output = edit.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    };
+    let unset = edit(&[], "");
+    assert_eq!(unset.status, Some(2));
+    assert!(
+        unset.err.contains("set EDITOR, or give the new body with --body FILE"),
+        "{}",
+        unset.err
+    );
+    let failed = edit(&[], "false");
+    assert_eq!(failed.status, Some(2));
+    assert!(failed.err.contains("nothing was changed"), "{}", failed.err);
+    let same = edit(&[], "true");
+    assert_eq!((same.status, same.out.as_str()), (Some(0), ""));
+    assert!(same.err.contains("the body is the same"), "{}", same.err);
+    let tried = edit(&["--dry-run"], "sed -i s/many/three/");
+    assert_eq!(tried.status, Some(0));
+    assert!(tried.out.contains("dead_letter  decode.invalid_quantity"), "{}", tried.out);
+    assert_eq!(body(), received);
+    let kept = edit(&[], "sed -i 's/\"many\"/3/'");
+    assert_eq!((kept.status, kept.err.as_str()), (Some(0), ""));
+    assert!(kept.out.contains("applied"), "{}", kept.out);
+    assert!(kept.out.contains("product:P         0          3"), "{}", kept.out);
+    assert_eq!(body(), order(&json!(3)));
+    let listed = run(directory.path(), &["dead-letters", "list", "--format", "json"], "").out;
+    assert!(listed.contains("\"edited\":true"), "{listed}");
+    let reverted = edit(&["--revert"], "false");
+    assert_eq!((reverted.status, reverted.err.as_str()), (Some(0), ""));
+    assert_eq!(body(), received);
+    let again = edit(&["--revert"], "false");
+    assert_eq!(again.status, Some(1));
+    assert!(again.err.contains("as it was received: nothing to revert"), "{}", again.err);
+    run(directory.path(), &["dead-letters", "discard", &id], "");
+    let gone = edit(&[], "true");
+    assert_eq!(gone.status, Some(1));
+    assert!(gone.err.contains("no longer parked: it was discarded at"), "{}", gone.err);
+}

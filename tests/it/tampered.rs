@@ -18,7 +18,8 @@ use storekeeper::store::{
     DeadLetterCommit, DeadLetterFilter, DeadLetterGroup, DeadLetterName, DeadLetterPlace,
     DeadLetterTotals, DeadLettersCommitted, Direction, EntityId, EntityName, FeedStart, Fence,
     Found, ItemRepair, Listed, LoadedDeadLetter, LoadedReplay, Page, PageRequest, ReadStore,
-    ReplayId, ReplayList, ReplayPlace, StateStore, StockDetail, StockItem, StoreError, UpkeepStore,
+    ReplayId, ReplayList, ReplayPlace, StateStore, StockDetail, StockItem, StoreError,
+    StoredReceipt, UpkeepStore,
 };
 
 /// What goes wrong with a call.
@@ -242,6 +243,15 @@ impl<F: Faults> ReadStore for Tampered<F> {
         page: &PageRequest,
     ) -> Result<Page<Listed>, StoreError> {
         self.inner.listed(site, list, direction, page).await
+    }
+
+    async fn receipts(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        page: &PageRequest,
+    ) -> Result<Page<StoredReceipt>, StoreError> {
+        self.inner.receipts(site, key, page).await
     }
 
     async fn count_listed(&self, list: List) -> Result<u64, StoreError> {

@@ -41,8 +41,10 @@ pub struct DeadLetterView {
     pub first_failed_at: String,
     /// How many attempts were made in this generation: since it was received or last replayed.
     pub attempts: u32,
-    /// How often it was replayed before.
+    /// How often it was replayed before: `reason` and `detail` are those of the last time.
     pub replays: u32,
+    /// Whether its body was edited.
+    pub edited: bool,
 }
 
 impl From<&DeadLetterSummary> for DeadLetterView {
@@ -59,6 +61,7 @@ impl From<&DeadLetterSummary> for DeadLetterView {
             first_failed_at: letter.failed_at.to_string(),
             attempts: letter.attempts,
             replays: letter.replays,
+            edited: letter.is_edited,
         }
     }
 }
@@ -90,6 +93,7 @@ impl From<&DeadLetter> for DeadLetterDetailView {
             failed_at: letter.failed_at,
             attempts: letter.attempts,
             replays: envelope.replays,
+            is_edited: letter.original.is_some(),
         };
         Self {
             letter: DeadLetterView::from(&summary),

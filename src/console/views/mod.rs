@@ -35,13 +35,15 @@ pub use order::{
 pub use policy::PolicyView;
 pub use process::{DutyView, ProcessView};
 pub use queues::{DeadQueueView, PauseView, QueuesView, RetryQueueView, WorkQueueView};
-pub use receipt::{PendingEventsView, ReceiptView};
+pub use receipt::{ItemReceiptView, PendingEventsView, ReceiptView, VoidView};
 pub use replay::{
     DeadLetterCommandView, DeadLetterForecastView, DeadLetterGroupView, ForecastView, ReplayView,
     StockEffectView,
 };
 pub use status::{AuditView, ParkedView, SiteSeenView, SitesSeenView, StatusView, WebhooksView};
-pub use stock::{ClosedView, HoldView, PendingView, SiteView, StockDetailView, StockItemView};
+pub use stock::{
+    ClosedView, HoldView, ItemCursors, PendingView, SiteView, StockDetailView, StockItemView,
+};
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

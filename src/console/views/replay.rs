@@ -5,15 +5,16 @@ use utoipa::ToSchema;
 
 use crate::dead_letters::{DryRun, Effect, Forecast, WouldBe};
 use crate::domain::{MessageId, Reason, Timestamp};
-use crate::store::{DeadLetterGroup, DeadLetterName, Replay, ReplayId, ReplayState};
+use crate::store::{DeadLetterGroup, DeadLetterName, Replay, ReplayState};
 
 /// A replay and its progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Replay)]
 pub struct ReplayView {
-    /// The replay's id.
-    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
-    pub id: String,
+    /// The replay's id; left out of a dry run, which is not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    pub id: Option<String>,
     /// running, done, aborted or cancelled.
     pub state: &'static str,
     /// When it was made.
@@ -40,7 +41,7 @@ pub struct ReplayView {
 impl From<&Replay> for ReplayView {
     fn from(replay: &Replay) -> Self {
         Self {
-            id: replay.id.to_string(),
+            id: Some(replay.id.to_string()),
             state: replay.state.as_str(),
             made_at: replay.made_at.to_string(),
             selected: replay.selected,
@@ -56,9 +57,8 @@ impl From<&Replay> for ReplayView {
 
 impl ReplayView {
     /// A dry run, which is done.
-    pub fn of_dry_run(id: ReplayId, at: Timestamp, done: &DryRun) -> Self {
+    pub fn of_dry_run(at: Timestamp, done: &DryRun) -> Self {
         Self {
-            id: id.to_string(),
             state: ReplayState::Done.as_str(),
             made_at: at.to_string(),
             selected: done.letters.len() as u64,
@@ -201,16 +201,47 @@ pub struct DeadLetterCommandView {
     pub id: String,
     /// The generation of the dead letter.
     pub generation: u32,
-    /// The message that carries the command.
-    pub message_id: String,
+    /// The message that carries the command; left out of a dry run, which sends none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message_id: Option<String>,
     /// Whether it was applied already.
     pub applied: bool,
+    /// What a replay would do with the new body; of an edit only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub forecast: Option<ForecastView>,
 }
 
 impl DeadLetterCommandView {
     /// A command about a dead letter, by the message that carries it.
     pub fn new(letter: DeadLetterName, command: MessageId, applied: bool) -> Self {
         let DeadLetterName { message_id, generation } = letter;
-        Self { id: message_id.to_string(), generation, message_id: command.to_string(), applied }
+        let command = Some(command.to_string());
+        Self {
+            id: message_id.to_string(),
+            generation,
+            message_id: command,
+            applied,
+            forecast: None,
+        }
+    }
+
+    /// An edit that is only tried.
+    pub fn of_dry_run(letter: DeadLetterName, done: &DryRun) -> Self {
+        Self {
+            id: letter.message_id.to_string(),
+            generation: letter.generation,
+            message_id: None,
+            applied: false,
+            forecast: Some(ForecastView::from(done)),
+        }
+    }
+
+    /// With what a replay would do with the new body.
+    #[must_use]
+    pub fn with_forecast(mut self, done: &DryRun) -> Self {
+        self.forecast = Some(ForecastView::from(done));
+        self
     }
 }

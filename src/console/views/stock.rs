@@ -3,10 +3,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::CountsView;
+use super::{ChangeView, CountsView, ItemReceiptView, WhyView, status_of};
 use crate::broker::QueueDepth;
-use crate::domain::{Site, StockKeyKind};
-use crate::store::{HeldBy, StockDetail, StockItem};
+use crate::console::item_detail::ItemDetail;
+use crate::domain::{Policy, Site};
+use crate::store::orders::StoredOrder;
+use crate::store::{HeldBy, StockItem};
 
 /// A shop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -52,7 +54,7 @@ impl From<&StockItem> for StockItemView {
             site: item.site.to_string(),
             key: item.key.to_string(),
             name: item.name.clone(),
-            tracked: !item.is_untracked && item.key.kind != StockKeyKind::Line,
+            tracked: item.is_tracked(),
             counts: CountsView::from(item.counts),
         }
     }
@@ -72,21 +74,42 @@ pub struct StockDetailView {
     pub holds_next_cursor: Option<String>,
     /// The orders that were closed.
     pub closed: ClosedView,
+    /// What was received of it, in order of reference: the first 100 receipts.
+    pub receipts: Vec<ItemReceiptView>,
+    /// The `cursor` of the next page of its receipts, which has a route of its own; null if these
+    /// are all.
+    #[schema(required)]
+    pub receipts_next_cursor: Option<String>,
+    /// Its newest changes, newest first: at most 10, of the last 5,000 changes of the shop.
+    pub last_changes: Vec<ChangeView>,
     /// Events that may still change these numbers.
     pub pending: PendingView,
 }
 
+/// Where the lists of an item go on.
+#[derive(Debug, Clone, Default)]
+pub struct ItemCursors {
+    /// After the orders that hold it.
+    pub holds: Option<String>,
+    /// After its receipts.
+    pub receipts: Option<String>,
+}
+
 impl StockDetailView {
-    /// The item with a page of its holds; `depth` is `None` if the broker did not report it.
-    pub fn new(
-        detail: &StockDetail,
-        holds_next_cursor: Option<String>,
-        depth: Option<&QueueDepth>,
-    ) -> Self {
+    /// The item; `depth` is `None` if the broker did not report it.
+    pub fn new(item: &ItemDetail, cursors: ItemCursors, depth: Option<&QueueDepth>) -> Self {
+        let ItemDetail { detail, orders, receipts, changes, policy } = item;
+        let holds = detail.holds.items.iter().zip(orders);
         Self {
             item: StockItemView::from(&detail.item),
-            holds: detail.holds.items.iter().map(HoldView::from).collect(),
-            holds_next_cursor,
+            holds: holds.map(|(held, order)| HoldView::new(held, order.as_ref(), policy)).collect(),
+            holds_next_cursor: cursors.holds,
+            receipts: receipts.items.iter().map(ItemReceiptView::from).collect(),
+            receipts_next_cursor: cursors.receipts,
+            last_changes: changes
+                .iter()
+                .map(|change| ChangeView::new(&detail.item.site, change))
+                .collect(),
             closed: ClosedView {
                 orders: detail.closed_orders,
                 fulfilled: detail.closed_fulfilled.to_string(),
@@ -113,14 +136,25 @@ pub struct HoldView {
     /// Units that have left for it.
     #[schema(example = "0")]
     pub fulfilled: String,
+    /// The status of the order; left out if the order could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "PROCESSED")]
+    pub status: Option<String>,
+    /// Why the order holds it; left out if the order could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub why: Option<WhyView>,
 }
 
-impl From<&HeldBy> for HoldView {
-    fn from(held: &HeldBy) -> Self {
+impl HoldView {
+    /// What an order holds, and why it does so under a policy.
+    pub fn new(held: &HeldBy, order: Option<&StoredOrder>, policy: &Policy) -> Self {
         Self {
             order: held.order.to_string(),
             committed: held.hold.committed.to_string(),
             fulfilled: held.hold.fulfilled.to_string(),
+            status: order.map(|order| status_of(&order.record)),
+            why: order.map(|order| WhyView::new(&order.record, policy)),
         }
     }
 }
@@ -141,10 +175,11 @@ pub struct ClosedView {
 #[schema(as = Pending)]
 pub struct PendingView {
     /// Events of all sites that wait for a worker or are being applied; null if the queue did not
-    /// answer.
+    /// answer, and for a user of some sites.
     #[schema(required)]
     pub queued: Option<u64>,
-    /// Events of all sites that wait for their next attempt; null if the queue did not answer.
+    /// Events of all sites that wait for their next attempt; null if the queue did not answer,
+    /// and for a user of some sites.
     #[schema(required)]
     pub retrying: Option<u64>,
     /// Dead letters of this site.

@@ -195,8 +195,11 @@ impl dyn Store + '_ {
         let last = found.last().and_then(LoadedDeadLetter::place);
         let next = last.filter(|_| !is_last).map(DeadLetterPlace::to_text);
         let items = found.into_iter().filter_map(|letter| {
+            let parked = letter.state.parked.as_ref()?;
+            let (_, is_edited) = letter.state.body(parked);
             let parked = letter.state.parked?;
             Some(DeadLetterSummary {
+                is_edited,
                 id: letter.id,
                 generation: parked.generation,
                 rejection: parked.rejection,

@@ -10,14 +10,14 @@ use super::item::item;
 use super::{EmbeddedStore, column, commit, dead_letters, heartbeats, names, replays};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::{
-    CatalogueId, Cause, ClosedName, Identifier, List, OrderId, PolicyOrigin, Site, StockKey,
-    StockKeyKind, Timestamp,
+    CatalogueId, Cause, ClosedName, Identifier, List, OrderId, PolicyOrigin, ReceiptId, Site,
+    StockKey, StockKeyKind, Timestamp,
 };
 use crate::store::{
     Catalogue, Change, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
     Direction, EntityId, EntityName, FeedStart, HeldBy, Listed, LoadedDeadLetter, LoadedReplay,
     Page, PageRequest, ReadStore, ReplayId, ReplayList, ReplayPlace, StockDetail, StockItem,
-    StoreError, state,
+    StoreError, StoredReceipt, state,
 };
 
 /// SQL for whether nobody counts a row of `stock`: the catalogue marks it so, or it is only a line of
@@ -85,6 +85,33 @@ impl ReadStore for EmbeddedStore {
     ) -> Result<Option<StockDetail>, StoreError> {
         let (site, key, holds) = (site.clone(), key.to_string(), holds.clone());
         self.read(move |connection| stock_detail(connection, &site, &key, &holds)).await
+    }
+
+    async fn receipts(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        page: &PageRequest,
+    ) -> Result<Page<StoredReceipt>, StoreError> {
+        let (site, key, page) = (site.clone(), key.clone(), page.clone());
+        self.read(move |connection| {
+            let receipts = column::all(
+                connection,
+                "SELECT reference, state FROM receipts WHERE site = ?1 AND key = ?2 \
+                 AND reference > ?3 ORDER BY reference LIMIT ?4",
+                (site.as_str(), key.to_string(), page.after_text(), column::rows_of(&page)),
+                |row| {
+                    let reference = column::parsed(row, "reference", Identifier::parse)?;
+                    let id = ReceiptId { key: key.clone(), reference: reference.clone() };
+                    let entity = EntityId { site: site.clone(), name: EntityName::Receipt(id) };
+                    let receipt = state::decode(&entity, column::text(row, "state")?);
+                    let receipt = receipt.map_err(column::unreadable)?;
+                    Ok(StoredReceipt { reference, receipt })
+                },
+            )?;
+            Ok(page.cut(receipts, |receipt| receipt.reference.to_string()))
+        })
+        .await
     }
 
     async fn closed(
@@ -206,14 +233,15 @@ impl ReadStore for EmbeddedStore {
         self.read(move |connection| {
             // Sequences have no gaps: what comes before the first that is kept was trimmed, and all
             // of them if none is kept.
-            let trimmed = column::first(
+            let found = column::first(
                 connection,
                 "SELECT coalesce((SELECT min(sequence) - 1 FROM changes WHERE site = ?1), \
-                 last_sequence) FROM sites WHERE site = ?1",
+                 last_sequence), last_sequence FROM sites WHERE site = ?1",
                 [site.as_str()],
-                |row| column::natural(row, 0),
+                |row| Ok((column::natural(row, 0)?, column::natural(row, 1)?)),
             )?;
-            Ok(FeedStart { epoch: epoch(connection)?, trimmed: trimmed.unwrap_or_default() })
+            let (trimmed, last) = found.unwrap_or_default();
+            Ok(FeedStart { epoch: epoch(connection)?, trimmed, last })
         })
         .await
     }

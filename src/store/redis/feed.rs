@@ -105,7 +105,7 @@ fn count(key: &str, entry: &FeedEntry) -> Result<u64, StoreError> {
     Ok(after.split(range::SEPARATOR).map(|_| 1).sum())
 }
 
-/// Where a site's feed begins.
+/// Where a site's feed begins and ends.
 pub(super) async fn start(client: &Client, site: &Site) -> Result<FeedStart, StoreError> {
     // The last number is read first: what is written in between is in the stream.
     let (epoch, last) = site_facts(client, site).await?;
@@ -114,7 +114,7 @@ pub(super) async fn start(client: &Client, site: &Site) -> Result<FeedStart, Sto
         Some(entry) => first_sequence(&key, entry)?.saturating_sub(1),
         None => last,
     };
-    Ok(FeedStart { epoch, trimmed })
+    Ok(FeedStart { epoch, trimmed, last })
 }
 
 /// Removes some entries of a site that are older than a time and before any younger one; returns how

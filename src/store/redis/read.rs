@@ -1,6 +1,6 @@
 //! Lists and single things for people and for the API.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use redis::{Cmd, Value};
@@ -10,14 +10,14 @@ use super::value::{self, parsed, read};
 use super::{RedisStore, closed, dead_letters, feed, heartbeats, names, range, sites, stock};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::{
-    CatalogueId, ClosedName, Identifier, List, OrderId, PolicyOrigin, Site, StockKey, StockKeyKind,
-    Timestamp,
+    CatalogueId, ClosedName, Identifier, List, OrderId, PolicyOrigin, ReceiptId, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 use crate::store::{
     Asked, Catalogue, Change, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
     Direction, EntityId, EntityName, EntityState, FeedStart, HeldBy, Listed, LoadedDeadLetter,
     LoadedReplay, Page, PageRequest, ReadStore, ReplayId, ReplayList, ReplayPlace, StateStore,
-    StockDetail, StockItem, StoreError,
+    StockDetail, StockItem, StoreError, StoredReceipt,
 };
 
 #[async_trait]
@@ -82,6 +82,36 @@ impl ReadStore for RedisStore {
         let holds = holds.cut(held, |held| held.order.to_string());
         let dead = dead_letters::parked_of(client, site).await?;
         Ok(Some(StockDetail { item, holds, closed_orders, closed_fulfilled, dead }))
+    }
+
+    async fn receipts(
+        &self,
+        site: &Site,
+        key: &StockKey,
+        page: &PageRequest,
+    ) -> Result<Page<StoredReceipt>, StoreError> {
+        let list = self.client.key(site, &["receipts", &key.to_string()]);
+        let received: BTreeMap<String, String> = self.client.query(&Cmd::hgetall(&list)).await?;
+        let after = page.after.as_deref().unwrap_or_default();
+        let references = received.into_keys().filter(|reference| reference.as_str() > after);
+        let references = page.cut(references.take(page.rows()).collect(), String::clone);
+        let ids = references.items.iter().map(|text| {
+            let reference = parsed(&list, text, Identifier::parse)?;
+            Ok(ReceiptId { key: key.clone(), reference })
+        });
+        let ids = ids.collect::<Result<Vec<_>, StoreError>>()?;
+        let entity =
+            |id: &ReceiptId| EntityId { site: site.clone(), name: EntityName::Receipt(id.clone()) };
+        let asked = Asked { entities: ids.iter().map(entity).collect(), links: Vec::new() };
+        let loaded = self.load(&asked).await?.entities;
+        let receipts = ids.into_iter().zip(loaded).filter_map(|(id, loaded)| match loaded?.state {
+            EntityState::Receipt(receipt) => {
+                Some(StoredReceipt { reference: id.reference, receipt })
+            }
+            EntityState::Order(_) | EntityState::Catalogue(_) => None,
+        });
+        let receipts = receipts.collect();
+        Ok(references.with(receipts))
     }
 
     async fn closed(

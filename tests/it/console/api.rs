@@ -88,7 +88,12 @@ async fn a_stock_item_shows_who_holds_it_and_what_may_still_come() {
     given::dead_letters(&*backends.store).await;
     backends.broker.publish(given::envelope(8, 0, b"{}")).await.unwrap();
     let console = backends.serve_console().await;
-    let item = console.json("/v1/sites/shop/stock/product:mug").await;
+    let mut item = console.json("/v1/sites/shop/stock/product:mug").await;
+    // Each change is as the feed has it.
+    let feed = console.json("/v1/sites/shop/changes?key=product:mug").await;
+    let mut changes = feed["items"].as_array().unwrap().clone();
+    changes.reverse();
+    assert_eq!(item["last_changes"].take(), json!(changes));
     insta::assert_snapshot!(pretty(&item), @r#"
     {
       "available": "-2",
@@ -102,11 +107,17 @@ async fn a_stock_item_shows_who_holds_it_and_what_may_still_come() {
         {
           "committed": "12",
           "fulfilled": "0",
-          "order": "id:1001"
+          "order": "id:1001",
+          "status": "PROCESSED",
+          "why": {
+            "rule": "promised",
+            "text": "The goods have not left yet, so the order's lines are committed."
+          }
         }
       ],
       "holds_next_cursor": null,
       "key": "product:mug",
+      "last_changes": null,
       "name": "Blue mug",
       "on_hand": "10",
       "pending": {
@@ -114,6 +125,16 @@ async fn a_stock_item_shows_who_holds_it_and_what_may_still_come() {
         "queued": 1,
         "retrying": 0
       },
+      "receipts": [
+        {
+          "adds": "10",
+          "message_id": "00000000-0000-0000-0000-000000000001",
+          "received": "10",
+          "received_at": "2023-11-14T22:13:20.000Z",
+          "reference": "delivery-1"
+        }
+      ],
+      "receipts_next_cursor": null,
       "received": "10",
       "site": "shop",
       "tracked": true
@@ -247,6 +268,7 @@ async fn dead_letters_are_listed_oldest_first_without_bodies() {
     {
       "attempts": 1,
       "detail": "data.items[0].quantity: found a list",
+      "edited": false,
       "event_type": "ECOMM_ORDER_CREATED",
       "first_failed_at": "2023-11-15T00:13:21.000Z",
       "generation": 1,
@@ -294,6 +316,7 @@ async fn a_dead_letter_is_shown_with_headers_and_body() {
         "text": "{\"half\": "
       },
       "detail": "line 1 column 9: unexpected end",
+      "edited": false,
       "first_failed_at": "2023-11-14T23:13:21.000Z",
       "generation": 1,
       "headers": {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use storekeeper::cli::changes::{self, ChangesArgs};
 use storekeeper::cli::{ExitStatus, Format};
+use storekeeper::clock::{self, PastTime};
 use storekeeper::domain::{Site, Timestamp};
 use storekeeper::store::Store;
 
@@ -136,9 +137,10 @@ async fn what_is_no_place_in_a_feed_is_refused() {
 
 async fn changes(store: &dyn Store, after: Option<&str>, format: Format) -> (ExitStatus, Printed) {
     let after = after.map(|after| storekeeper::store::changes::Cursor::parse(after).unwrap());
-    let args = ChangesArgs { site: Site::parse("shop").unwrap(), after, follow: false };
+    let args = ChangesArgs { site: Site::parse("shop").ok(), after, ..ChangesArgs::default() };
     let mut printed = Printed::default();
-    let status = changes::run(store, &args, &mut printed.output(format)).await.unwrap();
+    let status =
+        changes::run(store, &args, clock::now(), &mut printed.output(format)).await.unwrap();
     (status, printed)
 }
 
@@ -155,15 +157,76 @@ async fn the_command_prints_the_apis_changes_and_a_table_for_people() {
     assert_eq!(printed.lines(), items[1..]);
     let (_, printed) = changes(&*backends.store, cursor, Format::Table).await;
     insta::assert_snapshot!(printed.out(), @r"
-    NUMBER  AT                        KEY          DUE TO      RECEIVED  COMMITTED  FULFILLED  ON HAND  AVAILABLE
-         2  2023-11-14T22:13:20.000Z  sku:S-1      delivery-1         3          0          0        3          3
-         3  2023-11-14T22:13:20.250Z  product:mug  id:1001            0         12          0       10         -2
+    NUMBER  AT                        KEY          DUE TO      RECEIVED  COMMITTED  FULFILLED  ON HAND AFTER  AVAILABLE AFTER
+         2  2023-11-14T22:13:20.000Z  sku:S-1      delivery-1        +3          0          0              3                3
+         3  2023-11-14T22:13:20.250Z  product:mug  id:1001            0        +12          0             10               -2
     ");
     let last = items[2]["cursor"].as_str().unwrap();
-    assert_eq!(printed.err(), format!("`--after {last}` goes on from here\n"));
+    assert_eq!(printed.err(), format!("`--after {last}` continues from here\n"));
     let later = Timestamp::from_millis(given::START_MS + 1);
     backends.store.trim_changes(later).await.unwrap();
     let (status, printed) = changes(&*backends.store, cursor, Format::Json).await;
     assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
     assert!(printed.err().contains("older than what is kept"), "{}", printed.err());
+}
+
+async fn printed(store: &dyn Store, args: ChangesArgs) -> (ExitStatus, Vec<String>, String) {
+    let (mut printed, now) = (Printed::default(), Timestamp::from_millis(given::START_MS + 1000));
+    let output = &mut printed.output(Format::Json);
+    let status = changes::run(store, &args, now, output).await.unwrap();
+    let line = |change: &Value| format!("{} {}", change["site"], change["key"]).replace('"', "");
+    (status, printed.lines().iter().map(line).collect(), printed.err())
+}
+
+#[tokio::test]
+async fn changes_of_an_item_since_a_time_or_the_last_ones_are_found() {
+    let backends = Backends::open();
+    let store = &*backends.store;
+    given::shop(store).await;
+    given::goods(store, "other", "sku:O", 3).await;
+    let console = backends.serve_console().await;
+    let keys = async |query: &str| -> Vec<String> {
+        let page = console.json(&format!("{FEED}?{query}")).await;
+        assert_eq!(page["next_cursor"], Value::Null, "{query}");
+        field(page["items"].as_array().unwrap(), "key").into_iter().map(str::to_owned).collect()
+    };
+    let mug = "product:mug";
+    assert_eq!(keys("key=product:mug").await, [mug, mug]);
+    assert_eq!(keys("key=mug&since=2023-11-14T22:13:20.1Z").await, [mug]);
+    assert_eq!(keys("since=2023-11-14T22:13:20.1Z").await, [mug]);
+    assert_eq!(keys("key=S-1").await, ["sku:S-1"]);
+    let refused = async |query: &str| refusal(&console, &format!("{FEED}?{query}")).await;
+    assert_eq!(refused("since=yesterday").await, (400, json!("request.invalid")));
+    assert_eq!(refused("key=none").await, (404, json!("stock.unknown")));
+
+    let shop = || Site::parse("shop").ok();
+    let args = ChangesArgs { site: shop(), key: Some("mug".to_owned()), ..ChangesArgs::default() };
+    let (status, lines, _) = printed(store, args).await;
+    assert_eq!((status, lines), (ExitStatus::Done, vec!["shop product:mug".to_owned(); 2]));
+    let since = PastTime::parse("800ms").ok();
+    let (_, lines, _) = printed(store, ChangesArgs { since, ..ChangesArgs::default() }).await;
+    assert_eq!(lines, ["shop product:mug"]);
+    let all = ChangesArgs::default;
+    let (_, lines, _) = printed(store, all()).await;
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[0], "other sku:O");
+    let (_, lines, _) = printed(store, ChangesArgs { last: Some(2), ..all() }).await;
+    assert_eq!(lines, ["shop sku:S-1", "shop product:mug"]);
+    let args = ChangesArgs { site: shop(), key: Some("none".to_owned()), ..all() };
+    let (status, lines, err) = printed(store, args).await;
+    assert_eq!((status, lines.len()), (ExitStatus::NotHeld, 0));
+    assert!(err.contains("none"), "{err}");
+}
+
+#[tokio::test]
+async fn a_stream_has_the_changes_of_one_item_only() {
+    let backends = Backends::open();
+    given::shop(&*backends.store).await;
+    let console = backends.serve_console().await;
+    let request = console.client.get(format!("{}{FEED}?key=sku:S-1", console.url));
+    let mut answer = request.header("accept", "text/event-stream").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let sent = answer.chunk().await.unwrap().unwrap();
+    let sent = String::from_utf8(sent.to_vec()).unwrap();
+    assert!(sent.contains("sku:S-1") && !sent.contains("product:mug"), "{sent}");
 }

@@ -1,11 +1,13 @@
 //! The read commands.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use storekeeper::broker::BrokerError;
+use storekeeper::broker::{Broker, BrokerError};
 use storekeeper::cli::output::Output;
 use storekeeper::cli::{
     self, DeadLettersCommand, DeadLettersListArgs, ExitStatus, Format, OrdersCommand,
-    PolicyCommand, StockCommand,
+    PolicyCommand, StockCommand, StockListArgs,
 };
 use storekeeper::clock::PastTime;
 use storekeeper::domain::{ProposedPolicy, Site, SourceRules, Timestamp};
@@ -38,10 +40,22 @@ impl Printed {
         String::from_utf8_lossy(&self.out).contains("\u{1b}[38;")
     }
 
+    /// A field of each object that was printed; nothing for a table.
+    pub(super) fn lines_or_nothing(&self, field: &str) -> Vec<String> {
+        let objects = self.out();
+        let objects = objects.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        objects.map(|object| object[field].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The objects of what was printed, one a line.
     pub(super) fn lines(&self) -> Vec<Value> {
         self.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// The broker of commands that do without.
+pub(super) async fn no_broker() -> Result<Arc<dyn Broker>, BrokerError> {
+    Err(BrokerError::Blocked)
 }
 
 fn site() -> Site {
@@ -50,7 +64,8 @@ fn site() -> Site {
 
 async fn stock(store: &dyn Store, command: StockCommand, format: Format) -> (ExitStatus, Printed) {
     let mut printed = Printed::default();
-    let status = cli::stock::run(store, &command, &mut printed.output(format)).await.unwrap();
+    let status =
+        cli::stock::run(store, no_broker, &command, &mut printed.output(format)).await.unwrap();
     (status, printed)
 }
 
@@ -71,9 +86,8 @@ async fn dead_letters(
     let now = Timestamp::from_millis(given::START_MS + 3 * 3_600_000);
     let mut printed = Printed::default();
     let output = &mut printed.output(format);
-    let broker = async || Err(BrokerError::Blocked);
     let status =
-        cli::dead_letters::run(store, &SourceRules::default(), broker, &command, now, output)
+        cli::dead_letters::run(store, &SourceRules::default(), no_broker, &command, now, output)
             .await
             .unwrap();
     (status, printed)
@@ -97,7 +111,7 @@ async fn stock_list_prints_a_table_of_all_sites() {
     let backends = Backends::open();
     given::shop(&*backends.store).await;
     given::goods(&*backends.store, "alpha", "variation:V1", 1000).await;
-    let list = StockCommand::List { site: None };
+    let list = StockCommand::List(StockListArgs::default());
     let (status, printed) = stock(&*backends.store, list, Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
     insta::assert_snapshot!(printed.out(), @r#"
@@ -116,7 +130,7 @@ async fn what_is_not_tracked_says_so_in_lists_and_is_no_oversale() {
     let gift = json!({"id": "gift", "name": "Gift card", "managed_inventory": false});
     given::hook(store, "ECOMM_PRODUCT_CREATED", (1, 0), &gift).await;
     given::order(store, "shop", "9", "gift", 3).await;
-    let list = StockCommand::List { site: None };
+    let list = StockCommand::List(StockListArgs::default());
     let (_, printed) = stock(store, list, Format::Table).await;
     let row = printed.out().lines().nth(1).unwrap().to_owned();
     assert!(row.ends_with("-3  not tracked"), "{row}");
@@ -132,7 +146,7 @@ async fn json_lists_are_the_apis_items_one_a_line() {
     given::shop(&*backends.store).await;
     given::dead_letters(&*backends.store).await;
     let console = backends.serve_console().await;
-    let list = StockCommand::List { site: Some(site()) };
+    let list = StockCommand::List(StockListArgs { site: Some(site()), ..StockListArgs::default() });
     let (_, printed) = stock(&*backends.store, list, Format::Json).await;
     let answered = console.json("/v1/sites/shop/stock").await;
     assert_eq!(&printed.lines(), answered["items"].as_array().unwrap());
@@ -148,7 +162,8 @@ async fn a_list_goes_on_past_one_page() {
     for number in 0..501 {
         given::goods(&*backends.store, "shop", &format!("sku:{number:03}"), 1).await;
     }
-    let list = || StockCommand::List { site: Some(site()) };
+    let list =
+        || StockCommand::List(StockListArgs { site: Some(site()), ..StockListArgs::default() });
     let (_, printed) = stock(&*backends.store, list(), Format::Json).await;
     assert_eq!(printed.lines().len(), 501);
     let (_, printed) = stock(&*backends.store, list(), Format::Table).await;
@@ -168,7 +183,7 @@ async fn an_exported_name_is_no_formula() {
 #[tokio::test]
 async fn an_empty_list_is_no_failure_and_says_so() {
     let backends = Backends::open();
-    let list = StockCommand::List { site: None };
+    let list = StockCommand::List(StockListArgs::default());
     let (status, printed) = stock(&*backends.store, list, Format::Table).await;
     assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
     assert_eq!(printed.err(), "No stock items.\n");
@@ -191,16 +206,27 @@ async fn stock_show_prints_the_item_and_its_holds() {
     on hand                   10
     available                 -2
     closed orders             0, fulfilled 0
+    queued, all sites         not known
+    retrying, all sites       not known
     dead letters of the site  0
 
+    Received by
+    REFERENCE   ADDS  AS       AT                        BY  REASON
+    delivery-1   +10  receipt  2023-11-14T22:13:20.000Z  -   -
+
     Held by
-    ORDER    COMMITTED  FULFILLED
-    id:1001         12          0
+    ORDER    COMMITTED  FULFILLED  STATUS     WHY
+    id:1001         12          0  PROCESSED  promised
+
+    Last changes
+    AT                        DUE TO      RECEIVED  COMMITTED  FULFILLED  ON HAND AFTER  AVAILABLE AFTER
+    2023-11-14T22:13:20.250Z  id:1001            0        +12          0             10               -2
+    2023-11-14T22:13:20.000Z  delivery-1       +10          0          0             10               10
     "#);
     let console = backends.serve_console().await;
     let mut answered = console.json("/v1/sites/shop/stock/product:mug").await;
     let (_, printed) = stock(&*backends.store, show(), Format::Json).await;
-    // The command asks no broker.
+    // Nobody answers the command for the broker.
     answered["pending"]["queued"] = Value::Null;
     answered["pending"]["retrying"] = Value::Null;
     assert_eq!(printed.lines(), [answered]);
@@ -288,8 +314,8 @@ async fn dead_letters_list_prints_what_the_filters_select() {
     let (status, printed) = dead_letters(&*backends.store, list, Format::Table).await;
     assert_eq!(status, ExitStatus::Done);
     insta::assert_snapshot!(printed.out(), @r#"
-    FAILED                    ID                                    REASON           SITE  EVENT  ORDER  ATTEMPTS  DETAIL
-    2023-11-14T23:13:21.000Z  00000000-0000-0000-0000-000000000001  decode.not_json  -     -      -             1  line 1 column 9: unexpected end
+    FAILED                    ID                                    REASON           SITE  EVENT  ORDER  ATTEMPTS  REPLAYS  EDITED  DETAIL
+    2023-11-14T23:13:21.000Z  00000000-0000-0000-0000-000000000001  decode.not_json  -     -      -             1        0  -       line 1 column 9: unexpected end
     "#);
 }
 

@@ -208,6 +208,11 @@ async fn ask_what_is_special(asking: &mut Asking<'_>, backends: &Backends) {
     asking.ask(&order, "/v1/sites/shop/orders/id:closed", &Value::Null, local).await;
     asking.ask(&order, "/v1/sites/shop/orders/INV-7", &Value::Null, local).await;
     asking.ask(&item, "/v1/sites/shop/stock/mug", &Value::Null, local).await;
+    let receipts = operation(Method::GET, "/v1/sites/{site}/stock/{key}/receipts");
+    for (key, status) in [("sku:none", 404), ("mug", 409)] {
+        let path = format!("/v1/sites/shop/stock/{key}/receipts");
+        assert_eq!(asking.ask(&receipts, &path, &Value::Null, local).await, status);
+    }
     for list in ["stock", "orders", "catalogue", "changes"] {
         let of_site = operation(Method::GET, &format!("/v1/sites/{{site}}/{list}"));
         let path = format!("/v1/sites/nowhere/{list}");
@@ -222,6 +227,8 @@ async fn ask_what_is_special(asking: &mut Asking<'_>, backends: &Backends) {
     // A cursor of another epoch: `1.elsewhere`.
     let path = "/v1/sites/shop/changes?after=MS5lbHNld2hlcmU";
     asking.ask(&feed, path, &Value::Null, local).await;
+    let path = "/v1/sites/shop/changes?key=mug";
+    assert_eq!(asking.ask(&feed, path, &Value::Null, local).await, 409);
     let other = format!("/v1/dead-letters/{NOBODY}");
     for (method, path, asked) in [
         (Method::GET, "/v1/dead-letters/{id}", other.clone()),

@@ -1,12 +1,14 @@
 //! What the API changes of dead letters.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use storekeeper::broker::EnvelopeKind;
 use storekeeper::cli::{
-    self, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersReplayArgs, ExitStatus, Format,
+    self, DeadLettersCommand, DeadLettersDiscardArgs, DeadLettersEditArgs, DeadLettersReplayArgs,
+    ExitStatus, Format,
 };
 use storekeeper::clock;
 use storekeeper::domain::{MessageId, SourceRules};
@@ -20,6 +22,11 @@ async fn send(console: &Served, method: Method, path: &str, body: Option<Value>)
     let request = request.header("content-type", "application/json");
     let body = body.map_or_else(String::new, |body| body.to_string());
     request.body(body).send().await.unwrap()
+}
+
+fn edit_by(id: MessageId, body: PathBuf) -> DeadLettersCommand {
+    let body = Some(body);
+    DeadLettersCommand::Edit(DeadLettersEditArgs { id, body, revert: false, dry_run: false })
 }
 
 async fn letter_ids(backends: &Backends) -> Vec<String> {
@@ -71,8 +78,9 @@ async fn a_dry_run_answers_what_would_happen_and_is_not_kept() {
     let (backends, console, ids) = given_letters().await;
     let body = json!({"selection": {"reason": "decode.not_json"}, "dry_run": true});
     let answer = send(&console, Method::POST, "/v1/replays", Some(body)).await;
-    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.status(), 200);
     let done: Value = answer.json().await.unwrap();
+    assert!(done.get("id").is_none(), "nothing would be found by it: {done}");
     assert_eq!((&done["selected"], &done["sent"]), (&json!(2), &json!(0)));
     let first = &done["forecast"]["letters"][0];
     assert_eq!((&first["id"], &first["outcome"]), (&json!(ids[0]), &json!("dead_letter")));
@@ -126,7 +134,7 @@ async fn a_letter_that_is_being_replayed_is_neither_edited_nor_discarded() {
     let body = directory.path().join("body.json");
     std::fs::write(&body, "{}").unwrap();
     let id = given::message(1);
-    let edit = DeadLettersCommand::Edit { id, body };
+    let edit = edit_by(id, body);
     for command in [edit, discard(id)] {
         let (status, printed) = run(&backends, command).await;
         assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
@@ -244,7 +252,7 @@ async fn edits_and_discards_of_the_command_go_through_the_journal() {
     let body = directory.path().join("body.json");
     std::fs::write(&body, "{}").unwrap();
     let id = given::message(1);
-    let edit = DeadLettersCommand::Edit { id, body };
+    let edit = edit_by(id, body);
     for command in [edit, discard(id)] {
         // No worker is there.
         let (status, printed) = run(&backends, command).await;
@@ -258,4 +266,46 @@ async fn edits_and_discards_of_the_command_go_through_the_journal() {
     let journal = backends.broker.journal(None, 10).await.unwrap();
     let kinds: Vec<_> = journal.iter().map(|record| record.envelope.kind).collect();
     assert_eq!(kinds, [EnvelopeKind::Edit, EnvelopeKind::Discard]);
+}
+
+#[tokio::test]
+async fn an_edit_says_what_would_become_of_it_and_is_reverted() {
+    let (backends, console, ids) = given_letters().await;
+    let letter = format!("/v1/dead-letters/{}", ids[0]);
+    let path = format!("{letter}/body");
+    let put = async |body: Value| -> Value {
+        let answer = send(&console, Method::PUT, &path, Some(body)).await;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
+    };
+    let data =
+        json!({"id": "7", "status": "PROCESSED", "items": [{"product_id": "mug", "quantity": 2}]});
+    let order = given::webhook("shop", "ECOMM_ORDER_CREATED", 9, &data).to_string();
+    let tried = put(json!({"text": order, "dry_run": true})).await;
+    assert!(tried.get("message_id").is_none(), "{tried}");
+    assert_eq!((&tried["id"], &tried["applied"]), (&json!(ids[0]), &json!(false)));
+    assert_eq!(tried["forecast"]["letters"][0]["outcome"], "applied");
+    assert_eq!(tried["forecast"]["stock"][0]["committed"], "2");
+    assert_eq!(console.json(&letter).await["edited"], false);
+    let bad = put(json!({"text": "{", "dry_run": true})).await;
+    assert_eq!(bad["forecast"]["letters"][0]["reason"], "decode.not_json");
+
+    let kept = put(json!({"text": order})).await;
+    assert_eq!((&kept["applied"], &kept["forecast"]), (&json!(true), &tried["forecast"]));
+    let shown = console.json(&letter).await;
+    assert_eq!((&shown["edited"], &shown["body"]["text"]), (&json!(true), &json!(order)));
+    assert_eq!(console.json("/v1/dead-letters").await["items"][0]["edited"], true);
+    for body in [json!({"text": "x", "revert": true}), json!({"revert": false}), json!({})] {
+        assert_eq!(send(&console, Method::PUT, &path, Some(body)).await.status(), 400);
+    }
+    put(json!({"revert": true})).await;
+    let shown = console.json(&letter).await;
+    assert_eq!((&shown["edited"], &shown["body"]["text"]), (&json!(false), &json!("{\"half\": ")));
+    assert!(shown.get("original_body").is_none(), "{shown}");
+    send(&console, Method::DELETE, &letter, None).await;
+    let answer = send(&console, Method::PUT, &path, Some(json!({"text": "{}"}))).await;
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["code"], "dead_letter.unknown");
+    assert!(problem["detail"].as_str().unwrap().contains("it was discarded at 20"), "{problem}");
+    drop(backends);
 }

@@ -11,12 +11,14 @@ mod corrections;
 mod described;
 mod given;
 mod letters;
+mod lists;
 mod order_lists;
 mod orders;
 mod probes;
 mod refusals;
 mod sites;
 mod standing;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,9 +60,14 @@ impl Backends {
 
     /// A console with tokens: `read:<token>,operate:<token>`.
     async fn serve_console_with(&self, tokens: &str) -> Served {
-        let list =
-            (!tokens.is_empty()).then(|| ("STOREKEEPER__CONSOLE__TOKENS".into(), tokens.into()));
-        let settings = Settings::load_from(None, list).unwrap();
+        let list = (!tokens.is_empty()).then_some(("STOREKEEPER__CONSOLE__TOKENS", tokens));
+        self.serve_console_set(list).await
+    }
+
+    /// A console with these settings.
+    async fn serve_console_set(&self, variables: impl IntoIterator<Item = (&str, &str)>) -> Served {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let settings = Settings::load_from(None, variables).unwrap();
         let (store, broker) = (Arc::clone(&self.store), Arc::clone(&self.broker));
         let stop = CancellationToken::new();
         Served::start(storekeeper::console::router(store, broker, &settings, stop)).await

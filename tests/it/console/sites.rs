@@ -3,12 +3,12 @@
 use storekeeper::cli::audit::AuditArgs;
 use storekeeper::cli::changes::ChangesArgs;
 use storekeeper::cli::orders::OrdersListArgs;
-use storekeeper::cli::{self, ExitStatus, Format, OrdersCommand, StockCommand};
+use storekeeper::cli::{self, ExitStatus, Format, OrdersCommand, StockCommand, StockListArgs};
 use storekeeper::clock;
 use storekeeper::domain::Site;
 use storekeeper::store::Store;
 
-use super::commands::Printed;
+use super::commands::{Printed, no_broker};
 use super::{Backends, given};
 
 fn site(name: &str) -> Site {
@@ -19,7 +19,8 @@ fn site(name: &str) -> Site {
 async fn said(store: &dyn Store, name: &str, format: Format) -> Vec<String> {
     let stock = async |command: StockCommand| {
         let mut printed = Printed::default();
-        let status = cli::stock::run(store, &command, &mut printed.output(format)).await.unwrap();
+        let status =
+            cli::stock::run(store, no_broker, &command, &mut printed.output(format)).await.unwrap();
         (status, printed)
     };
     let audit = async {
@@ -30,8 +31,10 @@ async fn said(store: &dyn Store, name: &str, format: Format) -> Vec<String> {
     };
     let changes = async {
         let mut printed = Printed::default();
-        let args = ChangesArgs { site: site(name), after: None, follow: false };
-        let status = cli::changes::run(store, &args, &mut printed.output(format)).await.unwrap();
+        let args = ChangesArgs { site: Some(site(name)), ..ChangesArgs::default() };
+        let status = cli::changes::run(store, &args, clock::now(), &mut printed.output(format))
+            .await
+            .unwrap();
         (status, printed)
     };
     let order = async {
@@ -51,7 +54,11 @@ async fn said(store: &dyn Store, name: &str, format: Format) -> Vec<String> {
     };
     let show = StockCommand::Show { site: site(name), key: "S-1".to_owned() };
     let all = [
-        stock(StockCommand::List { site: Some(site(name)) }).await,
+        stock(StockCommand::List(StockListArgs {
+            site: Some(site(name)),
+            ..StockListArgs::default()
+        }))
+        .await,
         stock(show).await,
         order.await,
         orders.await,
@@ -90,9 +97,10 @@ async fn a_site_without_stock_is_known_and_its_lists_are_empty() {
     let backends = Backends::open();
     given::product(&*backends.store, "shop", "mug", "Blue mug").await;
     let mut printed = Printed::default();
-    let list = StockCommand::List { site: Some(site("shop")) };
+    let list =
+        StockCommand::List(StockListArgs { site: Some(site("shop")), ..StockListArgs::default() });
     let output = &mut printed.output(Format::Table);
-    let status = cli::stock::run(&*backends.store, &list, output).await.unwrap();
+    let status = cli::stock::run(&*backends.store, no_broker, &list, output).await.unwrap();
     assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
     assert_eq!(printed.err(), "No stock items.\n");
 }

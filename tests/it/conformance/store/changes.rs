@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use storekeeper::domain::{Cause, STOCK_TOTAL_MAX, TotalError};
+use storekeeper::domain::{Cause, STOCK_TOTAL_MAX, StockKey, TotalError};
+use storekeeper::store::changes::{self, ChangeFilter};
 use storekeeper::store::{Change, Commit, Committed, FeedStart, Store};
 
 use super::Harness;
@@ -130,19 +131,26 @@ async fn sequences(store: &Arc<dyn Store>, site_name: &str) -> Vec<u64> {
 pub(super) async fn a_trimmed_feed_says_where_it_begins(harness: &Harness) {
     let mut store = harness.open();
     let begin = async |store: &Arc<dyn Store>, name| store.feed_start(&site(name)).await.unwrap();
-    assert_eq!(begin(&store, "alpha").await.trimmed, 0, "nothing is known of it");
+    let nothing = begin(&store, "alpha").await;
+    assert_eq!((nothing.trimmed, nothing.last), (0, 0), "nothing is known of it");
     for seconds in 1..=4 {
         write(&store, receipt("alpha", "sku:A", &seconds.to_string(), 1).at(seconds)).await;
     }
     write(&store, receipt("beta", "sku:A", "R", 1).at(9)).await;
     let epoch = store.changes(&site("alpha"), 0, 1).await.unwrap()[0].epoch.clone();
-    assert_eq!(begin(&store, "alpha").await, FeedStart { epoch: epoch.clone(), trimmed: 0 });
+    assert_eq!(
+        begin(&store, "alpha").await,
+        FeedStart { epoch: epoch.clone(), trimmed: 0, last: 4 }
+    );
     assert_eq!(store.trim_changes(time(3)).await.unwrap(), 2);
     assert_eq!(sequences(&store, "alpha").await, [3, 4], "3 is not older than itself");
     store = harness.crash_and_reopen(store);
-    assert_eq!(begin(&store, "alpha").await, FeedStart { epoch: epoch.clone(), trimmed: 2 });
+    assert_eq!(
+        begin(&store, "alpha").await,
+        FeedStart { epoch: epoch.clone(), trimmed: 2, last: 4 }
+    );
     assert_eq!(store.trim_changes(time(5)).await.unwrap(), 2);
-    assert_eq!(begin(&store, "alpha").await, FeedStart { epoch, trimmed: 4 });
+    assert_eq!(begin(&store, "alpha").await, FeedStart { epoch, trimmed: 4, last: 4 });
     assert_eq!(begin(&store, "beta").await.trimmed, 0);
     write(&store, receipt("alpha", "sku:A", "R", 1).at(6)).await;
     assert_eq!(sequences(&store, "alpha").await, [5], "numbers are not given twice");
@@ -261,4 +269,60 @@ pub(super) async fn a_commit_of_several_changes_is_trimmed_whole(harness: &Harne
     assert_eq!(sequences(&store, "alpha").await, [4, 5, 6]);
     assert_eq!(store.trim_changes(time(3)).await.unwrap(), 3);
     assert_eq!(store.feed_start(&site("alpha")).await.unwrap().trimmed, 6);
+}
+
+pub(super) async fn changes_of_an_item_and_since_a_time_are_found(harness: &Harness) {
+    let store = harness.open();
+    // A thousand changes, ten minutes apart; every third is of another item. The first is trimmed.
+    let at = |number: i64| 1_000_000 + number * 600;
+    let commit = |number: i64| {
+        let key = if number % 3 == 0 { "sku:B" } else { "sku:A" };
+        receipt("alpha", key, &number.to_string(), 1).at(at(number))
+    };
+    for chunk in (1..=1000).collect::<Vec<i64>>().chunks(100) {
+        let commits = chunk.iter().map(|number| commit(*number)).collect();
+        let written = store.commit(commits).await.unwrap();
+        assert!(written.iter().all(|it| *it == Committed::Written), "{written:?}");
+    }
+    assert!(store.trim_changes(time(at(2))).await.unwrap() >= 1);
+    let (alpha, of_b) = (site("alpha"), Some(key("sku:B")));
+    let numbers =
+        |changes: &[Change]| -> Vec<u64> { changes.iter().map(|change| change.sequence).collect() };
+    let newest = async |key: Option<&StockKey>, bounds| {
+        numbers(&changes::newest(&*store, &alpha, key, bounds).await.unwrap())
+    };
+    assert_eq!(newest(None, (3, 100)).await, [1000, 999, 998]);
+    assert_eq!(newest(of_b.as_ref(), (3, 100)).await, [999, 996, 993]);
+    assert_eq!(newest(of_b.as_ref(), (1000, 1000)).await.len(), 333);
+    assert_eq!(newest(of_b.as_ref(), (1000, 500)).await.len(), 167, "no more is looked at");
+    assert_eq!(newest(None, (2000, 2000)).await.len(), 999);
+    assert_eq!(newest(Some(&key("sku:C")), (3, 1000)).await, [0; 0]);
+    let select = async |key: &Option<StockKey>, since: Option<i64>, bounds| {
+        let since = since.map(|number| time(at(number)));
+        let filter = ChangeFilter { key: key.clone(), since };
+        changes::select(&*store, &alpha, &filter, None, bounds).await.unwrap()
+    };
+    for since in [1, 2, 3, 499, 500, 501, 999, 1000] {
+        let found = select(&None, Some(since), (2000, 2000)).await;
+        let first = u64::try_from(since).unwrap().max(2);
+        assert!(numbers(&found.changes).into_iter().eq(first..=1000), "{since}: {found:?}");
+        assert!(!found.has_more);
+    }
+    assert_eq!(select(&None, Some(1001), (10, 2000)).await.changes, []);
+    // A page that is full, and one that has looked at enough, go on where they ended.
+    let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let filter = ChangeFilter { key: of_b.clone(), since: Some(time(at(300))) };
+        let bounds = (100, 500);
+        let found =
+            changes::select(&*store, &alpha, &filter, after.as_ref(), bounds).await.unwrap();
+        seen.extend(numbers(&found.changes));
+        pages += 1;
+        if !found.has_more {
+            break;
+        }
+        after = found.last;
+    }
+    assert!(seen.iter().copied().eq((300..=999).step_by(3)), "{seen:?}");
+    assert!(pages >= 3, "{pages}");
 }

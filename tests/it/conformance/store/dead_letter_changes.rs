@@ -111,6 +111,8 @@ pub(super) async fn a_letter_that_comes_back_edited_keeps_its_first_body(harness
     again.envelope.body = Bytes::from_static(b"edited");
     store.park(vec![again]).await.unwrap();
     assert_eq!(bodies(&*store, 1).await, edited("edited"));
+    store.edit_dead_letter(edit(1, 2, 11, "body 1")).await.unwrap();
+    assert_eq!(bodies(&*store, 1).await, ("body 1".into(), None), "the first body is no edit");
 }
 
 pub(super) async fn a_letter_that_comes_back_is_as_old_as_its_first_failure(harness: &Harness) {

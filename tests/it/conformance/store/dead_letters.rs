@@ -57,6 +57,7 @@ pub(super) async fn a_parked_letter_is_read_back_byte_for_byte(harness: &Harness
     assert_eq!(store.dead_letter(message(3)).await.unwrap(), None);
     let listed = store.dead_letters(&DeadLetterFilter::default(), &ALL).await.unwrap().items;
     let expected = DeadLetterSummary {
+        is_edited: false,
         id: message(1),
         generation: 5,
         rejection: full.rejection,

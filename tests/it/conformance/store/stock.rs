@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use storekeeper::domain::{STOCK_TOTAL_MAX, Version};
-use storekeeper::store::{EntityState, Store};
+use storekeeper::store::{EntityState, PageRequest, Store};
 use tokio::runtime::Handle;
 
 use super::Harness;
@@ -165,4 +165,30 @@ pub(super) async fn what_nobody_counts_is_never_oversold(harness: &Harness) {
         let untracked: Vec<String> = untracked.into_iter().map(str::to_owned).collect();
         assert_eq!(untracked_and_oversold(&store).await, (untracked, oversold), "{id} {keys:?}");
     }
+}
+
+pub(super) async fn receipts_of_an_item_are_listed_on_pages(harness: &Harness) {
+    let store = harness.open();
+    let references = ["a", "b/2", "B", "c:1", "\u{fc}"];
+    for reference in references {
+        write(&store, receipt("alpha", "sku:A", reference, 5)).await;
+    }
+    write(&store, receipt("alpha", "sku:B", "other", 1)).await;
+    write(&store, receipt("beta", "sku:A", "elsewhere", 1)).await;
+    let mut seen = Vec::new();
+    let mut page = PageRequest::first(2);
+    loop {
+        let found = store.receipts(&site("alpha"), &key("sku:A"), &page).await.unwrap();
+        assert!(found.items.len() <= 2);
+        seen.extend(found.items);
+        let Some(next) = found.next else { break };
+        page.after = Some(next);
+    }
+    let mut sorted = references;
+    sorted.sort_unstable();
+    let listed: Vec<&str> = seen.iter().map(|stored| stored.reference.as_str()).collect();
+    assert_eq!(listed, sorted);
+    assert!(seen.iter().all(|stored| stored.receipt.received().millionths() == 5), "{seen:?}");
+    let nothing = store.receipts(&site("alpha"), &key("sku:C"), &ALL).await.unwrap();
+    assert_eq!((nothing.items, nothing.next), (Vec::new(), None));
 }
