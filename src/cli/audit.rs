@@ -39,13 +39,13 @@ pub struct AuditArgs {
 const DAMAGED: &str = "file.damaged";
 
 const COLUMNS: &[Column<View>] = &[
-    Column::text("SITE", |view| text(&view.site)),
-    Column::text("DIFFERS", |view| text(view.kind)),
-    Column::text("KEY", |view| optional(view.key.as_deref())),
-    Column::text("ORDER", |view| optional(view.order.as_deref())),
+    Column::name("SITE", |view| text(&view.site)),
+    Column::name("DIFFERS", |view| text(view.kind)),
+    Column::name("KEY", |view| optional(view.key.as_deref())),
+    Column::name("ORDER", |view| optional(view.order.as_deref())),
     Column::text("FOUND", |view| text(&view.found)),
     Column::text("EXPECTED", |view| text(&view.expected)),
-    Column::text("REPAIR", |view| optional(view.repair)),
+    Column::name("REPAIR", |view| optional(view.repair)),
 ];
 
 /// A difference in JSON.

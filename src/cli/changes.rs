@@ -8,7 +8,7 @@ use comfy_table::Cell;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::table::{Column, Listing, quantity, text};
+use super::table::{Column, Listing, quantity, spare, text};
 use super::{ExitStatus, Format, sites};
 use crate::app::signals::Signals;
 use crate::console::views::ChangeView;
@@ -104,14 +104,14 @@ async fn write(
 
 /// The first three counts are what was added, the last two are the counts after the change.
 const COLUMNS: &[Column<ChangeView>] = &[
-    Column::number("NUMBER", |change| Cell::new(change.sequence)),
-    Column::text("AT", |change| text(&change.at)),
-    Column::text("KEY", |change| text(&change.key)),
-    Column::text("DUE TO", |change| text(&cause(change))),
-    Column::number("RECEIVED", |change| quantity(&change.delta.received)),
-    Column::number("COMMITTED", |change| quantity(&change.delta.committed)),
-    Column::number("FULFILLED", |change| quantity(&change.delta.fulfilled)),
-    Column::number("ON HAND", |change| quantity(&change.after.on_hand)),
+    spare(3, Column::number("NUMBER", |change| Cell::new(change.sequence))),
+    spare(4, Column::name("AT", |change| text(&change.at))),
+    Column::name("KEY", |change| text(&change.key)),
+    Column::name("DUE TO", |change| text(&cause(change))),
+    spare(1, Column::number("RECEIVED", |change| quantity(&change.delta.received))),
+    spare(1, Column::number("COMMITTED", |change| quantity(&change.delta.committed))),
+    spare(1, Column::number("FULFILLED", |change| quantity(&change.delta.fulfilled))),
+    spare(2, Column::number("ON HAND", |change| quantity(&change.after.on_hand))),
     Column::number("AVAILABLE", |change| quantity(&change.after.available)),
 ];
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, optional, text, write_facts, write_section, write_table};
+use super::table::{Column, optional, spare, text, write_facts, write_section, write_table};
 use super::{DeadLettersReplayArgs, ExitStatus, input, progress};
 use crate::broker::{Broker, Envelope, EnvelopeKind};
 use crate::console::views::{
@@ -133,16 +133,16 @@ fn write_forecast(view: &ReplayView, output: &mut Output<'_>) -> io::Result<()> 
 }
 
 const FORECAST_COLUMNS: &[Column<DeadLetterForecastView>] = &[
-    Column::text("ID", |letter| text(&letter.id)),
-    Column::text("WOULD BE", |letter| text(letter.outcome)),
-    Column::text("REASON", |letter| optional(letter.reason)),
-    Column::text("DETAIL", |letter| optional(letter.detail.as_deref())),
+    Column::name("ID", |letter| text(&letter.id)),
+    Column::name("WOULD BE", |letter| text(letter.outcome)),
+    spare(1, Column::name("REASON", |letter| optional(letter.reason))),
+    spare(2, Column::text("DETAIL", |letter| optional(letter.detail.as_deref()))),
 ];
 
 const EFFECT_COLUMNS: &[Column<StockEffectView>] = &[
-    Column::text("SITE", |effect| text(&effect.site)),
-    Column::text("KEY", |effect| text(&effect.key)),
-    Column::number("RECEIVED", |effect| Cell::new(&effect.received)),
+    Column::name("SITE", |effect| text(&effect.site)),
+    Column::name("KEY", |effect| text(&effect.key)),
+    spare(1, Column::number("RECEIVED", |effect| Cell::new(&effect.received))),
     Column::number("COMMITTED", |effect| Cell::new(&effect.committed)),
     Column::number("FULFILLED", |effect| Cell::new(&effect.fulfilled)),
 ];

@@ -18,6 +18,7 @@ pub mod dead_letter_commands;
 pub mod dead_letters;
 pub mod demo;
 pub mod failure;
+mod fit;
 mod formula;
 pub mod health;
 pub mod import;

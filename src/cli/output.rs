@@ -9,6 +9,9 @@ use serde::Serialize;
 use super::{ExitStatus, Format};
 use crate::domain::{printable, printable_json};
 
+/// A person's own idea of how wide the terminal is.
+const COLUMNS: &str = "COLUMNS";
+
 /// Where a command writes, and how. Tables hold ANSI styles; a writer that is not a terminal must
 /// strip them, as `anstream::stdout` does.
 pub struct Output<'a> {
@@ -34,7 +37,13 @@ impl fmt::Debug for Output<'_> {
 impl<'a> Output<'a> {
     /// Writes to these, fitted to the terminal that stdout is, if it is one.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, format: Format) -> Self {
-        Self { out, err, format, width: comfy_table::Table::new().width() }
+        let columns = std::env::var_os(COLUMNS).and_then(|columns| columns.into_string().ok());
+        Self {
+            out,
+            err,
+            format,
+            width: width(comfy_table::Table::new().width(), columns.as_deref()),
+        }
     }
 
     /// Writes one object on a line of its own.
@@ -87,9 +96,27 @@ impl<'a> Output<'a> {
     }
 }
 
+/// The width that tables are fitted to: that of the terminal, unless the variable says another. A
+/// width of 0 is none.
+fn width(terminal: Option<u16>, columns: Option<&str>) -> Option<u16> {
+    let terminal = terminal?;
+    let width = columns.and_then(|columns| columns.parse().ok()).unwrap_or(terminal);
+    (width > 0).then_some(width)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_width_of_zero_is_no_width_and_a_file_has_none() {
+        assert_eq!(width(Some(80), None), Some(80));
+        assert_eq!(width(Some(0), None), None);
+        assert_eq!(width(Some(80), Some("0")), None);
+        assert_eq!(width(Some(0), Some("60")), Some(60));
+        assert_eq!(width(Some(80), Some("wide")), Some(80));
+        assert_eq!(width(None, Some("60")), None);
+    }
 
     #[test]
     fn no_text_from_outside_steers_the_terminal() {

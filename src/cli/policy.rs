@@ -30,8 +30,8 @@ pub async fn run(
 }
 
 const COLUMNS: &[Column<EffectView>] = &[
-    Column::text("SITE", |effect| text(&effect.site)),
-    Column::text("KEY", |effect| text(&effect.key)),
+    Column::name("SITE", |effect| text(&effect.site)),
+    Column::name("KEY", |effect| text(&effect.key)),
     Column::number("COMMITTED", |effect| quantity(&effect.delta.committed)),
     Column::number("FULFILLED", |effect| quantity(&effect.delta.fulfilled)),
 ];

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::{parse_adjustment, parse_timeout};
-use super::table::{Column, quantity, text, write_facts, write_table};
+use super::table::{Column, quantity, spare, text, write_facts, write_table};
 use super::{ExitStatus, import};
 use crate::broker::Broker;
 use crate::console::views::{CountsView, ReceiptView};
@@ -206,8 +206,8 @@ fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> io::Result<()> 
 
 fn counts_columns<'a>() -> [Column<(&'static str, &'a CountsView)>; 6] {
     [
-        Column::text("COUNTS", |(when, _)| text(when)),
-        Column::number("RECEIVED", |(_, counts)| quantity(&counts.received)),
+        Column::name("COUNTS", |(when, _)| text(when)),
+        spare(1, Column::number("RECEIVED", |(_, counts)| quantity(&counts.received))),
         Column::number("COMMITTED", |(_, counts)| quantity(&counts.committed)),
         Column::number("FULFILLED", |(_, counts)| quantity(&counts.fulfilled)),
         Column::number("ON HAND", |(_, counts)| quantity(&counts.on_hand)),

@@ -7,7 +7,7 @@ use comfy_table::Cell;
 
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, Listing, optional, quantity, text, write_facts, write_section};
+use super::table::{Column, Listing, optional, quantity, spare, text, write_facts, write_section};
 use super::{ExitStatus, Format, StockCommand, formula, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey, printable};
@@ -46,7 +46,11 @@ async fn list(
             listing.add(items.iter().map(StockItemView::from), output)?;
         }
     }
-    listing.finish_or_say("No stock items.", output)
+    listing.finish_or_say(
+        "No stock items. An item appears with the first order of it, or with `storekeeper stock \
+         receive SITE KEY QTY --reference R --create`.",
+        output,
+    )
 }
 
 async fn next_page(
@@ -59,15 +63,15 @@ async fn next_page(
 }
 
 const LIST_COLUMNS: &[Column<StockItemView>] = &[
-    Column::text("SITE", |item| text(&item.site)),
-    Column::text("KEY", |item| text(&item.key)),
-    Column::text("NAME", |item| optional(item.name.as_deref())),
-    Column::number("RECEIVED", |item| quantity(&item.counts.received)),
-    Column::number("COMMITTED", |item| quantity(&item.counts.committed)),
-    Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled)),
+    Column::name("SITE", |item| text(&item.site)),
+    Column::name("KEY", |item| text(&item.key)),
+    spare(4, Column::text("NAME", |item| optional(item.name.as_deref()))),
+    spare(2, Column::number("RECEIVED", |item| quantity(&item.counts.received))),
+    spare(1, Column::number("COMMITTED", |item| quantity(&item.counts.committed))),
+    spare(3, Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled))),
     Column::number("ON HAND", |item| quantity(&item.counts.on_hand)),
     Column::number("AVAILABLE", available),
-    Column::text("", |item| text(if item.tracked { "" } else { "not tracked" })),
+    Column::name("", |item| text(if item.tracked { "" } else { "not tracked" })),
 ];
 
 /// The available units; below zero they stand out if the item is oversold.
@@ -177,11 +181,11 @@ fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> io::Result<(
         facts.push(("tracked", text("no: it is in no oversale figure")));
     }
     write_facts(facts, output)?;
-    write_section("Held by", HOLDS_COLUMNS, &view.holds, "no order", output)
+    write_section("Held by", HOLDS_COLUMNS, &view.holds, "No order.", output)
 }
 
 const HOLDS_COLUMNS: &[Column<HoldView>] = &[
-    Column::text("ORDER", |hold| text(&hold.order)),
+    Column::name("ORDER", |hold| text(&hold.order)),
     Column::number("COMMITTED", |hold| quantity(&hold.committed)),
     Column::number("FULFILLED", |hold| quantity(&hold.fulfilled)),
 ];
