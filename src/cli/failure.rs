@@ -38,7 +38,7 @@ pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
 fn of_request(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
     if let Some(error) = cause.downcast_ref::<ReceiptError>() {
         return match error {
-            ReceiptError::ReferenceReused(_)
+            ReceiptError::ReferenceReused { .. }
             | ReceiptError::Voided(_)
             | ReceiptError::NotTracked(_) => Some(ExitStatus::NotHeld),
             ReceiptError::DifferenceTooLarge => None,
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(asked(AskError::Unconfirmed), ExitStatus::Unreachable);
         assert_eq!(exit_status(&ReceiptError::DifferenceTooLarge.into()), ExitStatus::Usage);
         let site = || crate::domain::Site::parse("shop").unwrap();
-        let unknown = ItemError::UnknownSite { site: site() };
+        let unknown = ItemError::UnknownSite { site: site(), nearest: Vec::new() };
         assert_eq!(exit_status(&unknown.into()), ExitStatus::NotHeld);
         let unknown = OrderError::UnknownSite(site());
         assert_eq!(exit_status(&unknown.into()), ExitStatus::NotHeld);

@@ -165,7 +165,8 @@ impl<'c, V> Listing<'c, V> {
         for row in self.rows.drain(..) {
             table.add_row(fitted(row, &widths));
         }
-        let shown = self.columns.iter().zip(widths.iter().flatten());
+        let shown = self.columns.iter().zip(&widths);
+        let shown = shown.filter_map(|(column, width)| Some((column, width.as_ref()?)));
         for (index, (column, width)) in shown.enumerate() {
             let Some(shown) = table.column_mut(index) else { continue };
             shown.set_padding((0, GAP));

@@ -48,6 +48,7 @@ pub(super) async fn resolve(
 fn problem(error: ItemError, key: &str, purpose: Purpose) -> Problem {
     let has_kind = StockKey::parse(key).is_ok();
     let detail = error.to_string();
+    let mut nearest = Vec::new();
     let code = match (error, purpose) {
         (ItemError::Store(error), _) => return error.into(),
         (ItemError::Invalid { source, .. }, _) => return invalid(format!("stock key: {source}")),
@@ -58,7 +59,7 @@ fn problem(error: ItemError, key: &str, purpose: Purpose) -> Problem {
         (ItemError::Unknown { .. }, Purpose::Read) => {
             return Problem::new(ProblemCode::StockUnknown, "this item was never counted");
         }
-        (ItemError::UnknownSite { site }, Purpose::Read | Purpose::Change(Create::Never)) => {
+        (ItemError::UnknownSite { site, .. }, Purpose::Read | Purpose::Change(Create::Never)) => {
             return site_unknown(&site);
         }
         (ItemError::Unknown { hint, .. }, Purpose::Change(Create::Yes)) => {
@@ -68,11 +69,16 @@ fn problem(error: ItemError, key: &str, purpose: Purpose) -> Problem {
         (ItemError::Unknown { .. }, Purpose::Change(Create::No)) if !has_kind => {
             ProblemCode::StockUnknown
         }
-        (ItemError::Unknown { .. } | ItemError::UnknownSite { .. }, Purpose::Change(_)) => {
+        (ItemError::Unknown { nearest: keys, .. }, Purpose::Change(_)) => {
+            nearest.extend(keys.iter().map(ToString::to_string));
+            ProblemCode::StockCreateNeeded
+        }
+        (ItemError::UnknownSite { nearest: sites, .. }, Purpose::Change(_)) => {
+            nearest.extend(sites.iter().map(ToString::to_string));
             ProblemCode::StockCreateNeeded
         }
     };
-    Problem::new(code, detail)
+    Problem::new(code, detail).with_candidates(nearest)
 }
 
 /// There is no such site.

@@ -147,7 +147,8 @@ pub(crate) struct Body<'a> {
     /// What was wrong, for a program; stable.
     #[schema(example = "request.invalid")]
     code: &'static str,
-    /// The names to choose from, if one name fits several orders or items; otherwise left out.
+    /// The names to choose from, if one name fits several orders or items, or the most similar
+    /// names of items or sites that exist, if one does not; otherwise left out.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(value_type = Vec<String>, required = false, example = json!(["id:1001", "id:1002"]))]
     candidates: &'a [String],

@@ -43,6 +43,7 @@ mod sources;
 mod states;
 mod store_faults;
 mod tampered;
+mod terminal;
 mod tidy;
 mod upgrade;
 mod upkeep;
