@@ -227,9 +227,10 @@ pub enum PolicyCommand {
 /// The options of `health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// The address of the probes; without a path, `/readyz` is requested.
+    /// The address of the probes; without a path, `/readyz` is requested. By default,
+    /// `probes.listen` of the settings.
     #[arg(long, value_name = "U", value_parser = parse_address)]
-    pub url: Url,
+    pub url: Option<Url>,
 }
 
 fn parse_code(text: &str) -> Result<Code, &'static str> {

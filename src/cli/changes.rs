@@ -7,12 +7,13 @@ use clap::Args;
 use comfy_table::Cell;
 use tokio_util::sync::CancellationToken;
 
-use super::output::Output;
+use super::output::{self, Output};
 use super::table::{Column, Listing, quantity, spare, text};
 use super::{ExitStatus, Format, sites};
 use crate::app::signals::Signals;
 use crate::console::views::ChangeView;
 use crate::domain::{Site, causes};
+use crate::http::problem::ProblemCode;
 use crate::store::Store;
 use crate::store::changes::{self, Cursor, FeedError};
 
@@ -71,7 +72,9 @@ async fn write(
     while !stop.is_cancelled() {
         let found = match changes::read(store, &args.site, after.as_ref(), PAGE).await {
             Ok(found) => found,
-            Err(error @ FeedError::CursorGone) => return output.not_held(error),
+            Err(error @ FeedError::CursorGone) => {
+                return output.not_found(ProblemCode::ChangesCursorGone, error);
+            }
             // A followed feed survives a Store that is away for a while.
             Err(FeedError::Store(error)) if args.follow && error.is_transient() => {
                 if !std::mem::replace(&mut is_waiting, true) {
@@ -93,6 +96,9 @@ async fn write(
             break;
         }
         listing.flush(output)?;
+        if output::has_lost_its_reader() {
+            return Ok(ExitStatus::Done);
+        }
         stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await;
     }
     listing.finish(output)?;

@@ -24,6 +24,7 @@ use crate::console::views::{
 };
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
 use crate::domain::{MessageId, Rejection, SourceRules, Timestamp};
+use crate::http::problem::ProblemCode;
 use crate::store::{
     DeadLetter, DeadLetterFilter, DeadLetterName, DeadLetterSummary, NewReplay, Pace, ReplayId,
     ReplayState, Store, StoreError,
@@ -246,12 +247,18 @@ fn free(
 ) -> anyhow::Result<Option<DeadLetterName>> {
     match found.with_context(|| format!("cannot read the dead letter {id}"))? {
         Target::Free(letter) => return Ok(Some(letter)),
-        Target::InReplay(replay) => output.say(format_args!(
-            "{id} is in replay {replay}, and might come back as it was: wait until the replay is \
-             done, or run `storekeeper replays cancel {replay}`"
-        ))?,
-        Target::Unknown => output.say(format_args!("no message {id} is parked"))?,
-    }
+        Target::InReplay(replay) => {
+            let reason = format_args!(
+                "{id} is in replay {replay}, and might come back as it was: wait until the replay \
+                 is done, or run `storekeeper replays cancel {replay}`"
+            );
+            output.not_found(ProblemCode::DeadLetterInReplay, reason)?
+        }
+        Target::Unknown => {
+            let reason = format_args!("no message {id} is parked");
+            output.not_found(ProblemCode::DeadLetterUnknown, reason)?
+        }
+    };
     Ok(None)
 }
 

@@ -14,6 +14,7 @@ use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus};
 use crate::broker::{Broker, BrokerError};
 use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView};
 use crate::domain::{MessageId, SourceRules, Timestamp, printable};
+use crate::http::problem::ProblemCode;
 use crate::store::{DeadLetterFilter, Store};
 
 /// What a list of no dead letters says.
@@ -130,7 +131,8 @@ async fn show(
 ) -> anyhow::Result<ExitStatus> {
     let letter = store.dead_letter(id).await;
     let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
-        return output.not_held(format_args!("no message {id} is parked"));
+        let reason = format_args!("no message {id} is parked");
+        return output.not_found(ProblemCode::DeadLetterUnknown, reason);
     };
     let body_bytes = letter.envelope.body.len();
     output.show(&DeadLetterDetailView::from(&letter), |view, output| {

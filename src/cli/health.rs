@@ -1,9 +1,10 @@
 //! `health`: checks whether a running process is ready.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use reqwest::{Client, Response, Url, redirect};
 use serde::Serialize;
 
@@ -31,9 +32,16 @@ struct Verdict {
     warnings: Vec<NotReady>,
 }
 
-/// Requests the address, or its `/readyz` if it has no path.
-pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
-    let mut url = args.url.clone();
+/// Requests the address, or its `/readyz` if it has no path; without one, that of the settings.
+pub async fn run(
+    args: &HealthArgs,
+    probes: impl AsyncFnOnce() -> anyhow::Result<SocketAddr>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    let mut url = match &args.url {
+        Some(url) => url.clone(),
+        None => address_of(probes().await?)?,
+    };
     if url.path() == "/" {
         url.set_path("/readyz");
     }
@@ -55,6 +63,18 @@ pub async fn run(args: &HealthArgs, output: &mut Output<'_>) -> anyhow::Result<E
         output.say("this is not a probe: is it the address of `probes.listen`?")?;
     }
     Ok(if is_good { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+/// The address at which this machine reaches what listens there.
+fn address_of(mut listen: SocketAddr) -> anyhow::Result<Url> {
+    ensure!(listen.port() != 0, "probes.listen has port 0, so any may be in use: give it by --url");
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Url::parse(&format!("http://{listen}")).context("cannot make an address of probes.listen")
 }
 
 /// The address without a password that it may have.

@@ -24,6 +24,7 @@ pub mod health;
 pub mod import;
 mod input;
 pub mod journal;
+pub mod man;
 pub mod orders;
 pub mod output;
 mod pages;
@@ -39,6 +40,7 @@ mod sites;
 pub mod stock;
 mod table;
 pub mod topology;
+pub mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -242,19 +244,29 @@ pub enum Command {
     #[command(after_help = "Example:\n  storekeeper backup /var/backups/storekeeper/monday")]
     Backup(backup::BackupArgs),
 
-    /// Declare what the distributed backend needs at RabbitMQ: exchanges, queues, bindings.
+    /// Declare what the distributed backend needs at RabbitMQ, or delete it.
     #[command(
         subcommand,
-        after_help = "Example:\n  \
-        storekeeper topology declare --config /etc/storekeeper.toml"
+        after_help = "Examples:\n  \
+        storekeeper topology declare --config /etc/storekeeper.toml\n  \
+        storekeeper topology delete --config /etc/storekeeper.toml"
     )]
     Topology(topology::TopologyCommand),
 
     /// Check whether a running process is ready.
     ///
     /// Exits 0 if it is ready, 1 if it is not, 3 if it cannot be reached.
-    #[command(after_help = "Example:\n  storekeeper health --url http://127.0.0.1:8082")]
+    #[command(after_help = "Examples:\n  storekeeper health\n  \
+        storekeeper health --url http://127.0.0.1:8082")]
     Health(HealthArgs),
+
+    /// Write the manual pages to a directory.
+    #[command(after_help = "Example:\n  storekeeper man ~/.local/share/man/man1")]
+    Man {
+        /// The directory; it is created if it does not exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 
     /// Print a completion script for a shell.
     ///

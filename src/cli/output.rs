@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::{ExitStatus, Format};
 use crate::domain::{printable, printable_json};
+use crate::http::problem::{Problem, ProblemCode};
 
 /// A person's own idea of how wide the terminal is.
 const COLUMNS: &str = "COLUMNS";
@@ -90,6 +92,27 @@ impl<'a> Output<'a> {
         Ok(ExitStatus::NotHeld)
     }
 
+    /// Writes what was not found: for a person a sentence, for a program problem details.
+    pub(super) fn not_found(
+        &mut self,
+        code: ProblemCode,
+        reason: impl fmt::Display,
+    ) -> anyhow::Result<ExitStatus> {
+        self.problem(&Problem::new(code, reason.to_string()), "")?;
+        Ok(ExitStatus::NotHeld)
+    }
+
+    /// Writes a problem; for a person, its detail after some words.
+    pub(super) fn problem(&mut self, problem: &Problem, words: &str) -> io::Result<()> {
+        match self.format {
+            Format::Table => self.say(format_args!("{words}{}", problem.detail())),
+            Format::Json => {
+                let body = problem.body();
+                writeln!(self.err, "{}", printable_json(&String::from_utf8_lossy(&body)))
+            }
+        }
+    }
+
     /// Writes a message to the person who asked.
     pub(super) fn say(&mut self, sentence: impl fmt::Display) -> io::Result<()> {
         writeln!(self.err, "{}", printable(&sentence.to_string(), true))
@@ -102,6 +125,16 @@ fn width(terminal: Option<u16>, columns: Option<&str>) -> Option<u16> {
     let terminal = terminal?;
     let width = columns.and_then(|columns| columns.parse().ok()).unwrap_or(terminal);
     (width > 0).then_some(width)
+}
+
+/// Whether nobody reads stdout any more, as after `head`. A command that waits for something to
+/// write would not find out.
+pub(super) fn has_lost_its_reader() -> bool {
+    let stdout = io::stdout();
+    let mut stdout = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec::default();
+    poll(&mut stdout, Some(&now)).is_ok_and(|found| found > 0)
+        && stdout.iter().any(|stdout| stdout.revents().contains(PollFlags::ERR))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Listing, spare, text, write_facts};
 use crate::console::views::ReplayView;
+use crate::http::problem::ProblemCode;
 use crate::store::{Replay, ReplayId, Store};
 
 /// The commands of `replays`.
@@ -81,7 +82,8 @@ fn show(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(replay) = replay else {
-        return output.not_held(format_args!("there is no replay {id}"));
+        return output
+            .not_found(ProblemCode::ReplayUnknown, format_args!("there is no replay {id}"));
     };
     output.show(&ReplayView::from(replay), |view, output| {
         let facts = vec![

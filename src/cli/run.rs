@@ -2,13 +2,15 @@
 
 use std::io::Write;
 
+use anyhow::bail;
+
 use super::audit::AuditArgs;
 use super::journal::JournalCommand;
 use super::output::Output;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommands, audit, backup, changes,
-    completions, config, dead_letters, demo, failure, health, journal, orders, policy, receipts,
-    replays, serve, simulate, stock, topology,
+    completions, config, dead_letters, demo, failure, health, journal, man, orders, policy,
+    receipts, replays, serve, simulate, stock, topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -16,7 +18,6 @@ use crate::app::{
 use crate::broker::Broker;
 use crate::clock;
 use crate::config::{Settings, SettingsError};
-use crate::domain::causes;
 use crate::simulate::SimulateError;
 use crate::store::{Store, StoreError};
 
@@ -30,7 +31,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStat
             let status = exit_status(&error);
             if status != ExitStatus::Done {
                 // If stderr is closed too, nobody can read the error.
-                output.say(format_args!("error: {}", causes(error.as_ref()))).ok();
+                output.problem(&failure::problem(&error), "error: ").ok();
             }
             status
         }
@@ -45,9 +46,22 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Worker(args) => serve::run(settings()?, Roles::Only(Role::Worker), &args).await,
         Command::Console(args) => serve::run(settings()?, Roles::Only(Role::Console), &args).await,
         Command::Leader(args) => serve::run(settings()?, Roles::Only(Role::Leader), &args).await,
-        Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
+        Command::Demo(args) => {
+            if let Some(config) = cli.config {
+                bail!(
+                    "the demo has settings of its own and reads none from {}: leave out --config, \
+                     or unset STOREKEEPER_CONFIG",
+                    config.display()
+                );
+            }
+            Box::pin(demo::run(&args, output)).await
+        }
+        Command::Man { directory } => man::run(&directory, output),
         Command::Simulate(args) => simulate::run(args, output).await,
-        Command::Health(args) => health::run(&args, output).await,
+        Command::Health(args) => {
+            let probes = async || Ok(settings()?.probes.listen);
+            health::run(&args, probes, output).await
+        }
         Command::Completions { shell } => Ok(completions::run(shell, output.out)?),
         Command::Config(ConfigCommand::Show) => {
             Ok(config::show(&settings()?, output.format, output.out)?)
@@ -95,7 +109,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             with_store(&settings, run).await
         }
         Command::Journal(command) => journal(&settings()?, command, output).await,
-        Command::Topology(command) => topology::run(&settings()?, command, output).await,
+        Command::Topology(command) => topology::run(&settings()?, &command, output).await,
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
     }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::ExitStatus;
 use super::output::Output;
 use crate::domain::Site;
+use crate::http::problem::ProblemCode;
 use crate::store::ReadStore;
 
 /// How many sites are suggested in place of an unknown one.
@@ -37,13 +38,14 @@ pub(super) async fn is_known(
     }
     let names: Vec<&str> = sites.iter().take(NAMES_SHOWN).map(Site::as_str).collect();
     let more = sites.len() - names.len();
-    output.say(match (names.join(", "), more) {
+    let reason = match (names.join(", "), more) {
         (_, 0) if names.is_empty() => {
             format!("no such site: {site}; a site is known from its first webhook or receipt on")
         }
         (names, 0) => format!("no such site: {site}; there are: {names}"),
         (names, more) => format!("no such site: {site}; there are: {names}, and {more} more"),
-    })?;
+    };
+    output.not_found(ProblemCode::SiteUnknown, reason)?;
     Ok(false)
 }
 

@@ -11,6 +11,7 @@ use super::table::{Column, Listing, optional, quantity, spare, text, write_facts
 use super::{ExitStatus, Format, StockCommand, formula, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey, printable};
+use crate::http::problem::ProblemCode;
 use crate::requests::items::{self, Create, ItemError};
 use crate::store::{HeldBy, PageRequest, StockDetail, StockItem, Store};
 
@@ -127,12 +128,14 @@ async fn show(
         Ok(key) => whole_detail(store, site, &key).await?,
         Err(ItemError::Unknown { .. }) => None,
         Err(ItemError::UnknownSite { .. }) => return sites::say_unknown(store, site, output).await,
-        Err(error @ ItemError::Ambiguous { .. }) => return output.not_held(error),
-        Err(error @ (ItemError::Invalid { .. } | ItemError::Store(_))) => return Err(error.into()),
+        Err(
+            error @ (ItemError::Ambiguous { .. } | ItemError::Invalid { .. } | ItemError::Store(_)),
+        ) => return Err(error.into()),
     };
     let Some(detail) = detail else {
-        return output
-            .not_held(format_args!("{} of {site} was never counted", printable(name, false)));
+        let name = printable(name, false);
+        let reason = format_args!("{name} of {site} was never counted");
+        return output.not_found(ProblemCode::StockUnknown, reason);
     };
     // Commands ask no broker: what is queued is the server's to say.
     output.show(&StockDetailView::new(&detail, None, None), write_detail)?;

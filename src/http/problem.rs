@@ -114,8 +114,8 @@ impl Problem {
         &self.detail
     }
 
-    /// The body of the answer.
-    fn body(&self) -> Vec<u8> {
+    /// The problem details as JSON, on one line.
+    pub fn body(&self) -> Vec<u8> {
         let status = self.code.status();
         let body = Body {
             kind: "about:blank",

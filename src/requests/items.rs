@@ -11,6 +11,8 @@ const CANDIDATES_MAX: usize = 20;
 const LOOKED_AT_MAX: usize = 10_000;
 /// How many are read at a time.
 const PAGE: usize = 500;
+/// How to make what does not exist.
+const CREATE: &str = "to make it, ask with `--create` (API: `create: true`)";
 
 /// Why a name does not identify an item.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +36,24 @@ pub enum ItemError {
         text: String,
         /// The items that were probably meant, the likeliest first.
         nearest: Vec<StockKey>,
+        /// Whether it is created on request.
+        can_create: bool,
         /// What to do.
         hint: &'static str,
     },
     /// The shop does not exist.
     #[error(
-        "there is no site {site}; {}to make it, ask with `--create` (API: `create: true`)",
-        proposed(.nearest)
+        "there is no site {site}; {}{}",
+        proposed(.nearest),
+        if *.can_create { CREATE } else { "a site is known from its first webhook or receipt on" }
     )]
     UnknownSite {
         /// The shop.
         site: Site,
         /// The sites that were probably meant, the likeliest first.
         nearest: Vec<Site>,
+        /// Whether it is created on request.
+        can_create: bool,
     },
     /// The text cannot be a name.
     #[error("{text:?} is no name of an item: it {source}")]
@@ -119,15 +126,18 @@ pub async fn resolve(
             if create != Create::Yes
                 && let Some(nearest) = sites_like(store, site).await?
             {
-                return Err(ItemError::UnknownSite { site: site.clone(), nearest });
+                let can_create = create == Create::No;
+                return Err(ItemError::UnknownSite { site: site.clone(), nearest, can_create });
             }
             let nearest = items_like(store, site, text).await?;
-            let hint = match (create, key) {
-                (Create::No, Some(_)) => "to make it, ask with `--create` (API: `create: true`)",
-                (Create::No | Create::Never, _) => "`stock list` shows what there is",
-                (Create::Yes, _) => "a new item needs its kind, as in `sku:MUG`",
+            let can_create = create == Create::No && key.is_some();
+            let hint = match create {
+                Create::No if can_create => CREATE,
+                Create::No | Create::Never => "`stock list` shows what there is",
+                Create::Yes => "a new item needs its kind, as in `sku:MUG`",
             };
-            Err(ItemError::Unknown { site: site.clone(), text: text.to_owned(), nearest, hint })
+            let (site, text) = (site.clone(), text.to_owned());
+            Err(ItemError::Unknown { site, text, nearest, can_create, hint })
         }
         (_, key, _) => {
             let is_one = key.is_some_and(|key| candidates.contains(&key));

@@ -26,14 +26,7 @@ pub(super) async fn run(
     let order = match lookup::find(store, site, name).await {
         Ok(order) => order,
         Err(OrderError::UnknownSite(_)) => return sites::say_unknown(store, site, output).await,
-        Err(
-            error @ (OrderError::Ambiguous { .. }
-            | OrderError::Closed { .. }
-            | OrderError::Unknown { .. }),
-        ) => return output.not_held(error),
-        Err(error @ (OrderError::Invalid { .. } | OrderError::Store(_))) => {
-            return Err(error.into());
-        }
+        Err(error) => return Err(error.into()),
     };
     let policy = list::policy(store).await?;
     output.show(&OrderView::new(&order, &policy), write_order)?;

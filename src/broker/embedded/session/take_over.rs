@@ -25,6 +25,7 @@ impl QueueSession {
     async fn take_over(&mut self) -> Result<bool, SqliteError> {
         let queue = self.queue;
         let mut is_locked = false;
+        let mut stands_by = false;
         loop {
             is_locked = is_locked
                 || self.lock.try_acquire().map_err(|error| {
@@ -39,6 +40,7 @@ impl QueueSession {
                 };
                 match self.shared.database.write(begin).await {
                     Ok(next_due) => {
+                        tracing::info!(queue = queue::name(queue), "consuming");
                         self.next_due = next_due;
                         return Ok(true);
                     }
@@ -47,6 +49,10 @@ impl QueueSession {
                     }
                     Err(error) => return Err(error),
                 }
+            }
+            if !is_locked && !std::mem::replace(&mut stands_by, true) {
+                let queue = queue::name(queue);
+                tracing::info!(queue, "standing by: another process consumes");
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(false),
