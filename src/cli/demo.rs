@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
+use super::plural::counted;
 use super::{DemoArgs, ExitStatus, Format, serve};
 use crate::app::signals::Signals;
 use crate::app::telemetry;
@@ -36,7 +37,19 @@ const DUPLICATES_PER_MILLE: u64 = 250;
 const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Serves from a temporary directory, simulates against it, and stays up unless `--exit` is given.
-pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+///
+/// It has settings of its own: a file of settings is refused rather than ignored.
+pub async fn run(
+    args: &DemoArgs,
+    config: Option<&Path>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    if let Some(config) = config.map(Path::display) {
+        bail!(
+            "the demo has settings of its own and reads none from {config}: leave out --config, or \
+             unset STOREKEEPER_CONFIG"
+        );
+    }
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let settings = settings(&directory)?;
     let logs = telemetry::init(&settings.log)?;
@@ -161,8 +174,10 @@ async fn say_audit(
         differences += found.differences_count;
     }
     output.say(format_args!(
-        "The Store has {items} stock items and {orders} orders, those included that hold nothing; \
-         an audit finds {differences} differences."
+        "The Store has {} and {}, those included that hold nothing; an audit finds {}.",
+        counted(items, "stock item", "stock items"),
+        counted(orders, "order", "orders"),
+        counted(differences, "difference", "differences")
     ))?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::ExitStatus;
 use super::import::ItemsUnresolved;
+use super::output::Output;
 use crate::broker::BrokerError;
 use crate::console::lookup::OrderError;
 use crate::domain::causes;
@@ -40,6 +41,15 @@ pub fn problem(error: &anyhow::Error) -> Problem {
     let code = error.chain().find_map(code_of).unwrap_or(ProblemCode::RequestInvalid);
     let candidates = error.chain().map(candidates_of).find(|candidates| !candidates.is_empty());
     Problem::new(code, causes(error.as_ref())).with_candidates(candidates.unwrap_or_default())
+}
+
+/// Reports what was not found as its sentence, or as problem details, but not as a failure.
+pub(super) fn not_found(
+    error: impl Into<anyhow::Error>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    output.problem(&problem(&error.into()), "")?;
+    Ok(ExitStatus::NotHeld)
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<ProblemCode> {

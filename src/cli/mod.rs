@@ -29,6 +29,7 @@ pub mod orders;
 pub mod output;
 mod pages;
 mod parse;
+mod plural;
 pub mod policy;
 mod progress;
 pub mod receipts;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::actor::ActorArgs;
 use super::output::Output;
+use super::plural::{counted, word};
 use super::table::{Column, Listing, optional, quantity, text, write_facts};
 use super::{ExitStatus, PolicyCommand, progress};
 use crate::clock;
@@ -105,14 +106,15 @@ async fn apply(
     bar.finish_and_clear();
     listing.finish(output)?;
     let revision = in_force.revision;
-    let counted = if orders == 1 { "1 order".to_owned() } else { format!("{orders} orders") };
+    let counted = counted(orders, "order", "orders");
     let sentence = if dry_run {
         format!(
             "policy revision {revision} would compute {counted} again; {changed} would hold \
              something else"
         )
     } else {
-        let (were, hold) = (was(orders), if changed == 1 { "holds" } else { "hold" });
+        let were = word(orders, "was", "were");
+        let hold = word(changed, "holds", "hold");
         format!(
             "policy revision {revision} is in force; {counted} {were} computed again, {changed} \
              {hold} something else"
@@ -128,10 +130,6 @@ async fn apply(
         ))?;
     }
     Ok(if overflowed == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
-}
-
-const fn was(count: u64) -> &'static str {
-    if count == 1 { "was" } else { "were" }
 }
 
 fn write_effect(

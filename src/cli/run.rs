@@ -2,8 +2,6 @@
 
 use std::io::Write;
 
-use anyhow::bail;
-
 use super::audit::AuditArgs;
 use super::journal::JournalCommand;
 use super::output::Output;
@@ -46,16 +44,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Worker(args) => serve::run(settings()?, Roles::Only(Role::Worker), &args).await,
         Command::Console(args) => serve::run(settings()?, Roles::Only(Role::Console), &args).await,
         Command::Leader(args) => serve::run(settings()?, Roles::Only(Role::Leader), &args).await,
-        Command::Demo(args) => {
-            if let Some(config) = cli.config {
-                bail!(
-                    "the demo has settings of its own and reads none from {}: leave out --config, \
-                     or unset STOREKEEPER_CONFIG",
-                    config.display()
-                );
-            }
-            Box::pin(demo::run(&args, output)).await
-        }
+        Command::Demo(args) => Box::pin(demo::run(&args, cli.config.as_deref(), output)).await,
         Command::Man { directory } => man::run(&directory, output),
         Command::Simulate(args) => simulate::run(args, output).await,
         Command::Health(args) => {

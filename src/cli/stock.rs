@@ -8,7 +8,7 @@ use comfy_table::Cell;
 use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Listing, optional, quantity, spare, text, write_facts, write_section};
-use super::{ExitStatus, Format, StockCommand, formula, sites};
+use super::{ExitStatus, Format, StockCommand, failure, formula, sites};
 use crate::console::views::{HoldView, StockDetailView, StockItemView};
 use crate::domain::{Site, StockKey, printable};
 use crate::http::problem::ProblemCode;
@@ -128,9 +128,8 @@ async fn show(
         Ok(key) => whole_detail(store, site, &key).await?,
         Err(ItemError::Unknown { .. }) => None,
         Err(ItemError::UnknownSite { .. }) => return sites::say_unknown(store, site, output).await,
-        Err(
-            error @ (ItemError::Ambiguous { .. } | ItemError::Invalid { .. } | ItemError::Store(_)),
-        ) => return Err(error.into()),
+        Err(error @ ItemError::Ambiguous { .. }) => return failure::not_found(error, output),
+        Err(error @ (ItemError::Invalid { .. } | ItemError::Store(_))) => return Err(error.into()),
     };
     let Some(detail) = detail else {
         let name = printable(name, false);

@@ -8,6 +8,7 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::output::Output;
+use super::plural::counted;
 use super::table::{Column, text, write_table};
 use super::{ExitStatus, Format};
 use crate::app::{declare_topology, delete_topology, standing_queues};
@@ -116,7 +117,8 @@ async fn delete(
     }
     if messages > 0 && !force {
         let sentence = format!(
-            "nothing was deleted: {messages} messages would be lost; --force deletes them too"
+            "nothing was deleted: {} would be lost; --force deletes that too",
+            counted(messages, "message", "messages")
         );
         output.verdict(sentence, &kept)?;
         return Ok(ExitStatus::NotHeld);

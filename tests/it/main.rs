@@ -17,6 +17,7 @@ mod costs;
 mod crash;
 mod dead_letter_commands;
 mod dead_letters;
+mod demo;
 mod distributed;
 mod drain;
 mod fixtures;

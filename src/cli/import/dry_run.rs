@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::CONCURRENCY;
 use crate::cli::output::Output;
+use crate::cli::plural::word;
 use crate::cli::table::{Column, Listing, quantity, spare, text};
 use crate::domain::{Site, StockKey, causes};
 use crate::requests::receipts::{self, Amount, Foreseen, ReceiptError, ReceiptRequest};
@@ -118,9 +119,10 @@ pub(super) async fn run(
         listing.add([view], output)?;
     }
     listing.finish(output)?;
+    let were = word(repeated, "was", "were");
     output.say(format_args!(
-        "nothing was counted: {counted} would be, {repeated} were counted before, {refused} would \
-         be refused"
+        "nothing was counted: {counted} would be, {repeated} {were} counted before, {refused} \
+         would be refused"
     ))?;
     Ok(refused == 0)
 }

@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::parse_timeout;
+use super::plural::{counted, word};
 use super::table::write_facts;
 use super::{ExitStatus, input, progress};
 use crate::broker::Broker;
@@ -109,11 +110,11 @@ pub(super) async fn run(
 pub struct ItemsUnresolved(usize);
 
 fn rows_of(count: usize) -> String {
-    if count == 1 { "1 row of the file".to_owned() } else { format!("{count} rows of the file") }
+    counted(count as u64, "row of the file", "rows of the file")
 }
 
 fn rows_do(count: usize) -> String {
-    format!("{} {}", rows_of(count), if count == 1 { "does" } else { "do" })
+    format!("{} {}", rows_of(count), word(count as u64, "does", "do"))
 }
 
 fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ fn guessed(content: &[u8]) -> &'static Encoding {
 /// Returns what stands between the columns: what the first line has most of.
 pub(super) fn separator(content: &[u8]) -> u8 {
     let first = content.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    let count = |separator: u8| first.iter().filter(|byte| **byte == separator).count();
+    let count = |separator: u8| first.split(|byte| *byte == separator).count();
     // Of equal counts, `max_by_key` would take the last.
     SEPARATORS.into_iter().rev().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }

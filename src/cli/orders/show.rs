@@ -7,7 +7,7 @@ use crate::cli::output::Output;
 use crate::cli::table::{
     Column, optional, quantity, spare, text, write_facts, write_section, write_warning,
 };
-use crate::cli::{ExitStatus, sites};
+use crate::cli::{ExitStatus, failure, sites};
 use crate::console::lookup::{self, OrderError};
 use crate::console::views::{
     CorrectionView, LineView, OrderHoldView, OrderView, RefundLineView, RefundView, SnapshotView,
@@ -26,7 +26,14 @@ pub(super) async fn run(
     let order = match lookup::find(store, site, name).await {
         Ok(order) => order,
         Err(OrderError::UnknownSite(_)) => return sites::say_unknown(store, site, output).await,
-        Err(error) => return Err(error.into()),
+        Err(
+            error @ (OrderError::Ambiguous { .. }
+            | OrderError::Closed { .. }
+            | OrderError::Unknown { .. }),
+        ) => return failure::not_found(error, output),
+        Err(error @ (OrderError::Invalid { .. } | OrderError::Store(_))) => {
+            return Err(error.into());
+        }
     };
     let policy = list::policy(store).await?;
     output.show(&OrderView::new(&order, &policy), write_order)?;

@@ -262,7 +262,7 @@ async fn what_is_not_there_is_not_held() {
     for ((status, printed), sentence) in [
         (stock(store, show, Format::Table).await, "sku:none of shop was never counted"),
         (
-            order(store, "id:1", Format::Json).await,
+            order(store, "id:1", Format::Table).await,
             "no event of the order \"id:1\" of shop was applied",
         ),
         (
@@ -276,6 +276,28 @@ async fn what_is_not_there_is_not_held() {
     ] {
         assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
         assert_eq!(printed.err(), format!("{sentence}\n"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_for_a_program() {
+    let backends = Backends::open();
+    let store = &*backends.store;
+    given::goods(store, "shop", "sku:S-1", 3).await;
+    let show = StockCommand::Show { site: site(), key: "sku:none".to_owned() };
+    let letter = DeadLettersCommand::Show { id: given::message(1) };
+    for ((status, printed), code) in [
+        (stock(store, show, Format::Json).await, "stock.unknown"),
+        (order(store, "id:1", Format::Json).await, "order.unknown"),
+        (dead_letters(store, letter, Format::Json).await, "dead_letter.unknown"),
+    ] {
+        assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
+        let problem: Value = serde_json::from_str(&printed.err()).unwrap();
+        assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &404.into()));
+        assert_eq!(
+            (&problem["type"], &problem["title"]),
+            (&"about:blank".into(), &"Not Found".into())
+        );
     }
 }
 

@@ -52,9 +52,10 @@ impl Probed {
 }
 
 async fn ask(url: &str, format: Format) -> (ExitStatus, Printed) {
-    let args = HealthArgs { url: url.parse().unwrap() };
+    let args = HealthArgs { url: Some(url.parse().unwrap()) };
     let mut printed = Printed::default();
-    let status = cli::health::run(&args, &mut printed.output(format)).await.unwrap();
+    let probes = async || unreachable!("the address is given");
+    let status = cli::health::run(&args, probes, &mut printed.output(format)).await.unwrap();
     (status, printed)
 }
 

@@ -14,5 +14,6 @@ mod reasons;
 mod roles;
 mod surviving;
 mod tls;
+mod topology;
 
 use deployment::Deployment;
