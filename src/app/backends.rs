@@ -25,6 +25,28 @@ pub(super) struct Backends {
     pub(super) store: Option<Arc<dyn Store>>,
     /// What a process that may lead has beside that.
     pub(super) leading: Option<Leading>,
+    /// Every connection of the process to servers.
+    pub(super) servers: Servers,
+}
+
+/// The servers of the distributed backend, by connection; the embedded one has none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Servers {
+    rabbitmq: Option<Arc<RabbitBroker>>,
+    redis: Vec<Arc<RedisStore>>,
+}
+
+impl Servers {
+    /// Has the next connections made with the addresses and credentials of these settings.
+    pub(super) fn replace_addresses(&self, settings: &Settings) -> Result<(), StartError> {
+        for redis in &self.redis {
+            redis.replace_addresses(&redis_options(settings))?;
+        }
+        if let Some(rabbitmq) = &self.rabbitmq {
+            rabbitmq.replace_addresses(&rabbit_options(settings))?;
+        }
+        Ok(())
+    }
 }
 
 /// What only the leader needs.
@@ -49,8 +71,9 @@ impl Backends {
                 let beside = Some(EmbeddedStore::file(&settings.embedded.path));
                 let broker = EmbeddedBroker::open(&settings.embedded.path)?;
                 let broker = Arc::new(broker.limited_to(bytes_max, beside));
+                let servers = Servers::default();
                 if !roles.need_store() {
-                    return Ok(Self { broker, store: None, leading: None });
+                    return Ok(Self { broker, store: None, leading: None, servers });
                 }
                 let directory = &settings.embedded.path;
                 let store = Arc::new(EmbeddedStore::open(directory)?);
@@ -66,12 +89,14 @@ impl Backends {
                     Ok::<_, StartError>(Leading { lease, store, files, servers: None })
                 };
                 let leading = roles.has(Role::Leader).then(leading).transpose()?;
-                Ok(Self { broker, store: Some(store), leading })
+                Ok(Self { broker, store: Some(store), leading, servers })
             }
             Backend::Distributed => {
                 let broker = Arc::new(RabbitBroker::start(&rabbit_options(settings))?);
+                let rabbitmq = Some(Arc::clone(&broker));
                 if !roles.need_store() {
-                    return Ok(Self { broker, store: None, leading: None });
+                    let servers = Servers { rabbitmq, redis: vec![] };
+                    return Ok(Self { broker, store: None, leading: None, servers });
                 }
                 let start = || RedisStore::start(&redis_options(settings)).map(Arc::new);
                 let leading = || {
@@ -81,7 +106,13 @@ impl Backends {
                     Ok::<_, StartError>(Leading { lease, store, files: None, servers })
                 };
                 let leading = roles.has(Role::Leader).then(leading).transpose()?;
-                Ok(Self { broker, store: Some(start()?), leading })
+                let store = start()?;
+                let mut redis = vec![Arc::clone(&store)];
+                redis.extend(
+                    leading.iter().filter_map(|it| Some(Arc::clone(&it.servers.as_ref()?.1))),
+                );
+                let servers = Servers { rabbitmq, redis };
+                Ok(Self { broker, store: Some(store), leading, servers })
             }
         }
     }

@@ -205,6 +205,7 @@ impl App {
         let (metrics, streams) = (Arc::clone(&self.metrics), stops.operators.clone());
         let routers = Routers::new(&self.settings, self.roles, backends, metrics, streams);
         let secrets = SecretFiles::new(self.settings.clone(), Arc::clone(&self.metrics));
+        let servers = self.backends.servers.clone();
         let (mut parts, policy_decided) = self.start_parts(&stops, &routers);
         let announced = async {
             // An error means that there is no consumer, or that it ended: the wait below finds out
@@ -223,7 +224,11 @@ impl App {
             () = stop.cancelled() => None,
             failed = parts.one_ends() => Some(failed),
             failed = announced => Some(failed),
-            never = secrets.watch(|settings| routers.replace(settings)) => never,
+            never = secrets.watch(|settings| {
+                servers.replace_addresses(settings)?;
+                routers.replace(settings);
+                Ok(())
+            }) => never,
         };
         health.mark_draining();
         let drained = parts.drain(&stops, drain_timeout).await;
@@ -246,7 +251,7 @@ impl App {
     /// which policy is in force.
     fn start_parts(self, stops: &Stops, routers: &Routers) -> (Tasks, oneshot::Receiver<()>) {
         let Self { settings, roles, backends, metrics, health, ingress, console, probes } = self;
-        let Backends { broker, store, leading } = backends;
+        let Backends { broker, store, leading, .. } = backends;
         let tracker = TaskTracker::new();
         let header_timeout = settings.ingress.header_timeout;
         let operators = Limits { connections_max: OPERATOR_CONNECTIONS_MAX, header_timeout };

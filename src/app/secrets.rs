@@ -1,6 +1,7 @@
 //! Reads secret files again when they change, so that a secret can be replaced without a restart.
 //!
-//! Only what is a credential of others is replaced: [`SECRETS`], from files that variables name.
+//! Only credentials are replaced: [`SECRETS`] and [`ADDRESSES`], from files that variables name. A
+//! connection that stands is kept; the next one is made with the new credentials.
 //! The content is compared, not its time: Kubernetes replaces a directory of secrets by a link to
 //! another one.
 
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{SECRETS, Settings, SettingsError};
+use super::StartError;
+use crate::config::{ADDRESSES, SECRETS, Settings, SettingsError};
+use crate::domain::causes;
 use crate::metrics::Metrics;
 
 /// How often the files are read.
@@ -31,14 +34,19 @@ pub(super) struct SecretFiles {
 impl SecretFiles {
     pub(super) fn new(settings: Settings, metrics: Arc<Metrics>) -> Self {
         let files = settings.files().into_iter();
-        let secret = files.filter(|(setting, _)| SECRETS.contains(&setting.as_str()));
+        let secret = files.filter(|(setting, _)| {
+            SECRETS.iter().chain(&ADDRESSES).any(|secret| setting == secret)
+        });
         let files = secret.map(|(_, file)| file).collect();
         Self { settings, files, metrics }
     }
 
     /// Passes on the settings with new secrets whenever a file was changed. Secrets that cannot be
     /// used are logged and counted, and those before them stay in use. Never ends.
-    pub(super) async fn watch(mut self, replace: impl Fn(&Settings)) -> ! {
+    pub(super) async fn watch(
+        mut self,
+        replace: impl Fn(&Settings) -> Result<(), StartError>,
+    ) -> ! {
         if self.files.is_empty() {
             std::future::pending::<()>().await;
         }
@@ -53,15 +61,18 @@ impl SecretFiles {
                 continue;
             }
             in_use = contents;
-            let reloaded = self.reload();
+            let reloaded = self.reload().map_err(|error| causes(&error)).and_then(|settings| {
+                replace(&settings).map_err(|error| causes(&error))?;
+                Ok(settings)
+            });
             self.metrics.secrets_outdated.set(i64::from(reloaded.is_err()));
             match reloaded {
-                Ok(()) => {
-                    replace(&self.settings);
+                Ok(settings) => {
+                    self.settings = settings;
                     tracing::info!("secret files have changed; the new secrets are in use");
                 }
                 Err(error) => tracing::error!(
-                    %error,
+                    error,
                     "secret files have changed and cannot be used; the secrets before them stay \
                      in use"
                 ),
@@ -69,15 +80,19 @@ impl SecretFiles {
         }
     }
 
-    /// Takes the secrets of the files, and no other setting.
-    fn reload(&mut self) -> Result<(), SettingsError> {
-        let Settings { ingress, console, .. } = self.settings.reload()?;
-        let in_use = &mut self.settings;
-        in_use.ingress.secrets = ingress.secrets;
-        in_use.ingress.path_token = ingress.path_token;
-        in_use.ingress.credentials = ingress.credentials;
-        in_use.console.tokens = console.tokens;
-        Ok(())
+    /// The settings with the secrets of the files, and no other change.
+    fn reload(&self) -> Result<Settings, SettingsError> {
+        let Settings { ingress, console, rabbitmq, redis, .. } = self.settings.reload()?;
+        let mut settings = self.settings.clone();
+        settings.ingress.secrets = ingress.secrets;
+        settings.ingress.path_token = ingress.path_token;
+        settings.ingress.credentials = ingress.credentials;
+        settings.console.tokens = console.tokens;
+        settings.rabbitmq.url = rabbitmq.url;
+        settings.rabbitmq.management_url = rabbitmq.management_url;
+        settings.redis.url = redis.url;
+        settings.redis.sentinel_password = redis.sentinel_password;
+        Ok(settings)
     }
 
     async fn contents(&self) -> Contents {

@@ -127,10 +127,10 @@ impl Settings {
     pub(super) fn check_backend_urls(&self) -> Result<(), SettingsError> {
         let (rabbitmq, redis) = (&self.rabbitmq, &self.redis);
         let management = rabbitmq.management_url.as_slice();
-        self.check_urls("rabbitmq.url", &rabbitmq.url, ["amqp", "amqps"])?;
-        self.check_urls("redis.url", &redis.url, ["redis", "rediss"])?;
+        self.check_urls("rabbitmq.url", &rabbitmq.url, &["amqp", "amqps"])?;
+        self.check_urls("redis.url", &redis.url, &["redis", "rediss"])?;
         if !management.is_empty() {
-            self.check_urls("rabbitmq.management_url", management, ["http", "https"])?;
+            self.check_urls("rabbitmq.management_url", management, &["http"])?;
         }
         if redis.sentinel_username.is_some() && redis.sentinel_password.is_none() {
             let message = "is of no use without redis.sentinel_password".to_owned();
@@ -154,7 +154,7 @@ impl Settings {
         &self,
         setting: &str,
         urls: &[BackendUrl],
-        schemes: [&str; 2],
+        schemes: &[&str],
     ) -> Result<(), SettingsError> {
         if !(1..=ADDRESSES_MAX).contains(&urls.len()) {
             let message = format!("must have 1 to {ADDRESSES_MAX} addresses, not {}", urls.len());
@@ -162,9 +162,9 @@ impl Settings {
         }
         let wrong = urls.iter().find(|url| !schemes.contains(&url.scheme()));
         wrong.map_or(Ok(()), |url| {
-            let [plain, secure] = schemes;
-            let found = url.scheme();
-            let message = format!("must begin with {plain}:// or {secure}://, not {found}://");
+            let schemes: Vec<String> = schemes.iter().map(|it| format!("{it}://")).collect();
+            let (schemes, found) = (schemes.join(" or "), url.scheme());
+            let message = format!("must begin with {schemes}, not {found}://");
             Err(self.fault(setting, message))
         })
     }
@@ -223,6 +223,10 @@ mod tests {
             (
                 "rabbitmq.management_url = 'amqp://a'",
                 "rabbitmq.management_url: must begin with http",
+            ),
+            (
+                "rabbitmq.management_url = 'https://u:hush@a'",
+                "rabbitmq.management_url: must begin with http://, not https://",
             ),
             ("rabbitmq.namespace = 'a b'", "rabbitmq.namespace: must be 1 to 64 letters, digits"),
             ("redis.prefix = '{a}'", "redis.prefix: must be 1 to 64 letters, digits or -_."),

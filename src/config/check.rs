@@ -254,13 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn the_example_for_production_loads_once_it_has_a_secret() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let example = root.join("config/production.example.toml");
-        let text = Settings::load_from(Some(&example), []).unwrap_err().to_string();
+    fn the_example_for_production_loads_as_it_is_and_the_images_once_it_has_a_secret() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        Settings::load_from(Some(&root.join("production.example.toml")), []).unwrap();
+        let image = root.join("image.toml");
+        let text = Settings::load_from(Some(&image), []).unwrap_err().to_string();
         assert!(text.starts_with("ingress.listen: 0.0.0.0:8080 is open to others"), "{text}");
         let variable = ("STOREKEEPER__INGRESS__SECRETS".into(), "bXlzZWNyZXRzZWNyZXQ=".into());
-        let settings = Settings::load_from(Some(&example), [variable]).unwrap();
+        let settings = Settings::load_from(Some(&image), [variable]).unwrap();
         assert_eq!(settings.ingress.secrets.len(), 1);
     }
 

@@ -10,8 +10,15 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use super::{Backend, BackendUrl, Settings};
 
 /// The settings that hold secrets, besides addresses with a login.
-pub const SECRETS: [&str; 4] =
-    ["ingress.secrets", "ingress.path_token", "ingress.credentials", "console.tokens"];
+pub const SECRETS: [&str; 5] = [
+    "ingress.secrets",
+    "ingress.path_token",
+    "ingress.credentials",
+    "console.tokens",
+    "redis.sentinel_password",
+];
+/// The settings that are addresses, which may have a login.
+pub const ADDRESSES: [&str; 3] = ["rabbitmq.url", "rabbitmq.management_url", "redis.url"];
 /// The files of the embedded backend.
 const DATA_FILES: [&str; 4] = ["broker.db", "broker.db-wal", "store.db", "store.db-wal"];
 

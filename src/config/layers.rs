@@ -14,13 +14,12 @@ use std::sync::Arc;
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
 use super::read::join;
+use super::strangers::PREFIX;
 use super::toml::{parse, parse_sections};
-use super::{Settings, SettingsError, old_sources};
+use super::{Settings, SettingsError, old_sources, strangers};
 
 /// The defaults, which are also the documentation of every setting.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
-/// The prefix of variables that are settings.
-const PREFIX: &str = "STOREKEEPER__";
 /// The suffix of variables that name a file with the setting.
 const FROM_FILE: &str = "_FILE";
 /// The largest file that is read, in bytes.
@@ -43,8 +42,15 @@ impl Settings {
             Ok((name, text))
         };
         let file = file.map(read).transpose()?;
-        let is_ours = |(name, _): &(OsString, _)| name.to_string_lossy().starts_with(PREFIX);
-        let variables = variables.into_iter().filter(is_ours).collect();
+        let mut ours = Vec::new();
+        for (name, value) in variables {
+            let text = name.to_string_lossy();
+            strangers::check(&text)?;
+            if text.starts_with(PREFIX) {
+                ours.push((name, value));
+            }
+        }
+        let variables = ours;
         Self::merge(Arc::new(LoadedFrom { file, variables }))
     }
 

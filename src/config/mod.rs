@@ -20,6 +20,7 @@ mod old_sources;
 mod read;
 mod show;
 mod sources;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use backend_url::BackendUrl;
 pub use byte_size::ByteSize;
 pub use console_token::{ConsoleToken, Role};
-pub use exposed::SECRETS;
+pub use exposed::{ADDRESSES, SECRETS};
 use layers::LoadedFrom;
 pub use log_filter::LogFilter;
 
@@ -167,7 +168,8 @@ pub struct RabbitmqSettings {
     pub url: Vec<BackendUrl>,
     /// The prefix of the names of all exchanges and queues.
     pub namespace: String,
-    /// The address of RabbitMQ's management API: `http://` or `https://`.
+    /// The address of RabbitMQ's management API: `http://`, as it is in one network
+    /// with RabbitMQ.
     pub management_url: Option<BackendUrl>,
     /// How large the journal may grow before its oldest bodies are removed.
     pub journal_bytes_max: Option<ByteSize>,

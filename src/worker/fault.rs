@@ -1,4 +1,4 @@
-//! Places at which a test may let the process die, as the environment variable `STOREKEEPER_FAULT`
+//! Places at which a test may let the process die, as the environment variable `STOREKEEPER_TEST_FAULT`
 //! says: `worker.committed:N` after the Nth call that committed, before anything of it is
 //! acknowledged; `worker.taken:TEXT` as soon as a body is taken that has this text.
 //!
@@ -27,7 +27,7 @@ static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
         return None;
     }
     #[expect(clippy::disallowed_methods, reason = "it is for tests and no setting")]
-    let asked = std::env::var("STOREKEEPER_FAULT").ok()?;
+    let asked = std::env::var("STOREKEEPER_TEST_FAULT").ok()?;
     match asked.split_once(':')? {
         ("worker.committed", number) => number.parse().ok().map(Fault::Committed),
         ("worker.taken", text) => Some(Fault::Taken(text.into())),

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const MIB: u64 = 1024 * 1024;
 /// How often a condition is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -81,6 +82,20 @@ pub(crate) async fn eventually_or_told<T, E: Display>(
             Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
+}
+
+/// The most memory that a process has had, in bytes.
+pub(crate) fn peak_memory(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// The memory limit of a container, in bytes: the last of a manifest, or that of a service.
+pub(crate) fn memory_limit(text: &str) -> u64 {
+    let value = text.rsplit("memory: ").next().unwrap();
+    let (digits, _) = value.split_once('M').unwrap();
+    digits.parse::<u64>().unwrap() * MIB
 }
 
 /// The real binary as a child process, which may not be ready.

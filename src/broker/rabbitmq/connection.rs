@@ -49,7 +49,7 @@ struct Standing {
 pub(super) struct Link {
     /// What it is for, as RabbitMQ's operators see it.
     name: String,
-    nodes: Vec<Node>,
+    nodes: Mutex<Arc<[Node]>>,
     topology: Arc<Topology>,
     /// Whether all is declared on a new connection before it is given out.
     declares: bool,
@@ -67,6 +67,11 @@ struct Node {
     address: Address,
     /// Whether it gave no answer, and has not let anybody in since.
     is_silent: AtomicBool,
+}
+
+fn nodes(addresses: Vec<Address>) -> Arc<[Node]> {
+    let node = |address| Node { address, is_silent: AtomicBool::new(false) };
+    addresses.into_iter().map(node).collect()
 }
 
 impl fmt::Debug for Link {
@@ -96,10 +101,7 @@ impl Link {
         rustls::crypto::ring::default_provider().install_default().ok();
         Self {
             name: format!("{} {purpose}", topology.namespace()),
-            nodes: addresses
-                .into_iter()
-                .map(|address| Node { address, is_silent: AtomicBool::new(false) })
-                .collect(),
+            nodes: Mutex::new(nodes(addresses)),
             topology,
             declares,
             preferred: AtomicUsize::new(0),
@@ -109,12 +111,23 @@ impl Link {
         }
     }
 
+    /// Has the next connection made by other addresses or credentials.
+    pub(super) fn replace(&self, addresses: Vec<Address>) {
+        *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = nodes(addresses);
+        self.preferred.store(0, Ordering::Relaxed);
+    }
+
+    fn nodes(&self) -> Arc<[Node]> {
+        Arc::clone(&self.nodes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Tries every address once; the error is that of the last one.
     pub(super) async fn connect(&self) -> Result<Connection, BrokerError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failed = BrokerError::unavailable("rabbitmq.url is empty");
-        let places = self.nodes.iter().enumerate().cycle().skip(first);
-        for (place, node) in places.take(self.nodes.len()) {
+        let nodes = self.nodes();
+        let places = nodes.iter().enumerate().cycle().skip(first);
+        for (place, node) in places.take(nodes.len()) {
             match self.attempt(node).await {
                 Ok(connection) => {
                     self.preferred.store(place, Ordering::Relaxed);
@@ -130,7 +143,7 @@ impl Link {
     /// preferred one. Where there is a balancer behind an address, it may lead to any node.
     pub(super) async fn connect_elsewhere(&self, places: usize) -> Result<Connection, BrokerError> {
         let place = self.preferred.load(Ordering::Relaxed) + places;
-        match self.nodes.iter().cycle().nth(place) {
+        match self.nodes().iter().cycle().nth(place) {
             Some(node) => self.attempt(node).await,
             None => Err(self.away()),
         }
@@ -138,7 +151,7 @@ impl Link {
 
     /// How many addresses there are.
     pub(super) fn places(&self) -> usize {
-        self.nodes.len()
+        self.nodes().len()
     }
 
     async fn attempt(&self, node: &Node) -> Result<Connection, BrokerError> {

@@ -28,7 +28,7 @@ impl Shared {
     /// Counts what is in the queues, and what the consumers of this handle have unacked.
     pub(super) async fn depth(&self) -> Result<QueueDepth, BrokerError> {
         let ready = self.look().await?;
-        let unacknowledged = match &self.management {
+        let unacknowledged = match self.management() {
             Some(management) => {
                 let [work, dead] = [WORK_KEY, DEAD_KEY].map(|part| self.topology.name(part));
                 tokio::join!(management.unacknowledged(&work), management.unacknowledged(&dead))

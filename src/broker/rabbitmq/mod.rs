@@ -91,6 +91,11 @@ impl RabbitOptions {
         self.urls.iter().map(|url| Address::parse(url.expose_secret())).collect()
     }
 
+    fn management(&self, addresses: &[Address]) -> Result<Option<Management>, BrokerError> {
+        let place = self.management_url.as_ref().zip(addresses.first());
+        place.map(|(url, address)| Management::new(url.expose_secret(), address)).transpose()
+    }
+
     fn topology(&self) -> Result<Topology, BrokerError> {
         let journal = (self.journal_retention, self.journal_bytes_max);
         Topology::new(self.namespace.clone(), self.delivery_limit, &self.ladder, journal)
@@ -153,13 +158,19 @@ impl RabbitBroker {
         Ok(broker)
     }
 
+    /// Has the next connections made by the addresses and credentials of these options; those that
+    /// stand are kept.
+    pub fn replace_addresses(&self, options: &RabbitOptions) -> Result<(), BrokerError> {
+        let addresses = options.addresses()?;
+        let management = options.management(&addresses)?;
+        self.shared.replace(addresses, management);
+        Ok(())
+    }
+
     fn build(options: &RabbitOptions) -> Result<Self, BrokerError> {
         let addresses = options.addresses()?;
         let topology = Arc::new(options.topology()?);
-        let management = match (&options.management_url, addresses.first()) {
-            (Some(url), Some(address)) => Some(Management::new(url.expose_secret(), address)?),
-            (None, _) | (_, None) => None,
-        };
+        let management = options.management(&addresses)?;
         let publishing = Link::publishing(addresses.clone(), Arc::clone(&topology));
         let consuming = Link::consuming(addresses, Arc::clone(&topology));
         let links = (Arc::new(publishing), Arc::new(consuming));

@@ -28,8 +28,9 @@ impl Shared {
 
     /// Reads the policies now and then, and logs what changes; never ends.
     pub(super) async fn watch_policies(&self) {
-        let Some(management) = &self.management else { return std::future::pending().await };
         loop {
+            // Another login may take its place, but it does not come and go.
+            let Some(management) = self.management() else { return std::future::pending().await };
             let read = match management.policed(self.topology.namespace()).await {
                 Ok(queues) => BrokerWarnings {
                     policy_conflicts: Some(queues.iter().flat_map(conflicts).collect()),

@@ -1,11 +1,12 @@
 //! What a broker's handle, its consumers and its upkeep have in common.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lapin::{BasicProperties, Channel};
 use tokio::sync::watch;
 
+use super::address::Address;
 use super::connection::Link;
 use super::journal::Journal;
 use super::management::Management;
@@ -25,7 +26,7 @@ pub(super) struct Shared {
     pub(super) consuming: Arc<Link>,
     pub(super) publisher: Publisher,
     pub(super) journal: Journal,
-    pub(super) management: Option<Management>,
+    management: Mutex<Option<Arc<Management>>>,
     pub(super) work: Unacked,
     pub(super) dead: Unacked,
     /// Whether all was declared once, or never can be.
@@ -51,7 +52,7 @@ impl Shared {
             publishing,
             consuming,
             journal: Journal::default(),
-            management,
+            management: Mutex::new(management.map(Arc::new)),
             work: Unacked::default(),
             dead: Unacked::default(),
             was_declared: watch::Sender::default(),
@@ -59,6 +60,22 @@ impl Shared {
             warnings: Mutex::default(),
             channel: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Has the next connections made by other addresses or credentials.
+    pub(super) fn replace(&self, addresses: Vec<Address>, management: Option<Management>) {
+        self.publishing.replace(addresses.clone());
+        self.consuming.replace(addresses);
+        *self.locked_management() = management.map(Arc::new);
+    }
+
+    /// The management API, where it is configured.
+    pub(super) fn management(&self) -> Option<Arc<Management>> {
+        self.locked_management().clone()
+    }
+
+    fn locked_management(&self) -> MutexGuard<'_, Option<Arc<Management>>> {
+        self.management.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) const fn unacked(&self, queue: Queue) -> &Unacked {

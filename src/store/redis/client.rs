@@ -47,6 +47,11 @@ impl Client {
         Ok(Self { connector: Arc::new(Connector::new(options)?), keys: Keys::new(&options.prefix) })
     }
 
+    /// Has the next connection made by other addresses or credentials.
+    pub(super) fn replace(&self, options: &RedisOptions) -> Result<(), StoreError> {
+        self.connector.replace(options)
+    }
+
     /// The names of keys.
     pub(super) const fn keys(&self) -> &Keys {
         &self.keys
@@ -70,7 +75,7 @@ impl Client {
             Err(Finding::Unfit(why)) => {
                 // The next connection may lead to the server that took its place.
                 self.connector.drop_connection(&live);
-                Err(ConnectRefusal::Unfit(why).at(self.connector.server()).for_calls())
+                Err(ConnectRefusal::Unfit(why).at(&self.connector.server()).for_calls())
             }
             Err(Finding::Failed(error)) => {
                 self.connector.record(&live, Some(&error));
@@ -162,7 +167,7 @@ impl Client {
 
     /// The error of a failed command or script, with the server that it was sent to.
     fn failed(&self, what: &str, error: &RedisError) -> StoreError {
-        failure::of(self.connector.server(), what, error)
+        failure::of(&self.connector.server(), what, error)
     }
 
     /// Sends commands in parts; in a cluster each part is of one hash slot.

@@ -35,14 +35,27 @@ const LAST_DELAY: Duration = Duration::from_secs(2);
 
 /// Makes connections, one at a time.
 pub(super) struct Connector {
-    target: Target,
-    /// What the server is called in errors: its address, without credentials.
-    server: String,
+    /// Where the next connection leads.
+    place: Mutex<Arc<Place>>,
     keys: Keys,
     servers: Servers,
     state: Mutex<ConnectorState>,
     timeouts: AtomicU32,
     attempts: TaskTracker,
+}
+
+/// Where Redis is.
+struct Place {
+    target: Target,
+    /// What the server is called in errors: its address, without credentials.
+    server: String,
+}
+
+impl Place {
+    fn new(options: &RedisOptions) -> Result<Self, StoreError> {
+        let (target, server) = Target::new(options)?;
+        Ok(Self { target, server })
+    }
 }
 
 struct ConnectorState {
@@ -74,10 +87,8 @@ impl Connector {
     /// A connector without a connection so far.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, StoreError> {
         let delays = Delays::new(FIRST_DELAY, LAST_DELAY);
-        let (target, server) = Target::new(options)?;
         Ok(Self {
-            target,
-            server,
+            place: Mutex::new(Arc::new(Place::new(options)?)),
             keys: Keys::new(&options.prefix),
             servers: Servers::new(options.allow_volatile),
             state: Mutex::new(ConnectorState {
@@ -90,9 +101,20 @@ impl Connector {
         })
     }
 
+    /// Has the next connection made by other addresses or credentials.
+    pub(super) fn replace(&self, options: &RedisOptions) -> Result<(), StoreError> {
+        let place = Arc::new(Place::new(options)?);
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        Ok(())
+    }
+
+    fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What the server is called in errors.
-    pub(super) fn server(&self) -> &str {
-        &self.server
+    pub(super) fn server(&self) -> String {
+        self.place().server.clone()
     }
 
     /// What was learned of the servers.
@@ -130,7 +152,7 @@ impl Connector {
             }
         };
         let ended = attempt.wait_for(Option::is_some).await.map(|ended| ended.clone());
-        let broken_off = || away("connecting was broken off").at(&self.server);
+        let broken_off = || away("connecting was broken off").at(&self.server());
         ended.ok().flatten().unwrap_or_else(|| Err(broken_off()))
     }
 
@@ -138,7 +160,7 @@ impl Connector {
     async fn attempt(&self) -> Result<LiveConnection, ConnectRefusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
         let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
-        let attempt = attempt.map_err(|refusal| refusal.at(&self.server));
+        let attempt = attempt.map_err(|refusal| refusal.at(&self.server()));
         let mut state = self.state();
         if matches!(state.in_use, ConnectionUse::Closed) {
             return Err(self.closed());
@@ -160,7 +182,8 @@ impl Connector {
     }
 
     async fn connect(&self) -> Result<Connection, ConnectRefusal> {
-        let mut connection = self.target.connect().await.map_err(|error| away(in_words(&error)))?;
+        let mut connection =
+            self.place().target.connect().await.map_err(|error| away(in_words(&error)))?;
         match self.servers.check(&mut connection).await {
             Ok(()) => {}
             Err(Finding::Failed(error)) => return Err(away(in_words(&error))),
@@ -195,7 +218,7 @@ impl Connector {
     }
 
     fn closed(&self) -> ConnectRefusal {
-        ConnectRefusal::Away("was disconnected, as the process ends".into()).at(&self.server)
+        ConnectRefusal::Away("was disconnected, as the process ends".into()).at(&self.server())
     }
 
     /// Drops the connection for good.

@@ -75,4 +75,10 @@ impl RedisStore {
         store.client.connect().await?;
         Ok(store)
     }
+
+    /// Has the next connection made by the addresses and credentials of these options; the one that
+    /// stands is kept.
+    pub fn replace_addresses(&self, options: &RedisOptions) -> Result<(), StoreError> {
+        self.client.replace(options)
+    }
 }

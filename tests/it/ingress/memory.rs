@@ -15,10 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::harness::signed_now;
-use crate::harness::{Process, Server, tell};
+use crate::harness::{MIB, Process, Server, memory_limit, peak_memory, tell};
 
 const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
 /// How many clients send at the same time; all of them stay connected.
 const SENDING: usize = 128;
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -43,13 +42,6 @@ fn memory_max(ingress: &IngressSettings) -> u64 {
 fn load(file: Option<&Path>, variables: &[(&str, &str)]) -> IngressSettings {
     let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     Settings::load_from(file, variables).unwrap().ingress
-}
-
-/// The most memory that a process has had, in bytes.
-fn peak(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * KIB
 }
 
 /// A webhook that is not signed, of so many bytes, of which the last one is missing.
@@ -132,7 +124,7 @@ async fn thousands_of_clients_make_an_ingress_take_no_more_than_is_documented() 
         });
         finish.buffer_unordered(SENDING).collect::<()>().await;
     }
-    let small = peak(&server);
+    let small = peak_memory(&server);
 
     // With those still connected, larger ones of strangers, most of which find no room, and then of
     // a sender.
@@ -143,16 +135,9 @@ async fn thousands_of_clients_make_an_ingress_take_no_more_than_is_documented() 
     let taken = answers.iter().filter(|status| **status == 200).count();
     assert!(taken > 0 && answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
 
-    let [small, all, most] = [small, peak(&server), most].map(|bytes| bytes / MIB);
+    let [small, all, most] = [small, peak_memory(&server), most].map(|bytes| bytes / MIB);
     tell(&format!("an ingress took {small} MiB, then {all} MiB, of {most} MiB that it may take"));
     assert!(all <= most, "{all} MiB of {most}");
-}
-
-/// The memory limit of the container, in bytes: the last of a manifest, or that of a service.
-fn limit(text: &str) -> u64 {
-    let value = text.rsplit("memory: ").next().unwrap();
-    let (digits, _) = value.split_once('M').unwrap();
-    digits.parse::<u64>().unwrap() * MIB
 }
 
 #[test]
@@ -166,12 +151,12 @@ fn deployments_give_an_ingress_the_memory_that_it_may_take() {
         compose.split("\n  ingress:").nth(1).unwrap().split("\n  worker:").next().unwrap();
     assert!(!service.contains("_MAX"), "it has the defaults: {service}");
     let most = memory_max(&load(None, &secret));
-    assert!(limit(service) >= most, "compose: {} MiB", most / MIB);
+    assert!(memory_limit(service) >= most, "compose: {} MiB", most / MIB);
 
     for folder in ["base", "overlays/production"] {
         let settings = deploy.join(format!("kubernetes/{folder}/storekeeper.toml"));
         let most = memory_max(&load(Some(&settings), &secret));
-        let limit = limit(&text("kubernetes/base/ingress-deployment.yaml"));
+        let limit = memory_limit(&text("kubernetes/base/ingress-deployment.yaml"));
         assert!(limit >= most, "{folder}: {} MiB", most / MIB);
     }
 }

@@ -256,7 +256,14 @@ impl RabbitMq {
 
     /// Runs a command of `rabbitmqctl` to its end; gives what it printed.
     pub(crate) async fn control(&self, arguments: &[&str]) -> String {
-        self.try_control(arguments).await.unwrap_or_else(|complaint| panic!("{complaint}"))
+        // A node takes clients a moment before it says that it runs.
+        let starts = "requires the 'rabbit' app to be running";
+        let ran =
+            eventually("the node has started", async || match self.try_control(arguments).await {
+                Err(complaint) if complaint.contains(starts) => None,
+                ran => Some(ran),
+            });
+        ran.await.unwrap_or_else(|complaint| panic!("{complaint}"))
     }
 
     /// The same of a node that may not run yet; an error is what was printed of it.

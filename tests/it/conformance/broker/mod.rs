@@ -113,7 +113,7 @@ async fn take(subscription: &mut Subscription, count: usize) -> Vec<Delivery> {
     let mut taken = Vec::new();
     while taken.len() < count {
         let batch = timeout(DEADLINE, subscription.next_batch(count - taken.len())).await;
-        let batch = batch.unwrap_or_else(|_| panic!("only {} of {count} came", taken.len()));
+        let batch = batch.unwrap_or_else(|_| panic!("of {count} came only: {taken:?}"));
         assert!(!batch.is_empty(), "the subscription ended after {} of {count}", taken.len());
         taken.extend(batch);
     }

@@ -24,7 +24,7 @@ async fn a_body_that_kills_each_worker_becomes_a_dead_letter_alone() {
         let answer = client.post(processes.ingress.webhooks()).body(KILLER).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         let start = |number: usize| {
-            let fault = ("STOREKEEPER_FAULT", "worker.taken:the killer");
+            let fault = ("STOREKEEPER_TEST_FAULT", "worker.taken:the killer");
             deployment.launch("worker", &format!("mortal-{number}"), &[fault])
         };
         let mut workers: Vec<Process> = vec![start(0), start(1)];

@@ -29,7 +29,7 @@ async fn a_worker_killed_and_replaced() {
 /// Starts a worker that dies after so many commits.
 fn mortal(deployment: &Deployment, name: &str, commits: usize) -> Process {
     let fault = format!("worker.committed:{commits}");
-    deployment.launch("worker", name, &[("STOREKEEPER_FAULT", &fault)])
+    deployment.launch("worker", name, &[("STOREKEEPER_TEST_FAULT", &fault)])
 }
 
 /// Waits until it has died where it should. A release build has no such place, so there nothing of

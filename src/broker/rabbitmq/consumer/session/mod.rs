@@ -182,9 +182,14 @@ impl<'a> ChannelSession<'a> {
         }
     }
 
+    /// Whether there is somebody to hand deliveries to.
+    fn is_taking(&self) -> bool {
+        self.consumer.deliveries.as_ref().is_some_and(|deliveries| !deliveries.is_closed())
+    }
+
     /// Hands over what may be out now, and widens or narrows what may come.
     async fn hand_out(&mut self) -> Result<(), BrokerError> {
-        while self.consumer.deliveries.is_some() && !self.is_alone {
+        while self.is_taking() && !self.is_alone {
             let has_suspects = !self.buffer.suspects.is_empty();
             if self.stream.is_none() && self.buffer.is_empty() && self.unacked.is_empty() {
                 self.window.begin();
@@ -277,7 +282,8 @@ impl<'a> ChannelSession<'a> {
         Ok(())
     }
 
-    /// Sees to it that nothing more comes, and takes what is on its way.
+    /// Sees to it that nothing more comes, and takes what is on its way: all but what RabbitMQ sends
+    /// after it has answered, which is back when the channel is closed, and counted once.
     async fn cancel(&mut self) -> Result<(), BrokerError> {
         let Some(mut stream) = self.stream.take() else { return Ok(()) };
         let cancelled = self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
@@ -351,9 +357,10 @@ impl<'a> ChannelSession<'a> {
                 tag
             });
         }
-        let is_taking = self.consumer.deliveries.as_ref().is_some_and(|it| !it.is_closed());
-        if !is_taking {
-            // Nothing has failed: it was not taken, or whoever took it is ending.
+        if !self.is_taking() {
+            // Nothing has failed: it was not taken, or whoever took it is ending. It must not come
+            // back here.
+            self.cancel().await?;
             return self.give_back(dropped).await;
         }
         for BufferedDelivery { tag, acker, .. } in dropped {
