@@ -52,6 +52,7 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
 
+pub use crate::broker::rabbitmq::StandingQueue;
 use backends::{Backends, Leading};
 pub use backends::{
     damaged_files, declare_topology, delete_topology, open_broker, open_or_create_store,

@@ -378,7 +378,7 @@ mod tests {
         ");
         insta::assert_snapshot!(written(20), @r"
         KEY    NAME
-        sku:1  a rather lo…
+        sku:1  a rather lon…
         left out to fit 20 columns: ON HAND
         ");
     }

@@ -11,8 +11,7 @@ use super::output::Output;
 use super::plural::counted;
 use super::table::{Column, text, write_table};
 use super::{ExitStatus, Format};
-use crate::app::{declare_topology, delete_topology, standing_queues};
-use crate::broker::rabbitmq::StandingQueue;
+use crate::app::{StandingQueue, declare_topology, delete_topology, standing_queues};
 use crate::config::{Backend, Settings};
 
 /// The commands of `topology`.

@@ -26,8 +26,6 @@ const LISTS: &[&str] = &[
     "replays list",
     "changes north-shop",
     "policy show",
-    "policy apply --dry-run",
-    "audit",
 ];
 
 /// Runs a command in a terminal of that width; what it prints there, without styles.
@@ -118,6 +116,7 @@ fn redacted(text: &str) -> String {
     let is_uuid = |word: &str| {
         word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12].into_iter())
     };
+    let is_hash = |word: &str| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let is_time = |word: &str| {
         word.len() == 24 && word.ends_with('Z') && word.starts_with("20") && word.contains('T')
     };
@@ -126,6 +125,7 @@ fn redacted(text: &str) -> String {
         let end = word.get(bare.len()..).unwrap();
         match bare {
             bare if is_uuid(bare) => format!("01234567-89ab-7cde-8f01-23456789abcd{end}"),
+            bare if is_hash(bare) => format!("0123456789abcdef{end}"),
             bare if is_time(bare) && !bare.starts_with("2023-11-14T22:1") => {
                 format!("2026-01-31T12:34:56.789Z{end}")
             }
