@@ -8,7 +8,7 @@ use super::actor::ActorArgs;
 use super::output::Output;
 use super::plural::{counted, word};
 use super::table::{Column, Listing, optional, quantity, text, write_facts};
-use super::{ExitStatus, PolicyCommand, progress};
+use super::{ExitStatus, Format, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, Site};
@@ -122,7 +122,9 @@ async fn apply(
     };
     output.verdict(sentence, &Summary { revision, dry_run, orders, changed, overflowed })?;
     let differing = before.map(|before| in_force.policy.differing(&before.policy));
-    if let Some(settings) = differing.filter(|settings| !settings.is_empty()) {
+    if output.format == Format::Table
+        && let Some(settings) = differing.filter(|settings| !settings.is_empty())
+    {
         let (settings, will) = (settings.join(", "), if dry_run { "would stop" } else { "stop" });
         output.say(format_args!(
             "workers (`serve` too) that are configured with another {settings} {will} consuming \

@@ -72,7 +72,7 @@ const LIST_COLUMNS: &[Column<StockItemView>] = &[
     spare(3, Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled))),
     Column::number("ON HAND", |item| quantity(&item.counts.on_hand)),
     Column::number("AVAILABLE", available),
-    Column::name("", |item| text(if item.tracked { "" } else { "not tracked" })),
+    spare(1, Column::name("", |item| text(if item.tracked { "" } else { "not tracked" }))),
 ];
 
 /// The available units; below zero they stand out if the item is oversold.

@@ -131,7 +131,8 @@ impl<'c, V> Listing<'c, V> {
             (None, _) if output.format == Format::Table => output.say(none)?,
             (Some(shown), Some(width)) if shown.contains(&false) => {
                 let left_out = self.columns.iter().zip(shown).filter(|(_, shown)| !**shown);
-                let headings: Vec<_> = left_out.map(|(column, _)| column.heading).collect();
+                let headings = left_out.map(|(column, _)| column.heading);
+                let headings: Vec<_> = headings.filter(|heading| !heading.is_empty()).collect();
                 let headings = headings.join(", ");
                 output.say(format_args!("left out to fit {width} columns: {headings}"))?;
             }
