@@ -113,9 +113,8 @@ async fn shop(directory: &Path) -> Server {
 
 /// The text with ids and times of the run replaced.
 fn redacted(text: &str) -> String {
-    let is_uuid = |word: &str| {
-        word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12].into_iter())
-    };
+    let is_uuid =
+        |word: &str| word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
     let is_hash = |word: &str| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let is_time = |word: &str| {
         word.len() == 24 && word.ends_with('Z') && word.starts_with("20") && word.contains('T')
@@ -139,7 +138,8 @@ fn redacted(text: &str) -> String {
 fn printed(directory: &Path, width: usize, list: &str) -> String {
     let text = in_terminal(directory, width, &[], list);
     let lines = text.lines().filter(|line| !line.starts_with("`--after "));
-    redacted(&lines.map(|line| format!("{}\n", line.trim_end())).collect::<String>())
+    let lines: Vec<&str> = lines.map(str::trim_end).collect();
+    redacted(&format!("{}\n", lines.join("\n")))
 }
 
 #[tokio::test]
