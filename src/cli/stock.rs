@@ -66,13 +66,13 @@ async fn next_page(
 const LIST_COLUMNS: &[Column<StockItemView>] = &[
     Column::name("SITE", |item| text(&item.site)),
     Column::name("KEY", |item| text(&item.key)),
-    spare(4, Column::text("NAME", |item| optional(item.name.as_deref()))),
-    spare(2, Column::number("RECEIVED", |item| quantity(&item.counts.received))),
-    spare(1, Column::number("COMMITTED", |item| quantity(&item.counts.committed))),
-    spare(3, Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled))),
-    Column::number("ON HAND", |item| quantity(&item.counts.on_hand)),
+    spare(5, Column::text("NAME", |item| optional(item.name.as_deref()))),
+    spare(3, Column::number("RECEIVED", |item| quantity(&item.counts.received))),
+    spare(2, Column::number("COMMITTED", |item| quantity(&item.counts.committed))),
+    spare(4, Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled))),
+    spare(1, Column::number("ON HAND", |item| quantity(&item.counts.on_hand))),
     Column::number("AVAILABLE", available),
-    spare(1, Column::name("", |item| text(if item.tracked { "" } else { "not tracked" }))),
+    spare(2, Column::name("", |item| text(if item.tracked { "" } else { "not tracked" }))),
 ];
 
 /// The available units; below zero they stand out if the item is oversold.
