@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Role, Roles, StartError};
 use crate::broker::embedded::EmbeddedBroker;
-use crate::broker::rabbitmq::{self, RabbitBroker, RabbitOptions};
+use crate::broker::rabbitmq::{self, RabbitBroker, RabbitOptions, StandingQueue};
 use crate::broker::{Broker, BrokerError};
 use crate::config::{self, Backend, Settings};
 use crate::domain::causes;
@@ -159,6 +159,16 @@ pub async fn open_or_create_store(settings: &Settings) -> Result<Arc<dyn Store>,
 /// Declares what the queue of the distributed backend needs, or reports the conflict.
 pub async fn declare_topology(settings: &Settings) -> Result<(), BrokerError> {
     rabbitmq::declare_topology(&rabbit_options(settings)).await
+}
+
+/// The queues of the distributed backend that stand.
+pub async fn standing_queues(settings: &Settings) -> Result<Vec<StandingQueue>, BrokerError> {
+    rabbitmq::standing_queues(&rabbit_options(settings)).await
+}
+
+/// Deletes the queues and exchanges of the distributed backend, with all that is in them.
+pub async fn delete_topology(settings: &Settings) -> Result<(), BrokerError> {
+    rabbitmq::delete_topology(&rabbit_options(settings)).await
 }
 
 /// The exchanges that roles publish to.

@@ -80,6 +80,7 @@ impl WorkerRole {
             let why = match self.store.adopt_policy(&first, &origin).await {
                 Ok(in_force) if in_force.policy == configured.over(&in_force.policy) => {
                     self.health.resume_worker();
+                    tracing::info!(revision = in_force.revision, "the worker's policy is in force");
                     decided.take().map(|decided| decided.send(()));
                     return in_force;
                 }
@@ -90,7 +91,7 @@ impl WorkerRole {
                          `storekeeper policy show` prints that one: set {} as it says, \
                          or run `storekeeper policy apply`",
                         in_force.revision,
-                        differing(&configured.over(&in_force.policy), &in_force.policy).join(", "),
+                        configured.over(&in_force.policy).differing(&in_force.policy).join(", "),
                     )
                 }
                 Err(error) => format!("cannot read the policy in force: {}", causes(&error)),
@@ -104,19 +105,4 @@ impl WorkerRole {
             tokio::time::sleep(delays.next()).await;
         }
     }
-}
-
-/// The settings in which two policies differ.
-fn differing(configured: &Policy, in_force: &Policy) -> Vec<&'static str> {
-    let (a, b) = (configured, in_force);
-    [
-        ("stock.key_precedence", a.key_precedence != b.key_precedence),
-        ("orders.test_mode", a.test_mode != b.test_mode),
-        ("orders.cancelled", a.cancelled != b.cancelled),
-        ("orders.deleted", a.deleted != b.deleted),
-        ("refunds.restock", a.restock != b.restock),
-    ]
-    .into_iter()
-    .filter_map(|(name, differs)| differs.then_some(name))
-    .collect()
 }

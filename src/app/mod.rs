@@ -38,11 +38,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, BrokerError};
-use crate::config::Settings;
+use crate::config::{Backend, Settings};
+use crate::domain::causes;
 use crate::duties::{Leader, Means};
 use crate::health::{Health, probes};
 use crate::http::{self, Limits};
@@ -51,9 +53,11 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::{Drained, PoolError};
 
+pub use crate::broker::rabbitmq::StandingQueue;
 use backends::{Backends, Leading};
 pub use backends::{
-    damaged_files, declare_topology, open_broker, open_or_create_store, open_store,
+    damaged_files, declare_topology, delete_topology, open_broker, open_or_create_store,
+    open_store, standing_queues,
 };
 pub use backup::{BackUpError, back_up};
 use consume::WorkerRole;
@@ -64,6 +68,8 @@ use routers::Routers;
 use secrets::SecretFiles;
 use wiring::{Stops, Tasks};
 
+/// How long the ingress waits for the queue at the start before it refuses webhooks.
+const INGRESS_PATIENCE: Duration = Duration::from_secs(5);
 /// How often is looked whether the backends are there, at the start.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections at a time to the console, and to the probes.
@@ -136,6 +142,7 @@ pub struct App {
 impl App {
     /// Binds the listeners and opens the files that the roles need.
     pub async fn start(settings: Settings, roles: Roles) -> Result<Self, StartError> {
+        log_start(&settings, roles);
         descriptors::raise(settings.ingress.connections_max + 2 * OPERATOR_CONNECTIONS_MAX);
         let listen_as = async |role, setting, address| {
             if !roles.has(role) {
@@ -173,6 +180,11 @@ impl App {
             console: address(&self.console)?,
             probes: self.probes.local_addr()?,
         })
+    }
+
+    /// The state, for what the demo reads of it; `None` if no role needs it.
+    pub fn store(&self) -> Option<Arc<dyn Store>> {
+        self.backends.store.clone()
     }
 
     /// The queue, for what the demo puts into it beside webhooks.
@@ -235,7 +247,15 @@ impl App {
         if let Some(store) = store {
             store.close().await;
         }
-        failed.map_or(drained, Err)
+        let ended = failed.map_or(drained, Err);
+        match &ended {
+            Ok(Drained::Whole) => tracing::info!("stopped; everything in flight was settled"),
+            Ok(Drained::InPart) => {
+                tracing::warn!("stopped at worker.drain_timeout; what was in flight comes again");
+            }
+            Err(error) => tracing::error!(error = causes(error), "stopped by a failure"),
+        }
+        ended
     }
 
     /// Starts the parts of the roles; the receiver answers once the worker, if there is one, knows
@@ -251,7 +271,14 @@ impl App {
             let limits = Limits { connections_max: settings.ingress.connections_max, ..operators };
             let count_invalid = ingress::count_invalid(Arc::clone(&metrics));
             let (router, stop) = (routers.ingress(), stops.ingress.clone());
-            tracker.spawn(http::serve_current(listener, router, limits, count_invalid, stop))
+            let broker = Arc::clone(&broker);
+            tracker.spawn(async move {
+                // Until the queue is there, senders wait for their connection: a refusal in the
+                // first moments would be a webhook to repeat.
+                let reached = timeout(INGRESS_PATIENCE, reached(&*broker, None));
+                stop.run_until_cancelled(reached).await;
+                http::serve_current(listener, router, limits, count_invalid, stop).await;
+            })
         });
         let console = console.map(|listener| {
             let (router, stop) = (routers.console(), stops.operators.clone());
@@ -285,6 +312,38 @@ impl App {
         });
         tracker.close();
         (Tasks { ingress, worker, leader, console, probes: Some(probes) }, policy_decided)
+    }
+}
+
+/// Logs which program starts, and on what.
+fn log_start(settings: &Settings, roles: Roles) {
+    let version = env!("CARGO_PKG_VERSION");
+    let has = |role: &Role| roles.has(*role);
+    let roles: Vec<_> = Role::ALL.into_iter().filter(has).map(Role::as_str).collect();
+    let roles = roles.join(", ");
+    let verified = roles.contains(Role::Ingress.as_str()).then(|| !settings.ingress.is_open());
+    match settings.backend {
+        Backend::Embedded => {
+            let path = &settings.embedded.path;
+            let directory = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            tracing::info!(
+                version,
+                backend = "embedded",
+                directory = %directory.display(),
+                roles,
+                webhooks_verified = verified,
+                "starting"
+            );
+        }
+        Backend::Distributed => tracing::info!(
+            version,
+            backend = "distributed",
+            rabbitmq_namespace = settings.rabbitmq.namespace,
+            redis_prefix = settings.redis.prefix,
+            roles,
+            webhooks_verified = verified,
+            "starting"
+        ),
     }
 }
 

@@ -1,15 +1,21 @@
-//! What SIGTERM and SIGINT do: the first asks the process to stop, the second ends it.
+//! What SIGTERM and SIGINT do: the first asks the process to stop, the second ends it. The same
+//! signal within a second is the first one: supervisors and shells send it to a group, too.
 //!
 //! The token is passed in, so a test or the demo can stop the same way without a signal. This
 //! module decides nothing about the order of a shutdown; whoever holds the token does.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The exit code after a second signal: 128 and the number of SIGINT.
 pub const SECOND_SIGNAL_CODE: u8 = 130;
+
+/// How long the same signal again is no second one.
+const REPEATED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The two signals that ask a process to stop.
 #[derive(Debug)]
@@ -30,14 +36,18 @@ impl Signals {
         })
     }
 
-    /// Cancels `stop` at the first signal and exits with [`SECOND_SIGNAL_CODE`] at the second.
+    /// Cancels `stop` at the first signal and exits, with [`SECOND_SIGNAL_CODE`], at the second.
     ///
     /// Never returns: run it beside the work and drop it when that has ended.
     pub async fn watch(mut self, stop: CancellationToken) -> ! {
-        let name = self.next().await;
-        tracing::info!(signal = name, "stopping; a second signal exits at once");
+        let first = self.next().await;
+        let begun = Instant::now();
+        tracing::info!(signal = first, "stopping; a second signal exits at once");
         stop.cancel();
-        let name = self.next().await;
+        let mut name = self.next().await;
+        while name == first && begun.elapsed() < REPEATED_WITHIN {
+            name = self.next().await;
+        }
         tracing::warn!(signal = name, "exiting at once; what is in flight is delivered again");
         exit_at_once()
     }
@@ -59,7 +69,6 @@ fn exit_at_once() -> ! {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, id};
-    use std::time::Duration;
 
     use super::*;
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::actor::ActorArgs;
 use super::output::Output;
+use super::plural::{counted, word};
 use super::table::{Column, Listing, optional, text};
 use super::{ExitStatus, Format, progress, sites};
 use crate::clock;
@@ -39,13 +40,13 @@ pub struct AuditArgs {
 const DAMAGED: &str = "file.damaged";
 
 const COLUMNS: &[Column<View>] = &[
-    Column::text("SITE", |view| text(&view.site)),
-    Column::text("DIFFERS", |view| text(view.kind)),
-    Column::text("KEY", |view| optional(view.key.as_deref())),
-    Column::text("ORDER", |view| optional(view.order.as_deref())),
+    Column::name("SITE", |view| text(&view.site)),
+    Column::name("DIFFERS", |view| text(view.kind)),
+    Column::name("KEY", |view| optional(view.key.as_deref())),
+    Column::name("ORDER", |view| optional(view.order.as_deref())),
     Column::text("FOUND", |view| text(&view.found)),
     Column::text("EXPECTED", |view| text(&view.expected)),
-    Column::text("REPAIR", |view| optional(view.repair)),
+    Column::name("REPAIR", |view| optional(view.repair)),
 ];
 
 /// A difference in JSON.
@@ -158,11 +159,8 @@ pub async fn run(
     listing.finish(output)?;
     let contested = all.names_contested;
     if contested > 0 {
-        let (names, lead) = if contested == 1 {
-            ("1 name was".to_owned(), "leads")
-        } else {
-            (format!("{contested} names were"), "lead")
-        };
+        let names = counted(contested, "name was", "names were");
+        let lead = word(contested, "leads", "lead");
         output.say(format_args!(
             "note: {names} seen beside several ids, and {lead} to none of them; `orders list \
              --contested` shows the orders"
@@ -172,17 +170,21 @@ pub async fn run(
     let verdict = match (all.differences, all.remaining) {
         (0, _) => "nothing differs".to_owned(),
         (found, None) => format!(
-            "{found} differ; `storekeeper audit --repair` sets the counts right, or restore a \
-             backup and replay the journal"
+            "{}; `storekeeper audit --repair` sets the counts right, or restore a backup and \
+             replay the journal",
+            counted(found, "differs", "differ")
         ),
         (found, Some(0)) => format!("{found} differed, and all is repaired"),
         (found, Some(left)) => format!(
-            "{found} differed, and {left} are left; restore a backup and replay the journal, or \
-             report it"
+            "{found} differed, and {} left; restore a backup and replay the journal, or \
+             report it",
+            counted(left, "is", "are")
         ),
     };
     let Summary { items, orders, .. } = all;
-    output.verdict(format_args!("{items} stock items and {orders} orders: {verdict}"), &all)?;
+    let items = counted(items, "stock item", "stock items");
+    let orders = counted(orders, "order", "orders");
+    output.verdict(format_args!("{items} and {orders}: {verdict}"), &all)?;
     Ok(if remaining == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 

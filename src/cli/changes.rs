@@ -7,13 +7,14 @@ use clap::Args;
 use comfy_table::Cell;
 use tokio_util::sync::CancellationToken;
 
-use super::output::Output;
-use super::table::{Column, Listing, quantity, text};
+use super::output::{self, Output};
+use super::table::{Column, Listing, quantity, spare, text};
 use super::{ExitStatus, Format, sites};
 use crate::app::signals::Signals;
 use crate::clock::PastTime;
 use crate::console::views::ChangeView;
 use crate::domain::{Site, Timestamp, causes};
+use crate::http::problem::ProblemCode;
 use crate::requests::items::{self, Create, ItemError};
 use crate::store::Store;
 use crate::store::changes::{self, ChangeFilter, Cursor, FeedError};
@@ -123,7 +124,9 @@ async fn write(
                     match changes::select(store, site, &wanted.filter, last.as_ref(), bounds).await
                     {
                         Ok(found) => found,
-                        Err(error @ FeedError::CursorGone) => return output.not_held(error),
+                        Err(error @ FeedError::CursorGone) => {
+                            return output.not_found(ProblemCode::ChangesCursorGone, error);
+                        }
                         // A followed feed survives a Store that is away for a while.
                         Err(FeedError::Store(error)) if args.follow && error.is_transient() => {
                             if !std::mem::replace(&mut is_waiting, true) {
@@ -143,6 +146,9 @@ async fn write(
             break;
         }
         listing.flush(output)?;
+        if output::has_lost_its_reader() {
+            return Ok(ExitStatus::Done);
+        }
         stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await;
     }
     listing.finish_or_say("No changes.", output)?;
@@ -174,11 +180,12 @@ async fn newest(
     Ok(found.iter().skip(last).map(|(_, site, change)| ChangeView::new(site, change)).collect())
 }
 
-const SITE: Column<ChangeView> = Column::text("SITE", |change| text(&change.site));
-const NUMBER: Column<ChangeView> = Column::number("NUMBER", |change| Cell::new(change.sequence));
-const AT: Column<ChangeView> = Column::text("AT", |change| text(&change.at));
-const KEY: Column<ChangeView> = Column::text("KEY", |change| text(&change.key));
-const DUE_TO: Column<ChangeView> = Column::text("DUE TO", |change| text(&cause(change)));
+const SITE: Column<ChangeView> = Column::name("SITE", |change| text(&change.site));
+const NUMBER: Column<ChangeView> =
+    spare(1, Column::number("NUMBER", |change| Cell::new(change.sequence)));
+const AT: Column<ChangeView> = spare(3, Column::name("AT", |change| text(&change.at)));
+const KEY: Column<ChangeView> = Column::name("KEY", |change| text(&change.key));
+const DUE_TO: Column<ChangeView> = spare(2, Column::text("DUE TO", |change| text(&cause(change))));
 const RECEIVED: Column<ChangeView> =
     Column::number("RECEIVED", |change| text(&signed(&change.delta.received)));
 const COMMITTED: Column<ChangeView> =

@@ -13,6 +13,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::console::views::DeadLetterCommandView;
 use crate::dead_letters::{self, Commanded, EDIT_BYTES_MAX, Progress, Target};
 use crate::domain::{MessageId, SourceRules};
+use crate::http::problem::ProblemCode;
 use crate::store::{DeadLetter, DeadLetterName, Store, StoreError};
 
 /// Gives a dead letter another body, once it was shown what would become of it.
@@ -120,12 +121,20 @@ pub(super) fn free(
 ) -> anyhow::Result<Option<DeadLetterName>> {
     match found.with_context(|| format!("cannot read the dead letter {id}"))? {
         Target::Free(letter) => return Ok(Some(letter)),
-        Target::InReplay(replay) => output.say(format_args!(
-            "{id} is in replay {replay}, and might come back as it was: wait until the replay is \
-             done, or run `storekeeper replays cancel {replay}`"
-        ))?,
-        Target::Ended(ended) => output.say(dead_letters::why_gone(id, Some(ended)))?,
-        Target::Unknown => output.say(dead_letters::why_gone(id, None))?,
-    }
+        Target::InReplay(replay) => {
+            let reason = format_args!(
+                "{id} is in replay {replay}, and might come back as it was: wait until the replay \
+                 is done, or run `storekeeper replays cancel {replay}`"
+            );
+            output.not_found(ProblemCode::DeadLetterInReplay, reason)?
+        }
+        Target::Ended(ended) => {
+            let reason = dead_letters::why_gone(id, Some(ended));
+            output.not_found(ProblemCode::DeadLetterUnknown, reason)?
+        }
+        Target::Unknown => {
+            output.not_found(ProblemCode::DeadLetterUnknown, dead_letters::why_gone(id, None))?
+        }
+    };
     Ok(None)
 }

@@ -10,12 +10,16 @@ use super::dead_letter_commands as commands;
 use super::dead_letter_edit as edit;
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, Listing, optional, text, write_facts, write_heading};
+use super::table::{Column, Listing, optional, spare, text, write_facts, write_heading};
 use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus};
 use crate::broker::{Broker, BrokerError};
 use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView};
 use crate::domain::{MessageId, SourceRules, Timestamp, printable};
+use crate::http::problem::ProblemCode;
 use crate::store::{DeadLetterFilter, Store};
+
+/// What a list of no dead letters says.
+const NONE: &str = "No dead letters: every webhook so far was applied or is still queued.";
 
 /// Runs a `dead-letters` command; ages count back from `now`. The broker is opened only for
 /// commands that use the queue; `sources` are the sites that a dry run lets each source write.
@@ -75,21 +79,21 @@ async fn list(
         listing.add(letters.iter().map(DeadLetterView::from), output)?;
     }
     let is_filtered = *filter != DeadLetterFilter::default();
-    let none = if is_filtered { "No dead letters match." } else { "No dead letters." };
+    let none = if is_filtered { "No dead letters match." } else { NONE };
     listing.finish_or_say(none, output)
 }
 
 const COLUMNS: &[Column<DeadLetterView>] = &[
-    Column::text("FAILED", |letter| text(&letter.first_failed_at)),
-    Column::text("ID", |letter| text(&letter.id)),
-    Column::text("REASON", |letter| text(letter.reason)),
-    Column::text("SITE", |letter| optional(letter.site.as_deref())),
-    Column::text("EVENT", |letter| optional(letter.event_type.as_deref())),
-    Column::text("ORDER", |letter| optional(letter.order.as_deref())),
-    Column::number("ATTEMPTS", |letter| Cell::new(letter.attempts)),
-    Column::number("REPLAYS", |letter| Cell::new(letter.replays)),
-    Column::text("EDITED", |letter| text(if letter.edited { "yes" } else { "-" })),
-    Column::text("DETAIL", |letter| text(&letter.detail)),
+    spare(4, Column::name("FAILED", |letter| text(&letter.first_failed_at))),
+    Column::name("ID", |letter| text(&letter.id)),
+    spare(1, Column::name("REASON", |letter| text(letter.reason))),
+    spare(2, Column::name("SITE", |letter| optional(letter.site.as_deref()))),
+    spare(6, Column::text("EVENT", |letter| optional(letter.event_type.as_deref()))),
+    spare(3, Column::name("ORDER", |letter| optional(letter.order.as_deref()))),
+    spare(7, Column::number("ATTEMPTS", |letter| Cell::new(letter.attempts))),
+    spare(8, Column::number("REPLAYS", |letter| Cell::new(letter.replays))),
+    spare(9, Column::text("EDITED", |letter| text(if letter.edited { "yes" } else { "-" }))),
+    spare(5, Column::text("DETAIL", |letter| text(&letter.detail))),
 ];
 
 /// Counts the dead letters of each group.
@@ -101,7 +105,7 @@ async fn groups(
     let groups = store.dead_letter_groups().await.context("cannot count the dead letters")?;
     let mut listing = Listing::new(GROUP_COLUMNS);
     listing.add(groups.iter().map(DeadLetterGroupView::from), output)?;
-    let status = listing.finish_or_say("No dead letters.", output)?;
+    let status = listing.finish_or_say(NONE, output)?;
     // Parked dead letters are shown even if the queue is away.
     if let Ok(broker) = broker().await
         && let Ok(depth) = broker.depth().await
@@ -113,12 +117,12 @@ async fn groups(
 }
 
 const GROUP_COLUMNS: &[Column<DeadLetterGroupView>] = &[
-    Column::number("LETTERS", |group| Cell::new(group.letters)),
-    Column::text("REASON", |group| text(group.reason)),
-    Column::text("SITE", |group| optional(group.site.as_deref())),
-    Column::text("EVENT", |group| optional(group.event_type.as_deref())),
-    Column::text("FIRST FAILED", |group| text(&group.oldest_failed_at)),
-    Column::text("LAST FAILED", |group| text(&group.newest_failed_at)),
+    Column::number("DEAD LETTERS", |group| Cell::new(group.letters)),
+    Column::name("REASON", |group| text(group.reason)),
+    spare(1, Column::name("SITE", |group| optional(group.site.as_deref()))),
+    spare(3, Column::text("EVENT", |group| optional(group.event_type.as_deref()))),
+    spare(4, Column::name("FIRST FAILED", |group| text(&group.oldest_failed_at))),
+    spare(2, Column::name("LAST FAILED", |group| text(&group.newest_failed_at))),
 ];
 
 /// Shows one dead letter with its body.
@@ -129,7 +133,8 @@ async fn show(
 ) -> anyhow::Result<ExitStatus> {
     let letter = store.dead_letter(id).await;
     let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
-        return output.not_held(format_args!("no message {id} is parked"));
+        let reason = format_args!("no message {id} is parked");
+        return output.not_found(ProblemCode::DeadLetterUnknown, reason);
     };
     let body_bytes = letter.envelope.body.len();
     output.show(&DeadLetterDetailView::from(&letter), |view, output| {

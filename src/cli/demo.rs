@@ -1,15 +1,18 @@
 //! `demo`: starts a fresh server, posts a shuffled history to it, and reports the result.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
+use super::plural::counted;
 use super::{DemoArgs, ExitStatus, Format, serve};
 use crate::app::signals::Signals;
 use crate::app::telemetry;
@@ -21,6 +24,8 @@ use crate::requests::receipts;
 use crate::simulate::model::{ModelPolicy, Receipt};
 use crate::simulate::runner::{Afterwards, ConsoleAddress, Options, Pace};
 use crate::simulate::{self, History, HistoryOptions, Report};
+use crate::store::Store;
+use crate::upkeep::audit;
 
 /// Concurrent requests.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
@@ -32,7 +37,19 @@ const DUPLICATES_PER_MILLE: u64 = 250;
 const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Serves from a temporary directory, simulates against it, and stays up unless `--exit` is given.
-pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
+///
+/// It has settings of its own: a file of settings is refused rather than ignored.
+pub async fn run(
+    args: &DemoArgs,
+    config: Option<&Path>,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    if let Some(config) = config.map(Path::display) {
+        bail!(
+            "the demo has settings of its own and reads none from {config}: leave out --config, or \
+             unset STOREKEEPER_CONFIG"
+        );
+    }
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let settings = settings(&directory)?;
     let logs = telemetry::init(&settings.log)?;
@@ -41,7 +58,10 @@ pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<Exi
     let addresses = app.addresses()?;
     let served = addresses.ingress.zip(addresses.console);
     let (ingress, console) = served.context("the demo has an ingress and a console")?;
-    let broker = app.broker();
+    let store = app.store().context("the demo has a store")?;
+    let backends = (app.broker(), store);
+    let directory = directory.path();
+    let served = Served { directory, ingress, console, probes: addresses.probes };
     let stop = CancellationToken::new();
     let serving = async {
         let drained = app.run(None, stop.clone()).await;
@@ -50,7 +70,7 @@ pub async fn run(args: &DemoArgs, output: &mut Output<'_>) -> anyhow::Result<Exi
         drained
     };
     let showing = async {
-        let shown = show(args, &Served { ingress, console }, &broker, &stop, output).await;
+        let shown = show(args, &served, &backends, &stop, output).await;
         // The server must always be stopped in order.
         stop.cancel();
         shown
@@ -78,16 +98,34 @@ fn settings(directory: &tempfile::TempDir) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// Where the demo's own server listens.
-struct Served {
+/// Where the demo's own server keeps its files and listens.
+struct Served<'a> {
+    directory: &'a Path,
     ingress: SocketAddr,
     console: SocketAddr,
+    probes: SocketAddr,
+}
+
+impl Served<'_> {
+    /// What a person can look at while it is up.
+    fn write(&self, site: Option<&Site>, output: &mut Output<'_>) -> io::Result<()> {
+        let Self { directory, ingress, console, probes } = self;
+        let directory = directory.display();
+        let site = site.map_or("SITE", Site::as_str);
+        output.say(format_args!(
+            "Still up until Ctrl-C, in {directory}:\n  webhooks      \
+             http://{ingress}/webhooks/duda\n  operator API  http://{console}/v1/sites\n  metrics  \
+             \u{20}    http://{probes}/metrics\nIn another terminal, try:\n  export \
+             STOREKEEPER__EMBEDDED__PATH={directory}\n  storekeeper stock list {site}\n  \
+             storekeeper dead-letters groups\n  storekeeper changes {site} --follow"
+        ))
+    }
 }
 
 async fn show(
     args: &DemoArgs,
-    served: &Served,
-    broker: &Arc<dyn Broker>,
+    served: &Served<'_>,
+    (broker, store): &(Arc<dyn Broker>, Arc<dyn Store>),
     stop: &CancellationToken,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
@@ -107,21 +145,46 @@ async fn show(
         Format::Table => report.write_text(output.out)?,
         Format::Json => report.write_json(output.out)?,
     }
-    output.say(format_args!("`storekeeper demo --seed {seed}` shows this history again."))?;
+    let sites = store.sites().await.context("cannot list the sites")?;
+    say_audit(&**store, &sites, output).await?;
+    output.say(format_args!(
+        "`storekeeper demo --seed {seed} --orders {}` shows this history again.",
+        args.orders
+    ))?;
     if !args.exit {
-        let console = served.console;
-        output.say(format_args!(
-            "Still up until Ctrl-C: http://{console}/v1/sites lists the shops, \
-             http://{console}/v1/openapi.json describes the rest."
-        ))?;
+        served.write(sites.first(), output)?;
         stop.cancelled().await;
     }
     Ok(if report.holds() { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
+/// Says what `storekeeper audit` would: the history is not all that the Store knows. Items that hold
+/// nothing exist there too, and so do orders of which only a refund was sent, or another name.
+async fn say_audit(
+    store: &dyn Store,
+    sites: &[Site],
+    output: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    let (mut items, mut orders, mut differences) = (0, 0, 0);
+    for site in sites {
+        let found = audit::site(store, site, |_| ()).await;
+        let found = found.with_context(|| format!("cannot audit {site}"))?;
+        items += found.items;
+        orders += found.orders;
+        differences += found.differences_count;
+    }
+    output.say(format_args!(
+        "The Store has {} and {}, those included that hold nothing; an audit finds {}.",
+        counted(items, "stock item", "stock items"),
+        counted(orders, "order", "orders"),
+        counted(differences, "difference", "differences")
+    ))?;
+    Ok(())
+}
+
 async fn simulate(
     history: &History,
-    served: &Served,
+    served: &Served<'_>,
     broker: &Arc<dyn Broker>,
     tell: impl Fn(&str),
 ) -> anyhow::Result<Report> {

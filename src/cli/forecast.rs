@@ -21,15 +21,15 @@ pub(super) fn write_forecast(forecast: &ForecastView, output: &mut Output<'_>) -
 }
 
 const FORECAST_COLUMNS: &[Column<DeadLetterForecastView>] = &[
-    Column::text("ID", |letter| text(&letter.id)),
+    Column::name("ID", |letter| text(&letter.id)),
     Column::text("WOULD BE", |letter| text(letter.outcome)),
     Column::text("REASON", |letter| optional(letter.reason)),
     Column::text("DETAIL", |letter| optional(letter.detail.as_deref())),
 ];
 
 const EFFECT_COLUMNS: &[Column<StockEffectView>] = &[
-    Column::text("SITE", |effect| text(&effect.site)),
-    Column::text("KEY", |effect| text(&effect.key)),
+    Column::name("SITE", |effect| text(&effect.site)),
+    Column::name("KEY", |effect| text(&effect.key)),
     Column::number("RECEIVED", |effect| Cell::new(&effect.received)),
     Column::number("COMMITTED", |effect| Cell::new(&effect.committed)),
     Column::number("FULFILLED", |effect| Cell::new(&effect.fulfilled)),

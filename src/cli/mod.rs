@@ -21,16 +21,19 @@ pub mod dead_letters;
 pub mod demo;
 mod editor;
 pub mod failure;
+mod fit;
 mod forecast;
 mod formula;
 pub mod health;
 pub mod import;
 mod input;
 pub mod journal;
+pub mod man;
 pub mod orders;
 pub mod output;
 mod pages;
 mod parse;
+mod plural;
 pub mod policy;
 mod progress;
 pub mod queues;
@@ -46,6 +49,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub mod topology;
+pub mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -275,11 +279,12 @@ pub enum Command {
     #[command(after_help = "Example:\n  storekeeper backup /var/backups/storekeeper/monday")]
     Backup(backup::BackupArgs),
 
-    /// Declare what the distributed backend needs at RabbitMQ: exchanges, queues, bindings.
+    /// Declare what the distributed backend needs at RabbitMQ, or delete it.
     #[command(
         subcommand,
-        after_help = "Example:\n  \
-        storekeeper topology declare --config /etc/storekeeper.toml"
+        after_help = "Examples:\n  \
+        storekeeper topology declare --config /etc/storekeeper.toml\n  \
+        storekeeper topology delete --config /etc/storekeeper.toml"
     )]
     Topology(topology::TopologyCommand),
 
@@ -289,6 +294,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  storekeeper health\n  \
         storekeeper health --url http://127.0.0.1:8082")]
     Health(HealthArgs),
+
+    /// Write the manual pages to a directory.
+    #[command(after_help = "Example:\n  storekeeper man ~/.local/share/man/man1")]
+    Man {
+        /// The directory; it is created if it does not exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 
     /// Print a completion script for a shell.
     ///

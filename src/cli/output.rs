@@ -4,10 +4,15 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::{ExitStatus, Format};
 use crate::domain::{printable, printable_json};
+use crate::http::problem::{Problem, ProblemCode};
+
+/// A person's own idea of how wide the terminal is.
+const COLUMNS: &str = "COLUMNS";
 
 /// Where a command writes, and how. Tables hold ANSI styles; a writer that is not a terminal must
 /// strip them, as `anstream::stdout` does.
@@ -34,7 +39,13 @@ impl fmt::Debug for Output<'_> {
 impl<'a> Output<'a> {
     /// Writes to these, fitted to the terminal that stdout is, if it is one.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, format: Format) -> Self {
-        Self { out, err, format, width: comfy_table::Table::new().width() }
+        let columns = std::env::var_os(COLUMNS).and_then(|columns| columns.into_string().ok());
+        Self {
+            out,
+            err,
+            format,
+            width: width(comfy_table::Table::new().width(), columns.as_deref()),
+        }
     }
 
     /// Writes one object on a line of its own.
@@ -81,15 +92,64 @@ impl<'a> Output<'a> {
         Ok(ExitStatus::NotHeld)
     }
 
+    /// Writes what was not found: for a person a sentence, for a program problem details.
+    pub(super) fn not_found(
+        &mut self,
+        code: ProblemCode,
+        reason: impl fmt::Display,
+    ) -> anyhow::Result<ExitStatus> {
+        self.problem(&Problem::new(code, reason.to_string()), "")?;
+        Ok(ExitStatus::NotHeld)
+    }
+
+    /// Writes a problem; for a person, its detail after some words.
+    pub(super) fn problem(&mut self, problem: &Problem, words: &str) -> io::Result<()> {
+        match self.format {
+            Format::Table => self.say(format_args!("{words}{}", problem.detail())),
+            Format::Json => {
+                let body = problem.body();
+                writeln!(self.err, "{}", printable_json(&String::from_utf8_lossy(&body)))
+            }
+        }
+    }
+
     /// Writes a message to the person who asked.
     pub(super) fn say(&mut self, sentence: impl fmt::Display) -> io::Result<()> {
         writeln!(self.err, "{}", printable(&sentence.to_string(), true))
     }
 }
 
+/// The width that tables are fitted to: that of the terminal, unless the variable says another. A
+/// width of 0 is none.
+fn width(terminal: Option<u16>, columns: Option<&str>) -> Option<u16> {
+    let terminal = terminal?;
+    let width = columns.and_then(|columns| columns.parse().ok()).unwrap_or(terminal);
+    (width > 0).then_some(width)
+}
+
+/// Whether nobody reads stdout any more, as after `head`. A command that waits for something to
+/// write would not find out.
+pub(super) fn has_lost_its_reader() -> bool {
+    let stdout = io::stdout();
+    let mut stdout = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec::default();
+    poll(&mut stdout, Some(&now)).is_ok_and(|found| found > 0)
+        && stdout.iter().any(|stdout| stdout.revents().contains(PollFlags::ERR))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_width_of_zero_is_no_width_and_a_file_has_none() {
+        assert_eq!(width(Some(80), None), Some(80));
+        assert_eq!(width(Some(0), None), None);
+        assert_eq!(width(Some(80), Some("0")), None);
+        assert_eq!(width(Some(0), Some("60")), Some(60));
+        assert_eq!(width(Some(80), Some("wide")), Some(80));
+        assert_eq!(width(None, Some("60")), None);
+    }
 
     #[test]
     fn no_text_from_outside_steers_the_terminal() {

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::actor::ActorArgs;
 use super::output::Output;
+use super::plural::{counted, word};
 use super::table::{Column, Listing, optional, quantity, text, write_facts};
-use super::{ExitStatus, PolicyCommand, progress};
+use super::{ExitStatus, Format, PolicyCommand, progress};
 use crate::clock;
 use crate::console::views::PolicyView;
 use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, ProposedPolicy, Site};
@@ -30,8 +31,8 @@ pub async fn run(
 }
 
 const COLUMNS: &[Column<EffectView>] = &[
-    Column::text("SITE", |effect| text(&effect.site)),
-    Column::text("KEY", |effect| text(&effect.key)),
+    Column::name("SITE", |effect| text(&effect.site)),
+    Column::name("KEY", |effect| text(&effect.key)),
     Column::number("COMMITTED", |effect| quantity(&effect.delta.committed)),
     Column::number("FULFILLED", |effect| quantity(&effect.delta.fulfilled)),
 ];
@@ -76,7 +77,8 @@ async fn apply(
     (dry_run, by): (bool, &ActorArgs),
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let foreseen = foreseen(store, proposed).await?;
+    let before = store.policy().await.context("cannot read the policy in force")?;
+    let foreseen = foreseen(before.as_ref(), proposed);
     let (in_force, mode) = if dry_run {
         (foreseen, Mode::DryRun)
     } else {
@@ -104,16 +106,31 @@ async fn apply(
     bar.finish_and_clear();
     listing.finish(output)?;
     let revision = in_force.revision;
+    let counted = counted(orders, "order", "orders");
     let sentence = if dry_run {
         format!(
-            "policy revision {revision} would compute {orders} orders again; {changed} would hold something else"
+            "policy revision {revision} would compute {counted} again; {changed} would hold \
+             something else"
         )
     } else {
+        let were = word(orders, "was", "were");
+        let hold = word(changed, "holds", "hold");
         format!(
-            "policy revision {revision} is in force; {orders} orders were computed again, {changed} hold something else"
+            "policy revision {revision} is in force; {counted} {were} computed again, {changed} \
+             {hold} something else"
         )
     };
     output.verdict(sentence, &Summary { revision, dry_run, orders, changed, overflowed })?;
+    let differing = before.map(|before| in_force.policy.differing(&before.policy));
+    if output.format == Format::Table
+        && let Some(settings) = differing.filter(|settings| !settings.is_empty())
+    {
+        let (settings, will) = (settings.join(", "), if dry_run { "would stop" } else { "stop" });
+        output.say(format_args!(
+            "workers (`serve` too) that are configured with another {settings} {will} consuming \
+             within seconds: set it there as here and restart them; workers without it go on"
+        ))?;
+    }
     Ok(if overflowed == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
 }
 
@@ -142,16 +159,15 @@ fn write_effect(
 
 /// The policy that would be in force and its revision: the current policy, overridden by the
 /// proposed settings.
-async fn foreseen(store: &dyn Store, proposed: &ProposedPolicy) -> anyhow::Result<PolicyInForce> {
-    let in_force = store.policy().await.context("cannot read the policy in force")?;
-    Ok(match in_force {
+fn foreseen(in_force: Option<&PolicyInForce>, proposed: &ProposedPolicy) -> PolicyInForce {
+    match in_force {
         None => PolicyInForce { revision: 1, policy: proposed.over(&Policy::default()) },
         Some(in_force) => {
             let policy = proposed.over(&in_force.policy);
             let is_other = policy != in_force.policy;
             PolicyInForce { revision: in_force.revision + u64::from(is_other), policy }
         }
-    })
+    }
 }
 
 /// Shows the policy in force, by the names of its settings.

@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 
 use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
-use super::parse::{parse_adjustment, parse_timeout};
-use super::table::{Column, quantity, text, write_facts, write_table};
+use super::parse::parse_timeout;
+use super::table::{Column, quantity, spare, text, write_facts, write_table};
 use super::{ExitStatus, import};
 use crate::broker::Broker;
 use crate::console::views::{CountsView, ReceiptView};
@@ -29,7 +29,7 @@ pub enum ReceiptCommand {
     /// Once for each item and reference: running it again adds nothing. Exits 1 if the reference is
     /// taken, if the item does not exist and `--create` is not given, or if no worker counted the
     /// goods in time; then they stay queued.
-    Receive(ReceiptArgs),
+    Receive(ReceiveArgs),
     /// Adjust the received quantity up or down, for a reason such as damage.
     ///
     /// Once for each item and reference, like `stock receive`.
@@ -37,7 +37,7 @@ pub enum ReceiptCommand {
     /// Set the quantity on hand to the result of a count.
     ///
     /// The difference from the known quantity is computed once, when the count is first recorded.
-    Count(ReceiptArgs),
+    Count(CountArgs),
     /// Void a receipt, an adjustment or a count by its reference.
     ///
     /// For good, and also if the receipt itself is counted later.
@@ -69,16 +69,33 @@ pub struct ItemArgs {
     pub timeout: Duration,
 }
 
-/// The arguments of a receipt or a count.
+/// The arguments of a receipt.
 #[derive(Debug, Args)]
-pub struct ReceiptArgs {
+pub struct ReceiveArgs {
     /// Which item.
     #[command(flatten)]
     pub item: ItemArgs,
     /// How many units, with at most six decimals.
     // A negative quantity is not an option: it is refused with a reason.
-    #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::exact)]
+    #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::written_some)]
     pub quantity: Quantity,
+    /// Why; recorded with the change.
+    #[arg(long, value_name = "T", value_parser = Identifier::parse)]
+    pub reason: Option<Identifier>,
+    /// Create the item or site if it does not exist; a new item needs its kind: `sku:S1`.
+    #[arg(long)]
+    pub create: bool,
+}
+
+/// The arguments of a count.
+#[derive(Debug, Args)]
+pub struct CountArgs {
+    /// Which item.
+    #[command(flatten)]
+    pub item: ItemArgs,
+    /// How many units are on hand, with at most six decimals; 0 if there are none.
+    #[arg(value_name = "QTY", allow_negative_numbers = true, value_parser = Quantity::written)]
+    pub on_hand: Quantity,
     /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
     pub reason: Option<Identifier>,
@@ -94,7 +111,7 @@ pub struct AdjustArgs {
     #[command(flatten)]
     pub item: ItemArgs,
     /// How many units to add or remove: `+2` or `-2`, with at most six decimals.
-    #[arg(value_name = "±QTY", allow_negative_numbers = true, value_parser = parse_adjustment)]
+    #[arg(value_name = "±QTY", allow_negative_numbers = true, value_parser = Quantity::written_difference)]
     pub quantity: Quantity,
     /// Why; recorded with the change.
     #[arg(long, value_name = "T", value_parser = Identifier::parse)]
@@ -135,7 +152,7 @@ pub async fn run(
         }
         ReceiptCommand::Count(args) => (
             &args.item,
-            Amount::OnHand(args.quantity),
+            Amount::OnHand(args.on_hand),
             args.reason.as_ref(),
             Create::asked(args.create),
         ),
@@ -206,8 +223,8 @@ fn write_receipt(view: &ReceiptView, output: &mut Output<'_>) -> io::Result<()> 
 
 fn counts_columns<'a>() -> [Column<(&'static str, &'a CountsView)>; 6] {
     [
-        Column::text("COUNTS", |(when, _)| text(when)),
-        Column::number("RECEIVED", |(_, counts)| quantity(&counts.received)),
+        Column::name("COUNTS", |(when, _)| text(when)),
+        spare(1, Column::number("RECEIVED", |(_, counts)| quantity(&counts.received))),
         Column::number("COMMITTED", |(_, counts)| quantity(&counts.committed)),
         Column::number("FULFILLED", |(_, counts)| quantity(&counts.fulfilled)),
         Column::number("ON HAND", |(_, counts)| quantity(&counts.on_hand)),

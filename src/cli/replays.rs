@@ -7,8 +7,9 @@ use comfy_table::Cell;
 use super::ExitStatus;
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, Listing, optional, text, write_facts};
+use super::table::{Column, Listing, optional, spare, text, write_facts};
 use crate::console::views::ReplayView;
+use crate::http::problem::ProblemCode;
 use crate::store::{Replay, ReplayId, Store};
 
 /// The commands of `replays`.
@@ -55,14 +56,14 @@ pub(super) async fn run(
 }
 
 const COLUMNS: &[Column<ReplayView>] = &[
-    Column::text("MADE", |replay| text(&replay.made_at)),
-    Column::text("ID", |replay| optional(replay.id.as_deref())),
-    Column::text("STATE", |replay| text(replay.state)),
-    Column::number("SELECTED", |replay| Cell::new(replay.selected)),
-    Column::number("SENT", |replay| Cell::new(replay.sent)),
-    Column::number("SETTLED", |replay| Cell::new(replay.settled)),
+    spare(3, Column::name("MADE", |replay| text(&replay.made_at))),
+    Column::name("ID", |replay| optional(replay.id.as_deref())),
+    Column::name("STATE", |replay| text(replay.state)),
+    spare(2, Column::number("SELECTED", |replay| Cell::new(replay.selected))),
+    spare(4, Column::number("SENT", |replay| Cell::new(replay.sent))),
+    spare(1, Column::number("SETTLED", |replay| Cell::new(replay.settled))),
     Column::number("CAME BACK", |replay| Cell::new(replay.failed)),
-    Column::number("GONE", |replay| Cell::new(replay.gone)),
+    spare(5, Column::number("GONE", |replay| Cell::new(replay.gone))),
 ];
 
 async fn list(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
@@ -72,7 +73,7 @@ async fn list(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<Exit
     while let Some(replays) = pages.next(failure, async |page| store.replays(page).await).await? {
         listing.add(replays.iter().map(ReplayView::from), output)?;
     }
-    listing.finish_or_say("No replays.", output)
+    listing.finish_or_say("No replays. `storekeeper dead-letters replay` starts one.", output)
 }
 
 fn show(
@@ -81,7 +82,8 @@ fn show(
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
     let Some(replay) = replay else {
-        return output.not_held(format_args!("there is no replay {id}"));
+        return output
+            .not_found(ProblemCode::ReplayUnknown, format_args!("there is no replay {id}"));
     };
     output.show(&ReplayView::from(replay), |view, output| {
         let facts = vec![

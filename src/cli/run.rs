@@ -9,7 +9,8 @@ use super::queues::QueuesCommand;
 use super::{
     Cli, Command, ConfigCommand, ExitStatus, OrdersCommands, StockCommand, StockCommands, audit,
     backup, catalogue, changes, completions, config, dead_letters, demo, failure, health, journal,
-    orders, policy, queues, receipts, replays, serve, simulate, sites, status, stock, topology,
+    man, orders, policy, queues, receipts, replays, serve, simulate, sites, status, stock,
+    topology,
 };
 use crate::app::{
     Role, Roles, StartError, damaged_files, open_broker, open_or_create_store, open_store,
@@ -31,7 +32,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStat
             let status = exit_status(&error);
             if status != ExitStatus::Done {
                 // If stderr is closed too, nobody can read the error.
-                output.say(format_args!("error: {}", causes(error.as_ref()))).ok();
+                output.problem(&failure::problem(&error), "error: ").ok();
             }
             status
         }
@@ -46,7 +47,8 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Worker(args) => serve::run(settings()?, Roles::Only(Role::Worker), &args).await,
         Command::Console(args) => serve::run(settings()?, Roles::Only(Role::Console), &args).await,
         Command::Leader(args) => serve::run(settings()?, Roles::Only(Role::Leader), &args).await,
-        Command::Demo(args) => Box::pin(demo::run(&args, output)).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, cli.config.as_deref(), output)).await,
+        Command::Man { directory } => man::run(&directory, output),
         Command::Simulate(args) => simulate::run(args, output).await,
         Command::Health(args) => {
             let configured = || health::configured(settings()?.probes.listen);
@@ -108,7 +110,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
             with_store(&settings, run).await
         }
         Command::Journal(command) => journal(&settings()?, command, output).await,
-        Command::Topology(command) => topology::run(&settings()?, command, output).await,
+        Command::Topology(command) => topology::run(&settings()?, &command, output).await,
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
     }

@@ -10,12 +10,13 @@ use super::output::Output;
 use super::table::{Column, Listing, text};
 use crate::console::views::SiteView;
 use crate::domain::Site;
+use crate::http::problem::ProblemCode;
 use crate::store::{ReadStore, Store};
 
 /// How many sites are suggested in place of an unknown one.
 const NAMES_SHOWN: usize = 10;
 
-const COLUMNS: &[Column<SiteView>] = &[Column::text("SITE", |site| text(&site.site))];
+const COLUMNS: &[Column<SiteView>] = &[Column::name("SITE", |site| text(&site.site))];
 
 /// Lists the sites.
 pub async fn run(store: &dyn Store, output: &mut Output<'_>) -> anyhow::Result<ExitStatus> {
@@ -49,13 +50,14 @@ pub(super) async fn is_known(
     }
     let names: Vec<&str> = sites.iter().take(NAMES_SHOWN).map(Site::as_str).collect();
     let more = sites.len() - names.len();
-    output.say(match (names.join(", "), more) {
+    let reason = match (names.join(", "), more) {
         (_, 0) if names.is_empty() => {
             format!("no such site: {site}; a site is known from its first webhook or receipt on")
         }
         (names, 0) => format!("no such site: {site}; there are: {names}"),
         (names, more) => format!("no such site: {site}; there are: {names}, and {more} more"),
-    })?;
+    };
+    output.not_found(ProblemCode::SiteUnknown, reason)?;
     Ok(false)
 }
 

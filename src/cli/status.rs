@@ -108,7 +108,7 @@ fn dead_letters(view: &StatusView) -> String {
 const GROUPS: &[Column<DeadLetterGroupView>] = &[
     Column::number("COUNT", |group| Cell::new(group.letters)),
     Column::text("REASON", |group| text(group.reason)),
-    Column::text("SITE", |group| text(group.site.as_deref().unwrap_or("-"))),
+    Column::name("SITE", |group| text(group.site.as_deref().unwrap_or("-"))),
 ];
 
 struct SiteRow {
@@ -129,7 +129,7 @@ fn rows_of_sites(view: &StatusView, now: Timestamp) -> Vec<SiteRow> {
 }
 
 const SITES: &[Column<SiteRow>] = &[
-    Column::text("SITE", |row| text(&row.site)),
+    Column::name("SITE", |row| text(&row.site)),
     Column::text("LAST WEBHOOK", |row| text(&row.last)),
 ];
 
@@ -153,7 +153,7 @@ impl ProcessRow {
 }
 
 const PROCESSES: &[Column<ProcessRow>] = &[
-    Column::text("PROCESS", |row| text(&row.process)),
+    Column::name("PROCESS", |row| text(&row.process)),
     Column::text("ROLE", |row| text(&row.role)),
     Column::text("STATE", |row| text(&row.state)),
     Column::text("HEARD FROM", |row| text(&row.heard)),
@@ -177,7 +177,7 @@ impl DutyRow {
 }
 
 const DUTIES: &[Column<DutyRow>] = &[
-    Column::text("DUTY", |row| text(&row.duty)),
+    Column::name("DUTY", |row| text(&row.duty)),
     Column::text("LAST DONE", |row| text(&row.last)),
     Column::text("PROBLEM", |row| text(&row.problem)),
 ];

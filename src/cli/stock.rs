@@ -9,8 +9,8 @@ use comfy_table::Cell;
 use super::changes::{self, signed};
 use super::output::Output;
 use super::pages::Pages;
-use super::table::{Column, Listing, optional, quantity, text, write_facts, write_section};
-use super::{ExitStatus, Format, StockCommand, StockListArgs, formula, sites};
+use super::table::{Column, Listing, optional, quantity, spare, text, write_facts, write_section};
+use super::{ExitStatus, Format, StockCommand, StockListArgs, failure, formula, sites};
 use crate::broker::{Broker, BrokerError};
 use crate::console::item_detail::{self, ItemDetail};
 use crate::console::stock_list::{self, Short, StockFilter};
@@ -18,6 +18,7 @@ use crate::console::views::{
     HoldView, ItemCursors, ItemReceiptView, StockDetailView, StockItemView,
 };
 use crate::domain::{Site, StockKey, printable};
+use crate::http::problem::ProblemCode;
 use crate::requests::items::{self, Create, ItemError};
 use crate::store::{PageRequest, StockItem, Store, orders};
 
@@ -59,7 +60,12 @@ async fn list(
             listing.add(items.iter().map(StockItemView::from), output)?;
         }
     }
-    let none = if filter.is_open() { "No stock items." } else { "No stock items match." };
+    let none = if filter.is_open() {
+        "No stock items. An item appears with the first order of it, or with `storekeeper stock \
+         receive SITE KEY QTY --reference R --create`."
+    } else {
+        "No stock items match."
+    };
     listing.finish_or_say(none, output)
 }
 
@@ -74,15 +80,15 @@ async fn next_page(
 }
 
 const LIST_COLUMNS: &[Column<StockItemView>] = &[
-    Column::text("SITE", |item| text(&item.site)),
-    Column::text("KEY", |item| text(&item.key)),
-    Column::text("NAME", |item| optional(item.name.as_deref())),
-    Column::number("RECEIVED", |item| quantity(&item.counts.received)),
-    Column::number("COMMITTED", |item| quantity(&item.counts.committed)),
-    Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled)),
-    Column::number("ON HAND", |item| quantity(&item.counts.on_hand)),
+    Column::name("SITE", |item| text(&item.site)),
+    Column::name("KEY", |item| text(&item.key)),
+    spare(5, Column::text("NAME", |item| optional(item.name.as_deref()))),
+    spare(3, Column::number("RECEIVED", |item| quantity(&item.counts.received))),
+    spare(2, Column::number("COMMITTED", |item| quantity(&item.counts.committed))),
+    spare(4, Column::number("FULFILLED", |item| quantity(&item.counts.fulfilled))),
+    spare(1, Column::number("ON HAND", |item| quantity(&item.counts.on_hand))),
     Column::number("AVAILABLE", available),
-    Column::text("", |item| text(if item.tracked { "" } else { "not tracked" })),
+    spare(2, Column::name("", |item| text(if item.tracked { "" } else { "not tracked" }))),
 ];
 
 /// The available units; below zero they stand out if the item is oversold.
@@ -139,12 +145,13 @@ async fn show(
         Ok(key) => whole_item(store, site, &key).await?,
         Err(ItemError::Unknown { .. }) => None,
         Err(ItemError::UnknownSite { .. }) => return sites::say_unknown(store, site, output).await,
-        Err(error @ ItemError::Ambiguous { .. }) => return output.not_held(error),
+        Err(error @ ItemError::Ambiguous { .. }) => return failure::not_found(error, output),
         Err(error @ (ItemError::Invalid { .. } | ItemError::Store(_))) => return Err(error.into()),
     };
     let Some(item) = item else {
-        return output
-            .not_held(format_args!("{} of {site} was never counted", printable(name, false)));
+        let name = printable(name, false);
+        let reason = format_args!("{name} of {site} was never counted");
+        return output.not_found(ProblemCode::StockUnknown, reason);
     };
     // The counts are useful even if nobody knows what is queued.
     let depth = match broker().await {
@@ -214,18 +221,18 @@ fn write_detail(view: &StockDetailView, output: &mut Output<'_>) -> io::Result<(
         facts.push(("tracked", text("no: it is in no oversale figure")));
     }
     write_facts(facts, output)?;
-    write_section("Received by", RECEIPT_COLUMNS, &view.receipts, "no receipt", output)?;
-    write_section("Held by", HOLDS_COLUMNS, &view.holds, "no order", output)?;
-    let none = "none that is kept, or none among the last changes of the site";
+    write_section("Received by", RECEIPT_COLUMNS, &view.receipts, "No receipt.", output)?;
+    write_section("Held by", HOLDS_COLUMNS, &view.holds, "No order.", output)?;
+    let none = "None that is kept, or none among the last changes of the site.";
     write_section("Last changes", changes::OF_ITEM, &view.last_changes, none, output)
 }
 
 const RECEIPT_COLUMNS: &[Column<ItemReceiptView>] = &[
-    Column::text("REFERENCE", |receipt| text(&receipt.reference)),
+    Column::name("REFERENCE", |receipt| text(&receipt.reference)),
     Column::number("ADDS", |receipt| text(&signed(&receipt.adds))),
     Column::text("AS", |receipt| text(&kind_of(receipt))),
-    Column::text("AT", |receipt| optional(receipt.received_at.as_deref())),
-    Column::text("BY", |receipt| optional(receipt.actor.as_deref())),
+    spare(2, Column::name("AT", |receipt| optional(receipt.received_at.as_deref()))),
+    spare(3, Column::text("BY", |receipt| optional(receipt.actor.as_deref()))),
     Column::text("REASON", |receipt| optional(receipt.reason.as_deref())),
 ];
 
@@ -240,7 +247,7 @@ fn kind_of(receipt: &ItemReceiptView) -> String {
 }
 
 const HOLDS_COLUMNS: &[Column<HoldView>] = &[
-    Column::text("ORDER", |hold| text(&hold.order)),
+    Column::name("ORDER", |hold| text(&hold.order)),
     Column::number("COMMITTED", |hold| quantity(&hold.committed)),
     Column::number("FULFILLED", |hold| quantity(&hold.fulfilled)),
     Column::text("STATUS", |hold| optional(hold.status.as_deref())),

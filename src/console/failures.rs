@@ -67,7 +67,7 @@ fn of_change(error: AskError, dead_letter: ProblemCode) -> Problem {
 impl From<ReceiptError> for Problem {
     fn from(error: ReceiptError) -> Self {
         match error {
-            ReceiptError::ReferenceReused(_) | ReceiptError::Voided(_) => {
+            ReceiptError::ReferenceReused { .. } | ReceiptError::Voided(_) => {
                 Self::new(ProblemCode::ReceiptReferenceReused, error.to_string())
             }
             ReceiptError::NotTracked(_) => invalid(error.to_string()),

@@ -48,13 +48,13 @@ pub(super) async fn resolve(
         Purpose::Change(create) => create,
     };
     let found = items::resolve(&*backends.store, &site, key, create).await;
-    let key = found.map_err(|error| problem(error, key, purpose))?;
+    let key = found.map_err(|error| problem(error, purpose))?;
     Ok((site, key))
 }
 
-fn problem(error: ItemError, key: &str, purpose: Purpose) -> Problem {
-    let has_kind = StockKey::parse(key).is_ok();
+fn problem(error: ItemError, purpose: Purpose) -> Problem {
     let detail = error.to_string();
+    let mut nearest = Vec::new();
     let code = match (error, purpose) {
         (ItemError::Store(error), _) => return error.into(),
         (ItemError::Invalid { source, .. }, _) => return invalid(format!("stock key: {source}")),
@@ -65,21 +65,22 @@ fn problem(error: ItemError, key: &str, purpose: Purpose) -> Problem {
         (ItemError::Unknown { .. }, Purpose::Read) => {
             return Problem::new(ProblemCode::StockUnknown, "this item was never counted");
         }
-        (ItemError::UnknownSite { site }, Purpose::Read | Purpose::Change(Create::Never)) => {
+        (ItemError::UnknownSite { site, .. }, Purpose::Read | Purpose::Change(Create::Never)) => {
             return site_unknown(&site);
         }
         (ItemError::Unknown { hint, .. }, Purpose::Change(Create::Yes)) => {
             return invalid(format!("stock key: {hint}"));
         }
-        (ItemError::Unknown { .. }, Purpose::Change(Create::Never)) => ProblemCode::StockUnknown,
-        (ItemError::Unknown { .. }, Purpose::Change(Create::No)) if !has_kind => {
-            ProblemCode::StockUnknown
+        (ItemError::Unknown { nearest: keys, can_create, .. }, Purpose::Change(_)) => {
+            nearest.extend(keys.iter().map(ToString::to_string));
+            if can_create { ProblemCode::StockCreateNeeded } else { ProblemCode::StockUnknown }
         }
-        (ItemError::Unknown { .. } | ItemError::UnknownSite { .. }, Purpose::Change(_)) => {
+        (ItemError::UnknownSite { nearest: sites, .. }, Purpose::Change(_)) => {
+            nearest.extend(sites.iter().map(ToString::to_string));
             ProblemCode::StockCreateNeeded
         }
     };
-    Problem::new(code, detail)
+    Problem::new(code, detail).with_candidates(nearest)
 }
 
 /// There is no such site.

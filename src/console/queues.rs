@@ -1,7 +1,7 @@
 //! `GET /v1/queues`, `POST /v1/queues/pause` and `POST /v1/queues/resume`
 
-use axum::extract::State;
 use axum::Json;
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 

@@ -71,7 +71,7 @@ pub(super) struct AdjustmentBody {
 #[schema(as = Count)]
 pub(super) struct CountBody {
     /// Units that are on the shelf: a decimal string, or a whole number.
-    #[serde(deserialize_with = "quantity")]
+    #[serde(deserialize_with = "counted")]
     #[schema(value_type = String, example = "40")]
     on_hand: Quantity,
     /// The name under which the count is counted once for this item.
@@ -224,18 +224,20 @@ pub(super) const fn status_of(progress: Progress) -> StatusCode {
     }
 }
 
+/// Reads what a count found; may be zero.
+fn counted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
+    read(deserializer, Quantity::written)
+}
+
 /// Reads the text of a number, in quotes or not: a float would lose units. Clients are told to write
 /// numbers without quotes only if they are whole, as theirs may be floats.
 fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
-    read(deserializer, Quantity::exact)
+    read(deserializer, Quantity::written_some)
 }
 
 /// As [`quantity`], and it may be below zero.
 fn difference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantity, D::Error> {
-    read(deserializer, |text| match text.strip_prefix('-') {
-        Some(less) => Quantity::exact(less).map(|quantity| -quantity),
-        None => Quantity::exact(text),
-    })
+    read(deserializer, Quantity::written_difference)
 }
 
 fn read<'de, D: Deserializer<'de>>(
@@ -268,14 +270,13 @@ mod tests {
             (r#""1.250""#, "1.25"),
             ("0.1", "0.1"),
             ("999999999.999999", "999999999.999999"),
-            ("1e2", "100"),
             ("7.0", "7"),
             (r#""\u0031""#, "1"),
         ] {
             assert_eq!(read(written).unwrap(), expected, "{written}");
         }
         for written in
-            ["-1", "null", "true", "[1]", "{}", r#"" 1""#, "0.0000001", "1e10", r#""\ud800""#]
+            ["-1", "0", "1e2", "null", "true", "[1]", "{}", r#"" 1""#, "0.0000001", r#""\ud800""#]
         {
             assert!(read(written).is_err(), "{written}");
         }
@@ -288,10 +289,12 @@ mod tests {
             let read = serde_json::from_str::<AdjustmentBody>(&body);
             read.map(|body| body.quantity.to_string()).map_err(|error| error.to_string())
         };
-        for (written, expected) in [("-1.5", "-1.5"), (r#""-2""#, "-2"), ("-3", "-3")] {
+        for (written, expected) in
+            [("-1.5", "-1.5"), (r#""-2""#, "-2"), ("3", "3"), (r#""+1""#, "1")]
+        {
             assert_eq!(read(written).unwrap(), expected, "{written}");
         }
-        for written in [r#""--1""#, r#""-""#, r#""+1""#, "-1e10", "-0.0000001"] {
+        for written in [r#""--1""#, r#""-""#, "0", "-1e1", "-0.0000001"] {
             assert!(read(written).is_err(), "{written}");
         }
     }
@@ -300,6 +303,7 @@ mod tests {
     fn a_body_has_its_members_once_and_no_others() {
         let read = |body: &str| serde_json::from_str::<CountBody>(body).is_ok();
         assert!(read(r#"{"on_hand": 1, "reference": "R"}"#));
+        assert!(read(r#"{"on_hand": "0", "reference": "R"}"#));
         for body in [
             r#"{"on_hand": 1}"#,
             r#"{"on_hand": 1, "reference": ""}"#,

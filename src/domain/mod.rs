@@ -22,6 +22,7 @@ mod leader_clock;
 mod lists;
 mod named;
 mod names;
+mod nearest;
 mod order_id;
 mod pairing;
 mod pause;
@@ -63,6 +64,7 @@ pub use identifier::{IDENTIFIER_BYTES_MAX, Identifier, IdentifierError, NameErro
 pub use leader_clock::LeaderClock;
 pub use lists::{List, Lists};
 pub use names::{ClosedName, Link, Names, SECOND_NAMES_MAX};
+pub use nearest::Nearest;
 pub use order_id::{OrderId, OrderIdKind};
 pub use pairing::{Pairing, QueueId, QueueNote, QueuePlaces, QueueState};
 pub use pause::Pause;

@@ -103,6 +103,22 @@ pub enum Restock {
     Lines,
 }
 
+impl Policy {
+    /// Returns the settings in which two policies differ.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        [
+            ("stock.key_precedence", self.key_precedence != other.key_precedence),
+            ("orders.test_mode", self.test_mode != other.test_mode),
+            ("orders.cancelled", self.cancelled != other.cancelled),
+            ("orders.deleted", self.deleted != other.deleted),
+            ("refunds.restock", self.restock != other.restock),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

@@ -30,6 +30,15 @@ pub enum QuantityError {
     /// It is larger than 1e9.
     #[error("is larger than 1e9")]
     TooLarge,
+    /// A person wrote it with an exponent.
+    #[error("has an exponent: write all digits, as in 1000")]
+    Exponent,
+    /// A person wrote it with a comma.
+    #[error("has a comma: write a point, as in 1.5, and nothing between thousands")]
+    Comma,
+    /// Nothing would be added or removed.
+    #[error("is zero: nothing would change")]
+    Zero,
 }
 
 /// A number of units, or a difference of two, in millionths.
@@ -109,6 +118,34 @@ impl Quantity {
         match Self::parse(text)? {
             (quantity, false) => Ok(quantity),
             (_, true) => Err(QuantityError::TooFine),
+        }
+    }
+
+    /// Parses what a person wrote, as [`exact`](Self::exact) does, but accepts no exponent: `1e3`
+    /// is more often a mistake than a thousand.
+    pub fn written(text: &str) -> Result<Self, QuantityError> {
+        match Self::exact(text) {
+            Err(QuantityError::NotANumber) if text.contains(',') => Err(QuantityError::Comma),
+            Ok(_) if text.contains(['e', 'E']) => Err(QuantityError::Exponent),
+            parsed => parsed,
+        }
+    }
+
+    /// Parses what a person wrote, as [`written`](Self::written) does, but refuses zero.
+    pub fn written_some(text: &str) -> Result<Self, QuantityError> {
+        match Self::written(text)? {
+            Self::ZERO => Err(QuantityError::Zero),
+            quantity => Ok(quantity),
+        }
+    }
+
+    /// Parses a difference that a person wrote, as [`written_some`](Self::written_some) does: `2` or
+    /// `+2` adds, `-2` removes.
+    pub fn written_difference(text: &str) -> Result<Self, QuantityError> {
+        match (text.strip_prefix('-'), text.strip_prefix('+')) {
+            (Some(less), _) => Self::written_some(less).map(|quantity| -quantity),
+            (None, Some(more)) => Self::written_some(more),
+            (None, None) => Self::written_some(text),
         }
     }
 
@@ -256,6 +293,32 @@ mod tests {
         }
         assert!(!Quantity::parse("0.3000000000000").unwrap().1);
         assert_eq!(Quantity::exact("1.2345678"), Err(QuantityError::TooFine));
+    }
+
+    #[test]
+    fn a_person_is_told_what_looks_like_a_mistake() {
+        assert_eq!(Quantity::written("1000.50").map(Quantity::millionths), Ok(1_000_500_000));
+        assert_eq!(Quantity::written("0"), Ok(Quantity::ZERO));
+        assert_eq!(Quantity::written_some("0.0"), Err(QuantityError::Zero));
+        for (text, error) in [
+            ("1e3", QuantityError::Exponent),
+            ("0E1", QuantityError::Exponent),
+            ("1,5", QuantityError::Comma),
+            ("1,000.5", QuantityError::Comma),
+            ("many", QuantityError::NotANumber),
+            ("-1", QuantityError::Negative),
+            ("1.2345678", QuantityError::TooFine),
+        ] {
+            assert_eq!(Quantity::written(text), Err(error), "{text}");
+            assert_eq!(Quantity::written_some(text), Err(error), "{text}");
+        }
+        for (text, millionths) in [("-2", -2_000_000), ("+0.5", 500_000), ("3", 3_000_000)] {
+            let written = Quantity::written_difference(text).map(Quantity::millionths);
+            assert_eq!(written, Ok(millionths), "{text}");
+        }
+        for text in ["", "-", "--2", "+-2", "2kg", "0", "-0", "+0.0", "-1e3"] {
+            assert!(Quantity::written_difference(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -114,8 +114,8 @@ impl Problem {
         &self.detail
     }
 
-    /// The body of the answer.
-    fn body(&self) -> Vec<u8> {
+    /// The problem details as JSON, on one line.
+    pub fn body(&self) -> Vec<u8> {
         let status = self.code.status();
         let body = Body {
             kind: "about:blank",
@@ -147,7 +147,8 @@ pub(crate) struct Body<'a> {
     /// What was wrong, for a program; stable.
     #[schema(example = "request.invalid")]
     code: &'static str,
-    /// The names to choose from, if one name fits several orders or items; otherwise left out.
+    /// The names to choose from, if one name fits several orders or items, or the most similar
+    /// names of items or sites that exist, if one does not; otherwise left out.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(value_type = Vec<String>, required = false, example = json!(["id:1001", "id:1002"]))]
     candidates: &'a [String],

@@ -1,11 +1,18 @@
 //! Finds the item that a person means: people receive and look up goods by any name that orders or
 //! the catalogue give them.
 
-use crate::domain::{Identifier, Site, StockKey, StockKeyKind};
+use crate::domain::{Identifier, Nearest, Site, StockKey, StockKeyKind};
 use crate::store::{PageRequest, ReadStore, StoreError};
 
 /// The most candidates that are looked up by one name.
 const CANDIDATES_MAX: usize = 20;
+
+/// The most items that are looked at to find what a person may have meant.
+const LOOKED_AT_MAX: usize = 10_000;
+/// How many are read at a time.
+const PAGE: usize = 500;
+/// How to make what does not exist.
+const CREATE: &str = "to make it, ask with `--create` (API: `create: true`)";
 
 /// Why a name does not identify an item.
 #[derive(Debug, thiserror::Error)]
@@ -21,20 +28,32 @@ pub enum ItemError {
         hint: &'static str,
     },
     /// No item has the name.
-    #[error("site {site} has no item {text:?}; {hint}")]
+    #[error("site {site} has no item {text:?}; {}{hint}", proposed(.nearest))]
     Unknown {
         /// The shop.
         site: Site,
         /// The requested name.
         text: String,
+        /// The items that were probably meant, the likeliest first.
+        nearest: Vec<StockKey>,
+        /// Whether it is created on request.
+        can_create: bool,
         /// What to do.
         hint: &'static str,
     },
     /// The shop does not exist.
-    #[error("there is no site {site}; to make it, ask with `--create` (API: `create: true`)")]
+    #[error(
+        "there is no site {site}; {}{}",
+        proposed(.nearest),
+        if *.can_create { CREATE } else { "a site is known from its first webhook or receipt on" }
+    )]
     UnknownSite {
         /// The shop.
         site: Site,
+        /// The sites that were probably meant, the likeliest first.
+        nearest: Vec<Site>,
+        /// Whether it is created on request.
+        can_create: bool,
     },
     /// The text cannot be a name.
     #[error("{text:?} is no name of an item: it {source}")]
@@ -52,6 +71,15 @@ pub enum ItemError {
 fn join(candidates: &[StockKey]) -> String {
     let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+/// Returns the question whether one of these was meant; an empty text if there are none.
+fn proposed(names: &[impl ToString]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("did you mean {}? ", names.join(" or "))
 }
 
 /// Whether a missing item is created, and whether a counted stock key means itself although other
@@ -95,15 +123,21 @@ pub async fn resolve(
         ([only], ..) => Ok(only.clone()),
         ([], Some(key), Create::Yes) => Ok(key),
         ([], key, _) => {
-            if create != Create::Yes && !store.sites().await?.contains(site) {
-                return Err(ItemError::UnknownSite { site: site.clone() });
+            if create != Create::Yes
+                && let Some(nearest) = sites_like(store, site).await?
+            {
+                let can_create = create == Create::No;
+                return Err(ItemError::UnknownSite { site: site.clone(), nearest, can_create });
             }
-            let hint = match (create, key) {
-                (Create::No, Some(_)) => "to make it, ask with `--create` (API: `create: true`)",
-                (Create::No | Create::Never, _) => "`stock list` shows what there is",
-                (Create::Yes, _) => "a new item needs its kind, as in `sku:MUG`",
+            let nearest = items_like(store, site, text).await?;
+            let can_create = create == Create::No && key.is_some();
+            let hint = match create {
+                Create::No if can_create => CREATE,
+                Create::No | Create::Never => "`stock list` shows what there is",
+                Create::Yes => "a new item needs its kind, as in `sku:MUG`",
             };
-            Err(ItemError::Unknown { site: site.clone(), text: text.to_owned(), hint })
+            let (site, text) = (site.clone(), text.to_owned());
+            Err(ItemError::Unknown { site, text, nearest, can_create, hint })
         }
         (_, key, _) => {
             let is_one = key.is_some_and(|key| candidates.contains(&key));
@@ -115,6 +149,40 @@ pub async fn resolve(
             Err(ItemError::Ambiguous { text: text.to_owned(), candidates, hint })
         }
     }
+}
+
+/// Returns the sites whose names are like that of a site that does not exist; `None` if it does.
+async fn sites_like(store: &dyn ReadStore, site: &Site) -> Result<Option<Vec<Site>>, StoreError> {
+    let sites = store.sites().await?;
+    if sites.contains(site) {
+        return Ok(None);
+    }
+    let mut nearest = Nearest::new(site.as_str());
+    for known in &sites {
+        nearest.consider([known.as_str()], known.clone());
+    }
+    Ok(Some(nearest.into_values()))
+}
+
+/// Returns the items of a site whose key or name is like a text.
+async fn items_like(
+    store: &dyn ReadStore,
+    site: &Site,
+    text: &str,
+) -> Result<Vec<StockKey>, StoreError> {
+    let mut nearest = Nearest::new(text);
+    let mut page = PageRequest::first(PAGE);
+    for _ in 0..LOOKED_AT_MAX / PAGE {
+        let found = store.stock(site, None, &page).await?;
+        for item in &found.items {
+            let key = item.key.to_string();
+            let names = [&key, item.key.identifier.as_str()];
+            nearest.consider(names.into_iter().chain(item.name.as_deref()), item.key.clone());
+        }
+        let Some(next) = found.next else { break };
+        page.after = Some(next);
+    }
+    Ok(nearest.into_values())
 }
 
 /// Returns the items that a name with its kind may mean.

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::broker::{Broker, BrokerError, Envelope, EnvelopeKind};
 use crate::domain::{
-    Counts, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent, ReceiptId, Said,
-    Site, StockKey, StockKeyKind,
+    Counts, Identifier, MessageId, Note, QUANTITY_MAX, Quantity, Receipt, ReceiptContent,
+    ReceiptId, Said, Site, StockKey, StockKeyKind,
 };
 use crate::requests::{self, AskError, Progress};
 use crate::store::{Asked, EntityId, EntityName, EntityState, PageRequest, Store, StoreError};
@@ -89,8 +89,21 @@ pub struct Pending {
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
     /// The reference is already used with other content.
-    #[error("the reference is taken: {}", said_before(.0))]
-    ReferenceReused(Box<Said>),
+    #[error(
+        "the reference is taken: {reference} was {}, this says {}; choose another, or correct the \
+         count with an adjustment (message {})",
+        said_before(.said.content),
+        asked_now(*.asked),
+        .said.message_id
+    )]
+    ReferenceReused {
+        /// The reference.
+        reference: Identifier,
+        /// What it says already.
+        said: Box<Said>,
+        /// What was asked for.
+        asked: Amount,
+    },
     /// The reference was taken back; a receipt under it counts for nothing.
     #[error("the reference is void: message {0} took it back; choose another")]
     Voided(MessageId),
@@ -105,13 +118,20 @@ pub enum ReceiptError {
     Ask(#[from] AskError),
 }
 
-fn said_before(said: &Said) -> String {
-    let what = match said.content {
-        ReceiptContent::Goods { quantity } => format!("{quantity} received"),
-        ReceiptContent::Count { on_hand, .. } => format!("{on_hand} counted"),
-        ReceiptContent::Void => "void".to_owned(),
-    };
-    format!("message {} said {what} under it", said.message_id)
+fn said_before(content: ReceiptContent) -> String {
+    asked_now(match content {
+        ReceiptContent::Goods { quantity } => Amount::Received(quantity),
+        ReceiptContent::Count { on_hand, .. } => Amount::OnHand(on_hand),
+        ReceiptContent::Void => Amount::Void,
+    })
+}
+
+fn asked_now(amount: Amount) -> String {
+    match amount {
+        Amount::Received(quantity) => quantity.to_string(),
+        Amount::OnHand(on_hand) => format!("a count of {on_hand}"),
+        Amount::Void => "void".to_owned(),
+    }
 }
 
 impl From<StoreError> for ReceiptError {
@@ -161,21 +181,14 @@ pub async fn ask(
     source: &str,
     timeout: Duration,
 ) -> Result<ReceiptAnswer, ReceiptError> {
-    if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
-        return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
-    }
     // This is read before the counts: an event that is applied in between is in the difference and
     // in the pending events. The other way round it would be in neither.
     let pending = match request.amount {
         Amount::Received(_) | Amount::Void => None,
         Amount::OnHand(_) => Some(pending(broker).await.map_err(AskError::from)?),
     };
-    let before = counts(store, request).await?;
-    let known = read(store, &request.site, &request.receipt).await?.unwrap_or_default();
-    if let (Some(void), true) = (&known.void, request.amount != Amount::Void) {
-        return Err(ReceiptError::Voided(void.message_id));
-    }
-    if let Some(said) = said_of(known, request.amount) {
+    let Foreseen { before, repeats } = foresee(store, request).await?;
+    if let Some(said) = repeats {
         return answer(request, said, Progress::Repeated, None, (before, Some(before)));
     }
     let content = content(request, before)?;
@@ -199,6 +212,44 @@ pub async fn ask(
     }
 }
 
+/// What a request would meet.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The item's counts before the request.
+    pub before: Counts,
+    /// The same receipt, if it was counted before.
+    pub repeats: Option<Said>,
+}
+
+/// Looks up what a request would meet, and returns why it would be refused.
+pub async fn foresee(
+    store: &dyn Store,
+    request: &ReceiptRequest,
+) -> Result<Foreseen, ReceiptError> {
+    if request.receipt.key.kind == StockKeyKind::Line && request.amount != Amount::Void {
+        return Err(ReceiptError::NotTracked(request.receipt.key.clone()));
+    }
+    let before = counts(store, request).await?;
+    let known = read(store, &request.site, &request.receipt).await?.unwrap_or_default();
+    if let (Some(void), true) = (&known.void, request.amount != Amount::Void) {
+        return Err(ReceiptError::Voided(void.message_id));
+    }
+    let repeats = said_of(known, request.amount).map(|said| checked(request, said)).transpose()?;
+    Ok(Foreseen { before, repeats })
+}
+
+/// Returns what was said before, if the request says the same.
+fn checked(request: &ReceiptRequest, said: Said) -> Result<Said, ReceiptError> {
+    if request.amount.is_said_by(said.content) {
+        return Ok(said);
+    }
+    Err(ReceiptError::ReferenceReused {
+        reference: request.receipt.reference.clone(),
+        said: Box::new(said),
+        asked: request.amount,
+    })
+}
+
 fn answer(
     request: &ReceiptRequest,
     said: Said,
@@ -206,10 +257,7 @@ fn answer(
     pending: Option<Pending>,
     (before, after): (Counts, Option<Counts>),
 ) -> Result<ReceiptAnswer, ReceiptError> {
-    if !request.amount.is_said_by(said.content) {
-        return Err(ReceiptError::ReferenceReused(Box::new(said)));
-    }
-    let Said { message_id, content, .. } = said;
+    let Said { message_id, content, .. } = checked(request, said)?;
     Ok(ReceiptAnswer { message_id, content, progress, pending, before, after })
 }
 
@@ -248,7 +296,8 @@ async fn pending(broker: &dyn Broker) -> Result<Pending, BrokerError> {
     Ok(Pending { queued, retrying: depth.retry_ready })
 }
 
-async fn counts(store: &dyn Store, request: &ReceiptRequest) -> Result<Counts, StoreError> {
+/// Returns the counts of the item that a request names; zero if it does not exist.
+pub async fn counts(store: &dyn Store, request: &ReceiptRequest) -> Result<Counts, StoreError> {
     let no_holds = PageRequest::first(1);
     let known = store.stock_item(&request.site, &request.receipt.key, &no_holds).await?;
     Ok(known.map(|known| known.item.counts).unwrap_or_default())

@@ -1,8 +1,9 @@
 //! The change feed as it comes: server-sent events and `changes --follow` of the real binary.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -173,6 +174,25 @@ async fn a_site_may_be_followed_before_its_first_change() {
     receive(&server, "first").await;
     eventually("the first", async || (lines(&printed).len() == 1).then_some(())).await;
     assert_eq!(lines(&printed)[0]["reference"], "first");
+}
+
+#[tokio::test]
+async fn a_followed_feed_ends_once_nobody_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]).await;
+    receive(&server, "first").await;
+    let mut child = command(directory.path(), &[])
+        .args(["changes", "shop", "--follow", "--format", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    // As `head -1` does: it reads a line and ends.
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("first"), "{line}");
+    let mut child = Following(child);
+    let ended = eventually("it ends", async || child.0.try_wait().unwrap()).await;
+    assert_eq!(ended.code(), Some(0));
 }
 
 #[tokio::test]

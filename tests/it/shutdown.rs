@@ -169,6 +169,36 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test]
+async fn the_same_signal_twice_within_a_second_is_one_and_start_and_stop_are_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), &[]).await;
+    eventually("it consumes", async || server.log().contains("consuming").then_some(())).await;
+    let lock = lock_store(directory.path());
+    post(&server, 1).await;
+    for _ in 0..3 {
+        server.signal("TERM");
+    }
+    eventually("a signal is taken", async || {
+        server.log().contains("a second signal exits at once").then_some(())
+    })
+    .await;
+    drop(lock);
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
+    let log = server.log();
+    let data = directory.path().canonicalize().unwrap().join("data");
+    for said in [
+        concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""),
+        "backend=\"embedded\"",
+        &format!("directory={}", data.display()),
+        "webhooks_verified=false",
+        "ready ingress=127.0.0.1:",
+        "stopped; everything in flight was settled",
+    ] {
+        assert!(log.contains(said), "{said} is not in {log}");
+    }
+}
+
+#[tokio::test]
 async fn a_worker_of_another_policy_does_not_consume_and_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::start(directory.path(), &[]).await;

@@ -22,6 +22,7 @@ mod journal;
 mod management;
 mod policies;
 mod publisher;
+mod removal;
 mod rights;
 mod settlement;
 mod shared;
@@ -49,6 +50,7 @@ pub use self::changes::Announcement;
 use self::connection::Link;
 use self::consumer::Consumer;
 use self::management::Management;
+pub use self::removal::{StandingQueue, delete_topology, standing_queues};
 use self::shared::Shared;
 use self::topology::Topology;
 use super::{

@@ -4,7 +4,9 @@
 //! then the rows are published concurrently. An interrupted import can be repeated: a row that was
 //! counted is recognised by its reference.
 
+mod dry_run;
 mod rows;
+mod text;
 
 use std::cell::Cell as Flag;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,7 @@ use serde::Serialize;
 use super::actor::{ActorArgs, SOURCE};
 use super::output::Output;
 use super::parse::parse_timeout;
+use super::plural::{counted, word};
 use super::table::write_facts;
 use super::{ExitStatus, input, progress};
 use crate::broker::Broker;
@@ -44,6 +47,9 @@ pub struct ImportArgs {
     /// The file; `-` is stdin.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Only show what each row would do.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Create items and sites that do not exist; a new item needs its kind: `sku:S1`.
     #[arg(long)]
     pub create: bool,
@@ -69,12 +75,19 @@ pub(super) async fn run(
     let checked = check(&content);
     if !checked.faults.is_empty() {
         write_faults(&checked.faults, output)?;
-        bail!("{} of the file's rows cannot be read; nothing was counted", checked.faults.len());
+        let rows = rows_of(checked.faults.len());
+        bail!("{rows} cannot be read; nothing was counted");
     }
     let note = Note { reason: args.reason.clone(), actor: Some(args.by.name()) };
     let rows = checked.rows.len() + checked.repeated;
     let Resolved { requests, repeated, faults } =
         resolve(store, &checked.rows, Create::asked(args.create), &note).await?;
+    if args.dry_run {
+        let is_held = dry_run::run(store, &requests, output).await?;
+        write_faults(&faults, output)?;
+        let is_held = is_held && faults.is_empty();
+        return Ok(if is_held { ExitStatus::Done } else { ExitStatus::NotHeld });
+    }
     if !faults.is_empty() {
         write_faults(&faults, output)?;
         return Err(ItemsUnresolved(faults.len()).into());
@@ -93,8 +106,16 @@ pub(super) async fn run(
 
 /// A well-formed file of which some rows match no item, or several.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} of the file's rows do not name exactly one item; nothing was counted")]
+#[error("{} not name exactly one item; nothing was counted", rows_do(*.0))]
 pub struct ItemsUnresolved(usize);
+
+fn rows_of(count: usize) -> String {
+    counted(count as u64, "row of the file", "rows of the file")
+}
+
+fn rows_do(count: usize) -> String {
+    format!("{} {}", rows_of(count), word(count as u64, "does", "do"))
+}
 
 fn write_faults(faults: &[Fault], output: &mut Output<'_>) -> anyhow::Result<()> {
     for fault in faults {
@@ -217,7 +238,7 @@ async fn count(
             },
             Err(error) => {
                 match error {
-                    ReceiptError::ReferenceReused(_)
+                    ReceiptError::ReferenceReused { .. }
                     | ReceiptError::Voided(_)
                     | ReceiptError::NotTracked(_) => summary.reused += 1,
                     ReceiptError::Ask(AskError::DeadLetter { .. }) => summary.dead += 1,

@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use super::text;
 use crate::cli::formula;
 use crate::domain::{Identifier, Quantity, Site};
 
@@ -13,6 +14,11 @@ use crate::domain::{Identifier, Quantity, Site};
 const ROWS_MAX: usize = 500_000;
 /// The columns of the first line.
 const HEADER: [&str; 4] = ["site", "key", "quantity", "reference"];
+
+/// How much of a wrong header is shown, in characters.
+const HEADER_SHOWN_MAX: usize = 80;
+/// What is wrong with a row of another encoding.
+const NOT_UTF_8: &str = "it is not UTF-8: save the file as CSV in UTF-8";
 
 /// A parsed file.
 #[derive(Debug, Default)]
@@ -68,15 +74,27 @@ pub(super) fn is_new<K: Hash + Eq>(
     if quantity == row.quantity {
         return Ok(false);
     }
-    let message = format!("line {first} has another quantity for this reference");
+    let message = format!(
+        "line {first} has another quantity for this reference: {quantity}, this one {}",
+        row.quantity
+    );
     Err(Fault { line: row.line, message })
 }
 
 /// Parses every row and finds everything that is malformed.
 pub fn check(content: &[u8]) -> Checked {
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
     let mut checked = Checked::default();
+    let content = match text::decoded(content) {
+        Ok(content) => content,
+        Err(message) => {
+            checked.faults.push(Fault { line: 1, message });
+            return checked;
+        }
+    };
+    let content = &*content;
+    let mut reader = ReaderBuilder::new();
+    reader.has_headers(false).flexible(true).delimiter(text::separator(content));
+    let mut reader = reader.from_reader(content);
     let mut seen = Seen::new();
     let mut record = ByteRecord::new();
     let mut lines = Lines { content, place: 0, line: 1 };
@@ -88,8 +106,8 @@ pub fn check(content: &[u8]) -> Checked {
         let fault = |message| Fault { line, message };
         if is_header {
             is_header = false;
-            if !record.iter().eq(HEADER.map(str::as_bytes)) {
-                checked.faults.push(fault(format!("the header must be {}", HEADER.join(","))));
+            if !is_header_of(&record) {
+                checked.faults.push(fault(wrong_header(&record)));
                 return checked;
             }
             continue;
@@ -109,10 +127,29 @@ pub fn check(content: &[u8]) -> Checked {
         }
     }
     if is_header {
-        let message = format!("the header must be {}", HEADER.join(","));
+        checked.faults.push(Fault { line: 1, message: "the file is empty".to_owned() });
+    } else if checked.rows.is_empty() && checked.faults.is_empty() {
+        let message = "the file has a header and no rows".to_owned();
         checked.faults.push(Fault { line: 1, message });
     }
     checked
+}
+
+/// Whether a first line names the columns. Case and space around a heading are ignored.
+fn is_header_of(record: &ByteRecord) -> bool {
+    record.len() == HEADER.len()
+        && record
+            .iter()
+            .zip(HEADER)
+            .all(|(found, heading)| found.trim_ascii().eq_ignore_ascii_case(heading.as_bytes()))
+}
+
+/// Says what a first line should be, and is.
+fn wrong_header(record: &ByteRecord) -> String {
+    let found: Vec<_> = record.iter().map(String::from_utf8_lossy).collect();
+    let expected = HEADER.join(",");
+    let found: String = found.join(",").chars().take(HEADER_SHOWN_MAX).collect();
+    format!("the header must be {expected}; it is {found}")
 }
 
 /// Counts lines as an editor shows them. The reader's own count is taken before the second half of
@@ -143,13 +180,12 @@ impl Lines<'_> {
 fn parse(line: u64, record: &ByteRecord) -> Result<Row, String> {
     let fields: Vec<&str> = record
         .iter()
-        .map(|field| str::from_utf8(field).map_err(|_| "it is not UTF-8".to_owned()))
+        .map(|field| str::from_utf8(field).map_err(|_| NOT_UTF_8.to_owned()))
         .collect::<Result<_, _>>()?;
     let [site, key, quantity, reference] = fields[..] else {
         return Err(format!("it has {} columns, not {}", fields.len(), HEADER.len()));
     };
-    let [site, key, reference] = [site, key, reference].map(formula::restored);
-    let key = key.trim();
+    let [site, key, reference] = [site, key, reference].map(formula::restored).map(str::trim);
     if key.is_empty() {
         return Err("key: is empty".to_owned());
     }
@@ -157,7 +193,8 @@ fn parse(line: u64, record: &ByteRecord) -> Result<Row, String> {
         line,
         site: Site::parse(site).map_err(|error| format!("site: {error}"))?,
         key: key.to_owned(),
-        quantity: Quantity::exact(quantity).map_err(|error| format!("quantity: {error}"))?,
+        quantity: Quantity::written_some(quantity.trim())
+            .map_err(|error| format!("quantity: {error}"))?,
         reference: Identifier::parse(reference).map_err(|error| format!("reference: {error}"))?,
     })
 }
@@ -176,7 +213,7 @@ mod tests {
     #[test]
     fn rows_are_read_with_their_lines() {
         let content = "\u{feff}site,key,quantity,reference\r\nshop,\"sku:a,\"\"b\"\"\",1.5,R\r\n\r\n\
-                       shop,sku:c,1e2,\"two\nlines\"\n";
+                       shop,sku:c,100,\"two\nlines\"\n";
         // A reference has no line end, so the last row is wrong, and said to be on its first line.
         faults(content.as_bytes(), &[(4, "reference: has a control character")]);
         let unix = content.replace("\r\n", "\n");
@@ -191,7 +228,8 @@ mod tests {
     fn every_fault_is_found_with_its_line() {
         let content = b"site,key,quantity,reference\n,sku:a,1,R\nshop, ,1,R\nshop,sku:a,-1,R\n\
                         shop,sku:a,1,\nshop,sku:a,1\nshop,sku:\xff,1,R\nshop,sku:a,1,R\n\
-                        shop,sku:a,1.0,R\nshop,sku:a,2,R\nshop,sku:b,2,R\n";
+                        shop,sku:a,1.0,R\nshop,sku:a,2,R\nshop,sku:b,2,R\n\
+                        shop,sku:d,0,R\nshop,sku:d,1e3,R\nshop,sku:d,\"1,5\",R\n";
         faults(
             content,
             &[
@@ -200,8 +238,14 @@ mod tests {
                 (4, "quantity: is negative"),
                 (5, "reference: is empty"),
                 (6, "it has 3 columns, not 4"),
-                (7, "it is not UTF-8"),
-                (10, "line 8 has another quantity for this reference"),
+                (7, NOT_UTF_8),
+                (10, "line 8 has another quantity for this reference: 1, this one 2"),
+                (12, "quantity: is zero: nothing would change"),
+                (13, "quantity: has an exponent: write all digits, as in 1000"),
+                (
+                    14,
+                    "quantity: has a comma: write a point, as in 1.5, and nothing between thousands",
+                ),
             ],
         );
         let checked = check(content);
@@ -221,11 +265,29 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_its_header_is_refused() {
-        let expected = (1, "the header must be site,key,quantity,reference");
-        faults(b"", &[expected]);
-        faults(b"shop,sku:a,1,R\n", &[expected]);
-        faults(b"key,site,quantity,reference\n", &[expected]);
-        faults(b"site,key,quantity,reference\n", &[]);
+    fn a_file_without_its_header_or_rows_is_refused() {
+        let header = "the header must be site,key,quantity,reference; it is ";
+        faults(b"", &[(1, "the file is empty")]);
+        faults(b"site,key,quantity,reference\n", &[(1, "the file has a header and no rows")]);
+        faults(b"shop,sku:a,1,R\n", &[(1, &format!("{header}shop,sku:a,1,R"))]);
+        let swapped = "key,site,quantity,reference";
+        faults(format!("{swapped}\n").as_bytes(), &[(1, &format!("{header}{swapped}"))]);
+    }
+
+    #[test]
+    fn what_spreadsheets_export_is_read_whatever_its_encoding_and_separator() {
+        let rows = "Site;KEY; Quantity ;reference\r\ncafé; sku:a ;1.5; R,1 \r\n";
+        let utf_16 = || rows.replace(';', "\t").encode_utf16().collect::<Vec<_>>();
+        let mut little = vec![0xff, 0xfe];
+        little.extend(utf_16().into_iter().flat_map(u16::to_le_bytes));
+        let mut big = vec![0xfe, 0xff];
+        big.extend(utf_16().into_iter().flat_map(u16::to_be_bytes));
+        for content in [rows.as_bytes().to_vec(), little, big] {
+            let checked = check(&content);
+            assert_eq!(checked.faults, []);
+            let row = &checked.rows[0];
+            assert_eq!((row.line, row.site.as_str(), row.key.as_str()), (2, "café", "sku:a"));
+            assert_eq!(row.reference.as_str(), "R,1");
+        }
     }
 }

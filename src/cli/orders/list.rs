@@ -5,7 +5,7 @@ use anyhow::Context;
 use super::OrdersListArgs;
 use crate::cli::output::Output;
 use crate::cli::pages::Pages;
-use crate::cli::table::{Column, Listing, text};
+use crate::cli::table::{Column, Listing, spare, text};
 use crate::cli::{ExitStatus, sites};
 use crate::console::order_list::{self, OrderFilter};
 use crate::console::views::OrderSummaryView;
@@ -13,11 +13,11 @@ use crate::domain::{Policy, Timestamp};
 use crate::store::Store;
 
 const COLUMNS: &[Column<OrderSummaryView>] = &[
-    Column::text("SITE", |order| text(&order.head.site)),
-    Column::text("ORDER", |order| text(&order.head.order)),
+    Column::name("SITE", |order| text(&order.head.site)),
+    Column::name("ORDER", |order| text(&order.head.order)),
     Column::text("STATUS", |order| text(&order.head.status)),
-    Column::text("CHANGED", |order| text(&order.changed_at)),
-    Column::text("WHY", |order| text(order.head.why.rule)),
+    spare(2, Column::name("CHANGED", |order| text(&order.changed_at))),
+    spare(1, Column::text("WHY", |order| text(order.head.why.rule))),
     Column::text("FLAGS", |order| {
         let deleted = order.head.deleted.then_some("deleted");
         text(&order.flags.iter().copied().chain(deleted).collect::<Vec<_>>().join(", "))
@@ -54,7 +54,13 @@ pub(super) async fn run(
         }
     }
     let is_filtered = filter != OrderFilter::default();
-    listing.finish_or_say(if is_filtered { "No orders match." } else { "No orders." }, output)
+    let none = if is_filtered {
+        "No orders match."
+    } else {
+        "No orders. An order appears with its first webhook; `storekeeper dead-letters groups` \
+         counts the webhooks that could not be applied."
+    };
+    listing.finish_or_say(none, output)
 }
 
 /// The policy in force.

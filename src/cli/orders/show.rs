@@ -5,9 +5,9 @@ use std::io;
 use super::list;
 use crate::cli::output::Output;
 use crate::cli::table::{
-    Column, optional, quantity, text, write_facts, write_section, write_warning,
+    Column, optional, quantity, spare, text, write_facts, write_section, write_warning,
 };
-use crate::cli::{ExitStatus, sites};
+use crate::cli::{ExitStatus, failure, sites};
 use crate::console::lookup::{self, OrderError};
 use crate::console::views::{
     CorrectionView, LineView, OrderHoldView, OrderView, RefundLineView, RefundView, SnapshotView,
@@ -30,7 +30,7 @@ pub(super) async fn run(
             error @ (OrderError::Ambiguous { .. }
             | OrderError::Closed { .. }
             | OrderError::Unknown { .. }),
-        ) => return output.not_held(error),
+        ) => return failure::not_found(error, output),
         Err(error @ (OrderError::Invalid { .. } | OrderError::Store(_))) => {
             return Err(error.into());
         }
@@ -113,16 +113,16 @@ pub(super) fn write_holds(
 }
 
 const HOLDS: &[Column<OrderHoldView>] = &[
-    Column::text("KEY", |hold| text(&hold.key)),
+    Column::name("KEY", |hold| text(&hold.key)),
     Column::number("COMMITTED", |hold| quantity(&hold.committed)),
     Column::number("FULFILLED", |hold| quantity(&hold.fulfilled)),
 ];
 
 const LINES: &[Column<LineView>] = &[
-    Column::text("KEY", |line| optional(line.key.as_deref())),
+    Column::name("KEY", |line| optional(line.key.as_deref())),
     Column::number("QUANTITY", |line| quantity(&line.quantity)),
     Column::text("NAME", |line| optional(line.name.as_deref())),
-    Column::text("NAMES", |line| text(&names(line))),
+    spare(1, Column::text("NAMES", |line| text(&names(line)))),
 ];
 
 fn names(line: &LineView) -> String {
@@ -152,9 +152,9 @@ fn refunded_lines(refund: &RefundView) -> Vec<RefundedLine<'_>> {
 
 fn refund_columns<'a>() -> [Column<RefundedLine<'a>>; 5] {
     [
-        Column::text("REFUND", |(refund, _)| text(&refund.id)),
-        Column::text("AT", |(refund, _)| text(&refund.at)),
-        Column::text("LINE", |(_, line)| optional(line.and_then(|line| line.id.as_deref()))),
+        Column::name("REFUND", |(refund, _)| text(&refund.id)),
+        spare(1, Column::name("AT", |(refund, _)| text(&refund.at))),
+        Column::name("LINE", |(_, line)| optional(line.and_then(|line| line.id.as_deref()))),
         Column::number("QUANTITY", |(_, line)| {
             line.map_or_else(|| optional(None), |line| quantity(&line.quantity))
         }),
@@ -166,21 +166,21 @@ fn refund_columns<'a>() -> [Column<RefundedLine<'a>>; 5] {
 }
 
 const CORRECTIONS: &[Column<CorrectionView>] = &[
-    Column::text("RECEIVED", |correction| text(&correction.received_at)),
-    Column::text("ACTION", |correction| text(correction.action)),
-    Column::text("REFERENCE", |correction| text(&correction.reference)),
-    Column::text("BY", |correction| optional(correction.actor.as_deref())),
-    Column::text("IN FORCE", |correction| text(if correction.in_force { "yes" } else { "no" })),
+    spare(2, Column::name("RECEIVED", |correction| text(&correction.received_at))),
+    Column::name("ACTION", |correction| text(correction.action)),
+    Column::name("REFERENCE", |correction| text(&correction.reference)),
+    spare(1, Column::text("BY", |correction| optional(correction.actor.as_deref()))),
+    Column::name("IN FORCE", |correction| text(if correction.in_force { "yes" } else { "no" })),
     Column::text("REASON", |correction| optional(correction.reason.as_deref())),
 ];
 
 const TIMELINE: &[Column<TimelineEntryView>] = &[
-    Column::text("EVENT TIME", |entry| text(&entry.event_timestamp)),
-    Column::text("RECEIVED", |entry| text(&entry.received_at)),
+    Column::name("EVENT TIME", |entry| text(&entry.event_timestamp)),
+    spare(3, Column::name("RECEIVED", |entry| text(&entry.received_at))),
     Column::text("EVENT", |entry| text(&entry.event_type)),
-    Column::text("STATUS", |entry| optional(entry.status.as_deref())),
+    spare(1, Column::text("STATUS", |entry| optional(entry.status.as_deref()))),
     Column::text("OUTCOME", |entry| text(&outcome(entry))),
-    Column::text("MESSAGE", |entry| text(&entry.message_id)),
+    spare(2, Column::name("MESSAGE", |entry| text(&entry.message_id))),
 ];
 
 fn outcome(entry: &TimelineEntryView) -> String {

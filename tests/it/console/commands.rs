@@ -186,7 +186,7 @@ async fn an_empty_list_is_no_failure_and_says_so() {
     let list = StockCommand::List(StockListArgs::default());
     let (status, printed) = stock(&*backends.store, list, Format::Table).await;
     assert_eq!((status, printed.out().as_str()), (ExitStatus::Done, ""));
-    assert_eq!(printed.err(), "No stock items.\n");
+    assert!(printed.err().starts_with("No stock items. An item appears with the first order"));
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn what_is_not_there_is_not_held() {
     for ((status, printed), sentence) in [
         (stock(store, show, Format::Table).await, "sku:none of shop was never counted"),
         (
-            order(store, "id:1", Format::Json).await,
+            order(store, "id:1", Format::Table).await,
             "no event of the order \"id:1\" of shop was applied",
         ),
         (
@@ -302,6 +302,28 @@ async fn what_is_not_there_is_not_held() {
     ] {
         assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
         assert_eq!(printed.err(), format!("{sentence}\n"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_for_a_program() {
+    let backends = Backends::open();
+    let store = &*backends.store;
+    given::goods(store, "shop", "sku:S-1", 3).await;
+    let show = StockCommand::Show { site: site(), key: "sku:none".to_owned() };
+    let letter = DeadLettersCommand::Show { id: given::message(1) };
+    for ((status, printed), code) in [
+        (stock(store, show, Format::Json).await, "stock.unknown"),
+        (order(store, "id:1", Format::Json).await, "order.unknown"),
+        (dead_letters(store, letter, Format::Json).await, "dead_letter.unknown"),
+    ] {
+        assert_eq!((status, printed.out().as_str()), (ExitStatus::NotHeld, ""));
+        let problem: Value = serde_json::from_str(&printed.err()).unwrap();
+        assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &404.into()));
+        assert_eq!(
+            (&problem["type"], &problem["title"]),
+            (&"about:blank".into(), &"Not Found".into())
+        );
     }
 }
 
@@ -324,13 +346,14 @@ async fn dead_letters_groups_counts_those_of_a_kind() {
     let backends = Backends::open();
     let groups = || DeadLettersCommand::Groups;
     let (_, printed) = dead_letters(&*backends.store, groups(), Format::Table).await;
-    assert_eq!((printed.out().as_str(), printed.err()), ("", "No dead letters.\n".into()));
+    let none = "No dead letters: every webhook so far was applied or is still queued.\n";
+    assert_eq!((printed.out().as_str(), printed.err().as_str()), ("", none));
     given::dead_letters(&*backends.store).await;
     let (_, printed) = dead_letters(&*backends.store, groups(), Format::Table).await;
     insta::assert_snapshot!(printed.out(), @r#"
-    LETTERS  REASON                   SITE  EVENT                FIRST FAILED              LAST FAILED
-          2  decode.not_json          -     -                    2023-11-14T23:13:21.000Z  2023-11-15T01:13:21.000Z
-          1  decode.invalid_quantity  shop  ECOMM_ORDER_CREATED  2023-11-15T00:13:21.000Z  2023-11-15T00:13:21.000Z
+    DEAD LETTERS  REASON                   SITE  EVENT                FIRST FAILED              LAST FAILED
+               2  decode.not_json          -     -                    2023-11-14T23:13:21.000Z  2023-11-15T01:13:21.000Z
+               1  decode.invalid_quantity  shop  ECOMM_ORDER_CREATED  2023-11-15T00:13:21.000Z  2023-11-15T00:13:21.000Z
     "#);
     let console = backends.serve_console().await;
     let (_, printed) = dead_letters(&*backends.store, groups(), Format::Json).await;

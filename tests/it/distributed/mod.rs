@@ -17,5 +17,6 @@ mod roles;
 mod rotation;
 mod surviving;
 mod tls;
+mod topology;
 
 use deployment::Deployment;

@@ -69,7 +69,7 @@ async fn the_verdict_is_a_result() {
     shop.publish(&[order("1", "PROCESSED", 2), order("2", "PROCESSED", 3)]).await;
     shop.work_off(&Policy::default()).await;
     for (format, expected) in [
-        (Format::Table, "1 stock items and 2 orders: nothing differs\n"),
+        (Format::Table, "1 stock item and 2 orders: nothing differs\n"),
         (Format::Json, "{\"items\":1,\"orders\":2,\"differences\":0,\"names_contested\":0}\n"),
     ] {
         let (mut out, mut err) = (Vec::new(), Vec::new());

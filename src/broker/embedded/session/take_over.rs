@@ -30,6 +30,7 @@ impl QueueSession {
         let shared = Arc::clone(&self.shared);
         let _standing_by = StandingBy::new(&shared.arrivals(queue).standing_by);
         let mut is_locked = false;
+        let mut stands_by = false;
         loop {
             is_locked = is_locked
                 || self.lock.try_acquire().map_err(|error| {
@@ -44,6 +45,7 @@ impl QueueSession {
                 };
                 match self.shared.database.write(begin).await {
                     Ok(next_due) => {
+                        tracing::info!(queue = queue::name(queue), "consuming");
                         self.next_due = next_due;
                         return Ok(true);
                     }
@@ -52,6 +54,10 @@ impl QueueSession {
                     }
                     Err(error) => return Err(error),
                 }
+            }
+            if !is_locked && !std::mem::replace(&mut stands_by, true) {
+                let queue = queue::name(queue);
+                tracing::info!(queue, "standing by: another process consumes");
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(false),
