@@ -92,7 +92,10 @@ impl Backends {
                 Ok(Self { broker, store: Some(store), leading, servers })
             }
             Backend::Distributed => {
-                let broker = Arc::new(RabbitBroker::start(&rabbit_options(settings))?);
+                let broker = Arc::new(RabbitBroker::start(&RabbitOptions {
+                    publishes_to: publishes_to(settings, roles),
+                    ..rabbit_options(settings)
+                })?);
                 let rabbitmq = Some(Arc::clone(&broker));
                 if !roles.need_store() {
                     let servers = Servers { rabbitmq, redis: vec![] };
@@ -158,6 +161,20 @@ pub async fn declare_topology(settings: &Settings) -> Result<(), BrokerError> {
     rabbitmq::declare_topology(&rabbit_options(settings)).await
 }
 
+/// The exchanges that roles publish to.
+fn publishes_to(settings: &Settings, roles: Roles) -> &'static [&'static str] {
+    let announces = roles.has(Role::Leader) && settings.changes.announce;
+    let receives = roles.has(Role::Ingress) || roles.has(Role::Console);
+    let is_ingress_alone = !roles.need_store();
+    match (receives, announces) {
+        _ if is_ingress_alone => &["events"],
+        (true, true) => &["events", "again", "changes"],
+        (true, false) => &["events", "again"],
+        (false, true) => &["again", "changes"],
+        (false, false) => &["again"],
+    }
+}
+
 fn rabbit_options(settings: &Settings) -> RabbitOptions {
     let config::RabbitmqSettings { url, namespace, management_url, journal_bytes_max } =
         &settings.rabbitmq;
@@ -170,6 +187,7 @@ fn rabbit_options(settings: &Settings) -> RabbitOptions {
         journal_bytes_max: journal_bytes_max.map(|size| size.0),
         management_url: management_url.as_ref().map(|url| url.expose().into()),
         publish_in_flight_max: UNCONFIRMED_MAX,
+        publishes_to: &[],
     }
 }
 

@@ -118,6 +118,10 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// Checks whether the Store could load and commit now.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// Checks whether it could now load and commit what is of a site, where one site may be away
+    /// and others not.
+    async fn check_site(&self, site: &Site) -> Result<(), StoreError>;
+
     /// Waits for what is in progress, then releases all resources.
     async fn close(&self);
 }

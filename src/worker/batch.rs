@@ -83,7 +83,8 @@ pub(super) async fn process(
                 conflicted
             }
             Err((error, arrived)) => {
-                if !pool.breaker.waited_out(&error).await {
+                let sites = arrived.iter().map(|it| it.event.site.clone()).collect();
+                if !pool.breaker.waited_out(&error, sites).await {
                     return Err(error);
                 }
                 arrived

@@ -3,6 +3,7 @@
 //! Whoever finds the Store away opens it, one task [probes](CircuitBreaker::probe) with growing
 //! delays, and all wait until it is closed. Nothing is settled meanwhile: an outage is no attempt.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::Delays;
-use crate::domain::{Names, causes};
+use crate::domain::{Names, Site, causes};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::orders::OrderReadings;
@@ -42,8 +43,8 @@ struct BreakerState {
 /// Why the circuit breaker is open.
 #[derive(Debug, Clone)]
 enum Why {
-    /// The Store does not answer.
-    Away,
+    /// The Store does not answer, or not for what is of these sites.
+    Away(BTreeSet<Site>),
     /// A newer release wrote this.
     Newer(EntityId, Option<Names>),
 }
@@ -61,15 +62,15 @@ impl CircuitBreaker {
     }
 
     /// Waits until the Store answers again; returns `false` at once if the error is about the call
-    /// alone. Of one that may be either, what a commit needs is tried: if that fails too, nothing is
-    /// wrong with the message.
-    pub(super) async fn waited_out(&self, error: &StoreError) -> bool {
+    /// alone. Of one that may be either, what a commit for these sites needs is tried: if that fails
+    /// too, nothing is wrong with the message.
+    pub(super) async fn waited_out(&self, error: &StoreError, sites: BTreeSet<Site>) -> bool {
         if error.is_transient() {
-            self.open(Why::Away, "the store is away", error);
-        } else if matches!(error, StoreError::Rejected { .. }) {
-            let Err(reason) = self.store.check().await else { return false };
+            self.open(Why::Away(sites), "the store is away", error);
+        } else if matches!(error, StoreError::Rejected { .. } | StoreError::Corrupt { .. }) {
+            let Err(reason) = self.check(&sites).await else { return false };
             tracing::warn!(error = causes(error), "the store refused a call");
-            self.open(Why::Away, "the store commits nothing", &reason);
+            self.open(Why::Away(sites), "the store commits nothing", &reason);
         } else {
             return false;
         }
@@ -116,7 +117,7 @@ impl CircuitBreaker {
             sleep(self.delay()).await;
             let may_close = self.may_close(&why).await;
             self.health.count_turn();
-            if matches!(why, Why::Away) {
+            if matches!(why, Why::Away(_)) {
                 self.metrics.store_away_seconds.inc_by(asked_at.elapsed().as_secs_f64());
             }
             if may_close {
@@ -140,12 +141,24 @@ impl CircuitBreaker {
                 let read = OrderReadings::default().fill(&*self.store, &names, others).await;
                 return !matches!(read, Err(StoreError::Newer { .. }));
             }
-            Why::Away => self.store.check().await.err(),
+            Why::Away(sites) => self.check(sites).await.err(),
         };
         if let Some(error) = &error {
             tracing::warn!(reason = causes(error), "the store is still away");
         }
         error.is_none()
+    }
+
+    async fn check(&self, sites: &BTreeSet<Site>) -> Result<(), StoreError> {
+        self.store.check().await?;
+        for site in sites {
+            match self.store.check_site(site).await {
+                // Data of one site that cannot be used is in the way of no other site.
+                Ok(()) | Err(StoreError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Waits until it is open and the Store has done nothing for so long. A breaker that closes and

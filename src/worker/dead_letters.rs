@@ -7,6 +7,8 @@
 //! which changes nothing. The dead letter of a replayed envelope ends after its event is committed
 //! and before the delivery is settled, so nothing can be lost.
 
+use std::collections::BTreeSet;
+
 use super::Pool;
 use super::batch::Verdict;
 use crate::broker::{Envelope, EnvelopeKind};
@@ -54,7 +56,7 @@ pub(super) async fn process(pool: &Pool, envelope: &Envelope) -> Result<Verdict,
         };
         match applied {
             Ok(()) => break,
-            Err(error) if pool.breaker.waited_out(&error).await => {}
+            Err(error) if pool.breaker.waited_out(&error, BTreeSet::new()).await => {}
             Err(error) => return Err(error),
         }
     }
@@ -93,7 +95,7 @@ pub(super) async fn end_replayed<'a>(
             pool.store.end_dead_letters(replayed.clone(), Ending::Settled, clock::now()).await;
         match ended {
             Ok(()) => break,
-            Err(error) if pool.breaker.waited_out(&error).await => {}
+            Err(error) if pool.breaker.waited_out(&error, BTreeSet::new()).await => {}
             Err(error) => {
                 let error = causes(&error);
                 tracing::error!(error, "the store refused the end of a dead letter");

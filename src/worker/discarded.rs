@@ -3,6 +3,7 @@
 //! They are looked up before anything is applied, whatever became of the replay. A discard that
 //! arrives while a copy is being applied is too late for its stock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Pool;
@@ -23,7 +24,7 @@ pub(super) async fn places(
         }
         match pool.store.discarded(&ids).await {
             Ok(discarded) => break discarded,
-            Err(error) if pool.breaker.waited_out(&error).await => {}
+            Err(error) if pool.breaker.waited_out(&error, BTreeSet::new()).await => {}
             Err(error) => return Err(error),
         }
     };

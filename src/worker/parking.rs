@@ -178,7 +178,7 @@ async fn file(pool: &Pool, deliveries: &[Delivery]) -> Result<BTreeSet<MessageId
                 pool.intake.log(waiting.len(), pool.intake.bytes_max(store));
                 return Ok(waiting);
             }
-            Err(error) if pool.breaker.waited_out(&error).await => {}
+            Err(error) if pool.breaker.waited_out(&error, BTreeSet::new()).await => {}
             Err(error) => return Err(error),
         }
     }

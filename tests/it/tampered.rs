@@ -176,6 +176,10 @@ impl<F: Faults> StateStore for Tampered<F> {
         self.inner.check().await
     }
 
+    async fn check_site(&self, site: &Site) -> Result<(), StoreError> {
+        self.inner.check_site(site).await
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

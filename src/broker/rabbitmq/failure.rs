@@ -103,9 +103,12 @@ fn is_about_queue_type(text: &str) -> bool {
         || text.contains("stream") && text.contains("NOT_IMPLEMENTED")
 }
 
+/// What RabbitMQ calls it when the user may not do something.
+pub(super) const REFUSED: &str = "ACCESS_REFUSED";
+
 /// Whether RabbitMQ says that the user may not do something.
 pub(super) fn is_no_right(error: &BrokerError) -> bool {
-    matches!(error, BrokerError::Rejected { source } if source.to_string().contains("ACCESS_REFUSED"))
+    matches!(error, BrokerError::Rejected { source } if source.to_string().contains(REFUSED))
 }
 
 /// The words of an error, once: lapin puts its own in front of those of RabbitMQ.

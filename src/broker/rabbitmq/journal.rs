@@ -36,8 +36,9 @@ use crate::domain::Timestamp;
 
 /// How long the next message of the stream may take, where one must come.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages that RabbitMQ sends ahead.
-const PREFETCH: u16 = 128;
+/// Messages that RabbitMQ sends ahead, and so, with lapin's copies, the largest bodies in memory at
+/// once: few, since a leader has little memory, and it has the whole journal to read.
+const PREFETCH: u16 = 8;
 /// Clocks of machines may differ by so much: what was received at a time is looked for from so much
 /// before it on.
 const CLOCK_SKEW_SECONDS: i64 = 600;

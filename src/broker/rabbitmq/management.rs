@@ -52,6 +52,20 @@ pub(super) struct PolicedQueue {
     /// What both set together: an object, or an empty list for nothing.
     #[serde(default)]
     pub(super) effective_policy_definition: serde_json::Value,
+    #[serde(default)]
+    pub(super) messages: u64,
+    #[serde(default)]
+    pub(super) messages_ready: u64,
+    #[serde(default)]
+    pub(super) messages_unacknowledged: u64,
+}
+
+impl PolicedQueue {
+    /// Messages that nobody is given any more: they have expired, and RabbitMQ does not let them go
+    /// where expired ones go, since they have been there before.
+    pub(super) const fn stuck(&self) -> u64 {
+        self.messages.saturating_sub(self.messages_ready + self.messages_unacknowledged)
+    }
 }
 
 /// Queues on a page; a namespace has some ten.
@@ -107,7 +121,11 @@ impl Management {
             ("page", "1"),
             ("page_size", QUEUES_MAX),
             ("name", &prefix),
-            ("columns", "name,type,policy,operator_policy,effective_policy_definition"),
+            (
+                "columns",
+                "name,type,policy,operator_policy,effective_policy_definition,messages,\
+                 messages_ready,messages_unacknowledged",
+            ),
         ]);
         let page: Page = self.ask(url).await?;
         // The filter finds the text anywhere in a name.

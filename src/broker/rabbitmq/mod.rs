@@ -22,6 +22,7 @@ mod journal;
 mod management;
 mod policies;
 mod publisher;
+mod rights;
 mod settlement;
 mod shared;
 mod standing;
@@ -82,6 +83,9 @@ pub struct RabbitOptions {
     pub management_url: Option<SecretString>,
     /// Messages that may wait for their confirm.
     pub publish_in_flight_max: usize,
+    /// The exchanges that the process publishes to, by their names in the namespace. One that the
+    /// user may not write to makes it not ready.
+    pub publishes_to: &'static [&'static str],
 }
 
 impl RabbitOptions {
@@ -172,7 +176,8 @@ impl RabbitBroker {
         let publishing = Link::publishing(addresses.clone(), Arc::clone(&topology));
         let consuming = Link::consuming(addresses, Arc::clone(&topology));
         let links = (Arc::new(publishing), Arc::new(consuming));
-        let shared = Shared::new(topology, links, options.publish_in_flight_max, management);
+        let publishing = (options.publish_in_flight_max, options.publishes_to);
+        let shared = Shared::new(topology, links, publishing, management);
         Ok(Self {
             shared: Arc::new(shared),
             consumers: TaskTracker::new(),

@@ -6,6 +6,7 @@
 //! of retries that `expires` takes is gone with what is in it. Policies are read from the management
 //! API, where it is configured.
 
+use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,14 +29,21 @@ impl Shared {
 
     /// Reads the policies now and then, and logs what changes; never ends.
     pub(super) async fn watch_policies(&self) {
+        // For a moment, each message that expires is in nobody's hands.
+        let mut stuck_before = BTreeSet::new();
         loop {
             // Another login may take its place, but it does not come and go.
             let Some(management) = self.management() else { return std::future::pending().await };
             let read = match management.policed(self.topology.namespace()).await {
-                Ok(queues) => BrokerWarnings {
-                    policy_conflicts: Some(queues.iter().flat_map(conflicts).collect()),
-                    management: None,
-                },
+                Ok(queues) => {
+                    let has_stuck = |queue: &&PolicedQueue| queue.stuck() > 0;
+                    let stuck: Vec<_> = queues.iter().filter(has_stuck).collect();
+                    let still = stuck.iter().filter(|queue| stuck_before.contains(&queue.name));
+                    let expired = still.map(|queue| expired(queue));
+                    let conflicts = queues.iter().flat_map(conflicts).chain(expired).collect();
+                    stuck_before = stuck.iter().map(|queue| queue.name.clone()).collect();
+                    BrokerWarnings { policy_conflicts: Some(conflicts), management: None }
+                }
                 Err(error) => BrokerWarnings { policy_conflicts: None, management: Some(error) },
             };
             let before = std::mem::replace(&mut *self.locked_warnings(), read.clone());
@@ -64,13 +72,24 @@ fn log_changes(before: &BrokerWarnings, now: &BrokerWarnings) {
     for conflict in found.iter().filter(|conflict| !known.contains(conflict)) {
         tracing::error!(
             conflict,
-            "a policy of RabbitMQ's applies to a queue of ours: webhooks may expire, be refused or \
-             get lost; change its pattern so that it spares the namespace"
+            "a policy of RabbitMQ's applies to a queue of ours, or did: webhooks may expire, be \
+             refused or get lost; change its pattern so that it spares the namespace"
         );
     }
     if now.policy_conflicts.is_some() && found.is_empty() && !known.is_empty() {
         tracing::info!("no policy of RabbitMQ's conflicts with our queues any more");
     }
+}
+
+/// What became of messages that a policy has let expire once too often, and what puts it right.
+fn expired(queue: &PolicedQueue) -> String {
+    let PolicedQueue { name, .. } = queue;
+    let messages = queue.stuck();
+    format!(
+        "queue {name} keeps {messages} messages that a policy has let expire, and gives them to \
+         nobody: run `storekeeper journal replay`, which has them applied, and then `rabbitmqctl \
+         delete_queue {name}`, which is declared again"
+    )
 }
 
 /// What policies set for a queue and must not, in words.
@@ -105,6 +124,7 @@ mod tests {
             policy: Some("ttl".into()),
             operator_policy: Some(String::new()),
             effective_policy_definition: definition,
+            ..PolicedQueue::default()
         }
     }
 

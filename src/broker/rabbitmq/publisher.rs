@@ -16,6 +16,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::connection::Link;
-use super::failure::{refusal, within, words};
+use super::failure::{REFUSED, refusal, within, words};
 use super::topology::open;
 use crate::broker::BrokerError;
 use crate::domain::causes;
@@ -61,6 +62,9 @@ pub(super) struct Publisher {
     lane: watch::Sender<Option<Arc<Lane>>>,
     in_flight: Arc<Semaphore>,
     unwritten: Arc<Semaphore>,
+    /// Whether the user may not be allowed to publish: so until that was found out, and again after
+    /// each refusal.
+    is_in_doubt: AtomicBool,
 }
 
 /// A channel that messages are published on.
@@ -84,7 +88,18 @@ impl Publisher {
             lane: watch::Sender::new(None),
             in_flight: Arc::new(Semaphore::new(in_flight)),
             unwritten: Arc::new(Semaphore::new(UNWRITTEN_BYTES_MAX as usize)),
+            is_in_doubt: AtomicBool::new(true),
         }
+    }
+
+    /// Whether it must be found out if the user may publish.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Records that the user may publish.
+    pub(super) fn may_publish(&self) {
+        self.is_in_doubt.store(false, Ordering::Relaxed);
     }
 
     /// Whether a message would be taken now.
@@ -217,7 +232,12 @@ impl Publisher {
             answer = &mut publishing => answer,
             error = self.link.refuses(&lane.connection) => return Err(error),
         };
-        if answer.is_err() && !matches!(answer, Err(BrokerError::Full)) {
+        if let Err(error) = &answer
+            && !matches!(error, BrokerError::Full)
+        {
+            if causes(error).contains(REFUSED) {
+                self.is_in_doubt.store(true, Ordering::Relaxed);
+            }
             self.retire(&lane);
         }
         answer

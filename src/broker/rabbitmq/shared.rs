@@ -1,5 +1,6 @@
 //! What a broker's handle, its consumers and its upkeep have in common.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -25,6 +26,10 @@ pub(super) struct Shared {
     pub(super) publishing: Arc<Link>,
     pub(super) consuming: Arc<Link>,
     pub(super) publisher: Publisher,
+    /// The exchanges that the process must be able to publish to.
+    pub(super) publishes_to: &'static [&'static str],
+    /// Why the user may not consume, by queue, as far as is known.
+    unreadable: Mutex<BTreeMap<&'static str, String>>,
     pub(super) journal: Journal,
     management: Mutex<Option<Arc<Management>>>,
     pub(super) work: Unacked,
@@ -43,12 +48,14 @@ impl Shared {
     pub(super) fn new(
         topology: Arc<Topology>,
         (publishing, consuming): (Arc<Link>, Arc<Link>),
-        publish_in_flight_max: usize,
+        (publish_in_flight_max, publishes_to): (usize, &'static [&'static str]),
         management: Option<Management>,
     ) -> Self {
         Self {
             topology,
             publisher: Publisher::new(Arc::clone(&publishing), publish_in_flight_max),
+            publishes_to,
+            unreadable: Mutex::default(),
             publishing,
             consuming,
             journal: Journal::default(),
@@ -67,6 +74,24 @@ impl Shared {
         self.publishing.replace(addresses.clone());
         self.consuming.replace(addresses);
         *self.locked_management() = management.map(Arc::new);
+    }
+
+    /// Records whether the user may consume a queue, of whoever tries to.
+    pub(super) fn record_consuming(&self, queue: Queue, refused: Option<String>) {
+        let (mut unreadable, key) = (self.locked_unreadable(), topology::key_of(queue));
+        match refused {
+            Some(refused) => drop(unreadable.insert(key, refused)),
+            None => drop(unreadable.remove(key)),
+        }
+    }
+
+    /// Why the user may not consume what this process consumes.
+    pub(super) fn unreadable(&self) -> Option<String> {
+        self.locked_unreadable().values().next().cloned()
+    }
+
+    fn locked_unreadable(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The management API, where it is configured.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::depth::UNACKED_MICROS_MAX;
-use super::failure::{CALL_TIMEOUT, within};
+use super::failure::{CALL_TIMEOUT, REFUSED, within};
 use super::standing::Standing;
 use super::{Shared, topology, unrouted};
 use crate::broker::BrokerError;
@@ -53,8 +53,9 @@ impl Shared {
     /// Whether a message would be taken now, and get to where it belongs.
     pub(super) fn check(&self) -> Result<(), BrokerError> {
         self.publisher.check()?;
-        match &*self.fault() {
-            Some(fault) => Err(BrokerError::Unavailable { source: fault.clone().into() }),
+        let fault = self.fault().clone();
+        match fault.or_else(|| self.unreadable()) {
+            Some(fault) => Err(BrokerError::Unavailable { source: fault.into() }),
             None => Ok(()),
         }
     }
@@ -70,9 +71,16 @@ impl Shared {
         let mut logged = None;
         loop {
             let connection = self.consuming.connected().await;
-            let (fault, is_repaired) = match self.repair(&connection, stood.as_mut()).await {
+            let looked = match self.repair(&connection, stood.as_mut()).await {
                 Ok(found) => {
                     stood.get_or_insert_default();
+                    let refused = self.refused_right(&connection).await;
+                    refused.and_then(|refused| refused.map_or(Ok(found), Err))
+                }
+                Err(error) => Err(error),
+            };
+            let (fault, is_repaired) = match looked {
+                Ok(found) => {
                     logged = None;
                     let is_repaired = found.is_some();
                     (found, is_repaired)
@@ -80,13 +88,16 @@ impl Shared {
                 Err(error) => {
                     let error = Some(causes(&error));
                     if logged != error {
-                        tracing::error!(error, "queues or bindings do not stand");
+                        tracing::error!(error, "queues, bindings or rights do not stand");
                         logged.clone_from(&error);
                     }
                     (error, false)
                 }
             };
-            let pause = if fault.is_some() { CHECK_INTERVAL_AFTER_FAULT } else { CHECK_INTERVAL };
+            // RabbitMQ logs each refusal as an error.
+            let is_refused = fault.as_ref().is_some_and(|fault| fault.contains(REFUSED));
+            let is_urgent = fault.is_some() && !is_refused;
+            let pause = if is_urgent { CHECK_INTERVAL_AFTER_FAULT } else { CHECK_INTERVAL };
             *self.fault() = fault;
             drop(connection);
             if is_repaired {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::commit::EncodedCommit;
 use super::{EmbeddedStore, column, commit, dead_letters, entity, policy};
 use crate::domain::dead_letter::DeadLetterState;
-use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin};
+use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, Site};
 use crate::store::{
     Asked, Commit, Committed, DeadLetterCommit, DeadLettersCommitted, Found, LoadedDeadLetter,
     StateStore, StoreError,
@@ -97,6 +97,11 @@ impl StateStore for EmbeddedStore {
             column::execute(connection, "UPDATE meta SET probes = probes + 1", ())
         })
         .await?;
+        Ok(())
+    }
+
+    /// All sites are in one file.
+    async fn check_site(&self, _site: &Site) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -117,6 +117,18 @@ pub(super) fn of_nothing(keys: &Keys) -> Call {
     call
 }
 
+/// A run for a site that writes nothing, for checks: it expects a record that is never there.
+pub(super) fn of_nothing_at(keys: &Keys, site: &Site) -> Call {
+    let mut call = Call::of(&COMMIT);
+    for name in ["stock", "names", "items", "changes", "oversold", "probe"] {
+        call.push_key(keys.of_site(site.as_str(), &[name]));
+    }
+    for arg in ["", "", "0", "1", "0", "0", "0", "0", "0", "0", "0", "never"] {
+        call.push_arg(arg);
+    }
+    call
+}
+
 /// The entities, written ones first.
 fn push_entities(
     call: &mut Call,

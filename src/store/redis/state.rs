@@ -5,7 +5,7 @@ use redis::{Cmd, Value};
 
 use super::{RedisStore, call, commit, dead_letters, entity, relay, sites};
 use crate::domain::dead_letter::DeadLetterState;
-use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin};
+use crate::domain::{MessageId, Policy, PolicyInForce, PolicyOrigin, Site};
 use crate::store::{
     Asked, Commit, Committed, DeadLetterCommit, DeadLettersCommitted, Found, LoadedDeadLetter,
     StateStore, StoreError,
@@ -74,9 +74,17 @@ impl StateStore for RedisStore {
     async fn check(&self) -> Result<(), StoreError> {
         let keys = self.client.keys();
         self.client.query::<()>(&Cmd::set(keys.global("probe"), 1)).await?;
+        self.client.query::<Value>(&Cmd::hmget(keys.of_probe(&["stock"]), "~epoch")).await?;
         self.client.run::<Value>(&call::of_nothing(keys)).await?;
         self.client.check_servers().await?;
         self.look_for_lost_data().await
+    }
+
+    async fn check_site(&self, site: &Site) -> Result<(), StoreError> {
+        let keys = self.client.keys();
+        let stock = Cmd::hmget(keys.of_site(site.as_str(), &["stock"]), "~epoch");
+        self.client.query::<Value>(&stock).await?;
+        self.client.run::<Value>(&call::of_nothing_at(keys, site)).await.map(drop)
     }
 
     async fn close(&self) {

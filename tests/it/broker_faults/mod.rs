@@ -35,6 +35,7 @@ fn options(server: &RabbitMq) -> RabbitOptions {
         journal_bytes_max: None,
         management_url: None,
         publish_in_flight_max: 256,
+        publishes_to: &["events", "again"],
     }
 }
 

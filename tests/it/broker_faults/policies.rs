@@ -109,6 +109,45 @@ async fn policies_that_conflict_are_named_while_they_do() {
     broker.close().await;
 }
 
+/// From `dead` they expire to `unrouted`, and from there RabbitMQ lets them go nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_expires_again_and_again_is_named_with_the_commands_that_put_it_back() {
+    let server = RabbitMq::start_with_management(Duration::from_millis(500)).await;
+    let management_url = Some(server.management_url().into());
+    let options = RabbitOptions { management_url, ..options(&server) };
+    let queue = |part: &str| format!("{}.{part}", options.namespace);
+    let broker = RabbitBroker::connect(&options).await.unwrap();
+    for part in ["work", "dead", "unrouted"] {
+        expire(&server, part, &queue(part)).await;
+    }
+    for body in BODIES {
+        broker.publish(envelope(body)).await.unwrap();
+    }
+    let named = async || {
+        let found = broker.warnings().policy_conflicts?;
+        let said = format!("queue {} keeps 3 messages", queue("unrouted"));
+        found.into_iter().find(|conflict| conflict.contains(&said))
+    };
+    let told = eventually("they are named", named).await;
+    for command in ["journal replay", &format!("delete_queue {}", queue("unrouted"))] {
+        assert!(told.contains(command), "{told}");
+    }
+    for part in ["work", "dead", "unrouted"] {
+        server.control(&["clear_policy", part]).await;
+    }
+    eventually("the policies are gone, and they are still named", async || {
+        let found = broker.warnings().policy_conflicts?;
+        (found.len() == 1).then_some(named().await?)
+    })
+    .await;
+    server.control(&["delete_queue", &queue("unrouted")]).await;
+    eventually("nothing is left", async || {
+        broker.warnings().policy_conflicts?.is_empty().then_some(())
+    })
+    .await;
+    broker.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_login_of_the_management_api_is_told_without_its_password() {
     let server = RabbitMq::start_with_management(Duration::from_millis(500)).await;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Deployment;
 use super::changes_out::{listen, order, told};
-use crate::harness::{Server, eventually};
+use crate::harness::{DEADLINE, Server, eventually, eventually_or_told, free_port};
 
 const ORDERS: usize = 30;
 const PASSWORD: &str = "open-sesame";
@@ -99,4 +99,42 @@ fn nothing_was_refused(process: &Server) {
     // RabbitMQ refuses the first declaration, which its client logs.
     let is_ours = |line: &&str| line.contains("ERROR") && !line.contains("lapin::");
     assert_eq!(log.lines().find(is_ours), None);
+}
+
+/// A rollout with wrong rights must not replace what works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_publish_or_consume_is_not_ready_and_says_why() {
+    let deployment = Deployment::start().await;
+    let rabbitmq = &deployment.rabbitmq;
+    deployment.run_well(&["topology", "declare"]);
+    rabbitmq.control(&["add_user", "nobody", PASSWORD]).await;
+    let url = rabbitmq.url().replace("guest:guest", &format!("nobody:{PASSWORD}"));
+    for (role, write, missing) in [
+        ("ingress", "^$", "cannot publish to storekeeper.events"),
+        ("worker", "^$", "cannot publish to storekeeper.again"),
+        ("worker", ".*", "cannot consume storekeeper."),
+    ] {
+        rabbitmq.control(&["set_permissions", "nobody", "^$", write, "^$"]).await;
+        let probes = format!("127.0.0.1:{}", free_port());
+        let settings = [
+            ("STOREKEEPER__RABBITMQ__URL", url.as_str()),
+            ("STOREKEEPER__PROBES__LISTEN", &probes),
+        ];
+        let _process = deployment.launch(role, &probes, &settings);
+        let ready = async || {
+            let answer = reqwest::get(format!("http://{probes}/readyz")).await.ok()?;
+            Some((answer.status().as_u16(), answer.text().await.ok()?))
+        };
+        eventually_or_told(DEADLINE, "it says what it may not", async || {
+            let (status, told) = ready().await.unwrap_or_default();
+            (status == 503 && told.contains(missing)).then_some(()).ok_or(told)
+        })
+        .await;
+        rabbitmq.control(&["set_permissions", "nobody", ".*", ".*", ".*"]).await;
+        eventually_or_told(DEADLINE, "it is ready with the right", async || {
+            let (status, told) = ready().await.unwrap_or_default();
+            (status == 200).then_some(()).ok_or(told)
+        })
+        .await;
+    }
 }

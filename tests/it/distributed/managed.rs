@@ -149,7 +149,8 @@ async fn a_new_installation_replays_nothing() {
 }
 
 /// Posts webhooks while Redis refuses what a commit needs, and checks that they wait, and count.
-async fn outage(words: &str, begin: impl Fn(&Outage), end: impl Fn(&Outage)) {
+/// `of_all` is whether Redis refuses it for every site.
+async fn outage((words, of_all): (&str, bool), begin: impl Fn(&Outage), end: impl Fn(&Outage)) {
     let outage = Outage::start().await;
     let ingress = outage.surroundings.role("ingress", "ingress").await;
     let worker = outage.surroundings.role("worker", "worker").await;
@@ -164,12 +165,14 @@ async fn outage(words: &str, begin: impl Fn(&Outage), end: impl Fn(&Outage)) {
     }
     eventually_or_told(DEADLINE, "the reason is said", async || {
         let reasons = reasons(&worker).await;
-        let said = ["worker.paused", "store.unavailable", words, &outage.proxy.address()];
-        let is_said = said.iter().all(|word| reasons.contains(word));
+        let said = ["worker.paused", words, &outage.proxy.address()];
+        let is_said = said.iter().all(|word| reasons.contains(word))
+            && reasons.contains("store.unavailable") == of_all;
         is_said.then_some(()).ok_or(reasons)
     })
     .await;
-    assert_eq!(metric(&worker, "storekeeper_store_up").await, Some(0.0));
+    let is_up = if of_all { 0.0 } else { 1.0 };
+    assert_eq!(metric(&worker, "storekeeper_store_up").await, Some(is_up));
     // Ten times as long as a retry would take.
     tokio::time::sleep(10 * Outage::RUNG).await;
     let depth = broker.depth().await.unwrap();
@@ -221,7 +224,7 @@ async fn words_that_nobody_knows_are_charged_to_no_message() {
         // A connection is let in, and whatever is asked then is refused.
         let commands = ["EVALSHA", "HGET", "HMGET", "GET", "SET", "TIME", "PING"];
         let refuse = |outage: &Outage| outage.proxy.answer(&commands, words);
-        outage(words, refuse, |outage| outage.proxy.answer_as_the_server()).await;
+        outage((words, true), refuse, |outage| outage.proxy.answer_as_the_server()).await;
     }
 }
 
@@ -230,7 +233,26 @@ async fn scripts_that_are_refused_are_charged_to_no_message() {
     let words = "ERR unknown command 'EVALSHA'";
     let refuse =
         |outage: &Outage| outage.proxy.answer(&["EVALSHA"], "ERR unknown command 'EVALSHA'");
-    outage(words, refuse, |outage| outage.proxy.answer_as_the_server()).await;
+    outage((words, true), refuse, |outage| outage.proxy.answer_as_the_server()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_are_refused_are_charged_to_no_message() {
+    let words = "max daily request limit";
+    let refuse = |outage: &Outage| {
+        outage.proxy.answer(&["HMGET"], "ERR max daily request limit exceeded");
+    };
+    outage((words, true), refuse, |outage| outage.proxy.answer_as_the_server()).await;
+}
+
+/// As by a proxy before several servers, one of which is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_for_one_site_is_charged_to_no_message() {
+    for commands in [&[][..], &["EVALSHA"]] {
+        let words = "upstream failure";
+        let refuse = |outage: &Outage| outage.proxy.answer_about("{shop}", commands, words);
+        outage((words, false), refuse, |outage| outage.proxy.answer_as_the_server()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,6 +260,6 @@ async fn a_right_that_is_revoked_is_charged_to_no_message() {
     for (right, words) in [("evalsha", "NOPERM"), ("hget", "HGET on sk:*")] {
         let revoke = |outage: &Outage| outage.redis.set_user(&[format!("-{right}")]);
         let allow = |outage: &Outage| outage.redis.set_user(&[format!("+{right}")]);
-        outage(words, revoke, allow).await;
+        outage((words, true), revoke, allow).await;
     }
 }

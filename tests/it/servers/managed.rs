@@ -7,8 +7,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What is answered instead of the server, if anything.
-pub(crate) type Words = Option<(Vec<&'static str>, &'static str)>;
+/// What is answered instead of the server, if anything: to which commands, or all if none is named;
+/// of those with which text in them.
+pub(crate) type Words = Option<(Vec<&'static str>, &'static str, &'static str)>;
 
 /// Listens until it is dropped.
 #[derive(Debug)]
@@ -47,7 +48,17 @@ impl Managed {
 
     /// Answers these commands so from now on, or all if none is named.
     pub(crate) fn answer(&self, commands: &[&'static str], words: &'static str) {
-        self.words.send_replace(Some((commands.to_vec(), words)));
+        self.answer_about("", commands, words);
+    }
+
+    /// The same of commands with a text in them.
+    pub(crate) fn answer_about(
+        &self,
+        text: &'static str,
+        commands: &[&'static str],
+        words: &'static str,
+    ) {
+        self.words.send_replace(Some((commands.to_vec(), text, words)));
     }
 
     /// Has the server answer again.
@@ -63,9 +74,10 @@ async fn serve(mut client: TcpStream, server: u16, words: &watch::Sender<Words>)
     server.set_nodelay(true).unwrap();
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
     while let Some(command) = next(&mut client, &mut asked).await {
-        let refusal = words.borrow().as_ref().and_then(|(commands, words)| {
+        let refusal = words.borrow().as_ref().and_then(|(commands, text, words)| {
             let name = name_of(&command).to_uppercase();
-            (commands.is_empty() || commands.contains(&name.as_str())).then_some(*words)
+            let is_asked = commands.is_empty() || commands.contains(&name.as_str());
+            (is_asked && String::from_utf8_lossy(&command).contains(text)).then_some(*words)
         });
         let answer = if let Some(words) = refusal {
             format!("-{words}\r\n").into_bytes()

@@ -34,6 +34,7 @@ impl Servers {
             journal_bytes_max: None,
             management_url: None,
             publish_in_flight_max: 256,
+            publishes_to: &["events", "again"],
         };
         Self { redis: RedisServer::start(&[]), rabbitmq, options }
     }

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::session::{ChannelSession, Over};
+use super::failure::is_no_right;
 use super::{Shared, topology};
 use crate::broker::{BrokerError, Delivery, Queue};
 use crate::clock::Delays;
@@ -50,6 +51,7 @@ impl Consumer {
     pub(super) async fn run(mut self) {
         let mut delays = Delays::new(DELAY_MIN, DELAY_MAX);
         let stop = self.stop.clone();
+        let mut logged = None;
         while self.deliveries.is_some() {
             let channel = tokio::select! {
                 () = stop.cancelled() => return,
@@ -79,8 +81,16 @@ impl Consumer {
                 }
                 Err(error) => error,
             };
-            let (queue, error) = (topology::key_of(self.queue), causes(&error));
-            tracing::warn!(queue, error, "consuming was cut short; beginning again");
+            let (queue, is_refused) = (topology::key_of(self.queue), is_no_right(&error));
+            let error = causes(&error);
+            // What stays as it is is logged once.
+            if !is_refused || logged.as_ref() != Some(&error) {
+                tracing::warn!(queue, error, "consuming was cut short; beginning again");
+            }
+            if is_refused {
+                self.shared.record_consuming(self.queue, Some(error.clone()));
+            }
+            logged = Some(error);
             // What is missing is declared again now, not in a while.
             self.shared.topology.invalidate();
             tokio::select! {

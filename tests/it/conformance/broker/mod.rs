@@ -81,6 +81,7 @@ impl Backend for RabbitMq {
             journal_bytes_max: None,
             management_url: None,
             publish_in_flight_max: 256,
+            publishes_to: &["events", "again"],
         })
     }
 

@@ -279,6 +279,7 @@ impl<'a> ChannelSession<'a> {
         let stream =
             self.channel.basic_consume(short(&queue), tag, options, FieldTable::default()).await;
         self.stream = Some(stream.map_err(refused)?);
+        self.consumer.shared.record_consuming(self.consumer.queue, None);
         Ok(())
     }
 
