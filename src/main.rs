@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use storekeeper::cli::run::run;
-use storekeeper::cli::{Cli, ExitStatus, usage};
+use storekeeper::cli::run::{parse, run};
+use storekeeper::cli::{ExitStatus, usage};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => return unparsed(&error),
     };

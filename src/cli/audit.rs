@@ -39,6 +39,10 @@ pub struct AuditArgs {
 /// The kind of a damaged file.
 const DAMAGED: &str = "file.damaged";
 
+/// What is said of entries of the change feed that do not add up.
+const FEED_ADVICE: &str = "no count is wrong; a commit was broken off between its writes, and its \
+                           entry stays until changes.retention has passed";
+
 const COLUMNS: &[Column<View>] = &[
     Column::name("SITE", |view| text(&view.site)),
     Column::name("DIFFERS", |view| text(view.kind)),
@@ -135,7 +139,7 @@ pub async fn run(
         at: clock::now(),
     };
     let mut all = Summary::default();
-    let mut remaining = 0;
+    let (mut remaining, mut of_feed) = (0, 0);
     let bar = progress::count("orders audited");
     for site in &sites {
         let progress = |read| bar.inc(read);
@@ -154,6 +158,7 @@ pub async fn run(
         all.items += before.items;
         all.names_contested += before.names_contested;
         remaining += after.differences_count;
+        of_feed += after.of_feed();
     }
     bar.finish_and_clear();
     listing.finish(output)?;
@@ -167,8 +172,25 @@ pub async fn run(
         ))?;
     }
     all.remaining = (args.repair && !args.dry_run).then_some(remaining);
-    let verdict = match (all.differences, all.remaining) {
+    let verdict = verdict(&all, of_feed);
+    let Summary { items, orders, .. } = all;
+    let items = counted(items, "stock item", "stock items");
+    let orders = counted(orders, "order", "orders");
+    output.verdict(format_args!("{items} and {orders}: {verdict}"), &all)?;
+    Ok(if remaining == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+}
+
+/// Says what differs and what to do, where so many of it are entries of the change feed.
+fn verdict(all: &Summary, of_feed: u64) -> String {
+    match (all.differences, all.remaining) {
         (0, _) => "nothing differs".to_owned(),
+        (found, None) if of_feed == found => {
+            format!("{found} differ, all of them entries of the change feed: {FEED_ADVICE}")
+        }
+        (found, Some(left)) if left > 0 && of_feed == left => format!(
+            "{found} differed, and what is left ({left}) are entries of the change feed: \
+             {FEED_ADVICE}"
+        ),
         (found, None) => format!(
             "{}; `storekeeper audit --repair` sets the counts right, or restore a backup and \
              replay the journal",
@@ -180,12 +202,7 @@ pub async fn run(
              report it",
             counted(left, "is", "are")
         ),
-    };
-    let Summary { items, orders, .. } = all;
-    let items = counted(items, "stock item", "stock items");
-    let orders = counted(orders, "order", "orders");
-    output.verdict(format_args!("{items} and {orders}: {verdict}"), &all)?;
-    Ok(if remaining == 0 { ExitStatus::Done } else { ExitStatus::NotHeld })
+    }
 }
 
 fn write_findings(

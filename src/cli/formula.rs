@@ -1,8 +1,10 @@
 //! Texts in CSV that a spreadsheet would take for a formula: written with an apostrophe before
 //! them, which a spreadsheet does not show, and read without it.
 
-/// What a formula can begin with.
-const STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+use crate::domain::is_unseen;
+
+/// What a formula can begin with; spreadsheets in some languages take the wide forms too.
+const STARTS: [char; 10] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r'];
 
 /// Returns a text as no spreadsheet takes it for a formula.
 pub(super) fn neutralised(text: String) -> String {
@@ -15,9 +17,9 @@ pub(super) fn restored(text: &str) -> &str {
 }
 
 /// Texts that begin with apostrophes of their own need another one, or they would lose one when
-/// they are read.
+/// they are read. What is not seen may be dropped by whoever reads the file, as a byte order mark is.
 fn needs_apostrophe(text: &str) -> bool {
-    text.trim_start_matches('\'').starts_with(STARTS)
+    text.trim_start_matches(|c| c == '\'' || is_unseen(c)).starts_with(STARTS)
 }
 
 #[cfg(test)]
@@ -35,6 +37,13 @@ mod tests {
             ("\rx", "'\rx"),
             ("'=1", "''=1"),
             ("''-1", "'''-1"),
+            ("＝1", "'＝1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠SUM(1)", "'＠SUM(1)"),
+            ("\u{feff}=1", "'\u{feff}=1"),
+            ("\u{200b}'\u{feff}=1", "'\u{200b}'\u{feff}=1"),
+            ("\u{feff}1", "\u{feff}1"),
             ("sku:=1", "sku:=1"),
             ("'t Koffiehuis", "'t Koffiehuis"),
             ("'", "'"),

@@ -1,6 +1,9 @@
 //! Runs the command of a parsed command line, and turns its result into an exit status.
 
+use std::ffi::OsString;
 use std::io::Write;
+
+use clap::Parser;
 
 use super::audit::AuditArgs;
 use super::journal::JournalCommand;
@@ -18,9 +21,26 @@ use crate::app::{
 use crate::broker::Broker;
 use crate::clock;
 use crate::config::{Settings, SettingsError};
-use crate::domain::causes;
+use crate::domain::{causes, printable};
 use crate::simulate::SimulateError;
 use crate::store::{Store, StoreError};
+
+/// Reads a command line. Nothing that was typed steers the terminal on which an error quotes it.
+pub fn parse(line: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let is_printable = |part: &OsString| {
+        let text = part.to_string_lossy();
+        printable(&text, false) == text
+    };
+    let is_clean = line.iter().all(is_printable);
+    Cli::try_parse_from(line).map_err(|error| {
+        if is_clean || !error.use_stderr() {
+            return error;
+        }
+        let text = printable(&error.to_string(), true);
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        clap::Error::raw(error.kind(), format!("{}\n", text.trim_end()))
+    })
+}
 
 /// Runs the command. Results go to `out`, messages for a person to `err`.
 pub async fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitStatus {
@@ -226,4 +246,23 @@ fn exit_status(error: &anyhow::Error) -> ExitStatus {
         return simulate::exit_status(error);
     }
     failure::exit_status(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_does_not_steer_the_terminal() {
+        for typed in ["\u{1b}]0;own\u{7}", "a\u{9b}2J", "--no\u{202e}such", "a\u{200b}\nb"] {
+            let line = ["storekeeper", "stock", "list", typed, "--since"].map(OsString::from);
+            let error = parse(line.to_vec()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("error: ") && text.ends_with('\n'), "{text:?}");
+            assert_eq!(printable(&text, true), text, "{typed:?}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        let line = ["storekeeper", "stock", "lisst"].map(OsString::from);
+        assert!(parse(line.to_vec()).unwrap_err().to_string().contains("similar"), "as before");
+    }
 }

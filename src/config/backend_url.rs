@@ -41,6 +41,9 @@ impl BackendUrl {
             return Err("has a % that two hexadecimal digits must follow; write % itself as %25");
         }
         check_server(server)?;
+        if matches!(scheme, "redis" | "rediss") {
+            check_database(path)?;
+        }
         Ok(Self(SecretString::from(text)))
     }
 
@@ -55,7 +58,27 @@ impl BackendUrl {
 }
 
 /// What is said of a text that is no address at all.
-const NO_ADDRESS: &str = "must be an address, as \"amqp://rabbit:5672\"";
+const NO_ADDRESS: &str = "must be an address, as \"{scheme}://{host}\"";
+
+/// Completes a message of [`BackendUrl::parse`], which does not know the setting, with the form of
+/// the setting's addresses.
+pub(super) fn with_form_of(setting: &str, message: &str) -> String {
+    let (scheme, host, port) = match setting {
+        "redis.url" => ("redis", "redis:6379", "6379"),
+        "rabbitmq.management_url" => ("http", "rabbit:15672", "15672"),
+        _ => ("amqp", "rabbit:5672", "5672"),
+    };
+    message.replace("{scheme}", scheme).replace("{host}", host).replace("{port}", port)
+}
+
+/// Checks what comes after the host of Redis: a database, if there is one, has a number.
+fn check_database(path: &str) -> Result<(), &'static str> {
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
+    if path.is_empty() || path.parse::<u32>().is_ok() {
+        return Ok(());
+    }
+    Err("has something after its host that is no number of a database, as in redis://<host>/0")
+}
 
 /// Checks a host, with a port or without.
 fn check_server(server: &str) -> Result<(), &'static str> {
@@ -65,7 +88,7 @@ fn check_server(server: &str) -> Result<(), &'static str> {
         Some(_) | None => (server, None),
     };
     if host.is_empty() {
-        return Err("has no host; write it as \"amqp://<user>:<password>@<host>:5672\"");
+        return Err("has no host; write it as \"{scheme}://<user>:<password>@<host>:{port}\"");
     }
     let is_ip_6 = host.starts_with('[') && host.ends_with(']');
     if host.contains(':') && !is_ip_6 {
@@ -196,6 +219,10 @@ mod tests {
             let settings = load(&format!("rabbitmq.url = '{url}'"), &[]).unwrap();
             assert_eq!(settings.rabbitmq.url[0].expose(), url);
         }
+        for url in ["redis://a/", "rediss://:p@a:1/15", "redis://a/1?protocol=resp3"] {
+            let settings = load(&format!("redis.url = '{url}'"), &[]).unwrap();
+            assert_eq!(settings.redis.url[0].expose(), url);
+        }
     }
 
     #[test]
@@ -204,6 +231,17 @@ mod tests {
             ("rabbitmq.url = 'http://u:hush@a'", "rabbitmq.url: must begin with amqp:// or amqps"),
             ("rabbitmq.url = 'u:hush@a'", "rabbitmq.url: item 1 must be an address, as "),
             ("rabbitmq.url = 'u:hush://hush@a'", "rabbitmq.url: item 1 must be an address, as "),
+            ("redis.url = 'hush'", "redis.url: item 1 must be an address, as \"redis://redis:6379"),
+            (
+                "rabbitmq.management_url = 'hush'",
+                "rabbitmq.management_url: must be an address, as \"http://rabbit:15672\"",
+            ),
+            (
+                "redis.url = 'redis://:hush@'",
+                "redis.url: item 1 has no host; write it as \"redis://<user>:<password>@<host>:6379\"",
+            ),
+            ("redis.url = 'redis://a/hush'", "redis.url: item 1 has something after its host"),
+            ("redis.url = 'rediss://a:1/-1'", "redis.url: item 1 has something after its host"),
             ("rabbitmq.url = 'amqp://u:hush@'", "rabbitmq.url: item 1 has no host"),
             ("redis.url = 'redis://:hush@:6379'", "redis.url: item 1 has no host"),
             ("rabbitmq.url = 'amqp://u:hush'", "rabbitmq.url: item 1 has a port that is not a"),

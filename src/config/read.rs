@@ -15,7 +15,7 @@ use serde::de::{Deserializer, Error, Expected, IntoDeserializer, Unexpected, Vis
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_path_to_error::{Segment, deserialize};
 
-use super::{Settings, SettingsError};
+use super::{Settings, SettingsError, backend_url};
 
 /// How much of a wrong value an error shows, in characters.
 const SHOWN_MAX: usize = 60;
@@ -40,7 +40,9 @@ impl Settings {
         let SettingsError { subject: inside, mut message, .. } = error.into_inner();
         if !inside.is_empty() {
             subject = join(&in_list(&subject, item), &inside);
-        } else if let Some(item) = item {
+        }
+        message = backend_url::with_form_of(&subject, &message);
+        if let Some(item) = item.filter(|_| inside.is_empty()) {
             message = format!("item {item} {message}");
         }
         let mut known = origins.into_iter();

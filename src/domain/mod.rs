@@ -72,7 +72,7 @@ pub use policy::{
     Cancelled, Deleted, Policy, PolicyInForce, PolicyOrigin, PolicyRevision, ProposedPolicy,
     Restock, TestMode,
 };
-pub use printable::{printable, printable_json};
+pub use printable::{is_unseen, printable, printable_json};
 pub use quantity::{QUANTITY_MAX, Quantity, QuantityError, STOCK_TOTAL_MAX};
 pub use reading::{Missing, Reading};
 pub use receipt::{Note, Receipt, ReceiptContent, ReceiptEvent, ReceiptId, Said};

@@ -2,11 +2,21 @@
 
 use std::fmt::Write;
 
-/// Whether a character steers a terminal (C0, DEL and C1 controls) or turns the direction in which
-/// the text around it is shown.
+/// Whether a character steers a terminal (C0, DEL and C1 controls), turns the direction in which
+/// the text around it is shown, ends a line, or is not seen at all. Joiners stay: some scripts need
+/// them.
 fn steers(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || is_unseen(c)
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Whether a character takes no room and has no meaning, so that texts with it look like others.
+pub const fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// Returns a text with U+FFFD in place of what could steer a terminal; `is_block` keeps line ends
@@ -35,9 +45,11 @@ pub fn printable_json(json: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Controls of C0 and C1, DEL, and everything that turns the direction of writing.
+    /// Controls of C0 and C1, DEL, and everything that turns the direction of writing, ends a line or
+    /// is not seen.
     const STEERING: &str = "\0\u{7}\u{8}\r\u{1b}\u{7f}\u{80}\u{9b}\u{9f}\u{61c}\u{200e}\u{200f}\
-                            \u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+                            \u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\
+                            \u{ad}\u{200b}\u{2028}\u{2029}\u{2060}\u{2064}\u{feff}";
 
     #[test]
     fn text_from_outside_cannot_steer_the_terminal() {

@@ -118,9 +118,7 @@ impl SqliteError {
                 SqliteFailure::Unusable
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                message += "; the file is damaged: stop the service and restore the file from a \
-                            backup (store.db may also be moved away: it is filled from the journal \
-                            in broker.db)";
+                message += damage::advice(Path::new(file));
                 SqliteFailure::Damaged
             }
             Some(ErrorCode::DiskFull) => SqliteFailure::Full,

@@ -84,6 +84,9 @@ fn in_snapshot<T>(
 ) -> rusqlite::Result<T> {
     connection.prepare_cached("BEGIN")?.execute(())?;
     let result = job(connection);
-    connection.prepare_cached("ROLLBACK")?.execute(())?;
+    // A serious failure has ended the transaction; that there is none must not hide why.
+    if !connection.is_autocommit() {
+        connection.prepare_cached("ROLLBACK")?.execute(())?;
+    }
     result
 }

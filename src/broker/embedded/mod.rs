@@ -24,8 +24,8 @@ mod schema;
 mod session;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
@@ -75,6 +75,8 @@ struct Shared {
     dead: Arrivals,
     /// Whether the Store beside it was found to have all that was settled, or gets it now.
     is_paired: AtomicBool,
+    /// Why a queue is not consumed any more, although somebody waits for its deliveries.
+    failed: OnceLock<SqliteError>,
 }
 
 /// What is known of a queue in this process.
@@ -108,6 +110,7 @@ impl EmbeddedBroker {
             work: Arrivals::default(),
             dead: Arrivals::default(),
             is_paired: AtomicBool::new(false),
+            failed: OnceLock::new(),
         };
         let abandoned = CancellationToken::new();
         Self {
@@ -184,12 +187,20 @@ impl EmbeddedBroker {
         Ok(self.shared.database.read(queue::oldest_waiting).await?)
     }
 
-    /// Writes an envelope if there is room for it.
+    /// Fails if the file was found damaged, or if a queue is not consumed any more.
+    fn check_undamaged(&self) -> Result<(), SqliteError> {
+        self.shared.database.check_undamaged()?;
+        self.shared.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Writes an envelope if there is room for it. Nothing is taken into a file that was found
+    /// damaged: a backup takes its place, and has nothing of what came since.
     async fn publish_if_fits(
         &self,
         envelope: Envelope,
         rejection: Option<Rejection>,
     ) -> Result<(), BrokerError> {
+        self.shared.database.check_undamaged()?;
         let limit = self.limit.clone();
         let publish = move |connection: &_| {
             let has_room = journal::has_room(connection, envelope.body.len(), &limit)?;
@@ -294,7 +305,7 @@ impl Broker for EmbeddedBroker {
     /// Writes and removes a body of ordinary size: on a full disk the ingress is not ready,
     /// although what is queued can still be worked off.
     async fn check(&self) -> Result<(), BrokerError> {
-        self.shared.database.check_undamaged()?;
+        self.check_undamaged()?;
         let limit = self.limit.clone();
         let probe = move |connection: &_| {
             queue::probe(connection)?;

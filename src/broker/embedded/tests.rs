@@ -348,14 +348,16 @@ async fn a_dead_letter_that_is_rejected_again_waits_with_its_new_reason() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_ends_the_subscription_and_nothing_is_lost() {
+async fn a_damaged_row_is_not_passed_over_and_nothing_is_lost() {
     for damage in ["UPDATE journal SET kind = 'unheard.of'", "DELETE FROM journal"] {
         let (_directory, broker) = open();
         publish(&broker, &["a"]).await;
         execute(&broker, damage).await;
         let mut subscription = work(&broker).await;
-        let batch = timeout(TIMEOUT, subscription.next_batch(1)).await.unwrap();
-        assert!(batch.is_empty(), "{damage}");
+        nothing_comes(&mut subscription).await;
+        // The process stays to say why.
+        let why = broker.check().await.unwrap_err();
+        assert!(!why.is_transient(), "{damage}: {why:?}");
         assert_eq!(broker.depth().await.unwrap().work_ready, 1, "{damage}");
     }
 }

@@ -20,7 +20,7 @@ use redis::{
 };
 use secrecy::ExposeSecret;
 
-use super::failure::{error_of, is_unknown_script, rejected};
+use super::failure::{error_of, in_words, is_unknown_script, rejected};
 use super::script::Call;
 use super::{RedisMode, RedisOptions};
 use crate::store::StoreError;
@@ -108,6 +108,20 @@ impl Target {
             }
             Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
         }
+    }
+
+    /// What a single server says of the login that it has refused: the client library does not pass
+    /// it on.
+    pub(super) async fn words_on_login(&self) -> Option<String> {
+        let Self::Single(client) = self else { return None };
+        let address = client.get_connection_info().clone();
+        let mut login = redis::cmd("AUTH");
+        login.arg(address.redis_settings().username());
+        login.arg(address.redis_settings().password()?);
+        let address = address.set_redis_settings(RedisConnectionInfo::default());
+        let mut connection = connect_to(&Client::open(address).ok()?).await.ok()?;
+        let answer = connection.send(&login).await.and_then(Value::extract_error);
+        answer.err().map(|error| in_words(&error))
     }
 }
 

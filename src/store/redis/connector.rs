@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -49,12 +50,37 @@ struct Place {
     target: Target,
     /// What the server is called in errors: its address, without credentials.
     server: String,
+    is_tls: bool,
 }
 
 impl Place {
     fn new(options: &RedisOptions) -> Result<Self, StoreError> {
         let (target, server) = Target::new(options)?;
-        Ok(Self { target, server })
+        let is_tls = options.urls.iter().any(|url| url.expose_secret().starts_with("rediss://"));
+        Ok(Self { target, server, is_tls })
+    }
+
+    async fn connect(&self) -> Result<Connection, ConnectRefusal> {
+        let error = match self.target.connect().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let mut why = in_words(&error);
+        if error.kind() == ErrorKind::AuthenticationFailed {
+            why = self.target.words_on_login().await.unwrap_or(why);
+        } else if error.code().is_none() {
+            why += self.tls_hint();
+        }
+        Err(ConnectRefusal::of_connecting(&error, &why))
+    }
+
+    /// A server that does not speak TLS answers nothing, or what looks like anything.
+    const fn tls_hint(&self) -> &'static str {
+        if self.is_tls {
+            "; TLS was tried, as redis.url says rediss://: is this a port for TLS?"
+        } else {
+            ""
+        }
     }
 }
 
@@ -159,7 +185,10 @@ impl Connector {
     /// Connects, and records the result.
     async fn attempt(&self) -> Result<LiveConnection, ConnectRefusal> {
         let attempt = timeout(CONNECT_DEADLINE, self.connect()).await;
-        let attempt = attempt.unwrap_or_else(|_| Err(away("connecting takes too long")));
+        let attempt = attempt.unwrap_or_else(|_| {
+            let hint = self.place().tls_hint();
+            Err(away(format_args!("connecting takes too long{hint}")))
+        });
         let attempt = attempt.map_err(|refusal| refusal.at(&self.server()));
         let mut state = self.state();
         if matches!(state.in_use, ConnectionUse::Closed) {
@@ -182,11 +211,12 @@ impl Connector {
     }
 
     async fn connect(&self) -> Result<Connection, ConnectRefusal> {
-        let mut connection =
-            self.place().target.connect().await.map_err(|error| away(in_words(&error)))?;
+        let mut connection = self.place().connect().await?;
         match self.servers.check(&mut connection).await {
             Ok(()) => {}
-            Err(Finding::Failed(error)) => return Err(away(in_words(&error))),
+            Err(Finding::Failed(error)) => {
+                return Err(ConnectRefusal::of_connecting(&error, &in_words(&error)));
+            }
             Err(Finding::Unfit(why)) => return Err(ConnectRefusal::Unfit(why)),
         }
         let rights = rights::check(&mut connection, &self.keys).await?;

@@ -61,7 +61,12 @@ pub(super) fn of(server: &str, what: &str, error: &RedisError) -> StoreError {
 
 /// The server's own words, with its code as it sent it, and what to do.
 pub(super) fn in_words(error: &RedisError) -> String {
-    let Some(code) = error.code() else { return error.to_string() };
+    let Some(code) = error.code() else {
+        // The library adds its own name of the kind where there is nothing else to say.
+        let text = error.to_string();
+        let kind = format!(" - {:?}", error.kind());
+        return text.strip_suffix(&kind).unwrap_or(&text).to_owned();
+    };
     let detail = error.detail().map(|detail| format!(" {detail}")).unwrap_or_default();
     let advice = ADVICE.iter().find(|(about, _)| *about == code);
     let advice = advice.map(|(_, advice)| format!("; {advice}")).unwrap_or_default();

@@ -47,6 +47,13 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// How many of the differences are in past entries of the change feed. No count depends on
+    /// those, and they go when their retention has passed.
+    pub fn of_feed(&self) -> u64 {
+        let of_feed = self.differences.iter().filter(|it| it.kind == Kind::After);
+        u64::try_from(of_feed.count()).unwrap_or(u64::MAX)
+    }
+
     fn add(&mut self, found: Vec<Difference>) {
         self.differences_count += u64::try_from(found.len()).unwrap_or(u64::MAX);
         let room = KEPT_MAX.saturating_sub(self.differences.len());

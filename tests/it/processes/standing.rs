@@ -102,6 +102,36 @@ async fn a_damaged_page_is_said_and_charged_to_no_message() {
     eventually_committed(&server, 2).await;
 }
 
+/// Whatever becomes of its file: the process stays, is not ready, and says the first cause.
+#[tokio::test]
+async fn a_queue_that_is_damaged_under_a_running_server_is_said_and_takes_nothing() {
+    for part in ["wal", "pages"] {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(directory.path(), &[]).await;
+        post(&server, "before").await;
+        eventually_committed(&server, 1).await;
+        let open = |name| {
+            let path = directory.path().join("data").join(name);
+            std::fs::File::options().write(true).open(path).unwrap()
+        };
+        if part == "pages" {
+            open("broker.db").write_all_at(&[0xA5; 40_000], 100).unwrap();
+        }
+        open("broker.db-wal").set_len(0).unwrap();
+        eventually_ready(&server, 503).await;
+        let (status, _) = try_post(&server, "meanwhile").await;
+        assert_eq!(status, 503, "{part}");
+        let log = server.log();
+        assert!(log.contains("broker.db: "), "{part}: {log}");
+        assert!(!log.contains("ended by itself"), "{part}: {log}");
+        assert!(!log.contains("no transaction is active"), "{part}: {log}");
+        assert!(!log.contains("filled again from the journal"), "{part}: {log}");
+        // It is there to say so a while later too.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(readiness(&server).await, 503, "{part}");
+    }
+}
+
 #[tokio::test]
 async fn the_limit_is_for_both_files() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Why the Store is not there: the server's address, its own words, and what to do; never a password.
 
 use storekeeper::domain::causes;
-use storekeeper::store::redis::{RedisOptions, RedisStore};
+use storekeeper::store::redis::{RedisMode, RedisOptions, RedisStore};
 use storekeeper::store::{ReadStore, StateStore};
 
 use super::{commit, first, open, options};
@@ -102,4 +102,43 @@ async fn the_words_of_a_proxy_are_passed_on() {
         proxy.answer_as_the_server();
         eventually("the store is there", async || store.check().await.ok()).await;
     }
+}
+
+/// A setting that is wrong does not pass by itself: a command ends with another exit code than where
+/// nothing answers. A service goes on trying all the same.
+#[tokio::test]
+async fn a_wrong_setting_is_told_from_a_server_that_is_away() {
+    let server = RedisServer::start(&[]);
+    let address = server.address();
+    let options = options(&server);
+    let at = |url: String| RedisOptions { urls: vec![url.into()], ..options.clone() };
+    let no_database = at(format!("redis://{address}/99"));
+    let no_cluster = RedisOptions { mode: RedisMode::Cluster, ..options.clone() };
+    let no_sentinel = RedisOptions { mode: RedisMode::Sentinel, ..options.clone() };
+    for (options, words) in [
+        (no_database, "DB index is out of range"),
+        (no_cluster, "set redis.mode to single"),
+        (no_sentinel, "it is no Sentinel"),
+        (at(format!("redis://:secret@{address}")), "without any password configured"),
+    ] {
+        assert_rejected(&options, &server, words).await;
+    }
+    server.tell(&["CONFIG", "SET", "requirepass", "secret-of-now"]);
+    for (login, words) in [("", "NOAUTH"), (":secret@", "WRONGPASS"), ("u:secret@", "WRONGPASS")] {
+        let options = at(format!("redis://{login}{address}"));
+        assert_rejected(&options, &server, words).await;
+    }
+    let tls = at(format!("rediss://:secret-of-now@{address}"));
+    let error = RedisStore::connect(&tls).await.unwrap_err();
+    assert!(error.is_transient() && causes(&error).contains("TLS was tried"), "{error:?}");
+}
+
+async fn assert_rejected(options: &RedisOptions, server: &RedisServer, words: &str) {
+    let error = RedisStore::connect(options).await.unwrap_err();
+    let why = causes(&error);
+    assert!(!error.is_transient(), "{why}");
+    assert_said(&why, server, &[words]);
+    assert_eq!(why.matches(words).count(), 1, "{why}");
+    let service = RedisStore::start(options).unwrap();
+    assert!(service.sites().await.unwrap_err().is_transient(), "{why}");
 }

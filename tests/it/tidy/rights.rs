@@ -14,10 +14,11 @@ const ACL: &str = "ACL SETUSER storekeeper ";
 /// What is needed beside the table: to run scripts at all, and what may be left out.
 const BESIDE: [&str; 3] = ["EVALSHA", "SCRIPT|LOAD", "INFO"];
 
-/// Words in capitals between quotes that are no commands: arguments, codes of errors, and words between
-/// the code and its scripts.
-const NO_COMMANDS: [&str; 34] = [
+/// Words in capitals between quotes that need no right: arguments, codes of errors, words between the
+/// code and its scripts, and the login itself.
+const NO_COMMANDS: [&str; 35] = [
     "ADD",
+    "AUTH",
     "COUNT",
     "CORRUPT",
     "LIMIT",

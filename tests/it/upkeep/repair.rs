@@ -100,6 +100,24 @@ async fn what_is_wrong_with_the_past_is_left_and_said() {
     assert_eq!(lines[1]["remaining"], 1);
 }
 
+/// Told from what a person has to repair: it goes by itself.
+#[tokio::test]
+async fn what_is_left_of_the_feed_is_said_to_be_no_wrong_count() {
+    let shop = spoiled("UPDATE changes SET committed = committed + 1 WHERE sequence = 2").await;
+    for repair in [false, true] {
+        let args = AuditArgs { repair, ..AuditArgs::default() };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output =
+            Output { out: &mut out, err: &mut err, format: Format::Table, width: None };
+        let status = cli::audit::run(&*shop.store, &args, &mut output).await.unwrap();
+        assert_eq!(status, ExitStatus::NotHeld);
+        let said = String::from_utf8(out).unwrap();
+        let words = "no count is wrong";
+        assert!(said.contains(words) && said.contains("changes.retention"), "{said}");
+        assert!(!said.contains("restore a backup"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn sums_are_repaired_beside_a_worker_at_work() {
     let shop = spoiled("UPDATE stock SET committed = committed + 1000000").await;

@@ -125,7 +125,7 @@ impl QueueSession {
 
     /// Consumes the queue until the broker is closed, or until the subscription was dropped and
     /// all that was taken from it is settled.
-    async fn run(mut self) -> Result<(), SqliteError> {
+    async fn run(&mut self) -> Result<(), SqliteError> {
         let (queue, shared) = (self.queue, Arc::clone(&self.shared));
         let ended = async {
             self.hand_out_until_stopped().await?;

@@ -1,5 +1,9 @@
 //! A subscription's turn: it stands by until the lock of its queue is free.
 //!
+//! A failure that does not pass, as a damaged file, ends the handing out and not the subscription: the
+//! process stays to say why ([`Broker::check`](crate::broker::Broker::check)), and nothing is put
+//! back while it has the file open.
+//!
 //! # Invariants
 //! - The lock is given back only when nothing is unsettled, or when the process is about to end.
 
@@ -19,8 +23,16 @@ impl QueueSession {
         let served = async { if self.take_over().await? { self.run().await } else { Ok(()) } };
         let served: Result<(), SqliteError> = served.await;
         if let Err(error) = served {
-            // Seen by the consumer as the end of its subscription.
             tracing::error!(queue = queue::name(queue), %error, "cannot go on with the queue");
+            let is_dropped = self.deliveries.is_none();
+            // The first one is the cause of the others.
+            self.shared.failed.set(error).ok();
+            if !is_dropped {
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    () = closed(self.deliveries.as_ref()) => {}
+                }
+            }
         }
     }
 
