@@ -93,7 +93,7 @@ impl Backends {
             }
             Backend::Distributed => {
                 let broker = Arc::new(RabbitBroker::start(&RabbitOptions {
-                    publishes_to: publishes_to(settings, roles),
+                    publishes_to: publishes_to(roles),
                     ..rabbit_options(settings)
                 })?);
                 let rabbitmq = Some(Arc::clone(&broker));
@@ -171,18 +171,10 @@ pub async fn delete_topology(settings: &Settings) -> Result<(), BrokerError> {
     rabbitmq::delete_topology(&rabbit_options(settings)).await
 }
 
-/// The exchanges that roles publish to.
-fn publishes_to(settings: &Settings, roles: Roles) -> &'static [&'static str] {
-    let announces = roles.has(Role::Leader) && settings.changes.announce;
+/// The exchanges that roles publish webhooks, receipts and what comes again to.
+fn publishes_to(roles: Roles) -> &'static [&'static str] {
     let receives = roles.has(Role::Ingress) || roles.has(Role::Console);
-    let is_ingress_alone = !roles.need_store();
-    match (receives, announces) {
-        _ if is_ingress_alone => &["events", "again"],
-        (true, true) => &["events", "again", "changes"],
-        (true, false) => &["events", "again"],
-        (false, true) => &["again", "changes"],
-        (false, false) => &["again"],
-    }
+    if receives { &["events", "again"] } else { &["again"] }
 }
 
 fn rabbit_options(settings: &Settings) -> RabbitOptions {

@@ -182,18 +182,18 @@ async fn newest(
 
 const SITE: Column<ChangeView> = Column::name("SITE", |change| text(&change.site));
 const NUMBER: Column<ChangeView> =
-    spare(1, Column::number("NUMBER", |change| Cell::new(change.sequence)));
+    spare(7, Column::number("NUMBER", |change| Cell::new(change.sequence)));
 const AT: Column<ChangeView> = spare(3, Column::name("AT", |change| text(&change.at)));
 const KEY: Column<ChangeView> = Column::name("KEY", |change| text(&change.key));
 const DUE_TO: Column<ChangeView> = spare(2, Column::text("DUE TO", |change| text(&cause(change))));
 const RECEIVED: Column<ChangeView> =
-    Column::number("RECEIVED", |change| text(&signed(&change.delta.received)));
+    spare(4, Column::number("RECEIVED", |change| text(&signed(&change.delta.received))));
 const COMMITTED: Column<ChangeView> =
-    Column::number("COMMITTED", |change| text(&signed(&change.delta.committed)));
+    spare(1, Column::number("COMMITTED", |change| text(&signed(&change.delta.committed))));
 const FULFILLED: Column<ChangeView> =
-    Column::number("FULFILLED", |change| text(&signed(&change.delta.fulfilled)));
+    spare(6, Column::number("FULFILLED", |change| text(&signed(&change.delta.fulfilled))));
 const ON_HAND: Column<ChangeView> =
-    Column::number("ON HAND AFTER", |change| quantity(&change.after.on_hand));
+    spare(5, Column::number("ON HAND AFTER", |change| quantity(&change.after.on_hand)));
 const AVAILABLE: Column<ChangeView> =
     Column::number("AVAILABLE AFTER", |change| quantity(&change.after.available));
 

@@ -95,16 +95,7 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
                 async |broker: &_, store: &_| receipts::run(broker, store, &command, output).await;
             with_backends(&settings()?, run).await
         }
-        Command::Orders(OrdersCommands::Read(command)) => {
-            let run = async |store: &_| orders::run(store, &command, clock::now(), output).await;
-            with_store(&settings()?, run).await
-        }
-        Command::Orders(OrdersCommands::Change(command)) => {
-            let run = async |broker: &_, store: &_| {
-                orders::correct(broker, store, &command, output).await
-            };
-            with_backends(&settings()?, run).await
-        }
+        Command::Orders(command) => orders_of(&settings()?, command, output).await,
         Command::Changes(args) => {
             let run = async |store: &_| changes::run(store, &args, clock::now(), output).await;
             with_store(&settings()?, run).await
@@ -133,6 +124,25 @@ async fn dispatch(cli: Cli, output: &mut Output<'_>) -> anyhow::Result<ExitStatu
         Command::Topology(command) => topology::run(&settings()?, &command, output).await,
         Command::Backup(args) => backup::run(&settings()?, &args, output).await,
         Command::Audit(args) => audit_counts(&settings()?, &args, output).await,
+    }
+}
+
+async fn orders_of(
+    settings: &Settings,
+    command: OrdersCommands,
+    output: &mut Output<'_>,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        OrdersCommands::Read(command) => {
+            let run = async |store: &_| orders::run(store, &command, clock::now(), output).await;
+            with_store(settings, run).await
+        }
+        OrdersCommands::Change(command) => {
+            let run = async |broker: &_, store: &_| {
+                orders::correct(broker, store, &command, output).await
+            };
+            with_backends(settings, run).await
+        }
     }
 }
 

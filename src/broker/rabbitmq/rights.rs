@@ -1,65 +1,43 @@
 //! Whether the user may publish what this process publishes.
 //!
-//! RabbitMQ says so only when a message comes. So one is published that it refuses to whoever may
-//! publish too, for its expiration, which is no number; but first it refuses who may not.
+//! RabbitMQ says so only when a message comes: so a marker is published, which the journal's readers
+//! pass over. That happens once at the start, and again after each refusal.
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Connection};
+use bytes::Bytes;
+use uuid::Uuid;
 
-use super::Shared;
-use super::failure::{CALL_TIMEOUT, REFUSED, refusal, within, words};
-use super::topology::{close, open, short};
+use super::failure::REFUSED;
+use super::topology::MARKER_KEY;
+use super::{Shared, wire};
 use crate::broker::BrokerError;
+use crate::domain::causes;
 
-/// What RabbitMQ says of the message that is never taken.
-const MALFORMED: &str = "expiration";
+/// Where a marker gets from.
+const TO_JOURNAL: [&str; 2] = ["events", "again"];
 
 impl Shared {
-    /// What the user may not publish to, if that is not known to be nothing.
-    pub(super) async fn refused_right(
-        &self,
-        connection: &Connection,
-    ) -> Result<Option<BrokerError>, BrokerError> {
+    /// Why the user may not publish, if that is known.
+    pub(super) async fn refused_right(&self) -> Option<BrokerError> {
         if !self.publisher.is_in_doubt() {
-            return Ok(None);
+            return None;
         }
-        for exchange in self.publishes_to {
-            let late = "RabbitMQ does not say whether it takes messages";
-            let refused = within(CALL_TIMEOUT, late, self.refused(connection, exchange)).await?;
-            if refused.is_some() {
-                return Ok(refused);
+        for exchange in TO_JOURNAL.into_iter().filter(|it| self.publishes_to.contains(it)) {
+            let marker = wire::marker(&Uuid::now_v7());
+            let marker = self.message(exchange, MARKER_KEY, marker, Bytes::new());
+            match self.publisher.publish(marker).await.map_err(|error| causes(&error)) {
+                Ok(()) => {}
+                Err(why) if why.contains(REFUSED) => {
+                    let exchange = self.topology.name(exchange);
+                    return Some(BrokerError::rejected(format!(
+                        "cannot publish to {exchange}: {why}; give the user of rabbitmq.url that \
+                         right; deploy/README.md lists the rights of each role"
+                    )));
+                }
+                // Others say why nothing can be published for now.
+                Err(_) => return None,
             }
         }
         self.publisher.may_publish();
-        Ok(None)
-    }
-
-    async fn refused(
-        &self,
-        connection: &Connection,
-        exchange: &str,
-    ) -> Result<Option<BrokerError>, BrokerError> {
-        let doing = format!("cannot publish to {}", self.topology.name(exchange));
-        let channel = open(connection).await?;
-        let selected = channel.confirm_select(ConfirmSelectOptions::default()).await;
-        selected.map_err(|error| refusal(&doing, &error))?;
-        let exchange = self.topology.exchange(exchange);
-        let (options, never) = (BasicPublishOptions::default(), "never".into());
-        let properties = BasicProperties::default().with_expiration(never);
-        let published = channel.basic_publish(exchange, short(""), options, &[], properties).await;
-        let answer = match published {
-            Ok(confirm) => confirm.await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Err(error) if words(&error).contains(MALFORMED) => Ok(None),
-            Err(error) if words(&error).contains(REFUSED) => Ok(Some(refusal(&doing, &error))),
-            Err(error) => Err(refusal(&doing, &error)),
-            // It was taken by a server that has no such rule, and found no queue.
-            Ok(_) => {
-                close(&channel).await;
-                Ok(None)
-            }
-        }
+        None
     }
 }

@@ -74,8 +74,7 @@ impl Shared {
             let looked = match self.repair(&connection, stood.as_mut()).await {
                 Ok(found) => {
                     stood.get_or_insert_default();
-                    let refused = self.refused_right(&connection).await;
-                    refused.and_then(|refused| refused.map_or(Ok(found), Err))
+                    self.refused_right().await.map_or(Ok(found), Err)
                 }
                 Err(error) => Err(error),
             };

@@ -14,6 +14,7 @@ mod column;
 mod commit;
 mod dead_letters;
 mod entity;
+mod feed;
 mod file;
 mod heartbeats;
 mod item;

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row, named_params};
 
+use super::feed::{change, epoch};
 use super::item::item;
 use super::{EmbeddedStore, column, commit, dead_letters, heartbeats, names, replays};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::{
-    CatalogueId, Cause, ClosedName, Identifier, List, OrderId, PolicyOrigin, ReceiptId, Site,
-    StockKey, StockKeyKind, Timestamp,
+    CatalogueId, ClosedName, Identifier, List, OrderId, PolicyOrigin, ReceiptId, Site, StockKey,
+    StockKeyKind, Timestamp,
 };
 use crate::store::{
     Catalogue, Change, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetterTotals,
@@ -426,27 +427,4 @@ fn stock_detail(
     let holds = holds.cut(held, |held| held.order.to_string());
     let dead = dead.unwrap_or_default();
     Ok(Some(StockDetail { item, holds, closed_orders, closed_fulfilled, dead }))
-}
-
-fn epoch(connection: &Connection) -> rusqlite::Result<String> {
-    connection.prepare_cached("SELECT epoch FROM meta")?.query_row((), |row| row.get(0))
-}
-
-fn change(row: &Row<'_>, epoch: &str) -> rusqlite::Result<Change> {
-    let cause = match column::text(row, "cause")? {
-        "order" => Cause::Order(column::parsed(row, "cause_id", OrderId::parse)?),
-        "receipt" => Cause::Receipt(column::parsed(row, "cause_id", Identifier::parse)?),
-        "repair" => Cause::Repair(column::parsed(row, "cause_id", Identifier::parse)?),
-        _ => return Err(column::unreadable(column::UnknownValue)),
-    };
-    Ok(Change {
-        sequence: column::natural(row, "sequence")?,
-        epoch: epoch.to_owned(),
-        at: column::time(row, "at")?,
-        key: column::parsed(row, "key", StockKey::parse)?,
-        cause,
-        message_id: column::message_id(row)?,
-        delta: column::counts(row, 0)?,
-        after: column::counts(row, 3)?,
-    })
 }

@@ -26,6 +26,11 @@ async fn a_topology_is_deleted_only_when_nothing_uses_it_and_what_is_lost_is_kno
     assert_eq!((status, &view["deleted"]), (Some(1), &false.into()));
     assert!(view["messages"].as_u64().unwrap() >= 1, "{view}");
     let worker = deployment.role("worker", "worker").await;
+    eventually("the worker consumes dead letters", async || {
+        let queues = deployment.rabbitmq.control(&["list_queues", "name", "consumers"]).await;
+        queues.lines().any(|line| line == "storekeeper.dead\t1").then_some(())
+    })
+    .await;
     let (status, printed, _) = delete(&["--yes", "--force"]);
     assert_eq!(status, Some(1));
     assert!(printed.contains("stop the processes that consume first"), "{printed}");

@@ -115,7 +115,7 @@ async fn a_queue_that_is_damaged_under_a_running_server_is_said_and_takes_nothin
             std::fs::File::options().write(true).open(path).unwrap()
         };
         if part == "pages" {
-            open("broker.db").write_all_at(&[0xA5; 40_000], 100).unwrap();
+            open("broker.db").write_all_at(&vec![0xA5; 40_000], 100).unwrap();
         }
         open("broker.db-wal").set_len(0).unwrap();
         eventually_ready(&server, 503).await;
