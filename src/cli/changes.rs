@@ -185,11 +185,11 @@ const NUMBER: Column<ChangeView> =
     spare(7, Column::number("NUMBER", |change| Cell::new(change.sequence)));
 const AT: Column<ChangeView> = spare(3, Column::name("AT", |change| text(&change.at)));
 const KEY: Column<ChangeView> = Column::name("KEY", |change| text(&change.key));
-const DUE_TO: Column<ChangeView> = spare(2, Column::text("DUE TO", |change| text(&cause(change))));
+const DUE_TO: Column<ChangeView> = spare(1, Column::name("DUE TO", |change| text(&cause(change))));
 const RECEIVED: Column<ChangeView> =
     spare(4, Column::number("RECEIVED", |change| text(&signed(&change.delta.received))));
 const COMMITTED: Column<ChangeView> =
-    spare(1, Column::number("COMMITTED", |change| text(&signed(&change.delta.committed))));
+    spare(2, Column::number("COMMITTED", |change| text(&signed(&change.delta.committed))));
 const FULFILLED: Column<ChangeView> =
     spare(6, Column::number("FULFILLED", |change| text(&signed(&change.delta.fulfilled))));
 const ON_HAND: Column<ChangeView> =
