@@ -46,6 +46,7 @@ mod store_faults;
 mod tampered;
 mod terminal;
 mod tidy;
+mod tutorial;
 mod upgrade;
 mod upkeep;
 mod worker;

@@ -3,6 +3,7 @@
 //! Each rule is a function from the repository's files to the faults that it finds, so that it
 //! can be tried on an invented repository too: a rule that finds nothing there proves nothing.
 
+mod commands;
 mod deploy;
 mod names;
 mod rights;
