@@ -9,22 +9,28 @@ use super::*;
 
 const PASSWORD: &str = "open-sesame";
 
-/// A user who may write, read, and declare nothing; gives the same options in that user's name.
-async fn may(server: &RabbitMq, options: &RabbitOptions, write: &str, read: &str) -> RabbitOptions {
+/// A user who may write to an exchange, read, and declare nothing; gives the same options in that
+/// user's name.
+async fn may(
+    server: &RabbitMq,
+    options: &RabbitOptions,
+    write: &'static [&str],
+    read: &str,
+) -> RabbitOptions {
     let user = format!("user-{}", Uuid::now_v7());
     let names = |parts: &str| format!("^{}\\.({parts})$", options.namespace);
     server.control(&["add_user", &user, PASSWORD]).await;
-    server.control(&["set_permissions", &user, "^$", &names(write), &names(read)]).await;
+    server.control(&["set_permissions", &user, "^$", &names(&write.join("|")), &names(read)]).await;
     let url = server.url().replace("guest:guest", &format!("{user}:{PASSWORD}"));
-    RabbitOptions { urls: vec![url.into()], ..options.clone() }
+    RabbitOptions { urls: vec![url.into()], publishes_to: write, ..options.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_declare_uses_what_stands() {
     let server = RabbitMq::shared().await;
     let options = options(server);
-    let ingress = may(server, &options, "events", "").await;
-    let worker = may(server, &options, "again", "work|dead|unrouted").await;
+    let ingress = may(server, &options, &["events"], "").await;
+    let worker = may(server, &options, &["again"], "work|dead|unrouted").await;
     let refused = RabbitBroker::connect(&ingress).await.unwrap_err();
     assert!(!refused.is_transient(), "{refused:?}");
     let refused = text(&refused);
