@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use clap::{Command, CommandFactory};
 use storekeeper::cli::Cli;
 
-use super::{catches, check};
 use super::source::Tree;
+use super::{catches, check};
 
 /// Where every command and every route is.
 const OPERATING: &str = "deploy/OPERATING.md";
@@ -64,7 +64,8 @@ fn is_command(word: &str) -> bool {
 fn unknown_commands(tree: &Tree) -> Vec<String> {
     let root = Cli::command();
     let lines = code(tree).into_iter().filter_map(|(page, line)| {
-        let at = line.find(PROGRAM).filter(|at| !line[..*at].ends_with(['-', '/', '=', '_', '.']))?;
+        let at =
+            line.find(PROGRAM).filter(|at| !line[..*at].ends_with(['-', '/', '=', '_', '.']))?;
         let wrong = unknown(&root, &line[at + PROGRAM.len()..])?;
         Some(format!("{page}: `{line}`: {wrong}"))
     });
@@ -103,10 +104,15 @@ fn pages_mention_commands_and_options_that_exist() {
     let tree = Tree::of_repository();
     let all = code(&tree).iter().filter(|(_, line)| line.contains(PROGRAM)).count();
     assert!(all >= 60, "{all} command lines");
-    check(&unknown_commands(&tree), "`storekeeper --help` says which commands and options there are");
-    for wrong in
-        ["`storekeeper stok list`", "`storekeeper stock raed A`", "`storekeeper stock list --lwo 3`"]
-    {
+    check(
+        &unknown_commands(&tree),
+        "`storekeeper --help` says which commands and options there are",
+    );
+    for wrong in [
+        "`storekeeper stok list`",
+        "`storekeeper stock raed A`",
+        "`storekeeper stock list --lwo 3`",
+    ] {
         catches(unknown_commands, &[("README.md", wrong)]);
     }
 }
