@@ -217,7 +217,7 @@ async fn what_stands_under_a_reference_is_adjusted_and_taken_back() {
     assert_eq!(again["message_id"], void["message_id"]);
     for body in [
         json!({"quantity": -1, "reference": "D2"}),
-        json!({"quantity": "+1", "reference": "D2", "reason": "x"}),
+        json!({"quantity": "1e3", "reference": "D2", "reason": "x"}),
         json!({"quantity": -1, "reference": "D2", "reason": ""}),
     ] {
         let (status, problem) = change(&server, Method::POST, ADJUSTMENTS, &body).await;
