@@ -20,7 +20,7 @@ use crate::console::views::{
 use crate::domain::{Site, StockKey, printable};
 use crate::http::problem::ProblemCode;
 use crate::requests::items::{self, Create, ItemError};
-use crate::store::{PageRequest, StockItem, Store, orders};
+use crate::store::{PageRequest, StockItem, Store};
 
 /// Orders and receipts that are read at a time of those of an item.
 const PAGE: usize = 500;
@@ -183,7 +183,7 @@ async fn whole_item(
         let more = store.stock_item(site, key, &page).await.with_context(failure)?;
         let Some(more) = more else { break };
         let names: Vec<_> = more.holds.items.iter().map(|held| held.order.clone()).collect();
-        item.orders.extend(orders::orders(store, site, &names).await.with_context(failure)?);
+        item.orders.extend(item_detail::holding(store, site, &names).await.with_context(failure)?);
         item.detail.holds.items.extend(more.holds.items);
         item.detail.holds.next = more.holds.next;
     }

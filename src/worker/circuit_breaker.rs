@@ -22,6 +22,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest delay before a probe.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// For so long a check is not repeated for data that cannot be used.
+const CHECKED_FOR: Duration = Duration::from_secs(1);
+
 /// Whether the Store is there, and who finds out.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
@@ -30,6 +33,8 @@ pub(super) struct CircuitBreaker {
     health: Arc<Health>,
     state: watch::Sender<BreakerState>,
     delays: Mutex<Delays>,
+    /// When the Store was last found well after it had refused something.
+    well_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +57,14 @@ enum Why {
 impl CircuitBreaker {
     pub(super) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
         let delays = Mutex::new(Delays::new(FIRST, LONGEST));
-        Self { store, metrics, health, state: watch::Sender::default(), delays }
+        Self {
+            store,
+            metrics,
+            health,
+            state: watch::Sender::default(),
+            delays,
+            well_at: Mutex::default(),
+        }
     }
 
     /// Waits while it is open.
@@ -68,7 +80,14 @@ impl CircuitBreaker {
         if error.is_transient() {
             self.open(Why::Away(sites), "the store is away", error);
         } else if matches!(error, StoreError::Rejected { .. } | StoreError::Corrupt { .. }) {
-            let Err(reason) = self.check(&sites).await else { return false };
+            let is_of_data = matches!(error, StoreError::Corrupt { .. });
+            if is_of_data && self.was_checked() {
+                return false;
+            }
+            let Err(reason) = self.check(&sites).await else {
+                *self.well_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                return false;
+            };
             tracing::warn!(error = causes(error), "the store refused a call");
             self.open(Why::Away(sites), "the store commits nothing", &reason);
         } else {
@@ -147,6 +166,12 @@ impl CircuitBreaker {
             tracing::warn!(reason = causes(error), "the store is still away");
         }
         error.is_none()
+    }
+
+    /// Whether the Store was found well just now: a record that cannot be used is met again and again.
+    fn was_checked(&self) -> bool {
+        let well_at = *self.well_at.lock().unwrap_or_else(PoisonError::into_inner);
+        well_at.is_some_and(|at| at.elapsed() < CHECKED_FOR)
     }
 
     async fn check(&self, sites: &BTreeSet<Site>) -> Result<(), StoreError> {

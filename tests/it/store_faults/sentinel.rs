@@ -62,7 +62,7 @@ async fn sentinels_have_credentials_of_their_own() {
     master.set_user(&["+select"]);
     let error = RedisStore::connect(&of_master).await.unwrap_err();
     let why = storekeeper::domain::causes(&error);
-    assert!(error.is_transient() && why.contains(&sentinel.address()), "{why}");
+    assert!(!error.is_transient() && why.contains(&sentinel.address()), "{why}");
     let own = RedisOptions {
         sentinel_username: Some("watch".to_owned()),
         sentinel_password: Some("hush".into()),

@@ -139,7 +139,11 @@ impl Copies {
         while let Some(message) = self.channel.basic_get(self.queue.clone(), options).await.unwrap()
         {
             let key = message.routing_key.as_str();
-            messages.push(as_json(key, &message.properties, &message.data));
+            // A process that starts tries by one whether it may publish.
+            let is_marker = key == "marker";
+            if !is_marker {
+                messages.push(as_json(key, &message.properties, &message.data));
+            }
         }
         messages
     }
