@@ -64,14 +64,14 @@ fn is_command(word: &str) -> bool {
 fn unknown_commands(tree: &Tree) -> Vec<String> {
     let root = Cli::command();
     let lines = code(tree).into_iter().filter_map(|(page, line)| {
-        let at =
-            line.rfind(PROGRAM).filter(|at| !line[..*at].ends_with(['-', '/', '=', '_', '.']))?;
-        // The name of a namespace or a unit, before a command of another program.
-        let is_ours = !["--namespace ", "-n ", "restart ", "SETUSER "]
+        let (before, command) = line.rsplit_once(PROGRAM)?;
+        // Or it is the name of a namespace or a user, of another program.
+        let is_of_others = ["--namespace ", "-n ", "restart ", "SETUSER "]
             .iter()
-            .any(|it| line[..at].ends_with(it));
-        let wrong = unknown(&root, &line[at + PROGRAM.len()..])?;
-        is_ours.then(|| format!("{page}: `{line}`: {wrong}"))
+            .any(|word| before.ends_with(word))
+            || before.ends_with(['-', '/', '=', '_', '.']);
+        let wrong = unknown(&root, command).filter(|_| !is_of_others)?;
+        Some(format!("{page}: `{line}`: {wrong}"))
     });
     lines.collect()
 }
