@@ -318,10 +318,10 @@ impl App {
 /// Logs which program starts, and on what.
 fn log_start(settings: &Settings, roles: Roles) {
     let version = env!("CARGO_PKG_VERSION");
+    let verified = roles.has(Role::Ingress).then(|| !settings.ingress.is_open());
     let has = |role: &Role| roles.has(*role);
     let roles: Vec<_> = Role::ALL.into_iter().filter(has).map(Role::as_str).collect();
     let roles = roles.join(", ");
-    let verified = roles.contains(Role::Ingress.as_str()).then(|| !settings.ingress.is_open());
     match settings.backend {
         Backend::Embedded => {
             let path = &settings.embedded.path;

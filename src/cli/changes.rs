@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{self, Output};
 use super::table::{Column, Listing, quantity, spare, text};
-use super::{ExitStatus, Format, sites};
+use super::{ExitStatus, Format, failure, sites};
 use crate::app::signals::Signals;
 use crate::clock::PastTime;
 use crate::console::views::ChangeView;
@@ -68,7 +68,7 @@ pub async fn run(
         (Some(site), Some(name)) => match items::resolve(store, site, name, Create::Never).await {
             Ok(key) => Some(key),
             Err(ItemError::Store(error)) => return Err(error.into()),
-            Err(error) => return output.not_held(error),
+            Err(error) => return failure::not_found(error, output),
         },
         (None, _) | (_, None) => None,
     };

@@ -27,10 +27,7 @@ pub(super) async fn run(
     let id = args.id;
     let found = dead_letters::find(store, id).await;
     let Some(name) = free(id, found, output)? else { return Ok(ExitStatus::NotHeld) };
-    let letter = store.dead_letter(id).await;
-    let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
-        return output.not_held(dead_letters::why_gone(id, None));
-    };
+    let Some(letter) = parked(store, id, output).await? else { return Ok(ExitStatus::NotHeld) };
     let Some(body) = new_body(&letter, args)? else {
         return output
             .not_held(format_args!("the body of {id} is as it was received: nothing to revert"));
@@ -111,6 +108,21 @@ pub(super) fn report(
         return Ok(ExitStatus::Done);
     }
     output.not_held("queued, because the Store did not answer; a worker will apply it")
+}
+
+/// The dead letter with its body; `None`, after a message, if none is parked.
+pub(super) async fn parked(
+    store: &dyn Store,
+    id: MessageId,
+    output: &mut Output<'_>,
+) -> anyhow::Result<Option<DeadLetter>> {
+    let letter = store.dead_letter(id).await;
+    let letter = letter.with_context(|| format!("cannot read the dead letter {id}"))?;
+    if letter.is_none() {
+        let reason = format_args!("no message {id} is parked");
+        output.not_found(ProblemCode::DeadLetterUnknown, reason)?;
+    }
+    Ok(letter)
 }
 
 /// The dead letter, unless it is in a running replay or gone; then the reason is reported.

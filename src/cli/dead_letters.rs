@@ -15,7 +15,6 @@ use super::{DeadLettersCommand, DeadLettersListArgs, ExitStatus};
 use crate::broker::{Broker, BrokerError};
 use crate::console::views::{BodyView, DeadLetterDetailView, DeadLetterGroupView, DeadLetterView};
 use crate::domain::{MessageId, SourceRules, Timestamp, printable};
-use crate::http::problem::ProblemCode;
 use crate::store::{DeadLetterFilter, Store};
 
 /// What a list of no dead letters says.
@@ -131,10 +130,8 @@ async fn show(
     id: MessageId,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let letter = store.dead_letter(id).await;
-    let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
-        let reason = format_args!("no message {id} is parked");
-        return output.not_found(ProblemCode::DeadLetterUnknown, reason);
+    let Some(letter) = edit::parked(store, id, output).await? else {
+        return Ok(ExitStatus::NotHeld);
     };
     let body_bytes = letter.envelope.body.len();
     output.show(&DeadLetterDetailView::from(&letter), |view, output| {
@@ -149,9 +146,8 @@ async fn body(
     id: MessageId,
     output: &mut Output<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let letter = store.dead_letter(id).await;
-    let Some(letter) = letter.with_context(|| format!("cannot read the dead letter {id}"))? else {
-        return output.not_held(format_args!("no message {id} is parked"));
+    let Some(letter) = edit::parked(store, id, output).await? else {
+        return Ok(ExitStatus::NotHeld);
     };
     output.out.write_all(&letter.envelope.body)?;
     output.out.flush()?;

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
 use storekeeper::app::Addresses;
+use storekeeper::broker::{Envelope, EnvelopeKind};
 use storekeeper::clock;
-use storekeeper::domain::PolicyOrigin;
+use storekeeper::domain::{MessageId, PolicyOrigin};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -81,6 +84,20 @@ pub(crate) async fn eventually_or_told<T, E: Display>(
             }
             Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
         }
+    }
+}
+
+/// A webhook that has just been received, for the queue.
+pub(crate) fn webhook(body: impl Into<Bytes>) -> Envelope {
+    Envelope {
+        message_id: MessageId(Uuid::now_v7()),
+        kind: EnvelopeKind::Webhook,
+        received_at: clock::now(),
+        source: "duda".into(),
+        replays: 0,
+        traceparent: None,
+        tracestate: None,
+        body: body.into(),
     }
 }
 

@@ -85,8 +85,8 @@ pub struct RabbitOptions {
     pub management_url: Option<SecretString>,
     /// Messages that may wait for their confirm.
     pub publish_in_flight_max: usize,
-    /// The exchanges that the process publishes to, by their names in the namespace. One that the
-    /// user may not write to makes it not ready.
+    /// The exchanges before the journal that the process publishes to, `events` and `again`. One
+    /// that the user may not write to makes it not ready.
     pub publishes_to: &'static [&'static str],
 }
 

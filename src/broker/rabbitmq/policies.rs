@@ -6,7 +6,6 @@
 //! of retries that `expires` takes is gone with what is in it. Policies are read from the management
 //! API, where it is configured.
 
-use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::management::PolicedQueue;
+use super::topology::UNROUTED;
 use crate::broker::BrokerWarnings;
 
 /// How often policies are read.
@@ -29,19 +29,18 @@ impl Shared {
 
     /// Reads the policies now and then, and logs what changes; never ends.
     pub(super) async fn watch_policies(&self) {
-        // For a moment, each message that expires is in nobody's hands.
-        let mut stuck_before = BTreeSet::new();
+        // The way that expired messages go ends there: those of other queues are on it for a moment.
+        let last = self.topology.name(UNROUTED);
+        let mut was_stuck = false;
         loop {
             // Another login may take its place, but it does not come and go.
             let Some(management) = self.management() else { return std::future::pending().await };
             let read = match management.policed(self.topology.namespace()).await {
                 Ok(queues) => {
-                    let has_stuck = |queue: &&PolicedQueue| queue.stuck() > 0;
-                    let stuck: Vec<_> = queues.iter().filter(has_stuck).collect();
-                    let still = stuck.iter().filter(|queue| stuck_before.contains(&queue.name));
-                    let expired = still.map(|queue| expired(queue));
+                    let stuck = queues.iter().find(|it| it.name == last && it.stuck() > 0);
+                    let expired = stuck.filter(|_| was_stuck).map(expired);
                     let conflicts = queues.iter().flat_map(conflicts).chain(expired).collect();
-                    stuck_before = stuck.iter().map(|queue| queue.name.clone()).collect();
+                    was_stuck = stuck.is_some();
                     BrokerWarnings { policy_conflicts: Some(conflicts), management: None }
                 }
                 Err(error) => BrokerWarnings { policy_conflicts: None, management: Some(error) },

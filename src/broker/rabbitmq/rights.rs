@@ -12,16 +12,13 @@ use super::{Shared, wire};
 use crate::broker::BrokerError;
 use crate::domain::causes;
 
-/// Where a marker gets from.
-const TO_JOURNAL: [&str; 2] = ["events", "again"];
-
 impl Shared {
     /// Why the user may not publish, if that is known.
     pub(super) async fn refused_right(&self) -> Option<BrokerError> {
         if !self.publisher.is_in_doubt() {
             return None;
         }
-        for exchange in TO_JOURNAL.into_iter().filter(|it| self.publishes_to.contains(it)) {
+        for exchange in self.publishes_to {
             let marker = wire::marker(&Uuid::now_v7());
             let marker = self.message(exchange, MARKER_KEY, marker, Bytes::new());
             match self.publisher.publish(marker).await.map_err(|error| causes(&error)) {

@@ -32,7 +32,7 @@ fn guessed(content: &[u8]) -> &'static Encoding {
     }
 }
 
-/// Returns what stands between the columns: what the first line has most of.
+/// Returns the separator of the columns: the one that the first line has most of.
 pub(super) fn separator(content: &[u8]) -> u8 {
     let first = content.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     let count = |separator: u8| first.split(|byte| *byte == separator).count();

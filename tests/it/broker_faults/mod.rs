@@ -13,15 +13,11 @@ use std::time::Duration;
 
 use lapin::Connection;
 use storekeeper::broker::rabbitmq::{RabbitBroker, RabbitOptions};
-use storekeeper::broker::{
-    Broker, BrokerError, Delivery, Envelope, EnvelopeKind, Queue, Subscription,
-};
-use storekeeper::clock;
-use storekeeper::domain::MessageId;
+use storekeeper::broker::{Broker, BrokerError, Delivery, Envelope, Queue, Subscription};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, eventually};
+use crate::harness::{DEADLINE, eventually, webhook};
 use crate::servers::rabbitmq::RabbitMq;
 
 /// Queues of a test's own on a node.
@@ -40,16 +36,7 @@ fn options(server: &RabbitMq) -> RabbitOptions {
 }
 
 fn envelope(body: &str) -> Envelope {
-    Envelope {
-        message_id: MessageId(Uuid::now_v7()),
-        kind: EnvelopeKind::Webhook,
-        received_at: clock::now(),
-        source: "duda".into(),
-        replays: 0,
-        traceparent: None,
-        tracestate: None,
-        body: body.to_owned().into(),
-    }
+    webhook(body.to_owned())
 }
 
 async fn work(broker: &RabbitBroker) -> Subscription {

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,13 +10,10 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::{StreamExt, stream};
 use rand::RngExt;
 use serde_json::{Value, json};
-use storekeeper::broker::{Broker, Envelope, EnvelopeKind, QueueDepth};
-use storekeeper::clock;
-use storekeeper::domain::MessageId;
-use uuid::Uuid;
+use storekeeper::broker::QueueDepth;
 
 use super::Deployment;
-use crate::harness::{MIB, eventually_or_told, is_long, memory_limit, peak_memory, tell};
+use crate::harness::{MIB, eventually_or_told, is_long, memory_limit, peak_memory, tell, webhook};
 
 /// A little less than the largest body that an ingress takes.
 const LARGE: usize = 1020 * 1024;
@@ -74,20 +70,6 @@ fn another(body: &str, number: usize) -> Vec<u8> {
     bytes
 }
 
-async fn publish(broker: &Arc<dyn Broker>, body: Vec<u8>) {
-    let envelope = Envelope {
-        message_id: MessageId(Uuid::now_v7()),
-        kind: EnvelopeKind::Webhook,
-        received_at: clock::now(),
-        source: "duda".into(),
-        replays: 0,
-        traceparent: None,
-        tracestate: None,
-        body: body.into(),
-    };
-    broker.publish(envelope).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_takes_no_more_memory_than_deployments_give_it() {
     let deployment = Deployment::start().await;
@@ -95,7 +77,9 @@ async fn a_worker_takes_no_more_memory_than_deployments_give_it() {
     let kinds = bodies();
     let all = (0..bodies_of_a_kind())
         .flat_map(|number| kinds.iter().map(move |body| another(body, number)).collect::<Vec<_>>());
-    stream::iter(all).for_each_concurrent(4, |body| publish(&broker, body)).await;
+    stream::iter(all)
+        .for_each_concurrent(4, async |body| broker.publish(webhook(body)).await.unwrap())
+        .await;
 
     let limit = limit();
     // Beyond that the system gives it no more, and it ends.

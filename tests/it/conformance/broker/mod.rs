@@ -9,11 +9,12 @@ use storekeeper::broker::{
     Broker, Delivery, Disposition, Envelope, EnvelopeKind, Queue, QueueDepth, Subscription,
 };
 use storekeeper::clock;
-use storekeeper::domain::{Code, MessageId, Rejection};
+use storekeeper::domain::{Code, Rejection};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::harness::webhook;
 use crate::servers;
 
 /// How long something that must happen may take on a busy machine.
@@ -91,16 +92,7 @@ impl Backend for RabbitMq {
 }
 
 fn envelope(body: &str) -> Envelope {
-    Envelope {
-        message_id: MessageId(Uuid::now_v7()),
-        kind: EnvelopeKind::Webhook,
-        received_at: clock::now(),
-        source: "duda".into(),
-        replays: 0,
-        traceparent: None,
-        tracestate: None,
-        body: body.to_owned().into(),
-    }
+    webhook(body.to_owned())
 }
 
 async fn publish(broker: &Arc<dyn Broker>, bodies: &[&str]) {
